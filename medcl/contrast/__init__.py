@@ -1,0 +1,1 @@
+"""The mathematics of contrast: pairings and losses, without I/O."""

@@ -1,0 +1,1 @@
+"""Synthetic patients, written to disk in the formats that hospitals use."""

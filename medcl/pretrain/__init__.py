@@ -1,0 +1,1 @@
+"""Learn without labels: one method a file."""

@@ -1,0 +1,1 @@
+"""One file format each -> array, units and header."""

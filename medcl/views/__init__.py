@@ -1,0 +1,1 @@
+"""Random views of a batch, computed on its device and replayable from their parameters."""
