@@ -1,0 +1,39 @@
+# Two ways in: `make demo` shows the whole path on synthetic patients, `make test` checks everything.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
+TORCH := torch==2.13.0
+
+.PHONY: demo test lint benchmark clean
+.DEFAULT_GOAL := demo
+
+$(BIN)/installed: pyproject.toml constraints.txt
+	@echo "== installing medcl and what it needs into $(VENV) (once, some minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(BIN)/installed
+	@echo "== synthetic patients: ECG as WFDB, EEG as EDF, with label tables and some damaged files"
+	@rm -rf demo && mkdir demo
+	@$(BIN)/medcl phantom demo/archive
+	@echo "== scan: what is in the archive, who is who, who is tested"
+	@$(BIN)/medcl scan demo/archive/ecg --labels demo/archive/ecg/labels.csv --record-column record --patient-column patient \
+	    --target-columns diagnosis -o demo/ecg.parquet
+	@echo "== pretrain: COMET on the training patients, without labels"
+	@$(BIN)/medcl pretrain --config pipelines/demo_comet.yaml --manifest demo/ecg.parquet -o demo/run
+	@echo "== finetune: 1%, 10%, 100% of the labels, beside the same network from scratch"
+	@$(BIN)/medcl finetune demo/run --manifest demo/ecg.parquet --target diagnosis --labels 1% 10% 100% --repeats 3
+
+test: $(BIN)/installed
+	@echo "== lint"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "== types"
+	@$(BIN)/mypy
+	@echo "== tests"
+	@$(BIN)/pytest
+
+clean:
+	rm -rf demo $(VENV)

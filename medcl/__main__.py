@@ -1,0 +1,7 @@
+"""`python -m medcl` is `medcl`."""
+
+import sys
+
+from medcl.cli import main
+
+sys.exit(main())

@@ -1,0 +1,158 @@
+"""`medcl scan` as one function: walk the folder, join the labels, split the patients, write the manifest."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from medcl.archive import card as cards
+from medcl.archive.identity import PUBLIC_SALT, site_salt
+from medcl.archive.labels import JoinReport, join, join_card
+from medcl.archive.manifest import Manifest
+from medcl.archive.scan import Summary, require_patients, scan_to, summary
+from medcl.archive.split import split
+from medcl.errors import MedclError, UsageError
+
+
+@dataclass(frozen=True)
+class ScanRequest:
+    """What `medcl scan` was asked for.
+
+    Args:
+        folder: the archive; only read.
+        output: the manifest. If it exists, records that have not changed since are not opened again, and its patients keep their splits.
+        card: data-set card.
+        labels: label table.
+        record_column: its column that names the record.
+        patient_column: its column with the patient.
+        target_columns: its columns to predict, `name` or `name:kind`.
+        id_pattern: regular expression on the path with the groups patient, session, trial.
+        patient_per_record: count every record without a patient as a patient of its own.
+        include: glob of the paths that count.
+        modality: where the channel names do not tell.
+        fractions: of the patients in train, val, test, where no official folds are known.
+        stratify: target whose proportions the split keeps; None is the first one.
+        seed: of the split.
+        jobs: processes.
+    """
+
+    folder: Path
+    output: Path
+    card: Path | None = None
+    labels: Path | None = None
+    record_column: str | None = None
+    patient_column: str | None = None
+    target_columns: tuple[str, ...] = ()
+    id_pattern: str | None = None
+    patient_per_record: bool = False
+    include: str | None = None
+    modality: Literal["ecg", "eeg"] | None = None
+    fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
+    stratify: str | None = None
+    seed: int = 0
+    jobs: int = -1
+
+    def __post_init__(self) -> None:
+        if self.card is not None and self.labels is not None:
+            raise UsageError("--card and --labels both name a label table: give one of them")
+        if self.labels is not None and self.record_column is None:
+            raise UsageError("--labels needs --record-column, the column of the table that names the record")
+        if self.labels is None and (self.record_column or self.patient_column or self.target_columns):
+            raise UsageError(
+                "--record-column, --patient-column and --target-columns are columns of a table: give it with --labels"
+            )
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a scan found, and where it was written."""
+
+    summary: Summary
+    join: JoinReport | None
+    splits: dict[str, int]
+    output: Path
+
+    def __str__(self) -> str:
+        lines = [str(self.summary)]
+        if self.join is not None:
+            labelled = ", ".join(f"{name} {count}" for name, count in self.join.labelled.items()) or "none"
+            lines.append(
+                f"label table: {self.join.matched} records matched, {self.join.records_absent} records not in the table, "
+                f"{self.join.rows_absent} rows name no record; labelled: {labelled}"
+            )
+        lines.append("split, patients: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()))
+        lines.append(f"manifest: {self.output}")
+        return "\n".join(lines)
+
+
+def build_manifest(request: ScanRequest) -> BuildReport:
+    """Scan an archive.
+
+    Args:
+        request: folder, output and where ids and labels come from.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UsageError: options that contradict each other, a column that is not there.
+        MedclError: the folder cannot be read, holds no record, or the labels do not fit.
+    """
+    card = cards.load(request.card) if request.card else None
+    previous = Manifest.read(request.output) if request.output.exists() else None
+    public = card is not None and card.public_ids
+    salt = PUBLIC_SALT if public else site_salt()
+    manifest = scan_to(
+        request.folder,
+        request.output,
+        id_pattern=request.id_pattern,
+        include=request.include or (card.records if card else None),
+        previous=previous,
+        salt=salt,
+        public_ids=public,
+        jobs=request.jobs,
+        modality=request.modality or (card.modality if card else None),
+    )
+    report = None
+    if card is not None:
+        manifest, report = join_card(manifest, card, request.folder, salt=salt)
+    elif request.labels is not None and request.record_column is not None:
+        manifest, report = join(
+            manifest,
+            request.labels,
+            record_column=request.record_column,
+            patient_column=request.patient_column,
+            target_columns=request.target_columns,
+            salt=salt,
+        )
+    manifest = _own_patients(manifest) if request.patient_per_record else require_patients(manifest)
+    if not len(manifest.ok()):
+        reasons = ", ".join(sorted({str(reason) for reason in manifest.column("status")})[:3])
+        raise MedclError(
+            f"{request.folder}: none of {len(manifest)} records can be used: {reasons or 'no recording was found'}"
+        )
+    if not manifest.has("split") or not any(len(manifest.split_rows(name)) for name in ("train", "val", "test")):
+        stratify = request.stratify or next(iter(manifest.targets), None)
+        manifest = split(
+            manifest, request.fractions, stratify=stratify, seed=request.seed, keep=_with_split(previous, manifest)
+        )
+    manifest.write(request.output)
+    patients = manifest.column("patient")
+    splits = {name: len(np.unique(patients[manifest.split_rows(name)])) for name in ("train", "val", "test")}
+    return BuildReport(summary(manifest), report, splits, request.output)
+
+
+def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | None:
+    """The earlier manifest, where its patients can keep their splits: coded alike and split by the seed, not by official folds."""
+    if previous is None or not previous.has("split") or previous.metadata.get("salt") != manifest.metadata.get("salt"):
+        return None
+    return previous
+
+
+def _own_patients(manifest: Manifest) -> Manifest:
+    patient = manifest.table.column("patient").combine_chunks()
+    return manifest.with_column(
+        "patient", pa.compute.coalesce(patient, manifest.table.column("trial").combine_chunks())
+    )

@@ -1,0 +1,216 @@
+"""Data-set cards: where a public data set is, under which licence, and how it becomes a manifest."""
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from medcl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A second table that turns codes into classes.
+
+    Args:
+        file: table, relative to the data set's folder.
+        key: column of the codes; empty text names a column without a heading.
+        value: column of the classes; a code with an empty cell has none.
+        where: column -> text that a row must hold to be used.
+    """
+
+    file: str
+    key: str
+    value: str
+    where: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CardTarget:
+    """How a column of the table becomes a label.
+
+    Args:
+        column: column of the table.
+        kind: what is predicted.
+        classes: names of the classes in order; of a binary target the second is the positive one. Not for regression.
+        parse: how a cell is read: `text` is one value, `separated` several (multilabel), `dict` the keys of a Python
+            dictionary written as text (multilabel).
+        separator: between the values of a `separated` cell.
+        values: value -> class, where the table uses codes.
+        unknown: values that mean "not known".
+        lookup: a second table that turns the values into classes.
+        empty: what a multilabel cell without any class means: `unlabelled`, or `negative` for every class.
+    """
+
+    column: str
+    kind: Literal["binary", "multiclass", "multilabel", "regression"]
+    classes: tuple[str, ...] = ()
+    parse: Literal["text", "separated", "dict"] = "text"
+    separator: str = "|"
+    values: dict[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    lookup: Lookup | None = None
+    empty: Literal["unlabelled", "negative"] = "unlabelled"
+
+    def __post_init__(self) -> None:
+        if self.kind == "regression" and self.classes:
+            raise UsageError("a regression target has no classes")
+        if self.kind == "binary" and len(self.classes) != 2:
+            raise UsageError("a binary target has two classes, the second of them the positive one")
+        if self.kind in ("multiclass", "multilabel") and not self.classes:
+            raise UsageError(f"a {self.kind} target needs its classes")
+        if (self.parse != "text") != (self.kind == "multilabel"):
+            raise UsageError("a multilabel target, and only that, is read as `separated` or `dict`")
+
+
+@dataclass(frozen=True)
+class CardTable:
+    """The table that describes the records.
+
+    Args:
+        file: CSV, TSV or Parquet, relative to the data set's folder.
+        key: column that names the record: its path with or without suffix, or its stem.
+        patient: column of the patient id; None keeps the ids that the scan found.
+    """
+
+    file: str
+    key: str
+    patient: str | None = None
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The official split.
+
+    Args:
+        column: column of the table that holds the fold.
+        train: folds to train on.
+        val: folds to choose on.
+        test: folds to test on.
+    """
+
+    column: str
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        every = (*self.train, *self.val, *self.test)
+        twice = sorted({fold for fold in every if every.count(fold) > 1})
+        if twice:
+            raise UsageError(f"fold {', '.join(twice)} is in two splits")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A data set as medcl needs to know it.
+
+    Args:
+        name: short name.
+        version: of the data set.
+        source: where it is published.
+        licence: under which it is.
+        citation: what to cite.
+        modality: of its records.
+        records: glob of the files that are records, relative to the data set's folder.
+        unit: that its signals are in; a file that states another is quarantined.
+        public_ids: whether patient and record ids are public and may be kept in clear.
+        table: that describes the records.
+        targets: name -> how it is read from the table.
+        folds: the official split.
+        notes: the published protocol and what to beware of.
+    """
+
+    name: str
+    version: str
+    source: str
+    licence: str
+    citation: str
+    modality: Literal["ecg", "eeg"]
+    records: str = "**"
+    unit: Literal["mV", "uV", "V"] | None = None
+    public_ids: bool = False
+    table: CardTable | None = None
+    targets: dict[str, CardTarget] = field(default_factory=dict)
+    folds: Folds | None = None
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.table is None and (self.targets or self.folds):
+            raise UsageError("targets and folds are columns of a table: the card has no `table`")
+
+
+def load(path: Path | str) -> Card:
+    """Read a card.
+
+    Args:
+        path: YAML file.
+
+    Returns:
+        The card.
+
+    Raises:
+        UsageError: no such file, not YAML, or a key that is unknown, missing or of the wrong type, with its name.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"card {path}: cannot be read: {error}") from error
+    try:
+        card = _build(Card, content, "")
+    except UsageError as error:
+        raise UsageError(f"card {path}: {error}") from error
+    assert isinstance(card, Card)
+    return card
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    """Turn what YAML holds into the annotated type, or refuse it by the name of its key."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _build_dataclass(kind, value, where)
+    if origin in (types.UnionType, typing.Union):
+        (inner,) = (option for option in arguments if option is not type(None))
+        return None if value is None else _build(inner, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise UsageError(f"{where} is {value!r}, allowed are {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{where} has to be a list, not {value!r}")
+        return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise UsageError(f"{where} has to be a mapping, not {value!r}")
+        return {_build(str, k, f"a key of {where}"): _build(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    # YAML reads 1.0.3 as text but 1 as a number: codes and folds are text here, whichever way they were written.
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, kind):
+        raise UsageError(f"{where} has to be {kind.__name__}, not {value!r}")
+    return value
+
+
+def _build_dataclass(kind: type, value: Any, where: str) -> Any:
+    prefix = f"{where}." if where else ""
+    if not isinstance(value, dict):
+        raise UsageError(f"{where or 'it'} has to be a mapping with keys, not {value!r}")
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = [str(key) for key in value if key not in fields]
+    if unknown:
+        raise UsageError(f"unknown key {prefix}{unknown[0]}; known are {', '.join(fields)}")
+    needed = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
+    missing = [name for name in needed if name not in value]
+    if missing:
+        raise UsageError(f"key {prefix}{missing[0]} is missing")
+    built = {name: _build(hints[name], item, prefix + name) for name, item in value.items()}
+    try:
+        return kind(**built)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}" if where else str(error)) from error

@@ -1,0 +1,101 @@
+"""Codes instead of clear ids: the same patient is the same number here and nobody elsewhere."""
+
+import hashlib
+import os
+import secrets
+import unicodedata
+from pathlib import Path
+
+from medcl.errors import UsageError
+
+PUBLIC_SALT = b"medcl public ids"
+"""The salt of data sets whose ids are public: their codes are the same at every site."""
+_SHORTEST = 8  # bytes of a salt; below, codes could be undone by trying every salt
+
+
+def code(level: str, clear_id: str, salt: bytes) -> int:
+    """Code an id.
+
+    Args:
+        level: of the hierarchy (`patient`, `session`, `trial`), so that equal texts of two levels differ.
+        clear_id: as the file or table has it; surrounding space and the Unicode form do not matter.
+        salt: secret of the site. Without it nobody can try names or numbers until the code fits.
+
+    Returns:
+        A non-negative int64: 63 bits of the keyed BLAKE2b hash. Among a million ids two share a code with a
+        probability of 5e-8.
+    """
+    return int.from_bytes(_digest(level, clear_id, salt, 8), "big") & (2**63 - 1)
+
+
+def record_code(path: str, salt: bytes) -> str:
+    """Code the path of a record, which may hold a name.
+
+    Args:
+        path: relative to the archive's root.
+        salt: secret of the site.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    return _digest("record", path, salt, 8).hex()
+
+
+def fingerprint(salt: bytes) -> str:
+    """Tell salts apart without giving them away.
+
+    Args:
+        salt: secret of the site.
+
+    Returns:
+        12 hexadecimal digits.
+    """
+    return _digest("fingerprint", "", salt, 6).hex()
+
+
+def site_salt() -> bytes:
+    """The secret of this site: `MEDCL_SALT`, or else `~/.config/medcl/salt`, made at first use for this user alone.
+
+    Returns:
+        At least 8 bytes.
+
+    Raises:
+        UsageError: the salt is too short, or its file cannot be read or made.
+    """
+    given = os.environ.get("MEDCL_SALT")
+    if given is not None:
+        return _long_enough(given.strip().encode(), "MEDCL_SALT")
+    path = Path.home() / ".config" / "medcl" / "salt"
+    try:
+        if not path.exists():
+            _make(path)
+        return _long_enough(path.read_bytes().strip(), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: the salt of the ids cannot be kept ({error.strerror}): set MEDCL_SALT") from error
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"salt.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    try:
+        # Of two processes that start together one links its draft, and both then read that one.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _long_enough(salt: bytes, place: str) -> bytes:
+    if len(salt) < _SHORTEST:
+        raise UsageError(f"{place}: the salt has {len(salt)} bytes, at least {_SHORTEST} are needed")
+    return salt
+
+
+def _digest(level: str, clear_id: str, salt: bytes, size: int) -> bytes:
+    text = unicodedata.normalize("NFC", clear_id.strip())
+    # A key has at most 64 bytes, a salt as many as it likes.
+    key = hashlib.blake2b(salt).digest()
+    return hashlib.blake2b(f"{level}\0{text}".encode("utf-8", "surrogateescape"), digest_size=size, key=key).digest()

@@ -1,0 +1,74 @@
+"""What a scan has found so far, on disk: a scan that was killed goes on from it."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from medcl.errors import MedclError
+
+
+class Journal:
+    """JSON lines: first the settings of the scan, then the rows of each finished chunk.
+
+    Args:
+        path: of the file.
+        settings: of the scan; rows found with others are not taken over.
+
+    Raises:
+        MedclError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self.rows = _rows(path, settings)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise MedclError(f"{path}: the journal of the scan cannot be written: {error.strerror}") from error
+        self._write(settings)
+        self.add(self.rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Save rows; they are on their way to the disk when this returns.
+
+        Args:
+            rows: of a chunk.
+
+        Raises:
+            MedclError: the disk is full, or gone.
+        """
+        self._write(list(rows))
+
+    def _write(self, value: Any) -> None:
+        try:
+            self._file.write(json.dumps(value) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise MedclError(f"{self.path}: the journal of the scan cannot be written: {error.strerror}") from error
+
+
+def _rows(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = []
+    try:
+        with path.open(encoding="utf-8") as file:
+            if json.loads(next(file, "null")) != settings:
+                return []
+            for line in file:
+                rows += json.loads(line)
+    except (OSError, ValueError):
+        # The last line of a killed scan may be cut short: what stands before it counts.
+        pass
+    return rows

@@ -1,0 +1,219 @@
+"""Join a label table to a manifest: patients, targets, and the official split where a data-set card gives one."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medcl.archive import targets
+from medcl.archive.card import Card
+from medcl.archive.identity import code
+from medcl.archive.manifest import SCHEMA, Manifest, Target
+from medcl.archive.split import official
+from medcl.archive.stratify import Ints
+from medcl.archive.table import LabelTable, read_table
+from medcl.errors import MedclError, UsageError
+
+_VOLTAGES = {"V", "mV", "uV", "nV"}
+_TYPES = {"multilabel": pa.list_(pa.string()), "regression": pa.float64()}
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """What a join found.
+
+    Args:
+        records: in the manifest.
+        rows: in the table.
+        matched: records that the table describes.
+        records_absent: records that the table does not name; they stay without labels.
+        rows_absent: rows of the table that name no record.
+        labelled: target -> records that have a label.
+        other_unit: records quarantined because their file states another unit than the card.
+    """
+
+    records: int
+    rows: int
+    matched: int
+    records_absent: int
+    rows_absent: int
+    labelled: dict[str, int]
+    other_unit: int = 0
+
+
+def join(
+    manifest: Manifest,
+    table_path: Path | str,
+    *,
+    record_column: str,
+    patient_column: str | None = None,
+    target_columns: Sequence[str] = (),
+    salt: bytes,
+) -> tuple[Manifest, JoinReport]:
+    """Join a table of labels to the records.
+
+    A row names its record by the path relative to the manifest's root, with or without suffix, or by the file's stem
+    where that names one record only. A patient column replaces the ids that the scan found: a record that the table
+    does not name then has no patient, since the two kinds of ids cannot be compared.
+
+    Args:
+        manifest: scanned records.
+        table_path: .csv, .tsv or .parquet.
+        record_column: column that names the record.
+        patient_column: column of the patient id; it is kept only as a code.
+        target_columns: columns that become targets, each with an optional kind: `age` or `age:regression`.
+        salt: of the codes, the same as the manifest's.
+
+    Returns:
+        The manifest with its labels, and what was found.
+
+    Raises:
+        UsageError: a column that is not there, a target that cannot be of its kind, or one named like a manifest
+            column.
+        MedclError: no row names a record, or two rows say different things about one.
+    """
+    table = read_table(table_path)
+    labels = [targets.infer(table, *targets.parse_column(text)) for text in target_columns]
+    used = [label.target.name for label in labels] + ([patient_column] if patient_column else [])
+    row_of_record, report = _match(manifest, table, record_column, used)
+    return _apply(manifest, table, row_of_record, report, patient_column, labels, salt)
+
+
+def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes) -> tuple[Manifest, JoinReport]:
+    """Join the table of a data-set card: patients, targets and the official folds.
+
+    A record whose file states another unit than the card is quarantined, even where one converts into the other: in a
+    data set of known origin it is the sign of a wrong or altered file, and a wrong factor of 1000 would not be noticed.
+
+    Args:
+        manifest: scanned records.
+        card: of the data set.
+        folder: of the data set, where the card's tables are.
+        salt: of the codes, the same as the manifest's.
+
+    Returns:
+        The manifest with labels and, where the card has folds, split; and what was found.
+
+    Raises:
+        UsageError: a column of the card is not in the table.
+        MedclError: as in `join`, or a cell is not what the card says.
+    """
+    folder = Path(folder)
+    manifest, other_unit = _check_unit(manifest, card.unit)
+    if card.table is None:
+        return manifest, JoinReport(len(manifest), 0, 0, 0, 0, {}, other_unit)
+    table = read_table(folder / card.table.file)
+    labels = [targets.from_card(table, name, rule, folder) for name, rule in card.targets.items()]
+    used = [rule.column for rule in card.targets.values()]
+    used += [name for name in (card.table.patient, card.folds and card.folds.column) if name]
+    row_of_record, report = _match(manifest, table, card.table.key, used)
+    manifest, report = _apply(manifest, table, row_of_record, report, card.table.patient, labels, salt)
+    if card.folds is not None:
+        manifest = official(manifest, _pick(table.codes(card.folds.column), row_of_record), card.folds)
+    return manifest, replace(report, other_unit=other_unit)
+
+
+def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[str]) -> tuple[Ints, JoinReport]:
+    """The table's row of each record, (records,), -1 where none names it."""
+    paths = [str(path) for path in manifest.column("path")]
+    keys = [None if key is None else key.replace("\\", "/").removeprefix("./") for key in table.column(column)]
+    find = _finder(paths, table.path, column)
+    rows_of_record: dict[int, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        record = None if key is None else find(key)
+        if record is not None:
+            rows_of_record[record].append(row)
+    if not rows_of_record:
+        example = next((key for key in keys if key is not None), "nothing")
+        raise MedclError(
+            f"{table.path}: no row of column {column!r} names a record of the archive. The column holds e.g. "
+            f"{example!r}, the archive e.g. {paths[0] if paths else 'nothing'!r}: the paths, with or without suffix, "
+            "or the file names have to agree"
+        )
+    _refuse_contradictions(table, column, used, list(rows_of_record.values()))
+    row_of_record = np.full(len(paths), -1, dtype=np.int64)
+    for record, rows in rows_of_record.items():
+        row_of_record[record] = rows[0]
+    matched, named = len(rows_of_record), sum(map(len, rows_of_record.values()))
+    return row_of_record, JoinReport(len(paths), len(table), matched, len(paths) - matched, len(table) - named, {})
+
+
+def _finder(paths: Sequence[str], table: Path, column: str) -> Callable[[str], int | None]:
+    by_path = {path: i for i, path in enumerate(paths)}
+    by_root = {str(PurePosixPath(path).with_suffix("")): i for i, path in enumerate(paths)}
+    by_name: dict[str, set[int]] = defaultdict(set)
+    for i, path in enumerate(paths):
+        by_name[PurePosixPath(path).name].add(i)
+        by_name[PurePosixPath(path).stem].add(i)
+
+    def find(key: str) -> int | None:
+        record = by_path.get(key, by_root.get(key))
+        if record is not None:
+            return record
+        named = by_name.get(PurePosixPath(key).name, set())
+        if len(named) > 1:
+            raise MedclError(
+                f"{table}, column {column!r}: {key!r} is the name of {len(named)} records; give their paths"
+            )
+        return next(iter(named), None)
+
+    return find
+
+
+def _refuse_contradictions(table: LabelTable, key: str, used: Sequence[str], groups: Sequence[list[int]]) -> None:
+    repeated = [rows for rows in groups if len(rows) > 1]
+    for column in used:
+        cells = table.codes(column)
+        count = sum(len({cells[row] for row in rows}) > 1 for rows in repeated)
+        if count:
+            raise MedclError(
+                f"{table.path}: {count} records are named by several rows of {key!r} that differ in column {column!r}"
+            )
+
+
+def _apply(
+    manifest: Manifest,
+    table: LabelTable,
+    row_of_record: Ints,
+    report: JoinReport,
+    patient_column: str | None,
+    labels: Sequence[targets.Labels],
+    salt: bytes,
+) -> tuple[Manifest, JoinReport]:
+    if patient_column is not None:
+        clear = _pick(table.codes(patient_column), row_of_record)
+        codes = [None if one is None else code("patient", one, salt) for one in clear]
+        manifest = manifest.with_column("patient", pa.array(codes, type=pa.int64()))
+    known: dict[str, Target] = dict(manifest.targets)
+    labelled = {}
+    for label in labels:
+        name = label.target.name
+        if name in SCHEMA.names:
+            raise UsageError(f"a target cannot be named {name!r}: the manifest has a column of that name")
+        values = _pick(label.values, row_of_record)
+        manifest = manifest.with_column(name, pa.array(values, type=_TYPES.get(label.target.kind, pa.string())))
+        known[name] = label.target
+        labelled[name] = sum(value is not None for value in values)
+    return manifest.with_targets(known), replace(report, labelled=labelled)
+
+
+def _pick(values: Sequence[Any], row_of_record: Ints) -> list[Any]:
+    return [None if row < 0 else values[row] for row in row_of_record.tolist()]
+
+
+def _check_unit(manifest: Manifest, unit: str | None) -> tuple[Manifest, int]:
+    if unit is None:
+        return manifest, 0
+    status = [str(value) for value in manifest.column("status")]
+    count = 0
+    for i, units in enumerate(manifest.table.column("units").to_pylist()):
+        # A channel that is no voltage (a marker, a breathing rate) may stand beside those that the card speaks of.
+        voltages = sorted(_VOLTAGES.intersection(units or ()))
+        if status[i] == "ok" and voltages != [unit]:
+            status[i] = f"the file is in {' and '.join(voltages) or 'no voltage'}, the data-set card says {unit}"
+            count += 1
+    return manifest.with_column("status", pa.array(status, type=pa.string())), count

@@ -1,0 +1,256 @@
+"""The manifest: one row a record, a Parquet file that other programs can open."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from medcl.errors import MedclError, UsageError
+
+SCHEMA_VERSION = 1
+SCHEMA = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("modality", pa.string()),
+        ("format", pa.string()),
+        ("path", pa.string()),
+        ("patient", pa.int64()),
+        ("session", pa.int64()),
+        ("trial", pa.int64()),
+        ("sampling_rate", pa.float64()),
+        ("n_samples", pa.int64()),
+        ("n_channels", pa.int64()),
+        ("channels", pa.list_(pa.string())),
+        ("units", pa.list_(pa.string())),
+        ("split", pa.string()),
+        ("checksum", pa.string()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("status", pa.string()),
+        ("files", pa.list_(pa.string())),
+        ("found_patient", pa.int64()),
+        ("found_status", pa.string()),
+    ]
+)
+"""The columns that every scan writes; label columns come behind them.
+
+`files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
+itself gave, before a label table was joined: the next scan takes them over where the files have not changed."""
+_KEY = b"medcl"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A label column and what it means.
+
+    Args:
+        name: of the column.
+        kind: what is predicted.
+        classes: names in order; of a binary target the second is the positive one. None for regression.
+    """
+
+    name: str
+    kind: Literal["binary", "multiclass", "multilabel", "regression"]
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Records and what is known of them.
+
+    Args:
+        table: one row a record, with the columns of `SCHEMA` and the label columns.
+        root: folder that `path` is relative to.
+        metadata: what holds for all rows: fingerprint of the salt, targets, how it was split. JSON values only.
+    """
+
+    table: pa.Table
+    root: Path
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Read a manifest.
+
+        Args:
+            path: Parquet file that `medcl scan` wrote.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            UsageError: no such file, not a manifest, or one of a newer version.
+        """
+        try:
+            table = pq.read_table(path)
+        except FileNotFoundError as error:
+            raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
+        except (pa.ArrowException, OSError) as error:
+            raise UsageError(f"{path}: is not a manifest: {error}") from error
+        stored = (table.schema.metadata or {}).get(_KEY)
+        if stored is None or "record_id" not in table.column_names:
+            raise UsageError(f"{path}: is a Parquet file, but not a manifest of `medcl scan`")
+        metadata = json.loads(stored)
+        version, root = metadata.pop("version", 0), Path(metadata.pop("root", "."))
+        if version > SCHEMA_VERSION:
+            raise UsageError(
+                f"{path}: is of version {version}, this medcl reads up to {SCHEMA_VERSION}: use a newer medcl"
+            )
+        return cls(table.replace_schema_metadata(None), root, metadata)
+
+    def write(self, path: Path | str) -> None:
+        """Write the manifest in one move: a reader sees the old file or the new one.
+
+        Args:
+            path: Parquet file; its folder is made if need be.
+
+        Raises:
+            MedclError: the file cannot be written.
+        """
+        path = Path(path)
+        stored = {"version": SCHEMA_VERSION, "root": str(self.root), **self.metadata}
+        table = self.table.replace_schema_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
+        draft: str | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with os.fdopen(handle, "wb") as file:
+                pq.write_table(table, file)
+            os.replace(draft, path)
+        except (OSError, pa.ArrowException) as error:
+            if draft is not None:
+                Path(draft).unlink(missing_ok=True)
+            raise MedclError(f"{path}: the manifest cannot be written: {error}") from error
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+        return name in self.table.column_names
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column as an array.
+
+        Args:
+            name: of the column.
+
+        Returns:
+            (records,) int64 with -1 for null (codes and counts are never negative, and never float), float64 with NaN,
+            or objects (text, lists) with None.
+
+        Raises:
+            UsageError: there is no such column.
+        """
+        values = self._column(name)
+        if pa.types.is_integer(values.type):
+            return np.asarray(pc.fill_null(values, -1).to_numpy(), dtype=np.int64)
+        if pa.types.is_floating(values.type):
+            return np.asarray(pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy())
+        array = np.empty(len(values), dtype=object)
+        array[:] = values.to_pylist()
+        return array
+
+    def ok(self) -> Self:
+        """The records that are not quarantined."""
+        return self.select(self.column("status") == "ok")
+
+    def select(self, rows: NDArray[Any] | Sequence[int]) -> Self:
+        """Some of the records.
+
+        Args:
+            rows: (records,) bool, or row numbers in the order wanted.
+
+        Returns:
+            The manifest of these rows.
+        """
+        chosen = np.asarray(rows)
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self),):
+                raise UsageError(f"a mask of shape {chosen.shape} cannot choose among {len(self)} records")
+            chosen = np.flatnonzero(chosen)
+        return replace(self, table=self.table.take(pa.array(chosen.astype(np.int64))))
+
+    def with_column(self, name: str, values: pa.Array | pa.ChunkedArray) -> Self:
+        """The manifest with a column added, or replaced where it stands.
+
+        Args:
+            name: of the column.
+            values: (records,).
+
+        Returns:
+            The new manifest.
+        """
+        if self.has(name):
+            return replace(self, table=self.table.set_column(self.table.column_names.index(name), name, values))
+        return replace(self, table=self.table.append_column(name, values))
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """The label columns by name."""
+        stored = self.metadata.get("targets", {})
+        return {name: Target(name, one["kind"], tuple(one["classes"])) for name, one in stored.items()}
+
+    def with_targets(self, targets: Mapping[str, Target]) -> Self:
+        """The manifest with these label columns declared."""
+        stored = {name: {"kind": target.kind, "classes": list(target.classes)} for name, target in targets.items()}
+        return replace(self, metadata={**self.metadata, "targets": stored})
+
+    def labels(self, target_name: str) -> NDArray[Any]:
+        """The labels of a target as numbers.
+
+        Args:
+            target_name: one of `targets`.
+
+        Returns:
+            multilabel: float32 (records, classes) of 0 and 1, NaN rows where unlabelled. binary, multiclass: int64
+            (records,) number of the class, -1 where unlabelled. regression: float32 (records,), NaN where unlabelled.
+
+        Raises:
+            UsageError: there is no such target.
+            MedclError: a record carries a class that the target does not have.
+        """
+        if target_name not in self.targets:
+            raise UsageError(f"no target {target_name!r} in the manifest: it has {', '.join(self.targets) or 'none'}")
+        target, values = self.targets[target_name], self._column(target_name)
+        if target.kind == "regression":
+            return self.column(target_name).astype(np.float32)
+        if target.kind == "multilabel":
+            flat, owner = pc.list_flatten(values), pc.list_parent_indices(values).to_numpy()
+            labels = np.zeros((len(self), len(target.classes)), dtype=np.float32)
+            labels[owner, self._class_numbers(target, flat)] = 1
+            labels[values.is_null().to_numpy()] = np.nan
+            return labels
+        return self._class_numbers(target, values)
+
+    def split_rows(self, split: str) -> NDArray[np.int64]:
+        """The rows of a split.
+
+        Args:
+            split: `train`, `val` or `test`.
+
+        Returns:
+            Row numbers, ascending.
+        """
+        return np.flatnonzero(self.column("split") == split)
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if not self.has(name):
+            raise UsageError(f"no column {name!r} in the manifest: it has {', '.join(self.table.column_names)}")
+        return self.table.column(name)
+
+    def _class_numbers(self, target: Target, values: pa.ChunkedArray) -> NDArray[np.int64]:
+        numbers = pc.index_in(values, value_set=pa.array(target.classes, type=pa.string()))
+        foreign = pc.unique(values.filter(pc.and_(values.is_valid(), numbers.is_null()))).to_pylist()
+        if foreign:
+            raise MedclError(f"target {target.name!r}: {foreign[0]!r} is not one of its classes {list(target.classes)}")
+        return np.asarray(pc.fill_null(numbers, -1).to_numpy(), dtype=np.int64)

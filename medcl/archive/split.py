@@ -1,0 +1,242 @@
+"""Who is trained on, who is chosen by and who is tested on: always whole patients."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medcl.archive.card import Folds
+from medcl.archive.manifest import Manifest
+from medcl.archive.stratify import Bools, Ints, any_of, divide, first_appearance, label_columns
+from medcl.errors import MedclError, UsageError
+
+SPLITS = ("train", "val", "test")
+_SHOWN = 5  # patients that an error names
+
+
+def split(
+    manifest: Manifest,
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    *,
+    stratify: str | None = None,
+    seed: int = 0,
+    keep: Manifest | None = None,
+) -> Manifest:
+    """Split patients into train, val and test.
+
+    Patients are stratified by the classes that any of their records carries (of a regression target: by fifths of its
+    values; the unlabelled count as a class), with the iterative stratification of `stratify.divide`. The result depends
+    on the seed and on the order of the records, not on how patients are coded. Quarantined records get no split.
+
+    Args:
+        manifest: scanned records.
+        fractions: shares of the patients in train, val and test; they sum to 1.
+        stratify: name of the target to stratify by; None only makes the sizes right.
+        seed: seed of the draw.
+        keep: an earlier manifest whose patients stay where they were; it has to be coded with the same salt.
+
+    Returns:
+        The manifest with its column `split`.
+
+    Raises:
+        UsageError: fractions that are none, an unknown target, or an earlier manifest with another salt.
+        MedclError: there is no patient to split.
+    """
+    if len(fractions) != 3 or not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise UsageError(
+            f"split fractions {tuple(fractions)}: three shares of train, val and test that sum to 1 are needed"
+        )
+    rows, owner, columns = _patients(manifest, stratify)
+    fixed = None if keep is None else _kept(manifest, keep, rows)
+    part = divide(columns, fractions, np.random.default_rng(seed), fixed)
+    settings = {"fractions": list(fractions), "stratify": stratify, "seed": seed, "kept": keep is not None}
+    return _write(manifest, rows, np.array(SPLITS, dtype=object)[part[owner]], settings)
+
+
+def folds(manifest: Manifest, k: int, fold: int, *, stratify: str | None = None, seed: int = 0) -> Manifest:
+    """One fold of a k-fold cross-validation over patients.
+
+    The patients are divided into k folds; fold `fold` is the test split, the next one (after the last: the first) the
+    validation split, the others are trained on. Over all folds every patient is tested on once.
+
+    Args:
+        manifest: scanned records.
+        k: number of folds, at least 3.
+        fold: which of them is tested on, from 0.
+        stratify: name of the target to stratify by.
+        seed: seed of the division; the folds of one cross-validation share it.
+
+    Returns:
+        The manifest with its column `split`.
+
+    Raises:
+        UsageError: k or fold that cannot be, fewer patients than folds, or an unknown target.
+        MedclError: there is no patient to split.
+    """
+    if k < 3 or not 0 <= fold < k:
+        raise UsageError(f"fold {fold} of {k}: at least 3 folds, counted from 0, are needed for train, val and test")
+    rows, owner, columns = _patients(manifest, stratify)
+    if len(columns) < k:
+        raise UsageError(f"{len(columns)} patients cannot be divided into {k} folds")
+    number = divide(columns, [1 / k] * k, np.random.default_rng(seed))
+    names = np.full(k, "train", dtype=object)
+    names[(fold + 1) % k], names[fold] = "val", "test"
+    return _write(manifest, rows, names[number[owner]], {"k": k, "fold": fold, "stratify": stratify, "seed": seed})
+
+
+def official(manifest: Manifest, values: Sequence[str | None], rule: Folds) -> Manifest:
+    """Take over the published split.
+
+    Args:
+        manifest: scanned records.
+        values: (records,) the fold of each record as the data set's table says; None leaves a record out of every
+            split.
+        rule: which folds are which split.
+
+    Returns:
+        The manifest with its column `split`.
+
+    Raises:
+        MedclError: a fold that the rule does not know, or a patient in two splits.
+    """
+    names = {fold: name for name in SPLITS for fold in getattr(rule, name)}
+    foreign = sorted({value for value in values if value is not None and value not in names})
+    if foreign:
+        raise MedclError(f"column {rule.column!r}: fold {', '.join(foreign[:_SHOWN])} belongs to no split of the card")
+    ok = manifest.column("status") == "ok"
+    rows = np.flatnonzero(ok & np.array([value is not None for value in values], dtype=bool))
+    chosen = np.empty(len(rows), dtype=object)
+    chosen[:] = [names[str(values[row])] for row in rows.tolist()]
+    result = _write(manifest, rows, chosen, {"official": rule.column})
+    check(result)
+    return result
+
+
+def check(manifest: Manifest) -> None:
+    """Hold the split against its one rule: a patient is in one split.
+
+    Args:
+        manifest: records with a column `split`.
+
+    Raises:
+        UsageError: there is no split.
+        MedclError: patients are in two splits; says how many and names some of them, by their codes.
+    """
+    if not manifest.has("split"):
+        raise UsageError("the manifest has no split: use `medcl split`, or a card with folds")
+    number = _split_numbers(manifest)
+    rows = np.flatnonzero((number >= 0) & (manifest.column("patient") >= 0))
+    if not len(rows):
+        return
+    owner, n_patients, codes = _owners(manifest, rows)
+    present = any_of(number[rows, None] == np.arange(len(SPLITS)), owner, n_patients)
+    torn = np.flatnonzero(present.sum(axis=1) > 1)
+    if len(torn):
+        shown = "; ".join(
+            f"{codes[patient]} in {' and '.join(np.array(SPLITS)[present[patient]])}" for patient in torn[:_SHOWN]
+        )
+        more = f"; and {len(torn) - _SHOWN} more" if len(torn) > _SHOWN else ""
+        raise MedclError(f"{len(torn)} of {n_patients} patients are in two splits: {shown}{more}. Split by patient")
+
+
+def missing_classes(manifest: Manifest, target: str) -> dict[str, list[str]]:
+    """Classes that no readable record of a split carries.
+
+    Args:
+        manifest: records with labels and a split.
+        target: name of the target.
+
+    Returns:
+        {split: classes} for train, val and test; nothing is missing of a regression target.
+
+    Raises:
+        UsageError: an unknown target.
+    """
+    columns, _ = _columns(manifest, target)
+    if manifest.targets[target].kind == "regression":
+        return {name: [] for name in SPLITS}
+    number = _split_numbers(manifest)
+    classes = manifest.targets[target].classes
+    return {
+        name: [c for c, some in zip(classes, columns[number == i].any(axis=0), strict=True) if not some]
+        for i, name in enumerate(SPLITS)
+    }
+
+
+def require_classes(manifest: Manifest, target: str, splits: Sequence[str] = SPLITS) -> None:
+    """Refuse a split in which a class cannot be learned, chosen by or tested.
+
+    Args:
+        manifest: records with labels and a split.
+        target: name of the target.
+        splits: which have to hold every class.
+
+    Raises:
+        UsageError: an unknown target.
+        MedclError: names the classes and the splits that have no positive record of them.
+    """
+    absent = {
+        name: classes for name, classes in missing_classes(manifest, target).items() if classes and name in splits
+    }
+    if absent:
+        where = "; ".join(f"{', '.join(classes)} in {name}" for name, classes in absent.items())
+        raise MedclError(
+            f"target {target!r}: no positive record of {where}; stratify the split by {target!r} or leave the class out"
+        )
+
+
+def _patients(manifest: Manifest, stratify: str | None) -> tuple[Ints, Ints, Bools]:
+    """Readable rows that have a patient, the number of the patient of each, and what to stratify patients by."""
+    rows = np.flatnonzero((manifest.column("status") == "ok") & (manifest.column("patient") >= 0))
+    if not len(rows):
+        raise MedclError("there is no readable record with a patient to split")
+    owner, n_patients, _ = _owners(manifest, rows)
+    if stratify is None:
+        return rows, owner, np.zeros((n_patients, 0), dtype=bool)
+    columns, known = _columns(manifest, stratify)
+    columns = np.concatenate([columns, ~known[:, None]], axis=1)
+    return rows, owner, any_of(columns[rows], owner, n_patients)
+
+
+def _columns(manifest: Manifest, target: str) -> tuple[Bools, Bools]:
+    labels, about = manifest.labels(target), manifest.targets[target]
+    columns, known = label_columns(labels, about.kind, len(about.classes))
+    return columns & (manifest.column("status") == "ok")[:, None], known
+
+
+def _owners(manifest: Manifest, rows: Ints) -> tuple[Ints, int, Ints]:
+    """Number of the patient of each row, how many patients there are, and their codes."""
+    codes = manifest.column("patient")[rows]
+    owner, n_patients = first_appearance(codes)
+    by_number = np.empty(n_patients, dtype=np.int64)
+    by_number[owner] = codes
+    return owner, n_patients, by_number
+
+
+def _kept(manifest: Manifest, keep: Manifest, rows: Ints) -> Ints:
+    """The split that each patient had before, -1 for a new one."""
+    if manifest.metadata.get("salt") != keep.metadata.get("salt"):
+        raise UsageError("the earlier manifest is coded with another salt, so its patients cannot be recognised")
+    check(keep)
+    number = _split_numbers(keep)
+    placed = np.flatnonzero(number >= 0)
+    split_of = dict(zip(keep.column("patient")[placed].tolist(), number[placed].tolist(), strict=True))
+    _, _, codes = _owners(manifest, rows)
+    return np.array([split_of.get(code, -1) for code in codes.tolist()], dtype=np.int64)
+
+
+def _split_numbers(manifest: Manifest) -> Ints:
+    """Number of each row's split, -1 without one."""
+    result = np.full(len(manifest), -1, dtype=np.int64)
+    for i, name in enumerate(SPLITS):
+        result[manifest.split_rows(name)] = i
+    return result
+
+
+def _write(manifest: Manifest, rows: Ints, names: np.ndarray[Any, Any], settings: dict[str, Any]) -> Manifest:
+    column = np.full(len(manifest), None, dtype=object)
+    column[rows] = names
+    written = manifest.with_column("split", pa.array(column, type=pa.string()))
+    return replace(written, metadata={**written.metadata, "split": settings})

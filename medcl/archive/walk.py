@@ -1,0 +1,105 @@
+"""Every file of a folder, once."""
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from medcl.errors import UsageError
+
+_COMPANIONS = {".dat": ".hea", ".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
+"""Suffix -> the suffix of the header beside which such a file holds no record of its own."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What is in a folder.
+
+    Args:
+        files: that may be records, relative to the folder, with /, sorted.
+        companions: number of files left out because a header beside them speaks for them.
+        unreadable: folders and links that cannot be followed -> reason.
+    """
+
+    files: list[str]
+    companions: int
+    unreadable: dict[str, str]
+
+
+def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ()) -> Walk:
+    """List the files of a folder and all below it.
+
+    Hidden files and folders (`.git`) are left out. Links are followed, but no folder is entered twice and no file of
+    the archive is listed under a second name.
+
+    Args:
+        root: the archive.
+        include: glob that the relative path has to match: `*` stops at /, `**` does not.
+        suffixes: a dangling link with one of these is reported; others are of no concern.
+
+    Returns:
+        The files.
+
+    Raises:
+        UsageError: there is no such folder, or the glob matches no file.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: there is no such folder")
+    allowed = re.compile(_glob(include)) if include is not None else None
+    files: list[str] = []
+    unreadable: dict[str, str] = {}
+    seen_folders: set[tuple[int, int]] = set()
+    seen_files: set[tuple[int, int]] = set()
+    linked: list[str] = []
+    companions = 0
+    folders = [""]
+    while folders or linked:
+        # What is here itself comes before what a link leads to, so that it is known by its own name.
+        relative = folders.pop() if folders else linked.pop(0)
+        full = root / relative
+        try:
+            about = full.stat()
+            identity = (about.st_dev, about.st_ino)
+            if not full.is_dir():
+                if identity not in seen_files:
+                    files.append(relative)
+                seen_files.add(identity)
+                continue
+            if identity in seen_folders:
+                continue
+            seen_folders.add(identity)
+            with os.scandir(full) as entries:
+                listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+            prefix = f"{relative}/" if relative else ""
+            headers = {os.path.splitext(entry.name)[1].lower() for entry in listed}
+            for entry in listed:
+                suffix = os.path.splitext(entry.name)[1].lower()
+                if entry.is_symlink():
+                    linked.append(prefix + entry.name)
+                elif entry.is_dir():
+                    folders.append(prefix + entry.name)
+                elif entry.is_file():
+                    seen_files.add((about.st_dev, entry.inode()))
+                    if _COMPANIONS.get(suffix) in headers:
+                        companions += 1
+                    else:
+                        files.append(prefix + entry.name)
+        except OSError as error:
+            if full.is_symlink() and os.path.splitext(relative)[1].lower() not in suffixes:
+                continue
+            unreadable[relative] = f"cannot be read: {error.strerror}"
+    if allowed is not None:
+        chosen = [path for path in files if allowed.fullmatch(path)]
+        if files and not chosen:
+            raise UsageError(f"{include!r} matches none of the {len(files)} files in {root}; ** also stands for folders")
+        files = chosen
+        unreadable = {path: reason for path, reason in unreadable.items() if allowed.fullmatch(path)}
+    return Walk(sorted(files), companions, unreadable)
+
+
+def _glob(pattern: str) -> str:
+    """A glob as a regular expression."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
+    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(meaning.get(part, re.escape(part)) for part in parts)

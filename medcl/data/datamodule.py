@@ -1,0 +1,68 @@
+"""Batches for training: the same for any number of worker processes."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from medcl.data.dataset import SignalWindows
+from medcl.data.sampler import HierarchicalSampler
+
+
+def _as_it_is(batch: Any) -> Any:
+    """`SignalWindows` hands out whole batches: there is nothing to collate."""
+    return batch
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The sampler's batches of one process, from one step to another."""
+
+    sampler: HierarchicalSampler
+    start: int
+    stop: int
+    rank: int
+    world: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return self.sampler.batches(self.start * self.world + self.rank, self.stop * self.world, stride=self.world)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def loader(
+    windows: SignalWindows,
+    sampler: HierarchicalSampler,
+    start: int,
+    stop: int,
+    workers: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterable[dict[str, Any]]:
+    """The batches of steps start to stop - 1.
+
+    Args:
+        windows: that batches are made of.
+        sampler: which windows a batch holds.
+        start: first step.
+        stop: step after the last.
+        workers: processes that read ahead; 0 reads in this one.
+        rank: of this process among `world`: step s takes the sampler's batch s * world + rank.
+        world: processes that train.
+
+    Returns:
+        Batches, in order.
+    """
+    loaded: DataLoader[dict[str, Any]] = DataLoader(
+        windows,
+        batch_sampler=_Steps(sampler, start, stop, rank, world),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+    return loaded

@@ -1,0 +1,48 @@
+"""Records through an encoder: one embedding a record, the mean over its windows' pooled embeddings."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medcl.data.dataset import SignalWindows
+from medcl.encoders.signal import SignalEncoder
+
+_WINDOWS_AT_A_TIME = 256
+
+
+def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Mean of rows (N, D) that share a group number (N,), as (n_groups, D)."""
+    total = values.new_zeros(n_groups, values.shape[1]).index_add_(0, group, values)
+    count = torch.bincount(group, minlength=n_groups).clamp(min=1).to(values.dtype)
+    return total / count[:, None]
+
+
+@torch.inference_mode()
+def embed_records(
+    encoder: SignalEncoder, windows: SignalWindows, rows: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    """Embed records, a bounded number of windows at a time.
+
+    Args:
+        encoder: in any mode; it is run in evaluation mode and left as it was.
+        windows: of the store.
+        rows: (R,) rows of the manifest, each with at least one window.
+        device: where the encoder lies.
+
+    Returns:
+        (R, dim).
+    """
+    was_training = encoder.training
+    encoder.eval()
+    order = np.concatenate([windows.windows_of(int(row)) for row in rows])
+    group = np.repeat(np.arange(len(rows)), [len(windows.windows_of(int(row))) for row in rows])
+    total = torch.zeros(len(rows), encoder.config.dim, device=device)
+    for start in range(0, len(order), _WINDOWS_AT_A_TIME):
+        part = slice(start, start + _WINDOWS_AT_A_TIME)
+        x = windows.__getitems__(order[part].tolist())["x"].to(device)
+        total.index_add_(0, torch.from_numpy(group[part]).to(device), encoder.embed(x).float())
+    encoder.train(was_training)
+    count = torch.from_numpy(np.bincount(group, minlength=len(rows))).to(device)
+    embedded: NDArray[np.float32] = (total / count[:, None]).cpu().numpy()
+    return embedded

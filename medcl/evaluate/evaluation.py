@@ -1,0 +1,104 @@
+"""`medcl finetune` as one function: a run and a manifest in, results.json and report.html out."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.archive.split import check, missing_classes
+from medcl.data.dataset import SignalWindows
+from medcl.data.prepare import prepare
+from medcl.errors import UsageError
+from medcl.evaluate import experiment, summary
+from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.report import write_report
+from medcl.evaluate.results import Procedure, Results
+from medcl.evaluate.task import Task
+
+
+def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
+    """Measure what an encoder is worth at every label fraction, beside the same network with random weights.
+
+    Args:
+        run_folder: of the pretrained run.
+        manifest: records with splits and labels.
+        config: what to measure.
+        store: folder in which recordings are prepared once.
+        output: folder for results.json and report.html.
+
+    Returns:
+        The results, as they were written.
+
+    Raises:
+        MedclError: the run, the labels or the splits do not allow it; `LeakError` where a test patient was trained on.
+    """
+    experiment.check(config)
+    if config.target not in manifest.targets:
+        raise UsageError(
+            f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
+        )
+    run = runs.load(run_folder)
+    manifest = manifest.ok()
+    check(manifest)
+    n_records = len(manifest)
+    window_config = experiment.window_config(run.card)
+    prepared = prepare(manifest, window_config, store)
+    # A recording shorter than one window, or spoilt in all of them, cannot be embedded: it leaves before anything is drawn.
+    manifest = manifest.select(np.unique(SignalWindows(prepared, manifest, window_config).rows))
+    task = Task.of(manifest, config.target)
+    rows = {split: experiment.usable(manifest, task, split) for split in ("train", "val", "test")}
+    notes = _notes(manifest, config, task, n_records - len(manifest))
+    warning = runs.guard(run, manifest, rows["test"], allow=config.allow_transductive)
+    notes += [warning] if warning else []
+    drawn = experiment.subsets(manifest, config)
+    setting = experiment.Setting(
+        run_folder, prepared.folder, manifest, window_config, config, rows["val"], rows["test"]
+    )
+    predictions = experiment.run_all(setting, drawn)
+    found, undefined = summary.scores(task, rows["test"], predictions)
+    if undefined:
+        notes.append(
+            f"Left out of a macro mean, since the test records hold no positive or no negative: {', '.join(sorted(undefined))}."
+        )
+    summaries, differences = summary.summarise(task, manifest, rows["test"], predictions, found, config)
+    largest = drawn[0][-1].label
+    results = Results(
+        run=str(run_folder),
+        method=str(run.config.get("method", "")),
+        target=task.target,
+        protocols=tuple(config.protocols),
+        metric=task.metric,
+        config={"evaluation": asdict(config), "pretraining": run.config},
+        splits={split: summary.split_of(task, manifest, part) for split, part in rows.items()},
+        notes=tuple(notes),
+        fractions=tuple(summary.fractions(drawn)),
+        procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit),
+        scores=tuple(found),
+        summary=tuple(summaries),
+        differences=tuple(differences),
+        calibration=tuple(summary.curves(task, rows["test"], predictions)),
+        confusion=tuple(summary.confusions(task, rows["test"], predictions, largest)),
+        software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    results.save(output / "results.json")
+    write_report(results, output / "report.html")
+    return results
+
+
+def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int) -> list[str]:
+    notes: list[str] = []
+    for split, classes in missing_classes(manifest, config.target).items():
+        notes.append(f"The split {split} holds no record of {', '.join(classes)}.")
+    unlabelled = int((~task.labelled).sum())
+    if unlabelled:
+        notes.append(
+            f"{unlabelled} of {len(manifest)} records have no label for {config.target} and take no part in the evaluation."
+        )
+    if left_out:
+        notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")
+    return notes

@@ -1,0 +1,217 @@
+"""The experiment behind `medcl finetune`: every protocol at every label fraction and repeat, pretrained beside random weights.
+
+A repeat is one seed: it draws the labelled subsets (nested over the fractions), the random initialisation and the order of training. Both
+initialisations get the same subsets and seeds, so that their difference is a paired one. Models are chosen on the validation patients; the test
+split is predicted once by each finished model.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.data.config import SignalConfig
+from medcl.data.dataset import SignalWindows
+from medcl.data.store import SignalStore
+from medcl.encoders.signal import SignalEncoder
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
+from medcl.evaluate.embedding import embed_records
+from medcl.evaluate.finetune import fine_tune, predict
+from medcl.evaluate.fractions import Ordering, Subset, order, parse
+from medcl.evaluate.probe import linear_probe, nearest_neighbours
+from medcl.evaluate.results import Init
+from medcl.evaluate.task import Task
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The test predictions of one model.
+
+    Args:
+        protocol: `probe`, `knn` or `finetune`.
+        init: which weights it started from.
+        label: label of the fraction.
+        repeat: number of the repeat.
+        seed: of the repeat.
+        probabilities: (test records, outputs).
+    """
+
+    protocol: str
+    init: Init
+    label: str
+    repeat: int
+    seed: int
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a repeat needs; small enough to be sent to a process, since the store is opened there.
+
+    Args:
+        run: folder of the pretrained run.
+        store: folder of the prepared store.
+        manifest: readable records with labels and splits.
+        windows: what a window is in the evaluation.
+        config: the evaluation.
+        validation: labelled rows by which models are chosen.
+        test: labelled rows that are predicted once.
+    """
+
+    run: Path
+    store: Path
+    manifest: Manifest
+    windows: SignalConfig
+    config: EvaluateConfig
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def window_config(card: runs.EncoderCard) -> SignalConfig:
+    """What a window is for an encoder in evaluation: as in pretraining, side by side without overlap."""
+    return SignalConfig(
+        sampling_rate=card.sampling_rate,
+        channels=list(card.channels),
+        window=card.window,
+        stride=card.window,
+        band=list(card.band) if card.band else None,
+        notch=card.notch,
+        standardise=card.standardise,  # type: ignore[arg-type]
+    )
+
+
+def check(config: EvaluateConfig) -> None:
+    """Refuse what cannot be meant, before anything is computed.
+
+    Raises:
+        UsageError: a label fraction that is none, a protocol that does not exist, no repeats.
+    """
+    for text in config.labels:
+        parse(text)
+    unknown = [name for name in config.protocols if name not in PROTOCOLS]
+    if unknown or not config.protocols:
+        raise UsageError(
+            f"--protocols: choose from {', '.join(PROTOCOLS)}" + (f", not {', '.join(unknown)}" if unknown else "")
+        )
+    if config.repeats < 1 or not config.labels:
+        raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
+
+
+def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
+    """The labelled subsets of every repeat, in ascending order of size; also reports those that cannot be drawn.
+
+    Raises:
+        MedclError: the labels do not allow a fraction; see `fractions.order`.
+    """
+    fractions = [parse(text) for text in config.labels]
+    drawn = []
+    for repeat in range(config.repeats):
+        ordering: Ordering = order(manifest, target=config.target, unit=config.unit, seed=config.seed + repeat)
+        drawn.append(sorted((ordering.take(fraction) for fraction in fractions), key=lambda subset: len(subset.rows)))
+    return drawn
+
+
+def run_all(setting: Setting, drawn: list[list[Subset]]) -> list[Prediction]:
+    """Run every repeat, in processes of one thread each so that the numbers do not depend on how many there are.
+
+    Returns:
+        One prediction a protocol, initialisation, fraction and repeat, in this order of repeats.
+    """
+    jobs = setting.config.jobs if setting.config.jobs > 0 else (os.cpu_count() or 1)
+    if torch.cuda.is_available():
+        jobs = 1  # one process fills the GPU
+    pretrained = _embed(setting, runs.load(setting.run).encoder, drawn) if _frozen(setting) else None
+    work = (delayed(_repeat)(setting, repeat, subset_list, pretrained) for repeat, subset_list in enumerate(drawn))
+    finished = Parallel(n_jobs=min(jobs, len(drawn)), return_as="generator")(work)
+    return [prediction for part in tqdm(finished, total=len(drawn), unit="repeat", disable=None) for prediction in part]
+
+
+def _frozen(setting: Setting) -> bool:
+    return bool({"probe", "knn"} & set(setting.config.protocols))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _windows(setting: Setting) -> SignalWindows:
+    return SignalWindows(SignalStore.open(setting.store), setting.manifest, setting.windows)
+
+
+def _embed(setting: Setting, encoder: SignalEncoder, drawn: list[list[Subset]]) -> NDArray[np.float64]:
+    """Embeddings of all records that any of the subsets uses, (records, dim); the others stay NaN."""
+    rows = np.unique(
+        np.concatenate([setting.validation, setting.test, *(s.rows for subset_list in drawn for s in subset_list)])
+    )
+    z = np.full((len(setting.manifest), encoder.config.dim), np.nan)
+    z[rows] = embed_records(encoder.to(_device()), _windows(setting), rows, _device())
+    return z
+
+
+def _repeat(
+    setting: Setting, repeat: int, subset_list: list[Subset], pretrained: NDArray[np.float64] | None
+) -> list[Prediction]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        seed = setting.config.seed + repeat
+        run = runs.load(setting.run)
+        torch.manual_seed(seed)
+        random = run.card.build()
+        z_random = _embed(setting, random, [subset_list]) if _frozen(setting) else None
+        sides: tuple[tuple[Init, SignalEncoder, NDArray[np.float64] | None], ...] = (
+            ("pretrained", run.encoder, pretrained),
+            ("random", random, z_random),
+        )
+        return [
+            Prediction(protocol, init, subset.label, repeat, seed, probabilities)
+            for init, encoder, z in sides
+            for subset in subset_list
+            for protocol, probabilities in _predict(setting, encoder, z, subset, repeat)
+        ]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _predict(
+    setting: Setting, encoder: SignalEncoder, z: NDArray[np.float64] | None, subset: Subset, repeat: int
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """The test predictions of every protocol for one encoder and one labelled subset."""
+    config, task = setting.config, Task.of(setting.manifest, setting.config.target)
+    for protocol in config.protocols:
+        if protocol != "finetune":
+            fit = linear_probe if protocol == "probe" else nearest_neighbours
+            if z is not None:
+                yield protocol, fit(task, z, subset.rows, setting.validation)(z[setting.test])
+        elif not (parse(subset.label).share == 1.0 and 0 < config.repeats_full <= repeat):
+            windows = _windows(setting)
+            seed = config.seed + repeat
+            tuned = fine_tune(
+                encoder, task, windows, subset.rows, setting.validation, config.finetune, seed=seed, device=_device()
+            )
+            yield protocol, predict(tuned.encoder, tuned.head, task, windows, setting.test, _device())
+
+
+def usable(manifest: Manifest, task: Task, split: str) -> NDArray[np.int64]:
+    """Rows of a split that have a label.
+
+    Raises:
+        MedclError: there is none.
+    """
+    rows = manifest.split_rows(split)
+    rows = rows[task.labelled[rows]]
+    if not len(rows):
+        raise MedclError(
+            f"no usable record of the split {split!r} has a label for {task.target.name!r}: `medcl split` makes splits, "
+            "and `medcl scan` tells which records were quarantined"
+        )
+    return rows.astype(np.int64)

@@ -1,0 +1,277 @@
+"""Label fractions: which training patients are labelled when only 1%, 10% or 50 of them are.
+
+All fractions of a seed are prefixes of one ordering, so the 1% lies inside the 10% whatever the numbers. The ordering
+begins with patients who between them show every class, and then takes in each step a patient after whom the prefix
+holds the classes in the proportions of the whole.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from medcl.archive.manifest import Manifest, Target
+from medcl.archive.stratify import Bools, Ints, any_of, first_appearance, label_columns
+from medcl.errors import MedclError, UsageError
+
+_ALLOWED = (
+    "allowed are a percentage above 0% and up to 100% ('1%'), a share with a decimal point above 0 and up to 1 ('0.1', "
+    "'1.0'), or a count of at least 1 ('50')"
+)
+# Labels come before exact combinations of labels: this decides between those that serve them about equally.
+_COMBINATION_WEIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class LabelFraction:
+    """How much of the training data is labelled: a share or a count, one of which is None.
+
+    Args:
+        label: the text it was asked for with.
+        share: in (0, 1].
+        count: number of patients (or records).
+    """
+
+    label: str
+    share: float | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The labelled part of the training data at one fraction.
+
+    Args:
+        label: the fraction's text.
+        rows: rows of the manifest, ascending.
+        n_patients: patients among them.
+        n_records: how many rows.
+        per_class: records that carry each class; empty for regression.
+        raised: whether the fraction was too small to show every class and was therefore raised to the smallest that
+            does.
+    """
+
+    label: str
+    rows: Ints
+    n_patients: int
+    n_records: int
+    per_class: dict[str, int]
+    raised: bool
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An order of the labelled training units (patients or records) whose prefixes are the fractions.
+
+    Args:
+        units: (units,) numbers of the units, in order.
+        rows: (records,) labelled training rows of the manifest.
+        unit_of_row: (records,) number of the unit that a row belongs to.
+        patient_of_row: (records,) number of the patient.
+        columns: (records, classes), which classes a row carries.
+        minimum: units that it takes to show every class.
+        unit: what is counted.
+        classes: names of the columns; empty for regression.
+    """
+
+    units: Ints
+    rows: Ints
+    unit_of_row: Ints
+    patient_of_row: Ints
+    columns: Bools
+    minimum: int
+    unit: Literal["patient", "record"]
+    classes: tuple[str, ...]
+
+    def take(self, fraction: LabelFraction) -> Subset:
+        """The subset that a fraction means.
+
+        A share is rounded to the nearest number of units, and raised to `minimum` where it is smaller.
+
+        Args:
+            fraction: how much of the ordering.
+
+        Returns:
+            The subset.
+
+        Raises:
+            UsageError: a count is below the minimum or above what there is.
+        """
+        n_units = len(self.units)
+        if fraction.count is not None and not self.minimum <= fraction.count <= n_units:
+            bound = (
+                f"at least {self.minimum} are needed to show every class in this draw"
+                if fraction.count < self.minimum
+                else f"the training split has {n_units} that are labelled"
+            )
+            raise UsageError(f"--labels {fraction.label}: {fraction.count} {self.unit}s, but {bound}")
+        wanted = fraction.count if fraction.count is not None else round((fraction.share or 0) * n_units)
+        size = max(wanted, self.minimum)
+        chosen = np.isin(self.unit_of_row, self.units[:size])
+        counts = self.columns[chosen].sum(axis=0)
+        return Subset(
+            label=fraction.label,
+            rows=self.rows[chosen],
+            n_patients=len(np.unique(self.patient_of_row[chosen])),
+            n_records=int(chosen.sum()),
+            per_class={name: int(count) for name, count in zip(self.classes, counts, strict=False)},
+            raised=size > wanted,
+        )
+
+
+def parse(text: str) -> LabelFraction:
+    """Read a label fraction from the command line or a configuration.
+
+    With a percent sign, or with a decimal point and a value in (0, 1], it is a share; without either it is a count:
+    `1%` is one in a hundred, `1.0` is everything, `1` is a single patient.
+
+    Args:
+        text: for example `1%`, `0.5%`, `0.1`, `1.0`, `50`.
+
+    Returns:
+        The fraction.
+
+    Raises:
+        UsageError: anything else, with what is allowed.
+    """
+    stripped = text.strip()
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)", stripped, re.ASCII)
+    if match:
+        number, percent = match.groups()
+        if not percent and "." not in number:
+            if int(number) > 0:
+                return LabelFraction(stripped, count=int(number))
+        else:
+            share = float(number) / (100 if percent else 1)
+            if 0 < share <= 1:
+                return LabelFraction(stripped, share=share)
+    raise UsageError(f"--labels {text!r} is not a label fraction: {_ALLOWED}")
+
+
+def subset(
+    manifest: Manifest,
+    fraction: LabelFraction,
+    *,
+    target: str,
+    unit: Literal["patient", "record"] = "patient",
+    seed: int = 0,
+) -> Subset:
+    """The labelled subset of the training split at one fraction; `order` once and `take` often gives the same.
+
+    Args:
+        manifest: records with a split; only readable, labelled records of `train` count.
+        fraction: how much of it.
+        target: name of the target whose labels are meant.
+        unit: whether the fraction is one of patients, with all their labelled records, or of single records.
+        seed: seed of the draw.
+
+    Returns:
+        The subset.
+
+    Raises:
+        MedclError: as in `order`.
+        UsageError: as in `Ordering.take`.
+    """
+    return order(manifest, target=target, unit=unit, seed=seed).take(fraction)
+
+
+def order(
+    manifest: Manifest, *, target: str, unit: Literal["patient", "record"] = "patient", seed: int = 0
+) -> Ordering:
+    """Order the labelled training units so that every prefix is a fair sample.
+
+    Args:
+        manifest: records with a split; only readable, labelled records of `train` count.
+        target: name of the target.
+        unit: what is ordered.
+        seed: seed of the draw.
+
+    Returns:
+        The ordering.
+
+    Raises:
+        MedclError: no training record is labelled, or a class has no positive (or no negative) one.
+        UsageError: there is no such target.
+    """
+    labels, about = manifest.labels(target), manifest.targets[target]
+    train = manifest.split_rows("train")
+    train = train[manifest.column("status")[train] == "ok"]
+    columns, known = label_columns(labels[train], about.kind, len(about.classes))
+    rows, columns = train[known], columns[known]
+    if not len(rows):
+        raise MedclError(f"no record of the training split has a label for {target!r}")
+    patient_of_row, _ = first_appearance(manifest.column("patient")[rows])
+    unit_of_row = patient_of_row if unit == "patient" else np.arange(len(rows))
+    n_units = int(unit_of_row.max()) + 1
+    needed = _needed(columns, about)
+    units, minimum = _order_units(
+        any_of(columns, unit_of_row, n_units), any_of(needed, unit_of_row, n_units), np.random.default_rng(seed)
+    )
+    minimum = min(2, n_units) if about.kind == "regression" else minimum
+    return Ordering(units, rows, unit_of_row, patient_of_row, columns, minimum, unit, about.classes)
+
+
+def _needed(columns: Bools, target: Target) -> Bools:
+    """What every fraction has to show: of each class a positive and, for multilabel, a negative record."""
+    if target.kind == "regression":
+        return columns[:, :0]
+    sides = {"positive": columns, "negative": ~columns} if target.kind == "multilabel" else {"positive": columns}
+    for side, present in sides.items():
+        absent = [name for name, some in zip(target.classes, present.max(axis=0), strict=True) if not some]
+        if absent:
+            raise MedclError(
+                f"target {target.name!r}: no {side} record of {', '.join(absent)} in the training split; "
+                "split again with stratification, or leave the class out of the target"
+            )
+    return np.concatenate(list(sides.values()), axis=1)
+
+
+def _order_units(columns: Bools, needed: Bools, rng: np.random.Generator) -> tuple[Ints, int]:
+    """Order units: first a cover of the needed columns, then greedily by proportions.
+
+    Args:
+        columns: (units, classes) that are kept in proportion.
+        needed: (units, properties) of which each has to occur in the beginning.
+        rng: makes every choice that the labels leave open.
+
+    Returns:
+        (units,) the order, and the length of the beginning.
+    """
+    n_units = len(columns)
+    cover: list[int] = []
+    missing = needed.sum(axis=0) > 0
+    rarity = np.argsort(needed.sum(axis=0), kind="stable")
+    for column in rarity:
+        # A random bearer of the rarest missing property: the fewest bearers overall would be the patients with many
+        # diseases, who are not typical.
+        if missing[column]:
+            cover.append(int(rng.choice(np.flatnonzero(needed[:, column]))))
+            missing &= ~needed[cover[-1]]
+
+    kinds, kind_of_unit = np.unique(columns, axis=0, return_inverse=True)
+    left = rng.permutation(n_units)
+    left = left[~np.isin(left, cover)]
+    by_kind = left[np.argsort(kind_of_unit[left], kind="stable")]
+    end = np.cumsum(np.bincount(kind_of_unit[left], minlength=len(kinds)))
+    position = end - np.bincount(kind_of_unit[left], minlength=len(kinds))  # by_kind[position:end] of a kind is left
+
+    y = kinds.astype(np.float64)
+    share, kind_share = columns.mean(axis=0), np.bincount(kind_of_unit, minlength=len(kinds)) / n_units
+    held = columns[cover].sum(axis=0).astype(np.float64)
+    kind_held = np.bincount(kind_of_unit[cover], minlength=len(kinds))
+    # Adding kind g changes the squared distance |held + y_g - n share|^2 by this constant and a term linear in y_g.
+    constant = (y**2).sum(axis=1) + rng.random(len(kinds)) * 1e-9
+    constant[position >= end] = np.inf
+    result = np.concatenate([np.asarray(cover, dtype=np.int64), np.empty(len(left), dtype=np.int64)])
+    for n in range(len(cover), n_units):
+        excess = held - (n + 1) * share
+        cost = constant + 2 * (y @ excess) + 2 * _COMBINATION_WEIGHT * (kind_held - (n + 1) * kind_share)
+        g = int(np.argmin(cost))
+        result[n] = by_kind[position[g]]
+        position[g] += 1
+        held += y[g]
+        kind_held[g] += 1
+        if position[g] == end[g]:
+            constant[g] = np.inf
+    return result, len(cover)

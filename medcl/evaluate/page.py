@@ -1,0 +1,47 @@
+"""A page that is one file: style, charts and data inside, nothing loaded from anywhere."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from medcl.evaluate.figures import Figure
+
+
+def write(path: Path, html: str) -> None:
+    """Write a page, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
+    """Fill a template of this folder; text is escaped, and plotly's script is part of the page.
+
+    Args:
+        template: name of a template that extends `page.html`.
+        figures: id -> figure; the template places one with the macro `chart(id)`.
+        **context: what the template names.
+
+    Returns:
+        The page.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("medcl", "evaluate"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signs"] = _signs
+    return environment.get_template(template).render(figures=figures, plotlyjs=get_plotlyjs(), **context)
+
+
+def _signs(text: str) -> str:
+    """Numbers as they are set in print: a minus as wide as the digits, and an interval that no line break divides."""
+    text = re.sub(r"(?<!\d)-(?=\d)", "\N{MINUS SIGN}", text)
+    return re.sub(r"(\[\S+,) (\S+\])", "\\1\N{NO-BREAK SPACE}\\2", text)

@@ -1,0 +1,281 @@
+"""The report of one evaluation: a page with the finding, its curves and tables, and how they were made."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from medcl.evaluate import figures, page
+from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
+from medcl.evaluate.wording import (
+    NOTHING,
+    count,
+    estimate,
+    finding,
+    headline_protocol,
+    init_name,
+    metric_name,
+    number,
+    patient_bounds,
+    patients_clause,
+    protocol_name,
+    repeats_words,
+)
+
+CLASSES_WITH_A_CHART = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table below a curve."""
+
+    fraction: Fraction
+    pretrained: str
+    random: str
+    difference: str
+    patients: str
+    clear: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A curve with its table: one protocol and metric."""
+
+    metric: int
+    protocol: str
+    baseline: str
+    chart: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Means by class: one protocol and metric; `rows` are (class, initialisation, its name, one cell a fraction)."""
+
+    protocol: str
+    metric: str
+    rows: tuple[tuple[str, str, str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Charts:
+    """What one choice shows; `items` are (class, chart)."""
+
+    name: str
+    items: tuple[tuple[str, str], ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a confusion table: records, and their share among those of the true class."""
+
+    records: str
+    percent: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion table; `rows` are (true class, cells)."""
+
+    init_name: str
+    classes: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def write_report(results: Results, path: Path) -> None:
+    """Write the report as one self-contained HTML file.
+
+    Args:
+        results: what was measured.
+        path: of the page.
+
+    Raises:
+        UsageError: the results have no label fraction.
+    """
+    page.write(path, render_report(results))
+
+
+def render_report(results: Results) -> str:
+    """The report as HTML; see `write_report`."""
+    charts: dict[str, figures.Figure] = {}
+    main = headline_protocol(results)
+    calibration = _calibration(results, charts)
+    names = [one.name for one in calibration]
+    largest = _choice_name(main, results.fractions[-1].label) if results.fractions else ""
+    return page.render(
+        "report.html",
+        figures=charts,
+        results=results,
+        headline=finding(results, main),
+        clause=patients_clause(results, main),
+        main=protocol_name(main),
+        others=[
+            (protocol_name(p), finding(results, p), patients_clause(results, p)) for p in results.protocols if p != main
+        ],
+        over_patients=any(not math.isnan(row.patients_low) for row in results.differences),
+        test=results.splits["test"],
+        metrics=[metric_name(m, results.target) for m in results.metrics],
+        panels=_panels(results, charts),
+        class_tables=_class_tables(results),
+        calibration=calibration,
+        calibration_chosen=names.index(largest) if largest in names else max(len(names) - 1, 0),
+        confusion=_confusion(results),
+        sizes=_sizes(results),
+        notes=[*results.notes, *_own_notes(results)],
+        created=_moment(results.created),
+        config=_yaml(results.config),
+        count=count,
+        repeats_words=repeats_words,
+    )
+
+
+def _panels(results: Results, charts: dict[str, figures.Figure]) -> list[Panel]:
+    panels = []
+    for i, metric in enumerate(results.metrics):
+        lines = {p: figures.series_of(results, p, metric) for p in results.protocols}
+        gaps = {
+            p: figures.Series(
+                "difference",
+                "var(--difference)",
+                "circle",
+                [results.difference(p, f.label, metric) for f in results.fractions],
+            )
+            for p in results.protocols
+        }
+        # One range for all protocols of a metric, so that panels side by side compare.
+        top = figures.value_range([line for both in lines.values() for line in both])
+        bottom = figures.value_range(list(gaps.values()), with_zero=True)
+        for j, protocol in enumerate(results.protocols):
+            chart = f"curve-{i}-{j}"
+            charts[chart] = figures.curve(results.fractions, lines[protocol], [gaps[protocol]], top, bottom)
+            rows = tuple(_row(results, protocol, fraction, metric) for fraction in results.fractions)
+            panels.append(Panel(i, protocol_name(protocol), init_name(protocol, "random"), chart, rows))
+    return panels
+
+
+def _row(results: Results, protocol: str, fraction: Fraction, metric: str) -> Row:
+    pretrained, random = (
+        estimate(results.find(protocol, init, fraction.label, metric)) for init in ("pretrained", "random")
+    )
+    paired = results.difference(protocol, fraction.label, metric)
+    clear = paired is not None and paired.excludes_zero
+    return Row(fraction, pretrained, random, estimate(paired, signed=True), patient_bounds(paired), clear)
+
+
+def _class_tables(results: Results) -> list[ClassTable]:
+    """Means over the repeats; a class or a metric that no score has is left out."""
+    classes = [name for name in results.target.classes if any(name in s.per_class for s in results.scores)]
+    metrics = dict.fromkeys(m for s in results.scores for values in s.per_class.values() for m in values)
+    tables = []
+    for protocol in results.protocols:
+        for metric in metrics:
+            rows = [
+                (
+                    name,
+                    init,
+                    init_name(protocol, init),
+                    tuple(_class_mean(results, protocol, init, f.label, name, metric) for f in results.fractions),
+                )
+                for name in classes
+                for init in ("pretrained", "random")
+            ]
+            if rows:
+                tables.append(
+                    ClassTable(
+                        protocol_name(protocol), metric_name(metric, results.target).removeprefix("macro-"), tuple(rows)
+                    )
+                )
+    return tables
+
+
+def _class_mean(results: Results, protocol: str, init: str, label: str, name: str, metric: str) -> str:
+    values = [s.per_class.get(name, {}).get(metric, math.nan) for s in results.repeats(protocol, init, label)]
+    defined = [v for v in values if not math.isnan(v)]
+    return number(float(np.mean(defined))) if defined else NOTHING
+
+
+def _calibration(results: Results, charts: dict[str, figures.Figure]) -> list[Charts]:
+    groups: dict[tuple[str, str], dict[str, list[CalibrationCurve]]] = {}
+    for one in results.calibration:
+        groups.setdefault((one.protocol, one.label), {}).setdefault(one.class_name, []).append(one)
+    regression = results.target.kind == "regression"
+    shown = []
+    for i, ((protocol, label), by_class) in enumerate(groups.items()):
+        limits = figures.calibration_limits([c for some in by_class.values() for c in some], regression=regression)
+        items = []
+        for j, (name, curves) in enumerate(list(by_class.items())[:CLASSES_WITH_A_CHART]):
+            charts[f"calibration-{i}-{j}"] = figures.calibration(curves, limits)
+            items.append((name or results.target.name, f"calibration-{i}-{j}"))
+        shown.append(Charts(_choice_name(protocol, label), tuple(items), len(by_class) - len(items)))
+    return shown
+
+
+def _choice_name(protocol: str, label: str) -> str:
+    return f"{protocol_name(protocol)}, {label}"
+
+
+def _confusion(results: Results) -> list[tuple[str, list[tuple[str, list[Matrix]]]]]:
+    """The tables by protocol and fraction, there by class, both initialisations side by side."""
+    groups: dict[str, dict[str, list[Matrix]]] = {}
+    for one in results.confusion:
+        by_class = groups.setdefault(_choice_name(one.protocol, one.label), {})
+        by_class.setdefault(one.class_name, []).append(_matrix(one))
+    return [(name, list(by_class.items())) for name, by_class in groups.items()]
+
+
+def _matrix(one: Confusion) -> Matrix:
+    rows = []
+    for name, values in zip(one.classes, one.matrix, strict=True):
+        total = sum(values)
+        shares = [value / total if total else 0.0 for value in values]
+        rows.append(
+            (
+                name,
+                tuple(
+                    Cell(count(v), f"{s:.0%}" if total else NOTHING, round(s, 4))
+                    for v, s in zip(values, shares, strict=True)
+                ),
+            )
+        )
+    return Matrix(init_name(one.protocol, one.init), one.classes, tuple(rows))
+
+
+def _sizes(results: Results) -> list[tuple[str, list[str]]]:
+    """Rows of the table of sizes: what, and the number in each split and fraction."""
+    held: list[Split | Fraction] = [*results.splits.values(), *results.fractions]
+    rows = [("patients", [count(one.patients) for one in held]), ("records", [count(one.records) for one in held])]
+    return rows + [
+        (name, [count(one.per_class.get(name, math.nan)) for one in held]) for name in results.target.classes
+    ]
+
+
+def _own_notes(results: Results) -> list[str]:
+    """What the numbers themselves say and the evaluation's notes may not."""
+    notes = []
+    for one in results.fractions:
+        missing = [name for name in results.target.classes if one.per_class and not one.per_class.get(name, 0)]
+        if one.raised:
+            held = f"{count(one.patients)} patients with {count(one.records)} records"
+            reason = "fewer do not hold every class often enough" if one.per_class else "fewer are too few to train on"
+            notes.append(f"{one.label} of the labels was raised to {held}: {reason}.")
+        if missing:
+            notes.append(f"No record of {one.label} of the labels has {', '.join(missing)}.")
+    return notes
+
+
+def _moment(created: str) -> str:
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created
+
+
+def _yaml(config: dict[str, object]) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+    return text

@@ -1,0 +1,151 @@
+"""How metrics, protocols, numbers and findings are put into words, on the terminal and on the pages alike."""
+
+import math
+
+from medcl.archive.manifest import Target
+from medcl.errors import UsageError
+from medcl.evaluate.results import Difference, Estimate, Fraction, Procedure, Results
+
+PROTOCOLS = {"probe": "Linear probe", "knn": "k nearest neighbours", "finetune": "Full fine-tuning"}
+METRICS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "r2": "R²",
+    "mae": "mean absolute error",
+}
+NOTHING = "–"
+
+
+def protocol_name(protocol: str) -> str:
+    """The protocol as a heading."""
+    return PROTOCOLS.get(protocol, protocol)
+
+
+def init_name(protocol: str, init: str) -> str:
+    """What the encoder started from; a frozen encoder is not trained 'from scratch', its weights stay random."""
+    if init == "pretrained":
+        return "pretrained"
+    return "random weights" if protocol in ("probe", "knn") else "from scratch"
+
+
+def metric_name(metric: str, target: Target) -> str:
+    """The metric's name, saying where it is a mean over classes. F1 is one for a binary target as well."""
+    averaged = metric in ("auroc", "auprc") and target.kind in ("multiclass", "multilabel")
+    name = METRICS.get(metric, metric)
+    return f"macro-{name}" if averaged or metric == "f1" else name
+
+
+def number(value: float, *, digits: int | None = None, signed: bool = False) -> str:
+    """The value with four significant digits at most (`digits` sets the decimals); a dash for NaN."""
+    if math.isnan(value):
+        return NOTHING
+    text = f"{value:{'+' if signed else ''}.{_decimals(value) if digits is None else digits}f}"
+    # No sign for a zero, however it was rounded: -0.0004 is "0.000".
+    return text.lstrip("+-") if float(text) == 0 else text
+
+
+def count(value: float) -> str:
+    """A number of patients or records; one decimal where a mean is not whole."""
+    if math.isnan(value):
+        return NOTHING
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def bounds(low: float, high: float, *, digits: int | None = None) -> str:
+    """An interval as `[low, high]`; empty where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    places = _decimals(max(abs(low), abs(high))) if digits is None else digits
+    return f"[{number(low, digits=places)}, {number(high, digits=places)}]"
+
+
+def estimate(row: Estimate | None, *, signed: bool = False) -> str:
+    """A mean and its interval over repeats, with one number of decimals; a dash where nothing was measured."""
+    if row is None or math.isnan(row.mean):
+        return NOTHING
+    places = _decimals(max(abs(x) for x in (row.mean, row.low, row.high) if not math.isnan(x)))
+    return f"{number(row.mean, digits=places, signed=signed)} {bounds(row.low, row.high, digits=places)}".rstrip()
+
+
+def patient_bounds(row: Estimate | None) -> str:
+    """The interval over test patients; a dash where there is none."""
+    return (bounds(row.patients_low, row.patients_high) if row else "") or NOTHING
+
+
+def fraction_words(fraction: Fraction, unit: str = "patient") -> str:
+    """What a fraction is, for a sentence: `With 10% of the labels (36 patients)`."""
+    held = f"{count(fraction.patients)} patient" + ("" if fraction.patients == 1 else "s")
+    if unit == "record":
+        held = f"{count(fraction.records)} record" + ("" if fraction.records == 1 else "s") + f" of {held}"
+    if not fraction.label.endswith("%"):
+        return f"With the labels of {held}"
+    share = "all labels" if fraction.label == "100%" else f"{fraction.label} of the labels"
+    return f"With {share} ({'raised to ' if fraction.raised else ''}{held})"
+
+
+def repeats_words(many: Procedure) -> str:
+    """What a mean was taken over."""
+    repeats = f"{many.repeats} repeat" + "s" * (many.repeats != 1)
+    return f"{many.folds} folds of {repeats}" if many.folds > 1 else repeats
+
+
+def headline_fraction(results: Results) -> Fraction:
+    """The fraction of the headline: 10% where it was measured, else the smallest; fixed, so that nobody picks the best.
+
+    Raises:
+        UsageError: the results have no fraction.
+    """
+    if not results.fractions:
+        raise UsageError(f"the results of {results.run} have no label fraction, so there is nothing to show")
+    return next((f for f in results.fractions if f.label == "10%"), results.fractions[0])
+
+
+def headline_protocol(results: Results) -> str:
+    """The protocol of the headline: full fine-tuning where it was measured, else the first."""
+    return "finetune" if "finetune" in results.protocols else results.protocols[0]
+
+
+def finding(results: Results, protocol: str) -> str:
+    """What a protocol found at the headline's fraction, in a sentence that claims no more than its interval."""
+    fraction, metric = headline_fraction(results), results.metric
+    first, second = (results.find(protocol, init, fraction.label, metric) for init in ("pretrained", "random"))
+    paired = results.difference(protocol, fraction.label, metric)
+    name = metric_name(metric, results.target)
+    start = fraction_words(fraction, results.procedure.unit)
+    if first is None or second is None or paired is None or math.isnan(paired.mean):
+        have = first or second
+        value = f"{name} is {estimate(have)}" if have else f"{name} was not measured"
+        return f"{start} {value}; there is no paired difference to {init_name(protocol, 'random')}."
+    other = init_name(protocol, "random")
+    if paired.excludes_zero:
+        verb = "raises" if paired.mean > 0 else "lowers"
+        origin = f"from {number(second.mean)} ({other}) to {number(first.mean)}"
+        return f"{start} pretraining {verb} {name} {origin}: difference {estimate(paired, signed=True)}."
+    without = f"with {other}" if other == "random weights" else other
+    values = f"{name} is {number(first.mean)} pretrained and {number(second.mean)} {without}"
+    return f"{start} {values}: difference {estimate(paired, signed=True)}, {_doubt(paired)}."
+
+
+def patients_clause(results: Results, protocol: str) -> str:
+    """What the bootstrap over test patients adds to `finding`; empty where it was not done."""
+    paired = results.difference(protocol, headline_fraction(results).label, results.metric)
+    if paired is None or math.isnan(paired.patients_low):
+        return ""
+    if not paired.patients_exclude_zero:
+        verdict = "includes zero: other test patients could show no difference"
+    else:
+        verdict = "excludes zero" + " as well" * paired.excludes_zero
+    return f"Over other test patients the interval of the difference is {patient_bounds(paired)}, which {verdict}."
+
+
+def _doubt(paired: Difference) -> str:
+    if math.isnan(paired.low):
+        return "without an interval, since there is one repeat only"
+    return "an interval that includes zero, so this run shows no difference"
+
+
+def _decimals(value: float) -> int:
+    size = abs(value)
+    return 3 if size < 10 else 2 if size < 100 else 1

@@ -1,0 +1,207 @@
+"""A folder of synthetic patients as a hospital hands it over: WFDB and EDF files, label tables, some broken files."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.phantom import ecg, eeg
+
+Signals = NDArray[np.float32]
+
+ECG_MIX = ("normal", "normal", "st_elevation", "bundle_branch_block", "atrial_fibrillation")
+"""The diagnoses of each five patients, in shuffled order."""
+GAIN = 1000.0
+"""WFDB digital units per mV."""
+EDF_RANGE = 3276.8
+"""uV at the ends of EDF's 16 bits: 0.1 uV a step."""
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """What was written.
+
+    Attributes:
+        folder: Its root.
+        ecg_patients: With at least one ECG.
+        ecg_records: WFDB records that can be read.
+        eeg_subjects: With at least one EEG.
+        eeg_records: EDF files that can be read.
+        damaged: Files that no reader should accept, relative to the root.
+    """
+
+    folder: Path
+    ecg_patients: int
+    ecg_records: int
+    eeg_subjects: int
+    eeg_records: int
+    damaged: tuple[str, ...]
+
+
+def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: int = 0) -> Phantom:
+    """Write the whole archive: `ecg/` with `labels.csv`, `eeg/` with `labels.csv`, and `ecg/damaged/`.
+
+    The same seed gives the same bytes; a patient is the same whatever the number of patients.
+
+    Args:
+        folder: Where to; made if need be.
+        ecg_patients: How many.
+        eeg_subjects: How many.
+        seed: Of everything random.
+
+    Returns:
+        What was written.
+    """
+    ecg_records = write_ecg(folder / "ecg", ecg_patients, seed)
+    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed)
+    damaged = write_damaged(folder / "ecg" / "damaged", seed)
+    return Phantom(
+        folder=folder,
+        ecg_patients=ecg_patients,
+        ecg_records=ecg_records,
+        eeg_subjects=eeg_subjects,
+        eeg_records=eeg_records,
+        damaged=tuple(path.relative_to(folder).as_posix() for path in damaged),
+    )
+
+
+def write_ecg(
+    folder: Path, patients: int = 120, seed: int = 0, *, duration: float = 10.0, sampling_rate: float = 100.0
+) -> int:
+    """Write one to four 12-lead recordings a patient as WFDB (format 16, mV) and `labels.csv`.
+
+    The table's columns: `record` (path without suffix, relative to the table), `patient`, `diagnosis`, `age`, `sex`.
+
+    Args:
+        folder: Where to; made if need be.
+        patients: How many.
+        seed: Of everything random.
+        duration: Of a recording, s.
+        sampling_rate: Hz.
+
+    Returns:
+        The number of records.
+    """
+    rows: list[Sequence[str | int]] = []
+    for number in range(patients):
+        block = np.random.default_rng([seed, 1, number // len(ECG_MIX)]).permutation(len(ECG_MIX))
+        diagnosis = ECG_MIX[block[number % len(ECG_MIX)]]
+        rng = np.random.default_rng([seed, 2, number])
+        patient = ecg.draw_patient(diagnosis, rng)
+        code = f"P{number + 1:04d}"
+        (folder / code).mkdir(parents=True, exist_ok=True)
+        for recording in range(1, 1 + int(rng.choice([1, 2, 3, 4], p=[0.2, 0.3, 0.3, 0.2]))):
+            signal = ecg.simulate(ecg.revisit(patient, rng), duration, sampling_rate, rng)
+            name = f"{code}_r{recording}"
+            _write_wfdb(folder / code, name, signal, sampling_rate, patient)
+            rows.append((f"{code}/{name}", code, diagnosis, patient.age, patient.sex))
+    _write_table(folder / "labels.csv", ("record", "patient", "diagnosis", "age", "sex"), rows)
+    return len(rows)
+
+
+def write_eeg(
+    folder: Path, subjects: int = 30, seed: int = 0, *, duration: float = 20.0, sampling_rate: float = 128.0
+) -> int:
+    """Write one to three recordings a subject as EDF (uV, 0.1 uV a step) and `labels.csv`.
+
+    The header's patient field holds the code alone, no name, birth date or sex. The table's columns: `record` (path
+    without suffix, relative to the table), `subject`, `group`, `age`, `sex`.
+
+    Args:
+        folder: Where to; made if need be.
+        subjects: How many, half of them cases.
+        seed: Of everything random.
+        duration: Of a recording, whole s.
+        sampling_rate: Hz.
+
+    Returns:
+        The number of records.
+    """
+    rows: list[Sequence[str | int]] = []
+    for number in range(subjects):
+        pair = np.random.default_rng([seed, 3, number // 2]).permutation(2)
+        group = eeg.GROUPS[pair[number % 2]]
+        rng = np.random.default_rng([seed, 4, number])
+        subject = eeg.draw_subject(group, rng)
+        code = f"S{number + 1:03d}"
+        (folder / code).mkdir(parents=True, exist_ok=True)
+        for recording in range(1, 1 + int(rng.integers(1, 4))):
+            name = f"{code}_r{recording}"
+            signal = eeg.simulate(subject, duration, sampling_rate, rng)
+            _write_edf(folder / code / f"{name}.edf", signal, sampling_rate, code)
+            rows.append((f"{code}/{name}", code, group, subject.age, subject.sex))
+    _write_table(folder / "labels.csv", ("record", "subject", "group", "age", "sex"), rows)
+    return len(rows)
+
+
+def write_damaged(folder: Path, seed: int = 0) -> list[Path]:
+    """Write what real archives also hold: each of these must be refused, and none may stop a run.
+
+    Args:
+        folder: Where to; made if need be.
+        seed: Of everything random.
+
+    Returns:
+        The files a scan meets: a header whose .dat is missing, one whose .dat ends early, one whose .dat fails its
+        checksum (seen only when the signal is read), one that states no samples, text named .hea, an EDF that ends in
+        its header.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng([seed, 5])
+    patient = ecg.draw_patient("normal", rng)
+    for name in ("missing_dat", "truncated_dat", "wrong_checksum", "no_samples"):
+        _write_wfdb(folder, name, ecg.simulate(patient, 10.0, 100.0, rng), 100.0, patient)
+    (folder / "missing_dat.dat").unlink()
+    whole = (folder / "truncated_dat.dat").read_bytes()
+    (folder / "truncated_dat.dat").write_bytes(whole[: len(whole) // 3])
+    spoiled = bytearray((folder / "wrong_checksum.dat").read_bytes())
+    spoiled[1000] ^= 0x40
+    (folder / "wrong_checksum.dat").write_bytes(spoiled)
+    header = (folder / "no_samples.hea").read_text()
+    (folder / "no_samples.hea").write_text(header.replace(" 1000\n", " 0\n", 1))
+    (folder / "no_samples.dat").write_bytes(b"")
+    (folder / "letter.hea").write_text("Dear colleague,\nplease find the recordings on the other disk.\n")
+    _write_edf(folder / "truncated.edf", np.zeros((19, 128), dtype=np.float32), 128.0, "X")
+    (folder / "truncated.edf").write_bytes((folder / "truncated.edf").read_bytes()[:1000])
+    return sorted([*folder.glob("*.hea"), *folder.glob("*.edf")])
+
+
+def _write_wfdb(folder: Path, name: str, signal: Signals, sampling_rate: float, patient: ecg.EcgPatient) -> None:
+    """Write one record. wfdb.wrsamp gives the same but takes 50 ms over the header, ten times all the rest."""
+    limit = np.iinfo(np.int16).max
+    digital = np.clip(np.rint(signal * GAIN), -limit, limit).astype("<i2")
+    lines = [f"{name} {len(digital)} {sampling_rate:g} {digital.shape[1]}"]
+    for lead, row in zip(ecg.LEADS, digital, strict=True):
+        checksum = int(row.sum(dtype=np.int64)) % 2**16
+        lines.append(f"{name}.dat 16 {GAIN:g}(0)/mV 16 0 {row[0]} {checksum} 0 {lead}")
+    lines += ["# Synthetic recording of no real person", f"# Age: {patient.age}", f"# Sex: {patient.sex}"]
+    (folder / f"{name}.dat").write_bytes(digital.T.tobytes())
+    (folder / f"{name}.hea").write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
+
+
+def _write_edf(path: Path, signal: Signals, sampling_rate: float, code: str) -> None:
+    from edfio import Edf, EdfSignal, Patient, Recording
+
+    physical = (-EDF_RANGE, EDF_RANGE - 2 * EDF_RANGE / 2**16)
+    channels = [
+        EdfSignal(
+            np.clip(row.astype(np.float64), *physical),
+            sampling_rate,
+            label=name,
+            physical_dimension="uV",
+            physical_range=physical,
+        )
+        for name, row in zip(eeg.CHANNELS, signal, strict=True)
+    ]
+    Edf(channels, patient=Patient(code=code), recording=Recording(), data_record_duration=1.0).write(path)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,0 +1,112 @@
+"""COMET: contrast at every level of the hierarchy patient > trial > sample > observation (Wang et al., NeurIPS 2023).
+
+views: masks of time steps, and whatever else the recipe switches on. Encoder: any signal encoder. Levels: those of the configuration, each with
+its weight. Loss: `medcl.contrast`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medcl.contrast.hierarchical import hierarchical
+from medcl.contrast.identity import identities
+from medcl.contrast.info_nce import info_nce_views
+from medcl.encoders.heads import ProjectionHead
+from medcl.encoders.signal import SignalEncoder
+from medcl.errors import UsageError
+from medcl.pretrain.config import CometConfig
+from medcl.views.compose import Compose
+
+WITHIN = ("sample", "observation")
+BY_ID = ("patient", "session", "trial")
+
+
+def level_weights(config: CometConfig) -> dict[str, float]:
+    """The weight of each level that is on, as the losses are summed.
+
+    `weights: released-code` gives patient, session and trial weight 1, as the published repository does: its factors multiply only the sample
+    and observation losses, and a factor of 0 switches a level off.
+
+    Raises:
+        UsageError: an unknown level, a negative weight, or none above zero.
+    """
+    unknown = [level for level in config.levels if level not in (*BY_ID, *WITHIN)]
+    if unknown:
+        raise UsageError(f"comet.levels: {', '.join(unknown)} is no level; there are {', '.join((*BY_ID, *WITHIN))}")
+    if any(weight < 0 for weight in config.levels.values()):
+        raise UsageError("comet.levels: a weight is negative")
+    on = {level: weight for level, weight in config.levels.items() if weight > 0}
+    if not on:
+        raise UsageError("comet.levels: no level has a weight above zero")
+    if config.weights == "released-code":
+        return {level: 1.0 if level in BY_ID else weight for level, weight in on.items()}
+    return on
+
+
+class Comet(nn.Module):
+    """The method: a batch in, one loss a level out.
+
+    Args:
+        encoder: any signal encoder.
+        config: levels and how they are compared.
+        views: random changes of a window.
+    """
+
+    def __init__(self, encoder: SignalEncoder, config: CometConfig, views: Compose) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.config = config
+        self.views = views
+        levels = level_weights(config)
+        self.by_id = tuple(level for level in BY_ID if level in levels)
+        self.within = tuple(level for level in WITHIN if level in levels)
+        pooled = bool(self.by_id) and config.identity == "pooled"
+        self.head: nn.Module | None = (
+            ProjectionHead(encoder.config.dim, encoder.config.dim, config.projection) if pooled else None
+        )
+
+    def forward(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss of each level.
+
+        Args:
+            batch: `x` (B, C, T) and `ids` {level: (B,) int64}.
+            generator: on the CPU; draws the views.
+
+        Returns:
+            One scalar a level that is on, without its weight.
+        """
+        x, ids = batch["x"], batch["ids"]
+        if self.config.views == "shared":
+            first, second = self._two_views(x, generator, masked=True)
+            return {**self._by_id(first, second, ids, self.by_id), **self._within(first, second, self.within)}
+        losses: dict[str, Tensor] = {}
+        for level in self.by_id:
+            losses |= self._by_id(*self._two_views(x, generator, masked=False), ids, (level,))
+        for level in self.within:
+            losses |= self._within(*self._two_views(x, generator, masked=True), (level,))
+        return losses
+
+    def _two_views(self, x: Tensor, generator: torch.Generator, *, masked: bool) -> tuple[Tensor, Tensor]:
+        """Two views of each window through the encoder in one pass, (B, T', dim) each."""
+        twice = torch.cat([x, x])
+        params = self.views.draw(twice, generator)
+        changed = self.views.apply(twice, params)
+        first, second = self.encoder(changed, self.views.keep(params) if masked else None).chunk(2)
+        return first, second
+
+    def _by_id(
+        self, first: Tensor, second: Tensor, ids: dict[str, Tensor], levels: tuple[str, ...]
+    ) -> dict[str, Tensor]:
+        if not levels:
+            return {}
+        chosen = {level: ids[level] for level in levels}
+        if self.head is None:
+            return identities(first, second, chosen, temperature=self.config.temperature)
+        z1, z2 = (self.head(self.encoder.pool(dense)) for dense in (first, second))
+        return {
+            level: info_nce_views(z1, z2, own, temperature=self.config.temperature) for level, own in chosen.items()
+        }
+
+    def _within(self, first: Tensor, second: Tensor, levels: tuple[str, ...]) -> dict[str, Tensor]:
+        return hierarchical(first, second, levels=levels) if levels else {}

@@ -1,0 +1,238 @@
+"""The training loop that every method shares: optimiser, schedule, averaging, checkpoints, logs, a clean stop.
+
+Every step is a pure function of (seed, step) and the weights: the step seeds the views and the dropout anew. So nothing of the random state
+has to be saved, and 100 steps equal 50, a stop, and 50 more, to the bit on CPU.
+"""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
+from tqdm.auto import tqdm
+
+from medcl.errors import MedclError
+from medcl.pretrain.config import HardwareConfig, OptimiserConfig
+from medcl.pretrain.metrics import MetricsFile
+from medcl.runs import CHECKPOINT, METRICS
+
+Batch = dict[str, Any]
+Losses = dict[str, Tensor]
+
+
+class InterruptedTrainingError(MedclError):
+    """Training was stopped by the user; a checkpoint was written."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop hands back.
+
+    Args:
+        encoder_owner: the method with the weights to keep (the averaged copy where one is kept).
+        step: how many steps the weights have taken.
+        losses: of the last step, by level, with the weighted `total`.
+        samples_per_second: over this call's steps.
+    """
+
+    encoder_owner: nn.Module
+    step: int
+    losses: dict[str, float]
+    samples_per_second: float
+
+
+def fabric_for(config: HardwareConfig) -> Fabric:
+    """The device, precision and processes that the configuration asks for."""
+    accelerator = config.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
+    strategy = "ddp" if config.devices > 1 else "auto"
+    return Fabric(accelerator=accelerator, devices=config.devices, precision=precision, strategy=strategy)
+
+
+def learning_rate(config: OptimiserConfig, step: int) -> float:
+    """The rate of step `step` (from 0): linear warm-up, then constant or a half cosine down to zero."""
+    rising = max(1, round(config.warmup * config.steps))
+    if step < rising:
+        return config.learning_rate * (step + 1) / rising
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step - rising) / max(1, config.steps - rising)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A seed for one step on one process, unrelated to those of its neighbours."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def train(
+    fabric: Fabric,
+    method: nn.Module,
+    batches: Callable[[int, int], Iterable[Batch]],
+    optimiser_config: OptimiserConfig,
+    *,
+    weights: dict[str, float],
+    seed: int,
+    folder: Path,
+    resume: bool,
+    until: int | None,
+    checkpoint_every: int,
+) -> Trained:
+    """Train a method.
+
+    Args:
+        fabric: device, precision, processes.
+        method: `method(batch, generator)` gives one loss a level; the generator draws the views.
+        batches: `batches(start, stop)` yields the batches of steps start to stop - 1.
+        optimiser_config: AdamW and its schedule.
+        weights: of each level's loss in the sum.
+        seed: of views and dropout.
+        folder: of the run, for checkpoints and logs.
+        resume: go on from last.ckpt.
+        until: stop after this step in this call, the schedule still made for all steps (for queues with a time limit).
+        checkpoint_every: steps between two checkpoints.
+
+    Raises:
+        MedclError: if a loss is not finite, or the checkpoint does not fit.
+        InterruptedTrainingError: after Ctrl-C, once the running step is finished and saved.
+    """
+    parameters = [p for p in method.parameters() if p.requires_grad]
+    fused = fabric.device.type == "cuda"
+    optimiser: torch.optim.Optimizer = torch.optim.AdamW(
+        parameters, lr=optimiser_config.learning_rate, weight_decay=optimiser_config.weight_decay, fused=fused
+    )
+    average = _average_of(method, optimiser_config)
+    wrapped, optimiser = fabric.setup(method, optimiser)
+    if average is not None:
+        average.to(fabric.device)
+    first = _resume(folder, method, optimiser, average) if resume else 0
+    last = min(optimiser_config.steps, until or optimiser_config.steps)
+    metrics = MetricsFile(folder / METRICS, keep_below=first) if fabric.is_global_zero else None
+    board = TensorBoardLogger(folder, name="tensorboard", version="") if fabric.is_global_zero else None
+    values: dict[str, float] = {}
+    seen, begun = 0, time.perf_counter()
+    step = first
+    bar = tqdm(
+        total=optimiser_config.steps, initial=first, unit="step", disable=None if fabric.is_global_zero else True
+    )
+
+    def checkpoint() -> None:
+        if fabric.is_global_zero:
+            _save(folder / CHECKPOINT, step, method, optimiser, average)
+
+    with _stop_asked() as stop, bar:
+        for batch in batches(first, last):
+            generator = torch.Generator().manual_seed(step_seed(seed, step, fabric.global_rank))
+            torch.manual_seed(step_seed(seed + 1, step, fabric.global_rank))
+            rate = learning_rate(optimiser_config, step)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = fabric.to_device(batch)
+            losses: Losses = wrapped(batch, generator)
+            total = torch.stack([weights[level] * loss for level, loss in losses.items()]).sum()
+            values = {**{level: float(loss) for level, loss in losses.items()}, "total": float(total)}
+            if not math.isfinite(values["total"]):
+                raise MedclError(
+                    f"step {step + 1}: the loss is not finite ({values}); lower optimiser.learning_rate, or look for extreme values in the archive"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            fabric.backward(total)
+            if optimiser_config.clip > 0:
+                fabric.clip_gradients(wrapped, optimiser, max_norm=optimiser_config.clip, error_if_nonfinite=False)
+            optimiser.step()
+            if average is not None:
+                average.update_parameters(method)
+            step += 1
+            seen += len(batch["x"]) * fabric.world_size
+            speed = seen / (time.perf_counter() - begun)
+            bar.update()
+            bar.set_postfix({**{k: f"{v:.3f}" for k, v in values.items()}, "samples/s": f"{speed:.0f}"}, refresh=False)
+            if metrics is not None and board is not None:
+                metrics.write({"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)})
+                board.log_metrics({**values, "learning_rate": rate}, step)
+            if stop() or (step % checkpoint_every == 0 and step < last):
+                checkpoint()
+            if stop():
+                raise InterruptedTrainingError(
+                    f"stopped after step {step} of {optimiser_config.steps}; the same command with --resume goes on"
+                )
+    checkpoint()
+    if metrics is not None and board is not None:
+        metrics.close()
+        board.finalize("success")
+    kept = average.module if average is not None else method
+    return Trained(kept, step, values, seen / max(1e-9, time.perf_counter() - begun))
+
+
+def _average_of(method: nn.Module, config: OptimiserConfig) -> AveragedModel | None:
+    if config.average == "none":
+        return None
+    ema = config.average == "ema"
+    averaging = get_ema_multi_avg_fn(config.decay) if ema else get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+    return AveragedModel(method, multi_avg_fn=averaging, use_buffers=True)
+
+
+def _save(
+    path: Path, step: int, method: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None
+) -> None:
+    state = {
+        "step": step,
+        "method": method.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "average": average.state_dict() if average is not None else None,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _resume(folder: Path, method: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None) -> int:
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        raise MedclError(f"{path}: no checkpoint to resume from; run without --resume")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        method.load_state_dict(state["method"])
+        optimiser.load_state_dict(state["optimiser"])
+        if average is not None:
+            average.load_state_dict(state["average"])
+        return int(state["step"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+
+
+@contextmanager
+def _stop_asked() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM, as queues send it) into a question that is asked between steps; a second one is immediate."""
+    asked = False
+
+    def remember(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    try:
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: a notebook's executor, say; Ctrl-C then stops at once
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,111 @@
+"""A data-set card is read completely or refused by the name of the key that is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medcl.archive.card import Card, Folds, load
+from medcl.errors import UsageError
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+
+MINIMAL = {
+    "name": "ward",
+    "version": 1,
+    "source": "https://example.org",
+    "licence": "CC0",
+    "citation": "nobody",
+    "modality": "ecg",
+    "table": {"file": "table.csv", "key": "file", "patient": "id"},
+    "targets": {"sex": {"column": "sex", "kind": "binary", "classes": ["m", "f"]}},
+    "folds": {"column": "fold", "train": [1, 2], "val": [3], "test": [4]},
+}
+
+
+def write(folder: Path, content: object) -> Path:
+    path = folder / "card.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def changed(key: str, value: object) -> dict[str, object]:
+    """MINIMAL with one key, dotted, set to a value."""
+    content = yaml.safe_load(yaml.safe_dump(MINIMAL))
+    *parents, last = key.split(".")
+    place = content
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return content
+
+
+@pytest.mark.parametrize("path", sorted(DATASETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_card_says_where_it_is_from_and_what_is_allowed(path: Path) -> None:
+    card = load(path)
+    assert card.name == path.stem
+    assert all(text.strip() for text in (card.source, card.licence, card.citation, card.notes))
+
+
+def test_numbers_become_the_text_that_a_table_holds(tmp_path: Path) -> None:
+    card = load(write(tmp_path, MINIMAL))
+    assert card.version == "1"
+    assert card.folds == Folds("fold", ("1", "2"), ("3",), ("4",))
+    assert card.targets["sex"].classes == ("m", "f")
+    assert not card.public_ids
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("licens", "CC0", "unknown key licens; known are name"),
+        ("table.colum", "id", "unknown key table.colum; known are file"),
+        ("targets.sex.kind", "ternary", "targets.sex.kind is 'ternary', allowed are binary"),
+        ("targets.sex.classes", "m, f", "targets.sex.classes has to be a list"),
+        ("targets.sex.classes", ["m", "f", "x"], "targets.sex: a binary target has two classes"),
+        ("targets.sex.kind", "multilabel", "targets.sex: a multilabel target, and only that"),
+        ("folds.test", [[4]], r"folds.test\[0\] has to be str"),
+        ("folds.test", [3], "folds: fold 3 is in two splits"),
+        ("public_ids", "yes", "public_ids has to be bool, not 'yes'"),
+        ("name", True, "name has to be str, not True"),
+        ("unit", "millivolt", "unit is 'millivolt', allowed are mV, uV, V"),
+        ("table", None, "the card has no `table`"),
+        ("table", {"file": "table.csv"}, "key table.key is missing"),
+        ("targets", ["sex"], "targets has to be a mapping"),
+    ],
+)
+def test_a_wrong_key_is_named(tmp_path: Path, key: str, value: object, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as raised:
+        load(write(tmp_path, changed(key, value)))
+    assert "card.yaml" in str(raised.value)
+
+
+def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has to be a mapping with keys"):
+        load(write(tmp_path, ["name", "version"]))
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path / "absent.yaml")
+    (tmp_path / "broken.yaml").write_text("name: [ward")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tmp_path / "broken.yaml")
+
+
+def test_a_python_object_in_a_card_is_not_built(tmp_path: Path) -> None:
+    (tmp_path / "card.yaml").write_text("name: !!python/object/apply:os.getcwd []")
+    with pytest.raises(UsageError, match="could not determine a constructor"):
+        load(tmp_path / "card.yaml")
+
+
+def test_cards_are_read_without_heavy_imports() -> None:
+    code = "import sys, medcl.archive.card; print({'torch', 'mne', 'pandas', 'sklearn', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_card_is_frozen(tmp_path: Path) -> None:
+    card = load(write(tmp_path, MINIMAL))
+    assert isinstance(card, Card)
+    with pytest.raises(AttributeError):
+        card.name = "other"  # type: ignore[misc]

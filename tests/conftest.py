@@ -1,0 +1,58 @@
+"""Archives that many tests read: real files, written once a session."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.manifest import Manifest
+from medcl.phantom.archive import write
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_salt() -> None:
+    """Tests never touch the salt of the person who runs them."""
+    os.environ.setdefault("MEDCL_SALT", "0" * 32)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets, beside the checkout on the machines that have it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real data beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantom_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small archive of synthetic patients: `ecg/` as WFDB and `eeg/` as EDF, with label tables."""
+    folder = tmp_path_factory.mktemp("phantom") / "archive"
+    write(folder, ecg_patients=24, eeg_subjects=6, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ecg_manifest_path(phantom_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of the synthetic ECGs, as `medcl scan` writes it."""
+    output = tmp_path_factory.mktemp("manifest") / "ecg.parquet"
+    build_manifest(
+        ScanRequest(
+            folder=phantom_archive / "ecg",
+            output=output,
+            labels=phantom_archive / "ecg" / "labels.csv",
+            record_column="record",
+            patient_column="patient",
+            target_columns=("diagnosis", "age", "sex"),
+            fractions=(0.5, 0.25, 0.25),
+            jobs=1,
+        )
+    )
+    return output
+
+
+@pytest.fixture(scope="session")
+def ecg_manifest(ecg_manifest_path: Path) -> Manifest:
+    """The same manifest, read."""
+    return Manifest.read(ecg_manifest_path)

@@ -1,0 +1,112 @@
+"""Windows: where they lie, how they are scaled, which are left out, and that workers change nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medcl.data.config import SignalConfig
+from medcl.data.datamodule import loader
+from medcl.data.dataset import SignalWindows
+from medcl.data.prepare import prepare
+from medcl.data.quality import CLIPPED, FLAT
+from medcl.data.sampler import HierarchicalSampler
+from medcl.errors import MedclError
+
+from .wfdb_archive import archive, noise, scanned, write_record
+
+CONFIG = SignalConfig(window=1.0, stride=0.5, standardise="none")
+
+
+def test_windows_lie_on_the_stride_and_carry_their_ids(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a", patients=2, trials=2)
+    windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, CONFIG)
+    assert len(windows) == 2 * (11 + 13)
+    batch = windows.__getitems__([0, 3, 30])
+    assert batch["x"].shape == (3, 3, 100)
+    assert batch["x"].dtype == torch.float32
+    assert batch["index"].dtype == torch.int64
+    assert set(batch["ids"]) == {"patient", "trial", "sample"}
+    assert all(ids.dtype == torch.int64 for ids in batch["ids"].values())
+    np.testing.assert_array_equal(batch["ids"]["patient"], manifest.column("patient")[batch["index"].numpy()])
+    assert len(np.unique(windows.ids["sample"])) == len(windows)
+    np.testing.assert_allclose(batch["x"][1], windows.store.read(0, 150, 100), atol=1e-5)
+    assert windows.windows_of(1).tolist() == list(range(11, 24))
+
+
+def test_a_sample_keeps_its_id_when_other_records_leave(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a")
+    store = prepare(manifest, CONFIG, tmp_path / "s", jobs=1)
+    everything = SignalWindows(store, manifest, CONFIG)
+    rows = np.array([0, 1, 2])
+    some = SignalWindows(store, manifest.select(rows), CONFIG)
+    assert some.ids["sample"].tolist() == everything.ids["sample"][np.isin(everything.rows, rows)].tolist()
+
+
+def test_standardising_by_record_and_by_window(tmp_path: Path) -> None:
+    signal = noise(6) * 3 + 5
+    signal[:, 2] = 0.25
+    write_record(tmp_path / "a", "p0", "r", signal)
+    manifest = scanned(tmp_path / "a")
+    store = prepare(manifest, CONFIG, tmp_path / "s", jobs=1)
+    by_record = SignalWindows(store, manifest, replace(CONFIG, stride=1.0, standardise="record"))
+    whole = torch.cat([by_record[i]["x"] for i in range(6)], dim=0)
+    assert torch.allclose(whole[:, :2].mean(dim=(0, 2)), torch.zeros(2), atol=1e-4)
+    assert torch.allclose(whole[:, :2].transpose(0, 1).flatten(1).std(dim=1, correction=0), torch.ones(2), atol=1e-4)
+    by_window = SignalWindows(store, manifest, replace(CONFIG, standardise="window"))[4]["x"]
+    assert torch.allclose(by_window[0, :2].std(dim=1, correction=0), torch.ones(2), atol=1e-4)
+    assert torch.allclose(by_window[0, 2], torch.zeros(100), atol=1e-5), "a flat channel becomes zeros, not NaN"
+
+
+def test_gaps_leave_and_flat_and_clipped_stretches_are_flagged(tmp_path: Path) -> None:
+    signal = noise(10)
+    signal[250:260, 0] = np.nan
+    signal[500:600, 1] = 0.1
+    signal[820:840, 2] = 2.5
+    write_record(tmp_path / "a", "p0", "r", signal)
+    manifest = scanned(tmp_path / "a")
+    windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, replace(CONFIG, stride=1.0))
+    assert windows.with_gaps == 1
+    assert windows.starts.tolist() == [0, 100, 300, 400, 500, 600, 700, 800, 900]
+    assert windows.flags.tolist() == [0, 0, 0, 0, FLAT, 0, 0, CLIPPED, 0]
+    assert all(torch.isfinite(windows[i]["x"]).all() for i in range(len(windows)))
+
+
+def test_recordings_shorter_than_a_window_are_counted_not_padded(tmp_path: Path) -> None:
+    write_record(tmp_path / "a", "p0", "long", noise(6))
+    write_record(tmp_path / "a", "p1", "short", noise(0.5))
+    manifest = scanned(tmp_path / "a")
+    windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, CONFIG)
+    assert windows.too_short == 1
+    assert set(windows.rows.tolist()) == {0}
+
+
+def test_a_store_of_other_records_is_refused(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a", patients=1)
+    write_record(tmp_path / "b", "q", "other", noise(6))
+    store = prepare(manifest, CONFIG, tmp_path / "s", jobs=1)
+    with pytest.raises(MedclError, match="no record of this manifest"):
+        SignalWindows(store, scanned(tmp_path / "b"), CONFIG)
+
+
+def test_two_workers_and_none_give_the_same_batches(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a", patients=6)
+    windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, CONFIG)
+    sampler = HierarchicalSampler(windows.ids["patient"], windows.ids["trial"], patients=2, trials=2, samples=2)
+    here, there = (list(loader(windows, sampler, 2, 9, workers)) for workers in (0, 2))
+    assert len(here) == len(there) == 7
+    for a, b in zip(here, there, strict=True):
+        assert torch.equal(a["x"], b["x"])
+        assert torch.equal(a["index"], b["index"])
+        assert all(torch.equal(a["ids"][level], b["ids"][level]) for level in a["ids"])
+
+
+def test_processes_share_the_batches_of_an_epoch(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a", patients=6)
+    windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, CONFIG)
+    sampler = HierarchicalSampler(windows.ids["patient"], windows.ids["trial"], patients=2, trials=2, samples=2)
+    alone = [batch["index"].tolist() for batch in loader(windows, sampler, 0, 6)]
+    ranks = [[batch["index"].tolist() for batch in loader(windows, sampler, 0, 3, rank=rank, world=2)] for rank in (0, 1)]
+    assert [batch for pair in zip(*ranks, strict=True) for batch in pair] == alone

@@ -1,0 +1,69 @@
+"""Batches of patients x trials x samples: what a contrastive loss relies on."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medcl.data.sampler import HierarchicalSampler
+from medcl.errors import UsageError
+
+
+def archive(trials_of_patient: list[int], windows: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of every window of patients with so many trials each."""
+    patient = np.repeat(np.arange(len(trials_of_patient)), np.array(trials_of_patient) * windows)
+    trial = np.repeat(np.arange(sum(trials_of_patient)), windows)
+    return patient * 1000 + 7, trial * 31 + 5
+
+
+archives = st.lists(st.integers(1, 4), min_size=1, max_size=30)
+
+
+@given(archives, st.integers(1, 8), st.integers(1, 3), st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_an_epoch_visits_every_patient_and_no_window_twice_a_batch(trials: list[int], p: int, t: int, s: int) -> None:
+    patient, trial = archive(trials)
+    sampler = HierarchicalSampler(patient, trial, patients=p, trials=t, samples=s, seed=3)
+    batches = list(sampler.batches(0, len(sampler)))
+    assert set(patient[list(chain(*batches))]) == set(patient)
+    for batch in batches:
+        assert len(set(batch)) == len(batch)
+        for own in {patient[window] for window in batch}:
+            of_patient = [window for window in batch if patient[window] == own]
+            counts = np.unique(trial[of_patient], return_counts=True)[1]
+            assert len(counts) <= t
+            assert (counts == min(s, 3)).all()
+
+
+@given(archives.filter(lambda trials: max(trials) > 1), st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_every_batch_has_two_trials_of_one_patient_where_any_patient_has(trials: list[int], p: int) -> None:
+    patient, trial = archive(trials)
+    for batch in HierarchicalSampler(patient, trial, patients=p, trials=2, samples=2).batches(0, 20):
+        pairs = {(patient[window], trial[window]) for window in batch}
+        assert len(pairs) > len({own for own, _ in pairs})
+
+
+def test_a_batch_depends_on_seed_and_step_only() -> None:
+    patient, trial = archive([1, 3, 2, 4, 1, 1, 2])
+    make = lambda seed: HierarchicalSampler(patient, trial, patients=2, trials=2, samples=2, seed=seed)  # noqa: E731
+    whole = list(make(0).batches(0, 12))
+    assert list(make(0).batches(5, 12)) == whole[5:]
+    assert list(make(0).batches(1, 12, stride=3)) == whole[1::3]
+    assert list(make(1).batches(0, 12)) != whole
+    assert whole[: len(make(0))] != whole[len(make(0)) : 2 * len(make(0))]
+
+
+def test_recoded_ids_give_the_same_batches() -> None:
+    patient, trial = archive([2, 1, 3, 1])
+    recoded = HierarchicalSampler(-patient, 10**15 - trial, patients=2, trials=2, samples=1)
+    assert list(recoded.batches(0, 6)) == list(HierarchicalSampler(patient, trial, patients=2, trials=2, samples=1).batches(0, 6))
+
+
+@pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 0, 1), (1, 1, -2)])
+def test_sizes_below_one_are_refused(sizes: tuple[int, int, int]) -> None:
+    patient, trial = archive([1, 1])
+    with pytest.raises(UsageError, match="at least 1"):
+        HierarchicalSampler(patient, trial, patients=sizes[0], trials=sizes[1], samples=sizes[2])

@@ -1,0 +1,114 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.evaluate.made_results import make_results
+
+from medcl.errors import MedclError
+from medcl.evaluate.results import Estimate, Results
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+def test_saved_results_load_as_they_were(tmp_path: Path, kind: str) -> None:
+    classes = {"regression": (), "binary": ("no", "yes")}.get(kind, ("NORM", "MI", "STTC"))
+    results = make_results(kind=kind, classes=classes)
+    results.save(tmp_path / "eval" / "results.json")
+    assert Results.load(tmp_path / "eval" / "results.json") == results
+    assert [p.name for p in (tmp_path / "eval").iterdir()] == ["results.json"]
+
+
+def test_numbers_that_are_none_are_null_and_come_back_as_nan(tmp_path: Path) -> None:
+    results = make_results(repeats=1)
+    assert math.isnan(results.summary[0].low)
+    results.save(tmp_path / "results.json")
+    text = (tmp_path / "results.json").read_text()
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["summary"][0]["low"] is None
+    assert math.isnan(Results.load(tmp_path / "results.json").summary[0].low)
+
+
+def test_numpy_values_and_paths_are_saved(tmp_path: Path) -> None:
+    config = {
+        "lr": np.float32(0.5),
+        "steps": np.int64(3),
+        "cuts": np.arange(2),
+        "store": Path("store"),
+        "low": math.inf,
+    }
+    replace(make_results(), config=config).save(tmp_path / "results.json")
+    loaded = Results.load(tmp_path / "results.json")
+    assert loaded.config == {"lr": 0.5, "steps": 3, "cuts": [0, 1], "store": "store", "low": None}
+
+
+def test_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    make_results().save(path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        replace(make_results(), config={"function": print}).save(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("not json", "not JSON"),
+        ("[1, 2]", "no version"),
+        ('{"version": "one"}', "no version"),
+        ('{"version": 99}', "update medcl"),
+        ('{"version": 1, "run": "runs/x"}', "lacks"),
+    ],
+)
+def test_other_files_are_refused_by_name(tmp_path: Path, content: str, complaint: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    with pytest.raises(MedclError, match=complaint) as caught:
+        Results.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere.json", tmp_path):
+        with pytest.raises(MedclError, match=r"results\.json of a finished evaluation"):
+            Results.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda c: c["summary"][2].update(mean="high"), r"summary\[2\]\.mean"),
+        (lambda c: c["scores"][0].update(init="imagenet"), r"scores\[0\]\.init"),
+        (lambda c: c["scores"][0].update(repeat=True), r"scores\[0\]\.repeat"),
+        (lambda c: c["splits"].update(test=[]), r"splits\.test"),
+        (lambda c: c["fractions"][1].pop("patients"), r"fractions\[1\] lacks patients"),
+        (lambda c: c["target"].update(kind="ordinal"), r"target\.kind"),
+        (lambda c: c["splits"].pop("test"), "test split"),
+    ],
+)
+def test_a_damaged_entry_is_named(tmp_path: Path, change, where: str) -> None:
+    path = tmp_path / "results.json"
+    make_results().save(path)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(MedclError, match=where):
+        Results.load(path)
+
+
+def test_unknown_entries_of_the_same_version_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    results = make_results()
+    results.save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"later": 1}))
+    assert Results.load(path) == results
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"),
+    [(0.01, 0.1, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0.0, 0.1, False), (math.nan, math.nan, False)],
+)
+def test_an_interval_excludes_zero_only_if_it_lies_on_one_side(low: float, high: float, excludes: bool) -> None:
+    assert Estimate("1%", "auroc", 0.0, low, high, 5).excludes_zero is excludes
+    assert Estimate("1%", "auroc", 0.0, math.nan, math.nan, 5, low, high).patients_exclude_zero is excludes

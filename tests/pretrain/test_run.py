@@ -1,0 +1,190 @@
+"""`medcl pretrain` on a real archive: what a run folder holds, that it resumes to the bit, that it can be stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.data.config import SignalConfig
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.errors import MedclError, UsageError
+from medcl.pretrain.config import CometConfig, HardwareConfig, OptimiserConfig
+from medcl.pretrain.loop import learning_rate
+from medcl.pretrain.run import pretrain
+
+from .recipe import small
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prepared") / "ecg.store"
+
+
+def same_weights(a: Path, b: Path) -> bool:
+    first, second = load_file(a / runs.WEIGHTS), load_file(b / runs.WEIGHTS)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_folder_holds_what_the_design_says(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    done = pretrain(small(), ecg_manifest, store, tmp_path / "run")
+    assert done.finished
+    assert done.steps == 6
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {runs.WEIGHTS, runs.CONFIG, runs.METRICS, runs.PATIENTS, runs.ENVIRONMENT, runs.CHECKPOINT} <= names
+    rows = (tmp_path / "run" / runs.METRICS).read_text().splitlines()
+    assert rows[0].startswith("step,learning_rate,patient,trial,sample,observation,total")
+    assert len(rows) == 7
+    config = yaml.safe_load((tmp_path / "run" / runs.CONFIG).read_text())
+    assert config["data"]["channels"][0] == "I"
+    assert config["data"]["sampling_rate"] == 100
+    loaded = runs.load(tmp_path / "run")
+    assert loaded.encoder.embed(torch.randn(3, len(loaded.card.channels), 200)).shape == (3, 16)
+
+
+def test_patients_of_the_run_are_those_of_the_training_split(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run")
+    seen = runs.load(tmp_path / "run").patients
+    patients = ecg_manifest.column("patient")
+    assert seen.among(patients[ecg_manifest.split_rows("train")]).all()
+    assert not seen.among(patients[ecg_manifest.split_rows("test")]).any()
+    text = (tmp_path / "run" / runs.PATIENTS).read_text()
+    assert not any(str(code) in text for code in patients)
+
+
+def test_ten_steps_equal_five_a_stop_and_five_to_the_bit(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    config = small(steps=10)
+    pretrain(config, ecg_manifest, store, tmp_path / "whole")
+    first = pretrain(config, ecg_manifest, store, tmp_path / "halves", until=5)
+    assert not first.finished
+    assert not (tmp_path / "halves" / runs.WEIGHTS).exists()
+    pretrain(config, ecg_manifest, store, tmp_path / "halves", resume=True)
+    assert same_weights(tmp_path / "whole", tmp_path / "halves")
+    columns = [
+        [line.split(",")[:7] for line in (tmp_path / name / runs.METRICS).read_text().splitlines()]
+        for name in ("whole", "halves")
+    ]
+    assert columns[0] == columns[1]
+
+
+def test_two_workers_train_the_same_weights_as_none(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    for workers in (0, 2):
+        config = small(steps=3, hardware=HardwareConfig(workers=workers))
+        pretrain(config, ecg_manifest, store, tmp_path / str(workers))
+    assert same_weights(tmp_path / "0", tmp_path / "2")
+
+
+def test_ctrl_c_leaves_a_checkpoint_that_resumes(ecg_manifest_path: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = tmp_path / "long.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "data": {"window": 2.0, "stride": 1.0},
+                "batch": {"patients": 4, "trials": 2, "samples": 2},
+                "encoder": {"name": "resnet", "dim": 16, "hidden": 8, "depth": 2, "stride": 8},
+                "comet": {"identity": "pooled"},
+                "optimiser": {"steps": 100000},
+            }
+        )
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "medcl",
+        "pretrain",
+        "--config",
+        str(config),
+        "--manifest",
+        str(ecg_manifest_path),
+        "-o",
+        str(run),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (
+        (run / runs.METRICS).exists() and (run / runs.METRICS).stat().st_size > 500
+    ):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "--resume" in errors
+    step = torch.load(run / runs.CHECKPOINT, weights_only=True)["step"]
+    assert step > 0
+    again = subprocess.run([*command, "--resume", "--until", str(step + 2)], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert torch.load(run / runs.CHECKPOINT, weights_only=True)["step"] == step + 2
+
+
+@pytest.mark.parametrize("levels", [{"sample": 1.0}, {"patient": 1.0}, {"trial": 1.0, "observation": 0.5}])
+def test_any_subset_of_levels_is_a_method(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, levels: dict[str, float]
+) -> None:
+    done = pretrain(small(steps=2, comet=CometConfig(levels=levels)), ecg_manifest, store, tmp_path / "run")
+    assert set(done.losses) == {*levels, "total"}
+    assert done.losses["total"] == pytest.approx(
+        sum(weight * done.losses[level] for level, weight in levels.items()), rel=1e-5
+    )
+
+
+def test_released_code_weighs_patient_and_trial_with_one(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    comet = CometConfig(weights="released-code", views="per-level")
+    losses = pretrain(small(steps=1, comet=comet), ecg_manifest, store, tmp_path / "run").losses
+    expected = losses["patient"] + losses["trial"] + 0.25 * losses["sample"] + 0.25 * losses["observation"]
+    assert losses["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_paper_encoder_learns_to_tell_trials_apart(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    config = small(
+        steps=30, encoder=SignalEncoderConfig(dim=16, hidden=8, depth=3), comet=CometConfig(levels={"sample": 1.0})
+    )
+    pretrain(config, ecg_manifest, store, tmp_path / "run")
+    rows = [line.split(",") for line in (tmp_path / "run" / runs.METRICS).read_text().splitlines()[1:]]
+    losses = [float(row[2]) for row in rows]
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("levels", [{"beat": 1.0}, {"patient": -1.0}, {}, {"trial": 0.0}])
+def test_levels_that_cannot_be_meant_are_refused(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, levels: dict[str, float]
+) -> None:
+    with pytest.raises(UsageError, match="levels"):
+        pretrain(small(comet=CometConfig(levels=levels)), ecg_manifest, store, tmp_path / "run")
+
+
+def test_a_finished_run_is_not_overwritten(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run")
+    with pytest.raises(UsageError, match="already holds a run"):
+        pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run")
+
+
+def test_resuming_with_another_recipe_is_refused(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    pretrain(small(steps=4), ecg_manifest, store, tmp_path / "run", until=2)
+    with pytest.raises(UsageError, match="optimiser"):
+        pretrain(small(steps=8), ecg_manifest, store, tmp_path / "run", resume=True)
+
+
+def test_a_window_longer_than_every_recording_is_an_error(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(MedclError, match="window"):
+        pretrain(replace(small(), data=SignalConfig(window=1000.0)), ecg_manifest, store, tmp_path / "run")
+
+
+def test_the_rate_rises_and_falls() -> None:
+    config = OptimiserConfig(steps=100, learning_rate=1.0, warmup=0.1)
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
+    assert rates[10] == pytest.approx(1.0)
+    assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
+    assert learning_rate(OptimiserConfig(steps=100, learning_rate=1.0, schedule="constant"), 99) == 1.0

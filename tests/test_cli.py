@@ -1,0 +1,101 @@
+"""The command line as a user meets it: exit codes, what is written, how quickly help answers."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medcl.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+
+
+def medcl(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "medcl", *words], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_is_quick_and_does_not_import_what_is_heavy(command: str | None) -> None:
+    words = [command, "--help"] if command else ["--help"]
+    script = f"""
+import sys, time
+from medcl.cli import main
+try:
+    main({words!r})
+except SystemExit as stop:
+    assert stop.code in (0, None), stop.code
+heavy = sorted(sys.modules.keys() & {{"torch", "monai", "lightning", "mne", "wfdb", "sklearn", "plotly"}})
+assert not heavy, heavy
+"""
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        seconds.append(time.perf_counter() - begun)
+        assert done.returncode == 0, done.stderr
+        assert "usage: medcl" in done.stdout
+    assert min(seconds) < 0.5
+
+
+def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ecg, manifest, run = phantom_archive / "ecg", tmp_path / "ecg.parquet", tmp_path / "run"
+    table = ["--labels", str(ecg / "labels.csv"), "--record-column", "record", "--patient-column", "patient"]
+    assert main(["scan", str(ecg), *table, "--target-columns", "diagnosis", "-o", str(manifest)]) == 0
+    out = capsys.readouterr().out
+    assert "quarantined" in out
+    assert not any(name in out for name in ("P0000", "P0001", "P0002"))
+    small = ["--optimiser.steps", "4", "--batch.patients", "4", "--encoder.hidden", "8", "--encoder.dim", "16"]
+    config = str(ROOT / "pipelines" / "demo_comet.yaml")
+    assert main(["pretrain", "--config", config, "--manifest", str(manifest), "-o", str(run), *small]) == 0
+    config_again = yaml.safe_load((run / "config.yaml").read_text())
+    assert config_again["optimiser"]["steps"] == 4
+    again = ["--config", str(run / "config.yaml"), "--manifest", str(manifest), "-o", str(tmp_path / "again")]
+    assert main(["pretrain", *again]) == 0, "the written configuration runs as it stands"
+    words = ["finetune", str(run), "--manifest", str(manifest), "--target", "diagnosis", "--labels", "10%", "100%"]
+    assert main([*words, "--repeats", "2", "--finetune.steps", "10", "--bootstrap", "50"]) == 0
+    out = capsys.readouterr().out
+    assert "report.html" in out
+    assert (run / "eval" / "diagnosis" / "results.json").exists()
+    page = (run / "eval" / "diagnosis" / "report.html").read_text()
+    assert "<html" in page
+
+
+@pytest.mark.parametrize("labels", ["0%", "1000%", "-3", "abc"])
+def test_labels_that_are_no_fraction_are_a_wrong_call(ecg_manifest_path: Path, tmp_path: Path, labels: str) -> None:
+    done = medcl("finetune", str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "diagnosis", "--labels", labels)
+    assert done.returncode == 2
+    assert labels in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_calls_and_failed_work_have_their_exit_codes(ecg_manifest_path: Path, tmp_path: Path) -> None:
+    assert main([]) == 2
+    assert main(["dream"]) == 2
+    assert main(["finetune", str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "diagnosis"]) == 1
+    assert main(["finetune", str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "nothing"]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["scan", str(tmp_path / "empty"), "-o", str(tmp_path / "m.parquet")]) == 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pipelines").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_recipe_is_a_valid_configuration(path: Path, tmp_path: Path) -> None:
+    """Parsed by the real parser; that the manifest is not there is the first thing that goes wrong."""
+    done = medcl("pretrain", "--config", str(path), "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path / "run"))
+    assert done.returncode in (1, 2)
+    assert "none.parquet" in done.stderr
+
+
+def test_an_unknown_setting_is_a_wrong_call(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("optimiser: {stepps: 3}\n")
+    done = medcl("pretrain", "--config", str(path), "--manifest", "none.parquet", "-o", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "stepps" in done.stderr
+
+
+def test_the_salt_of_the_tests_is_not_the_users() -> None:
+    assert os.environ["MEDCL_SALT"]

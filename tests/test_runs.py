@@ -1,0 +1,77 @@
+"""The run folder: what it refuses, and the guard against testing on patients that were trained on."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.errors import LeakError, MedclError
+
+CARD = runs.EncoderCard(SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record")
+
+
+def finished(folder: Path, patients: list[int], coded_with: str) -> Path:
+    runs.start(folder, {"method": "comet"}, runs.SeenPatients.of(patients, coded_with))
+    runs.save_encoder(folder, CARD.build(), CARD)
+    return folder
+
+
+def test_an_encoder_comes_back_as_it_was(tmp_path: Path) -> None:
+    runs.start(tmp_path, {"method": "comet"}, runs.SeenPatients.of([1], "x"))
+    encoder = CARD.build()
+    runs.save_encoder(tmp_path, encoder, CARD)
+    loaded = runs.load(tmp_path)
+    x = torch.randn(4, 2, 200)
+    assert loaded.card == CARD
+    assert torch.equal(loaded.encoder.embed(x), encoder.eval().embed(x))
+
+
+def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MedclError, match="no such folder"):
+        runs.load(tmp_path / "nothing")
+    with pytest.raises(MedclError, match="not a run folder"):
+        runs.load(tmp_path)
+    runs.start(tmp_path, {}, runs.SeenPatients.of([1], "x"))
+    with pytest.raises(MedclError, match="not finished"):
+        runs.load(tmp_path)
+    (tmp_path / runs.WEIGHTS).write_bytes(b"these are no weights")
+    with pytest.raises(MedclError, match="damaged"):
+        runs.load(tmp_path)
+
+
+def test_a_run_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    finished(tmp_path, [1], "x")
+    path = tmp_path / runs.ENVIRONMENT
+    path.write_text(json.dumps({**json.loads(path.read_text()), "run_version": runs.RUN_VERSION + 1}))
+    with pytest.raises(MedclError, match="newer"):
+        runs.load(tmp_path)
+
+
+def test_a_test_patient_of_the_run_stops_the_evaluation(tmp_path: Path, ecg_manifest: Manifest) -> None:
+    salt = ecg_manifest.metadata["salt"]
+    test_rows = ecg_manifest.split_rows("test")
+    patients = ecg_manifest.column("patient")
+    clean = runs.load(finished(tmp_path / "clean", np.unique(patients[ecg_manifest.split_rows("train")]).tolist(), salt))
+    assert runs.guard(clean, ecg_manifest, test_rows) is None
+    one = int(patients[test_rows][0])
+    leaky = runs.load(finished(tmp_path / "leaky", [one], salt))
+    with pytest.raises(LeakError, match=r"1 of \d+ test patients"):
+        runs.guard(leaky, ecg_manifest, test_rows)
+    assert "Transductive: 1 of" in str(runs.guard(leaky, ecg_manifest, test_rows, allow=True))
+
+
+def test_codes_of_another_salt_are_not_called_clean(tmp_path: Path, ecg_manifest: Manifest) -> None:
+    run = runs.load(finished(tmp_path, [1], "another salt"))
+    assert "cannot be compared" in str(runs.guard(run, ecg_manifest, ecg_manifest.split_rows("test")))
+
+
+def test_hashes_of_two_runs_cannot_be_joined() -> None:
+    first, second = (runs.SeenPatients.of([1, 2, 3], "x") for _ in range(2))
+    assert not first.hashes & second.hashes
+    assert replace(first).among(np.array([3, 4, 3])).tolist() == [True, False, True]
