@@ -25,11 +25,13 @@ class Journal:
         self.rows = _rows(path, settings)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w", encoding="utf-8")
+            draft = path.with_name(f"{path.name}.new")
+            self._file = draft.open("w", encoding="utf-8")
         except OSError as error:
             raise MedclError(f"{path}: the journal of the scan cannot be written: {error.strerror}") from error
         self._write(settings)
         self.add(self.rows)
+        draft.replace(path)
 
     def __enter__(self) -> Self:
         return self

@@ -18,20 +18,18 @@ class Walk:
 
     Args:
         files: that may be records, relative to the folder, with /, sorted.
-        companions: number of files left out because a header beside them speaks for them.
         unreadable: folders and links that cannot be followed -> reason.
     """
 
     files: list[str]
-    companions: int
     unreadable: dict[str, str]
 
 
 def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ()) -> Walk:
     """List the files of a folder and all below it.
 
-    Hidden files and folders (`.git`) are left out. Links are followed, but no folder is entered twice and no file of
-    the archive is listed under a second name.
+    Hidden files and folders (`.git`) are left out, and signal files that a header beside them speaks for. Links are
+    followed, but no folder is entered twice and no file of the archive is listed under a second name.
 
     Args:
         root: the archive.
@@ -52,7 +50,6 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
     seen_folders: set[tuple[int, int]] = set()
     seen_files: set[tuple[int, int]] = set()
     linked: list[str] = []
-    companions = 0
     folders = [""]
     while folders or linked:
         # What is here itself comes before what a link leads to, so that it is known by its own name.
@@ -62,7 +59,7 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
             about = full.stat()
             identity = (about.st_dev, about.st_ino)
             if not full.is_dir():
-                if identity not in seen_files:
+                if full.is_file() and identity not in seen_files:
                     files.append(relative)
                 seen_files.add(identity)
                 continue
@@ -75,16 +72,15 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
             headers = {os.path.splitext(entry.name)[1].lower() for entry in listed}
             for entry in listed:
                 suffix = os.path.splitext(entry.name)[1].lower()
-                if entry.is_symlink():
-                    linked.append(prefix + entry.name)
-                elif entry.is_dir():
+                if entry.is_dir(follow_symlinks=False):
                     folders.append(prefix + entry.name)
+                elif _COMPANIONS.get(suffix) in headers:
+                    continue
+                elif entry.is_symlink():
+                    linked.append(prefix + entry.name)
                 elif entry.is_file():
                     seen_files.add((about.st_dev, entry.inode()))
-                    if _COMPANIONS.get(suffix) in headers:
-                        companions += 1
-                    else:
-                        files.append(prefix + entry.name)
+                    files.append(prefix + entry.name)
         except OSError as error:
             if full.is_symlink() and os.path.splitext(relative)[1].lower() not in suffixes:
                 continue
@@ -92,10 +88,12 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
     if allowed is not None:
         chosen = [path for path in files if allowed.fullmatch(path)]
         if files and not chosen:
-            raise UsageError(f"{include!r} matches none of the {len(files)} files in {root}; ** also stands for folders")
+            raise UsageError(
+                f"{include!r} matches none of the {len(files)} files in {root}; ** also stands for folders"
+            )
         files = chosen
         unreadable = {path: reason for path, reason in unreadable.items() if allowed.fullmatch(path)}
-    return Walk(sorted(files), companions, unreadable)
+    return Walk(sorted(files), unreadable)
 
 
 def _glob(pattern: str) -> str:

@@ -1,41 +1,106 @@
-"""COMET's trial and patient losses: windows of one id are positives (CLOCS)."""
+"""COMET's trial and patient losses: windows that share an id are positives (CLOCS)."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
-from medcl.contrast.info_nce import accurate
 from medcl.contrast.pairs import same
+from medcl.contrast.precision import accurate, no_autocast
+from medcl.errors import UsageError
+
+SMALLEST = 1e-12
+"""Norms below this count as this, so that a vector of zeros has similarity 0 with all others."""
 
 
-def identities(z1: Tensor, z2: Tensor, ids: dict[str, Tensor], *, temperature: float = 0.1) -> dict[str, Tensor]:
-    """The trial and patient losses of several levels from one similarity matrix.
-
-    Each view is normalised over time, per feature, and flattened to a vector of T * K. With s_ij = cos(r_i, r'_j) / temperature and E = exp(s):
-    over pairs i < j of one id, mean of -log E_ij / sum_k E_ik; over pairs i > j, mean of -log E_ij / sum_k E_kj; averaged over those of the two
-    that exist. Denominators hold all columns; the diagonal (two views of one sample) is no positive. COMET (Wang et al., NeurIPS 2023).
+def identity(z1: Tensor, z2: Tensor, ids: Tensor, *, temperature: float = 0.1, diagonal: bool = False) -> Tensor:
+    """The loss of one level; see `identities`.
 
     Args:
-        z1: (B, T, K) dense embedding of the first view.
-        z2: (B, T, K) of the second.
-        ids: {level: (B,) int64}.
+        z1: (B, T, K) dense embeddings of the first view, or (B, K) pooled ones.
+        z2: those of the second.
+        ids: (B,) int64.
         temperature: of the softmax.
+        diagonal: add CLOCS's two terms in which the two views of one sample are positives.
 
     Returns:
-        {level: scalar}; 0 where no two samples share an id.
+        Scalar, float32 or float64; 0 with a gradient of 0 where nothing is positive.
     """
-    with torch.autocast(z1.device.type, enabled=False):
-        first, second = (F.normalize(F.normalize(accurate(z), dim=1).flatten(1), dim=1) for z in (z1, z2))
-        s = first @ second.T / temperature
-        by_row, by_column = s - s.logsumexp(dim=1, keepdim=True), s - s.logsumexp(dim=0, keepdim=True)
-        return {level: _both_sides(by_row, by_column, same(own, own)) for level, own in ids.items()}
+    return identities(z1, z2, {"": ids}, temperature=temperature, diagonal=diagonal)[""]
 
 
-def _both_sides(by_row: Tensor, by_column: Tensor, positives: Tensor) -> Tensor:
-    upper, lower = torch.triu(positives, diagonal=1), torch.tril(positives, diagonal=-1)
-    terms = [
-        torch.where(pairs, -logs, 0.0).sum() / pairs.sum().clamp(min=1)
-        for logs, pairs in ((by_row, upper), (by_column, lower))
-    ]
-    # Upper and lower pairs exist or are missing together, since sharing an id is symmetric.
-    return (terms[0] + terms[1]) / 2
+def identities(
+    z1: Tensor, z2: Tensor, ids: Mapping[str, Tensor], *, temperature: float = 0.1, diagonal: bool = False
+) -> dict[str, Tensor]:
+    """The trial and patient losses of several levels, from one matrix of similarities.
+
+    Each feature of each sample is normalised over time (||r_i.k|| = 1) and the whole is flattened to a vector of T K
+    numbers. With s_ij = cos(r_i, r'_j) / temperature and E = exp(s), the terms are
+
+        mean over i < j of one id of  -log E_ij / sum_k E_ik        (rows: the first view as anchor)
+        mean over i > j of one id of  -log E_ij / sum_k E_kj        (columns: the second view as anchor)
+
+    and the loss is the mean of those that exist. The denominators hold all samples, positives and the sample itself
+    included; two views of one sample are no positive pair. COMET (Wang et al., NeurIPS 2023, section 4), after CLOCS
+    (Kiyasseh et al., ICML 2021, eq. 2), which has the same two terms for i = j besides: `diagonal`.
+
+    Normalising over time is what COMET's released code does; its text only says cosine. Pooled embeddings (B, K) get
+    the plain cosine of CLOCS.
+
+    Args:
+        z1: (B, T, K) dense embeddings of the first view, or (B, K) pooled ones.
+        z2: those of the second.
+        ids: {level: (B,) int64}.
+        temperature: of the softmax.
+        diagonal: add CLOCS's two terms in which the two views of one sample are positives.
+
+    Returns:
+        {level: scalar}, float32 or float64; 0 with a gradient of 0 where nothing is positive.
+
+    Raises:
+        UsageError: when the shapes differ or are not (B, T, K) or (B, K), when ids are not one integer a sample, or
+            when the temperature is not positive.
+    """
+    if z1.ndim not in (2, 3) or z1.shape != z2.shape or z1.numel() == 0:
+        raise UsageError(
+            "the two views must be (batch, time, features) or (batch, features) of one shape, "
+            f"got {tuple(z1.shape)} and {tuple(z2.shape)}"
+        )
+    if not temperature > 0:
+        raise UsageError(f"a temperature is above 0, got {temperature}")
+    for level, own in ids.items():
+        if own.shape != z1.shape[:1]:
+            raise UsageError(f"{level} ids must be of shape {tuple(z1.shape[:1])}, got {tuple(own.shape)}")
+    with no_autocast(z1):
+        s = _cosine(accurate(z1), accurate(z2)) / temperature
+        by_row, by_column = s.logsumexp(dim=1, keepdim=True) - s, s.logsumexp(dim=0, keepdim=True) - s
+        return {level: _mean_of_terms(by_row, by_column, same(own, own), diagonal) for level, own in ids.items()}
+
+
+def _cosine(z1: Tensor, z2: Tensor) -> Tensor:
+    """Cosines (B, B) of the first views with the second, every feature normalised over time where there is time."""
+    (first, length1), (second, length2) = (_flat(z) for z in (z1, z2))
+    return first @ second.T / (length1[:, None] * length2)
+
+
+def _flat(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Flatten each sample to (B, T K) after normalising over time, and give the vectors' lengths (B,)."""
+    if z.ndim == 2:
+        return z, torch.linalg.vector_norm(z, dim=1).clamp_min(SMALLEST)
+    norms = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    scale = 1 / norms.clamp_min(SMALLEST)
+    # After the first normalisation a feature has length 1, or less where it is all but zero: the length of the whole
+    # follows from these K numbers, without another pass over the T K.
+    lengths = torch.linalg.vector_norm(norms * scale, dim=(1, 2)).clamp_min(SMALLEST)
+    return (z * scale).flatten(1), lengths
+
+
+def _mean_of_terms(by_row: Tensor, by_column: Tensor, positives: Tensor, diagonal: bool) -> Tensor:
+    upper, lower = positives.triu(1), positives.tril(-1)
+    terms = [(by_row, upper), (by_column, lower)]
+    if diagonal:
+        itself = torch.eye(len(positives), dtype=torch.bool, device=positives.device)
+        terms += [(by_row, itself), (by_column, itself)]
+    counts = torch.stack([pairs.sum() for _, pairs in terms])
+    sums = torch.stack([torch.where(pairs, losses, 0.0).sum() for losses, pairs in terms])
+    return (sums / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)

@@ -5,11 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from medcl.contrast.pairs import same
-
-
-def accurate(x: Tensor) -> Tensor:
-    """At least float32, whatever the encoder ran in: exponentials of half-precision similarities overflow."""
-    return x if x.dtype == torch.float64 else x.float()
+from medcl.contrast.precision import accurate, no_autocast
 
 
 def info_nce(
@@ -38,7 +34,7 @@ def info_nce(
     Returns:
         Scalar. Anchors without a positive contribute nothing; without any it is 0, with a gradient of 0.
     """
-    with torch.autocast(a.device.type, enabled=False):
+    with no_autocast(a):
         a, b = accurate(a), accurate(b)
         if cosine:
             a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)

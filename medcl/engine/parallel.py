@@ -40,7 +40,9 @@ def run_chunks(
     if processes <= 1:
         yield from map(function, chunks)
         return
-    parallel = joblib.Parallel(n_jobs=processes, backend="loky", return_as="generator" if ordered else "generator_unordered", batch_size=1)
+    parallel = joblib.Parallel(
+        n_jobs=processes, backend="loky", return_as="generator" if ordered else "generator_unordered", batch_size=1
+    )
     try:
         yield from parallel(joblib.delayed(function)(one) for one in chunks)
     except TerminatedWorkerError as error:

@@ -14,7 +14,7 @@ from medcl.errors import UsageError
 from medcl.evaluate import figures, page
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.table import console_of
-from medcl.evaluate.wording import count, estimate, init_name, metric_name, protocol_name, repeats_words
+from medcl.evaluate.wording import count, estimate, init_name, metric_name, other_repeats, protocol_name, repeats_words
 
 CELL = 24  # columns of text that a cell with a signed mean and its interval takes
 NAME = 24
@@ -247,7 +247,7 @@ def _notes(comparison: Comparison) -> list[str]:
     """Every note once, with the names that it is about unless it is about all."""
     about: dict[str, list[str]] = {}
     for name, one in zip(comparison.names, comparison.results, strict=True):
-        for note in one.notes:
+        for note in (*one.notes, *other_repeats(one)):
             about.setdefault(note, []).append(name)
     everything = len(comparison.names)
     return [note if len(names) == everything else f"{', '.join(names)}: {note}" for note, names in about.items()]

@@ -88,7 +88,7 @@ class Estimate:
         low: lower end of the t interval over repeats: other labelled subsets, the same test patients.
         high: its upper end.
         repeats: number of repeats.
-        patients_low: lower end of the bootstrap interval over test patients: others are tested, the subsets are the same.
+        patients_low: lower end of the bootstrap interval over test patients: other test patients, the same subsets.
         patients_high: its upper end.
     """
 

@@ -17,6 +17,7 @@ from medcl.evaluate.wording import (
     headline_protocol,
     init_name,
     metric_name,
+    other_repeats,
     protocol_name,
     repeats_words,
 )
@@ -105,4 +106,4 @@ def _key(results: Results, *, bold: bool = False) -> str:
     brackets = f"Mean of {repeats_words(many)}" + (" [95% interval]" if many.folds > 1 or many.repeats > 1 else "")
     marked = f"; {'bold' if bold else '*'}: the interval of the difference excludes zero"
     raised = "; raised: made larger so that each class occurs" if any(f.raised for f in results.fractions) else ""
-    return brackets + marked + raised + "."
+    return " ".join([brackets + marked + raised + ".", *other_repeats(results)])

@@ -91,6 +91,17 @@ def repeats_words(many: Procedure) -> str:
     return f"{many.folds} folds of {repeats}" if many.folds > 1 else repeats
 
 
+def other_repeats(results: Results) -> list[str]:
+    """A sentence for each protocol and fraction whose means rest on another number of repeats than the procedure's."""
+    expected = results.procedure.repeats * results.procedure.folds
+    held = {(row.protocol, row.label): row.repeats for row in results.summary}
+    return [
+        f"{protocol_name(protocol)} at {label} labels: {n} repeat{'' if n == 1 else 's'} instead of {expected}."
+        for (protocol, label), n in held.items()
+        if n != expected
+    ]
+
+
 def headline_fraction(results: Results) -> Fraction:
     """The fraction of the headline: 10% where it was measured, else the smallest; fixed, so that nobody picks the best.
 

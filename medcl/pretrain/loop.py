@@ -145,7 +145,7 @@ def train(
             batch = fabric.to_device(batch)
             losses: Losses = wrapped(batch, generator)
             total = torch.stack([weights[level] * loss for level, loss in losses.items()]).sum()
-            values = {**{level: float(loss) for level, loss in losses.items()}, "total": float(total)}
+            values = {**{level: float(loss.detach()) for level, loss in losses.items()}, "total": float(total.detach())}
             if not math.isfinite(values["total"]):
                 raise MedclError(
                     f"step {step + 1}: the loss is not finite ({values}); lower optimiser.learning_rate, or look for extreme values in the archive"

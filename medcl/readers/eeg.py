@@ -74,8 +74,8 @@ def read_signal(path: Path, format: str) -> Signal:
 def _opened(path: Path, format: str) -> Iterator[Any]:
     """The recording, not loaded. What mne cannot open is unreadable, whatever it raises."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
+        said = stack.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
         source = path
         if format in _SUFFIX and path.suffix != _SUFFIX[format]:
             # mne chooses by the name: a link with the right one.
@@ -90,6 +90,9 @@ def _opened(path: Path, format: str) -> Iterator[Any]:
             raise UnreadableError(
                 f"mne cannot read it: {type(error).__name__}: {reason[0] if reason else 'no reason'}"
             ) from error
+        if any("record length" in str(warning.message) for warning in said):
+            # mne goes on with one second a data record.
+            raise UnreadableError("unknown sampling rate: the header states data records of 0 s")
         yield raw
 
 

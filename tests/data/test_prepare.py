@@ -134,15 +134,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_a_clear_error(small_disk: Path, tmp_path: Path) -> None:
-    manifest = archive(tmp_path / "a", patients=2, trials=1, seconds=1000.0)
-    with pytest.raises(MedclError, match="free"):
+    manifest = archive(tmp_path / "a", patients=2, trials=1, seconds=8000.0)
+    with pytest.raises(MedclError, match="are needed"):
         prepare(manifest, CONFIG, small_disk / "store", jobs=1)
     assert not list((small_disk / "store").iterdir())
 
 
 def test_a_disk_that_fills_up_meanwhile_is_a_clear_error(small_disk: Path, tmp_path: Path) -> None:
-    manifest = archive(tmp_path / "a", patients=2, trials=1, seconds=1000.0)
-    (small_disk / "other").write_bytes(b"0" * 600_000)
+    manifest = archive(tmp_path / "a", patients=2, trials=1, seconds=3000.0)
     with pytest.raises(MedclError, match="make room"):
         prepare(manifest, CONFIG, small_disk / "store", jobs=1)
     assert not list((small_disk / "store").iterdir())

@@ -216,6 +216,16 @@ def test_raised_fractions_and_missing_classes_are_noted() -> None:
     assert "No record of 1% of the labels has HYP." in text
 
 
+def test_a_fraction_with_fewer_repeats_says_so() -> None:
+    results = make_results()
+    few = tuple(replace(s, repeats=3) if (s.protocol, s.label) == ("finetune", "100%") else s for s in results.summary)
+    results = replace(results, summary=few)
+    note = "Full fine-tuning at 100% labels: 3 repeats instead of 20."
+    assert note in Page(render_report(results)).text
+    assert note in " ".join(printed(results).split())
+    assert "repeats instead" not in printed(make_results())
+
+
 def test_results_without_fractions_are_refused() -> None:
     with pytest.raises(UsageError, match="no label fraction"):
         render_report(replace(make_results(), fractions=()))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.evaluate.made_results import make_results
 
 from medcl.errors import MedclError
 from medcl.evaluate.results import Estimate, Results
+from tests.evaluate.made_results import make_results
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])

@@ -1,0 +1,90 @@
+"""What a manifest holds, in a few lines."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.compute as pc
+
+from medcl.archive.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of a manifest.
+
+    Args:
+        records: that are usable.
+        patients: that they belong to; records without a patient are not counted.
+        hours: of recording, one for all channels.
+        formats: format -> records.
+        modalities: modality -> records.
+        sampling_rates: Hz -> records.
+        channels: set of channels, in order -> records.
+        quarantined: reason -> records that cannot be used.
+        other_files: files that are no recordings; None if it is not known.
+        reused: records taken over from the scan before, unopened.
+    """
+
+    records: int
+    patients: int
+    hours: float
+    formats: dict[str, int]
+    modalities: dict[str, int]
+    sampling_rates: dict[float, int]
+    channels: dict[tuple[str, ...], int]
+    quarantined: dict[str, int]
+    other_files: int | None = None
+    reused: int = 0
+
+    def __str__(self) -> str:
+        lines = [
+            f"records        {self.records} ({_counts(self.formats)}; {_counts(self.modalities)})",
+            f"patients       {self.patients}",
+            f"hours          {self.hours:.2f}",
+            f"sampling rate  {_counts({f'{rate:g} Hz': count for rate, count in self.sampling_rates.items()})}",
+            f"channels       {_counts({_short(names): count for names, count in self.channels.items()})}",
+            f"quarantined    {sum(self.quarantined.values())}",
+            *(f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()),
+        ]
+        if self.other_files is not None:
+            lines.append(f"other files    {self.other_files}")
+        return "\n".join(lines)
+
+
+def summary(manifest: Manifest) -> Summary:
+    """Count what a manifest holds.
+
+    Args:
+        manifest: scanned records.
+
+    Returns:
+        The counts, the most frequent first. Reasons of the quarantine are counted without their details (what stands
+        behind the colon).
+    """
+    ok = manifest.ok()
+    seconds = pc.sum(pc.divide(pc.cast(ok.table.column("n_samples"), "double"), ok.table.column("sampling_rate")))
+    reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason != "ok"]
+    about = manifest.metadata.get("scan", {})
+    return Summary(
+        records=len(ok),
+        patients=len(np.unique(ok.table.column("patient").drop_null().to_numpy())),
+        hours=(seconds.as_py() or 0.0) / 3600,
+        formats=dict(Counter(ok.column("format").tolist()).most_common()),
+        modalities=dict(Counter(ok.column("modality").tolist()).most_common()),
+        sampling_rates=dict(Counter(ok.column("sampling_rate").tolist()).most_common()),
+        channels=dict(Counter(tuple(names) for names in ok.column("channels")).most_common()),
+        quarantined=dict(Counter(reasons).most_common()),
+        other_files=about.get("other_files"),
+        reused=about.get("reused", 0),
+    )
+
+
+def _counts(counts: dict[str, int], shown: int = 4) -> str:
+    parts = [f"{name}" if len(counts) == 1 else f"{name}: {count}" for name, count in list(counts.items())[:shown]]
+    more = len(counts) - shown
+    return ", ".join(parts) + (f", {more} more" if more > 0 else "") if parts else "none"
+
+
+def _short(names: tuple[str, ...]) -> str:
+    return f"{len(names)} ({' '.join(names[:12])}{' ...' if len(names) > 12 else ''})"

@@ -1,0 +1,180 @@
+"""Small recordings in every format, written at test time with values that are known."""
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+import wfdb
+from edfio import Bdf, BdfSignal, Edf, EdfSignal, Patient, Recording
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+ELECTRODES = ("Fp1", "Fz", "O2")
+
+
+def waves(channels: int = 3, samples: int = 500, scale: float = 1.0, seed: int = 0) -> Values:
+    """(channels, samples) of noise within +- 3 x scale."""
+    return scale * np.clip(np.random.default_rng(seed).standard_normal((channels, samples)), -3, 3)
+
+
+def write_wfdb(
+    folder: Path,
+    name: str,
+    digital: NDArray[np.int64],
+    *,
+    leads: Sequence[str] = ("I", "II", "V1"),
+    unit: str = "mV",
+    gain: float = 200.0,
+    baseline: int = 0,
+    storage: str = "16",
+    rate: float = 250,
+) -> Path:
+    """Write digital values (channels, samples) with wfdb."""
+    folder.mkdir(parents=True, exist_ok=True)
+    count = len(digital)
+    wfdb.wrsamp(
+        name,
+        fs=rate,
+        units=[unit] * count,
+        sig_name=list(leads[:count]),
+        d_signal=np.ascontiguousarray(digital.T),
+        fmt=[storage] * count,
+        adc_gain=[gain] * count,
+        baseline=[baseline] * count,
+        write_dir=str(folder),
+    )
+    return folder / f"{name}.hea"
+
+
+def write_edf(
+    path: Path,
+    values: Values,
+    *,
+    names: Sequence[str] = ELECTRODES,
+    rate: float = 100,
+    unit: str = "uV",
+    patient: Patient | None = None,
+    limit: float = 3276.8,
+) -> Path:
+    """Write values (channels, samples) in `unit` with edfio."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    signals = [
+        EdfSignal(row, rate, label=name, physical_dimension=unit, physical_range=(-limit, limit))
+        for name, row in zip(names, values, strict=True)
+    ]
+    Edf(signals, patient=patient or Patient(code="P7"), recording=Recording(), data_record_duration=1).write(path)
+    return path
+
+
+def write_bdf(path: Path, values: Values, *, rate: float = 100) -> Path:
+    """Write values (channels, samples) in uV, with a status channel."""
+    signals = [
+        BdfSignal(row, rate, label=name, physical_dimension="uV", physical_range=(-5000, 5000))
+        for name, row in zip(ELECTRODES, values, strict=True)
+    ]
+    status = BdfSignal(np.zeros(values.shape[1]), rate, label="Status", physical_range=(-8388608, 8388607))
+    Bdf([*signals, status], patient=Patient(code="P7"), data_record_duration=1).write(path)
+    return path
+
+
+def write_fif(path: Path, values: Values, *, rate: float = 100) -> Path:
+    """Write values (channels, samples) in V, with a trigger channel, through mne."""
+    import mne
+
+    info = mne.create_info([*ELECTRODES, "STI 014"], rate, ["eeg"] * 3 + ["stim"])
+    info["subject_info"] = {"his_id": "P7", "last_name": "Secret"}
+    data = np.vstack([values, np.zeros(values.shape[1])])
+    mne.io.RawArray(data, info, verbose="ERROR").save(path, overwrite=True, verbose="ERROR")
+    return path
+
+
+def write_brainvision(folder: Path, name: str, values: Values, *, rate: float = 100, points: bool = True) -> Path:
+    """Write values (channels, samples) in uV as int16 at 0.1 uV: .vhdr, .vmrk and .eeg."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = np.rint(values / 0.1).astype("<i2")
+    stored.T.tofile(folder / f"{name}.eeg")
+    channels = "\n".join(f"Ch{i + 1}={electrode},,0.1,\u00b5V" for i, electrode in enumerate(ELECTRODES))
+    (folder / f"{name}.vhdr").write_text(
+        f"""Brain Vision Data Exchange Header File Version 1.0
+
+[Common Infos]
+Codepage=UTF-8
+DataFile={name}.eeg
+MarkerFile={name}.vmrk
+DataFormat=BINARY
+DataOrientation=MULTIPLEXED
+NumberOfChannels={len(values)}
+SamplingInterval={1e6 / rate:g}
+{f"DataPoints={values.shape[1]}" if points else ""}
+
+[Binary Infos]
+BinaryFormat=INT_16
+
+[Channel Infos]
+{channels}
+""",
+        encoding="utf-8",
+    )
+    (folder / f"{name}.vmrk").write_text(
+        f"""Brain Vision Data Exchange Marker File, Version 1.0
+
+[Common Infos]
+Codepage=UTF-8
+DataFile={name}.eeg
+
+[Marker Infos]
+Mk1=New Segment,,1,1,0,20260101000000000000
+""",
+        encoding="utf-8",
+    )
+    return folder / f"{name}.vhdr"
+
+
+def write_eeglab(path: Path, values: Values, *, rate: float = 100) -> Path:
+    """Write values (channels, samples) in uV: .set with its samples in .fdt."""
+    values.T.astype("<f4").tofile(path.with_suffix(".fdt"))
+    locations = np.array([(name,) for name in ELECTRODES], dtype=[("labels", object)])
+    scipy.io.savemat(
+        path,
+        {
+            "EEG": {
+                "setname": "made",
+                "nbchan": len(values),
+                "pnts": values.shape[1],
+                "trials": 1,
+                "srate": rate,
+                "xmin": 0.0,
+                "xmax": (values.shape[1] - 1) / rate,
+                "data": path.with_suffix(".fdt").name,
+                "chanlocs": locations,
+                "event": [],
+                "epoch": [],
+                "ref": "common",
+            }
+        },
+        appendmat=False,
+    )
+    return path
+
+
+def write_gdf(path: Path, values: Values, *, rate: int = 100, unit: str = "uV", seconds: int = 1) -> Path:
+    """Write values (channels, samples) in uV as int16 at 0.1 uV, GDF 1.25, data records of a second."""
+    count, samples = values.shape
+    records = samples // rate
+    stored = np.rint(values / 0.1).astype("<i2").reshape(count, records, rate)
+    text = b"".join
+    head = b"GDF 1.25" + b"P7 Secret".ljust(80) + b"".ljust(80) + b"2026010100000000"
+    head += struct.pack("<q", 256 * (count + 1)) + bytes(24) + bytes(20)
+    head += struct.pack("<q", records) + struct.pack("<II", seconds, 1) + struct.pack("<I", count)
+    head += text(name.encode().ljust(16) for name in ELECTRODES) + bytes(80 * count)
+    head += text(unit.encode().ljust(8) for _ in range(count))
+    head += struct.pack(f"<{count}d", *[-3276.8] * count) + struct.pack(f"<{count}d", *[3276.7] * count)
+    head += struct.pack(f"<{count}q", *[-32768] * count) + struct.pack(f"<{count}q", *[32767] * count)
+    head += b" " * (80 * count) + struct.pack(f"<{count}i", *[rate] * count) + struct.pack(f"<{count}i", *[3] * count)
+    head += bytes(32 * count)
+    assert len(head) == 256 * (count + 1), len(head)
+    path.write_bytes(head + stored.transpose(1, 0, 2).tobytes() + bytes(8))
+    return path
