@@ -197,7 +197,9 @@ def compare(argv: Sequence[str]) -> None:
     """Put the results of several runs on the same test patients side by side."""
     parser = _parser("compare", compare)
     parser.add_argument("results", type=Path, nargs="+", help="results.json files, or folders that hold one")
-    parser.add_argument("-o", "--output", type=Path, help="write a page (HTML); with --pool, a folder of results.json and report.html")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="write a page (HTML); with --pool, a folder of results.json and report.html"
+    )
     parser.add_argument("--names", nargs="+", default=[], help="how to call them, in order")
     parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     parser.add_argument("--pool", action="store_true", help="they are folds of one cross-validation: pool them")

@@ -1,8 +1,9 @@
 """The run folder: an encoder with its configuration and the patients that it has seen.
 
-A run folder holds `encoder.safetensors` (weights, and in its metadata what rebuilds the network), `config.yaml` (complete: `--config` takes it
-as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and while training `last.ckpt`. Nothing in it needs pickle to be
-read, `last.ckpt` apart, which is only ever loaded with `weights_only=True`.
+A run folder holds `encoder.safetensors` (weights, and in its metadata what rebuilds the network), `config.yaml`
+(complete: `--config` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and while
+training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, which is only ever loaded with
+`weights_only=True`.
 """
 
 import hashlib
@@ -83,7 +84,8 @@ class SeenPatients:
 
     Args:
         salt: of this run, so that hashes of two runs cannot be joined.
-        coded_with: fingerprint of the salt that coded the manifest's patients; codes of another salt cannot be compared.
+        coded_with: fingerprint of the salt that coded the manifest's patients; codes of another salt cannot be
+            compared.
         hashes: one a patient.
     """
 
@@ -226,7 +228,8 @@ def guard(run: Run, manifest: Manifest, rows: np.ndarray, *, allow: bool = False
     """
     if run.patients.coded_with != manifest.metadata.get("salt"):
         return (
-            "The patients of the pretraining cannot be compared with the test patients: the two manifests were coded with different salts "
+            "The patients of the pretraining cannot be compared with the test patients: the two manifests were "
+            "coded with different salts "
             "(another site, or another MEDCL_SALT)."
         )
     codes = np.unique(manifest.column("patient")[rows])
@@ -236,6 +239,6 @@ def guard(run: Run, manifest: Manifest, rows: np.ndarray, *, allow: bool = False
     if allow:
         return f"Transductive: {seen} of {len(codes)} test patients were seen, without their labels, in pretraining."
     raise LeakError(
-        f"{seen} of {len(codes)} test patients were among the patients that {run.folder} was trained on. Pretrain on the training split of this "
-        "manifest, or accept it with --allow-transductive; the report then says so."
+        f"{seen} of {len(codes)} test patients were among the patients that {run.folder} was trained on. Pretrain "
+        "on the training split of this manifest, or accept it with --allow-transductive; the report then says so."
     )

@@ -66,7 +66,9 @@ def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.Cap
 
 @pytest.mark.parametrize("labels", ["0%", "1000%", "-3", "abc"])
 def test_labels_that_are_no_fraction_are_a_wrong_call(ecg_manifest_path: Path, tmp_path: Path, labels: str) -> None:
-    done = medcl("finetune", str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "diagnosis", "--labels", labels)
+    done = medcl(
+        "finetune", str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "diagnosis", "--labels", labels
+    )
     assert done.returncode == 2
     assert labels in done.stderr
     assert "Traceback" not in done.stderr
@@ -84,7 +86,9 @@ def test_wrong_calls_and_failed_work_have_their_exit_codes(ecg_manifest_path: Pa
 @pytest.mark.parametrize("path", sorted((ROOT / "pipelines").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_recipe_is_a_valid_configuration(path: Path, tmp_path: Path) -> None:
     """Parsed by the real parser; that the manifest is not there is the first thing that goes wrong."""
-    done = medcl("pretrain", "--config", str(path), "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path / "run"))
+    done = medcl(
+        "pretrain", "--config", str(path), "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path / "run")
+    )
     assert done.returncode in (1, 2)
     assert "none.parquet" in done.stderr
 

@@ -30,14 +30,21 @@ def test_rooms_import_only_what_is_below_them() -> None:
     for path in sorted((ROOT / "medcl").rglob("*.py")):
         room = path.relative_to(ROOT / "medcl").parts[0].removesuffix(".py")
         others = {name.split(".")[1] for name in imported(path) if name.startswith("medcl.") and name.count(".") >= 1}
-        wrong += [f"{path}: {other}" for other in others & {*BELOW, "cli"} if room in BELOW and other not in {room, *BELOW[room]}]
+        wrong += [
+            f"{path}: {other}"
+            for other in others & {*BELOW, "cli"}
+            if room in BELOW and other not in {room, *BELOW[room]}
+        ]
     assert not wrong
 
 
 def test_nothing_depends_on_what_breaks_torch() -> None:
     """Torchvision and torchaudio have no CPU build beside this torch, and these packages pull them in."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
     pinned = (ROOT / "constraints.txt").read_text().splitlines()
     names = {re.split(r"[<>=!~\[ ;]", line, maxsplit=1)[0].lower() for line in (*wanted, *pinned)}
     assert not names & {"torchvision", "torchaudio", "lightly", "litdata", "timm"}
@@ -47,5 +54,7 @@ def test_nothing_depends_on_what_breaks_torch() -> None:
 def test_pickle_is_only_read_as_weights() -> None:
     for path in (ROOT / "medcl").rglob("*.py"):
         text = path.read_text()
-        assert not re.search(r"\bimport (pickle|dill|cloudpickle)\b|joblib\.load|allow_pickle=True|weights_only=False", text), path
+        assert not re.search(
+            r"\bimport (pickle|dill|cloudpickle)\b|joblib\.load|allow_pickle=True|weights_only=False", text
+        ), path
         assert all("weights_only=True" in call for call in re.findall(r"torch\.load\(.*", text)), path

@@ -13,7 +13,9 @@ from medcl.archive.manifest import Manifest
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.errors import LeakError, MedclError
 
-CARD = runs.EncoderCard(SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record")
+CARD = runs.EncoderCard(
+    SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record"
+)
 
 
 def finished(folder: Path, patients: list[int], coded_with: str) -> Path:
@@ -57,7 +59,9 @@ def test_a_test_patient_of_the_run_stops_the_evaluation(tmp_path: Path, ecg_mani
     salt = ecg_manifest.metadata["salt"]
     test_rows = ecg_manifest.split_rows("test")
     patients = ecg_manifest.column("patient")
-    clean = runs.load(finished(tmp_path / "clean", np.unique(patients[ecg_manifest.split_rows("train")]).tolist(), salt))
+    clean = runs.load(
+        finished(tmp_path / "clean", np.unique(patients[ecg_manifest.split_rows("train")]).tolist(), salt)
+    )
     assert runs.guard(clean, ecg_manifest, test_rows) is None
     one = int(patients[test_rows][0])
     leaky = runs.load(finished(tmp_path / "leaky", [one], salt))

@@ -22,7 +22,8 @@ class ScanRequest:
 
     Args:
         folder: the archive; only read.
-        output: the manifest. If it exists, records that have not changed since are not opened again, and its patients keep their splits.
+        output: the manifest. If it exists, records that have not changed since are not opened again, and its patients
+            keep their splits.
         card: data-set card.
         labels: label table.
         record_column: its column that names the record.
@@ -79,7 +80,7 @@ class BuildReport:
         if self.join is not None:
             labelled = ", ".join(f"{name} {count}" for name, count in self.join.labelled.items()) or "none"
             lines.append(
-                f"label table: {self.join.matched} records matched, {self.join.records_absent} records not in the table, "
+                f"label table: {self.join.matched} records matched, {self.join.records_absent} not in the table, "
                 f"{self.join.rows_absent} rows name no record; labelled: {labelled}"
             )
         lines.append("split, patients: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()))
@@ -145,7 +146,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
 
 
 def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | None:
-    """The earlier manifest, where its patients can keep their splits: coded alike and split by the seed, not by official folds."""
+    """The earlier manifest, where its patients can keep their splits: it has some, and codes patients alike."""
     if previous is None or not previous.has("split") or previous.metadata.get("salt") != manifest.metadata.get("salt"):
         return None
     return previous

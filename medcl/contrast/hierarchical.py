@@ -1,13 +1,18 @@
 """COMET's observation and sample losses, alone and over a pyramid of time scales."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from medcl.contrast.halve import halve, unhalve
 from medcl.contrast.precision import accurate, no_autocast
 from medcl.contrast.two_views import contrast_views
 from medcl.errors import UsageError
+
+LEVELS = ("sample", "observation")
 
 
 def observation(z1: Tensor, z2: Tensor) -> Tensor:
@@ -18,56 +23,49 @@ def observation(z1: Tensor, z2: Tensor) -> Tensor:
         l(i, t) = -log exp(r_it . r'_it) / ( sum_s exp(r_it . r'_is) + sum_{s != t} exp(r_it . r_is) )
 
     The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023, section 4);
-    TS2Vec (Yue et al., AAAI 2022, eq. 1).
+    TS2Vec (Yue et al., AAAI 2022).
 
     Args:
         z1: (B, T, K) dense embeddings of the first view.
         z2: (B, T, K) those of the second.
 
     Returns:
-        Scalar, float32 or float64; 0 with a gradient of 0 for T = 1.
+        Scalar, float32 or float64; 0 with a gradient of 0 for T = 1. It can be differentiated once.
 
     Raises:
         UsageError: when the shapes differ or are not (B, T, K).
     """
-    _check(z1, z2)
-    with no_autocast(z1):
-        return contrast_views(accurate(z1), accurate(z2))
+    return _contrast(z1, z2, ("observation",), pooled=False)["observation"]
 
 
 def sample(z1: Tensor, z2: Tensor) -> Tensor:
-    """Contrast the samples of a batch with one another at each time step (COMET's sample level, TS2Vec's instance loss).
+    """Contrast the samples of a batch with one another at each step (COMET's sample level, TS2Vec's instance loss).
 
     With r = z1, r' = z2 and raw dot products, for sample i and step t over the 2B vectors of that step:
 
         l(i, t) = -log exp(r_it . r'_it) / ( sum_j exp(r_it . r'_jt) + sum_{j != i} exp(r_it . r_jt) )
 
     The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023, section 4);
-    TS2Vec (Yue et al., AAAI 2022, eq. 2).
+    TS2Vec (Yue et al., AAAI 2022).
 
     Args:
         z1: (B, T, K) dense embeddings of the first view.
         z2: (B, T, K) those of the second.
 
     Returns:
-        Scalar, float32 or float64; 0 with a gradient of 0 for B = 1.
+        Scalar, float32 or float64; 0 with a gradient of 0 for B = 1. It can be differentiated once.
 
     Raises:
         UsageError: when the shapes differ or are not (B, T, K).
     """
-    _check(z1, z2)
-    with no_autocast(z1):
-        return contrast_views(accurate(z1).transpose(0, 1), accurate(z2).transpose(0, 1))
+    return _contrast(z1, z2, ("sample",), pooled=False)["sample"]
 
 
-LOSSES = {"sample": sample, "observation": observation}
-
-
-def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = ("sample", "observation")) -> dict[str, Tensor]:
+def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS) -> dict[str, Tensor]:
     """The observation and sample losses, each averaged over time scales.
 
     While T > 1: the losses, then max-pooling over time with kernel 2 (a last odd step is left out of the next scale).
-    Each sum is divided by the number of scales d = floor(log2 T). COMET (Wang et al., NeurIPS 2023, section 4). TS2Vec
+    Each sum is divided by the number of scales, floor(log2 T). COMET (Wang et al., NeurIPS 2023, section 4). TS2Vec
     also adds its instance loss at T = 1; COMET does not.
 
     Args:
@@ -76,34 +74,68 @@ def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = ("sample", "
         levels: which of `sample` and `observation`; the pyramid is pooled once for both.
 
     Returns:
-        {level: scalar}, float32 or float64; 0 with a gradient of 0 for T = 1.
+        {level: scalar}, float32 or float64; 0 with a gradient of 0 for T = 1. Each can be differentiated once.
 
     Raises:
         UsageError: for another level, and when the shapes differ or are not (B, T, K).
     """
-    _check(z1, z2)
-    unknown = [level for level in levels if level not in LOSSES]
+    unknown = [level for level in levels if level not in LEVELS]
     if unknown:
-        raise UsageError(f"levels with a loss within the window are {', '.join(LOSSES)}, got {', '.join(unknown)}")
-    with no_autocast(z1):
-        z1, z2 = accurate(z1), accurate(z2)
-        totals = {level: torch.zeros_like(z1[0, 0, 0]) for level in levels}
-        scales = 0
-        while z1.shape[1] > 1:
-            totals = {level: total + LOSSES[level](z1, z2) for level, total in totals.items()}
-            z1, z2 = _halve(z1), _halve(z2)
-            scales += 1
-        return {level: total / max(1, scales) for level, total in totals.items()}
+        raise UsageError(f"levels with a loss within the window are {', '.join(LEVELS)}, got {', '.join(unknown)}")
+    return _contrast(z1, z2, tuple(levels), pooled=True)
 
 
-def _halve(z: Tensor) -> Tensor:
-    """Max-pool (B, T, K) over pairs of time steps."""
-    even = z.shape[1] // 2 * 2
-    return torch.maximum(z[:, 0:even:2], z[:, 1:even:2])
-
-
-def _check(z1: Tensor, z2: Tensor) -> None:
+def _contrast(z1: Tensor, z2: Tensor, levels: tuple[str, ...], *, pooled: bool) -> dict[str, Tensor]:
     if z1.ndim != 3 or z1.shape != z2.shape or z1.numel() == 0:
         raise UsageError(
             f"the two views must be (batch, time, features) of one shape, got {tuple(z1.shape)} and {tuple(z2.shape)}"
         )
+    with no_autocast(z1):
+        losses = cast(Tensor, _Pyramid.apply(accurate(z1), accurate(z2), levels, pooled))  # type: ignore[no-untyped-call]
+    return dict(zip(levels, losses.unbind(), strict=True))
+
+
+class _Pyramid(torch.autograd.Function):
+    """All scales and levels in one node of the graph, whose derivatives are taken on the way forward.
+
+    What stays in memory for the backward pass is one gradient a level and view, whatever the length of the window; the
+    graph of the plain formula keeps several (2T, 2T) matrices a sample.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z1: Tensor, z2: Tensor, levels: tuple[str, ...], pooled: bool) -> Tensor:
+        scales = [(z1, z2)]
+        while pooled and scales[-1][0].shape[1] > 3:
+            scales.append((halve(scales[-1][0]), halve(scales[-1][1])))
+        derive = any(ctx.needs_input_grad)
+        outcomes = [_climb(scales, level, pooled=pooled, derive=derive) for level in levels]
+        ctx.save_for_backward(*(grad for _, grads in outcomes for grad in grads))
+        return torch.stack([loss for loss, _ in outcomes])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        derivatives = ctx.saved_tensors
+        first, second = grad[0] * derivatives[0], grad[0] * derivatives[1]
+        for index in range(1, len(grad)):
+            first.addcmul_(derivatives[2 * index], grad[index])
+            second.addcmul_(derivatives[2 * index + 1], grad[index])
+        return first, second, None, None
+
+
+def _climb(
+    scales: list[tuple[Tensor, Tensor]], level: str, *, pooled: bool, derive: bool
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The loss of one level over all scales and, if asked for, its derivatives with respect to the finest views."""
+    # At T = 1 a pyramid has no scale with a loss.
+    weight = 0.0 if pooled and scales[0][0].shape[1] == 1 else 1 / len(scales)
+    loss = scales[0][0].new_zeros(())
+    grads: tuple[Tensor, ...] = ()
+    for views in reversed(scales):
+        if grads:
+            grads = tuple(unhalve(grad, z) for grad, z in zip(grads, views, strict=True))
+        elif derive:
+            grads = tuple(torch.zeros_like(z, memory_format=torch.contiguous_format) for z in views)
+        grouped = [z.transpose(0, 1) if level == "sample" else z for z in (*views, *grads)]
+        loss += contrast_views(grouped[0], grouped[1], grouped[2:], weight)
+    return loss, grads

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from medcl.contrast.cosine import cosine_over_time
 from medcl.contrast.pairs import same
 from medcl.contrast.precision import accurate, no_autocast
 from medcl.errors import UsageError
-
-SMALLEST = 1e-12
-"""Norms below this count as this, so that a vector of zeros has similarity 0 with all others."""
 
 
 def identity(z1: Tensor, z2: Tensor, ids: Tensor, *, temperature: float = 0.1, diagonal: bool = False) -> Tensor:
@@ -72,27 +70,9 @@ def identities(
         if own.shape != z1.shape[:1]:
             raise UsageError(f"{level} ids must be of shape {tuple(z1.shape[:1])}, got {tuple(own.shape)}")
     with no_autocast(z1):
-        s = _cosine(accurate(z1), accurate(z2)) / temperature
+        s = cosine_over_time(accurate(z1), accurate(z2)) / temperature
         by_row, by_column = s.logsumexp(dim=1, keepdim=True) - s, s.logsumexp(dim=0, keepdim=True) - s
         return {level: _mean_of_terms(by_row, by_column, same(own, own), diagonal) for level, own in ids.items()}
-
-
-def _cosine(z1: Tensor, z2: Tensor) -> Tensor:
-    """Cosines (B, B) of the first views with the second, every feature normalised over time where there is time."""
-    (first, length1), (second, length2) = (_flat(z) for z in (z1, z2))
-    return first @ second.T / (length1[:, None] * length2)
-
-
-def _flat(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Flatten each sample to (B, T K) after normalising over time, and give the vectors' lengths (B,)."""
-    if z.ndim == 2:
-        return z, torch.linalg.vector_norm(z, dim=1).clamp_min(SMALLEST)
-    norms = torch.linalg.vector_norm(z, dim=1, keepdim=True)
-    scale = 1 / norms.clamp_min(SMALLEST)
-    # After the first normalisation a feature has length 1, or less where it is all but zero: the length of the whole
-    # follows from these K numbers, without another pass over the T K.
-    lengths = torch.linalg.vector_norm(norms * scale, dim=(1, 2)).clamp_min(SMALLEST)
-    return (z * scale).flatten(1), lengths
 
 
 def _mean_of_terms(by_row: Tensor, by_column: Tensor, positives: Tensor, diagonal: bool) -> Tensor:

@@ -20,8 +20,9 @@ def info_nce(
     """InfoNCE of anchors against candidates, every positive counted alike.
 
     With s_ij = cos(a_i, b_j) / temperature, P(i) the positives of i and A(i) all candidates that are not excluded:
-    loss = mean over anchors with a positive of  -1/|P(i)| sum_{p in P(i)} log( exp(s_ip) / sum_{j in A(i)} exp(s_ij) ).
-    This is L_out of Khosla et al., Supervised Contrastive Learning (NeurIPS 2020), eq. 2; with one positive it is van den Oord's InfoNCE.
+    loss = mean over anchors with a positive of  -1/|P(i)| sum_{p in P(i)} log( exp(s_ip) / sum_{j in A(i)} exp(s_ij)
+    ). This is L_out of Khosla et al., Supervised Contrastive Learning (NeurIPS 2020), eq. 2; with one positive it is
+    van den Oord's InfoNCE.
 
     Args:
         a: (N, D) anchors.
@@ -45,7 +46,8 @@ def info_nce(
         count = positives.sum(dim=1)
         has = count > 0
         if exclude is not None:
-            # A row whose every candidate is excluded has no positive either; its logsumexp of -inf would make NaN gradients.
+            # A row whose every candidate is excluded has no positive either; its logsumexp of -inf would make NaN
+            # gradients.
             s = s.masked_fill(~has[:, None], 0.0)
         log_denominator = torch.logsumexp(s, dim=1)
         attraction = torch.where(positives, s, 0.0).sum(dim=1) / count.clamp(min=1)

@@ -1,67 +1,52 @@
-"""The contrast that COMET's observation and sample losses share: a vector, its other view, and the rest of its group."""
+"""The contrast that COMET's observation and sample losses share: a vector, its other view, the rest of its group."""
 
-from typing import Any, cast
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 BLOCK = 2**20
+"""Similarities of one kind that are held at a time: few enough to stay in a processor's cache, enough to fill a GPU."""
 
 
-def contrast_views(a: Tensor, b: Tensor) -> Tensor:
+def contrast_views(a: Tensor, b: Tensor, grads: Sequence[Tensor], scale: float) -> Tensor:
     """Contrast every vector's two views with all other vectors of its group, by raw dot products.
 
     Within each group, for position i as seen in the first view,
 
         l(i) = log( sum_j exp(a_i . b_j) + sum_{j != i} exp(a_i . a_j) ) - a_i . b_i
 
-    and likewise with a and b exchanged. The result is the mean over groups, positions and views.
-
-    The derivative is known while the similarities are at hand, a block of groups at a time, so they are never all in
-    memory: 2 G n K numbers are kept for the backward pass instead of more than 4 G n^2, and three of the four (n, n)
-    products are computed (the fourth is a transpose). A second derivative does not exist.
+    and likewise with a and b exchanged. The derivative is taken here, while the similarities are at hand, a block of
+    groups at a time: they are never all in memory, and only three of the four (n, n) products are computed, because
+    the fourth is a transpose.
 
     Args:
-        a: (G, n, K) first views, float32 or float64.
+        a: (G, n, K) first views, float32 or float64; of any strides.
         b: (G, n, K) second views.
+        grads: the derivatives with respect to a and b are added to these, (G, n, K) each; empty to do without.
+        scale: what value and derivatives are multiplied by.
 
     Returns:
-        Scalar; 0 for n = 1.
+        Scalar, `scale` times the mean of l over groups, positions and views; 0 for n = 1.
     """
-    return cast(Tensor, _ContrastViews.apply(a, b))  # type: ignore[no-untyped-call]
-
-
-class _ContrastViews(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        groups, n, _ = a.shape
-        derive = any(ctx.needs_input_grad)
-        grad_a, grad_b = (torch.empty_like(x) if derive else x for x in (a, b))
-        loss = a.new_zeros(())
-        block = max(1, BLOCK // n**2)
-        for x, y, grad_x, grad_y in zip(*(t.split(block) for t in (a, b, grad_a, grad_b)), strict=True):
-            xx, yy, xy = x @ x.mT, y @ y.mT, x @ y.mT
-            loss -= 2 * xy.diagonal(dim1=1, dim2=2).sum()
-            from_x, log_x = _softmax_(xx, xy)
-            from_y, log_y = _softmax_(yy, xy.mT)
-            loss += log_x + log_y
-            if derive:
-                cross = from_x.add_(from_y.mT)
-                cross.diagonal(dim1=1, dim2=2).sub_(2)
-                torch.bmm(xx + xx.mT, x, out=grad_x).baddbmm_(cross, y)
-                torch.bmm(yy + yy.mT, y, out=grad_y).baddbmm_(cross.mT, x)
-        ctx.scale = 1 / (2 * groups * n)
-        if derive:
-            ctx.save_for_backward(grad_a, grad_b)
-        return loss * ctx.scale
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        grad_a, grad_b = ctx.saved_tensors
-        grad = grad * ctx.scale
-        return grad * grad_a, grad * grad_b
+    groups, n, _ = a.shape
+    scale /= 2 * groups * n
+    total = a.new_zeros(())
+    step = max(1, BLOCK // n**2)
+    for start in range(0, groups, step):
+        block = slice(start, start + step)
+        x, y = a[block], b[block]
+        xx, yy, xy = torch.bmm(x, x.mT), torch.bmm(y, y.mT), torch.bmm(x, y.mT)
+        total -= 2 * xy.diagonal(dim1=1, dim2=2).sum()
+        from_x, log_x = _softmax_(xx, xy)
+        from_y, log_y = _softmax_(yy, xy.mT)
+        total += log_x + log_y
+        if grads:
+            cross = from_x.add_(from_y.mT)
+            cross.diagonal(dim1=1, dim2=2).sub_(2)
+            grads[0][block].baddbmm_(xx + xx.mT, x, alpha=scale).baddbmm_(cross, y, alpha=scale)
+            grads[1][block].baddbmm_(yy + yy.mT, y, alpha=scale).baddbmm_(cross.mT, x, alpha=scale)
+    return total * scale
 
 
 def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:

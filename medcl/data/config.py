@@ -9,13 +9,15 @@ class SignalConfig:
     """How recordings become windows.
 
     Args:
-        sampling_rate: in Hz; recordings at another rate are resampled (polyphase). None is the archive's own rate, which must be one.
+        sampling_rate: in Hz; recordings at another rate are resampled (polyphase). None is the archive's own rate,
+            which must be one.
         channels: names in the order wanted; None is the channels that the first recording has, which all must have.
         window: length in seconds.
         stride: from one window to the next, in seconds.
         band: pass band [low, high] in Hz, a null end being open; None does not filter.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
-        standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or `none`.
+        standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
+            `none`.
     """
 
     sampling_rate: float | None = None

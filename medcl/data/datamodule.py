@@ -43,7 +43,7 @@ def loader(
     rank: int = 0,
     world: int = 1,
 ) -> Iterable[dict[str, Any]]:
-    """The batches of steps start to stop - 1.
+    """The batches of steps start to stop - 1, in order and on pinned memory where there is a CUDA device.
 
     Args:
         windows: that batches are made of.
@@ -55,7 +55,7 @@ def loader(
         world: processes that train.
 
     Returns:
-        Batches, in order.
+        Batches, each one as `SignalWindows.__getitems__` returns it.
     """
     loaded: DataLoader[dict[str, Any]] = DataLoader(
         windows,
@@ -64,5 +64,7 @@ def loader(
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
+        # A loader draws a seed for its workers, which use none: not from the generator that dropout draws from.
+        generator=torch.Generator(),
     )
     return loaded

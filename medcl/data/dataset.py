@@ -10,21 +10,23 @@ from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
 from medcl.data.config import SignalConfig
-from medcl.data.quality import FLAT_SECONDS, NAN
+from medcl.data.quality import NAN, second_of
 from medcl.data.store import SignalStore
 from medcl.errors import MedclError, UsageError
 
 Ints = NDArray[np.int64]
 _LEVELS = ("patient", "session", "trial")
 _SAMPLES_OF_A_RECORD = 1 << 24
-"""A sample's id is row * this + number of the window, so that it does not depend on which other records there are windows of."""
+"""A sample's id is row * this + window, so that it does not depend on which other records there are windows of."""
+_ROUNDING = 1e-6
+"""A window that varies less than this share of its recording does not vary: a filter leaves that much of a flat one."""
 
 
 class SignalWindows(Dataset[dict[str, Any]]):
     """Windows of fixed length and stride over the recordings of a manifest.
 
-    Recordings shorter than one window hold none (they are never padded), and windows with gaps (NaN) are left out. `too_short` and `with_gaps`
-    count both; flat and clipped stretches stay, with their flag.
+    Recordings shorter than one window hold none (they are never padded), and windows that touch a second with gaps
+    (NaN) are left out. `too_short` and `with_gaps` count both; flat and clipped stretches stay, with their flag.
 
     Args:
         store: prepared recordings.
@@ -32,14 +34,14 @@ class SignalWindows(Dataset[dict[str, Any]]):
         config: length, stride and standardisation.
 
     Attributes:
-        rows: (W,) row of the manifest of each window.
+        rows: (W,) row of the manifest of each window, ascending.
         starts: (W,) first sample in its recording.
         ids: {level: (W,) int64} for patient, session where known, trial, sample.
-        flags: (W,) sum of the flags of the seconds that the window touches.
+        flags: (W,) the flags (`quality`) that hold in any second that the window touches.
 
     Raises:
         UsageError: a window or stride below one sample.
-        MedclError: the store holds none of the records.
+        MedclError: the store was prepared from other records.
     """
 
     def __init__(self, store: SignalStore, manifest: Manifest, config: SignalConfig) -> None:
@@ -47,17 +49,14 @@ class SignalWindows(Dataset[dict[str, Any]]):
         self.length, stride = (round(seconds * store.sampling_rate) for seconds in (config.window, config.stride))
         if min(self.length, stride) < 1:
             raise UsageError(f"data.window and data.stride must be at least one sample ({1 / store.sampling_rate:g} s)")
-        number = {record_id: i for i, record_id in enumerate(store.record_ids)}
-        records = np.array([number.get(str(record_id), -1) for record_id in manifest.column("record_id")], dtype=np.int64)
+        records = _records(store, manifest)
         rows = np.flatnonzero(records >= 0)
-        if not len(rows):
-            raise MedclError(f"{store.folder}: the store holds no record of this manifest; prepare it again")
         counts = np.maximum(0, (store.n_samples[records[rows]] - self.length) // stride + 1)
         self.too_short = int((counts == 0).sum())
-        self.rows = np.repeat(rows, counts)
+        self.rows: Ints = np.repeat(rows, counts)
         window = np.arange(len(self.rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.starts = window * stride
-        self._records = records[self.rows]
+        self.starts: Ints = window * stride
+        self._records: Ints = records[self.rows]
         self.flags = self._window_flags()
         whole = (self.flags & NAN) == 0
         self.with_gaps = int((~whole).sum())
@@ -65,7 +64,7 @@ class SignalWindows(Dataset[dict[str, Any]]):
             part[whole] for part in (self.rows, self.starts, self._records, self.flags, window)
         )
         self.ids: dict[str, Ints] = {
-            level: np.asarray(manifest.column(level), dtype=np.int64)[self.rows]
+            level: manifest.column(level)[self.rows]
             for level in _LEVELS
             if manifest.has(level) and manifest.table.column(level).null_count == 0
         }
@@ -86,22 +85,16 @@ class SignalWindows(Dataset[dict[str, Any]]):
             indices: (B,) numbers of windows.
 
         Returns:
-            `x` (B, C, T) float32, standardised; `index` (B,) rows of the manifest; `ids` {level: (B,) int64}.
+            `x` (B, C, T) float32, standardised, a flat channel being 0; `index` (B,) rows of the manifest; `ids`
+            {level: (B,) int64}.
         """
         chosen = np.asarray(indices, dtype=np.int64)
-        x = np.empty((len(chosen), self.length, len(self.store.channels)), dtype=np.float32)
         records = self._records[chosen]
-        for i, (record, start) in enumerate(zip(records.tolist(), self.starts[chosen].tolist(), strict=True)):
-            x[i] = self.store.read_native(record, start, self.length)
-        scale, shift = self._standard(records)
-        x *= scale[:, None, :]
-        x += shift[:, None, :]
-        if self.config.standardise == "window":
-            x -= x.mean(axis=1, keepdims=True)
-            spread = x.std(axis=1, keepdims=True)
-            x /= np.where(spread > 0, spread, 1)
+        native = self.store.read_windows(records, self.starts[chosen], self.length)
+        x = native.transpose(0, 2, 1).astype(np.float32, order="C")
+        self._standardise(x, records)
         return {
-            "x": torch.from_numpy(np.ascontiguousarray(x.transpose(0, 2, 1))),
+            "x": torch.from_numpy(x),
             "index": torch.from_numpy(self.rows[chosen]),
             "ids": {level: torch.from_numpy(ids[chosen]) for level, ids in self.ids.items()},
         }
@@ -111,21 +104,43 @@ class SignalWindows(Dataset[dict[str, Any]]):
         first, last = np.searchsorted(self.rows, [row, row + 1])
         return np.arange(first, last)
 
-    def _standard(self, records: Ints) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What stored numbers are multiplied by, and what is then added, (B, C) each: units and standardisation in one pass."""
-        gain, offset = self.store.gain[records], self.store.offset[records]
-        if self.config.standardise != "record":
-            return (1 / gain).astype(np.float32), (-offset / gain).astype(np.float32)
-        mean, std = self.store.mean[records], self.store.std[records]
-        std = np.where(std > 0, std, 1)
-        return (1 / (gain * std)).astype(np.float32), ((-offset / gain - mean) / std).astype(np.float32)
+    def _standardise(self, x: NDArray[np.float32], records: Ints) -> None:
+        """Turn stored numbers (B, C, T) into what is asked for, in place."""
+        gain, std = self.store.gain[records], self.store.std[records]
+        # The level is taken off before anything is multiplied: an EEG amplifier's may be a thousand times the signal.
+        if self.config.standardise == "window":
+            level: NDArray[np.floating] = x[:, :, 0]
+        elif self.config.standardise == "record":
+            level = self.store.offset[records] + self.store.mean[records] * gain
+            gain = gain * np.where(std > 0, std, np.inf)
+        else:
+            level = self.store.offset[records]
+        x -= level.astype(np.float32)[:, :, None]
+        x *= (1 / gain).astype(np.float32)[:, :, None]
+        if self.config.standardise == "window":
+            x -= x.mean(axis=2, keepdims=True)
+            spread = x.std(axis=2)
+            x /= np.where(spread > _ROUNDING * std, spread, np.inf).astype(np.float32)[:, :, None]
 
     def _window_flags(self) -> NDArray[np.uint8]:
-        step = max(1, round(self.store.sampling_rate * FLAT_SECONDS))
-        first = self.store.flags_start[self._records] + self.starts // step
-        last = self.store.flags_start[self._records] + (self.starts + self.length - 1) // step
+        rate, begin = self.store.sampling_rate, self.store.flags_start[self._records]
+        first, last = (begin + second_of(sample, rate) for sample in (self.starts, self.starts + self.length - 1))
         flags = np.zeros(len(first), dtype=np.uint8)
         for ahead in range(int((last - first).max(initial=-1)) + 1):
-            inside = first + ahead <= last
-            flags[inside] |= self.store.flags[first[inside] + ahead]
+            flags |= self.store.flags[np.minimum(first + ahead, last)]
         return flags
+
+
+def _records(store: SignalStore, manifest: Manifest) -> Ints:
+    """Number in the store of each row of the manifest, -1 where it is in quarantine."""
+    number = {str(record_id): i for i, record_id in enumerate(store.record_ids)}
+    ids = list(map(str, manifest.column("record_id")))
+    records = np.array([number.get(record_id, -1) for record_id in ids], dtype=np.int64)
+    readable = manifest.column("status") == "ok"
+    unknown = [ids[i] for i in np.flatnonzero((records < 0) & readable) if ids[i] not in store.quarantine]
+    if unknown:
+        raise MedclError(
+            f"{store.folder}: the store was prepared from other records: it lacks {len(unknown)} of {len(ids)} of this "
+            f"manifest, such as {unknown[0]}; prepare them"
+        )
+    return records

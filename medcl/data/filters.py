@@ -9,30 +9,44 @@ from medcl.data.config import SignalConfig
 from medcl.errors import UnreadableError, UsageError
 
 Floats = NDArray[np.float64]
+_NOTCH_EDGE = 1.0
+"""Hz to either side of a notch in which the signal comes back. The filter has 3.7 s; half of this would double it."""
 
 
 def check(config: SignalConfig, sampling_rate: float) -> None:
-    """Refuse filters that cannot be at this rate (Hz), before any recording is read.
+    """Refuse filters that cannot be at a sampling rate, before any recording is read.
+
+    Args:
+        config: band and notch.
+        sampling_rate: that they are applied at, in Hz.
 
     Raises:
         UsageError: an edge at or above half the sampling rate, or a band that is none.
     """
-    edges = [edge for edge in (*(config.band or ()), config.notch) if edge is not None]
-    if any(not 0 < edge < sampling_rate / 2 for edge in edges):
-        raise UsageError(f"data.band and data.notch must lie between 0 and {sampling_rate / 2:g} Hz, half of the sampling rate, not {edges}")
-    if config.band is not None and len(config.band) != 2:
+    band = config.band or [None, None]
+    if len(band) != 2:
         raise UsageError(f"data.band is [low, high] in Hz, not {config.band}")
-    if config.band is not None and None not in config.band and not config.band[0] < config.band[1]:  # type: ignore[operator]
-        raise UsageError(f"data.band: {config.band[0]} is not below {config.band[1]}")
+    low, high = band
+    if low is not None and high is not None and low >= high:
+        raise UsageError(f"data.band: {low:g} Hz is not below {high:g} Hz")
+    for name, edge, beyond in (("band", low, 0.0), ("band", high, 0.0), ("notch", config.notch, _NOTCH_EDGE)):
+        if edge is not None and not beyond < edge < sampling_rate / 2 - beyond:
+            raise UsageError(
+                f"data.{name}: {edge:g} Hz is not between {beyond:g} and {sampling_rate / 2 - beyond:g} Hz, "
+                f"as it must be at a sampling rate of {sampling_rate:g} Hz"
+            )
 
 
 def resample(x: Floats, rate: float, wanted: float) -> Floats:
-    """Resample (channels, time) by a polyphase filter, with an antialiasing FIR.
+    """Resample by a polyphase filter, with an antialiasing FIR.
 
     Args:
-        x: the recording.
+        x: (channels, time).
         rate: its sampling rate, in Hz.
         wanted: the rate to come to, in Hz.
+
+    Returns:
+        (channels, time at the new rate).
 
     Raises:
         UnreadableError: if the two rates have no small common measure.
@@ -41,25 +55,44 @@ def resample(x: Floats, rate: float, wanted: float) -> Floats:
 
     ratio = Fraction(wanted / rate).limit_denominator(1000)
     if abs(float(ratio) * rate / wanted - 1) > 1e-6:
-        raise UnreadableError(f"{rate:g} Hz cannot be resampled to {wanted:g} Hz: the ratio is not one of small integers")
+        raise UnreadableError(
+            f"{rate:g} Hz cannot be resampled to {wanted:g} Hz: the ratio is not one of integers up to 1000"
+        )
     resampled: Floats = resample_poly(x, ratio.numerator, ratio.denominator, axis=1, padtype="line")
     return resampled
 
 
 def band_and_notch(x: Floats, rate: float, config: SignalConfig) -> Floats:
-    """Filter (channels, time) by mne's zero-phase FIR filters.
+    """Filter by mne's zero-phase FIR filters.
+
+    Args:
+        x: (channels, time).
+        rate: its sampling rate, in Hz.
+        config: band and notch.
+
+    Returns:
+        (channels, time).
 
     Raises:
-        UnreadableError: if the recording is shorter than the filter.
+        UnreadableError: if the recording is shorter than a filter.
     """
+    if config.band is not None and config.band != [None, None]:
+        x = _fir(x, rate, config.band[0], config.band[1], "auto")
+    if config.notch is not None:
+        # A band-stop, which mne writes as a high-pass that begins above where the low-pass ends.
+        x = _fir(x, rate, config.notch + _NOTCH_EDGE, config.notch - _NOTCH_EDGE, 0.9 * _NOTCH_EDGE)
+    return x
+
+
+def _fir(x: Floats, rate: float, low: float | None, high: float | None, transition: float | str) -> Floats:
     import mne
 
-    if config.band is not None:
-        low, high = config.band
-        length = len(mne.filter.create_filter(None, rate, low, high, verbose="error"))
-        if length > x.shape[1]:
-            raise UnreadableError(f"{x.shape[1] / rate:g} s are too short for a band-pass of {length / rate:g} s; raise the lower edge of data.band")
-        x = mne.filter.filter_data(x, rate, low, high, verbose="error")
-    if config.notch is not None:
-        x = mne.filter.notch_filter(x, rate, [config.notch], method="iir", verbose="error")
-    return x
+    shape = {"l_trans_bandwidth": transition, "h_trans_bandwidth": transition, "verbose": "error"}
+    length = len(mne.filter.create_filter(None, rate, low, high, **shape))
+    if length > x.shape[1]:
+        raise UnreadableError(
+            f"too short for its filter: {x.shape[1] / rate:g} s, and the filter has {length / rate:.1f} s; "
+            "a higher low edge of data.band or no data.notch shortens it"
+        )
+    filtered: Floats = mne.filter.filter_data(x, rate, low, high, **shape)
+    return filtered

@@ -1,28 +1,40 @@
-"""The store: every recording decoded once, as one compressed, memory-mapped array that windows are cut from.
+"""The store: every recording decoded once, as compressed, memory-mapped arrays that windows are cut from.
 
-A store is a folder: shards `00000.b2nd` (time, channels) with recordings one behind the other, in the type in which the archive holds them
-(int16 stays int16), and `index.parquet` with where each recording lies, what turns its numbers into physical units, and its quality.
+A store is a folder: shards `00000.b2nd` (time, channels) with recordings one behind the other, in the type in which the
+archive holds them (int16 stays int16), and `index.parquet` with where each recording lies, what turns its numbers into
+physical units, and its quality.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl.data.shards import ShardReader
 from medcl.errors import MedclError
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 INDEX = "index.parquet"
+_KEY = b"medcl"
+_SCHEMA = pa.schema(
+    [
+        ("record_id", pa.string()),
+        *((name, pa.int64()) for name in ("shard", "start", "n_samples", "invalid")),
+        *((name, pa.list_(pa.float64())) for name in ("gain", "offset", "mean", "std")),
+        ("flags", pa.binary()),
+    ]
+)
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class SignalStore:
     """A prepared archive, opened for reading; recordings are numbered in the order of the manifest.
 
@@ -30,7 +42,7 @@ class SignalStore:
         folder: of the store.
         record_ids: (R,) of the recordings.
         sampling_rate: of all of them, in Hz.
-        channels: names, in order.
+        channels: canonical names, in order.
         unit: of physical values: mV or uV.
         n_samples: (R,) length of each.
         quarantine: record id -> why it could not be prepared.
@@ -38,9 +50,11 @@ class SignalStore:
         offset: (R, C).
         invalid: (R,) stored number that means "no value", or the lowest int64 where there is none.
         mean: (R, C) of the physical values.
-        std: (R, C) of the physical values.
+        std: (R, C) of the physical values; exactly 0 for a channel that never changes.
         flags: (seconds of all recordings,) see `quality`.
         flags_start: (R + 1,) where each recording's seconds begin.
+        shard: (R,) number of the shard that holds it.
+        start: (R,) its first row there.
     """
 
     folder: Path
@@ -48,39 +62,47 @@ class SignalStore:
     sampling_rate: float
     channels: list[str]
     unit: str
-    n_samples: NDArray[np.int64]
+    n_samples: Ints
     quarantine: dict[str, str]
-    gain: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    invalid: NDArray[np.int64]
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
+    gain: Floats
+    offset: Floats
+    invalid: Ints
+    mean: Floats
+    std: Floats
     flags: NDArray[np.uint8]
-    flags_start: NDArray[np.int64]
-    _shard: NDArray[np.int64]
-    _start: NDArray[np.int64]
-    _open: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
+    flags_start: Ints
+    shard: Ints
+    start: Ints
+    _reader: ShardReader = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reader", ShardReader(self.folder, len(self.channels)))
 
     @classmethod
-    def open(cls, folder: Path) -> "SignalStore":
+    def open(cls, folder: Path) -> Self:
         """Open a store that `prepare` published.
 
+        Args:
+            folder: of the store.
+
         Raises:
-            MedclError: if the folder is no store, or one of a newer version.
+            MedclError: if the folder is no store, or one of another version.
         """
         path = folder / INDEX
         if not path.is_file():
             raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
         table = pq.read_table(path)
-        about = json.loads(table.schema.metadata[b"medcl"])
-        if about["version"] > STORE_VERSION:
-            raise MedclError(f"{folder}: a store of version {about['version']}, newer than this medcl reads ({STORE_VERSION})")
-        n_channels = len(about["channels"])
-
-        def matrix(name: str) -> NDArray[np.float64]:
-            flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            return np.asarray(flat, dtype=np.float64).reshape(len(table), n_channels)
-
+        about = json.loads(table.schema.metadata[_KEY])
+        if about["version"] != STORE_VERSION:
+            raise MedclError(
+                f"{folder}: a store of version {about['version']}, this medcl reads version {STORE_VERSION}: "
+                "prepare the archive again"
+            )
+        numbers: dict[str, Any] = {name: table[name].to_numpy() for name in ("shard", "start", "n_samples", "invalid")}
+        matrices: dict[str, Any] = {
+            name: np.asarray(table[name].combine_chunks().flatten(), dtype=np.float64).reshape(len(table), -1)
+            for name in ("gain", "offset", "mean", "std")
+        }
         flags = table["flags"].to_pylist()
         return cls(
             folder=folder,
@@ -88,66 +110,72 @@ class SignalStore:
             sampling_rate=about["sampling_rate"],
             channels=about["channels"],
             unit=about["unit"],
-            n_samples=table["n_samples"].to_numpy(),
             quarantine=about["quarantine"],
-            gain=matrix("gain"),
-            offset=matrix("offset"),
-            invalid=table["invalid"].to_numpy(),
-            mean=matrix("mean"),
-            std=matrix("std"),
             flags=np.frombuffer(b"".join(flags), dtype=np.uint8),
             flags_start=np.concatenate([[0], np.cumsum([len(part) for part in flags], dtype=np.int64)]),
-            _shard=table["shard"].to_numpy(),
-            _start=table["start"].to_numpy(),
+            **numbers,
+            **matrices,
         )
 
     def __len__(self) -> int:
         """Number of recordings."""
         return len(self.record_ids)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Memory maps stay in their process."""
-        return {**self.__dict__, "_open": {}}
+    def read_windows(self, records: Ints, starts: Ints, length: int) -> NDArray[Any]:
+        """Stored numbers of many stretches, read in the order in which they lie on the disk.
 
-    def read_native(self, record: int, start: int, length: int) -> NDArray[Any]:
-        """Stored numbers of a stretch, (length, channels); only the blocks that it touches are decompressed.
+        Args:
+            records: (B,) numbers of recordings.
+            starts: (B,) first samples.
+            length: in samples, of each.
+
+        Returns:
+            (B, length, channels) in the type of the recordings, or the one that holds all their types.
 
         Raises:
-            MedclError: if the stretch is not inside the recording.
+            MedclError: if a stretch is not inside its recording.
         """
-        if start < 0 or length < 0 or start + length > self.n_samples[record]:
-            raise MedclError(f"samples {start} to {start + length} are outside of a recording of {self.n_samples[record]}")
-        begin = int(self._start[record]) + start
-        stretch: NDArray[Any] = self._array(int(self._shard[record]))[begin : begin + length]
+        outside = (starts < 0) | (starts + length > self.n_samples[records])
+        if length < 0 or outside.any():
+            start, n_samples = (
+                int(part[outside][0]) if outside.any() else 0 for part in (starts, self.n_samples[records])
+            )
+            raise MedclError(f"samples {start} to {start + length} are outside of a recording of {n_samples}")
+        shards, rows = self.shard[records], self.start[records] + starts
+        types = {shard: self._reader.dtype(shard) for shard in np.unique(shards).tolist()}
+        out = np.empty((len(records), length, len(self.channels)), dtype=np.result_type(*types.values()))
+        if not length:
+            return out
+        for i in np.lexsort((rows, shards)).tolist():
+            shard = int(shards[i])
+            if types[shard] == out.dtype:
+                self._reader.read_into(out[i], shard, int(rows[i]))
+            else:
+                narrow = np.empty(out.shape[1:], dtype=types[shard])
+                self._reader.read_into(narrow, shard, int(rows[i]))
+                out[i] = narrow
+        return out
+
+    def read_native(self, record: int, start: int, length: int) -> NDArray[Any]:
+        """Stored numbers of one stretch, (length, channels)."""
+        stretch: NDArray[Any] = self.read_windows(np.array([record]), np.array([start]), length)[0]
         return stretch
 
     def read(self, record: int, start: int = 0, length: int | None = None) -> NDArray[np.float32]:
-        """Physical values of a stretch, (channels, length) in `unit`, with NaN where there is no value.
+        """Physical values of one stretch.
 
         Args:
             record: number of the recording.
             start: first sample.
             length: in samples; None is up to the end.
+
+        Returns:
+            (channels, length) in `unit`, with NaN where there is no value.
         """
-        length = int(self.n_samples[record]) - start if length is None else length
-        native = self.read_native(record, start, length)
+        native = self.read_native(record, start, int(self.n_samples[record]) - start if length is None else length)
         values = ((native - self.offset[record]) / self.gain[record]).astype(np.float32)
         values[native == self.invalid[record]] = np.nan
         return np.ascontiguousarray(values.T)
-
-    def _array(self, shard: int) -> Any:
-        # A map that was opened before a fork is not used behind it: blosc2's handles are not made for two processes.
-        key = (os.getpid(), shard)
-        if key not in self._open:
-            import blosc2
-
-            self._open[key] = blosc2.open(str(self.folder / shard_name(shard)), mode="r", mmap_mode="r")
-        return self._open[key]
-
-
-def shard_name(number: int) -> str:
-    """File name of a shard."""
-    return f"{number:05d}.b2nd"
 
 
 def write_index(folder: Path, columns: Mapping[str, Sequence[Any]], about: dict[str, Any]) -> None:
@@ -156,13 +184,7 @@ def write_index(folder: Path, columns: Mapping[str, Sequence[Any]], about: dict[
     Args:
         folder: of the store.
         columns: one value a recording: record_id, shard, start, n_samples, invalid, and gain, offset, mean, std, flags.
-        about: version, sampling_rate, channels, unit, quarantine, key.
+        about: key, sampling_rate, channels, unit, quarantine.
     """
-    types: dict[str, Any] = {
-        "record_id": pa.string(),
-        **dict.fromkeys(("shard", "start", "n_samples", "invalid"), pa.int64()),
-        **dict.fromkeys(("gain", "offset", "mean", "std"), pa.list_(pa.float64())),
-        "flags": pa.binary(),
-    }
-    schema = pa.schema(list(types.items()), metadata={b"medcl": json.dumps(about).encode()})
+    schema = _SCHEMA.with_metadata({_KEY: json.dumps({"version": STORE_VERSION, **about}).encode()})
     pq.write_table(pa.table(dict(columns), schema=schema), folder / INDEX)

@@ -21,8 +21,8 @@ def run_chunks(
         function: of a chunk; importable by name, since other processes run it.
         items: in any number.
         jobs: processes; -1 is one a core. One, or one chunk, runs in this process.
-        ordered: yield in the order of the items, where what is written depends on it; else as they come.
         chunk: items a call: enough to outweigh sending them (some ms), few enough to be worth saving one by one.
+        ordered: yield in the order of the items, where what is written depends on it; else as they come.
 
     Yields:
         The function's results, one a chunk; only a few chunks are in flight, so memory does not grow with the items.

@@ -10,12 +10,13 @@ PROTOCOLS = ("probe", "knn", "finetune")
 class FinetuneConfig:
     """Full fine-tuning: an MLP head, the encoder trained too, for pretrained and random weights alike.
 
-    Training goes on until the validation patients see no improvement any more, so that training from scratch is not cut short.
+    Training goes on until the validation patients see no improvement any more, so that training from scratch is not
+    cut short.
 
     Args:
         steps: of the optimiser, at most.
         batch: records a step.
-        windows: of a record in a step; the evaluation uses all of them.
+        windows: random ones of a record in a step; the evaluation uses all of them.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
         evaluate_every: steps between two looks at the validation patients (an epoch, where that is longer).
@@ -23,12 +24,12 @@ class FinetuneConfig:
     """
 
     steps: int = 3000
-    batch: int = 32
-    windows: int = 4
+    batch: int = 16
+    windows: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    evaluate_every: int = 10
-    patience: int = 15
+    evaluate_every: int = 20
+    patience: int = 10
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class EvaluateConfig:
         unit: what a fraction counts.
         protocols: `probe` (logistic regression on frozen embeddings), `knn`, `finetune`.
         repeats: seeds; each draws its own subsets and its own random initialisation.
-        repeats_full: seeds of fine-tuning with all labels, where there is only one subset; 0 means as many as `repeats`.
+        repeats_full: seeds of fine-tuning with all labels, where there is only one subset; 0 means as many as
+            `repeats`.
         seed: of the first repeat.
         bootstrap: resamples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so in the report.

@@ -12,7 +12,7 @@ from medcl.archive.split import check, missing_classes
 from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.errors import UsageError
-from medcl.evaluate import experiment, summary
+from medcl.evaluate import baseline, experiment, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results
@@ -46,7 +46,8 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     n_records = len(manifest)
     window_config = experiment.window_config(run.card)
     prepared = prepare(manifest, window_config, store)
-    # A recording shorter than one window, or spoilt in all of them, cannot be embedded: it leaves before anything is drawn.
+    # A recording shorter than one window, or spoilt in all of them, cannot be embedded: it leaves before anything is
+    # drawn.
     manifest = manifest.select(np.unique(SignalWindows(prepared, manifest, window_config).rows))
     task = Task.of(manifest, config.target)
     rows = {split: experiment.usable(manifest, task, split) for split in ("train", "val", "test")}
@@ -57,11 +58,17 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     setting = experiment.Setting(
         run_folder, prepared.folder, manifest, window_config, config, rows["val"], rows["test"]
     )
-    predictions = experiment.run_all(setting, drawn)
+    kept = baseline.path_of(setting, run.card, drawn)
+    known = baseline.load(kept)
+    predictions = experiment.run_all(setting, drawn, ("pretrained",) if known else ("pretrained", "random"))
+    if known is None:
+        baseline.save(kept, predictions)
+    predictions += known or []
     found, undefined = summary.scores(task, rows["test"], predictions)
     if undefined:
         notes.append(
-            f"Left out of a macro mean, since the test records hold no positive or no negative: {', '.join(sorted(undefined))}."
+            "Left out of a macro mean, since the test records hold no positive or no negative: "
+            f"{', '.join(sorted(undefined))}."
         )
     summaries, differences = summary.summarise(task, manifest, rows["test"], predictions, found, config)
     largest = drawn[0][-1].label
@@ -97,7 +104,8 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int
     unlabelled = int((~task.labelled).sum())
     if unlabelled:
         notes.append(
-            f"{unlabelled} of {len(manifest)} records have no label for {config.target} and take no part in the evaluation."
+            f"{unlabelled} of {len(manifest)} records have no label for {config.target} and take no part "
+            "in the evaluation."
         )
     if left_out:
         notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")

@@ -1,12 +1,12 @@
-"""The experiment behind `medcl finetune`: every protocol at every label fraction and repeat, pretrained beside random weights.
+"""The experiment behind `medcl finetune`: every protocol, label fraction and repeat, pretrained beside random weights.
 
-A repeat is one seed: it draws the labelled subsets (nested over the fractions), the random initialisation and the order of training. Both
-initialisations get the same subsets and seeds, so that their difference is a paired one. Models are chosen on the validation patients; the test
-split is predicted once by each finished model.
+A repeat is one seed: it draws the labelled subsets (nested over the fractions), the random initialisation and the
+order of training. Both initialisations get the same subsets and seeds, so that their difference is a paired one.
+Models are chosen on the validation patients; the test split is predicted once by each finished model.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,8 +120,13 @@ def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
     return drawn
 
 
-def run_all(setting: Setting, drawn: list[list[Subset]]) -> list[Prediction]:
+def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) -> list[Prediction]:
     """Run every repeat, in processes of one thread each so that the numbers do not depend on how many there are.
+
+    Args:
+        setting: what is evaluated.
+        drawn: the labelled subsets of every repeat.
+        inits: which weights to start from.
 
     Returns:
         One prediction a protocol, initialisation, fraction and repeat, in this order of repeats.
@@ -129,8 +134,11 @@ def run_all(setting: Setting, drawn: list[list[Subset]]) -> list[Prediction]:
     jobs = setting.config.jobs if setting.config.jobs > 0 else (os.cpu_count() or 1)
     if torch.cuda.is_available():
         jobs = 1  # one process fills the GPU
-    pretrained = _embed(setting, runs.load(setting.run).encoder, drawn) if _frozen(setting) else None
-    work = (delayed(_repeat)(setting, repeat, subset_list, pretrained) for repeat, subset_list in enumerate(drawn))
+    frozen = _frozen(setting) and "pretrained" in inits
+    pretrained = _embed(setting, runs.load(setting.run).encoder, drawn) if frozen else None
+    work = (
+        delayed(_repeat)(setting, repeat, subset_list, pretrained, inits) for repeat, subset_list in enumerate(drawn)
+    )
     finished = Parallel(n_jobs=min(jobs, len(drawn)), return_as="generator")(work)
     return [prediction for part in tqdm(finished, total=len(drawn), unit="repeat", disable=None) for prediction in part]
 
@@ -158,7 +166,11 @@ def _embed(setting: Setting, encoder: SignalEncoder, drawn: list[list[Subset]]) 
 
 
 def _repeat(
-    setting: Setting, repeat: int, subset_list: list[Subset], pretrained: NDArray[np.float64] | None
+    setting: Setting,
+    repeat: int,
+    subset_list: list[Subset],
+    pretrained: NDArray[np.float64] | None,
+    inits: Sequence[Init],
 ) -> list[Prediction]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -167,7 +179,7 @@ def _repeat(
         run = runs.load(setting.run)
         torch.manual_seed(seed)
         random = run.card.build()
-        z_random = _embed(setting, random, [subset_list]) if _frozen(setting) else None
+        z_random = _embed(setting, random, [subset_list]) if _frozen(setting) and "random" in inits else None
         sides: tuple[tuple[Init, SignalEncoder, NDArray[np.float64] | None], ...] = (
             ("pretrained", run.encoder, pretrained),
             ("random", random, z_random),
@@ -175,6 +187,7 @@ def _repeat(
         return [
             Prediction(protocol, init, subset.label, repeat, seed, probabilities)
             for init, encoder, z in sides
+            if init in inits
             for subset in subset_list
             for protocol, probabilities in _predict(setting, encoder, z, subset, repeat)
         ]
@@ -211,7 +224,7 @@ def usable(manifest: Manifest, task: Task, split: str) -> NDArray[np.int64]:
     rows = rows[task.labelled[rows]]
     if not len(rows):
         raise MedclError(
-            f"no usable record of the split {split!r} has a label for {task.target.name!r}: `medcl split` makes splits, "
-            "and `medcl scan` tells which records were quarantined"
+            f"no usable record of the split {split!r} has a label for {task.target.name!r}: `medcl split` makes "
+            "splits, and `medcl scan` tells which records were quarantined"
         )
     return rows.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Full fine-tuning: an MLP head on the pooled embedding, encoder and head trained until the validation patients see no improvement."""
+"""Full fine-tuning: encoder and an MLP head, trained until the validation patients see no improvement."""
 
 import copy
 from collections.abc import Iterator

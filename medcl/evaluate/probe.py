@@ -4,6 +4,7 @@ Both choose their one hyper-parameter on the validation patients and never see t
 """
 
 from collections.abc import Callable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 

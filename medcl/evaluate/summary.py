@@ -95,9 +95,7 @@ def summarise(
             over_patients.low,
             over_patients.high,
         )
-        summaries.append(
-            Summary(label, metric, *bounds, protocol=protocol, init=init)
-        )
+        summaries.append(Summary(label, metric, *bounds, protocol=protocol, init=init))
         if init == "pretrained":
             other: Cell = (protocol, "random", label)
             gain = paired_interval(repeats, values[other, metric])

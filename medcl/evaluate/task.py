@@ -72,7 +72,8 @@ class Task:
         value = measure(self.target.kind, self.labels[rows], prediction, self.target.classes).metrics[self.metric]
         if not np.isfinite(value):
             raise MedclError(
-                f"target {self.target.name!r}: {self.metric} is undefined on {len(rows)} records (no class has both positive and negative ones); "
+                f"target {self.target.name!r}: {self.metric} is undefined on {len(rows)} records "
+                "(no class has both positive and negative ones); "
                 "split again with `medcl split --stratify`"
             )
         return value

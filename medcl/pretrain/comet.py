@@ -1,6 +1,7 @@
 """COMET: contrast at every level of the hierarchy patient > trial > sample > observation (Wang et al., NeurIPS 2023).
 
-views: masks of time steps, and whatever else the recipe switches on. Encoder: any signal encoder. Levels: those of the configuration, each with
+views: masks of time steps, and whatever else the recipe switches on. Encoder: any signal encoder. Levels: those of
+    the configuration, each with
 its weight. Loss: `medcl.contrast`.
 """
 
@@ -25,7 +26,8 @@ BY_ID = ("patient", "session", "trial")
 def level_weights(config: CometConfig) -> dict[str, float]:
     """The weight of each level that is on, as the losses are summed.
 
-    `weights: released-code` gives patient, session and trial weight 1, as the published repository does: its factors multiply only the sample
+    `weights: released-code` gives patient, session and trial weight 1, as the published repository does: its factors
+        multiply only the sample
     and observation losses, and a factor of 0 switches a level off.
 
     Raises:

@@ -28,12 +28,15 @@ class CometConfig:
     """COMET (Wang et al., NeurIPS 2023): which levels are contrasted, and how.
 
     Args:
-        levels: weight of each level among patient, session, trial, sample, observation; a level that is absent is off. `{sample: 1}` is TS2Vec's
-            instance loss, `{patient: 1}` is CLOCS.
-        views: `shared`: two encoder passes serve all levels. `per-level`: two passes a level, patient and trial without mask, as in the paper.
-        weights: `configured`, or `released-code`: patient and trial enter with weight 1 whatever is configured, as in the published repository.
-        identity: what the patient and trial losses compare: `aligned` embeddings, time step by time step (the paper), or `pooled` ones: one vector
-            a window through a projection head, by InfoNCE over both views in which every window of the same id is a positive.
+        levels: weight of each level among patient, session, trial, sample, observation; a level that is absent is
+            off. `{sample: 1}` is TS2Vec's instance loss, `{patient: 1}` is CLOCS.
+        views: `shared`: two encoder passes serve all levels. `per-level`: two passes a level, patient and trial
+            without mask, as in the paper.
+        weights: `configured`, or `released-code`: patient and trial enter with weight 1 whatever is configured, as in
+            the published repository.
+        identity: what the patient and trial losses compare: `aligned` embeddings, time step by time step (the paper),
+            or `pooled` ones: one vector a window through a projection head, by InfoNCE over both views in which every
+            window of the same id is a positive.
         temperature: of the patient and trial losses.
         projection: width of the projection head of pooled embeddings.
     """
@@ -59,7 +62,8 @@ class OptimiserConfig:
         schedule: `constant`, or `cosine` down to zero at the last step.
         warmup: share of the steps in which the rate rises linearly.
         clip: largest norm of the gradient; 0 for no clipping.
-        average: which copy of the weights is saved: `swa` (plain running average of every step, as in COMET), `ema`, or `none` (the last step's).
+        average: which copy of the weights is saved: `swa` (plain running average of every step, as in COMET), `ema`,
+            or `none` (the last step's).
         decay: of the exponential moving average.
     """
 

@@ -1,7 +1,7 @@
 """The training loop that every method shares: optimiser, schedule, averaging, checkpoints, logs, a clean stop.
 
-Every step is a pure function of (seed, step) and the weights: the step seeds the views and the dropout anew. So nothing of the random state
-has to be saved, and 100 steps equal 50, a stop, and 50 more, to the bit on CPU.
+Every step is a pure function of (seed, step) and the weights: the step seeds the views and the dropout anew. So
+nothing of the random state has to be saved, and 100 steps equal 50, a stop, and 50 more, to the bit on CPU.
 """
 
 import math
@@ -148,7 +148,8 @@ def train(
             values = {**{level: float(loss.detach()) for level, loss in losses.items()}, "total": float(total.detach())}
             if not math.isfinite(values["total"]):
                 raise MedclError(
-                    f"step {step + 1}: the loss is not finite ({values}); lower optimiser.learning_rate, or look for extreme values in the archive"
+                    f"step {step + 1}: the loss is not finite ({values}); lower "
+                    "optimiser.learning_rate, or look for extreme values in the archive"
                 )
             optimiser.zero_grad(set_to_none=True)
             fabric.backward(total)
@@ -218,7 +219,7 @@ def _resume(folder: Path, method: nn.Module, optimiser: torch.optim.Optimizer, a
 
 @contextmanager
 def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or SIGTERM, as queues send it) into a question that is asked between steps; a second one is immediate."""
+    """Turn the first Ctrl-C (or a queue's SIGTERM) into a question asked between steps; a second one is immediate."""
     asked = False
 
     def remember(number: int, frame: object) -> None:

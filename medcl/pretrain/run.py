@@ -35,6 +35,7 @@ class Pretrained:
         steps: taken.
         losses: of the last step.
         samples_per_second: over this call.
+        left_out: sentence about recordings that were not trained on, if any.
         finished: whether all steps are taken and the encoder was written.
     """
 
@@ -44,11 +45,14 @@ class Pretrained:
     steps: int
     losses: dict[str, float]
     samples_per_second: float
+    left_out: str
     finished: bool
 
     def __str__(self) -> str:
         losses = ", ".join(f"{level} {value:.3f}" for level, value in self.losses.items())
-        text = f"{self.patients} patients, {self.windows} windows, {self.steps} steps, {self.samples_per_second:.0f} samples/s; loss: {losses}"
+        size = f"{self.patients} patients, {self.windows} windows, {self.steps} steps"
+        text = f"{size}, {self.samples_per_second:.0f} samples/s; loss: {losses}"
+        text += f"\n{self.left_out}" if self.left_out else ""
         if self.finished:
             return f"{text}\nrun folder: {self.folder}"
         return f"{text}\nstopped before the last step; the same command with --resume goes on"
@@ -81,10 +85,15 @@ def pretrain(
         MedclError: the archive does not allow it, or training failed.
     """
     weights = level_weights(config.comet)
-    if (folder / runs.ENVIRONMENT).exists() and not resume:
+    fabric = fabric_for(config.hardware)
+    fabric.launch()
+    # Only the first process looks: another one may come when the first has begun to write.
+    if fabric.is_global_zero and (folder / runs.ENVIRONMENT).exists() and not resume:
         raise UsageError(f"{folder} already holds a run: choose another folder, or go on with --resume")
-    manifest = _chosen(manifest.ok(), config.splits)
+    # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
+    manifest = manifest.ok()
     prepared = prepare(manifest, config.data, store)
+    manifest = _chosen(manifest, config.splits)
     windows = SignalWindows(prepared, manifest, config.data)
     if not len(windows):
         raise MedclError(f"no recording is as long as one window ({config.data.window} s): shorten data.window")
@@ -110,8 +119,6 @@ def pretrain(
         tuple(config.data.band) if config.data.band else None,
         config.data.notch,
     )
-    fabric = fabric_for(config.hardware)
-    fabric.launch()
     patients = np.unique(windows.ids["patient"])
     if fabric.is_global_zero and not resume:
         runs.start(folder, plain(config), runs.SeenPatients.of(patients.tolist(), manifest.metadata["salt"]))
@@ -151,8 +158,25 @@ def pretrain(
         assert isinstance(kept, Comet)
         runs.save_encoder(folder, kept.encoder, card)
     return Pretrained(
-        folder, len(patients), len(windows), trained.step, trained.losses, trained.samples_per_second, finished
+        folder=folder,
+        patients=len(patients),
+        windows=len(windows),
+        steps=trained.step,
+        losses=trained.losses,
+        samples_per_second=trained.samples_per_second,
+        left_out=_left_out(len(prepared.quarantine), windows),
+        finished=finished,
     )
+
+
+def _left_out(quarantined: int, windows: SignalWindows) -> str:
+    counts = {
+        "recordings could not be decoded": quarantined,
+        "are shorter than a window": windows.too_short,
+        "windows have gaps": windows.with_gaps,
+    }
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"left out: {said}" if said else ""
 
 
 def plain(config: PretrainConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import edfio
 import numpy as np
+from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, kept_unit, modality_of
@@ -18,10 +19,12 @@ _ANONYMOUS = {"", "X", "XX", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "NONAME"}
 
 @dataclass(frozen=True)
 class _Header:
-    """A header, and which of the signals (annotations not counted) are its channels."""
+    """A header, which of the signals (annotations not counted) are its channels, and the ranges of each of them."""
 
     header: SignalHeader
     signals: tuple[int, ...]
+    digital: NDArray[np.float64]  # (channels, 2) lowest and highest
+    physical: NDArray[np.float64]  # (channels, 2)
     is_bdf: bool
 
 
@@ -39,7 +42,7 @@ def read_header(path: Path) -> SignalHeader:
 
     Raises:
         UnreadableError: it is damaged, its length is not what it says, signals differ in sampling rate, a recording
-            with gaps (EDF+D), or a rate, length or unit is missing.
+            with gaps (EDF+D), or a rate, length, unit or calibration is missing.
     """
     return _read(path).header
 
@@ -54,7 +57,7 @@ def read_signal(path: Path) -> Signal:
         Digital values as stored: int16, of BDF int32.
 
     Raises:
-        UnreadableError: as `read_header`, or a signal without calibration.
+        UnreadableError: as `read_header`.
     """
     about = _read(path)
     with warnings.catch_warnings():
@@ -62,21 +65,14 @@ def read_signal(path: Path) -> Signal:
         try:
             read = edfio.read_bdf if about.is_bdf else edfio.read_edf
             every = read(path, header_encoding="latin-1").signals
-            signals = [every[number] for number in about.signals]
-            data = np.stack([signal.digital for signal in signals])
+            data = np.stack([every[number].digital for number in about.signals])
         except Exception as error:
             raise UnreadableError(f"damaged file: edfio cannot read it ({type(error).__name__}: {error})") from error
     header = about.header
-    gains, offsets, units = [], [], []
-    for name, unit, signal in zip(header.channels, header.units, signals, strict=True):
-        digital, physical = signal.digital_max - signal.digital_min, signal.physical_max - signal.physical_min
-        if digital == 0 or physical == 0:
-            raise UnreadableError(f"no calibration: the digital or physical range of {name} is empty")
-        kept, factor = kept_unit(unit, header.modality)
-        units.append(kept)
-        gains.append(digital / physical / factor)
-        offsets.append(signal.digital_max - signal.physical_max * digital / physical)
-    return Signal(data, header.sampling_rate, header.channels, tuple(units), np.array(gains), np.array(offsets))
+    units, factors = zip(*(kept_unit(unit, header.modality) for unit in header.units), strict=True)
+    gain = np.diff(about.digital)[:, 0] / np.diff(about.physical)[:, 0]
+    offset = about.digital[:, 1] - about.physical[:, 1] * gain
+    return Signal(data, header.sampling_rate, header.channels, units, gain / np.array(factors), offset)
 
 
 def _read(path: Path) -> _Header:
@@ -90,6 +86,8 @@ def _read(path: Path) -> _Header:
             raise UnreadableError("truncated file: it ends within its header")
         # edfio counts the records that it finds; how many the header promises is what the file is held against.
         promised, duration = int(fixed[236:244]), float(fixed[244:252])
+        if not 0 < duration < float("inf"):
+            raise UnreadableError("unknown sampling rate: the header states data records of no duration")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # From the header's bytes alone: given a BDF file, edfio reads all of it.
@@ -103,14 +101,19 @@ def _read(path: Path) -> _Header:
         per_record = {every[number].samples_per_data_record for number in chosen}
         channels = tuple(every[number].label.strip() for number in chosen)
         units = tuple(canonical_unit(every[number].physical_dimension) for number in chosen)
+        digital = np.array([every[number].digital_range for number in chosen], dtype=np.float64).reshape(-1, 2)
+        physical = np.array([every[number].physical_range for number in chosen], dtype=np.float64).reshape(-1, 2)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror}") from error
-    except (ValueError, IndexError) as error:
+    except UnreadableError:
+        raise
+    except Exception as error:
+        # edfio raises whatever a broken field leads to.
         raise UnreadableError("damaged header: a number that it must state is none") from error
     if reserved.startswith(("EDF+D", "BDF+D")):
         raise UnreadableError("a recording with gaps (EDF+D): its pieces are not joined here; split it at the gaps")
     if len(per_record) > 1:
-        rates = ", ".join(f"{count / duration:g}" if duration else "?" for count in sorted(per_record))
+        rates = ", ".join(f"{count / duration:g}" for count in sorted(per_record))
         raise UnreadableError(f"several sampling rates: signals of {rates} Hz in one file; they are not resampled here")
     found = (size - len(content)) // frame if frame else 0
     if promised not in (-1, found) or (size - len(content)) % max(frame, 1):
@@ -119,17 +122,20 @@ def _read(path: Path) -> _Header:
             if found < max(promised, 1) or promised == -1
             else f"too long: {found} data records after the header, which says {promised}"
         )
+    for name, *ranges in zip(channels, digital, physical, strict=True):
+        if not all(np.isfinite(one).all() and one[0] != one[1] for one in ranges):
+            raise UnreadableError(f"no calibration: the digital or physical range of {name} is empty")
     header = SignalHeader(
         modality=modality_of(channels, "eeg"),
         format="bdf" if is_bdf else "edf",
-        sampling_rate=next(iter(per_record), 0) / duration if duration > 0 else 0.0,
+        sampling_rate=next(iter(per_record), 0) / duration,
         n_samples=found * next(iter(per_record), 0),
         channels=channels,
         units=units,
         ids=_ids(fixed[8:88].decode("latin-1").strip()),
         files=(path.name,),
     )
-    return _Header(header, tuple(chosen), is_bdf)
+    return _Header(header, tuple(chosen), digital, physical, is_bdf)
 
 
 def _ids(field: str) -> dict[str, str]:

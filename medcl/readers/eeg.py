@@ -84,7 +84,7 @@ def _opened(path: Path, format: str) -> Iterator[Any]:
         elif format == "brainvision" and path.suffix not in (".vhdr", ".ahdr"):
             raise UnreadableError("a BrainVision header that is not named .vhdr: rename it")
         try:
-            raw = _READ[format](source, preload=False, verbose="ERROR")
+            raw = _READ[format](source, preload=False, verbose="WARNING")
         except Exception as error:
             reason = str(error).replace(str(path.parent), "").splitlines()
             raise UnreadableError(

@@ -92,15 +92,15 @@ def read_signal(path: Path, format: str) -> Signal:
 def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
     # Each reader imports a library that takes a second to load: only the one that is needed.
     if format == "wfdb":
-        from medcl.readers import wfdb
+        import medcl.readers.wfdb as wfdb
 
         return wfdb.read_header, wfdb.read_signal
     if format in ("edf", "bdf"):
-        from medcl.readers import edf
+        import medcl.readers.edf as edf
 
         return edf.read_header, edf.read_signal
     if format in SUFFIXES.values():
-        from medcl.readers import eeg
+        import medcl.readers.eeg as eeg
 
         return lambda path: eeg.read_header(path, format), lambda path: eeg.read_signal(path, format)
     raise UnreadableError(f"format {format!r} is none of {', '.join(SUFFIXES.values())}")

@@ -1,7 +1,6 @@
 """WFDB records: a text header `x.hea` with its signal files, or with segments that are records themselves."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 import wfdb
 from numpy.typing import NDArray
-from wfdb.io import header as grammar
 
 from medcl.errors import UnreadableError
-from medcl.readers.signal import IncompleteError, Signal, SignalHeader, canonical_unit, kept_unit, modality_of
+from medcl.readers.signal import IncompleteError, Signal, SignalHeader, kept_unit, modality_of
+from medcl.readers.wfdb_header import NOTHING, Header, parse, samples_per_frame
 
 # Storage format -> bits of a sample, bytes of a sample in the file (None: compressed), and the value that is no number.
 _FORMATS: dict[str, tuple[int, float | None, int | None]] = {
@@ -30,31 +29,6 @@ _FORMATS: dict[str, tuple[int, float | None, int | None]] = {
     "516": (16, None, -(2**15)),
     "524": (24, None, -(2**23)),
 }
-_NOTHING = "~"  # a segment in which nothing was recorded
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One signal of a header."""
-
-    file: str
-    format: str
-    per_frame: int
-    skew: int
-    byte_offset: int
-    unit: str
-    checksum: int | None
-    name: str
-
-
-@dataclass(frozen=True)
-class _Header:
-    """A header as its text states it; `frames` and `rate` are None where it does not."""
-
-    rate: float | None
-    frames: int | None
-    signals: tuple[_Line, ...]
-    segments: tuple[tuple[str, int], ...]
 
 
 def read_header(path: Path) -> SignalHeader:
@@ -74,12 +48,12 @@ def read_header(path: Path) -> SignalHeader:
         UnreadableError: it breaks the grammar, signals differ in sampling rate, a rate, length or unit is missing.
         IncompleteError: a signal file is missing or too short.
     """
-    header = _parse(path)
+    header = parse(path)
     if header.segments:
         return _read_segments(path, header)
     files = (path.name, *dict.fromkeys(line.file for line in header.signals))
     frames = _check_files(path.parent, header, files)
-    per_frame = _per_frame(header)
+    per_frame = samples_per_frame(header)
     names = tuple(line.name for line in header.signals)
     return SignalHeader(
         modality=modality_of(names, "ecg"),
@@ -108,97 +82,57 @@ def read_signal(path: Path) -> Signal:
             segments: of the segment's).
     """
     stated = read_header(path)
+    return _join(path, stated) if stated.segments else _read(path, stated)
+
+
+def _read(path: Path, stated: SignalHeader) -> Signal:
+    """A record that is not divided, in the units of `stated.modality`."""
     units, factors = zip(*(kept_unit(unit, stated.modality) for unit in stated.units), strict=True)
-    factor = np.array(factors, dtype=np.float64)
-    if stated.segments:
-        data = _read_joined(path, stated) * factor[:, None].astype(np.float32)
-        ones = np.ones(len(factor))
-        return Signal(data, stated.sampling_rate, stated.channels, units, ones, np.zeros(len(factor)))
-    header = _parse(path)
-    record = _rdrecord(path)
-    _verify(path, record, header)
-    formats = {line.format for line in header.signals}
-    gain = np.array(record.adc_gain, dtype=np.float64)
+    header = parse(path)
+    per_frame = samples_per_frame(header)
+    record, samples = _decode(path, per_frame)
+    # The checksums are those of the samples as stored, before skew is taken out.
+    skewed = any(line.skew for line in header.signals)
+    _verify(_decode(path, per_frame, ignore_skew=True)[1] if skewed else samples, header)
+    formats = [line.format for line in header.signals]
+    dtype = np.int16 if max(_FORMATS[storage][0] for storage in formats) <= 16 else np.int32
+    data = samples.astype(dtype, copy=False)
+    gain = np.array(record.adc_gain, dtype=np.float64) / np.array(factors)
     offset = np.array(record.baseline, dtype=np.float64)
-    dtype = np.int16 if max(_FORMATS[format][0] for format in formats) <= 16 else np.int32
-    data = np.stack(record.e_d_signal).astype(dtype, copy=False)
-    markers = {_FORMATS[format][2] for format in formats}
-    signal = Signal(data, stated.sampling_rate, stated.channels, units, gain / factor, offset, next(iter(markers)))
-    if len(markers) == 1:
-        return signal
-    physical = np.stack(record.dac(expanded=True, return_res=32)) * factor[:, None]
-    ones = np.ones(len(gain))
-    return Signal(physical.astype(np.float32), stated.sampling_rate, stated.channels, units, ones, np.zeros(len(gain)))
+    markers = [_FORMATS[storage][2] for storage in formats]
+    if len(set(markers)) == 1:
+        return Signal(data, stated.sampling_rate, stated.channels, units, gain, offset, markers[0])
+    values = (samples.astype(np.float64) - offset[:, None]) / gain[:, None]
+    for row, marker in enumerate(markers):
+        values[row, samples[row] == marker] = np.nan
+    return _physical(values.astype(np.float32), stated, units)
 
 
-def _parse(path: Path) -> _Header:
-    try:
-        lines, _ = grammar.parse_header_content(_text(path.read_bytes()))
-    except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from error
-    record = grammar.rx_record.match(lines[0]) if lines else None
-    if record is None:
-        raise UnreadableError("not a WFDB header: the first line names no record")
-    try:
-        rate = float(record["fs"]) if record["fs"] else None
-        frames = int(record["sig_len"]) if record["sig_len"] else None
-        if record["base_time"]:
-            grammar.wfdb_strptime(record["base_time"])
-        if record["base_date"]:
-            datetime.strptime(record["base_date"], "%d/%m/%Y")
-        stated = int(record["n_seg"] or record["n_sig"])
-        kind = "segment" if record["n_seg"] else "signal"
-        if len(lines) - 1 != stated:
-            raise UnreadableError(f"damaged WFDB header: it states {stated} {kind}s and describes {len(lines) - 1}")
-        if record["n_seg"]:
-            return _Header(rate, frames, (), tuple(_segment(line) for line in lines[1:]))
-        return _Header(rate, frames, tuple(_line(line, number) for number, line in enumerate(lines[1:])), ())
-    except ValueError as error:
-        raise UnreadableError(f"damaged WFDB header: {error}") from error
+def _join(path: Path, stated: SignalHeader) -> Signal:
+    """The segments of a record one behind the other, NaN where nothing or not this signal was recorded."""
+    header = parse(path)
+    units = tuple(kept_unit(unit, stated.modality)[0] for unit in stated.units)
+    data = np.full((len(stated.channels), stated.n_samples), np.nan, dtype=np.float32)
+    start = 0
+    for name, length in header.segments:
+        if name != NOTHING and length:
+            one = path.with_name(f"{name}.hea")
+            # In the units of the whole: a segment may hold too few signals to be told as ECG or EEG by itself.
+            part = _read(one, replace(read_header(one), modality=stated.modality))
+            stop = start + part.data.shape[1]
+            if part.data.shape[1] * (header.rate or 0.0) != length * stated.sampling_rate or stop > data.shape[1]:
+                raise UnreadableError(f"damaged WFDB header: segment {name} is not as long as its record says")
+            data[[stated.channels.index(lead) for lead in part.channels], start:stop] = part.physical()
+        start += round(length * stated.sampling_rate / (header.rate or 1.0))
+    return _physical(data, stated, units)
 
 
-def _text(content: bytes) -> str:
-    """WFDB headers are ASCII by definition; dropping the rest, as wfdb does, would turn a stated \u00b5V into V."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+def _physical(data: NDArray[np.float32], stated: SignalHeader, units: tuple[str, ...]) -> Signal:
+    zeros = np.zeros(len(units))
+    return Signal(data, stated.sampling_rate, stated.channels, units, zeros + 1, zeros)
 
 
-def _segment(text: str) -> tuple[str, int]:
-    match = grammar.rx_segment.match(text)
-    if match is None:
-        raise UnreadableError("damaged WFDB header: a segment line breaks the grammar")
-    return match["seg_name"], int(match["seg_len"])
-
-
-def _line(text: str, number: int) -> _Line:
-    match = grammar.rx_signal.match(text)
-    if match is None:
-        raise UnreadableError(f"damaged WFDB header: the line of signal {number} breaks the grammar")
-    return _Line(
-        file=match["file_name"],
-        format=match["fmt"],
-        per_frame=int(match["samps_per_frame"] or 1),
-        skew=int(match["skew"] or 0),
-        byte_offset=int(match["byte_offset"] or 0),
-        unit=canonical_unit(match["units"]),
-        checksum=int(match["checksum"]) if match["checksum"] else None,
-        name=match["sig_name"].strip() or f"signal {number}",
-    )
-
-
-def _per_frame(header: _Header) -> int:
-    counts = {line.per_frame for line in header.signals}
-    if len(counts) > 1:
-        rates = ", ".join(f"{(header.rate or 0) * count:g}" for count in sorted(counts))
-        raise UnreadableError(
-            f"several sampling rates: signals of {rates} Hz in one record; they are not resampled here"
-        )
-    return counts.pop() if counts else 1
-
-
-def _check_files(folder: Path, header: _Header, files: tuple[str, ...]) -> int:
+def _check_files(folder: Path, header: Header, files: tuple[str, ...]) -> int:
     """Hold the signal files against the header; returns the frames, from the size where the header is silent."""
     frames = header.frames
     for name in files[1:]:
@@ -225,21 +159,22 @@ def _check_files(folder: Path, header: _Header, files: tuple[str, ...]) -> int:
     return frames or 0
 
 
-def _read_segments(path: Path, header: _Header) -> SignalHeader:
+def _read_segments(path: Path, header: Header) -> SignalHeader:
     """The header of a record of segments; the layout (of a variable record: its first header) names the signals."""
-    names = list(dict.fromkeys(name for name, _ in header.segments if name != _NOTHING))
+    names = list(dict.fromkeys(name for name, _ in header.segments if name != NOTHING))
     segments = tuple(f"{name}.hea" for name in names)
     files = [path.name, *segments]
     units: dict[str, str] = {}
-    layout: dict[str, int] = {}
-    rates, problem = {header.rate}, None
+    layout: dict[str, str] = {}
+    fixed = bool(header.segments[0][1])
+    rates, frame_rates, problem = {header.rate}, set(), None
     for name in names:
         one = path.with_name(f"{name}.hea")
         try:
             if not one.exists():
                 raise UnreadableError(f"missing segment: {one.name}")
-            part = _parse(one)
-            own = (one.name, *(line.file for line in part.signals if line.file != _NOTHING))
+            part = parse(one)
+            own = (one.name, *(line.file for line in part.signals if line.file != NOTHING))
             files += own[1:]
             rates.add(part.rate)
             if header.segments[0] != (name, 0):
@@ -247,15 +182,21 @@ def _read_segments(path: Path, header: _Header) -> SignalHeader:
                 for line in part.signals:
                     if units.setdefault(line.name, line.unit) != line.unit:
                         raise UnreadableError(f"several units: {line.name} changes its unit in segment {name}")
-            layout = layout or {line.name: _per_frame(part) for line in part.signals}
+            frame_rates.add(samples_per_frame(part))
+            own_names = [line.name for line in part.signals]
+            layout = layout or {line.name: line.unit for line in part.signals}
+            if len(set(own_names)) < len(own_names):
+                raise UnreadableError(f"several signals of one name in segment {name}: they cannot be told apart")
+            if own_names != list(layout) if fixed else not layout.keys() >= set(own_names):
+                raise UnreadableError(f"damaged WFDB header: segment {name} has other signals than its record")
         except UnreadableError as error:
             problem = problem or str(error)
     every = tuple(dict.fromkeys(files))
-    if len(rates) > 1:
+    if len(rates) > 1 or len(frame_rates) > 1:
         problem = problem or "several sampling rates: the segments differ from their record"
     if problem is not None:
         raise IncompleteError(problem, every)
-    per_frame = next(iter(layout.values()), 1)
+    per_frame = frame_rates.pop() if frame_rates else 1
     frames = header.frames if header.frames is not None else sum(length for _, length in header.segments)
     return SignalHeader(
         modality=modality_of(tuple(layout), "ecg"),
@@ -263,38 +204,34 @@ def _read_segments(path: Path, header: _Header) -> SignalHeader:
         sampling_rate=(header.rate or 0.0) * per_frame,
         n_samples=frames * per_frame,
         channels=tuple(layout),
-        units=tuple(units.get(name, "") for name in layout),
+        units=tuple(units.get(name, unit) for name, unit in layout.items()),
         ids={},
         files=every,
         segments=segments,
     )
 
 
-def _rdrecord(path: Path, **options: Any) -> Any:
-    """Digital samples as the library decodes them, all of them: frames are not averaged."""
-    settings = {"physical": False, "smooth_frames": False, "return_res": 32, **options}
+def _decode(path: Path, per_frame: int, ignore_skew: bool = False) -> tuple[Any, NDArray[Any]]:
+    """The record, and its samples (channels, time) as the library decodes them."""
     try:
-        return wfdb.rdrecord(str(path.with_suffix("")), **settings)
+        # Smoothing averages the samples of a frame; where a frame has one sample it is how wfdb reads format 61 at all.
+        expanded = per_frame > 1
+        record = wfdb.rdrecord(
+            str(path.with_suffix("")),
+            physical=False,
+            smooth_frames=not expanded,
+            ignore_skew=ignore_skew,
+            return_res=32,
+        )
+        return record, np.stack(record.e_d_signal) if expanded else np.ascontiguousarray(record.d_signal.T)
     except Exception as error:
         raise UnreadableError(
             f"damaged signal file: wfdb cannot decode it ({type(error).__name__}: {error})"
         ) from error
 
 
-def _verify(path: Path, record: Any, header: _Header) -> None:
-    """Hold the samples against the checksums, which are those of the samples as stored, before skew is taken out."""
-    if any(line.skew for line in header.signals):
-        record = _rdrecord(path, ignore_skew=True)
-    for line, samples in zip(header.signals, record.e_d_signal, strict=True):
-        if line.checksum is not None and (int(np.sum(samples, dtype=np.int64)) - line.checksum) % 2**16:
+def _verify(samples: NDArray[Any], header: Header) -> None:
+    sums = samples.sum(axis=1, dtype=np.int64)
+    for line, total in zip(header.signals, sums, strict=True):
+        if line.checksum is not None and (int(total) - line.checksum) % 2**16:
             raise UnreadableError(f"wrong checksum: the samples of {line.name} are not those that were recorded")
-
-
-def _read_joined(path: Path, stated: SignalHeader) -> NDArray[np.float32]:
-    """Physical values of a record of segments, (channels, time), NaN where a segment lacks the signal."""
-    for segment in dict.fromkeys(stated.segments):
-        header = _parse(path.with_name(segment))
-        if all(line.file != _NOTHING for line in header.signals) and header.signals:
-            _verify(path, _rdrecord(path.with_name(segment)), header)
-    record = _rdrecord(path, physical=True, m2s=True)
-    return np.stack(record.e_p_signal).astype(np.float32, copy=False)

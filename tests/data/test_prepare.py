@@ -1,4 +1,4 @@
-"""The store: what is in it, when it is made anew, what happens to recordings that cannot be decoded and to full disks."""
+"""The store: what is in it, when it is made anew, what becomes of damaged recordings and full disks."""
 
 import os
 import subprocess
@@ -78,7 +78,7 @@ def test_recordings_that_cannot_be_decoded_are_quarantined_and_the_rest_goes_on(
     assert len(store) == 8
     reasons = " | ".join(sorted(store.quarantine.values()))
     assert len(store.quarantine) == 3
-    assert "II hold no value" in reasons
+    assert "no value in the channels II" in reasons
     assert "lacks the channels V1" in reasons
     assert "checksum" in reasons
 
@@ -104,7 +104,7 @@ def test_resampling_and_filters_keep_a_sine_and_remove_what_they_should(tmp_path
 
 def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", patients=1)
-    with pytest.raises(UsageError, match="half of the sampling rate"):
+    with pytest.raises(UsageError, match="data.notch: 50 Hz is not between 1 and 49 Hz"):
         prepare(manifest, replace(CONFIG, notch=50.0), tmp_path / "store")
     write_record(tmp_path / "a", "p5", "fast", noise(6, rate=250), rate=250)
     with pytest.raises(UsageError, match=r"100, 250 Hz"):
@@ -127,7 +127,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
+        ).returncode
+    ):
         pytest.skip("only a machine's administrator can mount a small file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)

@@ -59,7 +59,9 @@ def test_a_batch_depends_on_seed_and_step_only() -> None:
 def test_recoded_ids_give_the_same_batches() -> None:
     patient, trial = archive([2, 1, 3, 1])
     recoded = HierarchicalSampler(-patient, 10**15 - trial, patients=2, trials=2, samples=1)
-    assert list(recoded.batches(0, 6)) == list(HierarchicalSampler(patient, trial, patients=2, trials=2, samples=1).batches(0, 6))
+    assert list(recoded.batches(0, 6)) == list(
+        HierarchicalSampler(patient, trial, patients=2, trials=2, samples=1).batches(0, 6)
+    )
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 0, 1), (1, 1, -2)])

@@ -11,7 +11,9 @@ from medcl.archive.manifest import Manifest
 LEADS = ["I", "II", "V1"]
 
 
-def write_record(folder: Path, patient: str, name: str, signal: np.ndarray, rate: float = 100, unit: str = "mV") -> None:
+def write_record(
+    folder: Path, patient: str, name: str, signal: np.ndarray, rate: float = 100, unit: str = "mV"
+) -> None:
     """One record of (time, leads) in a folder of its patient."""
     (folder / patient).mkdir(parents=True, exist_ok=True)
     wfdb.wrsamp(
@@ -35,7 +37,11 @@ def noise(seconds: float, rate: float = 100, seed: int = 0, leads: int = 3) -> n
 def scanned(folder: Path) -> Manifest:
     """The manifest of an archive whose folders are patients."""
     output = folder.with_suffix(".parquet")
-    build_manifest(ScanRequest(folder=folder, output=output, id_pattern=r"(?P<patient>[^/]+)/(?P<trial>[^/.]+)", modality="ecg", jobs=1))
+    build_manifest(
+        ScanRequest(
+            folder=folder, output=output, id_pattern=r"(?P<patient>[^/]+)/(?P<trial>[^/.]+)", modality="ecg", jobs=1
+        )
+    )
     return Manifest.read(output)
 
 

@@ -125,7 +125,7 @@ def test_an_edf_header_that_cannot_be_meant_is_refused(tmp_path: Path, at: int, 
 def test_an_edf_without_calibration_is_refused(tmp_path: Path) -> None:
     path = patched(write_edf(tmp_path / "a.edf", VALUES), 256 + 104 * 3, b"0       " * 3 + b"0       " * 3)
     with pytest.raises(UnreadableError, match="no calibration: the digital or physical range of Fp1 is empty"):
-        read_signal(path, "edf")
+        read_header(path, "edf")
 
 
 def test_an_edf_of_no_length_or_cut_in_its_header_is_refused(tmp_path: Path) -> None:

@@ -10,19 +10,29 @@ from medcl.errors import UnreadableError
 from medcl.readers.formats import identify, read_header, read_signal
 from tests.readers.written import write_wfdb
 
-RANGES = {"8": 100, "80": 127, "310": 511, "311": 511, "212": 2047}
-"""Largest value of the storage formats of fewer than 16 bits; of format 8 its differences count."""
+RANGES = {
+    "8": 60,
+    "508": 127,
+    "80": 127,
+    "212": 2047,
+    "310": 511,
+    "311": 511,
+    "24": 2**23 - 1,
+    "524": 2**23 - 1,
+    "32": 2**23,
+}
+"""Largest value of the storage formats of other than 16 bits."""
 
 
 def digital(limit: int = 2000, channels: int = 3, samples: int = 500, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(-limit, limit, (channels, samples), endpoint=True)
 
 
-@pytest.mark.parametrize("storage", ["16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524"])
+@pytest.mark.parametrize(
+    "storage", ["8", "16", "24", "32", "61", "80", "160", "212", "310", "311", "508", "516", "524"]
+)
 def test_every_storage_format_gives_back_its_values(tmp_path: Path, storage: str) -> None:
-    small = {"508": 127, "80": 127, "212": 2047, "310": 511, "311": 511}
-    limit = small.get(storage, 2**23 - 1 if storage in ("24", "524", "32") else 32767)
-    written = digital(limit)
+    written = digital(RANGES.get(storage, 32767))
     path = write_wfdb(tmp_path, "a", written, storage=storage, gain=400.0, baseline=7)
 
     header, signal = read_header(path, "wfdb"), read_signal(path, "wfdb")
@@ -31,7 +41,7 @@ def test_every_storage_format_gives_back_its_values(tmp_path: Path, storage: str
     assert header.channels == ("I", "II", "V1")
     assert header.units == ("mV",) * 3
     np.testing.assert_array_equal(signal.data, written)
-    assert signal.data.dtype == (np.int32 if storage in ("24", "32", "524") else np.int16)
+    assert signal.data.dtype == (np.int32 if storage in ("8", "24", "32", "524") else np.int16)
     np.testing.assert_allclose(signal.physical(), (written - 7) / 400.0, rtol=1e-6)
 
 
@@ -180,7 +190,7 @@ def test_a_header_that_cannot_be_meant_is_refused(tmp_path: Path, edit, reason: 
 
 @pytest.mark.parametrize("storage", ["212", "310", "24", "80"])
 def test_one_sample_too_few_is_truncated_in_every_width(tmp_path: Path, storage: str) -> None:
-    path = write_wfdb(tmp_path, "a", digital(RANGES.get(storage, 2000)), storage=storage)
+    path = write_wfdb(tmp_path, "a", digital(RANGES[storage]), storage=storage)
     content = (tmp_path / "a.dat").read_bytes()
     (tmp_path / "a.dat").write_bytes(content[:-4])
     with pytest.raises(UnreadableError, match="truncated signal file: a.dat"):

@@ -32,21 +32,47 @@ def write_wfdb(
     storage: str = "16",
     rate: float = 250,
 ) -> Path:
-    """Write digital values (channels, samples) with wfdb."""
+    """Write digital values (channels, samples); formats that wfdb does not write are packed here."""
     folder.mkdir(parents=True, exist_ok=True)
     count = len(digital)
+    by_wfdb = storage in ("16", "24", "32", "80", "508", "516", "524")
     wfdb.wrsamp(
         name,
         fs=rate,
         units=[unit] * count,
         sig_name=list(leads[:count]),
         d_signal=np.ascontiguousarray(digital.T),
-        fmt=[storage] * count,
+        fmt=[storage if by_wfdb else "16"] * count,
         adc_gain=[gain] * count,
         baseline=[baseline] * count,
         write_dir=str(folder),
     )
-    return folder / f"{name}.hea"
+    path = folder / f"{name}.hea"
+    if not by_wfdb:
+        path.write_text(path.read_text().replace(f"{name}.dat 16 ", f"{name}.dat {storage} "))
+        # Format 8 holds the steps from one sample to the next, beginning at the initial value of the header.
+        stored = np.diff(digital, prepend=digital[:, :1]) if storage == "8" else digital
+        (folder / f"{name}.dat").write_bytes(pack(storage, stored.T.reshape(-1)))
+    return path
+
+
+def pack(storage: str, flat: NDArray[np.int64]) -> bytes:
+    """Bytes of the storage formats that wfdb only reads, written from their definition (signal(5) of WFDB).
+
+    310 and 311 hold three samples in 32 bits, so the number of samples has to be a multiple of three.
+    """
+    if storage == "8":
+        return flat.astype("i1").tobytes()
+    if storage == "61":
+        return flat.astype(">i2").tobytes()
+    if storage == "160":
+        return (flat + 2**15).astype("<u2").tobytes()
+    if storage == "212":
+        a, b = (flat & 0xFFF).reshape(-1, 2).T
+        return np.stack([a & 0xFF, a >> 8 | (b >> 8) << 4, b & 0xFF], axis=1).astype(np.uint8).tobytes()
+    a, b, c = (flat & 0x3FF).reshape(-1, 3).T
+    words = a | b << 10 | c << 20 if storage == "311" else a << 1 | (c & 31) << 11 | b << 17 | (c >> 5) << 27
+    return words.astype("<u4").tobytes()
 
 
 def write_edf(

@@ -1,0 +1,158 @@
+"""The store: windows a second beside wfdb, and memory over an epoch of an archive larger than the allowed memory."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+import wfdb
+
+from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.manifest import Manifest
+from medcl.data.config import SignalConfig
+from medcl.data.dataset import SignalWindows
+from medcl.data.prepare import prepare
+from medcl.data.shards import ShardWriter
+from medcl.data.store import write_index
+
+LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+RATE, SECONDS, WINDOW = 500, 10, 2.5
+RECORDS, BATCH, REPEATS = 24, 64, 7
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """12-lead recordings of 10 s at 500 Hz, as a resting ECG is stored."""
+    folder = tmp_path_factory.mktemp("archive")
+    rng = np.random.default_rng(0)
+    for number in range(RECORDS):
+        (folder / f"p{number}").mkdir()
+        walk = rng.normal(0, 0.02, (RATE * SECONDS, len(LEADS))).cumsum(axis=0)
+        wfdb.wrsamp(
+            "r",
+            fs=RATE,
+            units=["mV"] * len(LEADS),
+            sig_name=LEADS,
+            p_signal=walk - walk.mean(axis=0),
+            fmt=["16"] * len(LEADS),
+            adc_gain=[1000.0] * len(LEADS),
+            baseline=[0] * len(LEADS),
+            write_dir=str(folder / f"p{number}"),
+        )
+    output = folder / "manifest.parquet"
+    build_manifest(ScanRequest(folder=folder, output=output, id_pattern=r"(?P<patient>p\d+)/", modality="ecg", jobs=1))
+    return Manifest.read(output)
+
+
+def timed(read: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    values = read()
+    return time.perf_counter() - start, values
+
+
+@pytest.mark.benchmark
+def test_random_windows_come_20_times_faster_than_from_wfdb(manifest: Manifest, tmp_path: Path) -> None:
+    config = SignalConfig(window=WINDOW, stride=0.1, standardise="none")
+    store = prepare(manifest, config, tmp_path, jobs=1)
+    windows = SignalWindows(store, manifest, config)
+    records = [str((manifest.root / path).with_suffix("")) for path in manifest.column("path")]
+    rng = np.random.default_rng(0)
+    ratios, rates, single_rates, wfdb_rates = [], [], [], []
+    for repeat in range(REPEATS + 1):
+        drawn = rng.integers(0, len(windows), BATCH)
+        where = [(records[windows.rows[i]], int(windows.starts[i])) for i in drawn]
+
+        def by_wfdb(where: list[tuple[str, int]] = where) -> np.ndarray:
+            read = [wfdb.rdrecord(path, sampfrom=at, sampto=at + windows.length).p_signal.T for path, at in where]
+            return np.stack(read).astype(np.float32)
+
+        def by_store(drawn: np.ndarray = drawn) -> np.ndarray:
+            x: np.ndarray = windows.__getitems__(drawn.tolist())["x"].numpy()
+            return x
+
+        def one_by_one(drawn: np.ndarray = drawn) -> np.ndarray:
+            return np.stack([store.read(int(windows.rows[i]), int(windows.starts[i]), windows.length) for i in drawn])
+
+        (wfdb_seconds, expected), (seconds, found), (single_seconds, single) = map(
+            timed, (by_wfdb, by_store, one_by_one)
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(single, expected, atol=1e-6)
+        if repeat:  # the first is warming up
+            ratios.append(wfdb_seconds / seconds)
+            wfdb_rates.append(BATCH / wfdb_seconds)
+            rates.append(BATCH / seconds)
+            single_rates.append(BATCH / single_seconds)
+    print(
+        f"\nwindows a second: wfdb {median(wfdb_rates):.0f}, store {median(rates):.0f} in batches of {BATCH}, "
+        f"{median(single_rates):.0f} one by one; ratio {median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f})"
+    )
+    assert median(ratios) >= 20
+
+
+ARCHIVE_BYTES, EXTRA_BYTES = 256 << 20, 64 << 20
+EPOCH = """
+import resource, sys
+from pathlib import Path
+import numpy as np, pyarrow as pa
+from medcl.archive.manifest import Manifest
+from medcl.data.config import SignalConfig
+from medcl.data.dataset import SignalWindows
+from medcl.data.datamodule import loader
+from medcl.data.sampler import HierarchicalSampler
+from medcl.data.store import SignalStore
+
+folder, archive, extra = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) store = SignalStore.open(folder) number
+= np.arange(len(store)) table = pa.table({"record_id": list(store.record_ids), "patient": number, "trial": number,
+"status": ["ok"] * len(store)}) windows = SignalWindows(store, Manifest(table, folder), SignalConfig(stride=2.5)) most
+= int(np.bincount(windows.rows).max()) sampler = HierarchicalSampler(windows.ids["patient"], windows.ids["trial"],
+patients=1, trials=1, samples=most) windows[0]  # loads what reading needs used = int(next(line for line in
+open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024 resource.setrlimit(resource.RLIMIT_DATA,
+(used + extra, used + extra)) try:
+    np.ones(archive, dtype=np.uint8)
+    sys.exit("the limit does not hold")
+except MemoryError:
+    pass
+seen = np.zeros(len(windows), dtype=bool)
+for batch, picked in zip(loader(windows, sampler, 0, len(sampler)), sampler.batches(0, len(sampler))):
+    assert np.array_equal(batch["index"].numpy(), windows.rows[picked])
+    seen[picked] = True
+assert seen.all()
+now = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
+print(len(windows), max(0, now - used) >> 20)
+"""
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits private memory without that of mapped files")
+def test_an_epoch_of_an_archive_larger_than_the_allowed_memory(tmp_path: Path) -> None:
+    n_channels, n_samples = len(LEADS), RATE * 60
+    n_records = ARCHIVE_BYTES // (n_channels * n_samples * 2)
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {}
+    with ShardWriter(tmp_path, n_channels) as writer:
+        for number in range(n_records):
+            data = rng.integers(-2000, 2000, (n_samples, n_channels), dtype=np.int16)
+            shard, start = writer.append(data)
+            one, zero = np.ones(n_channels), np.zeros(n_channels)
+            row = {"record_id": str(number), "shard": shard, "start": start, "n_samples": n_samples, "invalid": -32768}
+            row |= {"gain": one, "offset": zero, "mean": zero, "std": one, "flags": bytes(60)}
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
+    about = {"key": "", "sampling_rate": float(RATE), "channels": LEADS, "unit": "mV", "quarantine": {}}
+    write_index(tmp_path, columns, about)
+    on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
+    command = [sys.executable, "-c", EPOCH, str(tmp_path), str(ARCHIVE_BYTES), str(EXTRA_BYTES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    n_windows, grown = map(int, done.stdout.split())
+    print(
+        f"\n{ARCHIVE_BYTES >> 20} MB of recordings ({on_disk >> 20} MB on disk), {n_windows} windows with {EXTRA_BYTES >> 20} MB "
+        f"of memory allowed beside what was loaded: {grown} MB more at the end"
+    )
+    assert n_windows == n_records * 24
+    assert on_disk > 2 * EXTRA_BYTES

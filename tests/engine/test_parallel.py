@@ -1,0 +1,59 @@
+"""Many records in several processes."""
+
+import os
+from collections.abc import Sequence
+
+import pytest
+
+from medcl.engine.parallel import run_chunks
+from medcl.errors import MedclError, UsageError
+
+
+def squares(numbers: Sequence[int]) -> list[int]:
+    return [number**2 for number in numbers]
+
+
+def process_of(numbers: Sequence[int]) -> int:
+    return os.getpid()
+
+
+def refuse(numbers: Sequence[int]) -> int:
+    raise ValueError(f"cannot work on {numbers[0]}")
+
+
+def die(numbers: Sequence[int]) -> int:
+    os._exit(1)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, -1])
+def test_every_item_is_worked_on_once(jobs: int) -> None:
+    found = [value for part in run_chunks(squares, range(100), jobs=jobs, chunk=7) for value in part]
+    assert sorted(found) == squares(range(100))
+
+
+def test_order_is_kept_where_it_is_asked_for() -> None:
+    found = [value for part in run_chunks(squares, range(100), jobs=2, chunk=7, ordered=True) for value in part]
+    assert found == squares(range(100))
+
+
+def test_one_chunk_stays_in_this_process_and_several_leave_it() -> None:
+    assert set(run_chunks(process_of, range(10), jobs=2, chunk=10)) == {os.getpid()}
+    assert os.getpid() not in set(run_chunks(process_of, range(10), jobs=2, chunk=5))
+    assert list(run_chunks(process_of, [], jobs=2)) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_of_the_function_reaches_the_caller(jobs: int) -> None:
+    with pytest.raises(ValueError, match="cannot work on"):
+        list(run_chunks(refuse, range(10), jobs=jobs, chunk=5))
+
+
+def test_a_process_that_dies_is_an_error_and_no_endless_wait() -> None:
+    with pytest.raises(MedclError, match="fewer --jobs"):
+        list(run_chunks(die, range(10), jobs=2, chunk=5))
+
+
+@pytest.mark.parametrize(("jobs", "chunk"), [(0, 1), (-2, 1), (1, 0)])
+def test_numbers_that_cannot_be_meant_are_refused(jobs: int, chunk: int) -> None:
+    with pytest.raises(UsageError):
+        list(run_chunks(squares, range(3), jobs=jobs, chunk=chunk))
