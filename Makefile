@@ -32,8 +32,10 @@ test: $(BIN)/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "== types"
 	@$(BIN)/mypy
-	@echo "== tests"
-	@$(BIN)/pytest
+	@echo "== tests, two at a time"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not benchmark"
+	@echo "== benchmarks: speed and memory as ratios, one at a time"
+	@$(BIN)/pytest -m benchmark
 
 clean:
 	rm -rf demo $(VENV)

@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold_
 
 BLOCK = 2**20
 """Similarities of one kind that are held at a time: few enough to stay in a processor's cache, enough to fill a GPU."""
+NEGLIGIBLE = -75.0
+"""Exponents from here down become 0. Beside the 1 of the row's maximum no number format of ours holds exp(-75), but
+products with denormal weights make a CPU several times slower."""
 
 
 def contrast_views(a: Tensor, b: Tensor, grads: Sequence[Tensor], scale: float) -> Tensor:
@@ -61,8 +65,8 @@ def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
     """
     own.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     top = torch.maximum(own.amax(dim=2, keepdim=True), cross.amax(dim=2, keepdim=True))
-    own.sub_(top).exp_()
-    share = (cross - top).exp_()
+    own = threshold_(own.sub_(top), NEGLIGIBLE, -torch.inf).exp_()
+    share = threshold_(cross - top, NEGLIGIBLE, -torch.inf).exp_()
     total = own.sum(dim=2, keepdim=True) + share.sum(dim=2, keepdim=True)
     own.div_(total)
     share.div_(total)

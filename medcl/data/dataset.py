@@ -107,20 +107,24 @@ class SignalWindows(Dataset[dict[str, Any]]):
     def _standardise(self, x: NDArray[np.float32], records: Ints) -> None:
         """Turn stored numbers (B, C, T) into what is asked for, in place."""
         gain, std = self.store.gain[records], self.store.std[records]
-        # The level is taken off before anything is multiplied: an EEG amplifier's may be a thousand times the signal.
+        # The level is taken off before anything is multiplied, and in two parts, the first of them exact in float32:
+        # an EEG amplifier's may be a thousand times the signal.
         if self.config.standardise == "window":
-            level: NDArray[np.floating] = x[:, :, 0]
+            level = x[:, :, 0].astype(np.float64)
         elif self.config.standardise == "record":
             level = self.store.offset[records] + self.store.mean[records] * gain
             gain = gain * np.where(std > 0, std, np.inf)
         else:
             level = self.store.offset[records]
-        x -= level.astype(np.float32)[:, :, None]
+        coarse = level.astype(np.float32)
+        x -= coarse[:, :, None]
+        x -= (level - coarse).astype(np.float32)[:, :, None]
         x *= (1 / gain).astype(np.float32)[:, :, None]
         if self.config.standardise == "window":
             x -= x.mean(axis=2, keepdims=True)
             spread = x.std(axis=2)
-            x /= np.where(spread > _ROUNDING * std, spread, np.inf).astype(np.float32)[:, :, None]
+            varies = (std > 0) & (spread > _ROUNDING * std)
+            x /= np.where(varies, spread, np.inf).astype(np.float32)[:, :, None]
 
     def _window_flags(self) -> NDArray[np.uint8]:
         rate, begin = self.store.sampling_rate, self.store.flags_start[self._records]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_a_sample_keeps_its_id_when_other_records_leave(tmp_path: Path) -> None:
 
 def test_standardising_by_record_and_by_window(tmp_path: Path) -> None:
     signal = noise(6) * 3 + 5
-    signal[:, 2] = 0.25
+    signal[:, 2] = 0.3
     write_record(tmp_path / "a", "p0", "r", signal)
     manifest = scanned(tmp_path / "a")
     store = prepare(manifest, CONFIG, tmp_path / "s", jobs=1)
@@ -55,9 +56,10 @@ def test_standardising_by_record_and_by_window(tmp_path: Path) -> None:
     whole = torch.cat([by_record[i]["x"] for i in range(6)], dim=0)
     assert torch.allclose(whole[:, :2].mean(dim=(0, 2)), torch.zeros(2), atol=1e-4)
     assert torch.allclose(whole[:, :2].transpose(0, 1).flatten(1).std(dim=1, correction=0), torch.ones(2), atol=1e-4)
+    assert (whole[:, 2] == 0).all()
     by_window = SignalWindows(store, manifest, replace(CONFIG, standardise="window"))[4]["x"]
     assert torch.allclose(by_window[0, :2].std(dim=1, correction=0), torch.ones(2), atol=1e-4)
-    assert torch.allclose(by_window[0, 2], torch.zeros(100), atol=1e-5), "a flat channel becomes zeros, not NaN"
+    assert (by_window[0, 2] == 0).all(), "a flat channel becomes zeros, not NaN and not noise"
 
 
 def test_gaps_leave_and_flat_and_clipped_stretches_are_flagged(tmp_path: Path) -> None:
@@ -72,6 +74,32 @@ def test_gaps_leave_and_flat_and_clipped_stretches_are_flagged(tmp_path: Path) -
     assert windows.starts.tolist() == [0, 100, 300, 400, 500, 600, 700, 800, 900]
     assert windows.flags.tolist() == [0, 0, 0, 0, FLAT, 0, 0, CLIPPED, 0]
     assert all(torch.isfinite(windows[i]["x"]).all() for i in range(len(windows)))
+
+
+@pytest.mark.parametrize("standardise", ["record", "window"])
+def test_a_flat_stretch_stays_flat_behind_a_filter(tmp_path: Path, standardise: Literal["record", "window"]) -> None:
+    signal = noise(30)
+    signal[1000:2500, 1] = 0.3
+    signal[:, 2] = 0.3
+    write_record(tmp_path / "a", "p0", "r", signal)
+    manifest = scanned(tmp_path / "a")
+    config = SignalConfig(window=1.0, stride=1.0, band=[2.0, 30.0], standardise=standardise)
+    windows = SignalWindows(prepare(manifest, config, tmp_path / "s", jobs=1), manifest, config)
+    x = windows.__getitems__([17])["x"][0]
+    assert x[0].std() > 0.5
+    assert x[1:].std(dim=1).max() < 1e-5
+    assert x[2].abs().max() < 1e-5
+
+
+def test_a_large_offset_does_not_cost_precision(tmp_path: Path) -> None:
+    signal = noise(6)
+    write_record(tmp_path / "a", "p0", "small", signal)
+    write_record(tmp_path / "a", "p1", "large", signal + 6000, fmt="24")
+    manifest = scanned(tmp_path / "a")
+    config = replace(CONFIG, standardise="record")
+    windows = SignalWindows(prepare(manifest, config, tmp_path / "s", jobs=1), manifest, config)
+    large, small = (windows.__getitems__([int(windows.windows_of(row)[3])])["x"] for row in (0, 1))
+    assert torch.allclose(small, large, atol=1e-5)
 
 
 def test_recordings_shorter_than_a_window_are_counted_not_padded(tmp_path: Path) -> None:

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import mne
 import numpy as np
+import pyarrow as pa
 import pytest
 import wfdb
 
+from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.manifest import Manifest
 from medcl.data.config import SignalConfig
 from medcl.data.prepare import prepare
+from medcl.data.quality import CLIPPED, FLAT
 from medcl.data.store import SignalStore
 from medcl.errors import MedclError, UsageError
 
@@ -57,6 +62,51 @@ def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path) -> No
     assert all(np.array_equal(one.read(i), two.read(i)) for i in range(len(one)))
 
 
+def test_a_changed_recording_is_prepared_anew(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a", patients=1)
+    first = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
+    later = manifest.with_column("mtime_ns", pa.array(manifest.column("mtime_ns") + 1))
+    assert prepare(later, CONFIG, tmp_path / "store", jobs=1).folder != first.folder
+
+
+def test_recordings_of_several_types_of_number_share_a_store(tmp_path: Path) -> None:
+    signals = [noise(6, seed=seed) for seed in range(4)]
+    for number, (signal, fmt) in enumerate(zip(signals, ["16", "24", "16", "24"], strict=True)):
+        write_record(tmp_path / "a", f"p{number}", "r", signal, fmt=fmt)
+    manifest = scanned(tmp_path / "a")
+    store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
+    assert [store.read_native(number, 0, 1).dtype for number in range(4)] == [np.int16, np.int32, np.int16, np.int32]
+    assert len(list(store.folder.glob("*.b2nd"))) == 2
+    native = store.read_windows(np.array([3, 0, 2, 1]), np.array([5, 300, 0, 17]), 200)
+    for row, (number, start) in zip(native, [(3, 5), (0, 300), (2, 0), (1, 17)], strict=True):
+        np.testing.assert_array_equal(row, store.read_native(number, start, 200))
+        np.testing.assert_allclose(store.read(number), signals[number].T, atol=1e-6)
+
+
+def test_an_eeg_is_in_microvolts_as_mne_reads_it(phantom_archive: Path, tmp_path: Path) -> None:
+    output = tmp_path / "eeg.parquet"
+    request = ScanRequest(
+        folder=phantom_archive / "eeg", output=output, id_pattern=r"(?P<patient>[^/]+)/[^/]*$", jobs=1
+    )
+    build_manifest(request)
+    manifest = Manifest.read(output).ok().select([0])
+    store = prepare(manifest, SignalConfig(), tmp_path / "store", jobs=1)
+    raw = mne.io.read_raw(manifest.root / str(manifest.column("path")[0]), verbose="error")
+    assert store.unit == "uV"
+    np.testing.assert_allclose(store.read(0), raw.get_data(units="uV"), atol=1e-3)
+
+
+def test_flags_are_those_of_the_recording_before_it_was_filtered(tmp_path: Path) -> None:
+    signal = noise(12)
+    signal[300:400, 0] = 0.1
+    signal[720:740, 2] = 2.5
+    write_record(tmp_path / "a", "p0", "r", signal)
+    config = replace(CONFIG, sampling_rate=60.0, band=[1.0, 20.0])
+    store = prepare(scanned(tmp_path / "a"), config, tmp_path / "store", jobs=1)
+    assert store.n_samples.tolist() == [720]
+    assert store.flags.tolist() == [0, 0, 0, FLAT, 0, 0, 0, CLIPPED, 0, 0, 0, 0]
+
+
 def test_channels_come_by_name_in_the_order_asked_for(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", patients=3, trials=1)
     every = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
@@ -78,6 +128,7 @@ def test_recordings_that_cannot_be_decoded_are_quarantined_and_the_rest_goes_on(
     assert len(store) == 8
     reasons = " | ".join(sorted(store.quarantine.values()))
     assert len(store.quarantine) == 3
+    assert SignalStore.open(store.folder).quarantine == store.quarantine
     assert "no value in the channels II" in reasons
     assert "lacks the channels V1" in reasons
     assert "checksum" in reasons
@@ -111,7 +162,7 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         prepare(scanned(tmp_path / "a"), CONFIG, tmp_path / "store")
 
 
-def test_nothing_that_opens_is_left_behind_when_it_is_interrupted(tmp_path: Path) -> None:
+def test_an_archive_of_which_nothing_can_be_decoded_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", patients=2)
     for path in (tmp_path / "a").rglob("*.dat"):
         path.unlink()
@@ -135,7 +186,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     ):
         pytest.skip("only a machine's administrator can mount a small file system")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    # Lazily: a test that fails keeps its files open in its traceback.
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_full_disk_is_a_clear_error(small_disk: Path, tmp_path: Path) -> None:

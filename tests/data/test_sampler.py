@@ -1,5 +1,6 @@
 """Batches of patients x trials x samples: what a contrastive loss relies on."""
 
+import time
 from itertools import chain
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medcl.data.sampler import HierarchicalSampler
-from medcl.errors import UsageError
+from medcl.errors import MedclError, UsageError
 
 
 def archive(trials_of_patient: list[int], windows: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +36,45 @@ def test_an_epoch_visits_every_patient_and_no_window_twice_a_batch(trials: list[
             counts = np.unique(trial[of_patient], return_counts=True)[1]
             assert len(counts) <= t
             assert (counts == min(s, 3)).all()
+
+
+@given(archives, st.integers(1, 8), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_patients_come_again_only_to_fill_up_a_batch(trials: list[int], p: int, t: int) -> None:
+    patient, trial = archive(trials)
+    sampler = HierarchicalSampler(patient, trial, patients=p, trials=t, samples=1)
+    visits = [set(patient[batch]) for batch in sampler.batches(0, len(sampler))]
+    again = sum(map(len, visits)) - len(trials)
+    filled = len(sampler) * sampler.patients - len(trials)
+    without = max(0, len(sampler) - sum(n > 1 for n in trials)) if t > 1 and max(trials) > 1 else 0
+    assert again <= filled + without
+    assert all(len(own) >= sampler.patients for own in visits)
+
+
+def test_positives_exist_at_every_level() -> None:
+    patient, trial = archive([2, 3, 1, 1, 2, 4, 1, 1, 1])
+    for batch in HierarchicalSampler(patient, trial, patients=3, trials=2, samples=2).batches(0, 30):
+        assert len(set(patient[batch])) >= 3
+        assert max(np.unique(trial[batch], return_counts=True)[1]) == 2
+        assert any(len(set(trial[batch][patient[batch] == own])) == 2 for own in set(patient[batch]))
+
+
+def test_trials_of_one_name_are_their_patients_own() -> None:
+    patient, trial = np.repeat([5, 3], 6), np.tile(np.repeat([0, 1], 3), 2)
+    batch = next(HierarchicalSampler(patient, trial, patients=2, trials=2, samples=3).batches(0, 1))
+    assert sorted(batch) == list(range(12))
+
+
+def test_a_million_windows_are_ready_in_seconds() -> None:
+    patient = np.repeat(np.random.default_rng(0).permutation(20_000), 50)
+    trial = np.arange(1_000_000) // 25
+    start = time.perf_counter()
+    sampler = HierarchicalSampler(patient, trial, patients=32, trials=2, samples=4)
+    ready = time.perf_counter()
+    batches = list(sampler.batches(123_400, 123_500))
+    assert {len(batch) for batch in batches} == {32 * 2 * 4}
+    assert ready - start < 10
+    assert time.perf_counter() - ready < 10
 
 
 @given(archives.filter(lambda trials: max(trials) > 1), st.integers(1, 8))
@@ -69,3 +109,11 @@ def test_sizes_below_one_are_refused(sizes: tuple[int, int, int]) -> None:
     patient, trial = archive([1, 1])
     with pytest.raises(UsageError, match="at least 1"):
         HierarchicalSampler(patient, trial, patients=sizes[0], trials=sizes[1], samples=sizes[2])
+
+
+def test_no_window_and_a_negative_seed_are_refused() -> None:
+    patient, trial = archive([1, 1])
+    with pytest.raises(UsageError, match="seed -1"):
+        HierarchicalSampler(patient, trial, patients=1, trials=1, samples=1, seed=-1)
+    with pytest.raises(MedclError, match="no window"):
+        HierarchicalSampler(patient[:0], trial[:0], patients=1, trials=1, samples=1)

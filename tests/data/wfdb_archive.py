@@ -12,7 +12,7 @@ LEADS = ["I", "II", "V1"]
 
 
 def write_record(
-    folder: Path, patient: str, name: str, signal: np.ndarray, rate: float = 100, unit: str = "mV"
+    folder: Path, patient: str, name: str, signal: np.ndarray, rate: float = 100, unit: str = "mV", fmt: str = "16"
 ) -> None:
     """One record of (time, leads) in a folder of its patient."""
     (folder / patient).mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def write_record(
         units=[unit] * signal.shape[1],
         sig_name=LEADS[: signal.shape[1]],
         p_signal=signal,
-        fmt=["16"] * signal.shape[1],
+        fmt=[fmt] * signal.shape[1],
         adc_gain=[1000.0] * signal.shape[1],
         baseline=[0] * signal.shape[1],
         write_dir=str(folder / patient),

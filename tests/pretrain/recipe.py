@@ -15,7 +15,7 @@ def small(steps: int = 6, **changes: Any) -> PretrainConfig:
         data=SignalConfig(window=2.0, stride=1.0),
         batch=BatchConfig(patients=4, trials=2, samples=2),
         views=SignalViewsConfig(mask="continuous", jitter=0.05),
-        encoder=SignalEncoderConfig(name="resnet", dim=16, hidden=8, depth=2, stride=8),
+        encoder=SignalEncoderConfig(name="resnet", dim=16, hidden=8, depth=3, stride=8),
         comet=CometConfig(identity="pooled", projection=8),
         optimiser=OptimiserConfig(steps=steps, learning_rate=1e-3),
     )

@@ -93,7 +93,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(ecg_manifest_path: Path, tmp_pa
             {
                 "data": {"window": 2.0, "stride": 1.0},
                 "batch": {"patients": 4, "trials": 2, "samples": 2},
-                "encoder": {"name": "resnet", "dim": 16, "hidden": 8, "depth": 2, "stride": 8},
+                "encoder": {"name": "resnet", "dim": 16, "hidden": 8, "depth": 3, "stride": 8},
                 "comet": {"identity": "pooled"},
                 "optimiser": {"steps": 100000},
             }

@@ -1,0 +1,186 @@
+"""`medcl finetune` on a real archive: what it measures, what it refuses, what does not change it."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from medcl import runs
+from medcl.archive.manifest import Manifest, Target
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.errors import LeakError, MedclError, UsageError
+from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
+from medcl.evaluate.evaluation import evaluate
+from medcl.evaluate.probe import linear_probe, nearest_neighbours
+from medcl.evaluate.results import Results
+from medcl.evaluate.task import Task
+
+CONFIG = EvaluateConfig(
+    target="diagnosis",
+    labels=["50%", "100%"],
+    repeats=2,
+    bootstrap=20,
+    finetune=FinetuneConfig(steps=4, evaluate_every=2),
+    jobs=1,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prepared") / "ecg.store"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, ecg_manifest: Manifest) -> Path:
+    """An encoder with random weights stands for a pretrained one: what is measured of it is not what is tested here."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    card = runs.EncoderCard(
+        SignalEncoderConfig("resnet", dim=16, hidden=8, depth=2, stride=4),
+        ("I", "II", "V1", "V5"),
+        100.0,
+        2.0,
+        "record",
+    )
+    patients = np.unique(ecg_manifest.column("patient")[ecg_manifest.split_rows("train")])
+    runs.start(folder, {"method": "comet"}, runs.SeenPatients.of(patients.tolist(), ecg_manifest.metadata["salt"]))
+    torch.manual_seed(5)
+    runs.save_encoder(folder, card.build(), card)
+    return folder
+
+
+def test_every_protocol_at_every_fraction_beside_random_weights(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    results = evaluate(run, ecg_manifest, CONFIG, store, tmp_path)
+    cells = {(s.protocol, s.init, s.label, s.repeat) for s in results.scores}
+    assert len(cells) == len(results.scores) == 3 * 2 * 2 * 2
+    assert results.metric == "auroc"
+    for difference in results.differences:
+        cell = (difference.protocol, difference.label)
+        means = {
+            init: np.mean([score.metrics[difference.metric] for score in results.repeats(cell[0], init, cell[1])])
+            for init in ("pretrained", "random")
+        }
+        assert difference.mean == pytest.approx(means["pretrained"] - means["random"])
+    assert [f.label for f in results.fractions] == ["50%", "100%"]
+    train = ecg_manifest.split_rows("train")
+    assert results.fractions[1].patients == len(np.unique(ecg_manifest.column("patient")[train]))
+    assert Results.load(tmp_path / "results.json") == results
+    page = (tmp_path / "report.html").read_text()
+    assert not re.search(r"P\d{4}_r\d", page), "no clear id of a patient"
+    assert not any(str(code) in page for code in ecg_manifest.column("patient"))
+
+
+def test_the_number_of_processes_changes_nothing_and_the_baseline_is_measured_once(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, seed=11)
+    first = evaluate(run, ecg_manifest, replace(config, jobs=2), store, tmp_path / "two")
+    kept = list(store.glob("baseline-*.npz"))
+    again = evaluate(run, ecg_manifest, config, store, tmp_path / "one")
+    assert sorted(first.scores, key=str) == sorted(again.scores, key=str)
+    assert list(store.glob("baseline-*.npz")) == kept
+    for path in kept:
+        path.write_bytes(b"damaged")
+    anew = evaluate(run, ecg_manifest, config, store, tmp_path / "anew")
+    assert sorted(anew.scores, key=str) == sorted(first.scores, key=str)
+
+
+@pytest.mark.parametrize(("target", "metric"), [("age", "r2"), ("sex", "auroc")])
+def test_values_and_two_classes(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, target: str, metric: str
+) -> None:
+    results = evaluate(run, ecg_manifest, replace(CONFIG, target=target, labels=["100%"]), store, tmp_path)
+    assert results.metric == metric
+    assert all(np.isfinite(list(score.metrics.values())).all() for score in results.scores)
+
+
+def test_several_labels_a_record(run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    diagnosis = ecg_manifest.column("diagnosis")
+    sex = ecg_manifest.column("sex")
+    many = [[str(a), str(b)] for a, b in zip(diagnosis, sex, strict=True)]
+    classes = tuple(sorted({name for names in many for name in names} - {"None"}))
+    column = pa.array([[name for name in names if name != "None"] or None for names in many], pa.list_(pa.string()))
+    manifest = ecg_manifest.with_column("many", column)
+    manifest = manifest.with_targets({**manifest.targets, "many": Target("many", "multilabel", classes)})
+    results = evaluate(run, manifest, replace(CONFIG, target="many", labels=["100%"]), store, tmp_path)
+    assert {c.class_name for c in results.confusion} == set(classes)
+
+
+def test_patients_of_the_pretraining_are_not_tested_unless_asked_for(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    swapped = ecg_manifest.column("split").astype(object)
+    train, test = (swapped == name for name in ("train", "test"))
+    swapped[train], swapped[test] = "test", "train"
+    manifest = ecg_manifest.with_column("split", pa.array(list(swapped), pa.string()))
+    with pytest.raises(LeakError, match="--allow-transductive"):
+        evaluate(run, manifest, CONFIG, store, tmp_path)
+    config = replace(CONFIG, allow_transductive=True, labels=["100%"], protocols=["probe"])
+    results = evaluate(run, manifest, config, store, tmp_path)
+    assert any("Transductive" in note for note in results.notes)
+
+
+def test_a_patient_in_two_splits_is_an_error(run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    patients, split = ecg_manifest.column("patient"), ecg_manifest.column("split").astype(object)
+    ids, counts = np.unique(patients[ecg_manifest.split_rows("train")], return_counts=True)
+    row = np.flatnonzero(patients == ids[counts > 1][0])[0]
+    split[row] = "test"
+    with pytest.raises(MedclError, match="two splits|more than one split"):
+        evaluate(run, ecg_manifest.with_column("split", pa.array(list(split), pa.string())), CONFIG, store, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["0%"]}, "0%"),
+        ({"labels": ["1"]}, "at least"),
+        ({"labels": ["5000"]}, "5000"),
+        ({"protocols": ["dream"]}, "dream"),
+        ({"target": "shoe size"}, "shoe size"),
+        ({"repeats": 0}, "repeats"),
+    ],
+)
+def test_calls_that_cannot_be_meant(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate(run, ecg_manifest, replace(CONFIG, **change), store, tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_class_without_training_records_is_named(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    diagnosis = ecg_manifest.column("diagnosis").astype(object)
+    train = ecg_manifest.split_rows("train")
+    gone = str(diagnosis[train[0]])
+    diagnosis[train[diagnosis[train] == gone]] = None
+    manifest = ecg_manifest.with_column("diagnosis", pa.array(list(diagnosis), pa.string()))
+    with pytest.raises(MedclError, match=gone):
+        evaluate(run, manifest, CONFIG, store, tmp_path)
+
+
+def test_the_probes_find_what_is_there_and_choose_by_the_validation_rows() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    z = rng.normal(size=(300, 8))
+    z[:, 0] += 3 * labels
+    task = Task(Target("y", "binary", ("no", "yes")), labels)
+    train, validation, test = np.split(np.arange(300), [60, 150])
+    for fit in (linear_probe, nearest_neighbours):
+        predicted = fit(task, z, train, validation)(z[test])
+        assert predicted.shape == (150, 1)
+        assert task.score(test, predicted) > 0.95
+        shuffled = Task(task.target, rng.permutation(labels))
+        assert 0.3 < shuffled.score(test, fit(shuffled, z, train, validation)(z[test])) < 0.7
+
+
+def test_results_hold_no_secret(run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    evaluate(run, ecg_manifest, replace(CONFIG, labels=["100%"], protocols=["knn"]), store, tmp_path)
+    text = json.dumps(json.loads((tmp_path / "results.json").read_text()))
+    assert not any(str(code) in text for code in ecg_manifest.column("patient"))
