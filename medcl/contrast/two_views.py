@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import threshold_
 
 BLOCK = 2**20
 """Similarities of one kind that are held at a time: few enough to stay in a processor's cache, enough to fill a GPU."""
@@ -65,8 +64,8 @@ def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
     """
     own.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     top = torch.maximum(own.amax(dim=2, keepdim=True), cross.amax(dim=2, keepdim=True))
-    own = threshold_(own.sub_(top), NEGLIGIBLE, -torch.inf).exp_()
-    share = threshold_(cross - top, NEGLIGIBLE, -torch.inf).exp_()
+    own = torch.threshold_(own.sub_(top), NEGLIGIBLE, -torch.inf).exp_()
+    share = torch.threshold_(cross - top, NEGLIGIBLE, -torch.inf).exp_()
     total = own.sum(dim=2, keepdim=True) + share.sum(dim=2, keepdim=True)
     own.div_(total)
     share.div_(total)
