@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -33,9 +32,11 @@ assert not heavy, heavy
 """
     seconds = []
     for _ in range(3):
-        begun = time.perf_counter()
+        # Processor time: on the wall it also depends on what else the machine does.
+        before = os.times()
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - begun)
+        after = os.times()
+        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
         assert done.returncode == 0, done.stderr
         assert "usage: medcl" in done.stdout
     assert min(seconds) < 0.5

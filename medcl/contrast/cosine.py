@@ -54,7 +54,7 @@ def _scale(z: Tensor) -> Tensor:
     # torch.linalg.vector_norm over this axis takes twice as long on a CPU.
     norms = z.square().sum(dim=1, keepdim=True).sqrt_()
     live = norms > SMALLEST
-    features = live.sum(dim=2, keepdim=True).clamp_(min=1)
+    features = live.to(z.dtype).sum(dim=2, keepdim=True).clamp_(min=1)
     return torch.where(live, 1 / (norms * features.sqrt()), 0.0)
 
 

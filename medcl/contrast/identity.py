@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.cosine import cosine_over_time
-from medcl.contrast.pairs import same
+from medcl.contrast.pairs import itself, same
 from medcl.contrast.precision import accurate, no_autocast
 from medcl.errors import UsageError
 
@@ -65,7 +65,7 @@ def identities(
             f"got {tuple(z1.shape)} and {tuple(z2.shape)}"
         )
     if not temperature > 0:
-        raise UsageError(f"a temperature is above 0, got {temperature}")
+        raise UsageError(f"a temperature must be above 0, got {temperature}")
     for level, own in ids.items():
         if own.shape != z1.shape[:1]:
             raise UsageError(f"{level} ids must be of shape {tuple(z1.shape[:1])}, got {tuple(own.shape)}")
@@ -79,8 +79,8 @@ def _mean_of_terms(by_row: Tensor, by_column: Tensor, positives: Tensor, diagona
     upper, lower = positives.triu(1), positives.tril(-1)
     terms = [(by_row, upper), (by_column, lower)]
     if diagonal:
-        itself = torch.eye(len(positives), dtype=torch.bool, device=positives.device)
-        terms += [(by_row, itself), (by_column, itself)]
+        two_views = itself(len(positives), positives.device)
+        terms += [(by_row, two_views), (by_column, two_views)]
     counts = torch.stack([pairs.sum() for _, pairs in terms])
     sums = torch.stack([torch.where(pairs, losses, 0.0).sum() for losses, pairs in terms])
     return (sums / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)

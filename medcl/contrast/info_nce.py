@@ -61,7 +61,7 @@ def info_nce(
         s = a @ b.T / temperature
         if exclude is not None:
             positives = positives & ~exclude
-        count = positives.sum(dim=1)
+        count = positives.sum(dim=1, dtype=s.dtype)
         counts = count > 0
         if exclude is not None:
             # Rows that do not count stay finite: a row of nothing but -inf has a logsumexp without a derivative.
