@@ -44,7 +44,7 @@ def ecg_manifest_path(phantom_archive: Path, tmp_path_factory: pytest.TempPathFa
             labels=phantom_archive / "ecg" / "labels.csv",
             record_column="record",
             patient_column="patient",
-            target_columns=("diagnosis", "age", "sex"),
+            target_columns=("diagnosis", "age:regression", "sex"),
             fractions=(0.5, 0.25, 0.25),
             jobs=1,
         )

@@ -22,7 +22,7 @@ def observation(z1: Tensor, z2: Tensor) -> Tensor:
 
         l(i, t) = -log exp(r_it . r'_it) / ( sum_s exp(r_it . r'_is) + sum_{s != t} exp(r_it . r_is) )
 
-    The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023, section 4);
+    The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023);
     TS2Vec (Yue et al., AAAI 2022).
 
     Args:
@@ -45,7 +45,7 @@ def sample(z1: Tensor, z2: Tensor) -> Tensor:
 
         l(i, t) = -log exp(r_it . r'_it) / ( sum_j exp(r_it . r'_jt) + sum_{j != i} exp(r_it . r_jt) )
 
-    The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023, section 4);
+    The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023);
     TS2Vec (Yue et al., AAAI 2022).
 
     Args:
@@ -65,8 +65,9 @@ def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS) -> d
     """The observation and sample losses, each averaged over time scales.
 
     While T > 1: the losses, then max-pooling over time with kernel 2 (a last odd step is left out of the next scale).
-    Each sum is divided by the number of scales, floor(log2 T). COMET (Wang et al., NeurIPS 2023, section 4). TS2Vec
-    also adds its instance loss at T = 1; COMET does not.
+    Each sum is divided by the number of scales, floor(log2 T). COMET (Wang et al., NeurIPS 2023). TS2Vec
+    also adds its instance loss at T = 1; COMET does not. The values are those of COMET's released code, which pools
+    once for each level and multiplies its weights into these two losses only.
 
     Args:
         z1: (B, T, K) dense embeddings of the first view.

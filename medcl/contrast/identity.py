@@ -39,11 +39,12 @@ def identities(
         mean over i > j of one id of  -log E_ij / sum_k E_kj        (columns: the second view as anchor)
 
     and the loss is the mean of those that exist. The denominators hold all samples, positives and the sample itself
-    included; two views of one sample are no positive pair. COMET (Wang et al., NeurIPS 2023, section 4), after CLOCS
-    (Kiyasseh et al., ICML 2021, eq. 2), which has the same two terms for i = j besides: `diagonal`.
+    included; two views of one sample are no positive pair. COMET (Wang et al., NeurIPS 2023), after CLOCS (Kiyasseh
+    et al., ICML 2021), which has the same two terms for i = j besides: `diagonal`.
 
-    Normalising over time is what COMET's released code does; its text only says cosine. Pooled embeddings (B, K) get
-    the plain cosine of CLOCS.
+    The normalisation over time is that of COMET's released code, which gives a quiet feature the weight of a loud one.
+    Pooled embeddings (B, K) get the plain cosine of CLOCS. The loss depends on the order of the samples that share an
+    id: of two, the earlier one is the anchor in both terms.
 
     Args:
         z1: (B, T, K) dense embeddings of the first view, or (B, K) pooled ones.

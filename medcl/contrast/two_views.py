@@ -40,10 +40,10 @@ def contrast_views(a: Tensor, b: Tensor, grads: Sequence[Tensor], scale: float) 
         block = slice(start, start + step)
         x, y = a[block], b[block]
         xx, yy, xy = torch.bmm(x, x.mT), torch.bmm(y, y.mT), torch.bmm(x, y.mT)
-        total -= 2 * xy.diagonal(dim1=1, dim2=2).sum()
         from_x, log_x = _softmax_(xx, xy)
         from_y, log_y = _softmax_(yy, xy.mT)
-        total += log_x + log_y
+        # Row by row before the sum: where the positives win, both terms are large and nearly equal.
+        total += (log_x + log_y - 2 * xy.diagonal(dim1=1, dim2=2)).sum()
         if grads:
             cross = from_x.add_(from_y.mT)
             cross.diagonal(dim1=1, dim2=2).sub_(2)
@@ -60,7 +60,7 @@ def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
         cross: (G, n, n) similarities to the other view.
 
     Returns:
-        The share of `cross`, and the sum of the rows' log-normalisers.
+        The share of `cross`, and the log-normaliser of each row, (G, n).
     """
     own.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
     top = torch.maximum(own.amax(dim=2, keepdim=True), cross.amax(dim=2, keepdim=True))
@@ -69,4 +69,4 @@ def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
     total = own.sum(dim=2, keepdim=True) + share.sum(dim=2, keepdim=True)
     own.div_(total)
     share.div_(total)
-    return share, (top + total.log()).sum()
+    return share, (top + total.log()).squeeze(2)
