@@ -45,7 +45,8 @@ assert not heavy, heavy
 def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ecg, manifest, run = phantom_archive / "ecg", tmp_path / "ecg.parquet", tmp_path / "run"
     table = ["--labels", str(ecg / "labels.csv"), "--record-column", "record", "--patient-column", "patient"]
-    assert main(["scan", str(ecg), *table, "--target-columns", "diagnosis", "-o", str(manifest)]) == 0
+    shares = ["--fractions", "0.5", "0.25", "0.25"]
+    assert main(["scan", str(ecg), *table, "--target-columns", "diagnosis", *shares, "-o", str(manifest)]) == 0
     out = capsys.readouterr().out
     assert "quarantined" in out
     assert not any(name in out for name in ("P0000", "P0001", "P0002"))
