@@ -25,7 +25,8 @@ demo: $(BIN)/installed
 	@echo "== pretrain: COMET on the training patients, without labels"
 	@$(BIN)/medcl pretrain --config pipelines/demo_comet.yaml --manifest demo/ecg.parquet -o demo/run
 	@echo "== finetune: 1%, 10%, 100% of the labels, beside the same network from scratch"
-	@$(BIN)/medcl finetune demo/run --manifest demo/ecg.parquet --target diagnosis --labels 1% 10% 100% --repeats 3
+	@$(BIN)/medcl finetune demo/run --manifest demo/ecg.parquet --target diagnosis --labels 1% 10% 100% --repeats 3 \
+	    --finetune.steps 400 --finetune.patience 6
 
 test: $(BIN)/installed
 	@echo "== lint"
