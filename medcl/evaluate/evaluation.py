@@ -100,7 +100,8 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
 def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int) -> list[str]:
     notes: list[str] = []
     for split, classes in missing_classes(manifest, config.target).items():
-        notes.append(f"The split {split} holds no record of {', '.join(classes)}.")
+        if classes:
+            notes.append(f"The split {split} holds no record of {', '.join(classes)}.")
     unlabelled = int((~task.labelled).sum())
     if unlabelled:
         notes.append(

@@ -60,6 +60,7 @@ def test_every_protocol_at_every_fraction_beside_random_weights(
     cells = {(s.protocol, s.init, s.label, s.repeat) for s in results.scores}
     assert len(cells) == len(results.scores) == 3 * 2 * 2 * 2
     assert results.metric == "auroc"
+    assert not any("holds no record" in note for note in results.notes)
     for difference in results.differences:
         cell = (difference.protocol, difference.label)
         means = {
