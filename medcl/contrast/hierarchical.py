@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from medcl.contrast.gather import Group, gather, mean, processes
 from medcl.contrast.halve import halve, unhalve
 from medcl.contrast.precision import accurate, no_autocast
 from medcl.contrast.two_views import contrast_views
@@ -61,7 +62,7 @@ def sample(z1: Tensor, z2: Tensor) -> Tensor:
     return _contrast(z1, z2, ("sample",), pooled=False)["sample"]
 
 
-def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS) -> dict[str, Tensor]:
+def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS, group: Group = None) -> dict[str, Tensor]:
     """The observation and sample losses, each averaged over time scales.
 
     While T > 1: the losses, then max-pooling over time with kernel 2 (a last odd step is left out of the next scale).
@@ -73,6 +74,8 @@ def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS) -> d
         z1: (B, T, K) dense embeddings of the first view.
         z2: (B, T, K) those of the second.
         levels: which of `sample` and `observation`; the pyramid is pooled once for both.
+        group: processes whose samples are one batch, see `Scale`. The sample loss of all of them is computed by each,
+            from gathered embeddings; an observation is contrasted within its own sample, so that nothing is sent.
 
     Returns:
         {level: scalar}, float32 or float64; 0 with a gradient of 0 for T = 1. Each can be differentiated once.
@@ -83,7 +86,17 @@ def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS) -> d
     unknown = [level for level in levels if level not in LEVELS]
     if unknown:
         raise UsageError(f"levels with a loss within the window are {', '.join(LEVELS)}, got {', '.join(unknown)}")
-    return _contrast(z1, z2, tuple(levels), pooled=True)
+    if processes(group) == 1:
+        return _contrast(z1, z2, tuple(levels), pooled=True)
+    losses: dict[str, Tensor] = {}
+    if "sample" in levels:
+        losses |= _contrast(gather(z1, group), gather(z2, group), ("sample",), pooled=True)
+    if "observation" in levels:
+        # A process without samples adds nothing, and takes part.
+        own = _contrast(z1, z2, ("observation",), pooled=True)["observation"] if len(z1) else (z1.sum() + z2.sum()) * 0
+        count = torch.tensor(float(len(z1)), device=z1.device)
+        losses["observation"] = mean(own * len(z1), count, group)
+    return {level: losses[level] for level in levels}
 
 
 def _contrast(z1: Tensor, z2: Tensor, levels: tuple[str, ...], *, pooled: bool) -> dict[str, Tensor]:

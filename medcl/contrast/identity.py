@@ -6,12 +6,21 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.cosine import cosine_over_time
-from medcl.contrast.pairs import itself, same
+from medcl.contrast.gather import Group, gather
+from medcl.contrast.pairs import same
 from medcl.contrast.precision import accurate, no_autocast
 from medcl.errors import UsageError
 
 
-def identity(z1: Tensor, z2: Tensor, ids: Tensor, *, temperature: float = 0.1, diagonal: bool = False) -> Tensor:
+def identity(
+    z1: Tensor,
+    z2: Tensor,
+    ids: Tensor,
+    *,
+    temperature: float = 0.1,
+    diagonal: bool = False,
+    group: Group = None,
+) -> Tensor:
     """The loss of one level; see `identities`.
 
     Args:
@@ -20,15 +29,22 @@ def identity(z1: Tensor, z2: Tensor, ids: Tensor, *, temperature: float = 0.1, d
         ids: (B,) int64.
         temperature: of the softmax.
         diagonal: add CLOCS's two terms in which the two views of one sample are positives.
+        group: processes whose samples are one batch, see `Scale`; each computes the whole loss of gathered embeddings.
 
     Returns:
         Scalar, float32 or float64; 0 with a gradient of 0 where nothing is positive.
     """
-    return identities(z1, z2, {"": ids}, temperature=temperature, diagonal=diagonal)[""]
+    return identities(z1, z2, {"": ids}, temperature=temperature, diagonal=diagonal, group=group)[""]
 
 
 def identities(
-    z1: Tensor, z2: Tensor, ids: Mapping[str, Tensor], *, temperature: float = 0.1, diagonal: bool = False
+    z1: Tensor,
+    z2: Tensor,
+    ids: Mapping[str, Tensor],
+    *,
+    temperature: float = 0.1,
+    diagonal: bool = False,
+    group: Group = None,
 ) -> dict[str, Tensor]:
     """The trial and patient losses of several levels, from one matrix of similarities.
 
@@ -52,6 +68,7 @@ def identities(
         ids: {level: (B,) int64}.
         temperature: of the softmax.
         diagonal: add CLOCS's two terms in which the two views of one sample are positives.
+        group: processes whose samples are one batch, see `Scale`; each computes the whole loss of gathered embeddings.
 
     Returns:
         {level: scalar}, float32 or float64; 0 with a gradient of 0 where nothing is positive.
@@ -60,6 +77,8 @@ def identities(
         UsageError: when the shapes differ or are not (B, T, K) or (B, K), when ids are not one integer a sample, or
             when the temperature is not positive.
     """
+    z1, z2 = gather(z1, group), gather(z2, group)
+    ids = {level: gather(own, group) for level, own in ids.items()}
     if z1.ndim not in (2, 3) or z1.shape != z2.shape or z1.numel() == 0:
         raise UsageError(
             "the two views must be (batch, time, features) or (batch, features) of one shape, "
@@ -73,14 +92,16 @@ def identities(
     with no_autocast(z1):
         s = cosine_over_time(accurate(z1), accurate(z2)) / temperature
         by_row, by_column = s.logsumexp(dim=1, keepdim=True) - s, s.logsumexp(dim=0, keepdim=True) - s
-        return {level: _mean_of_terms(by_row, by_column, same(own, own), diagonal) for level, own in ids.items()}
+        return {
+            level: _mean_of_terms(by_row, by_column, same(own).pairs().positive, diagonal) for level, own in ids.items()
+        }
 
 
 def _mean_of_terms(by_row: Tensor, by_column: Tensor, positives: Tensor, diagonal: bool) -> Tensor:
     upper, lower = positives.triu(1), positives.tril(-1)
     terms = [(by_row, upper), (by_column, lower)]
     if diagonal:
-        two_views = itself(len(positives), positives.device)
+        two_views = torch.eye(len(positives), dtype=torch.bool, device=positives.device)
         terms += [(by_row, two_views), (by_column, two_views)]
     counts = torch.stack([pairs.sum() for _, pairs in terms])
     sums = torch.stack([torch.where(pairs, losses, 0.0).sum() for losses, pairs in terms])

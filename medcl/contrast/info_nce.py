@@ -1,78 +1,130 @@
-"""InfoNCE with any number of positives (SupCon)."""
+"""InfoNCE with any number of positives, yes or no or weighted (SupCon)."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.pairs import same_among_views
-from medcl.contrast.precision import accurate, no_autocast
+from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.blockwise import Tensors
+from medcl.contrast.pairs import Pairing, Pairs, among_views
+from medcl.contrast.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
+
+Log = Literal["outside", "inside"]
+Denominator = Literal["all", "own"]
 
 
 def info_nce(
-    a: Tensor,
-    b: Tensor,
-    positives: Tensor,
+    a: Embeddings,
+    b: Embeddings,
+    pairing: Pairing | Tensor,
     *,
-    temperature: float = 0.1,
-    exclude: Tensor | None = None,
-    similarity: Literal["cosine", "dot"] = "cosine",
-    log: Literal["outside", "inside"] = "outside",
+    temperature: float | Tensor = 0.1,
+    similarity: Similarity = cosine,
+    log: Log = "outside",
+    denominator: Denominator = "all",
+    **scale: Unpack[Scale],
 ) -> Tensor:
     """Contrast anchors with candidates of which some are positive.
 
-    With s_ij = cos(a_i, b_j) / temperature (or a_i . b_j / temperature), P(i) the positives of anchor i and A(i) all
-    candidates that are not excluded, positives among them:
+    With s_ij = sim(a_i, b_j) / temperature, w_ip the weight of positive p (1 for pairings of yes and no), W_i their
+    sum, and Z_ip what a positive is compared with:
 
-        outside: l(i) = -1/|P(i)| sum_{p in P(i)} log( exp(s_ip) / sum_{j in A(i)} exp(s_ij) )
-        inside:  l(i) = -log( 1/|P(i)| sum_{p in P(i)} exp(s_ip) / sum_{j in A(i)} exp(s_ij) )
+        outside: l(i) = -1/W_i sum_p w_ip log( exp(s_ip) / Z_ip )
+        inside:  l(i) = -log( 1/W_i sum_p w_ip exp(s_ip) / Z_ip )
 
-    The loss is the mean of l over the anchors with a positive. These are L_out and L_in of Khosla et al., Supervised
-    Contrastive Learning (NeurIPS 2020), eq. 2 and 3; with one positive an anchor both are InfoNCE (van den Oord et al.,
-    2018). SupCon's released code multiplies L_out by temperature / 0.07 besides; this is the paper's formula.
+        all: Z_ip = sum over all candidates j of v_ij exp(s_ij), the positives among them
+        own: Z_ip = v_ip exp(s_ip) + sum over the negatives j of v_ij exp(s_ij), without the other positives
+
+    with v_ij the importance that the pairing gives a candidate (1 if it gives none). The loss is the mean of l over
+    the anchors with a positive. `outside` and `inside` with `all` are L_out and L_in of Khosla et al., Supervised
+    Contrastive Learning (NeurIPS 2020), eq. 2 and 3; with one positive both are InfoNCE (van den Oord et al., 2018);
+    `own` is the pair loss of Chaitanya et al. (NeurIPS 2020). SupCon's released code multiplies L_out by
+    temperature / 0.07 besides; this is the paper's formula.
+
+    The temperature decides how many negatives matter: near 0.05 only the few most similar ones do, near 1 all alike.
+    Medical images resemble each other more than natural ones, and records of one patient most of all: where these are
+    negatives, 0.1 to 0.5 does less harm than 0.05. Take `own` where classes are large, so that positives do not push
+    each other away.
 
     Args:
-        a: (N, D) anchors.
+        a: (N, D) anchors, or what the similarity takes.
         b: (M, D) candidates.
-        positives: (N, M) bool; those that are also excluded do not count.
-        temperature: above 0; the smaller, the more the nearest negatives weigh.
-        exclude: (N, M) bool, neither positive nor negative: the anchor itself, for one.
-        similarity: `cosine` brings a and b to unit length first.
+        pairing: who is positive; a tensor (N, M) of bool or weights stands for `matrix`.
+        temperature: above 0; a scalar tensor may be learned, (N,) gives every anchor its own.
+        similarity: of embeddings.
         log: where the logarithm is taken, relative to the sum over positives.
+        denominator: what a positive is compared with.
+        **scale: `block` and `group`, see `Scale`.
 
     Returns:
         Scalar, computed in float32 or, for float64 embeddings, in float64. Anchors without a positive contribute
         nothing; if there is none with a positive, 0 with a gradient of 0.
 
     Raises:
-        UsageError: when shapes do not fit, a mask is not bool, the temperature is not above 0, or an option is unknown.
+        UsageError: when shapes do not fit, the temperature is not above 0, or an option is unknown.
     """
-    _check(a, b, {"positives": positives} | ({} if exclude is None else {"exclude": exclude}))
-    if not temperature > 0:
-        raise UsageError(f"a temperature must be above 0, got {temperature}")
-    if similarity not in ("cosine", "dot") or log not in ("outside", "inside"):
-        raise UsageError(f"info_nce knows cosine or dot, log outside or inside; got {similarity!r} and {log!r}")
-    with no_autocast(a):
-        a, b = accurate(a), accurate(b)
-        if similarity == "cosine":
-            a, b = F.normalize(a, dim=1), F.normalize(b, dim=1)
-        s = a @ b.T / temperature
-        if exclude is not None:
-            positives = positives & ~exclude
-        count = positives.sum(dim=1, dtype=s.dtype)
-        counts = count > 0
-        if exclude is not None:
-            # Rows that do not count stay finite: a row of nothing but -inf has a logsumexp without a derivative.
-            s = s.masked_fill(exclude & counts[:, None], -torch.inf)
-        if log == "outside":
-            attraction = torch.where(positives, s, 0.0).sum(dim=1) / count.clamp(min=1)
-        else:
-            pulled = torch.where(positives | ~counts[:, None], s, -torch.inf)
-            attraction = pulled.logsumexp(dim=1) - count.clamp(min=1).log()
-        losses = torch.where(counts, s.logsumexp(dim=1) - attraction, 0.0)
-        return losses.sum() / counts.sum().clamp(min=1)
+    if log not in ("outside", "inside") or denominator not in ("all", "own"):
+        raise UsageError(
+            f"info_nce knows log outside or inside, denominator all or own; got {log!r} and {denominator!r}"
+        )
+
+    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+        return _lines(scores, pairs, log, denominator)
+
+    lines = over_anchors(formula, a, b, pairing, similarity=similarity, temperature=temperature, **scale)
+    return mean_over_anchors(lines, scale.get("group"))
+
+
+def info_nce_levels(
+    a: Embeddings,
+    b: Embeddings,
+    levels: Mapping[str, Pairing],
+    *,
+    without: Pairing | None = None,
+    temperature: float | Tensor = 0.1,
+    similarity: Similarity = cosine,
+    **scale: Unpack[Scale],
+) -> dict[str, Tensor]:
+    """InfoNCE at several levels of the hierarchy, from one pass over the similarities.
+
+    Each level is `info_nce` with `log="outside"`, `denominator="all"`; the candidates, and with them the denominators,
+    are the same at all levels. Add them up with weights: `sum(w[level] * loss for level, loss in losses.items())`.
+
+    Args:
+        a: (N, D) anchors.
+        b: (M, D) candidates.
+        levels: {level: pairing of yes and no}, such as `{"patient": same(patients), "trial": same(trials)}`.
+        without: pairs that are neither positive nor negative at any level: `itself(a)`.
+        temperature: as in `info_nce`.
+        similarity: of embeddings.
+        **scale: `block` and `group`, see `Scale`.
+
+    Returns:
+        {level: scalar}.
+
+    Raises:
+        UsageError: without a level, for soft pairings, and as in `info_nce`.
+    """
+    if not levels or any(pairing.soft for pairing in levels.values()):
+        raise UsageError("info_nce_levels takes one pairing of yes and no a level; use info_nce for weights")
+    names = list(levels)
+    stacked = _stack([levels[name] for name in names], without)
+
+    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+        normaliser = logsumexp_where(scores, pairs.candidate)
+        columns = []
+        for positive in pairs.positive.unbind(0):
+            attraction, count = _attraction(scores, positive)
+            columns.append(counted(normaliser - attraction, count > 0))
+        return torch.cat(columns, dim=1)
+
+    lines = over_anchors(formula, a, b, stacked, similarity=similarity, temperature=temperature, **scale)
+    group = scale.get("group")
+    return {name: mean_over_anchors(lines[:, 2 * i : 2 * i + 2], group) for i, name in enumerate(names)}
 
 
 def info_nce_views(
@@ -80,9 +132,11 @@ def info_nce_views(
     z2: Tensor,
     ids: Tensor,
     *,
-    temperature: float = 0.1,
-    similarity: Literal["cosine", "dot"] = "cosine",
-    log: Literal["outside", "inside"] = "outside",
+    temperature: float | Tensor = 0.1,
+    similarity: Similarity = cosine,
+    log: Log = "outside",
+    denominator: Denominator = "all",
+    **scale: Unpack[Scale],
 ) -> Tensor:
     """Contrast the 2N views of a batch: all views that share an id are positive, no view is compared with itself.
 
@@ -93,9 +147,11 @@ def info_nce_views(
         z1: (N, D) first views.
         z2: (N, D) second views.
         ids: (N,) int64 of one level.
-        temperature: see `info_nce`.
-        similarity: see `info_nce`.
-        log: see `info_nce`.
+        temperature: as in `info_nce`.
+        similarity: as in `info_nce`.
+        log: as in `info_nce`.
+        denominator: as in `info_nce`.
+        **scale: `block` and `group`, see `Scale`.
 
     Returns:
         Scalar, as that of `info_nce`.
@@ -104,16 +160,73 @@ def info_nce_views(
         TypeError: when ids are not integers.
         UsageError: when shapes do not fit; see `info_nce`.
     """
-    z = torch.cat([z1, z2])
-    positives, alone = same_among_views(ids)
-    return info_nce(z, z, positives, temperature=temperature, exclude=alone, similarity=similarity, log=log)
+    z, pairing = torch.cat([z1, z2]), among_views(ids)
+    return info_nce(
+        z, z, pairing, temperature=temperature, similarity=similarity, log=log, denominator=denominator, **scale
+    )
 
 
-def _check(a: Tensor, b: Tensor, masks: dict[str, Tensor]) -> None:
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise UsageError(f"anchors and candidates must be (N, D) and (M, D), got {tuple(a.shape)} and {tuple(b.shape)}")
-    for name, mask in masks.items():
-        if mask.shape != (len(a), len(b)) or mask.dtype != torch.bool:
-            raise UsageError(
-                f"{name} must be bool of shape {(len(a), len(b))}, got {mask.dtype} of shape {tuple(mask.shape)}"
-            )
+def _lines(scores: Tensor, pairs: Pairs, log: Log, denominator: Denominator) -> Tensor:
+    positive = pairs.positive
+    weighed = scores if pairs.importance is None else scores + pairs.importance.log()
+    if denominator == "all":
+        normaliser = logsumexp_where(weighed, pairs.candidate)
+        if log == "outside":
+            attraction, total = _attraction(scores, positive)
+            return counted(normaliser - attraction, total > 0)
+        terms = scores - normaliser.masked_fill(normaliser == -torch.inf, 0.0)[:, None]
+    else:
+        hard = positive if positive.dtype == torch.bool else positive > 0
+        negative = ~hard if pairs.candidate is None else pairs.candidate & ~hard
+        against = logsumexp_where(weighed, negative)[:, None]
+        terms = scores - weighed - F.softplus(against - weighed)
+    if log == "outside":
+        value, total = _attraction(terms, positive)
+        return counted(-value, total > 0)
+    if positive.dtype == torch.bool:
+        total, pulled = positive.sum(dim=1, dtype=scores.dtype), terms
+    else:
+        total = positive.sum(dim=1).to(scores.dtype)
+        pulled = terms + positive.clamp(min=torch.finfo(scores.dtype).tiny).log()
+    some = total > 0
+    value = logsumexp_where(pulled, positive if positive.dtype == torch.bool else positive > 0)
+    return counted(torch.where(some, total, 1.0).log() - torch.where(some, value, 0.0), some)
+
+
+def _attraction(terms: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of the terms over each row's positives, and their number or total weight, (n,) both."""
+    if positive.dtype == torch.bool:
+        total = positive.sum(dim=1, dtype=terms.dtype)
+        pulled = torch.where(positive, terms, 0.0).sum(dim=1)
+    else:
+        weights = positive.to(terms.dtype)
+        total = weights.sum(dim=1)
+        pulled = torch.where(weights > 0, weights * terms, 0.0).sum(dim=1)
+    return pulled / torch.where(total > 0, total, 1.0), total
+
+
+def _stack(pairings: list[Pairing], without: Pairing | None) -> Pairing:
+    """One pairing whose positives are (levels, n, M)."""
+    parts = [*pairings, *([] if without is None else [without])]
+    shapes = {part.shape for part in parts}
+    if len(shapes) > 1:
+        raise UsageError(f"the levels are pairings of different sizes: {sorted(shapes)}")
+
+    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+        found, of_anchors, of_candidates = [], 0, 0
+        for part in parts:
+            own = anchors[of_anchors : of_anchors + len(part.anchors)]
+            found.append(part.rule(own, candidates[of_candidates : of_candidates + len(part.candidates)]))
+            of_anchors, of_candidates = of_anchors + len(part.anchors), of_candidates + len(part.candidates)
+        stays = None if without is None else ~found.pop().positive
+        if any(pairs.candidate is not None or pairs.importance is not None for pairs in found):
+            raise UsageError("levels share their candidates: leave pairs out with `without`, not in one level")
+        positive = torch.stack([pairs.positive for pairs in found])
+        return Pairs(positive if stays is None else positive & stays, stays)
+
+    return Pairing(
+        rule,
+        tuple(t for part in parts for t in part.anchors),
+        tuple(t for part in parts for t in part.candidates),
+        local=any(part.local for part in parts),
+    )

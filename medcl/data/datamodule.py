@@ -27,7 +27,7 @@ class _Steps:
     world: int
 
     def __iter__(self) -> Iterator[list[int]]:
-        return self.sampler.batches(self.start * self.world + self.rank, self.stop * self.world, stride=self.world)
+        return self.sampler.batches(self.start, self.stop, rank=self.rank, world=self.world)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -51,8 +51,8 @@ def loader(
         start: first step.
         stop: step after the last.
         workers: processes that read ahead; 0 reads in this one.
-        rank: of this process among `world`: step s takes the sampler's batch s * world + rank.
-        world: processes that train.
+        rank: of this process among `world`.
+        world: processes that train, which share each batch.
 
     Returns:
         Batches, each one as `SignalWindows.__getitems__` returns it.

@@ -64,20 +64,36 @@ class HierarchicalSampler:
         """Batches in an epoch."""
         return -(-self.n_patients // self.patients)
 
-    def batches(self, start: int, stop: int, stride: int = 1) -> Iterator[list[int]]:
-        """The batches of the steps start, start + stride, ... below stop, as lists of window numbers.
+    def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[int]]:
+        """The batches of the steps start to stop - 1, as lists of window numbers.
+
+        Several processes share each batch: whole patients go to one process, the first patients of the batch to the
+        first, so that their batches in a row are the batch of one process. A batch, and with it the recipe, is the same
+        for any number of processes, and what is positive at a level of the hierarchy stays together.
 
         Args:
             start: first step, counted over all epochs.
             stop: the step after the last.
-            stride: every how many steps; with several processes each takes its own.
+            rank: of this process.
+            world: processes that share a batch.
+
+        Raises:
+            UsageError: if there are more processes than patients in a batch.
         """
+        if world > self.patients:
+            raise UsageError(
+                f"{world} devices share a batch of {self.patients} patients: each needs one, raise batch.patients"
+            )
         epoch, groups = -1, []
-        for step in range(start, stop, stride):
+        for step in range(start, stop):
             if step // len(self) != epoch:
                 epoch = step // len(self)
                 groups = self._epoch(epoch)
-            yield self._batch(groups[step % len(self)], np.random.default_rng([self.seed, 1, step]))
+            by_patient = self._batch(groups[step % len(self)], np.random.default_rng([self.seed, 1, step]))
+            # array_split would turn the windows into one array, were there as many of each patient.
+            share = np.array_split(np.arange(len(by_patient)), world)[rank]
+            batch: list[int] = np.concatenate([by_patient[patient] for patient in share]).tolist()
+            yield batch
 
     def _epoch(self, epoch: int) -> list[Ints]:
         """The patients of each batch."""
@@ -93,15 +109,17 @@ class HierarchicalSampler:
             for group, one in zip(groups, extra, strict=True)
         ]
 
-    def _batch(self, patients: Ints, rng: np.random.Generator) -> list[int]:
-        picked: list[Ints] = []
+    def _batch(self, patients: Ints, rng: np.random.Generator) -> list[Ints]:
+        """The windows of each patient."""
+        by_patient = []
         for patient in patients:
             trials = self._trials[self._trial_start[patient] : self._trial_start[patient + 1]]
+            picked = []
             for trial in _some(trials, self.trials, rng):
                 windows = self._windows[self._window_start[trial] : self._window_start[trial + 1]]
                 picked.append(_some(windows, self.samples, rng))
-        batch: list[int] = np.concatenate(picked).tolist()
-        return batch
+            by_patient.append(np.concatenate(picked))
+        return by_patient
 
 
 def _spread(order: Ints, several: NDArray[np.bool_], size: int) -> Ints:

@@ -1,22 +1,25 @@
 """COMET: contrast at every level of the hierarchy patient > trial > sample > observation (Wang et al., NeurIPS 2023).
 
-views: masks of time steps, and whatever else the recipe switches on. Encoder: any signal encoder. Levels: those of
-    the configuration, each with
-its weight. Loss: `medcl.contrast`.
+Views: masks of time steps, and whatever else the recipe switches on. Encoder: any signal encoder. Levels: those of the
+configuration, each with its weight. Loss: `medcl.contrast`.
 """
 
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from medcl.contrast.gather import Group, gather
 from medcl.contrast.hierarchical import hierarchical
 from medcl.contrast.identity import identities
-from medcl.contrast.info_nce import info_nce_views
+from medcl.contrast.info_nce import info_nce_levels
+from medcl.contrast.pairs import itself, same
 from medcl.encoders.heads import ProjectionHead
 from medcl.encoders.signal import SignalEncoder
 from medcl.errors import UsageError
 from medcl.pretrain.config import CometConfig
+from medcl.views.base import Params
 from medcl.views.compose import Compose
 
 WITHIN = ("sample", "observation")
@@ -27,8 +30,7 @@ def level_weights(config: CometConfig) -> dict[str, float]:
     """The weight of each level that is on, as the losses are summed.
 
     `weights: released-code` gives patient, session and trial weight 1, as the published repository does: its factors
-        multiply only the sample
-    and observation losses, and a factor of 0 switches a level off.
+    multiply only the sample and observation losses, and a factor of 0 switches a level off.
 
     Raises:
         UsageError: an unknown level, a negative weight, or none above zero.
@@ -53,10 +55,13 @@ class Comet(nn.Module):
         encoder: any signal encoder.
         config: levels and how they are compared.
         views: random changes of a window.
+        shared: the batch is shared by all processes: their samples are contrasted with one another, and the views are
+            those of one process with the whole batch.
     """
 
-    def __init__(self, encoder: SignalEncoder, config: CometConfig, views: Compose) -> None:
+    def __init__(self, encoder: SignalEncoder, config: CometConfig, views: Compose, *, shared: bool = False) -> None:
         super().__init__()
+        self.shared = shared
         self.encoder = encoder
         self.config = config
         self.views = views
@@ -89,13 +94,31 @@ class Comet(nn.Module):
             losses |= self._within(*self._two_views(x, generator, masked=True), (level,))
         return losses
 
+    @property
+    def _group(self) -> Group:
+        return dist.group.WORLD if self.shared else None
+
     def _two_views(self, x: Tensor, generator: torch.Generator, *, masked: bool) -> tuple[Tensor, Tensor]:
         """Two views of each window through the encoder in one pass, (B, T', dim) each."""
         twice = torch.cat([x, x])
-        params = self.views.draw(twice, generator)
+        params = self._draw(twice, generator)
         changed = self.views.apply(twice, params)
         first, second = self.encoder(changed, self.views.keep(params) if masked else None).chunk(2)
         return first, second
+
+    def _draw(self, twice: Tensor, generator: torch.Generator) -> Params:
+        """The parameters of this process's views, drawn for the batch of all processes."""
+        if not self.shared:
+            return self.views.draw(twice, generator)
+        count = len(twice) // 2
+        counts = gather(torch.tensor([count], device=twice.device), self._group)
+        total, before = int(counts.sum()), int(counts[: dist.get_rank()].sum())
+        # Drawing looks at the shape alone: nothing of this size is held.
+        params = self.views.draw(twice[:1].expand(2 * total, -1, -1), generator)
+        return {
+            name: torch.cat([value[before : before + count], value[total + before : total + before + count]])
+            for name, value in params.items()
+        }
 
     def _by_id(
         self, first: Tensor, second: Tensor, ids: dict[str, Tensor], levels: tuple[str, ...]
@@ -104,11 +127,16 @@ class Comet(nn.Module):
             return {}
         chosen = {level: ids[level] for level in levels}
         if self.head is None:
-            return identities(first, second, chosen, temperature=self.config.temperature)
-        z1, z2 = (self.head(self.encoder.pool(dense)) for dense in (first, second))
-        return {
-            level: info_nce_views(z1, z2, own, temperature=self.config.temperature) for level, own in chosen.items()
-        }
+            return identities(first, second, chosen, temperature=self.config.temperature, group=self._group)
+        z = self.head(self.encoder.pool(torch.cat([first, second])))
+        return info_nce_levels(
+            z,
+            z,
+            {level: same(torch.cat([own, own])) for level, own in chosen.items()},
+            without=itself(z),
+            temperature=self.config.temperature,
+            group=self._group,
+        )
 
     def _within(self, first: Tensor, second: Tensor, levels: tuple[str, ...]) -> dict[str, Tensor]:
-        return hierarchical(first, second, levels=levels) if levels else {}
+        return hierarchical(first, second, levels=levels, group=self._group) if levels else {}

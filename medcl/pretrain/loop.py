@@ -135,9 +135,10 @@ def train(
         if fabric.is_global_zero:
             _save(folder / CHECKPOINT, step, method, optimiser, average)
 
-    with _stop_asked() as stop, bar:
+    with _stop_asked() as asked, bar:
         for batch in batches(first, last):
-            generator = torch.Generator().manual_seed(step_seed(seed, step, fabric.global_rank))
+            # One batch for all processes: the same views; dropout differs.
+            generator = torch.Generator().manual_seed(step_seed(seed, step))
             torch.manual_seed(step_seed(seed + 1, step, fabric.global_rank))
             rate = learning_rate(optimiser_config, step)
             for group in optimiser.param_groups:
@@ -145,7 +146,7 @@ def train(
             batch = fabric.to_device(batch)
             losses: Losses = wrapped(batch, generator)
             total = torch.stack([weights[level] * loss for level, loss in losses.items()]).sum()
-            values = {**{level: float(loss.detach()) for level, loss in losses.items()}, "total": float(total.detach())}
+            values = _over_processes(fabric, {**losses, "total": total})
             if not math.isfinite(values["total"]):
                 raise MedclError(
                     f"step {step + 1}: the loss is not finite ({values}); lower "
@@ -159,16 +160,17 @@ def train(
             if average is not None:
                 average.update_parameters(method)
             step += 1
-            seen += len(batch["x"]) * fabric.world_size
+            seen += round(_sum(fabric, len(batch["x"])))
             speed = seen / (time.perf_counter() - begun)
             bar.update()
             bar.set_postfix({**{k: f"{v:.3f}" for k, v in values.items()}, "samples/s": f"{speed:.0f}"}, refresh=False)
             if metrics is not None and board is not None:
                 metrics.write({"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)})
                 board.log_metrics({**values, "learning_rate": rate}, step)
-            if stop() or (step % checkpoint_every == 0 and step < last):
+            stop = _sum(fabric, asked()) > 0  # by a signal that only one of the processes may have got
+            if stop or (step % checkpoint_every == 0 and step < last):
                 checkpoint()
-            if stop():
+            if stop:
                 raise InterruptedTrainingError(
                     f"stopped after step {step} of {optimiser_config.steps}; the same command with --resume goes on"
                 )
@@ -178,6 +180,23 @@ def train(
         board.finalize("success")
     kept = average.module if average is not None else method
     return Trained(kept, step, values, seen / max(1e-9, time.perf_counter() - begun))
+
+
+def _over_processes(fabric: Fabric, losses: Losses) -> dict[str, float]:
+    """The mean over processes of each loss: what one process with the whole batch would have."""
+    values = torch.stack([loss.detach() for loss in losses.values()])
+    if fabric.world_size > 1:
+        reduced = fabric.all_reduce(values, reduce_op="mean")
+        assert isinstance(reduced, Tensor)
+        values = reduced
+    return dict(zip(losses, values.tolist(), strict=True))
+
+
+def _sum(fabric: Fabric, value: float) -> float:
+    """The sum over processes of a number."""
+    if fabric.world_size == 1:
+        return value
+    return float(fabric.all_reduce(torch.tensor(float(value), device=fabric.device), reduce_op="sum"))  # type: ignore[arg-type]
 
 
 def _average_of(method: nn.Module, config: OptimiserConfig) -> AveragedModel | None:

@@ -109,7 +109,7 @@ def pretrain(
     torch.manual_seed(config.seed)
     encoder = build(config.encoder, len(prepared.channels))
     views = signal_views.build(config.views, prepared.channels, prepared.sampling_rate)
-    method = Comet(encoder, config.comet, views)
+    method = Comet(encoder, config.comet, views, shared=fabric.world_size > 1)
     card = runs.EncoderCard(
         config.encoder,
         tuple(prepared.channels),
@@ -135,7 +135,6 @@ def pretrain(
     )
 
     def batches(start: int, stop: int) -> Iterable[Batch]:
-        # With several processes, step s of rank r takes batch s * world + r: ranks share the patients of an epoch.
         return loader(
             windows, sampler, start, stop, config.hardware.workers, rank=fabric.global_rank, world=fabric.world_size
         )

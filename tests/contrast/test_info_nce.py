@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.info_nce import info_nce, info_nce_views
-from medcl.contrast.pairs import same, same_among_views
+from medcl.contrast.pairs import among_views, matrix, same
+from medcl.contrast.similarity import cosine, dot
 from medcl.errors import UsageError
 from tests.contrast import loops
 from tests.contrast.compare import assert_same, draw, value_and_gradients
 
 SIMILARITIES = pytest.mark.parametrize("similarity", ["cosine", "dot"])
+KNOWN = {"cosine": cosine, "dot": dot}
 LOGS = pytest.mark.parametrize("log", ["outside", "inside"])
 
 
@@ -35,12 +37,12 @@ def test_the_loss_and_its_gradient_equal_the_loops(
     temperature: float,
     seed: int,
 ) -> None:
-    positives = same(torch.tensor(ids_a), torch.tensor(ids_b))
+    positives = same(torch.tensor(ids_a), torch.tensor(ids_b)).pairs().positive
     exclude = draw(*positives.shape, seed=seed) > 0.8
-    options = {"temperature": temperature, "exclude": exclude, "similarity": similarity, "log": log}
+    options = {"temperature": temperature, "log": log}
     assert_same(
-        partial(info_nce, positives=positives, **options),
-        partial(loops.info_nce, positives=positives, **options),
+        partial(info_nce, pairing=matrix(positives, exclude), similarity=KNOWN[similarity], **options),
+        partial(loops.info_nce, positives=positives, exclude=exclude, similarity=similarity, **options),
         draw(len(ids_a), 3, seed=seed),
         draw(len(ids_b), 3, seed=seed + 1),
     )
@@ -51,7 +53,7 @@ def test_the_loss_and_its_gradient_equal_the_loops(
 def test_gradcheck(similarity: Literal["cosine", "dot"], log: Literal["outside", "inside"]) -> None:
     ids = torch.tensor([0, 1, 0, 2])
     a, b = draw(4, 3).requires_grad_(), draw(4, 3, seed=1).requires_grad_()
-    options = {"temperature": 0.5, "similarity": similarity, "log": log}
+    options = {"temperature": 0.5, "similarity": KNOWN[similarity], "log": log}
     assert torch.autograd.gradcheck(partial(info_nce_views, ids=ids, **options), (a, b))
 
 
@@ -70,7 +72,8 @@ def test_the_log_inside_never_exceeds_the_log_outside() -> None:
 
 def test_two_views_are_compared_with_all_views_but_themselves() -> None:
     z1, z2, ids = draw(4, 3), draw(4, 3, seed=1), torch.tensor([0, 1, 0, 2])
-    positives, alone = same_among_views(ids)
+    pairs = among_views(ids).pairs()
+    positives, alone = pairs.positive, ~pairs.candidate
     options = {"temperature": 0.1, "similarity": "cosine", "log": "outside"}
 
     def as_loops(a: Tensor, b: Tensor) -> Tensor:
@@ -93,8 +96,8 @@ def test_a_shift_of_all_similarities_of_an_anchor_changes_nothing() -> None:
     """Adding a vector c to every candidate adds a_i . c to row i, which the softmax cancels."""
     a, b, positives = draw(4, 3), draw(5, 3, seed=1), draw(4, 5, seed=2) > 0
     positives[:, 0] = True
-    shifted = info_nce(a, b + draw(1, 3, seed=3), positives, similarity="dot")
-    torch.testing.assert_close(shifted, info_nce(a, b, positives, similarity="dot"))
+    shifted = info_nce(a, b + draw(1, 3, seed=3), positives, similarity=dot)
+    torch.testing.assert_close(shifted, info_nce(a, b, positives, similarity=dot))
 
 
 @LOGS
@@ -102,7 +105,7 @@ def test_anchors_without_a_positive_contribute_nothing(log: Literal["outside", "
     a, b = draw(3, 4), draw(5, 4, seed=1)
     positives = torch.zeros(3, 5, dtype=torch.bool)
     positives[1, [0, 3]] = True
-    value, gradient, _ = value_and_gradients(partial(info_nce, positives=positives, log=log), a, b)
+    value, gradient, _ = value_and_gradients(partial(info_nce, pairing=positives, log=log), a, b)
     torch.testing.assert_close(value, info_nce(a[1:2], b, positives[1:2], log=log))
     assert torch.equal(gradient[[0, 2]], torch.zeros(2, 4, dtype=a.dtype))
 
@@ -115,7 +118,7 @@ def test_without_any_positive_the_loss_and_its_gradient_are_0(
     a, b = draw(3, 4), draw(5, 4, seed=1)
     positives = torch.full((3, 5), excluded)
     exclude = torch.full((3, 5), excluded)
-    loss = partial(info_nce, positives=positives, exclude=exclude, log=log)
+    loss = partial(info_nce, pairing=matrix(positives, exclude), log=log)
     value, *gradients = value_and_gradients(loss, a, b)
     assert value == 0
     assert all(torch.equal(gradient, torch.zeros_like(gradient)) for gradient in gradients)
@@ -137,7 +140,7 @@ def test_long_and_short_embeddings_stay_finite_in_float32(
     similarity: Literal["cosine", "dot"], log: Literal["outside", "inside"], scale: float
 ) -> None:
     z1, z2 = draw(6, 8, scale=scale).float(), draw(6, 8, seed=1, scale=scale).float()
-    loss = partial(info_nce_views, ids=torch.arange(6) // 2, temperature=0.05, similarity=similarity, log=log)
+    loss = partial(info_nce_views, ids=torch.arange(6) // 2, temperature=0.05, similarity=KNOWN[similarity], log=log)
     for value in value_and_gradients(loss, z1, z2):
         assert torch.isfinite(value).all()
 
@@ -155,11 +158,13 @@ def test_what_does_not_fit_is_refused() -> None:
     a, b, positives = draw(3, 4), draw(5, 4), torch.ones(3, 5, dtype=torch.bool)
     with pytest.raises(UsageError, match=r"\(N, D\)"):
         info_nce(a, b[:, :3], positives)
-    with pytest.raises(UsageError, match=r"positives must be bool of shape \(3, 5\)"):
+    with pytest.raises(UsageError, match="pairing is of 5 anchors and 3 candidates"):
         info_nce(a, b, positives.T)
-    with pytest.raises(UsageError, match="exclude must be bool"):
-        info_nce(a, b, positives, exclude=positives.float())
     with pytest.raises(UsageError, match="temperature"):
         info_nce(a, b, positives, temperature=-1.0)
-    with pytest.raises(UsageError, match="euclidean"):
-        info_nce(a, b, positives, similarity="euclidean")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="one an anchor"):
+        info_nce(a, b, positives, temperature=torch.ones(2))
+    with pytest.raises(UsageError, match="log outside or inside"):
+        info_nce(a, b, positives, log="above")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="0"):
+        info_nce(a, b, positives, block=0)

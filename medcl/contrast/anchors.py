@@ -1,0 +1,146 @@
+"""From embeddings and a pairing to one line of numbers an anchor, and from these to a loss."""
+
+from collections.abc import Callable
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from medcl.contrast.blockwise import Tensors, by_rows
+from medcl.contrast.gather import Group, gather, gathered, mean
+from medcl.contrast.pairs import Pairing, Pairs, matrix
+from medcl.contrast.precision import no_autocast
+from medcl.contrast.similarity import Embeddings, Similarity
+from medcl.errors import UsageError
+
+RowFormula = Callable[[Tensor, Pairs, Tensors], Tensor]
+"""Similarities over temperature (n, M), their pairs, and further tensors of these anchors, to (n, K)."""
+
+
+class Scale(TypedDict, total=False):
+    """How a loss is computed, which does not change its value; every loss takes these.
+
+    Attributes:
+        block: anchors at a time; default: from the memory that is free.
+        group: processes whose candidates are all contrasted with this process's anchors, such as
+            `torch.distributed.group.WORLD`. The mean of the loss over processes, and the mean of the gradients that
+            DistributedDataParallel takes, are those of one process with all samples. Default: this process alone.
+    """
+
+    block: int | None
+    group: Group
+
+
+def over_anchors(
+    formula: RowFormula,
+    a: Embeddings,
+    b: Embeddings,
+    pairing: Pairing | Tensor,
+    *,
+    similarity: Similarity,
+    temperature: float | Tensor = 1.0,
+    rows: Tensors = (),
+    block: int | None = None,
+    group: Group = None,
+) -> Tensor:
+    """Apply a formula to each anchor's similarities with all candidates, blockwise and across processes.
+
+    Args:
+        formula: of the similarities divided by the temperature and of the pairs.
+        a: (N, ...) anchors.
+        b: (M, ...) candidates.
+        pairing: of N with M; a tensor (N, M) stands for `matrix`.
+        similarity: of embeddings.
+        temperature: above 0; a scalar that may be learned, or one an anchor (N,).
+        rows: further tensors (N, ...) for the formula.
+        block: see `Scale`.
+        group: see `Scale`.
+
+    Returns:
+        (N, K), in float32 or, for float64 embeddings, in float64.
+
+    Raises:
+        UsageError: when shapes do not fit or a temperature is not above 0.
+    """
+    pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
+    if not isinstance(temperature, Tensor) and not temperature > 0:
+        raise UsageError(f"a temperature must be above 0, got {temperature}")
+    first = a if isinstance(a, Tensor) else a[0]
+    with no_autocast(first):
+        anchors, candidates = similarity.prepared(a, b)
+        if pairing.shape != (len(anchors[0]), len(candidates[0])):
+            raise UsageError(
+                f"the pairing is of {pairing.shape[0]} anchors and {pairing.shape[1]} candidates, the embeddings are "
+                f"{len(anchors[0])} and {len(candidates[0])}"
+            )
+        pairing = gathered(pairing, group)
+        candidates = tuple(gather(x, group) for x in candidates)
+        scale = _inverse(temperature, anchors[0])
+        if similarity.inner:
+            # One pass over the anchors instead of one over the matrix.
+            anchors = (anchors[0] * scale,)
+        else:
+            rows = (*rows, scale.expand(len(anchors[0]), 1))
+        of_anchors = len(pairing.anchors)
+
+        def of_block(scores: Tensor, rows: Tensors, shared: Tensors) -> Tensor:
+            if not similarity.inner:
+                scores, rows = scores * rows[-1], rows[:-1]
+            return formula(scores, pairing.rule(rows[:of_anchors], shared), rows[of_anchors:])
+
+        return by_rows(
+            similarity.score,
+            of_block,
+            anchors,
+            candidates,
+            (*pairing.anchors, *rows),
+            pairing.candidates,
+            inner=similarity.inner,
+            block=block,
+        )
+
+
+def mean_over_anchors(lines: Tensor, group: Group) -> Tensor:
+    """The mean of the losses in column 0, weighted by column 1 (0 for anchors that do not count).
+
+    Args:
+        lines: (N, 2): the loss times its weight, the weight.
+        group: see `Scale`.
+
+    Returns:
+        Scalar; 0 with a gradient of 0 where nothing counts.
+    """
+    losses, weights = lines.unbind(1)
+    return mean(losses.sum(), weights.sum(), group)
+
+
+def counted(losses: Tensor, counts: Tensor) -> Tensor:
+    """Lines (n, 2) for `mean_over_anchors`: losses (n,) where `counts` (n,) is true."""
+    return torch.stack([torch.where(counts, losses, 0.0), counts.to(losses.dtype)], dim=1)
+
+
+def logsumexp_where(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """The log of the sum of exp over each row where the mask is true; -inf, without derivative, where it is nowhere.
+
+    Args:
+        scores: (n, M).
+        mask: (n, M) bool; None: everywhere.
+
+    Returns:
+        (n,).
+    """
+    if mask is None:
+        return scores.logsumexp(dim=1)
+    some = mask.any(dim=1)
+    # A row of nothing but -inf has a logsumexp without a derivative: such rows stay finite and are left out after.
+    kept = scores.masked_fill(~mask & some[:, None], -torch.inf)
+    return torch.where(some, kept.logsumexp(dim=1), -torch.inf)
+
+
+def _inverse(temperature: float | Tensor, like: Tensor) -> Tensor:
+    """1 / temperature as (1, 1) or (N, 1), in the number format of `like`."""
+    if not isinstance(temperature, Tensor):
+        return torch.full((1, 1), 1 / temperature, dtype=like.dtype, device=like.device)
+    if temperature.ndim > 1 or (temperature.ndim == 1 and len(temperature) not in (1, len(like))):
+        raise UsageError(f"a temperature is a scalar or one an anchor ({len(like)},), got {tuple(temperature.shape)}")
+    return temperature.to(like.dtype).reciprocal().reshape(-1, 1)
