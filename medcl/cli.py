@@ -128,16 +128,10 @@ def pretrain(argv: Sequence[str]) -> None:
     from medcl.pretrain.run import pretrain as train
 
     config = PretrainConfig(**{field.name: given[field.name] for field in fields(PretrainConfig)})
-    print(
-        train(
-            config,
-            _read(given.manifest),
-            _store_of(given.manifest),
-            given.output,
-            resume=given.resume,
-            until=given.until,
-        )
-    )
+    store = _store_of(given.manifest)
+    done = train(config, _read(given.manifest), store, given.output, resume=given.resume, until=given.until)
+    if done.speaks:
+        print(done)
 
 
 def finetune(argv: Sequence[str]) -> None:

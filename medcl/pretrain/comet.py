@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from medcl.contrast.gather import Group, gather
+from medcl.contrast.gradcache import encode_in_chunks
 from medcl.contrast.hierarchical import hierarchical
 from medcl.contrast.identity import identities
 from medcl.contrast.info_nce import info_nce_levels
@@ -57,11 +58,15 @@ class Comet(nn.Module):
         views: random changes of a window.
         shared: the batch is shared by all processes: their samples are contrasted with one another, and the views are
             those of one process with the whole batch.
+        chunk: views that pass the encoder at a time; 0 is all of them.
     """
 
-    def __init__(self, encoder: SignalEncoder, config: CometConfig, views: Compose, *, shared: bool = False) -> None:
+    def __init__(
+        self, encoder: SignalEncoder, config: CometConfig, views: Compose, *, shared: bool = False, chunk: int = 0
+    ) -> None:
         super().__init__()
         self.shared = shared
+        self.chunk = chunk
         self.encoder = encoder
         self.config = config
         self.views = views
@@ -103,7 +108,8 @@ class Comet(nn.Module):
         twice = torch.cat([x, x])
         params = self._draw(twice, generator)
         changed = self.views.apply(twice, params)
-        first, second = self.encoder(changed, self.views.keep(params) if masked else None).chunk(2)
+        kept = self.views.keep(params) if masked else None
+        first, second = encode_in_chunks(self.encoder, changed, kept, chunk=self.chunk or len(twice)).chunk(2)
         return first, second
 
     def _draw(self, twice: Tensor, generator: torch.Generator) -> Params:

@@ -87,6 +87,8 @@ class HardwareConfig:
         precision: `auto` is bfloat16 autocast on CUDA and float32 on CPU.
         workers: loader processes; the batches are the same for any number.
         checkpoint_every: steps between two writes of last.ckpt.
+        chunk: views that pass the encoder at a time, for batches larger than memory; 0 is all of them. Everything is
+            still contrasted with everything; a step takes a third longer.
     """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
@@ -94,6 +96,7 @@ class HardwareConfig:
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     workers: int = 0
     checkpoint_every: int = 200
+    chunk: int = 0
 
 
 @dataclass(frozen=True)

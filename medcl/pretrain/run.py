@@ -37,6 +37,7 @@ class Pretrained:
         samples_per_second: over this call.
         left_out: sentence about recordings that were not trained on, if any.
         finished: whether all steps are taken and the encoder was written.
+        speaks: this process is the first of those that train, and tells the user.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Pretrained:
     samples_per_second: float
     left_out: str
     finished: bool
+    speaks: bool
 
     def __str__(self) -> str:
         losses = ", ".join(f"{level} {value:.3f}" for level, value in self.losses.items())
@@ -109,7 +111,7 @@ def pretrain(
     torch.manual_seed(config.seed)
     encoder = build(config.encoder, len(prepared.channels))
     views = signal_views.build(config.views, prepared.channels, prepared.sampling_rate)
-    method = Comet(encoder, config.comet, views, shared=fabric.world_size > 1)
+    method = Comet(encoder, config.comet, views, shared=fabric.world_size > 1, chunk=config.hardware.chunk)
     card = runs.EncoderCard(
         config.encoder,
         tuple(prepared.channels),
@@ -165,6 +167,7 @@ def pretrain(
         samples_per_second=trained.samples_per_second,
         left_out=_left_out(len(prepared.quarantine), windows),
         finished=finished,
+        speaks=fabric.is_global_zero,
     )
 
 

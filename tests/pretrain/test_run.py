@@ -78,6 +78,17 @@ def test_ten_steps_equal_five_a_stop_and_five_to_the_bit(ecg_manifest: Manifest,
     assert columns[0] == columns[1]
 
 
+def test_a_batch_in_chunks_trains_as_one(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    """The batch that is contrasted is the same; only what passes the encoder at a time is less."""
+    for chunk in (0, 5):
+        config = small(steps=3, hardware=HardwareConfig(chunk=chunk))
+        config = replace(config, encoder=replace(config.encoder, dropout=0.0))
+        pretrain(config, ecg_manifest, store, tmp_path / str(chunk))
+    whole, chunks = (load_file(tmp_path / str(chunk) / runs.WEIGHTS) for chunk in (0, 5))
+    for name in whole:
+        torch.testing.assert_close(whole[name], chunks[name], rtol=1e-3, atol=1e-5)
+
+
 def test_two_workers_train_the_same_weights_as_none(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
         config = small(steps=3, hardware=HardwareConfig(workers=workers))
