@@ -62,25 +62,15 @@ def over_anchors(
     Raises:
         UsageError: when shapes do not fit or a temperature is not above 0.
     """
-    pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise UsageError(f"a temperature must be above 0, got {temperature}")
-    first = a if isinstance(a, Tensor) else a[0]
-    with no_autocast(first):
-        anchors, candidates = similarity.prepared(a, b)
-        if pairing.shape != (len(anchors[0]), len(candidates[0])):
-            raise UsageError(
-                f"the pairing is of {pairing.shape[0]} anchors and {pairing.shape[1]} candidates, the embeddings are "
-                f"{len(anchors[0])} and {len(candidates[0])}"
-            )
-        pairing = gathered(pairing, group)
-        candidates = tuple(gather(x, group) for x in candidates)
-        scale = _inverse(temperature, anchors[0])
+    with no_autocast(a if isinstance(a, Tensor) else a[0]):
+        anchors, candidates, pairing, scale = prepare(
+            a, b, pairing, similarity=similarity, temperature=temperature, group=group
+        )
         if similarity.inner:
             # One pass over the anchors instead of one over the matrix.
             anchors = (anchors[0] * scale,)
         else:
-            rows = (*rows, scale.expand(len(anchors[0]), 1))
+            rows = (*rows, scale)
         of_anchors = len(pairing.anchors)
 
         def of_block(scores: Tensor, rows: Tensors, shared: Tensors) -> Tensor:
@@ -98,6 +88,35 @@ def over_anchors(
             inner=similarity.inner,
             block=block,
         )
+
+
+def prepare(
+    a: Embeddings,
+    b: Embeddings,
+    pairing: Pairing | Tensor,
+    *,
+    similarity: Similarity,
+    temperature: float | Tensor,
+    group: Group,
+) -> tuple[Tensors, Tensors, Pairing, Tensor]:
+    """Everything that is done once to a batch: checks, unit length, candidates of all processes.
+
+    Returns:
+        Anchors; candidates; their pairing; and 1 / temperature, (N, 1).
+    """
+    pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
+    if not isinstance(temperature, Tensor) and not temperature > 0:
+        raise UsageError(f"a temperature must be above 0, got {temperature}")
+    anchors, candidates = similarity.prepared(a, b)
+    if pairing.shape != (len(anchors[0]), len(candidates[0])):
+        raise UsageError(
+            f"the pairing is of {pairing.shape[0]} anchors and {pairing.shape[1]} candidates, the embeddings are "
+            f"{len(anchors[0])} and {len(candidates[0])}"
+        )
+    pairing = gathered(pairing, group)
+    candidates = tuple(gather(x, group) for x in candidates)
+    scale = _inverse(temperature, anchors[0]).expand(len(anchors[0]), 1)
+    return anchors, candidates, pairing, scale
 
 
 def mean_over_anchors(lines: Tensor, group: Group) -> Tensor:

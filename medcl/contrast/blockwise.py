@@ -16,7 +16,7 @@ Score = Callable[[Tensors, Tensors], Tensor]
 Formula = Callable[[Tensor, Tensors, Tensors], Tensor]
 """Similarities (n, M), what belongs to these anchors (n, ...), what is shared, to one line of numbers each (n, K)."""
 
-ON_CPU = 2**20
+ON_CPU = 2**19
 """Similarities of one block on a CPU: few enough for the passes over them to stay in its caches."""
 SHARE = 1 / 64
 """Share of a GPU's free memory that one block of similarities may take; a formula needs several of that size."""
@@ -30,12 +30,12 @@ def rows_at_once(width: int, device: torch.device) -> int:
         device: where the similarities are computed.
 
     Returns:
-        At least 1 row on a GPU and 64 on a CPU, where fewer would leave matrix products without work.
+        At least 1 row on a GPU and 128 on a CPU, where fewer would leave matrix products without work.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return max(1, int(free * SHARE) // (4 * max(width, 1)))
-    return max(64, ON_CPU // max(width, 1))
+    return max(128, ON_CPU // max(width, 1))
 
 
 def by_rows(

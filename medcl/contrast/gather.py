@@ -1,5 +1,6 @@
 """Candidates from all processes, and means over the anchors of all processes."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -57,7 +58,7 @@ def gathered(pairing: Pairing, group: Group) -> Pairing:
             "pairs given as a matrix hold for one process: pair by ids, which are gathered with embeddings"
         )
     candidates: Tensors = tuple(gather(x, group) for x in pairing.candidates)
-    return Pairing(pairing.rule, pairing.anchors, candidates, pairing.soft)
+    return replace(pairing, candidates=candidates)
 
 
 def mean(sums: Tensor, counts: Tensor, group: Group) -> Tensor:
@@ -78,7 +79,7 @@ def mean(sums: Tensor, counts: Tensor, group: Group) -> Tensor:
     if world > 1:
         counts = counts.detach().clone()
         dist.all_reduce(counts, group=group)
-    return sums * world / counts.clamp(min=torch.finfo(counts.dtype).tiny)
+    return sums * world / torch.where(counts > 0, counts, 1.0)
 
 
 class _Gather(torch.autograd.Function):

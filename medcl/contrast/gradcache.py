@@ -43,7 +43,7 @@ def encode_in_chunks(encoder: nn.Module, *inputs: Tensor | None, chunk: int) -> 
     found = [name for name, part in encoder.named_modules() if isinstance(part, _BatchNorm) and part.training]
     if found:
         raise UsageError(
-            f"{found[0] or 'the encoder'} is a BatchNorm: in chunks it would normalise by the chunk instead of the batch, "
+            f"{found[0] or 'the encoder'} is a BatchNorm: in chunks it would normalise by the chunk, not the batch, "
             "and the result would depend on the chunk; use GroupNorm or LayerNorm, freeze it with .eval(), or encode "
             "the batch at once"
         )

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast import groups
+from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors, prepare
 from medcl.contrast.blockwise import Tensors
-from medcl.contrast.pairs import Pairing, Pairs, among_views
+from medcl.contrast.gather import gathered
+from medcl.contrast.pairs import Pairing, Pairs, among_views, matrix
+from medcl.contrast.precision import no_autocast
 from medcl.contrast.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -72,6 +75,10 @@ def info_nce(
             f"info_nce knows log outside or inside, denominator all or own; got {log!r} and {denominator!r}"
         )
 
+    pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
+    if similarity.inner and pairing.groups and (log, denominator) == ("outside", "all"):
+        return _by_groups(a, b, {"": pairing}, similarity, temperature, scale)[""]
+
     def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
         return _lines(scores, pairs, log, denominator)
 
@@ -111,20 +118,23 @@ def info_nce_levels(
     """
     if not levels or any(pairing.soft for pairing in levels.values()):
         raise UsageError("info_nce_levels takes one pairing of yes and no a level; use info_nce for weights")
-    names = list(levels)
-    stacked = _stack([levels[name] for name in names], without)
+    whole = {level: pairing if without is None else pairing.without(without) for level, pairing in levels.items()}
+    kinds = {pairing.groups for pairing in whole.values()}
+    if similarity.inner and (kinds <= {"whole", "places"} or kinds == {"without itself"}):
+        return _by_groups(a, b, whole, similarity, temperature, scale)
+    stacked = _stack(list(levels.values()), without)
 
     def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
         normaliser = logsumexp_where(scores, pairs.candidate)
         columns = []
         for positive in pairs.positive.unbind(0):
-            attraction, count = _attraction(scores, positive)
-            columns.append(counted(normaliser - attraction, count > 0))
+            pulled, count = _attraction(scores, positive)
+            columns.append(counted(normaliser - pulled, count > 0))
         return torch.cat(columns, dim=1)
 
     lines = over_anchors(formula, a, b, stacked, similarity=similarity, temperature=temperature, **scale)
     group = scale.get("group")
-    return {name: mean_over_anchors(lines[:, 2 * i : 2 * i + 2], group) for i, name in enumerate(names)}
+    return {level: mean_over_anchors(lines[:, 2 * i : 2 * i + 2], group) for i, level in enumerate(levels)}
 
 
 def info_nce_views(
@@ -166,9 +176,38 @@ def info_nce_views(
     )
 
 
+def _by_groups(
+    a: Embeddings,
+    b: Embeddings,
+    levels: dict[str, Pairing],
+    similarity: Similarity,
+    temperature: float | Tensor,
+    scale: Scale,
+) -> dict[str, Tensor]:
+    """Log outside, denominator all, for pairings by groups: the normaliser is shared, attraction needs no matrix."""
+    group = scale.get("group")
+    first = next(iter(levels.values()))
+    with no_autocast(a if isinstance(a, Tensor) else a[0]):
+        anchors, candidates, paired, inverse = prepare(
+            a, b, first, similarity=similarity, temperature=temperature, group=group
+        )
+        if any(pairing.shape != first.shape for pairing in levels.values()):
+            raise UsageError(f"the levels are pairings of different sizes: {[p.shape for p in levels.values()]}")
+        x, y = anchors[0], candidates[0]
+        found = [
+            groups.find(paired if pairing is first else gathered(pairing, group), x.dtype)
+            for pairing in levels.values()
+        ]
+        normaliser, *pulled = groups.attraction_and_repulsion(x, y, inverse, found, block=scale.get("block")).unbind(1)
+        return {
+            level: mean_over_anchors(counted(normaliser - own, of_level.count > 0), group)
+            for level, own, of_level in zip(levels, pulled, found, strict=True)
+        }
+
+
 def _lines(scores: Tensor, pairs: Pairs, log: Log, denominator: Denominator) -> Tensor:
     positive = pairs.positive
-    weighed = scores if pairs.importance is None else scores + pairs.importance.log()
+    weighed = scores if pairs.importance is None else scores + pairs.importance.log().to(scores.dtype)
     if denominator == "all":
         normaliser = logsumexp_where(weighed, pairs.candidate)
         if log == "outside":

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -39,6 +40,9 @@ class Pairing:
         candidates: tensors (M, ...).
         soft: positives are weights instead of yes or no.
         local: the rule holds for this process's candidates only (a matrix that was given whole).
+        groups: positives are those of equal ids, `anchors[0]` and `candidates[0]`, of which InfoNCE needs no matrix:
+            all of them, as places that differ from one another, or without the anchor's own place, `anchors[1]`
+            among `candidates[1]`.
     """
 
     rule: Callable[[Tensors, Tensors], Pairs]
@@ -46,6 +50,7 @@ class Pairing:
     candidates: Tensors
     soft: bool = False
     local: bool = False
+    groups: Literal["whole", "places", "without itself"] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,7 +84,9 @@ class Pairing:
             candidate = stays if own.candidate is None else own.candidate & stays
             return Pairs(_within(own.positive, candidate), candidate, own.importance)
 
-        return self._with(other, combine)
+        left = self._with(other, combine)
+        by_groups = self.groups == "whole" and other.groups == "places"
+        return replace(left, groups="without itself") if by_groups else left
 
     def but(self, other: "Pairing") -> "Pairing":
         """Positives that are not positive in another pairing; the others become negatives."""
@@ -149,7 +156,7 @@ def same(ids_a: Tensor, ids_b: Tensor | None = None) -> Pairing:
             raise TypeError(f"ids must be integers (int64), got {ids.dtype}: different ids can be equal in that type")
         if ids.ndim != 1:
             raise UsageError(f"ids must be of shape (batch,), got {tuple(ids.shape)}")
-    return Pairing(_equal, (ids_a,), (ids_b,))
+    return Pairing(_equal, (ids_a,), (ids_b,), groups="whole")
 
 
 def itself(like: Tensor, candidates: int | None = None) -> Pairing:
@@ -166,7 +173,8 @@ def itself(like: Tensor, candidates: int | None = None) -> Pairing:
     """
     rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
     places = torch.arange(max(len(like), candidates or 0), device=like.device) + (rank << 40)
-    return Pairing(_equal, (places[: len(like)],), (places if candidates is not None else places[: len(like)],))
+    of_candidates = places if candidates is not None else places[: len(like)]
+    return Pairing(_equal, (places[: len(like)],), (of_candidates,), groups="places")
 
 
 def matrix(positive: Tensor, exclude: Tensor | None = None) -> Pairing:

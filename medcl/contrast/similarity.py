@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from medcl.contrast.blockwise import Score, Tensors
 from medcl.contrast.precision import accurate
+from medcl.contrast.unit import unit
 from medcl.errors import UsageError
 
 Embeddings = Tensor | Sequence[Tensor]
@@ -76,9 +76,14 @@ def _vectors(name: str, *, anchors: bool, candidates: bool) -> Similarity:
     """An inner product after bringing one side or both to unit length."""
 
     def prepare(a: Tensors, b: Tensors) -> tuple[Tensors, Tensors]:
-        x, y = vectors(a, name), vectors(b, name)
+        x = vectors(a, name)
+        if a[0] is b[0] and anchors == candidates:
+            # One tensor on both sides stays one.
+            x = unit(x) if anchors else x
+            return (x,), (x,)
+        y = vectors(b, name)
         same_length(x, y)
-        return (F.normalize(x, dim=1) if anchors else x,), (F.normalize(y, dim=1) if candidates else y,)
+        return (unit(x) if anchors else x,), (unit(y) if candidates else y,)
 
     return Similarity(name, inner_product, prepare, inner=True, unit=anchors and candidates)
 

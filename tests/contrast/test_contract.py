@@ -123,6 +123,15 @@ def test_half_precision_embeddings_are_contrasted_in_float32(case: Case) -> None
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@EVERY
+def test_the_dense_path_compiles_without_a_break(case: Case) -> None:
+    if not case.compiled:
+        pytest.skip("draws or learns as it goes")
+    torch.compiler.reset()
+    compiled = torch.compile(bound(case), fullgraph=True, backend="eager")
+    assert_equal(value_and_gradients(compiled, *batch()), value_and_gradients(bound(case), *batch()))
+
+
 def share_of_a_process(rank: int, group: object, parts: list[int]) -> list[tuple[Tensor, ...]]:
     """Value and gradients of this process's samples, for every case."""
     start = sum(parts[:rank])

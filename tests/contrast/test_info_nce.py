@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.info_nce import info_nce, info_nce_views
-from medcl.contrast.pairs import among_views, matrix, same
+from medcl.contrast.info_nce import info_nce, info_nce_levels, info_nce_views
+from medcl.contrast.pairs import Pairing, among_views, itself, matrix, same
 from medcl.contrast.similarity import cosine, dot
 from medcl.errors import UsageError
 from tests.contrast import loops
@@ -125,7 +125,7 @@ def test_without_any_positive_the_loss_and_its_gradient_are_0(
 
 
 def test_one_sample_has_two_views_and_nothing_to_be_told_from() -> None:
-    assert info_nce_views(draw(1, 3), draw(1, 3, seed=1), torch.tensor([4])) == 0
+    assert info_nce_views(draw(1, 3), draw(1, 3, seed=1), torch.tensor([4])).abs() < 1e-12
 
 
 def test_identical_rows_cost_the_logarithm_of_the_candidates() -> None:
@@ -168,3 +168,41 @@ def test_what_does_not_fit_is_refused() -> None:
         info_nce(a, b, positives, log="above")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="0"):
         info_nce(a, b, positives, block=0)
+
+
+def test_levels_are_the_losses_one_by_one() -> None:
+    """By groups, with and without the anchor itself, and for pairings that have to be looked up pair by pair."""
+    a, b = draw(6, 4), draw(6, 4, seed=1)
+    patient, trial = same(torch.tensor([0, 0, 0, 1, 1, 2])), same(torch.tensor([0, 0, 1, 2, 3, 4]))
+    for levels, without in (
+        ({"patient": patient, "trial": trial, "sample": itself(a)}, None),
+        ({"patient": patient, "trial": trial}, itself(a)),
+        ({"patient": patient & patient, "trial": trial}, itself(a)),
+        ({"patient": patient, "trial": trial}, trial),
+    ):
+        found = info_nce_levels(a, b, levels, without=without)
+        assert list(found) == list(levels)
+        for level, pairing in levels.items():
+            whole = pairing if without is None else pairing.without(without)
+            alone = info_nce(a, b, matrix(*masks(whole)))
+            torch.testing.assert_close(found[level], alone)
+    with pytest.raises(UsageError, match="different sizes"):
+        info_nce_levels(a, b, {"patient": patient, "other": same(torch.arange(5))})
+    with pytest.raises(UsageError, match="yes and no"):
+        info_nce_levels(a, b, {"soft": matrix(torch.rand(6, 6))})
+
+
+def masks(pairing: Pairing) -> tuple[Tensor, Tensor]:
+    pairs = pairing.pairs()
+    everything = torch.ones_like(pairs.positive)
+    return pairs.positive, ~(everything if pairs.candidate is None else pairs.candidate)
+
+
+def test_groups_are_found_among_other_candidates() -> None:
+    """An anchor without a partner, candidates that are nobody's, ids beyond all others, and one's own place behind."""
+    a, b = draw(4, 3), draw(7, 3, seed=1)
+    ids_a, ids_b = torch.tensor([9, 2**62, -4, 7]), torch.tensor([9, 1, -4, 7, 9, -4, 8])
+    for pairing in (same(ids_a, ids_b), same(ids_a, ids_b).without(itself(ids_a, 7)), itself(a, 7)):
+        assert pairing.groups
+        assert_same(partial(info_nce, pairing=pairing), partial(info_nce, pairing=matrix(*masks(pairing))), a, b)
+        torch.testing.assert_close(info_nce(a, b, pairing, block=3), info_nce(a, b, pairing))

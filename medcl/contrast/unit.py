@@ -1,0 +1,42 @@
+"""Embeddings of length 1."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+SMALLEST = 1e-12
+"""A vector shorter than this has no direction: it stays 0, with a derivative of 0."""
+
+
+def unit(x: Tensor) -> Tensor:
+    """Divide each vector by its length.
+
+    As `torch.nn.functional.normalize`, but keeping the result for the backward pass instead of the input, which nobody
+    else needs, and without an explosion of the derivative at 0.
+
+    Args:
+        x: (N, D).
+
+    Returns:
+        (N, D).
+    """
+    return cast(Tensor, _Unit.apply(x))  # type: ignore[no-untyped-call]
+
+
+class _Unit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        inverse = torch.where(lengths > SMALLEST, 1 / lengths, 0.0)
+        result = x * inverse
+        ctx.save_for_backward(result, inverse)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        result, inverse = ctx.saved_tensors
+        along = torch.linalg.vecdot(grad, result)[:, None]
+        return torch.addcmul(grad, result, along, value=-1).mul_(inverse)

@@ -1,0 +1,117 @@
+"""Losses of several modalities and views, and of dense embeddings."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medcl.contrast.clip import clip
+from medcl.contrast.cloob import cloob, info_loob
+from medcl.contrast.dense import corresponding, dense
+from medcl.contrast.gather import Group, gather
+from medcl.contrast.gram import gram, gram_volume
+from medcl.contrast.late import gloria
+from medcl.contrast.multi_view import mv_dhel, mv_infonce
+from medcl.contrast.multilinear import multilinear
+from medcl.contrast.pairs import same
+from medcl.contrast.precision import accurate
+from medcl.contrast.regions import local
+from medcl.contrast.similarity import one_sided
+from medcl.contrast.singular import leading_singular_value, pmrl
+from medcl.contrast.sparc import sparc, word_alignment
+from medcl.contrast.symile import draw_permutations, symile
+from tests.contrast.cases import Case
+
+ORDERS = [draw_permutations(3, samples, torch.Generator().manual_seed(0)) for samples in range(9)]
+"""The same order of all samples in every process."""
+
+
+def third(z1: Tensor, z2: Tensor) -> Tensor:
+    """A further modality, of each sample alone."""
+    return accurate(z1).roll(1, 1) + 0.5 * accurate(z2).square()
+
+
+def cells(z: Tensor, count: int) -> Tensor:
+    """Dense embeddings (N, count, D), of each sample alone."""
+    z = accurate(z)
+    return torch.stack([z.roll(k, 1) + k * z.square() for k in range(count)], dim=1)
+
+
+def words(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Three words, the last of which only some reports have."""
+    return cells(z, 3), torch.stack([z[:, 0] < torch.inf, z[:, 1] < torch.inf, z[:, 0] > 0], dim=1)
+
+
+def shuffled(z1: Tensor, z2: Tensor, group: Group = None, **scale: Any) -> Tensor:
+    orders = ORDERS[len(gather(z1.detach(), group))].to(z1.device)
+    return symile([z1, z2, third(z1, z2)], temperature=0.2, permutations=orders, group=group, **scale)
+
+
+def missing(z1: Tensor, z2: Tensor, y: Tensor, **scale: Any) -> Tensor:
+    present = torch.stack([y >= 0, y > 0.2, y < 5], dim=1)
+    return symile([z1, z2, third(z1, z2)], temperature=0.2, negatives="all", present=present, **scale)
+
+
+def cells_of_views(z1: Tensor, z2: Tensor, ids: Tensor, **scale: Any) -> Tensor:
+    a, b = cells(z1, 2), cells(z2, 3)
+    return dense(a, b, corresponding(a, b), b.mean(dim=1), pairing=same(ids), **scale)
+
+
+CASES = [
+    Case("clip", lambda z1, z2, ids, y, **scale: clip(z1, z2, same(ids), **scale)),
+    Case(
+        "clip, one-sided, weight 0.75, inside",
+        lambda z1, z2, ids, y, **scale: clip(
+            z1, z2, same(ids), weight=0.75, similarity=one_sided, log="inside", temperature=2.0, **scale
+        ),
+    ),
+    Case(
+        "clip, multilinear",
+        lambda z1, z2, ids, y, **scale: clip(z1, (z2, third(z1, z2)), same(ids), similarity=multilinear, **scale),
+    ),
+    Case(
+        "clip, gram_volume",
+        lambda z1, z2, ids, y, **scale: clip(z1, (z2, third(z1, z2)), same(ids), similarity=gram_volume, **scale),
+    ),
+    Case(
+        "clip, leading_singular_value",
+        lambda z1, z2, ids, y, **scale: clip(
+            z1, (z2, third(z1, z2)), same(ids), similarity=leading_singular_value, **scale
+        ),
+    ),
+    Case(
+        "clip, gloria",
+        lambda z1, z2, ids, y, **scale: clip(cells(z1, 4), words(z2), same(ids), similarity=gloria(), **scale),
+    ),
+    Case(
+        "clip, gloria as released",
+        lambda z1, z2, ids, y, **scale: clip(
+            cells(z1, 4), words(z2), same(ids), similarity=gloria(words_first=True, over="mean"), **scale
+        ),
+    ),
+    Case(
+        "clip, sparc",
+        lambda z1, z2, ids, y, **scale: clip(cells(z1, 4), words(z2), same(ids), similarity=sparc(), **scale),
+    ),
+    Case("word_alignment", lambda z1, z2, ids, y, **scale: word_alignment(cells(z1, 4), words(z2), **scale)),
+    Case("symile, permuted", lambda z1, z2, ids, y, **scale: shuffled(z1, z2, **scale), permuted=False),
+    Case(
+        "symile, all",
+        lambda z1, z2, ids, y, **scale: symile([z1, z2, third(z1, z2)], temperature=0.2, negatives="all", **scale),
+    ),
+    Case("symile, missing modalities", lambda z1, z2, ids, y, **scale: missing(z1, z2, y, **scale)),
+    Case("gram", lambda z1, z2, ids, y, **scale: gram(z1, (z2, third(z1, z2)), same(ids), **scale)),
+    Case("pmrl", lambda z1, z2, ids, y, **scale: pmrl([z1, z2, third(z1, z2)], **scale)),
+    Case("dense", lambda z1, z2, ids, y, **scale: cells_of_views(z1, z2, ids, **scale)),
+    Case("local", lambda z1, z2, ids, y, **scale: local(cells(z1, 3), cells(z2, 3), **scale)),
+    Case(
+        "local, given negatives",
+        lambda z1, z2, ids, y, **scale: local(
+            cells(z1, 3), cells(z2, 3), torch.tensor([[1], [0], [0]], device=ids.device), **scale
+        ),
+    ),
+    Case("mv_infonce", lambda z1, z2, ids, y, **scale: mv_infonce([z1, z2, third(z1, z2)], **scale)),
+    Case("mv_dhel", lambda z1, z2, ids, y, **scale: mv_dhel([z1, z2, third(z1, z2)], **scale)),
+    Case("info_loob", lambda z1, z2, ids, y, **scale: info_loob(z1, z2, same(ids), **scale)),
+    Case("cloob", lambda z1, z2, ids, y, **scale: cloob(z1, z2, same(ids), **scale)),
+]

@@ -1,0 +1,106 @@
+"""Contrast from slices, continuous targets, frozen models, mixtures and temperatures."""
+
+import torch
+from torch import Tensor
+
+from medcl.contrast.conr import conr
+from medcl.contrast.entropy import joint_entropy, uniform
+from medcl.contrast.info_nce import info_nce
+from medcl.contrast.m3col import m3col, m3col_soft
+from medcl.contrast.macl import macl
+from medcl.contrast.mixup import Mixing
+from medcl.contrast.momentum import MomentumQueue
+from medcl.contrast.pairs import itself, same
+from medcl.contrast.sepclr import sepclr
+from medcl.contrast.slices import across_volumes, apart_from_partition, partition
+from medcl.contrast.soft import cwcl, softened
+from medcl.contrast.supremix import supremix
+from medcl.contrast.targets import kernel, magnified, near
+from medcl.contrast.temperatures import IndividualTemperatures
+from tests.contrast.cases import Case
+
+QUEUE = MomentumQueue(4, 4)
+QUEUE.enqueue(torch.randn(3, 4, generator=torch.Generator().manual_seed(9)), torch.tensor([4, -3, 2]))
+TEMPERATURES = IndividualTemperatures(64, temperature=0.3).eval()
+
+
+def views(z1: Tensor, z2: Tensor, *levels: Tensor) -> tuple[Tensor, ...]:
+    return torch.cat([z1, z2]), *(level.repeat(2) for level in levels)
+
+
+def g_d_minus(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    z, slices, partitions = views(z1, z2, ids, partition(y.sigmoid()))
+    return info_nce(z, z, apart_from_partition(slices, partitions).without(itself(z)), denominator="own", **scale)
+
+
+def g_d(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    z, slices, partitions = views(z1, z2, ids, partition(y.sigmoid()))
+    second = torch.cat([torch.zeros_like(ids), torch.ones_like(ids)])
+    return info_nce(z, z, across_volumes(slices, partitions, second).without(itself(z)), denominator="own", **scale)
+
+
+def pcl(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    z, position = views(z1, z2, y)
+    return info_nce(z, z, near(position, within=1.0).without(itself(z)), **scale)
+
+
+def y_aware(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    z, targets = views(z1, z2, y)
+    return info_nce(z, z, kernel(targets, bandwidth=1.5).without(itself(z)), **scale)
+
+
+def magnifying(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    return info_nce(z1, z2, magnified(same(ids), y), temperature=0.3, **scale)
+
+
+def regularised(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    z, targets = views(z1, z2, y)
+    return conr(z, targets, torch.sin(5 * targets), weights=1 + targets.abs(), temperature=0.3, **scale)
+
+
+def mixed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    draws = torch.stack([z.detach().double().mul(7.3).frac().abs() for z in (z1, z2)])
+    return supremix(z1, z2, y, beta=(2, 3), draws=draws, **scale)
+
+
+def modalities_mixed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    mixing = Mixing(y.sigmoid(), torch.arange(len(y)).flip(0))
+    return m3col([z1, z2, z1.roll(1, 1)], [mixing] * 3, **scale)
+
+
+def queued(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    candidates, extended = QUEUE.extend(z2, ids)
+    return info_nce(z1, candidates, same(ids, extended["id"]), **scale)
+
+
+def separated(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    return sepclr([z1, z2], [z1.roll(1, 1), z2.flip(1)], y > 1, **scale)
+
+
+CASES = [
+    Case("Chaitanya, G^D-", g_d_minus),
+    Case("Chaitanya, G^D", g_d),
+    Case("PCL", pcl),
+    Case("y-aware", y_aware),
+    Case("distance magnifying", magnifying),
+    Case("CWCL", lambda z1, z2, ids, y, **scale: cwcl(z1, z2, torch.stack([y, y.cos()], 1), temperature=0.3, **scale)),
+    Case("softened", lambda z1, z2, ids, y, **scale: info_nce(z1, z2, softened(z2, temperature=0.2), **scale)),
+    Case("SupReMix", mixed, differentiated=False),
+    Case("ConR", regularised),
+    # Rows are mixed within a process, by their order.
+    Case("M3CoL", modalities_mixed, permuted=False, distributed=False),
+    Case("M3CoL, soft CLIP", lambda z1, z2, ids, y, **scale: m3col_soft([z1, z2, z1.roll(1, 1)], **scale)),
+    Case("SepCLR", separated),
+    Case("uniform", lambda z1, z2, ids, y, **scale: uniform([z1, z2], **scale)),
+    Case("joint entropy", lambda z1, z2, ids, y, **scale: joint_entropy(z1, z2, **scale)),
+    Case(
+        "iSogCLR",
+        # Each process would count its samples from 0.
+        lambda z1, z2, ids, y, **scale: TEMPERATURES(z1, z2, torch.arange(len(y)), **scale),
+        differentiated=False,
+        distributed=False,
+    ),
+    Case("MACL", lambda z1, z2, ids, y, **scale: macl(z1, z2, same(ids), **scale), differentiated=False),
+    # The names of ids are those of what is held; a queue that all processes hold is contrasted with without a group.
+    Case("queue", queued, relabelled=False, distributed=False),
+]
