@@ -45,6 +45,12 @@ class Look:
         rows = [row for row in map(self._row, paths) if row is not None]
         return rows, len(paths) - len(rows)
 
+    def fatal(self, path: str) -> tuple[list[Row], int]:
+        """The row of a file whose reading ended the process that tried."""
+        name = (self.root / path).name
+        row: Row = {"path": path, "files": [name], "found_status": "damaged file: reading its header ends the reader"}
+        return [row | state(self.root, path, [name]) | {"checksum": None}], 0
+
     def _row(self, path: str) -> Row | None:
         full = self.root / path
         row: Row = {"path": path, "files": [full.name], "found_status": "ok"}

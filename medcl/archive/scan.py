@@ -63,7 +63,7 @@ def scan(
 
     Raises:
         UsageError: no such folder, a glob without files, a wrong pattern.
-        MedclError: the journal cannot be written, or a process died.
+        MedclError: the journal cannot be written.
     """
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
     settings = {
@@ -80,7 +80,8 @@ def scan(
         reused = {row["path"] for row in rows}
         new = [path for path in found.files if path not in reused]
         others = 0
-        for results, unknown in run_chunks(Look(folder, pattern, modality, salt), new, jobs=jobs, chunk=_CHUNK):
+        look = Look(folder, pattern, modality, salt)
+        for results, unknown in run_chunks(look, new, jobs=jobs, chunk=_CHUNK, instead=look.fatal):
             rows += results
             others += unknown
             if kept is not None:

@@ -10,10 +10,17 @@ from medcl.errors import MedclError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
+Chunks = dict[int, Sequence[T]]
 
 
 def run_chunks(
-    function: Callable[[Sequence[T]], R], items: Sequence[T], *, jobs: int = -1, chunk: int = 256, ordered: bool = False
+    function: Callable[[Sequence[T]], R],
+    items: Sequence[T],
+    *,
+    jobs: int = -1,
+    chunk: int = 256,
+    ordered: bool = False,
+    instead: Callable[[T], R] | None = None,
 ) -> Iterator[R]:
     """Run a function over chunks of the items.
 
@@ -23,27 +30,62 @@ def run_chunks(
         jobs: processes; -1 is one a core. One, or one chunk, runs in this process.
         chunk: items a call: enough to outweigh sending them (some ms), few enough to be worth saving one by one.
         ordered: yield in the order of the items, where what is written depends on it; else as they come.
+        instead: what stands for an item that a process died of, as a parser does of some damaged files. The items
+            around it are worked on again, one by one.
 
     Yields:
         The function's results, one a chunk; only a few chunks are in flight, so memory does not grow with the items.
 
     Raises:
-        UsageError: a number of jobs or a chunk that cannot be.
-        MedclError: a process died, as a rule for want of memory.
+        UsageError: a number of jobs or a chunk that cannot be, or `instead` of ordered results.
+        MedclError: a process died, as a rule for want of memory, and there is no `instead`.
     """
     if jobs == 0 or jobs < -1:
         raise UsageError(f"jobs {jobs}: a number of processes, or -1 for one a core")
     if chunk < 1:
         raise UsageError(f"chunk {chunk}: at least one item a call")
-    chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
+    if ordered and instead is not None:
+        raise UsageError("results that replace those of processes that died come in no order")
+    chunks = {number: items[start : start + chunk] for number, start in enumerate(range(0, len(items), chunk))}
     processes = min(joblib.cpu_count() if jobs == -1 else jobs, len(chunks))
     if processes <= 1:
-        yield from map(function, chunks)
+        yield from map(function, chunks.values())
         return
+    while chunks:
+        try:
+            yield from _run(function, chunks, processes, ordered)
+        except TerminatedWorkerError as error:
+            if instead is None:
+                raise MedclError(
+                    f"a process of {processes} died, as a rule for want of memory: use fewer --jobs"
+                ) from error
+            # Those in flight are the first that have no result: the one to blame is among them.
+            for number in list(chunks)[: 2 * processes]:
+                for item in chunks.pop(number):
+                    yield _alone(function, item, instead)
+
+
+def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int, ordered: bool) -> Iterator[R]:
+    """Work on chunks, taking those that are done out of the dictionary."""
+    kind = "generator" if ordered else "generator_unordered"
+    # Not more in flight than are worked on one by one, should a process die.
     parallel = joblib.Parallel(
-        n_jobs=processes, backend="loky", return_as="generator" if ordered else "generator_unordered", batch_size=1
+        n_jobs=processes, backend="loky", return_as=kind, batch_size=1, pre_dispatch="2 * n_jobs"
     )
+    for number, result in parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items())):
+        del chunks[number]
+        yield result
+
+
+def _numbered(function: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T]) -> tuple[int, R]:
+    return number, function(chunk)
+
+
+def _alone(function: Callable[[Sequence[T]], R], item: T, instead: Callable[[T], R]) -> R:
+    """One item in a process of its own."""
     try:
-        yield from parallel(joblib.delayed(function)(one) for one in chunks)
-    except TerminatedWorkerError as error:
-        raise MedclError(f"a process of {processes} died, as a rule for want of memory: use fewer --jobs") from error
+        # Two jobs, since one would stay in this process.
+        results: list[R] = joblib.Parallel(n_jobs=2, backend="loky")([joblib.delayed(function)([item])])
+    except TerminatedWorkerError:
+        return instead(item)
+    return results[0]

@@ -13,6 +13,7 @@ import numpy as np
 from mne.io.constants import FIFF
 
 from medcl.errors import UnreadableError
+from medcl.readers.deadline import deadline
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, kept_unit, modality_of
 
 _SUFFIX = {"gdf": ".gdf", "fif": ".fif"}  # of the formats in one file, which may be read under another name
@@ -22,6 +23,7 @@ _READ: dict[str, Callable[..., Any]] = {
     "brainvision": mne.io.read_raw_brainvision,
     "eeglab": mne.io.read_raw_eeglab,
 }
+_LONGEST = 60  # seconds for a header; a sound one takes milliseconds
 _FIF_UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m"}
 
 
@@ -84,7 +86,10 @@ def _opened(path: Path, format: str) -> Iterator[Any]:
         elif format == "brainvision" and path.suffix not in (".vhdr", ".ahdr"):
             raise UnreadableError("a BrainVision header that is not named .vhdr: rename it")
         try:
-            raw = _READ[format](source, preload=False, verbose="WARNING")
+            with deadline(_LONGEST):
+                raw = _READ[format](source, preload=False, verbose="WARNING")
+        except UnreadableError:
+            raise
         except Exception as error:
             reason = str(error).replace(str(path.parent), "").splitlines()
             raise UnreadableError(

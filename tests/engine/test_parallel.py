@@ -53,6 +53,24 @@ def test_a_process_that_dies_is_an_error_and_no_endless_wait() -> None:
         list(run_chunks(die, range(10), jobs=2, chunk=5))
 
 
+def die_of_seven(numbers: Sequence[int]) -> list[int]:
+    if 7 in numbers:
+        os._exit(1)
+    return list(numbers)
+
+
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_only_the_item_that_a_process_dies_of_is_lost(chunk: int) -> None:
+    parts = run_chunks(die_of_seven, range(40), jobs=2, chunk=chunk, instead=lambda number: [-number])
+    found = [value for part in parts for value in part]
+    assert sorted(found) == [-7, *(number for number in range(40) if number != 7)]
+
+
+def test_replaced_results_have_no_order() -> None:
+    with pytest.raises(UsageError, match="no order"):
+        list(run_chunks(squares, range(3), jobs=2, ordered=True, instead=lambda number: []))
+
+
 @pytest.mark.parametrize(("jobs", "chunk"), [(0, 1), (-2, 1), (1, 0)])
 def test_numbers_that_cannot_be_meant_are_refused(jobs: int, chunk: int) -> None:
     with pytest.raises(UsageError):
