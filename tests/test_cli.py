@@ -52,7 +52,11 @@ def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.Cap
     assert not any(name in out for name in ("P0000", "P0001", "P0002"))
     small = ["--optimiser.steps", "4", "--batch.patients", "4", "--encoder.hidden", "8", "--encoder.dim", "16"]
     config = str(ROOT / "pipelines" / "demo_comet.yaml")
+    assert main(["prepare", "--config", config, "--manifest", str(manifest)]) == 0
+    assert "12 channels at 100 Hz" in capsys.readouterr().out
+    prepared = sorted(path.name for path in manifest.with_suffix(".store").iterdir())
     assert main(["pretrain", "--config", config, "--manifest", str(manifest), "-o", str(run), *small]) == 0
+    assert sorted(path.name for path in manifest.with_suffix(".store").iterdir()) == prepared, "decoded once"
     config_again = yaml.safe_load((run / "config.yaml").read_text())
     assert config_again["optimiser"]["steps"] == 4
     again = ["--config", str(run / "config.yaml"), "--manifest", str(manifest), "-o", str(tmp_path / "again")]
