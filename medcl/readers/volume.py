@@ -1,0 +1,130 @@
+"""What a reader of volumes returns: a header, voxels in RAS+ with spacing in mm, and the way back to the file."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+from medcl.errors import UnreadableError, UsageError
+
+Affine = NDArray[np.float64]
+RAS = axcodes2ornt("RAS")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The voxels of a file: how many along each of its axes, and where they lie.
+
+    Args:
+        shape: of the three spatial axes, as stored.
+        affine: (4, 4), voxel index -> mm to the right, to the front, upwards.
+
+    Raises:
+        UnreadableError: an axis without voxels, a spacing of 0, axes that lie in one plane, or numbers that are none.
+    """
+
+    shape: tuple[int, int, int]
+    affine: Affine
+
+    def __post_init__(self) -> None:
+        if self.affine.shape != (4, 4) or not np.isfinite(self.affine).all():
+            raise UnreadableError("its geometry is not a finite 4 x 4 matrix")
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise UnreadableError(f"an axis without voxels: shape {tuple(self.shape)}")
+        if not (self.spacing > 0).all():
+            raise UnreadableError("zero spacing: the voxels of an axis lie on one another")
+        if abs(np.linalg.det(self.affine[:3, :3] / self.spacing)) < 1e-3:
+            raise UnreadableError("its axes lie in one plane")
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Distance of neighbouring voxels along each axis, mm, (3,)."""
+        lengths: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return lengths
+
+    @property
+    def orientation(self) -> str:
+        """Where each axis leads, such as `LPS`; the nearest direction where the axes are oblique."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+    def to_ras(self) -> "Grid":
+        """The grid of the same voxels with axes in the order and direction of RAS+."""
+        turn = io_orientation(self.affine)
+        shape = tuple(int(self.shape[int(axis)]) for axis in np.argsort(turn[:, 0]))
+        return Grid((shape[0], shape[1], shape[2]), self.affine @ nib.orientations.inv_ornt_aff(turn, self.shape))
+
+
+@dataclass(frozen=True)
+class VolumeHeader:
+    """What a volume says of itself, without its voxels.
+
+    Args:
+        modality: `ct`, `mr`, `pt`, ...; `mr` where the format leaves it open and nobody says otherwise.
+        format: `nifti` or `dicom`.
+        grid: as stored.
+        n_channels: values a voxel: time points, echoes; 1 as a rule.
+        dtype: of the stored numbers, such as `int16`.
+        unit: `HU` for CT, `stored` for MR.
+        ids: clear ids that the header carries: patient, study, series. Never a name or a birth date.
+        files: every file of the volume, relative to the folder of the first.
+        flags: what is unusual and was not changed, in words: `gantry tilt 13.6 degrees`, `missing slices: 2`.
+    """
+
+    modality: str
+    format: str
+    grid: Grid
+    n_channels: int
+    dtype: str
+    unit: str
+    ids: dict[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels in physical units on axes of RAS+.
+
+    Args:
+        data: (channels, x, y, z): x to the patient's right, y to the front, z upwards; HU for CT, the stored intensity
+            for MR. int16 where the file's numbers are, else float32.
+        grid: of `data`, in RAS+.
+        stored: the grid of the file, for the way back.
+        unit: of the numbers.
+
+    Raises:
+        UnreadableError: voxels that are not a number, or a shape that is not that of the grid.
+    """
+
+    data: NDArray[Any]
+    grid: Grid
+    stored: Grid
+    unit: str
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 4 or self.data.shape[1:] != self.grid.shape:
+            raise UnreadableError(f"voxels {self.data.shape} do not fit a grid of {self.grid.shape}")
+        if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
+            raise UnreadableError(f"{int((~np.isfinite(self.data)).sum())} voxels are not a number")
+
+    @classmethod
+    def of(cls, stored_data: NDArray[Any], stored: Grid, unit: str) -> "Volume":
+        """A volume from voxels (channels, i, j, k) on the axes of the file."""
+        turn = ornt_transform(io_orientation(stored.affine), RAS)
+        turned = np.stack([apply_orientation(channel, turn) for channel in stored_data])
+        return cls(turned, stored.to_ras(), stored, unit)
+
+    def as_stored(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Voxels (x, y, z) on the axes of this volume, such as a predicted mask, on those of its file, (i, j, k).
+
+        Raises:
+            UsageError: when the shape is another one.
+        """
+        if data.shape != self.grid.shape:
+            raise UsageError(f"a mask of shape {data.shape} does not fit the volume's {self.grid.shape}")
+        turn = ornt_transform(RAS, io_orientation(self.stored.affine))
+        turned: NDArray[Any] = np.ascontiguousarray(apply_orientation(data, turn))
+        return turned
