@@ -1,3 +1,4 @@
+import sys
 from functools import partial
 from typing import Any
 
@@ -5,13 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.contrast import auc as module
 from medcl.contrast.auc import auc
 from medcl.contrast.pairs import Pairing, Pairs, matrix, same
 from medcl.contrast.similarity import dot
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
 from tests.contrast.loops import mean
+
+MODULE = sys.modules["medcl.contrast.auc"]
+"""The room has a function of the same name."""
 
 IDS, MORE = torch.tensor([0, 1, 0, 2]), torch.tensor([0, 0, 1, 3, 0])
 OVER = pytest.mark.parametrize("over", ["anchor", "batch"])
@@ -49,7 +52,7 @@ def test_the_loss_and_its_gradient_equal_the_loops(
     over: Any, surrogate: Any, positives: int, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One positive after the other, and all at once.
-    monkeypatch.setattr(module, "ON_CPU", cells)
+    monkeypatch.setattr(MODULE, "ON_CPU", cells)
     exclude = draw(4, 5, seed=2) > 1
     exclude[2] = MORE != 0
     options = {"over": over, "surrogate": surrogate, "temperature": 0.5, "margin": 0.7, "positives": positives}
@@ -67,7 +70,7 @@ def test_blocks_of_anchors_and_of_positives_change_nothing(
     over: Any, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = value_and_gradients(partial(auc, pairing=same(IDS, MORE), over=over), draw(4, 3), draw(5, 3, seed=1))
-    monkeypatch.setattr(module, "ON_CPU", cells)
+    monkeypatch.setattr(MODULE, "ON_CPU", cells)
     loss = partial(auc, pairing=same(IDS, MORE), over=over, block=3)
     for found, expected in zip(value_and_gradients(loss, draw(4, 3), draw(5, 3, seed=1)), whole, strict=True):
         torch.testing.assert_close(found, expected)
