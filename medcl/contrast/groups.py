@@ -17,6 +17,9 @@ from medcl.contrast.pairs import Pairing
 from medcl.contrast.precision import no_autocast
 from medcl.errors import UsageError
 
+SMALL = 2**20
+"""Similarities that are kept for the backward pass without a second thought."""
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -61,14 +64,15 @@ def attraction_and_repulsion(
 
     In blocks of rows, whose softmax is recomputed in the backward pass from the logarithms: four matrix products, where
     a dense implementation that keeps the matrix has three, but a few passes over a block in the processor's cache where
-    that one has as many over memory.
+    that one has as many over memory. A single block is kept.
 
     Args:
         a: (N, D) anchors.
         b: (M, D) candidates; may be the same tensor.
         scale: (N, 1), 1 / temperature.
         levels: groups of each level, with the same column left out.
-        block: rows at a time; default: from the memory that is free. All rows at once are plain autograd.
+        block: rows at a time; default: from the memory that is free. Compiled, all rows are one block of plain
+            autograd.
 
     Returns:
         (N, 1 + levels): log sum_j exp(s_ij), then for each level the mean of s_ip over the positives p, 0 without one.
@@ -77,12 +81,12 @@ def attraction_and_repulsion(
     Raises:
         UsageError: a block without a row.
     """
-    if block is None:
-        block = len(a) if torch.compiler.is_compiling() else rows_at_once(len(b), a.device)
-    if block < 1:
+    if block is not None and block < 1:
         raise UsageError(f"block {block}: at least one anchor at a time")
-    if block < len(a):
-        return cast(Tensor, _Contrast.apply(a, b, scale, levels, block))  # type: ignore[no-untyped-call]
+    if not torch.compiler.is_compiling():
+        if block is None:
+            block = len(a) if len(a) * len(b) <= SMALL else rows_at_once(len(b), a.device)
+        return cast(Tensor, _Contrast.apply(a, b, scale, levels, max(1, min(block, len(a)))))  # type: ignore[no-untyped-call]
     anchors = a * scale
     columns = [_row_logsumexp(anchors @ b.T, levels[0].own)]
     for level in levels:
@@ -103,20 +107,22 @@ class _Contrast(torch.autograd.Function):
                 _leave_out(scores, own[rows])
             top = scores.amax(dim=1, keepdim=True)
             top = torch.where(top == -torch.inf, 0.0, top)
-            result[rows, 0] = scores.sub_(top).exp_().sum(dim=1).log() + top.squeeze(1)
+            total = scores.sub_(top).exp_().sum(dim=1)
+            result[rows, 0] = total.log() + top.squeeze(1)
         sums = torch.empty_like(b)
         for index, level in enumerate(levels, start=1):
             sums.zero_().index_add_(0, level.of_candidate, b)
             for rows in _blocks(len(a), block):
                 result[rows, index] = _pulled(a[rows] * scale[rows], b, sums, level, rows)
-        ctx.save_for_backward(a, b, scale, result)
+        kept = (scores, total) if block >= len(a) > 0 else ()
+        ctx.save_for_backward(a, b, scale, result, *kept)
         ctx.levels, ctx.block, ctx.shared = levels, block, a is b
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        a, b, scale, result = ctx.saved_tensors
+        a, b, scale, result, *kept = ctx.saved_tensors
         levels: list[Groups] = ctx.levels
         # Of one tensor as anchors and candidates the two derivatives are one sum.
         of_a = torch.zeros_like(a)
@@ -130,16 +136,20 @@ class _Contrast(torch.autograd.Function):
                 of_scale[rows] += (derivative * a[rows]).sum(dim=1, keepdim=True)
 
         with no_autocast(grad):
-            buffer = a.new_empty(ctx.block, len(b))
+            buffer = None if kept else a.new_empty(ctx.block, len(b))
             # Where nothing is left there is no softmax: exp(-inf - 0) = 0 everywhere.
             shift = torch.where(result[:, :1] == -torch.inf, 0.0, -result[:, :1])
             for rows in _blocks(len(a), ctx.block):
                 anchors, weight = a[rows] * scale[rows], grad[rows, :1]
-                share = torch.addmm(shift[rows], anchors, b.T, out=buffer[: len(anchors)])
-                own = levels[0].own
-                if own is not None:
-                    _leave_out(share, own[rows])
-                share.exp_()
+                if buffer is None:
+                    share, total = kept
+                    weight = weight / torch.where(total > 0, total, 1.0)[:, None]
+                else:
+                    share = torch.addmm(shift[rows], anchors, b.T, out=buffer[: len(anchors)])
+                    own = levels[0].own
+                    if own is not None:
+                        _leave_out(share, own[rows])
+                    share.exp_()
                 add(rows, (share @ b).mul_(weight))
                 of_b.addmm_(share.T, anchors.mul_(weight))
             del buffer
