@@ -12,6 +12,8 @@ from medcl.errors import UnreadableError, UsageError
 
 Affine = NDArray[np.float64]
 RAS = axcodes2ornt("RAS")
+SPACINGS = (1e-6, 1e5)
+"""mm: from below a cell's organelle to beyond a body; what lies outside is in another unit or damaged."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Grid:
             raise UnreadableError(f"an axis without voxels: shape {tuple(self.shape)}")
         if not (self.spacing > 0).all():
             raise UnreadableError("zero spacing: the voxels of an axis lie on one another")
+        if self.spacing.min() < SPACINGS[0] or self.spacing.max() > SPACINGS[1]:
+            raise UnreadableError(f"spacing of {self.spacing.min():g} to {self.spacing.max():g} mm: is the unit mm?")
         if abs(np.linalg.det(self.affine[:3, :3] / self.spacing)) < 1e-3:
             raise UnreadableError("its axes lie in one plane")
 
     @property
     def spacing(self) -> NDArray[np.float64]:
-        """Distance of neighbouring voxels along each axis, mm, (3,)."""
+        """Distance of neighbouring voxels along each axis, mm, (3,); with gantry tilt, along the sheared axis."""
         lengths: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
         return lengths
 
@@ -69,7 +73,7 @@ class VolumeHeader:
         dtype: of the stored numbers, such as `int16`.
         unit: `HU` for CT, `stored` for MR.
         ids: clear ids that the header carries: patient, study, series. Never a name or a birth date.
-        files: every file of the volume, relative to the folder of the first.
+        files: every file of the volume: of DICOM relative to the archive's root, else to the folder of the first.
         flags: what is unusual and was not changed, in words: `gantry tilt 13.6 degrees`, `missing slices: 2`.
     """
 
@@ -89,8 +93,8 @@ class Volume:
     """Voxels in physical units on axes of RAS+.
 
     Args:
-        data: (channels, x, y, z): x to the patient's right, y to the front, z upwards; HU for CT, the stored intensity
-            for MR. int16 where the file's numbers are, else float32.
+        data: (channels, x, y, z): x to the patient's right, y to the front, z upwards; HU for CT, for MR the
+            intensity that the file states, its slope and intercept applied. int16 where the numbers are, else float32.
         grid: of `data`, in RAS+.
         stored: the grid of the file, for the way back.
         unit: of the numbers.
@@ -107,8 +111,9 @@ class Volume:
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[1:] != self.grid.shape:
             raise UnreadableError(f"voxels {self.data.shape} do not fit a grid of {self.grid.shape}")
-        if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
-            raise UnreadableError(f"{int((~np.isfinite(self.data)).sum())} voxels are not a number")
+        broken = self.data.size - np.count_nonzero(np.isfinite(self.data)) if self.data.dtype.kind == "f" else 0
+        if broken:
+            raise UnreadableError(f"{broken} of {self.data.size} voxels are not a number")
 
     @classmethod
     def of(cls, stored_data: NDArray[Any], stored: Grid, unit: str) -> "Volume":

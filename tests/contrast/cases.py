@@ -24,7 +24,6 @@ class Case:
         relabelled: the value depends on which ids are equal only.
         differentiated: the gradient is that of the value, nothing being held fixed by definition.
         distributed: the mean over processes of value and gradient is that of one process with all samples.
-        compiled: the dense path is one graph.
     """
 
     name: str
@@ -33,7 +32,6 @@ class Case:
     relabelled: bool = True
     differentiated: bool = True
     distributed: bool = True
-    compiled: bool = True
 
 
 def steps(z: Tensor) -> Tensor:

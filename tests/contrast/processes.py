@@ -19,7 +19,9 @@ def across(world: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
+    # Processes that are forked from one which has imported torch: importing it anew takes each of them seconds.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "torch.distributed", "medcl.contrast"])
     pipes = [context.Pipe(duplex=False) for _ in range(world)]
     workers = [
         context.Process(target=_work, args=(rank, world, port, pipes[rank][1], function, args)) for rank in range(world)

@@ -46,6 +46,7 @@ def test_spacing_is_that_of_the_axes() -> None:
     [
         ((2, 0, 2), np.eye(4), "without voxels"),
         ((2, 2, 2), np.diag([1.0, 0.0, 1.0, 1.0]), "zero spacing"),
+        ((2, 2, 2), np.diag([1e-9, 1e-9, 1e-9, 1.0]), "is the unit mm"),
         ((2, 2, 2), np.diag([1.0, np.nan, 1.0, 1.0]), "finite"),
         ((2, 2, 2), np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]]), "one plane"),
     ],
@@ -61,5 +62,5 @@ def test_voxels_that_are_no_number_and_masks_of_another_shape_are_refused() -> N
     with pytest.raises(UsageError, match="does not fit"):
         volume.as_stored(np.zeros((3, 4, 6)))
     data[0, 1, 2, 3] = np.nan
-    with pytest.raises(UnreadableError, match="1 voxels"):
+    with pytest.raises(UnreadableError, match="1 of 60 voxels"):
         Volume.of(data, grid_of("LPS"), "stored")

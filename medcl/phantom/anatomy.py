@@ -1,0 +1,194 @@
+"""A person's inside as ellipsoids, bent and grained as no other person's, and the label map of any grid over it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.phantom.lesion import Lesion
+
+Floats = NDArray[np.float32]
+Affine = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """A part of the body.
+
+    Attributes:
+        structure: What it belongs to; several may share one.
+        centre: mm to the patient's right, to the front, upwards.
+        radii: mm along its own axes.
+        turn: About the vertical axis, degrees, anticlockwise when seen from above.
+        curve: Sideways, mm, at its front and back ends: a banana when not 0.
+    """
+
+    structure: str
+    centre: tuple[float, float, float]
+    radii: tuple[float, float, float]
+    turn: float = 0.0
+    curve: float = 0.0
+
+    def holds(self, points: Floats) -> NDArray[np.bool_]:
+        """Which of the points (3, ...) in mm lie inside."""
+        x, y, z = (points[axis] - np.float32(self.centre[axis]) for axis in range(3))
+        cosine, sine = np.float32(np.cos(np.deg2rad(self.turn))), np.float32(np.sin(np.deg2rad(self.turn)))
+        across, along = (cosine * x + sine * y), (cosine * y - sine * x) / np.float32(self.radii[1])
+        across = (across - np.float32(self.curve) * along * along) / np.float32(self.radii[0])
+        up = z / np.float32(self.radii[2])
+        inside: NDArray[np.bool_] = across * across + along * along + up * up < 1
+        return inside
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A smooth random field in mm: the same at the same place in the person, whatever grid it is seen on.
+
+    Attributes:
+        vectors: (waves, 3) rad/mm.
+        phases: (waves,) rad.
+        weights: (waves, components).
+    """
+
+    vectors: Floats
+    phases: Floats
+    weights: Floats
+
+    def at(self, points: Floats) -> Floats:
+        """(components, ...) at the points (3, ...)."""
+        flat = points.reshape(3, -1)
+        field = self.weights.T @ np.cos(self.vectors @ flat + self.phases[:, None])
+        return np.asarray(field.reshape(-1, *points.shape[1:]), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Everything that stays the same in one person's scans.
+
+    Attributes:
+        structures: Names; the label of one is its place in here, counted from 1, and 0 is outside.
+        ellipsoids: Painted in this order, the later over the earlier.
+        lesion: Painted last, or None.
+        age: Years.
+        sex: 'F' or 'M'.
+        tone: (structures,) how bright each of this person's structures is among other people's, standard deviations.
+        bend: How the ellipsoids are deformed, mm (three components).
+        grain: The texture of all tissue, of mean 0 and variance 1.
+    """
+
+    structures: tuple[str, ...]
+    ellipsoids: tuple[Ellipsoid, ...]
+    lesion: Lesion | None
+    age: int
+    sex: str
+    tone: tuple[float, ...]
+    bend: Waves
+    grain: Waves
+
+    @property
+    def lesion_class(self) -> str:
+        """The class of the lesion, 'none' without one."""
+        return self.lesion.kind if self.lesion else "none"
+
+    def label(self, structure: str) -> int:
+        """The number of a structure in label maps."""
+        return self.structures.index(structure) + 1
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A person seen on a grid, without any scanner.
+
+    Attributes:
+        labels: (x, y, z) uint8, see `Anatomy.structures`.
+        grain: (x, y, z) texture of mean 0 and variance 1.
+        depth: (x, y, z) 0 in the centre of the lesion, 1 at its surface; infinite without a lesion.
+    """
+
+    labels: NDArray[np.uint8]
+    grain: Floats
+    depth: Floats
+
+
+def draw_waves(
+    count: int, wavelength: tuple[float, float], size: float, components: int, rng: np.random.Generator
+) -> Waves:
+    """A random field.
+
+    Args:
+        count: Of its waves.
+        wavelength: Shortest and longest, mm.
+        size: Root mean square of each component.
+        components: Of the field.
+        rng: Source of randomness.
+    """
+    direction = rng.standard_normal((count, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    vectors = direction * (2 * np.pi / rng.uniform(*wavelength, (count, 1)))
+    weights = rng.standard_normal((count, components))
+    weights *= size * np.sqrt(2) / np.linalg.norm(weights, axis=0)
+    phases = rng.uniform(0, 2 * np.pi, count)
+    return Waves(vectors.astype(np.float32), phases.astype(np.float32), weights.astype(np.float32))
+
+
+def grid_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float], tilt: float = 0.0) -> Affine:
+    """A grid around the middle of the scanner, on axes of RAS+.
+
+    Args:
+        shape: Voxels to the right, to the front, upwards.
+        spacing: mm.
+        tilt: Of the gantry, degrees: the slices lean but are still stacked along the table, so the grid is sheared.
+
+    Returns:
+        (4, 4) from voxel index to mm.
+    """
+    lean = np.deg2rad(tilt)
+    affine = np.eye(4)
+    affine[:3, 0] = spacing[0], 0, 0
+    affine[:3, 1] = 0, spacing[1] * np.cos(lean), spacing[1] * np.sin(lean)
+    affine[:3, 2] = 0, 0, spacing[2]
+    affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
+    return affine
+
+
+def draw_pose(rng: np.random.Generator, shift: float = 4.0, turn: float = 2.5) -> Affine:
+    """How a person happens to lie this time: (4, 4) from mm in the scanner to mm in the person.
+
+    Args:
+        rng: Source of randomness.
+        shift: Standard deviation along each axis, mm.
+        turn: Standard deviation about each axis, degrees.
+    """
+    angles = np.deg2rad(rng.normal(0, turn, 3))
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    pose = np.eye(4)
+    pose[:3, :3] = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]]) @ [[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]
+    pose[:3, :3] = pose[:3, :3] @ [[1, 0, 0], [0, cx, -sx], [0, sx, cx]]
+    pose[:3, 3] = rng.normal(0, shift, 3)
+    return pose
+
+
+def draw_on(anatomy: Anatomy, shape: tuple[int, int, int], affine: Affine, pose: Affine) -> Drawing:
+    """Lay a grid over a person.
+
+    Args:
+        anatomy: The person.
+        shape: Voxels.
+        affine: (4, 4) from voxel index to mm in the scanner.
+        pose: (4, 4) from mm in the scanner to mm in the person.
+
+    Returns:
+        What lies at the centre of each voxel.
+    """
+    matrix = (pose @ affine).astype(np.float32)
+    index = np.indices(shape, dtype=np.float32).reshape(3, -1)
+    points = matrix[:3, :3] @ index + matrix[:3, 3:]
+    bent = points + anatomy.bend.at(points)
+    labels = np.zeros(points.shape[1], dtype=np.uint8)
+    for ellipsoid in anatomy.ellipsoids:
+        labels[ellipsoid.holds(bent)] = anatomy.label(ellipsoid.structure)
+    depth = np.full(labels.shape, np.inf, dtype=np.float32)
+    if anatomy.lesion:
+        depth = anatomy.lesion.depth(points)
+        labels[(depth < 1) & (labels == anatomy.label(anatomy.lesion.host))] = anatomy.label("lesion")
+    return Drawing(labels.reshape(shape), anatomy.grain.at(points)[0].reshape(shape), depth.reshape(shape))

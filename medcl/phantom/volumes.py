@@ -1,0 +1,182 @@
+"""A folder of synthetic volumes as a hospital hands it over: CT as DICOM, MR as NIfTI, label tables, broken files."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medcl.phantom import chest, ct, head, mr
+from medcl.phantom.damaged_volumes import write_damaged_ct, write_damaged_mr
+from medcl.phantom.dicom_files import Series, write_localizer, write_series
+from medcl.phantom.nifti_files import write_nifti
+from medcl.phantom.person import draw_person, draw_studies
+
+ODDITIES = ("", "rle", "gantry tilt", "missing slice", "", "")
+"""What is unusual about the first study of each six CT patients, in this order."""
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """What was written.
+
+    Attributes:
+        folder: Its root.
+        ct_patients: With at least one CT.
+        ct_series: CT volumes that can be read, localizers not counted.
+        mr_patients: With at least one MR.
+        mr_volumes: MR files that can be read.
+        damaged: What no reader should accept, relative to the root: NIfTI files and, for DICOM, folders of a series.
+    """
+
+    folder: Path
+    ct_patients: int
+    ct_series: int
+    mr_patients: int
+    mr_volumes: int
+    damaged: tuple[str, ...]
+
+
+def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12, seed: int = 0) -> Volumes:
+    """Write `ct/` and `mr/`, each with `labels.csv` and `damaged/`, and the label maps of both below `masks/`.
+
+    The label maps lie apart, so that a scan of `ct/` or `mr/` meets none of them. The same seed gives the same bytes; a
+    patient is the same whatever the number of patients.
+
+    Args:
+        folder: Where to; made if need be.
+        ct_patients: How many.
+        mr_patients: How many.
+        seed: Of everything random.
+
+    Returns:
+        What was written.
+    """
+    ct_series = write_ct(folder / "ct", folder / "masks" / "ct", ct_patients, seed)
+    mr_volumes = write_mr(folder / "mr", folder / "masks" / "mr", mr_patients, seed)
+    damaged = [*write_damaged_ct(folder / "ct" / "damaged", seed), *write_damaged_mr(folder / "mr" / "damaged", seed)]
+    return Volumes(
+        folder=folder,
+        ct_patients=ct_patients,
+        ct_series=ct_series,
+        mr_patients=mr_patients,
+        mr_volumes=mr_volumes,
+        damaged=tuple(path.relative_to(folder).as_posix() for path in damaged),
+    )
+
+
+def write_ct(
+    folder: Path, masks: Path, patients: int = 12, seed: int = 0, *, shape: tuple[int, int, int] = (64, 64, 32)
+) -> int:
+    """Write one to three studies a patient as DICOM: a localizer and the chest with one or both kernels.
+
+    The table's columns: `record` (folder of the series, relative to the table), `patient`, `study`, `lesion` (one of
+    `chest.LESIONS`), `age` (at the study), `sex`, `kernel`, `oddity` (one of `ODDITIES`), `mask` (relative to `masks`;
+    labels are those of `chest.STRUCTURES`, on the grid of the whole series, lost slices included).
+
+    Args:
+        folder: Where to; made if need be.
+        masks: Where the label maps go.
+        patients: How many.
+        seed: Of everything random.
+        shape: Voxels to the right, to the front, upwards.
+
+    Returns:
+        The number of volumes.
+    """
+    spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
+    rows: list[Sequence[str | int]] = []
+    for number in range(patients):
+        block = np.random.default_rng([seed, 6, number // len(chest.LESIONS)]).permutation(len(chest.LESIONS))
+        lesion = chest.LESIONS[block[number % len(chest.LESIONS)]]
+        rng = np.random.default_rng([seed, 7, number])
+        anatomy = chest.draw_chest(lesion, rng)
+        person = draw_person(anatomy.sex, anatomy.age, rng)
+        code = f"P{number + 1:04d}"
+        studies = draw_studies(person, int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])), f"{seed}/ct/{code}", rng)
+        for visit, study in enumerate(studies, start=1):
+            scanner = ct.draw_scanner(rng)
+            oddity = ODDITIES[number % len(ODDITIES)] if visit == 1 else ""
+            tilt = float(rng.uniform(8, 18) * rng.choice([-1, 1]))
+            lost = int(rng.integers(shape[2] // 4, max(3 * shape[2] // 4, 1)))
+            kernels = tuple(ct.KERNELS) if rng.random() < 0.3 else (scanner.kernel,)
+            name = f"{code}/E{visit}"
+            for position, kernel in enumerate(kernels, start=2):
+                scan = ct.scan_ct(
+                    anatomy,
+                    ct.with_kernel(scanner, kernel),
+                    np.random.default_rng([seed, 8, number, visit]),
+                    shape=shape,
+                    spacing=spacing,
+                    tilt=tilt if oddity == "gantry tilt" else 0.0,
+                )
+                series = Series(
+                    modality="CT",
+                    number=position,
+                    description=f"Thorax {kernel}",
+                    model=scanner.model,
+                    kernel=kernel,
+                    signed=scanner.model == "Gamma 16",
+                    compressed=oddity == "rle",
+                    missing=(lost,) if oddity == "missing slice" else (),
+                )
+                write_series(folder / name / kernel, scan, study, series)
+                facts = (code, f"{code}_E{visit}", lesion, study.age, anatomy.sex, kernel, oddity)
+                rows.append((f"{name}/{kernel}", *facts, f"{name}.nii.gz"))
+            write_nifti(masks / f"{name}.nii.gz", scan.labels, scan.affine)
+            scout = Series("CT", 1, "Scout", scanner.model, signed=scanner.model == "Gamma 16")
+            write_localizer(folder / name / "localizer", scan, study, scout)
+    columns = ("record", "patient", "study", "lesion", "age", "sex", "kernel", "oddity", "mask")
+    _write_table(folder / "labels.csv", columns, rows)
+    return len(rows)
+
+
+def write_mr(
+    folder: Path, masks: Path, patients: int = 12, seed: int = 0, *, shape: tuple[int, int, int] = (64, 64, 32)
+) -> int:
+    """Write one to three visits a patient as NIfTI (int16, without a unit), each with a label map on the same axes.
+
+    The table's columns: `record` (path without suffix, relative to the table), `patient`, `study`, `lesion` (one of
+    `head.LESIONS`), `age`, `sex`, `hippocampi` (true volume of both, mL), `mask` (relative to `masks`; labels are those
+    of `head.STRUCTURES`).
+
+    Args:
+        folder: Where to; made if need be.
+        masks: Where the label maps go.
+        patients: How many.
+        seed: Of everything random.
+        shape: Voxels to the right, to the front, upwards.
+
+    Returns:
+        The number of volumes.
+    """
+    spacing = 224 / shape[0], 224 / shape[1], 176 / shape[2]
+    rows: list[Sequence[str | int]] = []
+    for number in range(patients):
+        block = np.random.default_rng([seed, 9, number // len(head.LESIONS)]).permutation(len(head.LESIONS))
+        lesion = head.LESIONS[block[number % len(head.LESIONS)]]
+        rng = np.random.default_rng([seed, 10, number])
+        anatomy = head.draw_head(lesion, rng)
+        radii = [part.radii for part in anatomy.ellipsoids if part.structure.endswith("hippocampus")]
+        hippocampi = 4 / 3 * np.pi * np.prod(radii, axis=1).sum() / 1000
+        code = f"P{number + 1:04d}"
+        for visit in range(1, 1 + int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))):
+            scanner = mr.draw_scanner(rng)
+            scan = mr.scan_mr(anatomy, scanner, rng, shape=shape, spacing=spacing)
+            name = f"{code}/{code}_v{visit}"
+            write_nifti(folder / f"{name}.nii.gz", scan.image, scan.affine, orientation=scanner.orientation)
+            write_nifti(masks / f"{name}.nii.gz", scan.labels, scan.affine, orientation=scanner.orientation)
+            facts = (code, f"{code}_v{visit}", lesion, anatomy.age, anatomy.sex, f"{hippocampi:.2f}")
+            rows.append((name, *facts, f"{name}.nii.gz"))
+    columns = ("record", "patient", "study", "lesion", "age", "sex", "hippocampi", "mask")
+    _write_table(folder / "labels.csv", columns, rows)
+    return len(rows)
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

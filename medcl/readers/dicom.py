@@ -1,0 +1,108 @@
+"""A stack of DICOM slices as a volume: CT in HU, MR as the scanner scaled it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UnreadableError
+from medcl.readers.dicom_elements import quotable
+from medcl.readers.dicom_file import read_pixels
+from medcl.readers.dicom_geometry import Stack
+from medcl.readers.dicom_slice import Slice
+from medcl.readers.volume import Volume, VolumeHeader
+
+_MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
+_HU = {"HU", "US", ""}  # US: unspecified, which scanners write of HU
+_RANGE = np.iinfo(np.int16)
+
+
+def read_header(stack: Stack) -> VolumeHeader:
+    """What a stack says of itself, from its headers alone.
+
+    Args:
+        stack: of a series.
+
+    Returns:
+        The header.
+
+    Raises:
+        UnreadableError: a colour image, another modality than CT, MR or PT, a CT that does not state how its numbers
+            become HU, or a geometry that cannot be used.
+    """
+    first = stack.slices[0]
+    if not first.photometric.startswith("MONOCHROME"):
+        raise UnreadableError(f"a colour image ({quotable(first.photometric)}): a volume has one number a voxel")
+    if first.modality not in _MODALITIES:
+        raise UnreadableError(f"modality {quotable(first.modality)}: volumes are of CT, MR or PT")
+    if first.modality == "CT" and any(one.slope is None or one.intercept is None for one in stack.slices):
+        raise UnreadableError("no rescale slope and intercept: the numbers of a CT cannot be told in HU")
+    if first.modality == "CT" and first.rescale_type not in _HU:
+        raise UnreadableError(f"a map in {quotable(first.rescale_type)} units: the numbers of a CT must be HU")
+    if any(one.slope == 0 for one in stack.slices):
+        raise UnreadableError("a rescale slope of 0: every voxel would be the same")
+    ids = {"patient": first.patient, "study": first.study, "series": first.series}
+    return VolumeHeader(
+        modality=_MODALITIES[first.modality],
+        format="dicom",
+        grid=stack.grid,
+        n_channels=1,
+        dtype=first.dtype,
+        unit="HU" if first.modality == "CT" else "stored",
+        ids={name: value for name, value in ids.items() if value},
+        files=tuple(dict.fromkeys(one.file for one in stack.slices)),
+        flags=stack.flags,
+    )
+
+
+def read_volume(stack: Stack, root: Path) -> Volume:
+    """Decode the slices of a stack, compressed or not, and rescale each by its own slope and intercept.
+
+    MONOCHROME1 says that low numbers are to be shown bright. An MR or PT so written is inverted within the range of
+    its bits before it is rescaled; HU mean the same however they are to be shown, so a CT is not.
+
+    Args:
+        stack: of a series.
+        root: of the archive, the one that its slices were read with.
+
+    Returns:
+        The volume, one channel: int16 where every rescaled number is a whole one in its range, else float32.
+
+    Raises:
+        UnreadableError: as `read_header`; a file is gone or its pixels are damaged.
+    """
+    header = read_header(stack)
+    pictures = [picture for _, picture in sorted(_pictures(stack.slices, root).items())]
+    data = np.stack(pictures, axis=-1)  # int16 and float32 together are float32
+    return Volume.of(data[None], header.grid, header.unit)
+
+
+def _pictures(slices: Sequence[Slice], root: Path) -> dict[int, NDArray[Any]]:
+    """Number of the slice in the stack -> its picture (columns, rows); a file of many frames is decoded once."""
+    by_file: dict[str, list[int]] = {}
+    for number, one in enumerate(slices):
+        by_file.setdefault(one.file, []).append(number)
+    pictures = {}
+    for file, numbers in by_file.items():
+        frames, first = read_pixels(root / file), slices[numbers[0]]
+        if frames.shape != (first.frames, first.rows, first.columns):
+            raise UnreadableError(f"its pictures {frames.shape} are of another size than when its header was read")
+        for number in numbers:
+            pictures[number] = _rescaled(frames[slices[number].frame].T, slices[number])
+    return pictures
+
+
+def _rescaled(stored: NDArray[Any], one: Slice) -> NDArray[Any]:
+    if one.photometric == "MONOCHROME1" and one.modality != "CT":
+        # The lowest and the highest number that the bits can hold change places.
+        stored = (-1 if one.dtype.startswith("i") else 2**one.bits - 1) - stored.astype(np.int64)
+    slope = 1.0 if one.slope is None else one.slope
+    intercept = 0.0 if one.intercept is None else one.intercept
+    if stored.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer():
+        low, high = (int(value) * int(slope) + int(intercept) for value in (stored.min(), stored.max()))
+        if _RANGE.min <= min(low, high) and max(low, high) <= _RANGE.max:
+            return (stored.astype(np.int64) * int(slope) + int(intercept)).astype(np.int16)
+    values: NDArray[Any] = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    return values

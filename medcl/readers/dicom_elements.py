@@ -1,0 +1,88 @@
+"""The elements of a DICOM header, looked up in several data sets: a frame's own, the shared ones, the object's."""
+
+import re
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+
+from medcl.errors import UnreadableError
+
+# Where manufacturers keep the b-value: the tag, and the element that names the owner of its block.
+_PRIVATE_B_VALUES = {
+    0x0019100C: (0x00190010, "SIEMENS MR HEADER"),
+    0x00431039: (0x00430010, "GEMS_PARM_01"),
+    0x20011003: (0x20010010, "Philips Imaging DD 001"),
+}
+_GE_OFFSET = 100_000  # GE adds multiples of it to the b-value
+
+
+def tags_of(keywords: Sequence[str]) -> list[int]:
+    """The tags of keywords, and those of the private elements that `b_value` looks at."""
+    tags = [tag for tag in map(tag_for_keyword, keywords) if tag is not None]
+    return tags + [tag for pair in _PRIVATE_B_VALUES.items() for tag in (pair[0], pair[1][0])]
+
+
+def first(sources: Sequence[pydicom.Dataset], *keywords: str) -> Any:
+    """The value of the first keyword that one of the data sets states, the nearest first; None where none does."""
+    values = (source.get(keyword) for keyword in keywords for source in sources)
+    return next((value for value in values if value is not None and value != ""), None)
+
+
+def every(value: Any) -> list[Any]:
+    """A value of one or more as a list."""
+    return [] if value is None else [value] if isinstance(value, (str, bytes, int, float)) else list(value)
+
+
+def text(sources: Sequence[pydicom.Dataset], keyword: str) -> str:
+    """A value as text, empty where it is not stated."""
+    value = first(sources, keyword)
+    return "" if value is None else str(value).strip()
+
+
+def quotable(value: str) -> str:
+    """A code such as `MONOCHROME2` as it stands; of anything else, which may hold what stood beside it, nothing.
+
+    A length that is damaged makes one element swallow the next, such as the patient's name.
+    """
+    return value if re.fullmatch(r"[A-Z][A-Z0-9_]*( [A-Z0-9_]+)?", value) and len(value) <= 16 else "unknown"
+
+
+def numbers(sources: Sequence[pydicom.Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
+    """Exactly `count` numbers, or None where they are not stated.
+
+    Raises:
+        UnreadableError: another count of them, or one that is not finite.
+    """
+    values = tuple(float(value) for value in every(first(sources, keyword)))
+    if values and (len(values) != count or not all(map(isfinite, values))):
+        raise UnreadableError(f"damaged header: {keyword} is not {count} numbers")
+    return values or None
+
+
+def number(sources: Sequence[pydicom.Dataset], *keywords: str) -> float | None:
+    """The first of the values as a number."""
+    values = every(first(sources, *keywords))
+    return float(values[0]) if values and isfinite(float(values[0])) else None
+
+
+def whole(sources: Sequence[pydicom.Dataset], *keywords: str) -> int | None:
+    """The first of the values as a whole number."""
+    value = number(sources, *keywords)
+    return None if value is None else int(value)
+
+
+def b_value(sources: Sequence[pydicom.Dataset]) -> float | None:
+    """Of the standard's element, else of the manufacturer's, s/mm2."""
+    stated = number(sources, "DiffusionBValue")
+    header = sources[-1]
+    for tag, (block, owner) in _PRIVATE_B_VALUES.items():
+        if stated is None and tag in header and block in header and str(header[block].value).strip() == owner:
+            value = every(header[tag].value)
+            # Bytes are those of an element whose kind the file does not state: digits, but for Philips.
+            if value and not (isinstance(value[0], bytes) and tag == 0x20011003):
+                digits = value[0].split(b"\\")[0] if isinstance(value[0], bytes) else value[0]
+                stated = float(digits) % _GE_OFFSET if tag == 0x00431039 else float(digits)
+    return stated
