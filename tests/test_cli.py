@@ -71,13 +71,16 @@ def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("labels", ["0%", "1000%", "-3", "abc"])
-def test_labels_that_are_no_fraction_are_a_wrong_call(ecg_manifest_path: Path, tmp_path: Path, labels: str) -> None:
-    done = medcl(
-        "finetune", str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "diagnosis", "--labels", labels
-    )
-    assert done.returncode == 2
-    assert labels in done.stderr
-    assert "Traceback" not in done.stderr
+def test_labels_that_are_no_fraction_are_a_wrong_call(
+    ecg_manifest_path: Path, tmp_path: Path, labels: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tmp_path), "--manifest", str(ecg_manifest_path), "--target", "diagnosis", "--labels", labels]
+    try:
+        code: object = main(["finetune", *words])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert labels in capsys.readouterr().err
 
 
 def test_wrong_calls_and_failed_work_have_their_exit_codes(ecg_manifest_path: Path, tmp_path: Path) -> None:
@@ -90,13 +93,13 @@ def test_wrong_calls_and_failed_work_have_their_exit_codes(ecg_manifest_path: Pa
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pipelines").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_recipe_is_a_valid_configuration(path: Path, tmp_path: Path) -> None:
+def test_every_shipped_recipe_is_a_valid_configuration(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Parsed by the real parser; that the manifest is not there is the first thing that goes wrong."""
-    done = medcl(
-        "pretrain", "--config", str(path), "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path / "run")
-    )
-    assert done.returncode in (1, 2)
-    assert "none.parquet" in done.stderr
+    words = ["--config", str(path), "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path / "run")]
+    assert main(["pretrain", *words]) in (1, 2)
+    assert "none.parquet" in capsys.readouterr().err
 
 
 def test_an_unknown_setting_is_a_wrong_call(tmp_path: Path) -> None:

@@ -116,3 +116,18 @@ def test_no_window_and_a_negative_seed_are_refused() -> None:
         HierarchicalSampler(patient, trial, patients=1, trials=1, samples=1, seed=-1)
     with pytest.raises(MedclError, match="no window"):
         HierarchicalSampler(patient[:0], trial[:0], patients=1, trials=1, samples=1)
+
+
+def test_processes_divide_a_batch_by_whole_patients() -> None:
+    patient, trial = archive([2, 1, 3, 1, 2, 2, 1])
+    sampler = HierarchicalSampler(patient, trial, patients=5, trials=2, samples=2)
+    alone = list(sampler.batches(0, 6))
+    for world in (2, 3, 5):
+        ranks = [list(sampler.batches(0, 6, rank=rank, world=world)) for rank in range(world)]
+        assert [sum(parts, []) for parts in zip(*ranks, strict=True)] == alone
+        for parts in zip(*ranks, strict=True):
+            owners = [set(patient[part]) for part in parts]
+            # A patient comes twice only where an epoch's last batch is filled up with its first patients.
+            assert sum(map(len, owners)) == len(set.union(*owners))
+    with pytest.raises(UsageError, match=r"raise batch.patients"):
+        next(sampler.batches(0, 1, rank=0, world=6))
