@@ -10,6 +10,7 @@ from medcl.contrast.blockwise import Tensors, by_rows
 from medcl.contrast.gather import Group, gather, gathered, mean
 from medcl.contrast.pairs import Pairing, Pairs, matrix
 from medcl.contrast.precision import no_autocast
+from medcl.contrast.row_means import per_anchor
 from medcl.contrast.similarity import Embeddings, Similarity
 from medcl.errors import UsageError
 
@@ -115,7 +116,7 @@ def prepare(
         )
     pairing = gathered(pairing, group)
     candidates = tuple(gather(x, group) for x in candidates)
-    scale = _inverse(temperature, anchors[0]).expand(len(anchors[0]), 1)
+    scale = per_anchor(temperature, anchors[0]).reciprocal()
     return anchors, candidates, pairing, scale
 
 
@@ -154,12 +155,3 @@ def logsumexp_where(scores: Tensor, mask: Tensor | None) -> Tensor:
     # A row of nothing but -inf has a logsumexp without a derivative: such rows stay finite and are left out after.
     kept = scores.masked_fill(~mask & some[:, None], -torch.inf)
     return torch.where(some, kept.logsumexp(dim=1), -torch.inf)
-
-
-def _inverse(temperature: float | Tensor, like: Tensor) -> Tensor:
-    """1 / temperature as (1, 1) or (N, 1), in the number format of `like`."""
-    if not isinstance(temperature, Tensor):
-        return torch.full((1, 1), 1 / temperature, dtype=like.dtype, device=like.device)
-    if temperature.ndim > 1 or (temperature.ndim == 1 and len(temperature) not in (1, len(like))):
-        raise UsageError(f"a temperature is a scalar or one an anchor ({len(like)},), got {tuple(temperature.shape)}")
-    return temperature.to(like.dtype).reciprocal().reshape(-1, 1)

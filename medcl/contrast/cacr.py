@@ -7,8 +7,8 @@ from torch import Tensor
 
 from medcl.contrast.anchors import Scale, counted, mean_over_anchors, over_anchors
 from medcl.contrast.blockwise import Tensors
-from medcl.contrast.pairs import Pairing, Pairs
-from medcl.contrast.row_means import hard, negatives, on_the_sphere
+from medcl.contrast.pairs import Pairing, Pairs, hard
+from medcl.contrast.row_means import negatives, on_the_sphere
 from medcl.contrast.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 

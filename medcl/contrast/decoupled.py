@@ -8,8 +8,8 @@ from torch import Tensor
 from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.blockwise import Tensors
 from medcl.contrast.gather import gather
-from medcl.contrast.pairs import Pairing, Pairs
-from medcl.contrast.row_means import hard, mean_over, negatives, per_anchor, weighed
+from medcl.contrast.pairs import Pairing, Pairs, hard
+from medcl.contrast.row_means import mean_over, negatives, per_anchor, weighed
 from medcl.contrast.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 

@@ -11,8 +11,9 @@ from medcl.contrast import groups
 from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors, prepare
 from medcl.contrast.blockwise import Tensors
 from medcl.contrast.gather import gathered
-from medcl.contrast.pairs import Pairing, Pairs, among_views, matrix
+from medcl.contrast.pairs import Pairing, Pairs, among_views, hard, matrix
 from medcl.contrast.precision import no_autocast
+from medcl.contrast.row_means import mean_over, negatives, weighed
 from medcl.contrast.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -128,7 +129,7 @@ def info_nce_levels(
         normaliser = logsumexp_where(scores, pairs.candidate)
         columns = []
         for positive in pairs.positive.unbind(0):
-            pulled, count = _attraction(scores, positive)
+            pulled, count = mean_over(scores, positive)
             columns.append(counted(normaliser - pulled, count > 0))
         return torch.cat(columns, dim=1)
 
@@ -206,42 +207,26 @@ def _by_groups(
 
 
 def _lines(scores: Tensor, pairs: Pairs, log: Log, denominator: Denominator) -> Tensor:
-    positive = pairs.positive
-    weighed = scores if pairs.importance is None else scores + pairs.importance.log().to(scores.dtype)
+    positive, candidates = pairs.positive, weighed(scores, pairs)
     if denominator == "all":
-        normaliser = logsumexp_where(weighed, pairs.candidate)
+        normaliser = logsumexp_where(candidates, pairs.candidate)
         if log == "outside":
-            attraction, total = _attraction(scores, positive)
+            attraction, total = mean_over(scores, positive)
             return counted(normaliser - attraction, total > 0)
         terms = scores - normaliser.masked_fill(normaliser == -torch.inf, 0.0)[:, None]
     else:
-        hard = positive if positive.dtype == torch.bool else positive > 0
-        negative = ~hard if pairs.candidate is None else pairs.candidate & ~hard
-        against = logsumexp_where(weighed, negative)[:, None]
-        terms = scores - weighed - F.softplus(against - weighed)
+        against = logsumexp_where(candidates, negatives(pairs))[:, None]
+        terms = scores - candidates - F.softplus(against - candidates)
     if log == "outside":
-        value, total = _attraction(terms, positive)
+        value, total = mean_over(terms, positive)
         return counted(-value, total > 0)
-    if positive.dtype == torch.bool:
-        total, pulled = positive.sum(dim=1, dtype=scores.dtype), terms
-    else:
-        total = positive.sum(dim=1).to(scores.dtype)
+    total = positive.sum(dim=1).to(scores.dtype)
+    pulled = terms
+    if positive.dtype != torch.bool:
         pulled = terms + positive.clamp(min=torch.finfo(scores.dtype).tiny).log()
     some = total > 0
-    value = logsumexp_where(pulled, positive if positive.dtype == torch.bool else positive > 0)
+    value = logsumexp_where(pulled, hard(positive))
     return counted(torch.where(some, total, 1.0).log() - torch.where(some, value, 0.0), some)
-
-
-def _attraction(terms: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of the terms over each row's positives, and their number or total weight, (n,) both."""
-    if positive.dtype == torch.bool:
-        total = positive.sum(dim=1, dtype=terms.dtype)
-        pulled = torch.where(positive, terms, 0.0).sum(dim=1)
-    else:
-        weights = positive.to(terms.dtype)
-        total = weights.sum(dim=1)
-        pulled = torch.where(weights > 0, weights * terms, 0.0).sum(dim=1)
-    return pulled / torch.where(total > 0, total, 1.0), total
 
 
 def _stack(pairings: list[Pairing], without: Pairing | None) -> Pairing:

@@ -80,7 +80,7 @@ class Pairing:
         """
 
         def combine(own: Pairs, out: Pairs) -> Pairs:
-            stays = ~_hard(out.positive)
+            stays = ~hard(out.positive)
             candidate = stays if own.candidate is None else own.candidate & stays
             return Pairs(_within(own.positive, candidate), candidate, own.importance)
 
@@ -90,26 +90,26 @@ class Pairing:
 
     def but(self, other: "Pairing") -> "Pairing":
         """Positives that are not positive in another pairing; the others become negatives."""
-        return self._with(other, lambda own, out: replace(own, positive=_within(own.positive, ~_hard(out.positive))))
+        return self._with(other, lambda own, out: replace(own, positive=_within(own.positive, ~hard(out.positive))))
 
     def __and__(self, other: "Pairing") -> "Pairing":
         """Positive in both; candidates of both."""
 
         def combine(own: Pairs, out: Pairs) -> Pairs:
-            return replace(own, positive=_within(own.positive, _hard(out.positive)))
+            return replace(own, positive=_within(own.positive, hard(out.positive)))
 
         return self._with(other, combine)
 
     def __or__(self, other: "Pairing") -> "Pairing":
         """Positive in one or both (as yes or no)."""
-        either = self._with(other, lambda own, out: replace(own, positive=_hard(own.positive) | _hard(out.positive)))
+        either = self._with(other, lambda own, out: replace(own, positive=hard(own.positive) | hard(out.positive)))
         return replace(either, soft=False)
 
     def among(self, other: "Pairing") -> "Pairing":
         """Compare an anchor with nothing but what is positive in another pairing: cells of one image, one site."""
 
         def combine(own: Pairs, group: Pairs) -> Pairs:
-            inside = _hard(group.positive)
+            inside = hard(group.positive)
             candidate = inside if own.candidate is None else own.candidate & inside
             return Pairs(_within(own.positive, candidate), candidate, own.importance)
 
@@ -234,7 +234,8 @@ def _equal(anchors: Tensors, candidates: Tensors) -> Pairs:
     return Pairs(anchors[0][:, None] == candidates[0][None, :])
 
 
-def _hard(positive: Tensor) -> Tensor:
+def hard(positive: Tensor) -> Tensor:
+    """Positives as yes or no, (n, M) bool."""
     return positive if positive.dtype == torch.bool else positive > 0
 
 

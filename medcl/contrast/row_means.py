@@ -3,14 +3,9 @@
 import torch
 from torch import Tensor
 
-from medcl.contrast.pairs import Pairing, Pairs, matrix
+from medcl.contrast.pairs import Pairing, Pairs, hard, matrix
 from medcl.contrast.similarity import Similarity
 from medcl.errors import UsageError
-
-
-def hard(positive: Tensor) -> Tensor:
-    """Positives as yes or no, (n, M) bool."""
-    return positive if positive.dtype == torch.bool else positive > 0
 
 
 def negatives(pairs: Pairs) -> Tensor:

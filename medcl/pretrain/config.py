@@ -88,7 +88,7 @@ class HardwareConfig:
         workers: loader processes; the batches are the same for any number.
         checkpoint_every: steps between two writes of last.ckpt.
         chunk: views that pass the encoder at a time, for batches larger than memory; 0 is all of them. Everything is
-            still contrasted with everything; a step takes a third longer.
+            still contrasted with everything, for one more forward pass a step.
     """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

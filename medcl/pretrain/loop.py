@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 from tqdm.auto import tqdm
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.metrics import MetricsFile
 from medcl.runs import CHECKPOINT, METRICS
@@ -53,10 +53,19 @@ class Trained:
 
 
 def fabric_for(config: HardwareConfig) -> Fabric:
-    """The device, precision and processes that the configuration asks for."""
+    """The device, precision and processes that the configuration asks for.
+
+    Raises:
+        UsageError: no device, more than there are, or a chunk that cannot be.
+    """
     accelerator = config.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    there = torch.cuda.device_count() if accelerator == "cuda" else config.devices
+    if config.devices < 1 or config.devices > there:
+        raise UsageError(f"hardware.devices: {config.devices} of {accelerator} cannot be had")
+    if config.chunk < 0:
+        raise UsageError(f"hardware.chunk: {config.chunk} views at a time cannot be; 0 is all of them")
     precision = config.precision
     if precision == "auto":
         precision = "bf16-mixed" if accelerator == "cuda" else "32-true"

@@ -199,3 +199,13 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[10] == pytest.approx(1.0)
     assert all(later < earlier for earlier, later in zip(rates[10:], rates[11:], strict=False))
     assert learning_rate(OptimiserConfig(steps=100, learning_rate=1.0, schedule="constant"), 99) == 1.0
+
+
+@pytest.mark.parametrize("hardware", [{"devices": 0}, {"devices": -1}, {"chunk": -3}])
+def test_hardware_that_cannot_be_is_a_wrong_call(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, hardware: dict[str, int]
+) -> None:
+    (name,) = hardware
+    with pytest.raises(UsageError, match=f"hardware.{name}"):
+        pretrain(small(hardware=HardwareConfig(**hardware)), ecg_manifest, store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
