@@ -1,34 +1,11 @@
 """Crops: what they show, where they may lie, and how a point is found again."""
 
 import numpy as np
-import pytest
 import torch
-from scipy import ndimage
-from torch import Tensor
 
 from medcl.views.geometry import centres, sample
 from medcl.views.resized_crop import ResizedCrop, in_crop
-
-IMAGE, VOLUME = (6, 2, 20, 24), (4, 2, 12, 14, 10)
-both = pytest.mark.parametrize("shape", [IMAGE, VOLUME], ids=["image", "volume"])
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def batch(shape: tuple[int, ...]) -> Tensor:
-    return torch.rand(shape, generator=seeded(1))
-
-
-def read(image: Tensor, voxels: np.ndarray) -> Tensor:
-    """Read one image (C, *space) at places (D, *space) in voxels, linearly, with the border outside."""
-    channels = [ndimage.map_coordinates(c, voxels, order=1, mode="nearest") for c in image.double().numpy()]
-    return torch.from_numpy(np.stack(channels)).float()
-
-
-def same(y: Tensor, expected: Tensor, tolerance: float = 2e-4) -> None:
-    torch.testing.assert_close(y, expected, rtol=0, atol=tolerance)
+from tests.views.images import batch, both, read, same, seeded
 
 
 @both
