@@ -102,6 +102,13 @@ def test_every_shipped_recipe_is_a_valid_configuration(
     assert "none.parquet" in capsys.readouterr().err
 
 
+def test_what_was_written_is_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["phantom", str(tmp_path / "archive"), "--ecg-patients", "2", "--eeg-subjects", "1"]) == 0
+    told = capsys.readouterr().out
+    assert " of 2 patients (ecg/, WFDB)" in told
+    assert "Path(" not in told
+
+
 def test_an_unknown_setting_is_a_wrong_call(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("optimiser: {stepps: 3}\n")

@@ -40,6 +40,13 @@ class Phantom:
     eeg_records: int
     damaged: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """What a person is told."""
+        return (
+            f"{self.folder}: {self.ecg_records} ECGs of {self.ecg_patients} patients (ecg/, WFDB), {self.eeg_records} "
+            f"EEGs of {self.eeg_subjects} subjects (eeg/, EDF), {len(self.damaged)} damaged files (ecg/damaged/)"
+        )
+
 
 def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: int = 0) -> Phantom:
     """Write the whole archive: `ecg/` with `labels.csv`, `eeg/` with `labels.csv`, and `ecg/damaged/`.
