@@ -130,7 +130,7 @@ def test_a_seed_gives_the_same_views_on_every_device(view: View, shape: tuple[in
 
 @every_view
 def test_parameters_lie_on_the_device_of_the_batch(view: View) -> None:
-    x = torch.empty(4, 1, 8, 8, device="meta")
+    x = torch.zeros(4, 1, 8, 8, device="meta")
     assert all(value.device == x.device for value in view.draw(x, seeded()).values())
 
 

@@ -19,7 +19,7 @@ def hidden_runs(keep: Tensor) -> list[list[int]]:
 
 
 def test_continuous_mask_hides_segments_of_the_asked_length() -> None:
-    keep = continuous(torch.empty(200, 3, 256), seeded(), segments=1, length=0.1)
+    keep = continuous(torch.zeros(200, 3, 256), seeded(), segments=1, length=0.1)
     assert hidden_runs(keep) == [[25]] * 200
     first = (~keep).float().argmax(dim=1)
     assert first.min() < 10, "segments begin anywhere"
@@ -27,7 +27,7 @@ def test_continuous_mask_hides_segments_of_the_asked_length() -> None:
 
 
 def test_continuous_mask_by_default_is_that_of_comet() -> None:
-    keep = TimestampMask().draw(torch.empty(300, 3, 256), seeded())
+    keep = TimestampMask().draw(torch.zeros(300, 3, 256), seeded())
     runs = hidden_runs(keep)
     assert max(len(lengths) for lengths in runs) == 5
     assert min(min(lengths) for lengths in runs) == 25
@@ -38,17 +38,17 @@ def test_continuous_mask_by_default_is_that_of_comet() -> None:
 
 @pytest.mark.parametrize(("steps", "most"), [(1, 1), (2, 1), (3, 1), (6, 3)])
 def test_continuous_mask_of_very_short_windows(steps: int, most: int) -> None:
-    hidden = (~continuous(torch.empty(100, 3, steps), seeded())).sum(dim=1)
+    hidden = (~continuous(torch.zeros(100, 3, steps), seeded())).sum(dim=1)
     assert hidden.min() >= 1
     assert hidden.max() == most
 
 
 def test_a_segment_may_be_the_whole_window() -> None:
-    assert not continuous(torch.empty(4, 3, 50), seeded(), segments=1, length=1.0).any()
+    assert not continuous(torch.zeros(4, 3, 50), seeded(), segments=1, length=1.0).any()
 
 
 def test_binomial_mask_hides_each_step_with_the_probability() -> None:
-    x = torch.empty(100, 3, 256)
+    x = torch.zeros(100, 3, 256)
     keep = binomial(x, seeded(), probability=0.3)
     assert keep.shape == (100, 256)
     assert abs(keep.float().mean().item() - 0.7) < 0.02
@@ -59,6 +59,6 @@ def test_binomial_mask_hides_each_step_with_the_probability() -> None:
 @pytest.mark.parametrize("kind", ["continuous", "binomial"])
 def test_masks_are_decided_by_the_generator(kind: str) -> None:
     mask = TimestampMask(kind)  # type: ignore[arg-type]
-    x = torch.empty(8, 3, 256)
+    x = torch.zeros(8, 3, 256)
     assert torch.equal(mask.draw(x, seeded(3)), mask.draw(x, seeded(3)))
     assert not torch.equal(mask.draw(x, seeded(3)), mask.draw(x, seeded(4)))

@@ -21,7 +21,7 @@ def test_a_crop_is_the_part_of_the_image_that_its_coordinates_say(shape: tuple[i
 
 
 def test_crops_stay_in_the_image_and_out_of_the_margin() -> None:
-    x = torch.empty(500, 1, 8, 8)
+    x = torch.zeros(500, 1, 8, 8)
     params = ResizedCrop((0.2, 1), ratio=(0.5, 2)).draw(x, seeded())
     end = params["start"] + params["size"]
     assert params["start"].min() >= 0
