@@ -12,19 +12,22 @@ import os
 import platform
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import yaml
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from medcl.archive.manifest import Manifest
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.signal import SignalEncoder, build
+from medcl.encoders import card as cards
+from medcl.encoders.card import Card, SignalCard, VolumeCard
+from medcl.encoders.image_base import ImageEncoder
+from medcl.encoders.signal import SignalEncoder
 from medcl.errors import LeakError, MedclError
 
 RUN_VERSION = 1
@@ -36,46 +39,6 @@ WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "environment.json",
     "last.ckpt",
 )
-
-
-@dataclass(frozen=True)
-class EncoderCard:
-    """What an encoder expects, stored in the metadata of its weights file.
-
-    Args:
-        encoder: the network's configuration.
-        channels: names of the input channels, in order.
-        sampling_rate: of the input, in Hz.
-        window: length of the windows that it was trained on, in seconds.
-        standardise: how a window was scaled: by `record`, by `window` or not (`none`).
-        band: pass band in Hz that the recordings were filtered to, if any.
-        notch: frequency in Hz that was removed, if any.
-    """
-
-    encoder: SignalEncoderConfig
-    channels: tuple[str, ...]
-    sampling_rate: float
-    window: float
-    standardise: str
-    band: tuple[float | None, ...] | None = None
-    notch: float | None = None
-
-    def to_json(self) -> str:
-        """The card as one JSON text."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "EncoderCard":
-        """Read what `to_json` wrote."""
-        fields = json.loads(text)
-        fields["encoder"] = SignalEncoderConfig(**fields["encoder"])
-        fields["channels"] = tuple(fields["channels"])
-        fields["band"] = tuple(fields["band"]) if fields["band"] else None
-        return cls(**fields)
-
-    def build(self) -> SignalEncoder:
-        """The network that the card describes, with new random weights."""
-        return build(self.encoder, len(self.channels))
 
 
 @dataclass(frozen=True)
@@ -124,8 +87,12 @@ class SeenPatients:
         return cls(words["salt"], words["coded-with"], frozenset(hashes))
 
 
+C = TypeVar("C", bound=Card)
+E = TypeVar("E", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Run:
+class Run(Generic[C, E]):
     """A finished run, loaded.
 
     Args:
@@ -137,8 +104,8 @@ class Run:
     """
 
     folder: Path
-    card: EncoderCard
-    encoder: SignalEncoder
+    card: C
+    encoder: E
     config: dict[str, Any]
     patients: SeenPatients
 
@@ -166,15 +133,15 @@ def start(folder: Path, config: dict[str, Any], patients: SeenPatients) -> None:
     patients.write(folder / PATIENTS)
 
 
-def save_encoder(folder: Path, encoder: SignalEncoder, card: EncoderCard) -> None:
+def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
     """Publish the weights atomically, with the card in their metadata."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     partial = folder / (WEIGHTS + ".partial")
-    save_file(weights, partial, metadata={"medcl": card.to_json()})
+    save_file(weights, partial, metadata={"medcl": cards.to_json(card)})
     os.replace(partial, folder / WEIGHTS)
 
 
-def load(folder: Path) -> Run:
+def load(folder: Path) -> Run[Any, Any]:
     """Load a finished run.
 
     Raises:
@@ -196,7 +163,7 @@ def load(folder: Path) -> Run:
         raise MedclError(f"{folder}: pretraining has not finished; `medcl pretrain ... -o {folder} --resume` goes on")
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            card = EncoderCard.from_json((weights.metadata() or {})["medcl"])
+            card = cards.from_json((weights.metadata() or {})["medcl"])
             state = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MedclError(f"{folder / WEIGHTS}: damaged, or not written by medcl: {error}") from error
@@ -211,7 +178,31 @@ def load(folder: Path) -> Run:
     return Run(folder, card, encoder.eval(), config, SeenPatients.read(folder / PATIENTS))
 
 
-def guard(run: Run, manifest: Manifest, rows: np.ndarray, *, allow: bool = False) -> str | None:
+def load_signals(folder: Path) -> Run[SignalCard, SignalEncoder]:
+    """Load a finished run on recordings.
+
+    Raises:
+        MedclError: as `load`, or its encoder is one of volumes.
+    """
+    return cast(Run[SignalCard, SignalEncoder], _of_kind(load(folder), SignalCard, "recordings"))
+
+
+def load_volumes(folder: Path) -> Run[VolumeCard, ImageEncoder]:
+    """Load a finished run on volumes.
+
+    Raises:
+        MedclError: as `load`, or its encoder is one of recordings.
+    """
+    return cast(Run[VolumeCard, ImageEncoder], _of_kind(load(folder), VolumeCard, "volumes"))
+
+
+def _of_kind(run: Run[Any, Any], kind: type[Card], what: str) -> Run[Any, Any]:
+    if not isinstance(run.card, kind):
+        raise MedclError(f"{run.folder}: its encoder was not trained on {what}")
+    return run
+
+
+def guard(run: Run[Any, Any], manifest: Manifest, rows: np.ndarray, *, allow: bool = False) -> str | None:
     """Refuse to test on patients that the run was trained on.
 
     Args:

@@ -10,12 +10,11 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
+from medcl.encoders.card import SignalCard
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.errors import LeakError, MedclError
 
-CARD = runs.EncoderCard(
-    SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record"
-)
+CARD = SignalCard(SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record")
 
 
 def finished(folder: Path, patients: list[int], coded_with: str) -> Path:

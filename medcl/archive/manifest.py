@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import MedclError, UsageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = pa.schema(
     [
         ("record_id", pa.string()),
@@ -25,12 +25,21 @@ SCHEMA = pa.schema(
         ("path", pa.string()),
         ("patient", pa.int64()),
         ("session", pa.int64()),
+        ("study", pa.int64()),
+        ("series", pa.int64()),
         ("trial", pa.int64()),
         ("sampling_rate", pa.float64()),
         ("n_samples", pa.int64()),
         ("n_channels", pa.int64()),
         ("channels", pa.list_(pa.string())),
         ("units", pa.list_(pa.string())),
+        ("shape", pa.list_(pa.int64())),
+        ("spacing", pa.list_(pa.float64())),
+        ("orientation", pa.string()),
+        ("dtype", pa.string()),
+        ("days", pa.int64()),
+        ("part", pa.int64()),
+        ("flags", pa.list_(pa.string())),
         ("split", pa.string()),
         ("checksum", pa.string()),
         ("size", pa.int64()),
@@ -42,6 +51,11 @@ SCHEMA = pa.schema(
     ]
 )
 """The columns that every scan writes; label columns come behind them.
+
+A recording has `sampling_rate` (Hz) and `n_samples`. A volume has `study`, `series`, `shape` and `spacing` (mm) along
+the axes of RAS+, `orientation` as stored (`LPS`), `days` since its patient's first study, `part` (which volume of its
+files it is, from 0) and `flags` (what is unusual about its geometry, in words). `trial` is one recording or one volume.
+What does not apply is null.
 
 `files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
 itself gave, before a label table was joined: the next scan takes them over where the files have not changed."""
@@ -61,6 +75,19 @@ class Target:
     name: str
     kind: Literal["binary", "multiclass", "multilabel", "regression"]
     classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Masks:
+    """A column of label maps: paths relative to the root, null where a volume has none.
+
+    Args:
+        name: of the column.
+        classes: class k is what the voxels of value k show; class 0 is the background.
+    """
+
+    name: str
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -204,6 +231,16 @@ class Manifest:
         """The manifest with these label columns declared."""
         stored = {name: {"kind": target.kind, "classes": list(target.classes)} for name, target in targets.items()}
         return replace(self, metadata={**self.metadata, "targets": stored})
+
+    @property
+    def masks(self) -> dict[str, Masks]:
+        """The columns of label maps by name."""
+        return {name: Masks(name, tuple(classes)) for name, classes in self.metadata.get("masks", {}).items()}
+
+    def with_masks(self, masks: Masks, paths: pa.Array) -> Self:
+        """The manifest with a column of label maps, (records,) paths or null."""
+        stored = {**self.metadata.get("masks", {}), masks.name: list(masks.classes)}
+        return replace(self.with_column(masks.name, paths), metadata={**self.metadata, "masks": stored})
 
     def labels(self, target_name: str) -> NDArray[Any]:
         """The labels of a target as numbers.

@@ -15,15 +15,15 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from medcl.encoders.card import SignalCard, to_json
 from medcl.evaluate.experiment import Prediction, Setting
 from medcl.evaluate.fractions import Subset
-from medcl.runs import EncoderCard
 
 _VERSION = 1
 """Raised when the same settings give other predictions."""
 
 
-def path_of(setting: Setting, card: EncoderCard, drawn: Sequence[Sequence[Subset]]) -> Path:
+def path_of(setting: Setting, card: SignalCard, drawn: Sequence[Sequence[Subset]]) -> Path:
     """Where the baseline of a setting is kept.
 
     Args:
@@ -36,7 +36,7 @@ def path_of(setting: Setting, card: EncoderCard, drawn: Sequence[Sequence[Subset
         for name, value in asdict(setting.config).items()
         if name not in ("jobs", "bootstrap", "allow_transductive")
     }
-    about = [_VERSION, torch.__version__, setting.store.name, card.to_json(), config]
+    about = [_VERSION, torch.__version__, setting.store.name, to_json(card), config]
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
     digest.update("\n".join(map(str, setting.manifest.column("record_id"))).encode())
     digest.update(np.ascontiguousarray(setting.manifest.labels(setting.config.target)).tobytes())

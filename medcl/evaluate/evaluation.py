@@ -40,7 +40,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         raise UsageError(
             f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
         )
-    run = runs.load(run_folder)
+    run = runs.load_signals(run_folder)
     manifest = manifest.ok()
     check(manifest)
     n_records = len(manifest)

@@ -21,6 +21,7 @@ from medcl.archive.manifest import Manifest
 from medcl.data.config import SignalConfig
 from medcl.data.dataset import SignalWindows
 from medcl.data.store import SignalStore
+from medcl.encoders.card import SignalCard
 from medcl.encoders.signal import SignalEncoder
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
@@ -76,7 +77,7 @@ class Setting:
     test: NDArray[np.int64]
 
 
-def window_config(card: runs.EncoderCard) -> SignalConfig:
+def window_config(card: SignalCard) -> SignalConfig:
     """What a window is for an encoder in evaluation: as in pretraining, side by side without overlap."""
     return SignalConfig(
         sampling_rate=card.sampling_rate,
@@ -135,7 +136,7 @@ def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) 
     if torch.cuda.is_available():
         jobs = 1  # one process fills the GPU
     frozen = _frozen(setting) and "pretrained" in inits
-    pretrained = _embed(setting, runs.load(setting.run).encoder, drawn) if frozen else None
+    pretrained = _embed(setting, runs.load_signals(setting.run).encoder, drawn) if frozen else None
     work = (
         delayed(_repeat)(setting, repeat, subset_list, pretrained, inits) for repeat, subset_list in enumerate(drawn)
     )
@@ -176,7 +177,7 @@ def _repeat(
     torch.set_num_threads(1)
     try:
         seed = setting.config.seed + repeat
-        run = runs.load(setting.run)
+        run = runs.load_signals(setting.run)
         torch.manual_seed(seed)
         random = run.card.build()
         z_random = _embed(setting, random, [subset_list]) if _frozen(setting) and "random" in inits else None

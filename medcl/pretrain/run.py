@@ -16,6 +16,7 @@ from medcl.data.datamodule import loader
 from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.data.sampler import HierarchicalSampler
+from medcl.encoders.card import SignalCard
 from medcl.encoders.signal import build
 from medcl.errors import MedclError, UsageError
 from medcl.pretrain.comet import Comet, level_weights
@@ -112,7 +113,7 @@ def pretrain(
     encoder = build(config.encoder, len(prepared.channels))
     views = signal_views.build(config.views, prepared.channels, prepared.sampling_rate)
     method = Comet(encoder, config.comet, views, shared=fabric.world_size > 1, chunk=config.hardware.chunk)
-    card = runs.EncoderCard(
+    card = SignalCard(
         config.encoder,
         tuple(prepared.channels),
         prepared.sampling_rate,

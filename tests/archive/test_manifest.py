@@ -112,7 +112,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     made().write(path)
     table = pq.read_table(path)
-    stored = table.schema.metadata[b"medcl"].replace(b'"version": 1', b'"version": 99')
+    stored = table.schema.metadata[b"medcl"].replace(f'"version": {SCHEMA_VERSION}'.encode(), b'"version": 99')
     pq.write_table(table.replace_schema_metadata({b"medcl": stored}), path)
     with pytest.raises(UsageError, match=f"version 99, this medcl reads up to {SCHEMA_VERSION}"):
         Manifest.read(path)

@@ -12,6 +12,7 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
+from medcl.encoders.card import SignalCard
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
@@ -39,7 +40,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory, ecg_manifest: Manifest) -> Path:
     """An encoder with random weights stands for a pretrained one: what is measured of it is not what is tested here."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    card = runs.EncoderCard(
+    card = SignalCard(
         SignalEncoderConfig("resnet", dim=16, hidden=8, depth=2, stride=4),
         ("I", "II", "V1", "V5"),
         100.0,
