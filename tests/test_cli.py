@@ -102,6 +102,23 @@ def test_every_shipped_recipe_is_a_valid_configuration(
     assert "none.parquet" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["prepare", "pretrain"])
+def test_help_is_that_of_a_method(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, there, absent in (
+        ([], "--comet.levels", "--global_local.variant"),
+        (["--method", "global-local"], "--global_local.variant", "--comet.levels"),
+    ):
+        with pytest.raises(SystemExit):
+            main([command, *words, "--help"])
+        told = capsys.readouterr().out
+        assert there in told
+        assert absent not in told
+        assert f"`medcl {command} --method global-local --help`" in " ".join(told.split())
+    needed = ["--manifest", "none.parquet"] + (["-o", "run"] if command == "pretrain" else [])
+    assert main([command, "--method", "dream", *needed]) == 2
+    assert "comet trains on recordings, global-local, densecl, pixpro, hierarchy on volumes" in capsys.readouterr().err
+
+
 def test_what_was_written_is_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["phantom", str(tmp_path / "archive"), "--ecg-patients", "2", "--eeg-subjects", "1"]) == 0
     told = capsys.readouterr().out

@@ -11,8 +11,12 @@ from medcl.archive import card as cards
 from medcl.archive.identity import PUBLIC_SALT, site_salt
 from medcl.archive.labels import JoinReport, join, join_card
 from medcl.archive.manifest import Manifest
+from medcl.archive.masks import MaskReport, MaskRule, join_masks
+from medcl.archive.path_ids import compile_pattern
+from medcl.archive.record import Modality
 from medcl.archive.scan import Summary, require_patients, scan_to, summary
 from medcl.archive.split import split
+from medcl.archive.walk import archive_folder
 from medcl.errors import MedclError, UsageError
 
 
@@ -29,11 +33,13 @@ class ScanRequest:
         record_column: its column that names the record.
         patient_column: its column with the patient.
         target_columns: its columns to predict, `name` or `name:kind`.
-        id_pattern: regular expression on the path with the groups patient, session, trial.
+        id_pattern: regular expression on the path with the groups patient, session or study, series, trial.
         patient_per_record: count every record without a patient as a patient of its own.
         include: glob of the paths that count.
-        modality: where the channel names do not tell.
-        fractions: of the patients in train, val, test, where no official folds are known.
+        modality: where the files do not tell.
+        images: whether localizers and derived images of DICOM are left out (`original`) or used (`all`).
+        masks: where label maps are.
+        fractions: of the patients in train, val, test, or their numbers, where no official folds are known.
         stratify: target whose proportions the split keeps; None is the first one.
         seed: of the split.
         jobs: processes.
@@ -49,13 +55,16 @@ class ScanRequest:
     id_pattern: str | None = None
     patient_per_record: bool = False
     include: str | None = None
-    modality: Literal["ecg", "eeg"] | None = None
+    modality: Modality | None = None
+    images: Literal["original", "all"] = "original"
+    masks: MaskRule | None = None
     fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
     stratify: str | None = None
     seed: int = 0
     jobs: int = -1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", archive_folder(self.folder))
         if self.card is not None and self.labels is not None:
             raise UsageError("--card and --labels both name a label table: give one of them")
         if self.labels is not None and self.record_column is None:
@@ -74,10 +83,11 @@ class BuildReport:
     join: JoinReport | None
     splits: dict[str, int]
     output: Path
+    masks: MaskReport | None = None
 
     def __str__(self) -> str:
         lines = [str(self.summary)]
-        if self.join is not None:
+        if self.join is not None and self.join.rows:
             labelled = ", ".join(f"{name} {count}" for name, count in self.join.labelled.items()) or "none"
             lines.append(
                 f"label table: {self.join.matched} records matched, {self.join.records_absent} not in the table, "
@@ -105,16 +115,20 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     previous = Manifest.read(request.output) if request.output.exists() else None
     public = card is not None and card.public_ids
     salt = PUBLIC_SALT if public else site_salt()
+    id_pattern = request.id_pattern or (card.id_pattern if card else None)
+    masks = request.masks or (card.masks if card else None)
     manifest = scan_to(
         request.folder,
         request.output,
-        id_pattern=request.id_pattern,
+        id_pattern=id_pattern,
         include=request.include or (card.records if card else None),
         previous=previous,
         salt=salt,
         public_ids=public,
         jobs=request.jobs,
         modality=request.modality or (card.modality if card else None),
+        images=request.images,
+        masks=masks,
     )
     report = None
     if card is not None:
@@ -132,8 +146,12 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     if not len(manifest.ok()):
         reasons = ", ".join(sorted({str(reason) for reason in manifest.column("status")})[:3])
         raise MedclError(
-            f"{request.folder}: none of {len(manifest)} records can be used: {reasons or 'no recording was found'}"
+            f"{request.folder}: none of {len(manifest)} records can be used: "
+            f"{reasons or 'no recording and no volume was found'}"
         )
+    mask_report = None
+    if masks is not None:
+        manifest, mask_report = join_masks(manifest, masks, compile_pattern(id_pattern) if id_pattern else None)
     if not manifest.has("split") or not any(len(manifest.split_rows(name)) for name in ("train", "val", "test")):
         stratify = request.stratify or next(iter(manifest.targets), None)
         manifest = split(
@@ -142,7 +160,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     manifest.write(request.output)
     patients = manifest.column("patient")
     splits = {name: len(np.unique(patients[manifest.split_rows(name)])) for name in ("train", "val", "test")}
-    return BuildReport(summary(manifest), report, splits, request.output)
+    return BuildReport(summary(manifest), report, splits, request.output, mask_report)
 
 
 def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | None:

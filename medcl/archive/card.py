@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from medcl.archive.masks import MaskRule
 from medcl.errors import UsageError
 
 
@@ -73,7 +74,7 @@ class CardTable:
 
     Args:
         file: CSV, TSV or Parquet, relative to the data set's folder.
-        key: column that names the record: its path with or without suffix, or its stem.
+        key: column that names the record: its path with or without suffix, its stem, or the folder of a DICOM series.
         patient: column of the patient id; None keeps the ids that the scan found.
     """
 
@@ -115,10 +116,12 @@ class Card:
         source: where it is published.
         licence: under which it is.
         citation: what to cite.
-        modality: of its records.
+        modality: of its records; of signals and NIfTI, which do not state it.
         records: glob of the files that are records, relative to the data set's folder.
         unit: that its signals are in; a file that states another is quarantined.
         public_ids: whether patient and record ids are public and may be kept in clear.
+        id_pattern: regular expression on the path with the groups patient, and if any session or study, series, trial.
+        masks: where the label maps of its volumes are.
         table: that describes the records.
         targets: name -> how it is read from the table.
         folds: the official split.
@@ -130,10 +133,12 @@ class Card:
     source: str
     licence: str
     citation: str
-    modality: Literal["ecg", "eeg"]
+    modality: Literal["ecg", "eeg", "ct", "mr", "pt"]
     records: str = "**"
     unit: Literal["mV", "uV", "V"] | None = None
     public_ids: bool = False
+    id_pattern: str | None = None
+    masks: MaskRule | None = None
     table: CardTable | None = None
     targets: dict[str, CardTarget] = field(default_factory=dict)
     folds: Folds | None = None

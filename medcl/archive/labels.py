@@ -1,7 +1,7 @@
 """Join a label table to a manifest: patients, targets, and the official split where a data-set card gives one."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +17,7 @@ from medcl.archive.split import official
 from medcl.archive.stratify import Ints
 from medcl.archive.table import LabelTable, read_table
 from medcl.errors import MedclError, UsageError
+from medcl.readers.formats import without_suffix
 
 _VOLTAGES = {"V", "mV", "uV", "nV"}
 _TYPES = {"multilabel": pa.list_(pa.string()), "regression": pa.float64()}
@@ -57,8 +58,9 @@ def join(
     """Join a table of labels to the records.
 
     A row names its record by the path relative to the manifest's root, with or without suffix, or by the file's stem
-    where that names one record only. A patient column replaces the ids that the scan found: a record that the table
-    does not name then has no patient, since the two kinds of ids cannot be compared.
+    where that names one record only; or it names the DICOM volumes of a folder by its path. A patient column replaces
+    the ids that the scan found: a record that the table does not name then has no patient, since the two kinds of ids
+    cannot be compared.
 
     Args:
         manifest: scanned records.
@@ -121,45 +123,64 @@ def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[st
     """The table's row of each record, (records,), -1 where none names it."""
     paths = [str(path) for path in manifest.column("path")]
     keys = [None if key is None else key.replace("\\", "/").removeprefix("./") for key in table.column(column)]
-    find = _finder(paths, table.path, column)
+    find = _finder(paths, _folders(manifest), table.path, column)
     rows_of_record: dict[int, list[int]] = defaultdict(list)
+    naming: set[int] = set()
     for row, key in enumerate(keys):
-        record = None if key is None else find(key)
-        if record is not None:
+        for record in () if key is None else find(key):
             rows_of_record[record].append(row)
+            naming.add(row)
     if not rows_of_record:
         example = next((key for key in keys if key is not None), "nothing")
         raise MedclError(
             f"{table.path}: no row of column {column!r} names a record of the archive. The column holds e.g. "
             f"{example!r}, the archive e.g. {paths[0] if paths else 'nothing'!r}: the paths, with or without suffix, "
-            "or the file names have to agree"
+            "or the file names, or the folders of DICOM series, have to agree"
         )
     _refuse_contradictions(table, column, used, list(rows_of_record.values()))
     row_of_record = np.full(len(paths), -1, dtype=np.int64)
     for record, rows in rows_of_record.items():
         row_of_record[record] = rows[0]
-    matched, named = len(rows_of_record), sum(map(len, rows_of_record.values()))
+    matched, named = len(rows_of_record), len(naming)
     return row_of_record, JoinReport(len(paths), len(table), matched, len(paths) - matched, len(table) - named, {})
 
 
-def _finder(paths: Sequence[str], table: Path, column: str) -> Callable[[str], int | None]:
+def _folders(manifest: Manifest) -> dict[str, list[int]]:
+    """Folder -> the DICOM volumes whose files are in it."""
+    folders: dict[str, list[int]] = defaultdict(list)
+    if not manifest.has("format"):
+        return folders
+    for i, (form, path) in enumerate(zip(manifest.column("format"), manifest.column("path"), strict=True)):
+        if form == "dicom":
+            folders[str(PurePosixPath(path).parent)].append(i)
+    return folders
+
+
+def _finder(
+    paths: Sequence[str], folders: Mapping[str, list[int]], table: Path, column: str
+) -> Callable[[str], Sequence[int]]:
+    """A function that tells which records a cell names: several only where it names the folder of DICOM volumes."""
     by_path = {path: i for i, path in enumerate(paths)}
-    by_root = {str(PurePosixPath(path).with_suffix("")): i for i, path in enumerate(paths)}
+    by_root = {without_suffix(path): i for i, path in enumerate(paths)}
     by_name: dict[str, set[int]] = defaultdict(set)
     for i, path in enumerate(paths):
-        by_name[PurePosixPath(path).name].add(i)
-        by_name[PurePosixPath(path).stem].add(i)
+        name = PurePosixPath(path).name
+        by_name[name].add(i)
+        by_name[without_suffix(name)].add(i)
 
-    def find(key: str) -> int | None:
+    def find(key: str) -> Sequence[int]:
         record = by_path.get(key, by_root.get(key))
         if record is not None:
-            return record
+            # Of several volumes that begin in one file the table means all.
+            return [i for i in folders.get(str(PurePosixPath(key).parent), ()) if paths[i] == paths[record]] or [record]
+        if key.rstrip("/") in folders:
+            return folders[key.rstrip("/")]
         named = by_name.get(PurePosixPath(key).name, set())
         if len(named) > 1:
             raise MedclError(
                 f"{table}, column {column!r}: {key!r} is the name of {len(named)} records; give their paths"
             )
-        return next(iter(named), None)
+        return list(named)
 
     return find
 

@@ -1,19 +1,25 @@
-"""Patient, session and trial from the path of a record: by a pattern, or as BIDS names its files."""
+"""Patient, session, study, series and trial from the path of a record: by a pattern, or as BIDS names its files."""
 
 import re
 from pathlib import PurePosixPath
 
 from medcl.errors import UnreadableError, UsageError
 
+LEVELS = ("patient", "session", "study", "series", "trial")
+"""The groups that a pattern of ids may have."""
 _BIDS_NAME = re.compile(r"sub-(?P<patient>[A-Za-z0-9]+)(_ses-(?P<session>[A-Za-z0-9]+))?_")
 
 
 def compile_pattern(text: str) -> re.Pattern[str]:
     """Check a pattern of ids.
 
+    A session of signals and a study of volumes are the same level, one visit of a patient. Where records are numbered
+    and every patient has two of them (both sides of a head: 1 and 2, 3 and 4), the group `pair` on the running number
+    stands for `patient`.
+
     Args:
         text: regular expression, searched in the path relative to the archive (with /), with the named group `patient`
-            and, where there are such ids, `session` and `trial`.
+            and, where there are such ids, `session` or `study`, `series` and `trial`.
 
     Returns:
         The compiled pattern.
@@ -25,11 +31,11 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         pattern = re.compile(text)
     except re.error as error:
         raise UsageError(f"id pattern {text!r} is no regular expression: {error}") from error
-    if "patient" not in pattern.groupindex:
+    if not {"patient", "pair"} & set(pattern.groupindex):
         raise UsageError(f"id pattern {text!r} has no group (?P<patient>...)")
-    foreign = sorted(set(pattern.groupindex) - {"patient", "session", "trial"})
+    foreign = sorted(set(pattern.groupindex) - {*LEVELS, "pair"})
     if foreign:
-        raise UsageError(f"id pattern {text!r}: group {foreign[0]!r} is none of patient, session, trial")
+        raise UsageError(f"id pattern {text!r}: group {foreign[0]!r} is none of {', '.join(LEVELS)}")
     return pattern
 
 
@@ -48,9 +54,12 @@ def ids_of(path: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
     """
     if pattern is not None:
         match = pattern.search(path)
-        if match is None or not match["patient"]:
+        ids = {level: value for level, value in match.groupdict().items() if value} if match is not None else {}
+        if ids.get("pair", "").isdecimal():
+            ids["patient"] = str((int(ids.pop("pair")) + 1) // 2)
+        if "patient" not in ids:
             raise UnreadableError("no patient id: the id pattern does not fit the path")
-        return {level: value for level, value in match.groupdict().items() if value}
+        return ids
     *folders, name = PurePosixPath(path).parts
     match = _BIDS_NAME.match(name)
     if match is None or not any(folder.startswith("sub-") for folder in folders):

@@ -3,18 +3,39 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.errors import UnreadableError
 from medcl.readers import formats
-from medcl.readers.signal import IncompleteError, Modality
+from medcl.readers.signal import IncompleteError, SignalHeader
+
+if TYPE_CHECKING:
+    from medcl.archive.dicom_file_record import CodedFile
+    from medcl.readers.volume import VolumeHeader
 
 Row = dict[str, Any]
+Modality = Literal["ecg", "eeg", "ct", "mr", "pt"]
+_SIGNALS = ("ecg", "eeg")
 _HASHED = 65536  # bytes at the head of a header file that its checksum is taken of
+
+
+@dataclass(frozen=True)
+class Found:
+    """What some files turned out to be.
+
+    Args:
+        rows: of those that are records by themselves or claim to be.
+        dicom: those that are pictures of a DICOM series.
+        others: how many are neither.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    dicom: "list[CodedFile]" = field(default_factory=list)
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -24,7 +45,8 @@ class Look:
     Args:
         root: of the archive.
         pattern: of the ids in the paths.
-        modality: of every record; None goes by the names of the channels.
+        modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
+            it is `mr`; DICOM states it.
         salt: of the codes.
     """
 
@@ -33,44 +55,41 @@ class Look:
     modality: Modality | None
     salt: bytes
 
-    def __call__(self, paths: Sequence[str]) -> tuple[list[Row], int]:
-        """Look at files.
+    def __call__(self, paths: Sequence[str]) -> Found:
+        """Look at files, whose paths are relative to the root."""
+        rows: list[Row] = []
+        dicom: list[CodedFile] = []
+        for path in paths:
+            one = self._file(path)
+            if isinstance(one, dict):
+                rows.append(one)
+            elif one is not None:
+                dicom.append(one)
+        return Found(rows, dicom, len(paths) - len(rows) - len(dicom))
 
-        Args:
-            paths: relative to the root.
+    def fatal(self, path: str) -> Found:
+        """What stands for a file whose reading ended the process that tried."""
+        return Found([self._refused(path, None, "damaged file: reading its header ends the reader")])
 
-        Returns:
-            Rows of those that are recordings or claim to be, and how many files are neither.
-        """
-        rows = [row for row in map(self._row, paths) if row is not None]
-        return rows, len(paths) - len(rows)
-
-    def fatal(self, path: str) -> tuple[list[Row], int]:
-        """The row of a file whose reading ended the process that tried."""
-        name = (self.root / path).name
-        row: Row = {"path": path, "files": [name], "found_status": "damaged file: reading its header ends the reader"}
-        return [row | state(self.root, path, [name]) | {"checksum": None}], 0
-
-    def _row(self, path: str) -> Row | None:
+    def _file(self, path: str) -> "Row | CodedFile | None":
         full = self.root / path
-        row: Row = {"path": path, "files": [full.name], "found_status": "ok"}
         try:
-            row["format"] = form = formats.identify(full)
+            form = formats.identify(full)
             if form is None:
-                if full.suffix.lower() not in formats.SUFFIXES:
-                    return None
-                raise UnreadableError(self._foreign(full))
+                return None if formats.suffix_of(full) not in formats.SUFFIXES else self._foreign(path, full)
+        except OSError as error:
+            return self._refused(path, None, f"cannot be read: {error.strerror}")
+        return self._dicom(path, full) if form == "dicom" else self._row(path, full, form)
+
+    def _row(self, path: str, full: Path, form: str) -> Row:
+        row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
+        try:
             header = formats.read_header(full, form)
-            row |= {
-                "modality": self.modality or header.modality,
-                "sampling_rate": header.sampling_rate,
-                "n_samples": header.n_samples,
-                "n_channels": len(header.channels),
-                "channels": list(header.channels),
-                "units": list(header.units),
-                "files": list(header.files),
-            }
-            row |= self._codes(path, header.ids)
+            row |= {"files": list(header.files)}
+            if isinstance(header, SignalHeader):
+                row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern) or header.ids)
+            else:
+                row |= self._volume(path, header)
         except IncompleteError as error:
             row |= {"found_status": str(error), "files": list(error.files)}
         except UnreadableError as error:
@@ -79,8 +98,47 @@ class Look:
             row["found_status"] = f"cannot be read: {error.strerror}"
         return row | state(self.root, path, row["files"]) | {"checksum": self._checksum(full, row["files"])}
 
-    def _codes(self, path: str, header_ids: dict[str, str]) -> Row:
-        ids = ids_of(path, self.pattern) or header_ids
+    def _dicom(self, path: str, full: Path) -> "Row | CodedFile | None":
+        # The library of DICOM takes its time to load: only where there is such a file.
+        from medcl.archive.dicom_file_record import read_coded
+        from medcl.readers.dicom_file import NoImageError, NoObjectError
+
+        try:
+            return read_coded(self.root, path, self.pattern, self.salt)
+        except NoImageError:
+            return None
+        except UnreadableError as error:
+            # Some bytes that only begin like DICOM, in a file that does not claim to be, are another file.
+            if isinstance(error, NoObjectError) and formats.suffix_of(full) != ".dcm":
+                return None
+            return self._refused(path, "dicom", str(error))
+        except OSError as error:
+            return self._refused(path, "dicom", f"cannot be read: {error.strerror}")
+
+    def _signal(self, header: SignalHeader) -> Row:
+        return {
+            "modality": self.modality if self.modality in _SIGNALS else header.modality,
+            "sampling_rate": header.sampling_rate,
+            "n_samples": header.n_samples,
+            "n_channels": len(header.channels),
+            "channels": list(header.channels),
+            "units": list(header.units),
+        }
+
+    def _volume(self, path: str, header: "VolumeHeader") -> Row:
+        from medcl.archive.volume_record import file_levels, volume_row
+
+        # No id is taken from these headers: they only have free text.
+        ids = ids_of(path, self.pattern)
+        row = volume_row(header) | file_levels(path, ids, self.salt) | self._codes(path, ids) | {"part": 0}
+        return row if self.modality is None or self.modality in _SIGNALS else row | {"modality": self.modality}
+
+    def _refused(self, path: str, form: str | None, reason: str) -> Row:
+        full = self.root / path
+        row: Row = {"path": path, "format": form, "files": [full.name], "found_status": reason}
+        return row | state(self.root, path, [full.name]) | {"checksum": None}
+
+    def _codes(self, path: str, ids: dict[str, str]) -> Row:
         codes: Row = {}
         patient = ids.get("patient")
         if patient is not None:
@@ -88,13 +146,16 @@ class Look:
         if "session" in ids:
             codes["session"] = code("session", f"{patient}\0{ids['session']}", self.salt)
         # The trial of a pattern is one of its patient's; else every file is a trial of its own.
-        named = f"{patient}\0{ids.get('session', '')}\0{ids['trial']}" if "trial" in ids else f"\0{path}"
+        visit, series = ids.get("session", ids.get("study", "")), ids.get("series")
+        named = f"{patient}\0{visit}\0{ids['trial']}" if "trial" in ids else f"\0{path}"
+        named += f"\0{series}" if "trial" in ids and series is not None else ""
         return codes | {"trial": code("trial", named, self.salt)}
 
-    def _foreign(self, full: Path) -> str:
+    def _foreign(self, path: str, full: Path) -> Row:
         if full.stat().st_size == 0:
-            return "empty file"
-        return f"not what its name says: the content is not that of a {full.suffix.lower()} file"
+            return self._refused(path, None, "empty file")
+        claim = f"the content is not that of a {formats.suffix_of(full)} file"
+        return self._refused(path, None, f"not what its name says: {claim}")
 
     def _checksum(self, full: Path, files: Sequence[str]) -> str | None:
         """Of the header's first bytes, and of the names and sizes of all files."""

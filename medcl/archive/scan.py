@@ -4,23 +4,26 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medcl.archive.dicom_scan import KnownSeries, volumes
 from medcl.archive.identity import code, fingerprint, record_code
 from medcl.archive.journal import Journal
 from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of
-from medcl.archive.record import Look, Row, state
+from medcl.archive.record import Look, Modality, Row, state
+from medcl.archive.spool import Spool
 from medcl.archive.summary import Summary, summary
-from medcl.archive.walk import walk
+from medcl.archive.volume_summary import ASIDE
+from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
-from medcl.readers.formats import SUFFIXES
-from medcl.readers.signal import Modality
+from medcl.readers.formats import SUFFIXES, without_suffix
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
@@ -40,31 +43,38 @@ def scan(
     jobs: int = -1,
     journal: Path | None = None,
     modality: Modality | None = None,
+    images: Literal["original", "all"] = "original",
+    masks: MaskRule | None = None,
 ) -> Manifest:
-    """Find the recordings of a folder.
+    """Find the recordings and volumes of a folder.
 
     Ids come from the pattern; else from the names of a BIDS folder; else from the headers. A record without a patient
     is `ok` here, since a label table may still name one: see `require_patients`.
 
     Args:
-        folder: the archive; it is only read.
+        folder: the archive, or the DICOMDIR that lies in it; it is only read.
         salt: of the codes.
         id_pattern: see `path_ids.compile_pattern`.
         include: glob of the paths that count.
         previous: of an earlier scan; its readable records whose files have kept size and time are not opened again.
         public_ids: keep paths as record ids, and the patients of paths in the metadata (`dictionary`).
         jobs: processes; -1 is one a core. The result does not depend on it.
-        journal: file that keeps what has been found; a scan that finds one goes on from it. It stays.
-        modality: of every record, where the names of the channels do not tell.
+        journal: file that keeps what has been found; a scan that finds one goes on from it. It stays. The slices of
+            DICOM files are kept beside it, as codes, and are gone at the end.
+        modality: of every record whose file does not tell: by the names of the channels, or as DICOM states it.
+        images: `original` leaves localizers and derived images (reformatted, processed) of DICOM out: they are rows,
+            but their status is `localizer` or `derived image`; `all` uses them.
+        masks: where label maps are; they are no records.
 
     Returns:
-        One row a file that is a recording or claims to be, sorted by path, with the reason in `status` where it cannot
-        be used.
+        One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
+        where it cannot be used.
 
     Raises:
         UsageError: no such folder, a glob without files, a wrong pattern.
         MedclError: the journal cannot be written.
     """
+    folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
     settings = {
         "reader": _READER,
@@ -74,25 +84,41 @@ def scan(
         "salt": fingerprint(salt),
     }
     found = walk(folder, include, SUFFIXES)
-    with Journal(journal, settings) if journal is not None else nullcontext() as kept:
-        known = {row["path"]: row for row in [*_known(previous, settings), *(kept.rows if kept is not None else ())]}
-        rows = [known[path] for path in found.files if path in known and _unchanged(folder, known[path])]
-        reused = {row["path"] for row in rows}
-        new = [path for path in found.files if path not in reused]
-        others = 0
-        look = Look(folder, pattern, modality, salt)
-        for results, unknown in run_chunks(look, new, jobs=jobs, chunk=_CHUNK, instead=look.fatal):
-            rows += results
-            others += unknown
-            if kept is not None:
-                kept.add(results)
-    # The segments of a record, and the parts of a file that was split for its size, are no recordings of their own.
-    parts = {part for row in rows for part in _companions(row)}
-    rows = [row for row in rows if row["path"] not in parts]
+    label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
+    paths = [path for path in found.files if path not in label_paths]
+    look = Look(folder, pattern, modality, salt)
+    rows: list[Row] = []
+    others = 0
+    beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
+    with Journal(journal, settings) if journal is not None else nullcontext() as kept, Spool(beside, settings) as spool:
+        earlier = _known(previous, settings)
+        single = [row for row in earlier if row["format"] != "dicom"] + (kept.rows if kept is not None else [])
+        by_path = {row["path"]: row for row in single}
+        rows += [by_path[path] for path in paths if path in by_path and _unchanged(folder, by_path[path])]
+        series = KnownSeries((row for row in earlier if row["format"] == "dicom"), folder, set(paths))
+        reused = len(rows)
+
+        def read(new: Sequence[str]) -> None:
+            nonlocal others
+            for result in run_chunks(look, new, jobs=jobs, chunk=_CHUNK, instead=look.fatal):
+                rows.extend(result.rows)
+                spool.add(result.dicom)
+                others += result.others
+                if kept is not None:
+                    kept.add(result.rows)
+
+        done = {row["path"] for row in rows} | spool.keep(folder, paths) | series.files()
+        read([path for path in paths if path not in done])
+        # The segments of a record, and the parts of a file that was split for its size, are no records of their own.
+        parts = {part for row in rows for part in _companions(row)}
+        rows[:] = [row for row in rows if row["path"] not in parts]
+        rows += list(volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt))
+        # Series that files have come to have been read again by now.
+        reused += sum(map(len, series.rows.values()))
     rows += [{"path": path, "found_status": reason} for path, reason in found.unreadable.items()]
-    rows.sort(key=lambda row: str(row["path"]))
-    _finish(rows, salt, public_ids)
-    about = {**settings, "reused": len(reused), "other_files": others}
+    rows.sort(key=lambda row: (str(row["path"]), row.get("part") or 0))
+    _finish(rows, salt, public_ids, images)
+    about = {**settings, "images": images, "reused": reused, "other_files": others}
     metadata: dict[str, Any] = {"salt": settings["salt"], "scan": about}
     if public_ids:
         metadata["dictionary"] = _dictionary(rows, pattern, salt)
@@ -156,17 +182,21 @@ def _unchanged(folder: Path, row: Row) -> bool:
 
 
 def _companions(row: Row) -> Iterable[str]:
+    """Where a header's own files are; the slices of a DICOM volume are of one rank."""
     folder = row["path"].rpartition("/")
     return (f"{folder[0]}{folder[1]}{name}" for name in row["files"][1:])
 
 
-def _finish(rows: Sequence[Row], salt: bytes, public_ids: bool) -> None:
+def _finish(rows: Sequence[Row], salt: bytes, public_ids: bool, images: str) -> None:
     """Fill in what depends on the other rows: ids that are unique, and records that share a trial."""
     twins = defaultdict(list)
     stems = defaultdict(list)
     for row in rows:
         row |= {"patient": row.get("found_patient"), "status": row["found_status"], "split": None}
-        stems[str(PurePosixPath(row["path"]).with_suffix("")) if public_ids else row["path"]].append(row)
+        aside = [flag for flag in ASIDE if flag in (row.get("flags") or ())]
+        if row["status"] == "ok" and aside and images == "original":
+            row["status"] = aside[0]
+        stems[without_suffix(row["path"]) if public_ids else row["path"]].append(row)
         if row["status"] == "ok":
             twins[row["trial"]].append(row)
     for same in twins.values():
@@ -174,9 +204,15 @@ def _finish(rows: Sequence[Row], salt: bytes, public_ids: bool) -> None:
             other = same[1] if row is same[0] else same[0]
             row["status"] = f"duplicate record id: also {other['path']}"
     for stem, same in stems.items():
+        in_path: dict[str, int] = defaultdict(int)
         for row in same:
-            clear = stem if len(same) == 1 else row["path"]
-            row["record_id"] = clear if public_ids else record_code(row["path"], salt)
+            # Several volumes may begin in one file.
+            number, in_path[row["path"]] = in_path[row["path"]], in_path[row["path"]] + 1
+            behind = f"#{number}" if number else ""
+            clear = stem if len({other["path"] for other in same}) == 1 else row["path"]
+            row["record_id"] = (clear if public_ids else record_code(row["path"] + behind, salt)) + (
+                behind if public_ids else ""
+            )
 
 
 def _dictionary(rows: Sequence[Row], pattern: re.Pattern[str] | None, salt: bytes) -> dict[str, dict[str, str]]:

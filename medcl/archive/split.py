@@ -32,7 +32,8 @@ def split(
 
     Args:
         manifest: scanned records.
-        fractions: shares of the patients in train, val and test; they sum to 1.
+        fractions: shares of the patients in train, val and test, which sum to 1; or whole numbers of patients, or of
+            records, which sum to all that can be used and are met exactly.
         stratify: name of the target to stratify by; None only makes the sizes right.
         seed: seed of the draw.
         keep: an earlier manifest whose patients stay where they were; it has to be coded with the same salt.
@@ -44,13 +45,23 @@ def split(
         UsageError: fractions that are none, an unknown target, or an earlier manifest with another salt.
         MedclError: there is no patient to split.
     """
-    if len(fractions) != 3 or not all(0 <= share <= 1 for share in fractions) or abs(sum(fractions) - 1) > 1e-6:
+    exact = sum(fractions) > 1 and all(float(number).is_integer() for number in fractions)
+    within = all(0 <= share <= (np.inf if exact else 1) for share in fractions)
+    if len(fractions) != 3 or not within or not (exact or abs(sum(fractions) - 1) <= 1e-6):
         raise UsageError(
-            f"split fractions {tuple(fractions)}: three shares of train, val and test that sum to 1 are needed"
+            f"split fractions {tuple(fractions)}: three shares of train, val and test that sum to 1 are needed, or "
+            "three numbers of patients"
         )
     rows, owner, columns = _patients(manifest, stratify)
+    weights = _weights(fractions, owner, len(columns)) if exact else None
     fixed = None if keep is None else _kept(manifest, keep, rows)
-    part = divide(columns, fractions, np.random.default_rng(seed), fixed)
+    rng = np.random.default_rng(seed)
+    part = divide(columns, [share / (sum(fractions) if exact else 1) for share in fractions], rng, fixed, weights)
+    if weights is not None and np.bincount(part, weights, minlength=3).tolist() != list(fractions):
+        raise UsageError(
+            f"split into {_listed(fractions)}: whole patients cannot be divided like this"
+            + (", as those of the earlier manifest keep their splits" if keep is not None else "")
+        )
     settings = {"fractions": list(fractions), "stratify": stratify, "seed": seed, "kept": keep is not None}
     return _write(manifest, rows, np.array(SPLITS, dtype=object)[part[owner]], settings)
 
@@ -198,6 +209,22 @@ def _patients(manifest: Manifest, stratify: str | None) -> tuple[Ints, Ints, Boo
     columns, known = _columns(manifest, stratify)
     columns = np.concatenate([columns, ~known[:, None]], axis=1)
     return rows, owner, any_of(columns[rows], owner, n_patients)
+
+
+def _weights(numbers: Sequence[float], owner: Ints, n_patients: int) -> Ints:
+    """What a patient counts for where a split is given in numbers: one, or its records."""
+    if sum(numbers) == n_patients:
+        return np.ones(n_patients, dtype=np.int64)
+    if sum(numbers) == len(owner):
+        return np.bincount(owner, minlength=n_patients)
+    raise UsageError(
+        f"split into {_listed(numbers)}: the numbers have to sum to the {n_patients} patients, or to the {len(owner)} "
+        "records, that can be used"
+    )
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _columns(manifest: Manifest, target: str) -> tuple[Bools, Bools]:

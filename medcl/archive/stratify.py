@@ -78,7 +78,13 @@ def any_of(columns: Bools, owner: Ints, n_owners: int) -> Bools:
     return merged
 
 
-def divide(columns: Bools, shares: Sequence[float], rng: np.random.Generator, fixed: Ints | None = None) -> Ints:
+def divide(
+    columns: Bools,
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    fixed: Ints | None = None,
+    weights: Ints | None = None,
+) -> Ints:
     """Divide patients into parts by iterative stratification.
 
     Sechidis, Tsoumakas and Vlahavas, On the stratification of multi-label data, ECML PKDD 2011, algorithm 1: the
@@ -91,16 +97,19 @@ def divide(columns: Bools, shares: Sequence[float], rng: np.random.Generator, fi
         shares: desired share of each part; they sum to 1. A part of share 0 stays empty.
         rng: breaks ties and orders the patients.
         fixed: (patients,) part that a patient has to stay in, -1 for one to be placed.
+        weights: (patients,) records of each patient. With them shares are of the records, and a part is closed to a
+            patient with more records than it still wants, whichever labels it wants.
 
     Returns:
         (patients,) number of the part of each patient.
     """
     n_patients, n_labels = columns.shape
     part = np.full(n_patients, -1, dtype=np.int64) if fixed is None else fixed.astype(np.int64)
-    placed = np.bincount(part[part >= 0], minlength=len(shares))
+    weigh = np.ones(n_patients, dtype=np.int64) if weights is None else weights
+    placed = np.bincount(part[part >= 0], weigh[part >= 0], minlength=len(shares))
     open_parts = [j for j, share in enumerate(shares) if share > 0]
     # Plain lists: a patient touches a handful of numbers, for which an array operation costs more than the arithmetic.
-    want = [share * n_patients - float(placed[j]) for j, share in enumerate(shares)]
+    want = [share * int(weigh.sum()) - float(placed[j]) for j, share in enumerate(shares)]
     totals = columns.sum(axis=0)
     # One column more than there are labels: the patients without any, who only fill the parts up.
     want_label: list[list[float]] = [
@@ -109,6 +118,9 @@ def divide(columns: Bools, shares: Sequence[float], rng: np.random.Generator, fi
     rows, cols = np.nonzero(columns)
     carried = [chunk.tolist() for chunk in np.split(cols, np.searchsorted(rows, np.arange(1, n_patients)))]
     shuffled = rng.permutation(n_patients)
+    # Some of those with the fewest records come last, to fill up what the others leave; among equals the order stays.
+    light = np.argsort(weigh[shuffled], kind="stable")[: len(shares) * int(weigh.max(initial=1) - 1)]
+    shuffled = np.concatenate([np.delete(shuffled, light), shuffled[light[::-1]]])
     tie: list[float] = rng.random((n_patients,)).tolist()
     while True:
         waiting = shuffled[part[shuffled] < 0]
@@ -118,10 +130,13 @@ def divide(columns: Bools, shares: Sequence[float], rng: np.random.Generator, fi
         label = int(np.argmin(np.where(left > 0, left, n_patients + 1))) if left.any() else n_labels
         members = waiting[columns[waiting, label]] if label < n_labels else waiting
         for patient in members.tolist():
-            best = max((want_label[j][label], want[j]) for j in open_parts)
-            level = [j for j in open_parts if (want_label[j][label], want[j]) == best]
+            # A share of 200 in 260 wants 199.99999999999997 of them.
+            weight = int(weigh[patient])
+            free = open_parts if weights is None else [j for j in open_parts if want[j] > weight - 0.5] or open_parts
+            best = max((want_label[j][label], want[j]) for j in free)
+            level = [j for j in free if (want_label[j][label], want[j]) == best]
             chosen = level[int(tie[patient] * len(level))]
             part[patient] = chosen
-            want[chosen] -= 1
+            want[chosen] -= weight
             for k in carried[patient]:
                 want_label[chosen][k] -= 1

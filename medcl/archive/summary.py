@@ -7,6 +7,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.volume_summary import ASIDE, VolumeSummary, volume_summary
+from medcl.archive.wording import counted, line
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class Summary:
         sampling_rates: Hz -> records.
         channels: set of channels, in order -> records.
         quarantined: reason -> records that cannot be used.
-        other_files: files that are no recordings; None if it is not known.
+        other_files: files that are no records; None if it is not known.
         reused: records taken over from the scan before, unopened.
+        volumes: what there is of volumes; None without any.
     """
 
     records: int
@@ -36,19 +39,25 @@ class Summary:
     quarantined: dict[str, int]
     other_files: int | None = None
     reused: int = 0
+    volumes: VolumeSummary | None = None
 
     def __str__(self) -> str:
         lines = [
-            f"records        {self.records} ({_counts(self.formats)}; {_counts(self.modalities)})",
-            f"patients       {self.patients}",
-            f"hours          {self.hours:.2f}",
-            f"sampling rate  {_counts({f'{rate:g} Hz': count for rate, count in self.sampling_rates.items()})}",
-            f"channels       {_counts({_short(names): count for names, count in self.channels.items()})}",
-            f"quarantined    {sum(self.quarantined.values())}",
-            *(f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()),
+            line("records", f"{self.records} ({counted(self.formats)}; {counted(self.modalities)})"),
+            line("patients", f"{self.patients}"),
         ]
+        if self.channels or self.volumes is None:
+            lines += [
+                line("hours", f"{self.hours:.2f}"),
+                line("sampling rate", counted({f"{rate:g} Hz": count for rate, count in self.sampling_rates.items()})),
+                line("channels", counted({_short(names): count for names, count in self.channels.items()})),
+            ]
+        if self.volumes is not None:
+            lines.append(str(self.volumes))
+        lines.append(line("quarantined", f"{sum(self.quarantined.values())}"))
+        lines += [f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()]
         if self.other_files is not None:
-            lines.append(f"other files    {self.other_files}")
+            lines.append(line("other files", f"{self.other_files}"))
         return "\n".join(lines)
 
 
@@ -63,8 +72,11 @@ def summary(manifest: Manifest) -> Summary:
         behind the colon).
     """
     ok = manifest.ok()
-    seconds = pc.sum(pc.divide(pc.cast(ok.table.column("n_samples"), "double"), ok.table.column("sampling_rate")))
-    reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason != "ok"]
+    signals = ok.select(np.array([names is not None for names in ok.column("channels")], dtype=bool))
+    seconds = pc.sum(
+        pc.divide(pc.cast(signals.table.column("n_samples"), "double"), signals.table.column("sampling_rate"))
+    )
+    reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason not in ("ok", *ASIDE)]
     about = manifest.metadata.get("scan", {})
     return Summary(
         records=len(ok),
@@ -72,18 +84,13 @@ def summary(manifest: Manifest) -> Summary:
         hours=(seconds.as_py() or 0.0) / 3600,
         formats=dict(Counter(ok.column("format").tolist()).most_common()),
         modalities=dict(Counter(ok.column("modality").tolist()).most_common()),
-        sampling_rates=dict(Counter(ok.column("sampling_rate").tolist()).most_common()),
-        channels=dict(Counter(tuple(names) for names in ok.column("channels")).most_common()),
+        sampling_rates=dict(Counter(signals.column("sampling_rate").tolist()).most_common()),
+        channels=dict(Counter(tuple(names) for names in signals.column("channels")).most_common()),
         quarantined=dict(Counter(reasons).most_common()),
         other_files=about.get("other_files"),
         reused=about.get("reused", 0),
+        volumes=volume_summary(manifest),
     )
-
-
-def _counts(counts: dict[str, int], shown: int = 4) -> str:
-    parts = [f"{name}" if len(counts) == 1 else f"{name}: {count}" for name, count in list(counts.items())[:shown]]
-    more = len(counts) - shown
-    return ", ".join(parts) + (f", {more} more" if more > 0 else "") if parts else "none"
 
 
 def _short(names: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medcl.errors import UsageError
+from medcl.readers.formats import suffix_of
 
 _COMPANIONS = {".dat": ".hea", ".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 """Suffix -> the suffix of the header beside which such a file holds no record of its own."""
@@ -25,11 +26,24 @@ class Walk:
     unreadable: dict[str, str]
 
 
+def archive_folder(path: Path) -> Path:
+    """The folder of an archive that is given as such, or by the DICOMDIR in it, which is not needed to find its files.
+
+    Args:
+        path: of a folder, or of a file named DICOMDIR.
+
+    Returns:
+        The folder.
+    """
+    return path.parent if path.name.upper() == "DICOMDIR" and path.is_file() else path
+
+
 def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ()) -> Walk:
     """List the files of a folder and all below it.
 
     Hidden files and folders (`.git`) are left out, and signal files that a header beside them speaks for. Links are
-    followed, but no folder is entered twice and no file of the archive is listed under a second name.
+    followed, out of the folder too, for archives are often put together of them; what they lead to is listed under the
+    name of the link. No folder is entered twice and no file of the archive is listed under a second name.
 
     Args:
         root: the archive.
@@ -82,7 +96,7 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
                     seen_files.add((about.st_dev, entry.inode()))
                     files.append(prefix + entry.name)
         except OSError as error:
-            if full.is_symlink() and os.path.splitext(relative)[1].lower() not in suffixes:
+            if full.is_symlink() and suffix_of(relative) not in suffixes:
                 continue
             unreadable[relative] = f"cannot be read: {error.strerror}"
     if allowed is not None:

@@ -3,28 +3,44 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from medcl.commands import parsers
+from medcl.errors import UsageError
 
 
 def phantom(argv: Sequence[str]) -> None:
-    """Write synthetic ECG and EEG patients as real WFDB and EDF files with label tables."""
+    """Write synthetic patients as real files with label tables: ECG as WFDB, EEG as EDF, CT as DICOM, MR as NIfTI."""
     parser = parsers.parser(phantom)
     parser.add_argument("folder", type=Path, help="where to write; must be empty or new")
     parser.add_argument("--ecg-patients", type=int, default=120, help="patients with 12-lead ECGs")
     parser.add_argument("--eeg-subjects", type=int, default=20, help="subjects with 19-channel EEGs")
+    parser.add_argument("--ct-patients", type=int, default=0, help="patients with CTs of the chest and label maps")
+    parser.add_argument("--mr-patients", type=int, default=0, help="patients with MRs of the head and label maps")
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same bytes")
     given = parser.parse_args(argv)
-    from medcl.phantom.archive import write
+    counts = given.ecg_patients, given.eeg_subjects, given.ct_patients, given.mr_patients
+    if min(counts) < 0:
+        parser.error("a number of patients is below 0")
+    if not any(counts):
+        parser.error("nothing to write: every number of patients is 0")
+    if given.ecg_patients or given.eeg_subjects:
+        from medcl.phantom.archive import write
 
-    written = write(given.folder, ecg_patients=given.ecg_patients, eeg_subjects=given.eeg_subjects, seed=given.seed)
-    print(written)
+        print(write(given.folder, ecg_patients=given.ecg_patients, eeg_subjects=given.eeg_subjects, seed=given.seed))
+    if given.ct_patients or given.mr_patients:
+        from medcl.phantom.volumes import write_volumes
+
+        volumes = write_volumes(
+            given.folder, ct_patients=given.ct_patients, mr_patients=given.mr_patients, seed=given.seed
+        )
+        print(volumes)
 
 
 def scan(argv: Sequence[str]) -> None:
-    """Find the recordings in a folder and write them as a manifest."""
+    """Find the recordings and volumes in a folder and write them as a manifest."""
     parser = parsers.parser(scan)
-    parser.add_argument("folder", type=Path, help="the archive; it is only read")
+    parser.add_argument("folder", type=Path, help="the archive, or its DICOMDIR; it is only read")
     parser.add_argument(
         "-o",
         "--output",
@@ -44,7 +60,8 @@ def scan(argv: Sequence[str]) -> None:
         help="its columns to predict; name:kind fixes the kind",
     )
     parser.add_argument(
-        "--id-pattern", help="regular expression on the path with the groups patient, and if any session and trial"
+        "--id-pattern",
+        help="regular expression on the path with the groups patient, and if any session or study, series and trial",
     )
     parser.add_argument(
         "--patient-per-record",
@@ -52,11 +69,37 @@ def scan(argv: Sequence[str]) -> None:
         help="every record is a patient of its own, where nothing else is known",
     )
     parser.add_argument("--include", help="only paths that match, such as 'records100/**'")
-    parser.add_argument("--modality", choices=["ecg", "eeg"], help="where the channel names do not tell")
+    parser.add_argument(
+        "--modality",
+        choices=["ecg", "eeg", "ct", "mr", "pt"],
+        help="where the channel names do not tell, and of NIfTI, which is mr else; DICOM states its own",
+    )
+    parser.add_argument(
+        "--images",
+        choices=["original", "all"],
+        default="original",
+        help="original leaves localizers and derived images of DICOM out: they are listed, with that as the reason",
+    )
+    parser.add_argument(
+        "--masks",
+        metavar="PATTERN",
+        help="where label maps are, relative to the folder: 'labels/{name}', '{folder}/{stem}_seg.nii.gz', or with "
+        "the groups of --id-pattern; label maps are no records",
+    )
+    parser.add_argument(
+        "--mask-classes", nargs="+", metavar="CLASS", help="names of the voxel values from 0, the background, on"
+    )
+    parser.add_argument("--mask-name", default="mask", help="column of the label maps in the manifest")
     _add_split_options(parser)
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
+    parser.add_argument(
+        "--deid-recipe", action=_ShowRecipe, help="show what is taken from a DICOM header, what becomes of it, and exit"
+    )
     given = parser.parse_args(argv)
+    if (given.masks is None) != (given.mask_classes is None):
+        raise UsageError("--masks and --mask-classes need each other: where label maps are, and what their values mean")
     from medcl.archive.build import ScanRequest, build_manifest
+    from medcl.archive.masks import MaskRule
 
     request = ScanRequest(
         folder=given.folder,
@@ -70,6 +113,8 @@ def scan(argv: Sequence[str]) -> None:
         patient_per_record=given.patient_per_record,
         include=given.include,
         modality=given.modality,
+        images=given.images,
+        masks=MaskRule(given.masks, tuple(given.mask_classes), given.mask_name) if given.masks else None,
         fractions=tuple(given.fractions),
         stratify=given.stratify,
         seed=given.seed,
@@ -103,6 +148,19 @@ def split(argv: Sequence[str]) -> None:
     print(f"{output}: records in {counts}")
 
 
+class _ShowRecipe(argparse.Action):
+    """An option that, like --help, needs no others beside it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from medcl.archive.deid_recipe import recipe
+
+        print(recipe())
+        parser.exit()
+
+
 def _add_split_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fractions",
@@ -110,7 +168,7 @@ def _add_split_options(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         default=[0.7, 0.1, 0.2],
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the patients",
+        help="shares of the patients, or numbers of patients or of records: 200 20 40",
     )
     parser.add_argument(
         "--stratify", metavar="TARGET", help="keep the proportions of this target; default: the first one"

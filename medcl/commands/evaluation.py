@@ -10,11 +10,12 @@ from medcl.commands import parsers
 def finetune(argv: Sequence[str]) -> None:
     """Measure a pretrained encoder at label fractions, beside the same network from scratch."""
     from medcl.evaluate.config import PROTOCOLS, FinetuneConfig
+    from medcl.evaluate.segment_config import SegmentConfig
 
     parser = parsers.config_parser(finetune)
     parser.add_argument("run", type=Path, help="the run folder that `medcl pretrain` wrote")
     parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote, with splits and labels")
-    parser.add_argument("--target", required=True, help="the label column to predict")
+    parser.add_argument("--target", required=True, help="the column to predict: of labels, or of label maps")
     parser.add_argument(
         "--labels",
         nargs="+",
@@ -44,20 +45,34 @@ def finetune(argv: Sequence[str]) -> None:
         action="store_true",
         help="test on patients seen in pretraining, and say so in the report",
     )
+    parser.add_argument(
+        "--save-masks", action="store_true", help="write the predicted label maps of the first repeat as NIfTI"
+    )
     parser.add_argument("--jobs", type=int, default=-1, help="processes; the result is the same for any number")
     parser.add_argument(
         "-o", "--output", type=Path, help="folder of results.json and report.html; default: RUN/eval/TARGET"
     )
     parser.add_class_arguments(FinetuneConfig, "finetune")
+    parser.add_class_arguments(SegmentConfig, "segment")
     given = parser.instantiate(parser.parse_args(argv))
-    from medcl.evaluate.config import EvaluateConfig
-    from medcl.evaluate.evaluation import evaluate
     from medcl.evaluate.table import show
 
-    names = {field.name for field in fields(EvaluateConfig)}
-    config = EvaluateConfig(**{name: given[name] for name in names})
+    manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
     output = given.output or given.run / "eval" / given.target
-    show(evaluate(given.run, parsers.read(given.manifest), config, parsers.store_of(given.manifest), output))
+    if given.target in manifest.masks:
+        from medcl.evaluate.segment import evaluate_masks
+        from medcl.evaluate.segment_config import SegmentationConfig
+
+        names = {field.name for field in fields(SegmentationConfig)}
+        asked = SegmentationConfig(**{name: given[name] for name in names})
+        show(evaluate_masks(given.run, manifest, asked, store, output))
+    else:
+        from medcl.evaluate.config import EvaluateConfig
+        from medcl.evaluate.evaluation import evaluate
+
+        names = {field.name for field in fields(EvaluateConfig)}
+        config = EvaluateConfig(**{name: given[name] for name in names})
+        show(evaluate(given.run, manifest, config, store, output))
     print(f"report: {output / 'report.html'}")
 
 

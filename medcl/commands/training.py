@@ -1,35 +1,52 @@
 """From a manifest to an encoder: prepare, pretrain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from medcl.commands import parsers
 
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+    from medcl.pretrain.methods import Config
+
 
 def prepare(argv: Sequence[str]) -> None:
-    """Decode the recordings of a manifest once, as `pretrain` and `finetune` would on their first call."""
+    """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call."""
     from medcl.pretrain.config import PretrainConfig
 
-    parser = parsers.config_parser(prepare)
+    parser = _parser(prepare)
     parser.add_argument("--config", action="config", help="the recipe (YAML) that will be trained; its `data` counts")
     parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
-    parser.add_class_arguments(PretrainConfig)
-    given = parser.instantiate(parser.parse_args(argv))
-    from medcl.data.prepare import prepare as decode
+    given, config = _parse(parser, argv)
+    manifest, folder = parsers.read(given.manifest), parsers.store_of(given.manifest)
+    if isinstance(config, PretrainConfig):
+        from medcl.data.prepare import prepare as decode
 
-    store = decode(parsers.read(given.manifest), given.data, parsers.store_of(given.manifest), jobs=given.jobs)
-    print(f"{store.folder}: {len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz")
-    for record, reason in store.quarantine.items():
+        store = decode(manifest, config.data, folder, jobs=given.jobs)
+        held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
+        print(f"{store.folder}: {held}")
+        quarantine = store.quarantine
+    else:
+        from medcl.data.volume_prepare import prepare_volumes
+
+        volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs)
+        masks = f", label maps: {', '.join(volumes.masks)}" if volumes.masks else ""
+        print(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
+        quarantine = volumes.quarantine
+        for name, reasons in volumes.mask_quarantine.items():
+            for record, reason in reasons.items():
+                print(f"quarantined label map: {name} of {record}: {reason}")
+    for record, reason in quarantine.items():
         print(f"quarantined: {record}: {reason}")
 
 
 def pretrain(argv: Sequence[str]) -> None:
     """Train an encoder on a manifest without labels."""
-    from medcl.pretrain.config import PretrainConfig
-
-    parser = parsers.config_parser(pretrain)
+    parser = _parser(pretrain)
     parser.add_argument(
         "--config", action="config", help="a recipe (YAML); single values are overridden as --optimiser.steps 500"
     )
@@ -37,12 +54,32 @@ def pretrain(argv: Sequence[str]) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the run folder")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's last.ckpt")
     parser.add_argument("--until", type=int, help="stop after this step, to be resumed: for queues with a time limit")
-    parser.add_class_arguments(PretrainConfig)
-    given = parser.instantiate(parser.parse_args(argv))
+    given, config = _parse(parser, argv)
     from medcl.pretrain.run import pretrain as train
 
-    config = PretrainConfig(**{field.name: given[field.name] for field in fields(PretrainConfig)})
     store = parsers.store_of(given.manifest)
     done = train(config, parsers.read(given.manifest), store, given.output, resume=given.resume, until=given.until)
     if done.speaks:
         print(done)
+
+
+def _parser(command: Callable[[Sequence[str]], None]) -> "ArgumentParser":
+    from medcl.pretrain.methods import SIGNALS, VOLUMES
+
+    parser = parsers.config_parser(command)
+    parser.epilog = (
+        f"The settings are those of the method that the recipe names. Methods for recordings: {', '.join(SIGNALS)}; "
+        f"for volumes: {', '.join(VOLUMES)}. `medcl {command.__name__} --method {VOLUMES[0]} --help` shows those of "
+        "one method."
+    )
+    return parser
+
+
+def _parse(parser: "ArgumentParser", argv: Sequence[str]) -> tuple[Any, "Config"]:
+    """The words of a command, and the configuration of the method that they name."""
+    from medcl.pretrain.methods import asked_for, config_class
+
+    kind = config_class(asked_for(argv))
+    parser.add_class_arguments(kind)
+    given = parser.instantiate(parser.parse_args(argv))
+    return given, kind(**{one.name: given[one.name] for one in fields(kind)})

@@ -31,6 +31,7 @@ from medcl.contrast.multi_view import mv_dhel, mv_infonce
 from medcl.contrast.multilinear import multilinear
 from medcl.contrast.neighbours import nearest
 from medcl.contrast.pairs import Pairing, among_views, itself, matrix, same
+from medcl.contrast.pixpro import pixpro, propagate, same_place
 from medcl.contrast.regions import local, nearby
 from medcl.contrast.sepclr import sepclr
 from medcl.contrast.siglip import siglip
@@ -105,8 +106,11 @@ __all__ = [
     "nearest",
     "one_sided",
     "partition",
+    "pixpro",
     "pmrl",
+    "propagate",
     "same",
+    "same_place",
     "sepclr",
     "siglip",
     "sinkhorn",

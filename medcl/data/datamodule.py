@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch.utils.data import DataLoader
 
 from medcl.data.dataset import SignalWindows
 from medcl.data.sampler import HierarchicalSampler
+from medcl.data.volume_dataset import VolumePatches
+from medcl.data.volume_sampler import PatchSampler
+
+Batch = dict[str, Any]
 
 
 def _as_it_is(batch: Any) -> Any:
-    """`SignalWindows` hands out whole batches: there is nothing to collate."""
+    """A data set hands out whole batches: there is nothing to collate."""
     return batch
 
 
@@ -20,21 +24,22 @@ def _as_it_is(batch: Any) -> Any:
 class _Steps:
     """The sampler's batches of one process, from one step to another."""
 
-    sampler: HierarchicalSampler
+    sampler: HierarchicalSampler | PatchSampler
     start: int
     stop: int
     rank: int
     world: int
 
-    def __iter__(self) -> Iterator[list[int]]:
-        return self.sampler.batches(self.start, self.stop, rank=self.rank, world=self.world)
+    def __iter__(self) -> Iterator[list[Any]]:
+        yield from self.sampler.batches(self.start, self.stop, rank=self.rank, world=self.world)
 
     def __len__(self) -> int:
         return self.stop - self.start
 
 
+@overload
 def loader(
-    windows: SignalWindows,
+    dataset: SignalWindows,
     sampler: HierarchicalSampler,
     start: int,
     stop: int,
@@ -42,12 +47,37 @@ def loader(
     *,
     rank: int = 0,
     world: int = 1,
-) -> Iterable[dict[str, Any]]:
+) -> Iterable[Batch]: ...
+
+
+@overload
+def loader(
+    dataset: VolumePatches,
+    sampler: PatchSampler,
+    start: int,
+    stop: int,
+    workers: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterable[Batch]: ...
+
+
+def loader(
+    dataset: SignalWindows | VolumePatches,
+    sampler: HierarchicalSampler | PatchSampler,
+    start: int,
+    stop: int,
+    workers: int = 0,
+    *,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterable[Batch]:
     """The batches of steps start to stop - 1, in order and on pinned memory where there is a CUDA device.
 
     Args:
-        windows: that batches are made of.
-        sampler: which windows a batch holds.
+        dataset: that batches are made of: windows of recordings, or patches of volumes.
+        sampler: which of them a batch holds.
         start: first step.
         stop: step after the last.
         workers: processes that read ahead; 0 reads in this one.
@@ -55,10 +85,10 @@ def loader(
         world: processes that train, which share each batch.
 
     Returns:
-        Batches, each one as `SignalWindows.__getitems__` returns it.
+        Batches, each one as the data set's `__getitems__` returns it.
     """
-    loaded: DataLoader[dict[str, Any]] = DataLoader(
-        windows,
+    loaded: DataLoader[Batch] = DataLoader(
+        dataset,
         batch_sampler=_Steps(sampler, start, stop, rank, world),
         num_workers=workers,
         collate_fn=_as_it_is,

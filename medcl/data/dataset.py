@@ -10,9 +10,10 @@ from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
 from medcl.data.config import SignalConfig
+from medcl.data.matching import records_of
 from medcl.data.quality import NAN, second_of
 from medcl.data.store import SignalStore
-from medcl.errors import MedclError, UsageError
+from medcl.errors import UsageError
 
 Ints = NDArray[np.int64]
 _LEVELS = ("patient", "session", "trial")
@@ -49,7 +50,7 @@ class SignalWindows(Dataset[dict[str, Any]]):
         self.length, stride = (round(seconds * store.sampling_rate) for seconds in (config.window, config.stride))
         if min(self.length, stride) < 1:
             raise UsageError(f"data.window and data.stride must be at least one sample ({1 / store.sampling_rate:g} s)")
-        records = _records(store, manifest)
+        records = records_of(store, manifest)
         rows = np.flatnonzero(records >= 0)
         counts = np.maximum(0, (store.n_samples[records[rows]] - self.length) // stride + 1)
         self.too_short = int((counts == 0).sum())
@@ -133,18 +134,3 @@ class SignalWindows(Dataset[dict[str, Any]]):
         for ahead in range(int((last - first).max(initial=-1)) + 1):
             flags |= self.store.flags[np.minimum(first + ahead, last)]
         return flags
-
-
-def _records(store: SignalStore, manifest: Manifest) -> Ints:
-    """Number in the store of each row of the manifest, -1 where it is in quarantine."""
-    number = {str(record_id): i for i, record_id in enumerate(store.record_ids)}
-    ids = list(map(str, manifest.column("record_id")))
-    records = np.array([number.get(record_id, -1) for record_id in ids], dtype=np.int64)
-    readable = manifest.column("status") == "ok"
-    unknown = [ids[i] for i in np.flatnonzero((records < 0) & readable) if ids[i] not in store.quarantine]
-    if unknown:
-        raise MedclError(
-            f"{store.folder}: the store was prepared from other records: it lacks {len(unknown)} of {len(ids)} of this "
-            f"manifest, such as {unknown[0]}; prepare them"
-        )
-    return records

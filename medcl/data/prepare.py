@@ -1,15 +1,11 @@
 """Decode an archive once, into a store that windows are read from."""
 
-import fcntl
 import hashlib
 import json
 import math
 import os
-import secrets
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from medcl.data import filters
 from medcl.data.channels import canonical
 from medcl.data.config import SignalConfig
 from medcl.data.decode import UNITS, Decoded, Job, decode_all
+from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter
 from medcl.data.store import STORE_VERSION, SignalStore, write_index
 from medcl.engine.parallel import run_chunks
@@ -30,8 +27,6 @@ from medcl.errors import MedclError, UsageError
 _IN_FLIGHT = 1 << 28
 """Bytes of decoded recordings that may wait to be written: the processes decode faster than one process compresses."""
 _CHUNK = 64
-_AT_BEST = 0.2
-"""Recordings do not compress further than this; with less room there is no use in starting."""
 
 
 def resolve(manifest: Manifest, config: SignalConfig) -> SignalConfig:
@@ -98,19 +93,10 @@ def prepare(manifest: Manifest, config: SignalConfig, folder: Path, *, jobs: int
         raise MedclError("the manifest has no readable record")
     config = resolve(manifest, config)
     key = _key(manifest, config)
-    needed = sum(_bytes(manifest, config))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _turn(folder, key):
-            if not (folder / key).is_dir():
-                _check_room(folder, needed)
-                _make(manifest, config, folder, key, jobs)
-    except OSError as error:
-        raise MedclError(
-            f"{folder}: the store cannot be written ({error.strerror or error}): it needs up to {_size(needed)}, "
-            f"{_size(_free(folder))} are free: make room or choose another folder"
-        ) from error
-    return SignalStore.open(folder / key)
+    made = publish(
+        folder, key, sum(_bytes(manifest, config)), lambda partial: _make(manifest, config, partial, key, jobs)
+    )
+    return SignalStore.open(made)
 
 
 def _key(manifest: Manifest, config: SignalConfig) -> str:
@@ -121,57 +107,16 @@ def _key(manifest: Manifest, config: SignalConfig) -> str:
     return digest.hexdigest()
 
 
-@contextmanager
-def _turn(folder: Path, key: str) -> Iterator[None]:
-    """Wait until no other process prepares this store, and clear away what one that was killed has left."""
-    path = folder / f".{key}.lock"
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:
-                # Some network file systems know no locks. There, two processes do the same work; the first publishes.
-                yield
-                return
-            # The one before may have taken the file away; then this is not the lock that others wait for.
-            if not _is_at(path, file.fileno()):
-                continue
-            try:
-                for left in folder.glob(f"partial-{key}-*"):
-                    shutil.rmtree(left, ignore_errors=True)
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
 def _make(manifest: Manifest, config: SignalConfig, folder: Path, key: str, jobs: int) -> None:
-    partial = folder / f"partial-{key}-{secrets.token_hex(4)}"
-    partial.mkdir()
-    try:
-        columns, quarantine = _write_shards(manifest, config, partial, jobs)
-        about = {
-            "key": key,
-            "sampling_rate": config.sampling_rate,
-            "channels": config.channels,
-            "unit": UNITS[str(manifest.column("modality")[0])],
-            "quarantine": quarantine,
-        }
-        write_index(partial, columns, about)
-        try:
-            partial.rename(folder / key)
-        except OSError:
-            if not (folder / key).is_dir():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    columns, quarantine = _write_shards(manifest, config, folder, jobs)
+    about = {
+        "key": key,
+        "sampling_rate": config.sampling_rate,
+        "channels": config.channels,
+        "unit": UNITS[str(manifest.column("modality")[0])],
+        "quarantine": quarantine,
+    }
+    write_index(folder, columns, about)
 
 
 def _write_shards(
@@ -225,22 +170,3 @@ def _bytes(manifest: Manifest, config: SignalConfig) -> list[int]:
     width = np.where(changes | (rates != wanted), 4, 2) * len(config.channels or ())
     sizes: list[int] = (manifest.column("n_samples") * wanted / rates * width).astype(np.int64).tolist()
     return sizes
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    if _free(folder) < _AT_BEST * needed:
-        least = _size(int(_AT_BEST * needed))
-        raise MedclError(
-            f"{folder}: at least {least} are needed for the store, {_size(_free(folder))} are free: make room or "
-            "choose another folder"
-        )
-
-
-def _free(folder: Path) -> int:
-    # The folder itself may not have come into being.
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return shutil.disk_usage(there).free
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from medcl.encoders.card import SignalCard, to_json
+from medcl.encoders.card import Card, to_json
 from medcl.evaluate.experiment import Prediction, Setting
 from medcl.evaluate.fractions import Subset
 
@@ -23,7 +23,7 @@ _VERSION = 1
 """Raised when the same settings give other predictions."""
 
 
-def path_of(setting: Setting, card: SignalCard, drawn: Sequence[Sequence[Subset]]) -> Path:
+def path_of(setting: Setting, card: Card, drawn: Sequence[Sequence[Subset]]) -> Path:
     """Where the baseline of a setting is kept.
 
     Args:

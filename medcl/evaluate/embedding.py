@@ -1,14 +1,13 @@
-"""Records through an encoder: one embedding a record, the mean over its windows' pooled embeddings."""
+"""Records through an encoder: one embedding a record, the mean over its pieces' pooled embeddings."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.data.dataset import SignalWindows
-from medcl.encoders.signal import SignalEncoder
+from medcl.evaluate.pieces import Encoder, Pieces
 
-_WINDOWS_AT_A_TIME = 256
+_AT_A_TIME = 256
 
 
 def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -20,14 +19,14 @@ def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
 
 @torch.inference_mode()
 def embed_records(
-    encoder: SignalEncoder, windows: SignalWindows, rows: NDArray[np.int64], device: torch.device
+    encoder: Encoder, windows: Pieces, rows: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.float32]:
-    """Embed records, a bounded number of windows at a time.
+    """Embed records, a bounded number of pieces at a time.
 
     Args:
         encoder: in any mode; it is run in evaluation mode and left as it was.
-        windows: of the store.
-        rows: (R,) rows of the manifest, each with at least one window.
+        windows: pieces of the records.
+        rows: (R,) rows of the manifest, each with at least one piece.
         device: where the encoder lies.
 
     Returns:
@@ -38,8 +37,9 @@ def embed_records(
     order = np.concatenate([windows.windows_of(int(row)) for row in rows])
     group = np.repeat(np.arange(len(rows)), [len(windows.windows_of(int(row))) for row in rows])
     total = torch.zeros(len(rows), encoder.config.dim, device=device)
-    for start in range(0, len(order), _WINDOWS_AT_A_TIME):
-        part = slice(start, start + _WINDOWS_AT_A_TIME)
+    step = getattr(windows, "at_a_time", _AT_A_TIME)
+    for start in range(0, len(order), step):
+        part = slice(start, start + step)
         x = windows.__getitems__(order[part].tolist())["x"].to(device)
         total.index_add_(0, torch.from_numpy(group[part]).to(device), encoder.embed(x).float())
     encoder.train(was_training)

@@ -9,10 +9,8 @@ import numpy as np
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
-from medcl.data.dataset import SignalWindows
-from medcl.data.prepare import prepare
 from medcl.errors import UsageError
-from medcl.evaluate import baseline, experiment, summary
+from medcl.evaluate import baseline, experiment, pieces, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results
@@ -26,7 +24,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         run_folder: of the pretrained run.
         manifest: records with splits and labels.
         config: what to measure.
-        store: folder in which recordings are prepared once.
+        store: folder in which records are prepared once.
         output: folder for results.json and report.html.
 
     Returns:
@@ -40,24 +38,22 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         raise UsageError(
             f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
         )
-    run = runs.load_signals(run_folder)
+    run = runs.load(run_folder)
     manifest = manifest.ok()
     check(manifest)
     n_records = len(manifest)
-    window_config = experiment.window_config(run.card)
-    prepared = prepare(manifest, window_config, store)
+    config_of_pieces = pieces.config_of(run.card)
+    prepared = pieces.prepared(manifest, config_of_pieces, store, config.jobs)
     # A recording shorter than one window, or spoilt in all of them, cannot be embedded: it leaves before anything is
     # drawn.
-    manifest = manifest.select(np.unique(SignalWindows(prepared, manifest, window_config).rows))
+    manifest = manifest.select(np.unique(pieces.pieces(prepared, manifest, config_of_pieces).rows))
     task = Task.of(manifest, config.target)
     rows = {split: experiment.usable(manifest, task, split) for split in ("train", "val", "test")}
     notes = _notes(manifest, config, task, n_records - len(manifest))
     warning = runs.guard(run, manifest, rows["test"], allow=config.allow_transductive)
     notes += [warning] if warning else []
     drawn = experiment.subsets(manifest, config)
-    setting = experiment.Setting(
-        run_folder, prepared.folder, manifest, window_config, config, rows["val"], rows["test"]
-    )
+    setting = experiment.Setting(run_folder, prepared, manifest, config_of_pieces, config, rows["val"], rows["test"])
     kept = baseline.path_of(setting, run.card, drawn)
     known = baseline.load(kept)
     predictions = experiment.run_all(setting, drawn, ("pretrained",) if known else ("pretrained", "random"))

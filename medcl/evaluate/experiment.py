@@ -18,16 +18,12 @@ from tqdm.auto import tqdm
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.data.config import SignalConfig
-from medcl.data.dataset import SignalWindows
-from medcl.data.store import SignalStore
-from medcl.encoders.card import SignalCard
-from medcl.encoders.signal import SignalEncoder
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.embedding import embed_records
 from medcl.evaluate.finetune import fine_tune, predict
 from medcl.evaluate.fractions import Ordering, Subset, order, parse
+from medcl.evaluate.pieces import Encoder, PieceConfig, Pieces, pieces
 from medcl.evaluate.probe import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Init
 from medcl.evaluate.task import Task
@@ -62,7 +58,7 @@ class Setting:
         run: folder of the pretrained run.
         store: folder of the prepared store.
         manifest: readable records with labels and splits.
-        windows: what a window is in the evaluation.
+        windows: what a piece of a record is in the evaluation.
         config: the evaluation.
         validation: labelled rows by which models are chosen.
         test: labelled rows that are predicted once.
@@ -71,23 +67,10 @@ class Setting:
     run: Path
     store: Path
     manifest: Manifest
-    windows: SignalConfig
+    windows: PieceConfig
     config: EvaluateConfig
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
-
-
-def window_config(card: SignalCard) -> SignalConfig:
-    """What a window is for an encoder in evaluation: as in pretraining, side by side without overlap."""
-    return SignalConfig(
-        sampling_rate=card.sampling_rate,
-        channels=list(card.channels),
-        window=card.window,
-        stride=card.window,
-        band=list(card.band) if card.band else None,
-        notch=card.notch,
-        standardise=card.standardise,  # type: ignore[arg-type]
-    )
 
 
 def check(config: EvaluateConfig) -> None:
@@ -136,7 +119,7 @@ def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) 
     if torch.cuda.is_available():
         jobs = 1  # one process fills the GPU
     frozen = _frozen(setting) and "pretrained" in inits
-    pretrained = _embed(setting, runs.load_signals(setting.run).encoder, drawn) if frozen else None
+    pretrained = _embed(setting, runs.load(setting.run).encoder, drawn) if frozen else None
     work = (
         delayed(_repeat)(setting, repeat, subset_list, pretrained, inits) for repeat, subset_list in enumerate(drawn)
     )
@@ -152,11 +135,11 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _windows(setting: Setting) -> SignalWindows:
-    return SignalWindows(SignalStore.open(setting.store), setting.manifest, setting.windows)
+def _windows(setting: Setting) -> Pieces:
+    return pieces(setting.store, setting.manifest, setting.windows)
 
 
-def _embed(setting: Setting, encoder: SignalEncoder, drawn: list[list[Subset]]) -> NDArray[np.float64]:
+def _embed(setting: Setting, encoder: Encoder, drawn: list[list[Subset]]) -> NDArray[np.float64]:
     """Embeddings of all records that any of the subsets uses, (records, dim); the others stay NaN."""
     rows = np.unique(
         np.concatenate([setting.validation, setting.test, *(s.rows for subset_list in drawn for s in subset_list)])
@@ -177,11 +160,11 @@ def _repeat(
     torch.set_num_threads(1)
     try:
         seed = setting.config.seed + repeat
-        run = runs.load_signals(setting.run)
+        run = runs.load(setting.run)
         torch.manual_seed(seed)
         random = run.card.build()
         z_random = _embed(setting, random, [subset_list]) if _frozen(setting) and "random" in inits else None
-        sides: tuple[tuple[Init, SignalEncoder, NDArray[np.float64] | None], ...] = (
+        sides: tuple[tuple[Init, Encoder, NDArray[np.float64] | None], ...] = (
             ("pretrained", run.encoder, pretrained),
             ("random", random, z_random),
         )
@@ -197,7 +180,7 @@ def _repeat(
 
 
 def _predict(
-    setting: Setting, encoder: SignalEncoder, z: NDArray[np.float64] | None, subset: Subset, repeat: int
+    setting: Setting, encoder: Encoder, z: NDArray[np.float64] | None, subset: Subset, repeat: int
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """The test predictions of every protocol for one encoder and one labelled subset."""
     config, task = setting.config, Task.of(setting.manifest, setting.config.target)

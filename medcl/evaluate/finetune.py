@@ -9,12 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medcl.data.dataset import SignalWindows
 from medcl.encoders.heads import ClassifierHead
-from medcl.encoders.signal import SignalEncoder
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.embedding import embed_records, mean_by_group
+from medcl.evaluate.pieces import Encoder, Pieces
 from medcl.evaluate.task import Task
 
 Rows = NDArray[np.int64]
@@ -31,7 +30,7 @@ class Finetuned:
         validation: their selection metric on the validation records.
     """
 
-    encoder: SignalEncoder
+    encoder: Encoder
     head: nn.Module
     steps: int
     validation: float
@@ -50,9 +49,9 @@ class _Scaled(nn.Module):
 
 
 def fine_tune(
-    encoder: SignalEncoder,
+    encoder: Encoder,
     task: Task,
-    windows: SignalWindows,
+    windows: Pieces,
     train: Rows,
     validation: Rows,
     config: FinetuneConfig,
@@ -116,7 +115,7 @@ def fine_tune(
 
 
 def predict(
-    encoder: SignalEncoder, head: nn.Module, task: Task, windows: SignalWindows, rows: Rows, device: torch.device
+    encoder: Encoder, head: nn.Module, task: Task, windows: Pieces, rows: Rows, device: torch.device
 ) -> NDArray[np.float64]:
     """Probabilities (or values) of records from all of their windows, (rows, outputs)."""
     head.eval()
@@ -141,7 +140,7 @@ def _batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterato
 
 
 def _draw_windows(
-    windows: SignalWindows, rows: Rows, most: int, rng: np.random.Generator
+    windows: Pieces, rows: Rows, most: int, rng: np.random.Generator
 ) -> tuple[list[int], NDArray[np.int64]]:
     """At most `most` random windows of each row, and which row of `rows` each belongs to."""
     picked: list[int] = []

@@ -19,6 +19,7 @@ from medcl.evaluate.results import (
     Split,
     Summary,
 )
+from medcl.evaluate.segment_results import Segmentation, speed_of
 from medcl.evaluate.statistics import mean_interval
 
 BINS = 10
@@ -58,6 +59,7 @@ def pool(paths: Sequence[Path]) -> Results:
         differences=tuple(_differences(folds)),
         calibration=tuple(_curves(folds)),
         confusion=tuple(_confusions(folds)),
+        segmentation=_segmentation(folds),
     )
 
 
@@ -98,6 +100,16 @@ def _numbered(folds: Sequence[Results]) -> Iterable[Score]:
     for k, fold in enumerate(folds):
         start = k * fold.procedure.repeats
         yield from (replace(score, repeat=start + score.repeat) for score in fold.scores)
+
+
+def _segmentation(folds: Sequence[Results]) -> Segmentation:
+    """The networks of all folds; the repeats are numbered as those of the scores."""
+    cells = tuple(
+        replace(cell, repeat=k * fold.procedure.repeats + cell.repeat)
+        for k, fold in enumerate(folds)
+        for cell in fold.segmentation.cells
+    )
+    return Segmentation(cells, speed_of(cells))
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> Iterable[list[T]]:

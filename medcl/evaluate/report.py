@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medcl.evaluate import figures, page
+from medcl.evaluate import figures, page, segment_figures
 from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
+from medcl.evaluate.segment_drawings import Pictures
 from medcl.evaluate.wording import (
     NOTHING,
     count,
@@ -87,20 +88,21 @@ class Matrix:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
-def write_report(results: Results, path: Path) -> None:
+def write_report(results: Results, path: Path, pictures: Pictures | None = None) -> None:
     """Write the report as one self-contained HTML file.
 
     Args:
         results: what was measured.
         path: of the page.
+        pictures: of a segmentation.
 
     Raises:
         UsageError: the results have no label fraction.
     """
-    page.write(path, render_report(results))
+    page.write(path, render_report(results, pictures))
 
 
-def render_report(results: Results) -> str:
+def render_report(results: Results, pictures: Pictures | None = None) -> str:
     """The report as HTML; see `write_report`."""
     charts: dict[str, figures.Figure] = {}
     main = headline_protocol(results)
@@ -125,6 +127,9 @@ def render_report(results: Results) -> str:
         calibration=calibration,
         calibration_chosen=names.index(largest) if largest in names else max(len(names) - 1, 0),
         confusion=_confusion(results),
+        pictures=pictures or Pictures(),
+        learning=_learning(results, charts),
+        number=number,
         sizes=_sizes(results),
         notes=[*results.notes, *_own_notes(results), *other_repeats(results)],
         created=_moment(results.created),
@@ -215,6 +220,16 @@ def _calibration(results: Results, charts: dict[str, figures.Figure]) -> list[Ch
     return shown
 
 
+def _learning(results: Results, charts: dict[str, figures.Figure]) -> list[tuple[str, str]]:
+    """The learning curves of each fraction of a segmentation: (fraction, chart)."""
+    items = []
+    for i, speed in enumerate(results.segmentation.speed):
+        cells = [cell for cell in results.segmentation.cells if cell.label == speed.label]
+        charts[f"learning-{i}"] = segment_figures.learning(cells, speed.level)
+        items.append((speed.label, f"learning-{i}"))
+    return items
+
+
 def _choice_name(protocol: str, label: str) -> str:
     return f"{protocol_name(protocol)}, {label}"
 
@@ -250,7 +265,9 @@ def _sizes(results: Results) -> list[tuple[str, list[str]]]:
     held: list[Split | Fraction] = [*results.splits.values(), *results.fractions]
     rows = [("patients", [count(one.patients) for one in held]), ("records", [count(one.records) for one in held])]
     return rows + [
-        (name, [count(one.per_class.get(name, math.nan)) for one in held]) for name in results.target.classes
+        (name, [count(one.per_class.get(name, math.nan)) for one in held])
+        for name in results.target.classes
+        if any(name in one.per_class for one in held)
     ]
 
 

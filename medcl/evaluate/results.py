@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from medcl.archive.manifest import Target
 from medcl.errors import MedclError
+from medcl.evaluate.initialisation import Init as Init
+from medcl.evaluate.segment_results import Segmentation
 from medcl.evaluate.typed_json import build, plain
 
 VERSION = 1
-
-Init = Literal["pretrained", "random"]
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,8 @@ class Results:
         differences: of the paired scores.
         calibration: curves of the test predictions.
         confusion: at the largest fraction.
+        segmentation: where structures were segmented: then the target is multiclass, each voxel one of its classes, and
+            a record a volume.
         software: package -> version.
         created: when, in ISO 8601; empty where it is not known.
         version: of this schema.
@@ -218,6 +220,7 @@ class Results:
     differences: tuple[Difference, ...]
     calibration: tuple[CalibrationCurve, ...] = ()
     confusion: tuple[Confusion, ...] = ()
+    segmentation: Segmentation = field(default_factory=Segmentation)
     software: dict[str, str] = field(default_factory=dict)
     created: str = ""
     version: int = VERSION

@@ -14,6 +14,8 @@ METRICS = {
     "accuracy": "accuracy",
     "r2": "R²",
     "mae": "mean absolute error",
+    "dice": "Dice",
+    "hd95": "95% Hausdorff distance (mm)",
 }
 NOTHING = "–"
 

@@ -42,10 +42,14 @@ class Phantom:
 
     def __str__(self) -> str:
         """What a person is told."""
-        return (
-            f"{self.folder}: {self.ecg_records} ECGs of {self.ecg_patients} patients (ecg/, WFDB), {self.eeg_records} "
-            f"EEGs of {self.eeg_subjects} subjects (eeg/, EDF), {len(self.damaged)} damaged files (ecg/damaged/)"
-        )
+        told = []
+        if self.ecg_patients:
+            told.append(f"{self.ecg_records} ECGs of {self.ecg_patients} patients (ecg/, WFDB)")
+        if self.eeg_subjects:
+            told.append(f"{self.eeg_records} EEGs of {self.eeg_subjects} subjects (eeg/, EDF)")
+        if self.damaged:
+            told.append(f"{len(self.damaged)} damaged files (ecg/damaged/)")
+        return f"{self.folder}: {', '.join(told) or 'no recordings'}"
 
 
 def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: int = 0) -> Phantom:
@@ -55,16 +59,16 @@ def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: i
 
     Args:
         folder: Where to; made if need be.
-        ecg_patients: How many.
-        eeg_subjects: How many.
+        ecg_patients: How many; with 0 there is no `ecg/`.
+        eeg_subjects: How many; with 0 there is no `eeg/`.
         seed: Of everything random.
 
     Returns:
         What was written.
     """
-    ecg_records = write_ecg(folder / "ecg", ecg_patients, seed)
-    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed)
-    damaged = write_damaged(folder / "ecg" / "damaged", seed)
+    ecg_records = write_ecg(folder / "ecg", ecg_patients, seed) if ecg_patients else 0
+    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed) if eeg_subjects else 0
+    damaged = write_damaged(folder / "ecg" / "damaged", seed) if ecg_patients else []
     return Phantom(
         folder=folder,
         ecg_patients=ecg_patients,

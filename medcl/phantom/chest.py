@@ -4,6 +4,7 @@ import numpy as np
 
 from medcl.phantom.anatomy import Anatomy, Ellipsoid, draw_waves
 from medcl.phantom.lesion import draw_lesion
+from medcl.phantom.person import draw_build
 
 STRUCTURES = ("fat", "muscle", "right_lung", "left_lung", "heart", "liver", "spine", "lesion")
 """Labels 1 to 8; what is not 0 is the body."""
@@ -26,9 +27,8 @@ def draw_chest(lesion: str, rng: np.random.Generator) -> Anatomy:
     """
     if lesion not in LESIONS:
         raise ValueError(f"unknown lesion {lesion!r} of a chest: one of {', '.join(LESIONS)}")
-    sex = "F" if rng.random() < 0.5 else "M"
-    age = int(np.clip(rng.normal(60, 14), 18, 95))
-    size = min(rng.normal(1.0 if sex == "M" else 0.94, 0.04), 1.06)
+    sex, age, size = draw_build(rng, age=(60, 14), women=0.94, spread=0.04)
+    size = min(size, 1.06)
     width, thickness, lungs, heart, liver = rng.lognormal(0, (0.05, 0.06, 0.06, 0.10, 0.08))
     width = min(width, 1.08)
     # Nobody is wider than the field of view of 352 mm, moved a little to one side.

@@ -4,6 +4,7 @@ import numpy as np
 
 from medcl.phantom.anatomy import Anatomy, Ellipsoid, draw_waves
 from medcl.phantom.lesion import draw_lesion
+from medcl.phantom.person import draw_build
 
 STRUCTURES = (
     "scalp",
@@ -35,9 +36,7 @@ def draw_head(lesion: str, rng: np.random.Generator) -> Anatomy:
     """
     if lesion not in LESIONS:
         raise ValueError(f"unknown lesion {lesion!r} of a head: one of {', '.join(LESIONS)}")
-    sex = "F" if rng.random() < 0.5 else "M"
-    age = int(np.clip(rng.normal(58, 17), 18, 95))
-    size = rng.normal(1.0 if sex == "M" else 0.95, 0.03)
+    sex, age, size = draw_build(rng, age=(58, 17), women=0.95, spread=0.03)
     width, length = rng.lognormal(0, 0.04, 2)
     old = (age - 58) / 17
     horns = float(np.exp(0.13 * old + rng.normal(0, 0.10)))

@@ -51,6 +51,25 @@ class Study:
         return self.day.year - birth.year - ((self.day.month, self.day.day) < (birth.month, birth.day))
 
 
+def draw_build(
+    rng: np.random.Generator, *, age: tuple[float, float], women: float, spread: float
+) -> tuple[str, int, float]:
+    """Sex, age and size of somebody who comes to be scanned.
+
+    Args:
+        rng: Source of randomness.
+        age: Mean and standard deviation, years; nobody is younger than 18 or older than 95.
+        women: Their mean size; that of men is 1.
+        spread: Standard deviation of the size among either.
+
+    Returns:
+        'F' or 'M', whole years, and the factor of all lengths.
+    """
+    sex = "F" if rng.random() < 0.5 else "M"
+    years = int(np.clip(rng.normal(*age), 18, 95))
+    return sex, years, float(rng.normal(women if sex == "F" else 1.0, spread))
+
+
 def draw_person(sex: str, age: int, rng: np.random.Generator) -> Person:
     """A person of this age on 1 January 2020.
 

@@ -37,6 +37,21 @@ class Volumes:
     mr_volumes: int
     damaged: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """What a person is told."""
+        kinds = (
+            (self.ct_patients, f"{self.ct_series} CT series of {self.ct_patients} patients (ct/, DICOM)", "ct"),
+            (self.mr_patients, f"{self.mr_volumes} MR volumes of {self.mr_patients} patients (mr/, NIfTI)", "mr"),
+        )
+        written = [(words, name) for patients, words, name in kinds if patients]
+        if not written:
+            return f"{self.folder}: no volumes"
+        names = [name for _, name in written]
+        masks = ", ".join(f"masks/{name}/" for name in names)
+        damaged = ", ".join(f"{name}/damaged/" for name in names)
+        told = ", ".join(words for words, _ in written)
+        return f"{self.folder}: {told}, label maps ({masks}), {len(self.damaged)} damaged volumes ({damaged})"
+
 
 def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12, seed: int = 0) -> Volumes:
     """Write `ct/` and `mr/`, each with `labels.csv` and `damaged/`, and the label maps of both below `masks/`.
@@ -46,16 +61,21 @@ def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12,
 
     Args:
         folder: Where to; made if need be.
-        ct_patients: How many.
-        mr_patients: How many.
+        ct_patients: How many; with 0 there is no `ct/`.
+        mr_patients: How many; with 0 there is no `mr/`.
         seed: Of everything random.
 
     Returns:
         What was written.
     """
-    ct_series = write_ct(folder / "ct", folder / "masks" / "ct", ct_patients, seed)
-    mr_volumes = write_mr(folder / "mr", folder / "masks" / "mr", mr_patients, seed)
-    damaged = [*write_damaged_ct(folder / "ct" / "damaged", seed), *write_damaged_mr(folder / "mr" / "damaged", seed)]
+    ct_series = mr_volumes = 0
+    damaged: list[Path] = []
+    if ct_patients:
+        ct_series = write_ct(folder / "ct", folder / "masks" / "ct", ct_patients, seed)
+        damaged += write_damaged_ct(folder / "ct" / "damaged", seed)
+    if mr_patients:
+        mr_volumes = write_mr(folder / "mr", folder / "masks" / "mr", mr_patients, seed)
+        damaged += write_damaged_mr(folder / "mr" / "damaged", seed)
     return Volumes(
         folder=folder,
         ct_patients=ct_patients,

@@ -10,17 +10,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.gather import Group, gather
+from medcl.contrast.gather import Group
 from medcl.contrast.gradcache import encode_in_chunks
 from medcl.contrast.hierarchical import hierarchical
 from medcl.contrast.identity import identities
-from medcl.contrast.info_nce import info_nce_levels
-from medcl.contrast.pairs import itself, same
 from medcl.encoders.heads import ProjectionHead
 from medcl.encoders.signal import SignalEncoder
-from medcl.errors import UsageError
 from medcl.pretrain.config import CometConfig
-from medcl.views.base import Params
+from medcl.pretrain.drawing import draw
+from medcl.pretrain.levels import by_id, switched_on
 from medcl.views.compose import Compose
 
 WITHIN = ("sample", "observation")
@@ -36,14 +34,7 @@ def level_weights(config: CometConfig) -> dict[str, float]:
     Raises:
         UsageError: an unknown level, a negative weight, or none above zero.
     """
-    unknown = [level for level in config.levels if level not in (*BY_ID, *WITHIN)]
-    if unknown:
-        raise UsageError(f"comet.levels: {', '.join(unknown)} is no level; there are {', '.join((*BY_ID, *WITHIN))}")
-    if any(weight < 0 for weight in config.levels.values()):
-        raise UsageError("comet.levels: a weight is negative")
-    on = {level: weight for level, weight in config.levels.items() if weight > 0}
-    if not on:
-        raise UsageError("comet.levels: no level has a weight above zero")
+    on = switched_on(config.levels, (*BY_ID, *WITHIN), "comet.levels")
     if config.weights == "released-code":
         return {level: 1.0 if level in BY_ID else weight for level, weight in on.items()}
     return on
@@ -106,25 +97,11 @@ class Comet(nn.Module):
     def _two_views(self, x: Tensor, generator: torch.Generator, *, masked: bool) -> tuple[Tensor, Tensor]:
         """Two views of each window through the encoder in one pass, (B, T', dim) each."""
         twice = torch.cat([x, x])
-        params = self._draw(twice, generator)
+        params = draw(self.views, x, 2, generator, self._group)
         changed = self.views.apply(twice, params)
         kept = self.views.keep(params) if masked else None
         first, second = encode_in_chunks(self.encoder, changed, kept, chunk=self.chunk or len(twice)).chunk(2)
         return first, second
-
-    def _draw(self, twice: Tensor, generator: torch.Generator) -> Params:
-        """The parameters of this process's views, drawn for the batch of all processes."""
-        if not self.shared:
-            return self.views.draw(twice, generator)
-        count = len(twice) // 2
-        counts = gather(torch.tensor([count], device=twice.device), self._group)
-        total, before = int(counts.sum()), int(counts[: dist.get_rank()].sum())
-        # Drawing looks at the shape alone: nothing of this size is held.
-        params = self.views.draw(twice[:1].expand(2 * total, -1, -1), generator)
-        return {
-            name: torch.cat([value[before : before + count], value[total + before : total + before + count]])
-            for name, value in params.items()
-        }
 
     def _by_id(
         self, first: Tensor, second: Tensor, ids: dict[str, Tensor], levels: tuple[str, ...]
@@ -135,14 +112,7 @@ class Comet(nn.Module):
         if self.head is None:
             return identities(first, second, chosen, temperature=self.config.temperature, group=self._group)
         z = self.head(self.encoder.pool(torch.cat([first, second])))
-        return info_nce_levels(
-            z,
-            z,
-            {level: same(torch.cat([own, own])) for level, own in chosen.items()},
-            without=itself(z),
-            temperature=self.config.temperature,
-            group=self._group,
-        )
+        return by_id(z, chosen, temperature=self.config.temperature, group=self._group)
 
     def _within(self, first: Tensor, second: Tensor, levels: tuple[str, ...]) -> dict[str, Tensor]:
         return hierarchical(first, second, levels=levels, group=self._group) if levels else {}

@@ -5,7 +5,6 @@ nothing of the random state has to be saved, and 100 steps equal 50, a stop, and
 """
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 from tqdm.auto import tqdm
 
 from medcl.errors import MedclError, UsageError
+from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.metrics import MetricsFile
 from medcl.runs import CHECKPOINT, METRICS
@@ -89,6 +89,33 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
+@dataclass(frozen=True)
+class Stage:
+    """The place of one call of `train` in a run that trains several methods, one after the other.
+
+    Steps are counted over the whole run: so are those of metrics, checkpoints and seeds.
+
+    Args:
+        name: in the column `stage` of the metrics; empty in a run of one stage, which has no such column.
+        before: steps of the stages before.
+        levels: names of the losses of all stages, the columns of the metrics; empty: those of this one.
+    """
+
+    name: str = ""
+    before: int = 0
+    levels: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the metrics; none where they follow from the losses."""
+        if not self.name:
+            return ()
+        return "step", "stage", "learning_rate", *self.levels, "total", "samples_per_second"
+
+
+ONLY = Stage()
+
+
 def train(
     fabric: Fabric,
     method: nn.Module,
@@ -101,20 +128,23 @@ def train(
     resume: bool,
     until: int | None,
     checkpoint_every: int,
+    stage: Stage = ONLY,
 ) -> Trained:
     """Train a method.
 
     Args:
         fabric: device, precision, processes.
         method: `method(batch, generator)` gives one loss a level; the generator draws the views.
-        batches: `batches(start, stop)` yields the batches of steps start to stop - 1.
+        batches: `batches(start, stop)` yields the batches of steps start to stop - 1 of this stage.
         optimiser_config: AdamW and its schedule.
         weights: of each level's loss in the sum.
         seed: of views and dropout.
         folder: of the run, for checkpoints and logs.
         resume: go on from last.ckpt.
-        until: stop after this step in this call, the schedule still made for all steps (for queues with a time limit).
+        until: stop after this step of the run in this call, the schedule still made for all steps (for queues with a
+            time limit).
         checkpoint_every: steps between two checkpoints.
+        stage: of the run.
 
     Raises:
         MedclError: if a loss is not finite, or the checkpoint does not fit.
@@ -129,27 +159,26 @@ def train(
     wrapped, optimiser = fabric.setup(method, optimiser)
     if average is not None:
         average.to(fabric.device)
-    first = _resume(folder, method, optimiser, average) if resume else 0
-    last = min(optimiser_config.steps, until or optimiser_config.steps)
-    metrics = MetricsFile(folder / METRICS, keep_below=first) if fabric.is_global_zero else None
+    state = State(method, optimiser, average)
+    before, end = stage.before, stage.before + optimiser_config.steps
+    step = resume_from(folder / CHECKPOINT, state) if resume else before
+    last = min(end, until or end)
+    metrics = MetricsFile(folder / METRICS, keep_below=step, columns=stage.columns) if fabric.is_global_zero else None
     board = TensorBoardLogger(folder, name="tensorboard", version="") if fabric.is_global_zero else None
     values: dict[str, float] = {}
     seen, begun = 0, time.perf_counter()
-    step = first
-    bar = tqdm(
-        total=optimiser_config.steps, initial=first, unit="step", disable=None if fabric.is_global_zero else True
-    )
+    bar = tqdm(total=end, initial=step, desc=stage.name, unit="step", disable=None if fabric.is_global_zero else True)
 
     def checkpoint() -> None:
         if fabric.is_global_zero:
-            _save(folder / CHECKPOINT, step, method, optimiser, average)
+            save(folder / CHECKPOINT, step, state)
 
     with _stop_asked() as asked, bar:
-        for batch in batches(first, last):
+        for batch in batches(step - before, last - before):
             # One batch for all processes: the same views; dropout differs.
             generator = torch.Generator().manual_seed(step_seed(seed, step))
             torch.manual_seed(step_seed(seed + 1, step, fabric.global_rank))
-            rate = learning_rate(optimiser_config, step)
+            rate = learning_rate(optimiser_config, step - before)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             batch = fabric.to_device(batch)
@@ -174,14 +203,15 @@ def train(
             bar.update()
             bar.set_postfix({**{k: f"{v:.3f}" for k, v in values.items()}, "samples/s": f"{speed:.0f}"}, refresh=False)
             if metrics is not None and board is not None:
-                metrics.write({"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)})
+                row = {"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)}
+                metrics.write({**row, "stage": stage.name} if stage.name else row)
                 board.log_metrics({**values, "learning_rate": rate}, step)
             stop = _sum(fabric, asked()) > 0  # by a signal that only one of the processes may have got
             if stop or (step % checkpoint_every == 0 and step < last):
                 checkpoint()
             if stop:
                 raise InterruptedTrainingError(
-                    f"stopped after step {step} of {optimiser_config.steps}; the same command with --resume goes on"
+                    f"stopped after step {step} of {end}; the same command with --resume goes on"
                 )
     checkpoint()
     if metrics is not None and board is not None:
@@ -214,35 +244,6 @@ def _average_of(method: nn.Module, config: OptimiserConfig) -> AveragedModel | N
     ema = config.average == "ema"
     averaging = get_ema_multi_avg_fn(config.decay) if ema else get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
     return AveragedModel(method, multi_avg_fn=averaging, use_buffers=True)
-
-
-def _save(
-    path: Path, step: int, method: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None
-) -> None:
-    state = {
-        "step": step,
-        "method": method.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "average": average.state_dict() if average is not None else None,
-    }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
-
-
-def _resume(folder: Path, method: nn.Module, optimiser: torch.optim.Optimizer, average: AveragedModel | None) -> int:
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        raise MedclError(f"{path}: no checkpoint to resume from; run without --resume")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        method.load_state_dict(state["method"])
-        optimiser.load_state_dict(state["optimiser"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        return int(state["step"])
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
 
 
 @contextmanager

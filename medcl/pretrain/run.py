@@ -1,28 +1,22 @@
 """`medcl pretrain` as one function: a configuration and a manifest in, a run folder out."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from lightning.fabric import Fabric
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.data.datamodule import loader
-from medcl.data.dataset import SignalWindows
-from medcl.data.prepare import prepare
-from medcl.data.sampler import HierarchicalSampler
-from medcl.encoders.card import SignalCard
-from medcl.encoders.signal import build
 from medcl.errors import MedclError, UsageError
-from medcl.pretrain.comet import Comet, level_weights
+from medcl.pretrain import signals, volumes
+from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.loop import Batch, Trained, fabric_for, train
-from medcl.views import signal as signal_views
+from medcl.pretrain.job import Job, plain
+from medcl.pretrain.loop import Stage, Trained, fabric_for, train
+from medcl.pretrain.methods import Config
 
 
 @dataclass(frozen=True)
@@ -32,18 +26,18 @@ class Pretrained:
     Args:
         folder: of the run.
         patients: trained on.
-        windows: trained on.
+        size: what was trained on, in words.
         steps: taken.
         losses: of the last step.
-        samples_per_second: over this call.
-        left_out: sentence about recordings that were not trained on, if any.
+        samples_per_second: over this call, of the stage that was trained last.
+        left_out: sentence about records that were not trained on, if any.
         finished: whether all steps are taken and the encoder was written.
         speaks: this process is the first of those that train, and tells the user.
     """
 
     folder: Path
     patients: int
-    windows: int
+    size: str
     steps: int
     losses: dict[str, float]
     samples_per_second: float
@@ -53,7 +47,7 @@ class Pretrained:
 
     def __str__(self) -> str:
         losses = ", ".join(f"{level} {value:.3f}" for level, value in self.losses.items())
-        size = f"{self.patients} patients, {self.windows} windows, {self.steps} steps"
+        size = f"{self.patients} patients, {self.size}, {self.steps} steps"
         text = f"{size}, {self.samples_per_second:.0f} samples/s; loss: {losses}"
         text += f"\n{self.left_out}" if self.left_out else ""
         if self.finished:
@@ -62,7 +56,7 @@ class Pretrained:
 
 
 def pretrain(
-    config: PretrainConfig,
+    config: Config,
     manifest: Manifest,
     store: Path,
     folder: Path,
@@ -73,9 +67,9 @@ def pretrain(
     """Train an encoder without labels.
 
     Args:
-        config: the whole recipe.
+        config: the whole recipe, of recordings or of volumes.
         manifest: what `medcl scan` wrote.
-        store: folder in which recordings are prepared once.
+        store: folder in which records are prepared once.
         folder: the run folder.
         resume: go on from the folder's checkpoint.
         until: stop after this step in this call.
@@ -87,7 +81,10 @@ def pretrain(
         UsageError: the folder already holds a run, or the configuration cannot be meant.
         MedclError: the archive does not allow it, or training failed.
     """
-    weights = level_weights(config.comet)
+    if isinstance(config, PretrainConfig):
+        signals.check(config)
+    else:
+        volumes.check(config)
     fabric = fabric_for(config.hardware)
     fabric.launch()
     # Only the first process looks: another one may come when the first has begun to write.
@@ -95,100 +92,71 @@ def pretrain(
         raise UsageError(f"{folder} already holds a run: choose another folder, or go on with --resume")
     # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
     manifest = manifest.ok()
-    prepared = prepare(manifest, config.data, store)
-    manifest = _chosen(manifest, config.splits)
-    windows = SignalWindows(prepared, manifest, config.data)
-    if not len(windows):
-        raise MedclError(f"no recording is as long as one window ({config.data.window} s): shorten data.window")
-    missing = [level for level in weights if level not in {*windows.ids, "observation"}]
-    if missing:
-        raise UsageError(
-            f"comet.levels: the archive has no ids for {', '.join(missing)}; it has {', '.join(windows.ids)}"
-        )
-
-    config = replace(
-        config, data=replace(config.data, sampling_rate=prepared.sampling_rate, channels=list(prepared.channels))
-    )
-    torch.manual_seed(config.seed)
-    encoder = build(config.encoder, len(prepared.channels))
-    views = signal_views.build(config.views, prepared.channels, prepared.sampling_rate)
-    method = Comet(encoder, config.comet, views, shared=fabric.world_size > 1, chunk=config.hardware.chunk)
-    card = SignalCard(
-        config.encoder,
-        tuple(prepared.channels),
-        prepared.sampling_rate,
-        config.data.window,
-        config.data.standardise,
-        tuple(config.data.band) if config.data.band else None,
-        config.data.notch,
-    )
-    patients = np.unique(windows.ids["patient"])
+    chosen = _chosen(manifest, config.splits)
+    if isinstance(config, PretrainConfig):
+        job = signals.job(config, manifest, chosen, store, fabric)
+    else:
+        job = volumes.job(config, manifest, chosen, store, fabric)
+    if not resume:
+        # What cannot be built is refused before there is a folder.
+        for stage in job.stages:
+            stage.method(None)
     if fabric.is_global_zero and not resume:
-        runs.start(folder, plain(config), runs.SeenPatients.of(patients.tolist(), manifest.metadata["salt"]))
+        runs.start(folder, plain(job.config), runs.SeenPatients.of(job.patients.tolist(), manifest.metadata["salt"]))
     if resume:
-        _same_recipe(folder, config)
+        _same_recipe(folder, job.config)
     fabric.barrier()
-    sampler = HierarchicalSampler(
-        windows.ids["patient"],
-        windows.ids["trial"],
-        patients=config.batch.patients,
-        trials=config.batch.trials,
-        samples=config.batch.samples,
-        seed=config.seed,
-    )
-
-    def batches(start: int, stop: int) -> Iterable[Batch]:
-        return loader(
-            windows, sampler, start, stop, config.hardware.workers, rank=fabric.global_rank, world=fabric.world_size
-        )
-
-    trained: Trained = train(
-        fabric,
-        method,
-        batches,
-        config.optimiser,
-        weights=weights,
-        seed=config.seed,
-        folder=folder,
-        resume=resume,
-        until=until,
-        checkpoint_every=config.hardware.checkpoint_every,
-    )
-    finished = trained.step >= config.optimiser.steps
+    trained = _train(job, fabric, folder, resume=resume, until=until)
+    finished = trained.step >= sum(stage.optimiser.steps for stage in job.stages)
     if finished and fabric.is_global_zero:
-        kept = trained.encoder_owner
-        assert isinstance(kept, Comet)
-        runs.save_encoder(folder, kept.encoder, card)
+        runs.save_encoder(folder, job.encoder(trained.encoder_owner), job.card)
     return Pretrained(
         folder=folder,
-        patients=len(patients),
-        windows=len(windows),
+        patients=len(job.patients),
+        size=job.size,
         steps=trained.step,
         losses=trained.losses,
         samples_per_second=trained.samples_per_second,
-        left_out=_left_out(len(prepared.quarantine), windows),
+        left_out=job.left_out,
         finished=finished,
         speaks=fabric.is_global_zero,
     )
 
 
-def _left_out(quarantined: int, windows: SignalWindows) -> str:
-    counts = {
-        "recordings could not be decoded": quarantined,
-        "are shorter than a window": windows.too_short,
-        "windows have gaps": windows.with_gaps,
-    }
-    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"left out: {said}" if said else ""
+def _train(job: Job, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
+    """All stages from the one that the checkpoint belongs to, each from the weights of the one before."""
+    taken = step_of(folder / runs.CHECKPOINT) if resume else 0
+    levels = tuple(dict.fromkeys(level for stage in job.stages for level in stage.weights))
+    trained: Trained | None = None
+    before = 0
+    for number, stage in enumerate(job.stages):
+        end = before + stage.optimiser.steps
+        last = number == len(job.stages) - 1
+        # A stage that is just finished is loaded for its weights, from which the next one begins.
+        if taken <= end or last:
+            # New weights depend on nothing but the seed: not on whether the stage before ran in this call.
+            torch.manual_seed(job.config.seed + number)
+            trained = train(
+                fabric,
+                stage.method(trained.encoder_owner if trained else None),
+                stage.batches,
+                stage.optimiser,
+                weights=stage.weights,
+                seed=job.config.seed,
+                folder=folder,
+                resume=resume and (before < taken or number == 0),
+                until=until,
+                checkpoint_every=job.config.hardware.checkpoint_every,
+                stage=Stage(stage.name, before, levels),
+            )
+            if trained.step < end or (until is not None and until <= end):
+                break
+        before = end
+    assert trained is not None
+    return trained
 
 
-def plain(config: PretrainConfig) -> dict[str, Any]:
-    """The configuration as YAML holds it: dictionaries, lists and scalars."""
-    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return values
-
-
-def _same_recipe(folder: Path, config: PretrainConfig) -> None:
+def _same_recipe(folder: Path, config: Config) -> None:
     """A run goes on with the recipe that it began with; only the hardware may change."""
     begun = yaml.safe_load((folder / runs.CONFIG).read_text()) if (folder / runs.CONFIG).is_file() else None
     if begun is None:

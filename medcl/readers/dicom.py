@@ -12,11 +12,11 @@ from medcl.readers.dicom_elements import quotable
 from medcl.readers.dicom_file import read_pixels
 from medcl.readers.dicom_geometry import Stack
 from medcl.readers.dicom_slice import Slice
+from medcl.readers.scaling import scaled
 from medcl.readers.volume import Volume, VolumeHeader
 
 _MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
 _HU = {"HU", "US", ""}  # US: unspecified, which scanners write of HU
-_RANGE = np.iinfo(np.int16)
 
 
 def read_header(stack: Stack) -> VolumeHeader:
@@ -74,13 +74,22 @@ def read_volume(stack: Stack, root: Path) -> Volume:
         UnreadableError: as `read_header`; a file is gone or its pixels are damaged.
     """
     header = read_header(stack)
-    pictures = [picture for _, picture in sorted(_pictures(stack.slices, root).items())]
-    data = np.stack(pictures, axis=-1)  # int16 and float32 together are float32
-    return Volume.of(data[None], header.grid, header.unit)
+    return Volume.of(read_pictures(stack.slices, root)[None], header.grid, header.unit)
 
 
-def _pictures(slices: Sequence[Slice], root: Path) -> dict[int, NDArray[Any]]:
-    """Number of the slice in the stack -> its picture (columns, rows); a file of many frames is decoded once."""
+def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
+    """Decode and rescale slices of one size; a file of many frames is decoded once.
+
+    Args:
+        slices: of a stack that `read_header` accepts.
+        root: of the archive.
+
+    Returns:
+        (columns, rows, slices), int16 or float32 as `read_volume` says.
+
+    Raises:
+        UnreadableError: a file is gone, its pixels are damaged or of another size than its header said.
+    """
     by_file: dict[str, list[int]] = {}
     for number, one in enumerate(slices):
         by_file.setdefault(one.file, []).append(number)
@@ -90,8 +99,9 @@ def _pictures(slices: Sequence[Slice], root: Path) -> dict[int, NDArray[Any]]:
         if frames.shape != (first.frames, first.rows, first.columns):
             raise UnreadableError(f"its pictures {frames.shape} are of another size than when its header was read")
         for number in numbers:
-            pictures[number] = _rescaled(frames[slices[number].frame].T, slices[number])
-    return pictures
+            pictures[number] = _rescaled(frames[slices[number].frame], slices[number])
+    # In memory as in the files, row by row; int16 and float32 together are float32.
+    return np.stack([picture for _, picture in sorted(pictures.items())]).T
 
 
 def _rescaled(stored: NDArray[Any], one: Slice) -> NDArray[Any]:
@@ -100,9 +110,4 @@ def _rescaled(stored: NDArray[Any], one: Slice) -> NDArray[Any]:
         stored = (-1 if one.dtype.startswith("i") else 2**one.bits - 1) - stored.astype(np.int64)
     slope = 1.0 if one.slope is None else one.slope
     intercept = 0.0 if one.intercept is None else one.intercept
-    if stored.dtype.kind in "iu" and slope.is_integer() and intercept.is_integer():
-        low, high = (int(value) * int(slope) + int(intercept) for value in (stored.min(), stored.max()))
-        if _RANGE.min <= min(low, high) and max(low, high) <= _RANGE.max:
-            return (stored.astype(np.int64) * int(slope) + int(intercept)).astype(np.int16)
-    values: NDArray[Any] = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
-    return values
+    return scaled(stored.reshape(-1), slope, intercept).reshape(stored.shape)

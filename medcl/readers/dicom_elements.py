@@ -16,6 +16,8 @@ _PRIVATE_B_VALUES = {
     0x00431039: (0x00430010, "GEMS_PARM_01"),
     0x20011003: (0x20010010, "Philips Imaging DD 001"),
 }
+PRIVATE_TAGS = {tag: owner for tag, (_, owner) in _PRIVATE_B_VALUES.items()}
+"""Private elements that are read, and the manufacturers' blocks that they belong to."""
 _GE_OFFSET = 100_000  # GE adds multiples of it to the b-value
 
 

@@ -21,6 +21,7 @@ from pydicom.uid import (
 
 from medcl.errors import UnreadableError
 from medcl.readers.dicom_elements import quotable
+from medcl.readers.dicom_quick import QuickHeader, read_quickly
 
 _PREAMBLE = 128  # bytes before the letters DICM
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB", b"AE", b"US"}
@@ -30,6 +31,14 @@ _UNDEFINED = 0xFFFFFFFF
 _DECODERS = {JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls"}
 _DECODERS |= {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg"}
 _MOST_PADDING = 4096  # bytes
+
+
+class NoImageError(UnreadableError):
+    """A DICOM object without a picture: a directory, a report, a plan."""
+
+
+class NoObjectError(UnreadableError):
+    """What begins like a DICOM file and is no object of one: damaged, or another format."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -60,7 +69,7 @@ def _begins_with_an_element(start: bytes, size: int) -> bool:
     return bool(element < 0x20 and 0 < length < min(size, 256) and length % 2 == 0)
 
 
-def read_file_header(path: Path, tags: Sequence[int]) -> pydicom.Dataset:
+def read_file_header(path: Path, tags: Sequence[int]) -> pydicom.Dataset | QuickHeader:
     """Read the elements `tags` of a DICOM image and see that its pixels are there; they are not read.
 
     Args:
@@ -71,22 +80,31 @@ def read_file_header(path: Path, tags: Sequence[int]) -> pydicom.Dataset:
         The elements.
 
     Raises:
-        UnreadableError: it is not a DICOM file, holds no image, is damaged or truncated, or has too few or too many
+        NoImageError: it holds no image.
+        NoObjectError: it states no class of object.
+        UnreadableError: it is not a DICOM file, is damaged or truncated, or has too few or too many
             bytes for the picture that its header describes.
     """
-    if not is_dicom(path):
-        raise UnreadableError("not a DICOM file: neither a preamble nor a first element of one")
     with reading("damaged header"), path.open("rb") as file:
-        header = pydicom.dcmread(file, specific_tags=list(tags), stop_before_pixels=True, force=True)
+        header = read_quickly(file, tags) or _read_slowly(file, path, tags)
         kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", "")
         if not str(kind).startswith("1.2.840.10008."):
-            raise UnreadableError("not a DICOM object: it states no class that the standard knows")
+            raise NoObjectError("not a DICOM object: it states no class that the standard knows")
         if not header.get("Rows") or not header.get("Columns"):
             modality = quotable(str(header.get("Modality", "")))
-            raise UnreadableError(f"no image: a DICOM object of modality {modality} without rows and columns")
+            if "Image Storage" in UID(str(kind)).name:
+                raise UnreadableError("damaged header: an image without rows and columns, or a file that ends early")
+            raise NoImageError(f"no image: a DICOM object of modality {modality} without rows and columns")
         if header.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             _check_pixels(file, header, path.stat().st_size)
     return header
+
+
+def _read_slowly(file: BinaryIO, path: Path, tags: Sequence[int]) -> pydicom.Dataset:
+    if not is_dicom(path):
+        raise UnreadableError("not a DICOM file: neither a preamble nor a first element of one")
+    file.seek(0)
+    return pydicom.dcmread(file, specific_tags=list(tags), stop_before_pixels=True, force=True)
 
 
 def read_pixels(path: Path) -> Any:

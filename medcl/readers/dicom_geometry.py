@@ -63,6 +63,8 @@ class Stack:
         row, column = np.reshape(first.orientation, (2, 3))
         if abs(np.linalg.norm(row) - 1) > 0.01 or abs(np.linalg.norm(column) - 1) > 0.01 or abs(row @ column) > 0.01:
             raise UnreadableError("damaged header: its orientation is not two perpendicular directions of length 1")
+        if min(first.pixel_spacing) < 0:
+            raise UnreadableError("damaged header: a negative pixel spacing, which would mirror the picture")
         places = places_of(self.slices)
         # The extent of a lone slice along its normal is not stated: its thickness is no spacing.
         step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else np.cross(row, column)

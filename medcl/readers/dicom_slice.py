@@ -10,7 +10,7 @@ from medcl.errors import UnreadableError
 from medcl.readers.dicom_elements import b_value, every, first, number, numbers, tags_of, text, whole
 from medcl.readers.dicom_file import read_file_header, reading
 
-_KEYWORDS = [
+KEYWORDS = [
     "SpecificCharacterSet",
     "SOPClassUID",
     "PatientID",
@@ -47,6 +47,7 @@ _KEYWORDS = [
     "BitsStored",
     "PixelRepresentation",
 ]
+"""Every element of a header that is read, but for the private ones of `dicom_elements` that hold a b-value."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
     Raises:
         UnreadableError: as `read_file_header`; it names no series; several frames whose places are not stated.
     """
-    header = read_file_header(path, tags_of(_KEYWORDS))
+    header = read_file_header(path, tags_of(KEYWORDS))
     file = path.relative_to(root).as_posix()
     with reading("damaged header"):
         if not header.get("SeriesInstanceUID"):

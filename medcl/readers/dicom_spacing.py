@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from medcl.readers.dicom_slice import Slice
 
 SAME_PLACE = 0.01  # mm
-_EVEN = 0.02  # of the spacing
+EVEN = 0.02
+"""Of the spacing: how far slices may be off their even places."""
 _UPRIGHT = 0.5  # degrees
 
 
@@ -25,14 +26,31 @@ def spacing_flags(slices: Sequence[Slice]) -> tuple[str, ...]:
         flags += (f"gantry tilt {tilt:.1f} degrees",)
     line = np.linspace(0, 1, len(places))[:, None] * path + places[0]
     off = float(np.linalg.norm(places - line, axis=1).max())
-    typical = float(np.median(gaps))
-    multiples = np.maximum(np.round(gaps / typical), 1)
-    tolerance = max(SAME_PLACE, _EVEN * typical)
+    typical, multiples, tolerance = _typical(gaps)
     if np.abs(gaps - typical).max() <= tolerance:
         return (*flags, f"shifted slices: up to {off:.1f} mm off the grid") if off > max(0.1, tolerance) else flags
     if np.abs(gaps - multiples * typical).max() <= tolerance:
         return (*flags, f"missing slices: {int(multiples.sum()) - len(gaps)}, others up to {off:.1f} mm off the grid")
     return (*flags, f"uneven spacing: {gaps.min():.2f} to {gaps.max():.2f} mm, up to {off:.1f} mm off the grid")
+
+
+def step_of(slices: Sequence[Slice]) -> float:
+    """Median distance of neighbouring slices along their normal, mm.
+
+    Where every gap is a multiple of it, it is taken so that the last slice lies a whole number of steps behind the
+    first: positions are often rounded to tenths of a millimetre, which adds up.
+    """
+    gaps = np.diff(along_normal(slices))
+    typical, multiples, tolerance = _typical(gaps)
+    if np.abs(gaps - multiples * typical).max() <= tolerance:
+        return float(gaps.sum() / multiples.sum())
+    return typical
+
+
+def _typical(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], float]:
+    """The median gap, how many of it each gap is, and how far a gap may be off that."""
+    typical = float(np.median(gaps))
+    return typical, np.maximum(np.round(gaps / typical), 1), max(SAME_PLACE, EVEN * typical)
 
 
 def places_of(slices: Sequence[Slice]) -> NDArray[np.float64]:

@@ -1,11 +1,18 @@
 """Which format a file is in, by its content, and the reader of that format."""
 
 import re
+import struct
+import zlib
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from medcl.errors import UnreadableError
 from medcl.readers.signal import Signal, SignalHeader
+
+if TYPE_CHECKING:
+    from medcl.readers.volume import Volume, VolumeHeader
 
 SUFFIXES = {
     ".hea": "wfdb",
@@ -15,30 +22,62 @@ SUFFIXES = {
     ".fif": "fif",
     ".vhdr": "brainvision",
     ".set": "eeglab",
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".dcm": "dicom",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
 }
 """Suffix -> the format that a file of this name claims to be in."""
-_HEAD = 512  # bytes that tell the format
+VOLUMES = ("nifti", "dicom", "nrrd", "metaimage")
+"""The formats of volumes; the others are of signals. A DICOM volume is many files, which have a way of their own."""
+_HEAD = 1024  # bytes that tell the format, packed or not
 _FIF_START = bytes.fromhex("000000640000001f00000014")  # tag of a file id, its type and its 20 bytes
+_NIFTI = (b"n+1", b"ni1", b"n+2", b"ni2")
+_METAIMAGE = re.compile(rb"(Comment|ObjectType|NDims) *=")
+_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # of a DICOM file without a preamble
 _WFDB_RECORD = re.compile(rb"[ \t]*[-\w]+(/\d+)?[ \t]+\d+([ \t]|$)")
+
+
+def suffix_of(path: PurePath | str) -> str:
+    """The suffix that tells what a file claims to be, in lower case: `.nii.gz` is one; empty without any."""
+    parts = [part.lower() for part in PurePath(path).suffixes[-2:]]
+    return "".join(parts) if "".join(parts) in SUFFIXES else (parts[-1] if parts else "")
+
+
+def without_suffix(path: str) -> str:
+    """A path without the suffix that `suffix_of` tells."""
+    return path[: len(path) - len(suffix_of(path))]
 
 
 def identify(path: Path) -> str | None:
     """Tell the format of a file by its first bytes.
 
     WFDB and EEGLAB files also need their suffix: WFDB programs find a record only as `NAME.hea`, and an EEGLAB file is
-    a MATLAB file like any other until it is read whole.
+    a MATLAB file like any other until it is read whole. A pair of NIfTI
+    .hdr and .img counts as NIfTI, and the reader says why it reads none.
 
     Args:
         path: of a file.
 
     Returns:
-        One of the values of `SUFFIXES`, or None: this is no recording that medcl reads.
+        One of the values of `SUFFIXES`, or None: this is neither a recording nor a volume that medcl reads.
 
     Raises:
         OSError: it cannot be opened.
     """
     with path.open("rb", buffering=0) as file:
         head = file.read(_HEAD)
+    if head[128:132] == b"DICM":
+        return "dicom"
+    if _is_nifti(head):
+        return "nifti"
+    if head.startswith(b"NRRD000"):
+        return "nrrd"
+    if _METAIMAGE.match(head) and b"NDims" in head:
+        return "metaimage"
     if head.startswith(b"0       ") and head[184:192].strip().isdigit():
         return "edf"
     if head.startswith(b"\xffBIOSEMI"):
@@ -54,15 +93,20 @@ def identify(path: Path) -> str | None:
         return "wfdb"
     if suffix == ".set" and head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")):
         return "eeglab"
+    if head[:2] in _FIRST_GROUPS:
+        # The library that knows for certain takes its time to load: only where the first bytes allow it.
+        from medcl.readers.dicom_file import is_dicom
+
+        return "dicom" if is_dicom(path) else None
     return None
 
 
-def read_header(path: Path, format: str) -> SignalHeader:
-    """Read what a recording says of itself.
+def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader":
+    """Read what a recording or a volume says of itself.
 
     Args:
-        path: of its header: x.hea, x.vhdr, x.edf.
-        format: as `identify` tells it.
+        path: of its header: x.hea, x.vhdr, x.edf, x.nii.gz.
+        format: as `identify` tells it, not `dicom`: its volumes are read series by series.
 
     Returns:
         The header; the files that it names are there and as long as it says, where that can be told.
@@ -70,7 +114,7 @@ def read_header(path: Path, format: str) -> SignalHeader:
     Raises:
         UnreadableError: with what is wrong.
     """
-    return _reader(format)[0](path)
+    return _volume_reader(format)[0](path) if format in VOLUMES else _reader(format)[0](path)
 
 
 def read_signal(path: Path, format: str) -> Signal:
@@ -89,6 +133,23 @@ def read_signal(path: Path, format: str) -> Signal:
     return _reader(format)[1](path)
 
 
+def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
+    """Read a volume that is one file.
+
+    Args:
+        path: of it.
+        format: as `identify` tells it, not `dicom`.
+        unit: of its numbers, which these formats do not state: `HU` for CT.
+
+    Returns:
+        The whole volume.
+
+    Raises:
+        UnreadableError: with what is wrong.
+    """
+    return replace(_volume_reader(format)[1](path), unit=unit)
+
+
 def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
     # Each reader imports a library that takes a second to load: only the one that is needed.
     if format == "wfdb":
@@ -104,6 +165,29 @@ def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path
 
         return lambda path: eeg.read_header(path, format), lambda path: eeg.read_signal(path, format)
     raise UnreadableError(f"format {format!r} is none of {', '.join(SUFFIXES.values())}")
+
+
+def _volume_reader(format: str) -> "tuple[Callable[[Path], VolumeHeader], Callable[[Path], Volume]]":
+    if format == "nifti":
+        import medcl.readers.nifti as nifti
+
+        return nifti.read_header, nifti.read_volume
+    if format in ("nrrd", "metaimage"):
+        import medcl.readers.monai_volume as monai_volume
+
+        return monai_volume.read_header, monai_volume.read_volume
+    raise UnreadableError(f"format {format!r}: a volume in one file is nifti, nrrd or metaimage")
+
+
+def _is_nifti(head: bytes) -> bool:
+    """Whether a file begins with the header of NIfTI-1 or NIfTI-2, packed with gzip or not."""
+    if head[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
+        except zlib.error:
+            return False
+    lengths = {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
+    return (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI)
 
 
 def _starts_a_record(head: bytes) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import MedclError, UnreadableError, UsageError
 from medcl.readers.nifti_header import BLOCK, Stored, distance, opened, parse
+from medcl.readers.scaling import scaled
 from medcl.readers.volume import Grid, Volume, VolumeHeader
 
 _SAME_PLACE = 1e-3  # mm
@@ -128,14 +129,21 @@ def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
 
 
 def _volume(path: Path, stored: Stored, unit: str) -> Volume:
-    values = _scaled(_read(path, stored), stored.slope, stored.inter)
+    values = scaled(_read(path, stored), stored.slope, stored.inter)
     channels = np.moveaxis(values.reshape(stored.shape, order="F"), -1, 0)
     return Volume.of(channels, stored.header.grid, unit)
 
 
 def _read(path: Path, stored: Stored) -> NDArray[Any]:
-    """The numbers in the order of the file."""
-    numbers = np.empty(int(np.prod(stored.shape, dtype=np.int64)), dtype=stored.dtype)
+    """The numbers in the order of the file; a map of it, read-only, where it is not packed."""
+    total = int(np.prod(stored.shape, dtype=np.int64))
+    if not stored.is_gzip:
+        try:
+            with opened(path):
+                return np.asarray(np.memmap(path, stored.dtype, "r", stored.offset, (total,)))
+        except ValueError as error:
+            raise UnreadableError("truncated file: it became shorter while it was read") from error
+    numbers = np.empty(total, dtype=stored.dtype)
     room = memoryview(numbers.view(np.uint8).data)
     with opened(path) as file:
         file.seek(stored.offset)
@@ -145,29 +153,9 @@ def _read(path: Path, stored: Stored) -> NDArray[Any]:
             if not count:
                 raise UnreadableError(f"truncated file: it ends {len(room) - at} bytes before its last voxel")
             at += count
-        while stored.is_gzip and file.read(BLOCK):
+        while file.read(BLOCK):
             pass  # only at its end is a gzip file held against its checksum
     return numbers
-
-
-def _scaled(numbers: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
-    dtype: type[np.generic] = np.float32
-    if numbers.dtype.kind in "iu" and slope.is_integer() and inter.is_integer():
-        ends = [int(number) * int(slope) + int(inter) for number in (numbers.min(), numbers.max())]
-        if _INT16.min <= min(ends) and max(ends) <= _INT16.max:
-            dtype = np.int16
-    values = np.empty(numbers.shape, dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(numbers), BLOCK):
-            part = numbers[start : start + BLOCK]
-            # In float64, as nibabel has it; a block at a time, for a volume of CT in float64 fills the memory.
-            values[start : start + BLOCK] = (
-                part if (slope, inter) == (1, 0) else part.astype(np.float64) * slope + inter
-            )
-    beyond = int(np.isinf(values).sum() - np.isinf(numbers).sum()) if dtype is np.float32 else 0
-    if beyond > 0:
-        raise UnreadableError(f"{beyond} voxels are beyond what float32 holds")
-    return values
 
 
 def _check_same(labels: Grid, volume: Grid) -> None:

@@ -67,7 +67,7 @@ class VolumeHeader:
 
     Args:
         modality: `ct`, `mr`, `pt`, ...; `mr` where the format leaves it open and nobody says otherwise.
-        format: `nifti` or `dicom`.
+        format: `nifti`, `dicom`, `nrrd` or `metaimage`.
         grid: as stored.
         n_channels: values a voxel: time points, echoes; 1 as a rule.
         dtype: of the stored numbers, such as `int16`.
@@ -95,6 +95,7 @@ class Volume:
     Args:
         data: (channels, x, y, z): x to the patient's right, y to the front, z upwards; HU for CT, for MR the
             intensity that the file states, its slope and intercept applied. int16 where the numbers are, else float32.
+            Which axis runs fastest in memory is that of the file.
         grid: of `data`, in RAS+.
         stored: the grid of the file, for the way back.
         unit: of the numbers.
@@ -111,7 +112,9 @@ class Volume:
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[1:] != self.grid.shape:
             raise UnreadableError(f"voxels {self.data.shape} do not fit a grid of {self.grid.shape}")
-        broken = self.data.size - np.count_nonzero(np.isfinite(self.data)) if self.data.dtype.kind == "f" else 0
+        if self.data.dtype.kind != "f" or np.isfinite(_sum(self.data)):
+            return
+        broken = self.data.size - np.count_nonzero(np.isfinite(self.data))
         if broken:
             raise UnreadableError(f"{broken} of {self.data.size} voxels are not a number")
 
@@ -119,7 +122,9 @@ class Volume:
     def of(cls, stored_data: NDArray[Any], stored: Grid, unit: str) -> "Volume":
         """A volume from voxels (channels, i, j, k) on the axes of the file."""
         turn = ornt_transform(io_orientation(stored.affine), RAS)
-        turned = np.stack([apply_orientation(channel, turn) for channel in stored_data])
+        turned = np.moveaxis(apply_orientation(np.moveaxis(stored_data, 0, -1), turn), -1, 0)
+        if any(stride < 0 for stride in turned.strides) or not turned.flags.writeable:
+            turned = turned.copy(order="K")  # torch takes no flipped view, and a map of a file ends with the file
         return cls(turned, stored.to_ras(), stored, unit)
 
     def as_stored(self, data: NDArray[Any]) -> NDArray[Any]:
@@ -133,3 +138,9 @@ class Volume:
         turn = ornt_transform(RAS, io_orientation(self.stored.affine))
         turned: NDArray[Any] = np.ascontiguousarray(apply_orientation(data, turn))
         return turned
+
+
+def _sum(data: NDArray[Any]) -> Any:
+    """Finite only where every number is; a fast first look, for it may also overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return data.sum()

@@ -114,6 +114,24 @@ def test_shares_that_are_none_are_refused(fractions: tuple[float, ...]) -> None:
         split(cohort(0), fractions)
 
 
+def test_a_split_in_numbers_is_met_exactly_in_patients_or_in_records() -> None:
+    manifest = cohort(3)
+    by_number = split(manifest, (120, 30, 50), stratify="diagnosis", seed=1)
+    names = list(by_patient(by_number).values())
+    assert [names.count(name) for name in ("train", "val", "test")] == [120, 30, 50]
+    records = len(manifest)
+    by_record = split(manifest, (records - 80, 30, 50), stratify="diagnosis", seed=1)
+    assert [len(by_record.split_rows(name)) for name in ("train", "val", "test")] == [records - 80, 30, 50]
+    check(by_record)
+    sizes = np.bincount(np.unique(manifest.column("patient"), return_inverse=True)[1])
+    assert len(set(sizes)) == 3
+    with pytest.raises(UsageError, match="sum to the 200 patients, or to the"):
+        split(manifest, (100, 30, 50))
+    pairs = archive(np.repeat(np.arange(10), 2), [None] * 20)
+    with pytest.raises(UsageError, match="whole patients cannot be divided"):
+        split(pairs, (13, 3, 4))
+
+
 def test_what_cannot_be_split_is_refused() -> None:
     with pytest.raises(UsageError, match="no target 'sex' in the manifest: it has diagnosis, age"):
         split(cohort(0), stratify="sex")

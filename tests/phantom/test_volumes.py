@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from medcl.cli import main
 from medcl.phantom import chest, head
 from medcl.phantom.volumes import ODDITIES, write_ct, write_mr, write_volumes
 
@@ -116,3 +117,30 @@ def test_mr_labels_and_label_maps_match_the_files(volumes):
         for name in (row["record"], row["mask"]):
             assert row["patient"] == Path(name).parts[0]
     assert len(orientations) > 1
+
+
+def test_the_command_writes_the_kinds_that_are_asked_for_and_says_so(tmp_path, capsys):
+    def told(name, *counts):
+        kinds = ("--ecg-patients", "--eeg-subjects", "--ct-patients", "--mr-patients")
+        words = [word for kind, count in zip(kinds, counts, strict=True) for word in (kind, str(count))]
+        assert main(["phantom", str(tmp_path / name), *words]) == 0
+        return capsys.readouterr().out
+
+    text = told("mr", 0, 0, 0, 2)
+    assert {path.name for path in (tmp_path / "mr").iterdir()} == {"mr", "masks"}
+    files = [path for path in (tmp_path / "mr" / "mr").rglob("*.nii.gz") if "damaged" not in path.parts]
+    assert f"{len(files)} MR volumes of 2 patients (mr/, NIfTI), label maps (masks/mr/), 5 damaged volumes" in text
+    assert "CT" not in text
+    assert "ECG" not in text
+    text = told("ct", 0, 1, 1, 0)
+    assert {path.name for path in (tmp_path / "ct").iterdir()} == {"ct", "eeg", "masks"}
+    assert "CT series of 1 patients (ct/, DICOM)" in text
+    assert "EEGs of 1 subjects (eeg/, EDF)" in text
+    assert "MR" not in text
+
+
+def test_a_command_that_would_write_nothing_is_a_wrong_call(tmp_path):
+    for counts in (("0", "0"), ("-1", "3")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["phantom", str(tmp_path / "none"), "--ecg-patients", counts[0], "--eeg-subjects", counts[1]])
+    assert not (tmp_path / "none").exists()

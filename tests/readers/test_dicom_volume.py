@@ -125,6 +125,7 @@ def test_an_enhanced_object_is_a_volume_for_each_contrast(tmp_path: Path) -> Non
         ({"RescaleType": "MGML"}, "a map in MGML"),
         ({"RescaleSlope": 0}, "slope of 0"),
         ({"PixelSpacing": [0, 0]}, "zero spacing"),
+        ({"PixelSpacing": [-0.5, 0.75]}, "negative pixel spacing"),
         ({"ImagePositionPatient": None}, "no position"),
     ],
 )
@@ -176,15 +177,33 @@ def test_a_compressed_picture_that_is_damaged_is_refused(tmp_path: Path) -> None
         read_volume(stack, tmp_path)
 
 
-def test_lossless_jpeg_is_decoded(tmp_path: Path) -> None:
-    """The compression of most archives of CT; pydicom ships no file of it, so gdcm writes one."""
+def test_voxels_that_are_no_number_are_counted(tmp_path: Path) -> None:
+    pixels = pixels_of(0).astype(np.float32)
+    pixels[1, 2:4] = np.nan
+    changes = {"PixelData": None, "FloatPixelData": pixels.tobytes(), "BitsAllocated": 32, "Modality": "PT"}
+    for keyword in ("PixelRepresentation", "BitsStored", "HighBit"):
+        changes[keyword] = None
+    (stack,) = stacks_of(series(tmp_path, 1, **changes))
+    with pytest.raises(UnreadableError, match="2 of 24 voxels are not a number"):
+        read_volume(stack, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("process", "uid"),
+    [("JPEGLosslessProcess14_1", "1.2.840.10008.1.2.4.70"), ("JPEGBaselineProcess1", "1.2.840.10008.1.2.4.50")],
+)
+def test_jpeg_is_decoded(tmp_path: Path, process: str, uid: str) -> None:
+    """Lossless, as most archives of CT are, and lossy in 8 bits; pydicom ships no such files, so gdcm writes them."""
     import gdcm
 
-    plain = stack_of(tmp_path)
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0, "Rows": 16, "Columns": 16}
+    smooth = np.add.outer(np.arange(16), np.arange(16)).astype(np.uint8) * 5
+    lossy = process == "JPEGBaselineProcess1"
+    plain = stack_of(tmp_path, **({**bits, "PixelData": smooth.tobytes()} if lossy else {}))
     reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
     reader.SetFileName(str(tmp_path / "0.dcm"))
     assert reader.Read()
-    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, process)))
     change.SetInput(reader.GetImage())
     assert change.Change()
     (tmp_path / "compressed").mkdir()
@@ -193,6 +212,6 @@ def test_lossless_jpeg_is_decoded(tmp_path: Path) -> None:
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     (stack,) = stacks_of(read_slices(tmp_path / "compressed" / "0.dcm", tmp_path))
-    assert stack.slices[0].transfer_syntax == "1.2.840.10008.1.2.4.70"
+    assert stack.slices[0].transfer_syntax == uid
     expected = read_volume(replace(plain, slices=plain.slices[:1]), tmp_path)
-    np.testing.assert_array_equal(read_volume(stack, tmp_path).data, expected.data)
+    np.testing.assert_allclose(read_volume(stack, tmp_path).data, expected.data, atol=3 if lossy else 0)

@@ -1,0 +1,94 @@
+"""What a manifest holds of volumes, in a few lines."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from medcl.archive.manifest import Manifest
+from medcl.archive.wording import counted, line
+
+ASIDE = ("localizer", "derived image")
+"""Flags of volumes that a scan leaves out unless asked for all images; they are then the reason in `status`."""
+
+
+@dataclass(frozen=True)
+class VolumeSummary:
+    """Counts of the volumes of a manifest.
+
+    Args:
+        volumes: that are usable.
+        studies: that they belong to.
+        series: that they belong to.
+        channels: numbers a voxel -> volumes.
+        shapes: voxels along the axes of RAS+ -> volumes.
+        spacings: mm, to a hundredth -> volumes.
+        flags: what is unusual, without numbers -> usable volumes.
+        aside: localizers and derived images, which are listed and not used.
+        masks: name of a column of label maps -> usable volumes that have one.
+    """
+
+    volumes: int
+    studies: int
+    series: int
+    channels: dict[int, int]
+    shapes: dict[tuple[int, ...], int]
+    spacings: dict[tuple[float, ...], int]
+    flags: dict[str, int]
+    aside: dict[str, int]
+    masks: dict[str, int]
+
+    def __str__(self) -> str:
+        spacings = {f"{' x '.join(f'{length:g}' for length in one)} mm": n for one, n in self.spacings.items()}
+        lines = [
+            line("volumes", f"{self.volumes} of {self.series} series, {self.studies} studies"),
+            line("voxels", counted({" x ".join(map(str, one)): n for one, n in self.shapes.items()}, shown=3)),
+            line("spacing", counted(spacings, shown=3)),
+        ]
+        if set(self.channels) - {1}:
+            lines.append(line("channels", counted({str(number): n for number, n in self.channels.items()})))
+        if self.flags:
+            lines.append(line("unusual", f"{sum(self.flags.values())} flags of usable volumes"))
+            lines += [f"  {count:>6}  {flag}" for flag, count in self.flags.items()]
+        if self.aside:
+            listed = ", ".join(f"{kind}: {count}" for kind, count in self.aside.items())
+            lines.append(line("not used", f"{listed} (--images all uses them)"))
+        lines += [line("label maps", f"{name}: {count} of {self.volumes}") for name, count in self.masks.items()]
+        return "\n".join(lines)
+
+
+def volume_summary(manifest: Manifest) -> VolumeSummary | None:
+    """Count the volumes of a manifest.
+
+    Args:
+        manifest: what was scanned.
+
+    Returns:
+        The counts, the most frequent first, or None: there is none that is usable or set aside.
+    """
+    if not manifest.has("shape"):
+        return None
+    volumes = manifest.select(np.array([shape is not None for shape in manifest.column("shape")], dtype=bool))
+    status = Counter(str(text) for text in volumes.column("status"))
+    aside = {kind: status[kind] for kind in ASIDE if status[kind]}
+    ok = volumes.ok()
+    if not len(ok) and not aside:
+        return None
+    flags = Counter(_kind(flag) for own in ok.column("flags") for flag in own or ())
+    return VolumeSummary(
+        volumes=len(ok),
+        studies=len(np.unique(ok.column("study"))),
+        series=len(np.unique(ok.column("series"))),
+        channels=dict(Counter(ok.column("n_channels").tolist()).most_common()),
+        shapes=dict(Counter(tuple(shape) for shape in ok.column("shape")).most_common()),
+        spacings=dict(Counter(tuple(round(mm, 2) for mm in one) for one in ok.column("spacing")).most_common()),
+        flags=dict(flags.most_common()),
+        aside=aside,
+        masks={name: sum(path is not None for path in ok.column(name)) for name in manifest.masks},
+    )
+
+
+def _kind(flag: str) -> str:
+    """A flag without its details: what stands behind the colon, and the angle of a gantry."""
+    return re.sub(r" [\d.]+ degrees", "", flag.split(":")[0])

@@ -1,0 +1,161 @@
+"""Patches of prepared volumes, 3-D crops or 2-D slices, as batches of tensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from medcl.archive.manifest import Manifest
+from medcl.data.matching import records_of
+from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_prepare import slice_axis
+from medcl.data.volume_store import VolumeStore
+from medcl.errors import MedclError
+
+Ints = NDArray[np.int64]
+Patch = tuple[int, int, int, int]
+"""Number of a volume in the order of `VolumePatches.rows`, and the first voxel along x, y, z, which may be outside."""
+_LEVELS = ("patient", "study", "series")
+_SLICES_OF_A_VOLUME = 1 << 20
+"""A slice's id is row * this + place, so that it does not depend on which other volumes there are."""
+
+
+class VolumePatches(Dataset[dict[str, Any]]):
+    """Patches of a fixed size, anywhere in the volumes of a manifest.
+
+    Voxels are scaled so that `store.low` becomes 0 and `store.high` 1, and clipped to that range where there is a
+    window. What lies outside of a volume is 0 after scaling, and background in its label map.
+
+    Args:
+        store: prepared volumes.
+        manifest: whose records are cut; those that the store has quarantined are left out.
+        config: size of the patches, and whether there is a window.
+        mask: name of a column of label maps that come with the patches; volumes without one are left out.
+
+    Attributes:
+        rows: (V,) rows of the manifest, ascending.
+        records: (V,) their numbers in the store.
+        shape: (V, 3) voxels of each along x, y, z.
+        ids: {level: (V,) int64} for patient, study and series where known for all, and volume.
+        size: of a patch.
+        axis: across which slices are cut; None for 3-D.
+        across: the axis of positions: that of the slices, z in 3-D.
+
+    Raises:
+        UsageError: a size that is none of a patch, or no such label maps in the store.
+        MedclError: the store was prepared from other records, or no volume is left.
+    """
+
+    def __init__(
+        self, store: VolumeStore, manifest: Manifest, config: VolumeConfig, *, mask: str | None = None
+    ) -> None:
+        self.store, self.mask = store, mask
+        self.axis = slice_axis(config)
+        self.across = 2 if self.axis is None else self.axis
+        x, y, z = (int(voxels) for voxels in config.size)
+        self.size = (x, y, z)
+        self._clip = config.window is not None
+        records = records_of(store, manifest)
+        there = records >= 0
+        if mask is not None:
+            there[there] = store.has_mask(mask)[records[there]]
+        self.rows: Ints = np.flatnonzero(there)
+        self.records: Ints = records[self.rows]
+        if not len(self.rows):
+            raise MedclError("there is no volume" + (f" with a label map {mask!r}" if mask is not None else ""))
+        self.shape: Ints = store.shape[self.records]
+        self.ids: dict[str, Ints] = {
+            level: manifest.column(level)[self.rows]
+            for level in _LEVELS
+            if manifest.has(level) and (manifest.column(level)[self.rows] >= 0).all()
+        }
+        trial = manifest.column("trial")[self.rows] if manifest.has("trial") else np.full(len(self.rows), -1)
+        # Where a manifest knows no code of a volume, each is one of its own.
+        self.ids["volume"] = trial if (trial >= 0).all() else self.rows
+
+    def __len__(self) -> int:
+        """Number of volumes."""
+        return len(self.rows)
+
+    def __getitem__(self, patch: Patch) -> dict[str, Any]:
+        """One patch as a batch of one."""
+        return self.__getitems__([patch])
+
+    def __getitems__(self, patches: Sequence[Patch]) -> dict[str, Any]:
+        """A batch.
+
+        Args:
+            patches: (B,) volumes and first voxels.
+
+        Returns:
+            `x` (B, C, *size) float32, scaled; of slices (B, C, a, b), the two other axes in their order. `index` (B,)
+            rows of the manifest. `ids` {level: (B,) int64}, among them "slice", the place of the patch's centre in its
+            volume. `position` (B,) float32: that place from 0 to 1. With a mask `y` (B, *spatial) uint8.
+        """
+        where = np.asarray(patches, dtype=np.int64).reshape(-1, 4)
+        numbers, starts = where[:, 0], where[:, 1:]
+        x = np.zeros((len(where), self.store.n_channels, *self.size), dtype=np.float32)
+        y = np.zeros((len(where), *self.size), dtype=np.uint8) if self.mask is not None else None
+        for i, (number, start) in enumerate(zip(numbers.tolist(), starts, strict=True)):
+            first = np.maximum(start, 0)
+            size = np.minimum(start + self.size, self.shape[number]) - first
+            if (size <= 0).any():
+                continue
+            record = int(self.records[number])
+            a, b, c = (slice(at, at + count) for at, count in zip(first - start, size, strict=True))
+            self._scale(self.store.read(record, first, size), record, x[i, :, a, b, c])
+            if y is not None and self.mask is not None:
+                y[i, a, b, c] = self.store.read_mask(self.mask, record, first, size)
+        extent = self.shape[numbers, self.across]
+        centre = starts[:, self.across] + self.size[self.across] / 2
+        place = np.clip(np.floor(centre).astype(np.int64), 0, extent - 1)
+        ids = {level: of[numbers] for level, of in self.ids.items()}
+        ids["slice"] = self.rows[numbers] * _SLICES_OF_A_VOLUME + place
+        batch = {
+            "x": torch.from_numpy(x if self.axis is None else x.squeeze(self.axis + 2)),
+            "index": torch.from_numpy(self.rows[numbers]),
+            "ids": {level: torch.from_numpy(of) for level, of in ids.items()},
+            "position": torch.from_numpy(np.clip(centre / extent, 0, 1).astype(np.float32)),
+        }
+        if y is not None:
+            batch["y"] = torch.from_numpy(y if self.axis is None else y.squeeze(self.axis + 1))
+        return batch
+
+    def volume(self, number: int) -> Tensor:
+        """A whole prepared volume, (C, X, Y, Z) float32, scaled.
+
+        Args:
+            number: of the volume, in the order of `rows`.
+        """
+        record = int(self.records[number])
+        native = self.store.read(record, np.zeros(3, dtype=np.int64), self.shape[number])
+        x = np.empty(native.shape, dtype=np.float32)
+        self._scale(native, record, x)
+        return torch.from_numpy(x)
+
+    def labels(self, number: int) -> Tensor:
+        """The label map of a whole volume, (X, Y, Z) uint8.
+
+        Args:
+            number: of the volume, in the order of `rows`.
+
+        Raises:
+            MedclError: these are patches without label maps.
+        """
+        if self.mask is None:
+            raise MedclError("these patches were made without label maps")
+        record = int(self.records[number])
+        whole = self.store.read_mask(self.mask, record, np.zeros(3, dtype=np.int64), self.shape[number])
+        return torch.from_numpy(whole)
+
+    def _scale(self, native: NDArray[Any], record: int, out: NDArray[np.float32]) -> None:
+        """Scale stored numbers (C, x, y, z) into a place of this shape."""
+        low, high = float(self.store.low[record]), float(self.store.high[record])
+        np.subtract(native, np.float32(low), out=out, dtype=np.float32, casting="unsafe")
+        out *= np.float32(1 / (high - low))
+        if self._clip:
+            np.clip(out, 0, 1, out=out)

@@ -1,0 +1,223 @@
+"""Decode one volume for the store: on its grid or another, cut to its foreground, with its label maps."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_file import write_array
+from medcl.data.volume_geometry import cropped, foreground_box, nearest, places, resampled, respaced
+from medcl.data.volume_store import array_name
+from medcl.errors import UnreadableError
+from medcl.readers.formats import read_volume
+from medcl.readers.nifti import read_labels
+from medcl.readers.volume import Grid, Volume
+
+IRREGULAR = ("gantry tilt", "missing slices", "uneven spacing", "shifted slices")
+"""How the flags begin of volumes whose slices do not lie on a regular, untilted grid."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A volume to decode, and how.
+
+    Args:
+        root: of the archive.
+        record_id: of the manifest.
+        path: relative to the root.
+        files: of the volume, relative to the folder of `path`.
+        part: which volume of its files it is.
+        format: as the manifest has it.
+        modality: `ct` is in HU.
+        dtype: of the stored numbers.
+        n_channels: that every volume of the store has.
+        flags: what is unusual about its geometry.
+        masks: label maps: path relative to the root and number of classes, None where there is none.
+        config: of the patches.
+        axis: across which slices are read, None for cubes.
+        number: of its file in the store.
+        folder: of the store that is being made.
+    """
+
+    root: Path
+    record_id: str
+    path: str
+    files: tuple[str, ...]
+    part: int
+    format: str
+    modality: str
+    dtype: str
+    n_channels: int
+    flags: tuple[str, ...]
+    masks: tuple[tuple[str, int] | None, ...]
+    config: VolumeConfig
+    axis: int | None
+    number: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a volume.
+
+    Args:
+        number: of the job.
+        record_id: of the manifest.
+        row: for the index, empty where the volume cannot be prepared.
+        reason: why not.
+        mask_reasons: number of a label map -> why that one cannot be used.
+        written: bytes on the disk.
+    """
+
+    number: int
+    record_id: str
+    row: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    mask_reasons: dict[int, str] = field(default_factory=dict)
+    written: int = 0
+
+
+def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
+    """Decode volumes and write them into the store.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    return [_decode(job) for job in jobs]
+
+
+def died(job: Job) -> list[Outcome]:
+    """The outcome of a volume whose decoding ended the process."""
+    return [
+        Outcome(job.number, job.record_id, reason="damaged file, or too little memory: decoding it ends the reader")
+    ]
+
+
+def _decode(job: Job) -> Outcome:
+    try:
+        volume = _read(job)
+        data, start, stop, grid = _prepared(volume, job.config)
+        low, high = _range(data, job.config)
+    except (UnreadableError, OSError, MemoryError) as error:
+        return Outcome(job.number, job.record_id, reason=_reason(error))
+    if job.dtype == "uint8" and data.dtype == np.int16 and data.min() >= 0 and data.max() <= 255:
+        data = data.astype(np.uint8)
+    labels: dict[int, NDArray[np.uint8]] = {}
+    reasons: dict[int, str] = {}
+    at = places(grid, volume.grid)
+    for number, mask in enumerate(job.masks):
+        if mask is not None:
+            try:
+                labels[number] = nearest(_labels(job.root / mask[0], mask[1], volume.grid), at)
+            except (UnreadableError, OSError, MemoryError) as error:
+                reasons[number] = _reason(error)
+    # What goes wrong from here on is the disk of the store, not the file.
+    written = write_array(job.folder / array_name(job.number), data, job.axis)
+    for number, prepared in labels.items():
+        written += write_array(job.folder / array_name(job.number, number), prepared[None], job.axis)
+    row = {
+        "record_id": job.record_id,
+        "file": job.number,
+        "shape": list(grid.shape),
+        "affine": grid.affine.ravel(),
+        "original_shape": list(volume.grid.shape),
+        "original_affine": volume.grid.affine.ravel(),
+        "box_start": start,
+        "box_stop": stop,
+        "low": low,
+        "high": high,
+        "masks": [number in labels for number in range(len(job.masks))],
+    }
+    return Outcome(job.number, job.record_id, row, "", reasons, written)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        # Without the path, which may name a patient.
+        return f"cannot be read: {error.strerror or type(error).__name__}"
+    if isinstance(error, MemoryError):
+        return "larger than memory: prepare it on a machine with more"
+    return str(error)
+
+
+def _read(job: Job) -> Volume:
+    irregular = [flag for flag in job.flags if flag.startswith(IRREGULAR)]
+    if irregular and job.config.irregular == "quarantine":
+        raise UnreadableError(
+            f"{'; '.join(irregular)}: data.irregular=resample puts it on a regular grid, keep takes it as it is"
+        )
+    volume = _volume(job, bool(irregular) and job.config.irregular == "resample")
+    if len(volume.data) != job.n_channels:
+        raise UnreadableError(f"{len(volume.data)} channels, other volumes have {job.n_channels}")
+    return volume
+
+
+def _volume(job: Job, resample: bool) -> Volume:
+    if job.format == "dicom":
+        return _stack(job, resample)
+    if resample:
+        raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
+    return read_volume(job.root / job.path, job.format, "HU" if job.modality == "ct" else "stored")
+
+
+def _stack(job: Job, resample: bool) -> Volume:
+    from medcl.readers import dicom
+    from medcl.readers.dicom_geometry import stacks_of
+    from medcl.readers.dicom_slice import read_slices
+
+    folder = (job.root / job.path).parent
+    files = [Path(os.path.normpath(folder / name)) for name in job.files]
+    stacks = stacks_of([one for file in files for one in read_slices(file, job.root)])
+    if job.part >= len(stacks):
+        raise UnreadableError(f"its files hold {len(stacks)} volumes, not {job.part + 1}: scan the archive again")
+    if resample:
+        from medcl.readers.dicom_resample import read_regular
+
+        return read_regular(stacks[job.part], job.root)
+    return dicom.read_volume(stacks[job.part], job.root)
+
+
+def _prepared(volume: Volume, config: VolumeConfig) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], Grid]:
+    """Voxels, the box of the original that they are of, and their grid."""
+    start, stop = np.zeros(3, dtype=np.int64), np.array(volume.grid.shape, dtype=np.int64)
+    if config.foreground:
+        start, stop = foreground_box(volume.data, volume.grid.spacing)
+    grid = cropped(volume.grid, start, stop)
+    box = volume.data[:, start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
+    if config.spacing is None:
+        return box, start, stop, grid
+    fine = respaced(grid, config.spacing)
+    return resampled(box, places(fine, grid)), start, stop, fine
+
+
+def _range(data: NDArray[Any], config: VolumeConfig) -> tuple[float, float]:
+    """The numbers that become 0 and 1."""
+    if config.window is not None:
+        return config.window
+    if data.dtype == np.int16:
+        least = int(data.min())
+        counts = np.cumsum(np.bincount(data.ravel().astype(np.int32) - least))
+        wanted = np.array(config.percentiles) / 100 * (data.size - 1)
+        low, high = (float(value) for value in np.searchsorted(counts, wanted, side="right") + least)
+    else:
+        low, high = (float(value) for value in np.percentile(data, config.percentiles))
+    if not high > low:
+        raise UnreadableError(
+            f"the percentiles {config.percentiles[0]:g} and {config.percentiles[1]:g} of its voxels are both {low:g}: "
+            "nothing to see, or data.percentiles must be wider"
+        )
+    return low, high
+
+
+def _labels(path: Path, classes: int, grid: Grid) -> NDArray[np.uint8]:
+    labels = read_labels(path, grid)
+    beyond = np.unique(labels[(labels < 0) | (labels >= classes)])
+    if len(beyond):
+        listed = ", ".join(map(str, beyond[:8].tolist()))
+        raise UnreadableError(f"labels {listed} are not among its {classes} classes (0 to {classes - 1})")
+    return labels.astype(np.uint8)

@@ -1,0 +1,5 @@
+"""What a network starts from."""
+
+from typing import Literal
+
+Init = Literal["pretrained", "random"]

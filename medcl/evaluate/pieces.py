@@ -1,0 +1,75 @@
+"""Records as the pieces that an encoder takes: windows of a recording, tiles of a volume."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.archive.manifest import Manifest
+from medcl.data.config import SignalConfig
+from medcl.data.dataset import SignalWindows
+from medcl.data.prepare import prepare
+from medcl.data.store import SignalStore
+from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_dataset import VolumePatches
+from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.volume_store import VolumeStore
+from medcl.encoders.card import Card, SignalCard, VolumeCard
+from medcl.encoders.image_base import ImageEncoder
+from medcl.encoders.signal import SignalEncoder
+from medcl.evaluate.volume_tiles import VolumeTiles
+
+Encoder = SignalEncoder | ImageEncoder
+PieceConfig = SignalConfig | VolumeConfig
+
+
+class Pieces(Protocol):
+    """The pieces of many records."""
+
+    rows: NDArray[np.int64]
+    """(W,) row of the manifest of each piece, ascending."""
+
+    def windows_of(self, row: int) -> NDArray[np.int64]:
+        """Numbers of the pieces of one row of the manifest."""
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """A batch: `x` (B, ...)."""
+
+
+def config_of(card: Card) -> PieceConfig:
+    """What a piece is for an encoder in evaluation: as in pretraining, windows side by side without overlap."""
+    return volume_config(card) if isinstance(card, VolumeCard) else _signal_config(card)
+
+
+def volume_config(card: VolumeCard) -> VolumeConfig:
+    """What a patch is for an encoder: as in pretraining."""
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in card.data.items()}
+    return VolumeConfig(**fields)
+
+
+def prepared(manifest: Manifest, config: PieceConfig, store: Path, jobs: int) -> Path:
+    """Prepare the records once; the folder of the prepared store."""
+    if isinstance(config, VolumeConfig):
+        return prepare_volumes(manifest, config, store, jobs=jobs).folder
+    return prepare(manifest, config, store, jobs=jobs).folder
+
+
+def pieces(folder: Path, manifest: Manifest, config: PieceConfig) -> Pieces:
+    """The pieces of the records of a prepared store."""
+    if isinstance(config, VolumeConfig):
+        return VolumeTiles(VolumePatches(VolumeStore.open(folder), manifest, config))
+    return SignalWindows(SignalStore.open(folder), manifest, config)
+
+
+def _signal_config(card: SignalCard) -> SignalConfig:
+    return SignalConfig(
+        sampling_rate=card.sampling_rate,
+        channels=list(card.channels),
+        window=card.window,
+        stride=card.window,
+        band=list(card.band) if card.band else None,
+        notch=card.notch,
+        standardise=card.standardise,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,172 @@
+"""`medcl finetune` on a column of label maps: a run and a manifest in, results.json and report.html out."""
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from medcl import runs
+from medcl.archive.manifest import Manifest, Target
+from medcl.archive.split import check
+from medcl.archive.stratify import Ints
+from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.volume_store import VolumeStore
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate import segment_experiment as experiment
+from medcl.evaluate import segment_network, segment_summary
+from medcl.evaluate.fractions import parse
+from medcl.evaluate.pieces import volume_config
+from medcl.evaluate.report import write_report
+from medcl.evaluate.results import Procedure, Results, Split
+from medcl.evaluate.segment_config import SegmentationConfig
+from medcl.evaluate.segment_loss import check_monai
+from medcl.evaluate.segment_pictures import draw
+from medcl.evaluate.segment_results import Segmentation, speed_of
+
+CELLS = "segmentations"
+"""Folder of finished networks, beside the stores."""
+
+
+def evaluate_masks(
+    run_folder: Path, manifest: Manifest, config: SegmentationConfig, store: Path, output: Path
+) -> Results:
+    """Measure how well an encoder learns to segment at every label fraction, beside the same network at random.
+
+    Args:
+        run_folder: of the pretrained run.
+        manifest: volumes with splits and label maps.
+        config: what to measure.
+        store: folder in which volumes are prepared once, and finished networks are kept.
+        output: folder for results.json and report.html.
+
+    Returns:
+        The results, as they were written.
+
+    Raises:
+        UsageError: the call cannot be meant, or the run's network has no decoder.
+        MedclError: the run, the label maps or the splits do not allow it; `LeakError` where a test patient was trained
+            on.
+    """
+    _check(config, manifest)
+    run = runs.load_volumes(run_folder)
+    segment_network.check(run.card)
+    manifest = manifest.ok()
+    check(manifest)
+    data = volume_config(run.card)
+    prepared = prepare_volumes(manifest, data, store, jobs=config.jobs)
+    rows = {split: _usable(manifest, prepared, config.target, split) for split in ("train", "val", "test")}
+    if not len(rows["test"]):
+        raise MedclError(
+            f"no volume of the test split has a label map {config.target!r} that can be used"
+            + "".join(f"; {note}" for note in _problems(manifest, prepared, config.target))
+        )
+    warning = runs.guard(run, manifest, rows["test"], allow=config.allow_transductive)
+    setting = experiment.Setting(
+        run_folder,
+        prepared.folder,
+        store / CELLS,
+        manifest,
+        manifest.masks[config.target],
+        data,
+        config,
+        rows["train"],
+        rows["val"],
+        rows["test"],
+    )
+    drawn = experiment.subsets(setting)
+    work = experiment.plan(setting, run.card, run.encoder, drawn)
+    cells = experiment.run_all(setting, work)
+    patients = manifest.column("patient")[rows["test"]]
+    summaries, differences = segment_summary.summarise(cells, patients, config.bootstrap, config.seed)
+    notes = [*([warning] if warning else []), *_problems(manifest, prepared, config.target)]
+    results = Results(
+        run=str(run_folder),
+        method=str(run.config.get("method", "")),
+        target=Target(config.target, "multiclass", setting.masks.classes[1:]),
+        protocols=(segment_summary.PROTOCOL,),
+        metric="dice",
+        config={"evaluation": asdict(config), "pretraining": run.config},
+        splits={split: _split(manifest, part, config.target) for split, part in rows.items()},
+        notes=(*notes, *_validation(config, len(rows["val"])), *segment_summary.missed(cells)),
+        fractions=tuple(segment_summary.fractions(drawn)),
+        procedure=Procedure(config.seed, config.repeats, config.bootstrap),
+        scores=tuple(segment_summary.scores(cells)),
+        summary=tuple(summaries),
+        differences=tuple(differences),
+        segmentation=Segmentation(tuple(cells), speed_of(cells)),
+        software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    results.save(output / "results.json")
+    write_report(results, output / "report.html", draw(setting, work, cells))
+    if config.save_masks:
+        _save_masks(setting, work, output / "masks")
+    return results
+
+
+def _check(config: SegmentationConfig, manifest: Manifest) -> None:
+    if config.target not in manifest.masks:
+        raise UsageError(
+            f"--target {config.target}: the manifest has the label maps {', '.join(manifest.masks) or '(none)'}"
+        )
+    for text in config.labels:
+        parse(text)
+    if config.repeats < 1 or not config.labels:
+        raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
+    if min(config.segment.iterations, config.segment.batch, config.segment.evaluate_every) < 1:
+        raise UsageError("segment.iterations, segment.batch and segment.evaluate_every must be at least 1")
+    if not 0 <= config.segment.overlap < 1 or config.segment.mixup < 0 or config.segment.validation_volumes < 0:
+        raise UsageError("segment.overlap is in [0, 1), segment.mixup and segment.validation_volumes are not negative")
+    check_monai()
+
+
+def _usable(manifest: Manifest, store: VolumeStore, name: str, split: str) -> Ints:
+    """Rows of a split whose volume and label map could be prepared."""
+    masked = set(store.record_ids[store.has_mask(name)])
+    rows = manifest.split_rows(split)
+    ids = manifest.column("record_id")[rows]
+    usable: Ints = rows[np.array([one in masked for one in ids], dtype=bool)].astype(np.int64)
+    return usable
+
+
+def _problems(manifest: Manifest, store: VolumeStore, name: str) -> list[str]:
+    """A sentence a split and reason on volumes that take no part."""
+    reasons = {**store.mask_quarantine.get(name, {}), **store.quarantine}
+    ids, split = manifest.column("record_id"), manifest.column("split")
+    found = Counter((str(split[i]), reasons[str(one)]) for i, one in enumerate(ids) if str(one) in reasons)
+    whole = Counter(map(str, split))
+    notes = [
+        f"{many} of {whole[part]} volumes of the split {part} {'was' if many == 1 else 'were'} left out: {reason}."
+        for (part, reason), many in sorted(found.items())
+    ]
+    paths = manifest.column(name)
+    without = sum(path is None and str(one) not in store.quarantine for one, path in zip(ids, paths, strict=True))
+    if without:
+        notes.append(f"{without} of {len(manifest)} volumes have no label map and take no part in the evaluation.")
+    return notes
+
+
+def _validation(config: SegmentationConfig, available: int) -> list[str]:
+    asked = config.segment.validation_volumes
+    if not asked:
+        return ["The last weights were kept: no validation volumes were asked for."]
+    if not available:
+        return ["The last weights were kept: no volume of the validation split has a label map."]
+    return [f"The weights were chosen on up to {asked} labelled validation patients of each repeat."]
+
+
+def _split(manifest: Manifest, rows: Ints, name: str) -> Split:
+    ids, paths = manifest.column("record_id")[rows], manifest.column(name)[rows]
+    digest = hashlib.blake2b("\n".join(f"{a} {b}" for a, b in zip(ids, paths, strict=True)).encode(), digest_size=8)
+    return Split(len(np.unique(manifest.column("patient")[rows])), len(rows), {}, digest.hexdigest())
+
+
+def _save_masks(setting: experiment.Setting, work: list[experiment.Work], folder: Path) -> None:
+    """The predictions of the first repeat: masks/INITIALISATION/LABELS/RECORD.nii.gz."""
+    for one, network in experiment.kept(setting, work):
+        where = folder / one.init / one.subset.label.replace("%", " percent")
+        setting.held_out.write(network, setting.config.segment.overlap, experiment.device(), where)

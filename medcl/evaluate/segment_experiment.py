@@ -1,0 +1,214 @@
+"""The experiment behind `medcl finetune` on label maps: every label fraction and repeat, pretrained beside random.
+
+A repeat is one seed: it draws the labelled subsets (nested over the fractions), the validation volumes, the random
+weights and everything in training. Both initialisations get the same of each, so that their difference is a paired one.
+The test volumes are predicted once by each finished network.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import torch
+from joblib import Parallel, delayed
+from torch import nn
+from tqdm.auto import tqdm
+
+from medcl import runs
+from medcl.archive.manifest import Manifest, Masks
+from medcl.archive.stratify import Ints
+from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_dataset import VolumePatches
+from medcl.data.volume_store import VolumeStore
+from medcl.encoders.card import VolumeCard
+from medcl.encoders.image_base import ImageEncoder
+from medcl.evaluate import segment_cell, segment_network
+from medcl.evaluate.fractions import Subset, parse
+from medcl.evaluate.initialisation import Init
+from medcl.evaluate.segment_config import SegmentationConfig
+from medcl.evaluate.segment_fractions import one_each, order
+from medcl.evaluate.segment_held_out import HeldOut
+from medcl.evaluate.segment_results import Cell
+from medcl.evaluate.segment_train import train
+
+INITS: tuple[Init, ...] = get_args(Init)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a cell needs; small enough to be sent to a process, since the store is opened there.
+
+    Args:
+        run: folder of the pretrained run.
+        store: folder of the prepared store.
+        cells: folder of what is finished.
+        manifest: readable records with label maps and splits.
+        masks: the column of label maps.
+        data: what a patch is.
+        config: the evaluation.
+        train: rows with a usable label map.
+        validation: of these.
+        test: of these, which are predicted once.
+    """
+
+    run: Path
+    store: Path
+    cells: Path
+    manifest: Manifest
+    masks: Masks
+    data: VolumeConfig
+    config: SegmentationConfig
+    train: Ints
+    validation: Ints
+    test: Ints
+
+    def patches(self, rows: Ints) -> VolumePatches:
+        """Patches of some rows, with their labels."""
+        store = VolumeStore.open(self.store)
+        return VolumePatches(store, self.manifest.select(rows), self.data, mask=self.masks.name)
+
+    @property
+    def held_out(self) -> HeldOut:
+        """The test volumes."""
+        return HeldOut(self.store, self.manifest, self.test, self.masks, self.data)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One network to be trained: initialisation, subset, repeat, validation rows, and the name of its cell."""
+
+    init: Init
+    subset: Subset
+    repeat: int
+    validation: Ints
+    name: str
+
+
+def subsets(setting: Setting) -> list[list[Subset]]:
+    """The labelled subsets of every repeat, in ascending order of size.
+
+    Raises:
+        MedclError: no training volume has a label map, or a fraction asks for more than there are.
+    """
+    config, fractions = setting.config, [parse(text) for text in setting.config.labels]
+    drawn = []
+    for repeat in range(config.repeats):
+        ordering = order(setting.manifest, setting.train, config.seed + repeat)
+        drawn.append(sorted((ordering.take(one) for one in fractions), key=lambda subset: len(subset.rows)))
+    return drawn
+
+
+def plan(setting: Setting, card: VolumeCard, encoder: ImageEncoder, drawn: list[list[Subset]]) -> list[Work]:
+    """All networks of the experiment, in the order in which they are shown.
+
+    Args:
+        setting: what is evaluated.
+        card: of the run.
+        encoder: of the run.
+        drawn: the labelled subsets of every repeat.
+    """
+    ids, config = setting.manifest.column("record_id"), setting.config
+    # Of a U-Net, how much of it was pretrained does not change what random weights are.
+    network = {"dim": 0, "stride": None, "pooling": "mean"} if card.encoder.name == "unet" else {}
+    common = {
+        "network": asdict(replace(card.encoder, **network)),  # type: ignore[arg-type]
+        "channels": card.n_channels,
+        "data": asdict(replace(setting.data, largest=0.0)),
+        "store": setting.store.name,
+        "masks": asdict(setting.masks),
+        "segment": asdict(config.segment),
+        "test": list(ids[setting.test]),
+    }
+    weights = {"pretrained": segment_cell.hash_of(encoder), "random": "random"}
+    work = []
+    for init in INITS:
+        for repeat, subset_list in enumerate(drawn):
+            count = config.segment.validation_volumes
+            validation = one_each(setting.manifest, setting.validation, count, config.seed + repeat)
+            for subset in subset_list:
+                about = {
+                    **common,
+                    "weights": weights[init],
+                    "seed": config.seed + repeat,
+                    "train": list(ids[subset.rows]),
+                    "validation": list(ids[validation]),
+                }
+                work.append(Work(init, subset, repeat, validation, segment_cell.name_of(about)))
+    return work
+
+
+def run_all(setting: Setting, work: Sequence[Work]) -> list[Cell]:
+    """Train what is not finished, in processes of one thread each, so that the numbers do not depend on their number.
+
+    Every network is kept as soon as it is trained and tested: an interrupted evaluation goes on where it stopped.
+
+    Args:
+        setting: what is evaluated.
+        work: of `plan`.
+
+    Returns:
+        One cell a network, in the order of `work`.
+    """
+    known = [_load(setting, one) for one in work]
+    missing = [one for one, cell in zip(work, known, strict=True) if cell is None]
+    # A GPU is shared by as many processes as are asked for, and is one's own otherwise.
+    every = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    jobs = setting.config.jobs if setting.config.jobs > 0 else every
+    fresh: dict[str, Cell] = {}
+    parallel = Parallel(n_jobs=max(1, min(jobs, len(missing))), return_as="generator_unordered", batch_size=1)
+    finished = parallel(delayed(_run)(setting, one) for one in missing)
+    with tqdm(total=len(work), initial=len(work) - len(missing), unit="network", disable=None) as bar:
+        for name, cell in finished:
+            fresh[name] = cell
+            bar.update()
+    return [_labelled(cell or fresh[one.name], one) for one, cell in zip(work, known, strict=True)]
+
+
+def network_of(setting: Setting, one: Work) -> nn.Module | None:
+    """The finished network of a cell of the first repeat; None where its weights were not kept."""
+    card = runs.load_volumes(setting.run).card
+    network = segment_network.build(card, len(setting.masks.classes), setting.config.seed + one.repeat)
+    return network if segment_cell.restore(setting.cells, one.name, network) else None
+
+
+def device() -> torch.device:
+    """Where networks are trained."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _load(setting: Setting, one: Work) -> Cell | None:
+    return segment_cell.load(setting.cells, one.name, weights=one.repeat == 0)
+
+
+def _run(setting: Setting, one: Work) -> tuple[str, Cell]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        config, n_classes = setting.config, len(setting.masks.classes)
+        seed = config.seed + one.repeat
+        run = runs.load_volumes(setting.run)
+        network = segment_network.build(run.card, n_classes, seed, run.encoder if one.init == "pretrained" else None)
+        validation = setting.patches(one.validation) if len(one.validation) else None
+        labelled = setting.patches(one.subset.rows)
+        curve = train(network, labelled, validation, n_classes, config.segment, seed=seed, device=device())
+        dice, hd95 = setting.held_out.measure(network, config.segment.overlap, device())
+        cell = Cell(one.init, one.subset.label, one.repeat, seed, dice, hd95, curve)
+        segment_cell.save(setting.cells, one.name, cell, network if one.repeat == 0 else None)
+        return one.name, cell
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _labelled(cell: Cell, one: Work) -> Cell:
+    """The cell under the fraction's name in this evaluation: `1` and `10%` may be the same patients."""
+    return replace(cell, label=one.subset.label, repeat=one.repeat)
+
+
+def kept(setting: Setting, work: Sequence[Work]) -> Iterator[tuple[Work, nn.Module]]:
+    """The networks of the first repeat that can be had again."""
+    for one in work:
+        network = network_of(setting, one) if one.repeat == 0 else None
+        if network is not None:
+            yield one, network

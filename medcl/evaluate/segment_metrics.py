@@ -1,0 +1,85 @@
+"""How well a predicted label map fits the true one: Dice and the 95% Hausdorff distance of each structure."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from medcl.errors import MedclError
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.integer]
+
+
+def dice(truth: Labels, prediction: Labels, n_classes: int) -> Floats:
+    """Dice coefficient of every structure: twice the voxels in common over the voxels of both.
+
+    Args:
+        truth: (x, y, z), 0 is the background.
+        prediction: (x, y, z).
+        n_classes: with the background.
+
+    Returns:
+        (n_classes - 1,); 1 for a structure that is in neither map.
+
+    Raises:
+        MedclError: the shapes differ, or a label is none of the classes.
+    """
+    _check(truth, prediction, n_classes)
+    pairs = truth.ravel().astype(np.int64) * n_classes + prediction.ravel()
+    table = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+    both = table.sum(axis=0) + table.sum(axis=1)
+    return np.where(both > 0, 2 * np.diag(table) / np.maximum(both, 1), 1.0)[1:]
+
+
+def hausdorff95(truth: Labels, prediction: Labels, n_classes: int, spacing: ArrayLike) -> Floats:
+    """95% Hausdorff distance of every structure, in mm.
+
+    Of the distances from each surface voxel (one with a face neighbour that is not of the structure) to the nearest
+    surface voxel of the other map the 95th percentile is taken, and of both directions the larger, as monai does.
+
+    Args:
+        truth: (x, y, z), 0 is the background.
+        prediction: (x, y, z).
+        n_classes: with the background.
+        spacing: (3,) mm.
+
+    Returns:
+        (n_classes - 1,); 0 for a structure that is in neither map, NaN for one that is in one of them only: no distance
+        describes it, so it is counted instead.
+
+    Raises:
+        MedclError: the shapes differ, or a label is none of the classes.
+    """
+    from scipy.ndimage import distance_transform_edt, find_objects
+
+    _check(truth, prediction, n_classes)
+    sampling = np.asarray(spacing, dtype=np.float64)
+    boxes = [find_objects(one.astype(np.int32), max_label=n_classes - 1) for one in (truth, prediction)]
+    found = np.full(n_classes - 1, np.nan)
+    for k, (first, second) in enumerate(zip(*boxes, strict=True)):
+        if first is None and second is None:
+            found[k] = 0.0
+        if first is None or second is None:
+            continue
+        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+        surfaces = [_surface(one[box] == k + 1) for one in (truth, prediction)]
+        away = [distance_transform_edt(~surface, sampling=sampling) for surface in surfaces]
+        found[k] = max(np.percentile(away[1][surfaces[0]], 95), np.percentile(away[0][surfaces[1]], 95))
+    return found
+
+
+def _surface(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Voxels of a structure with a face neighbour outside; the border of the map counts as outside."""
+    from scipy.ndimage import binary_erosion
+
+    return np.asarray(inside & ~binary_erosion(inside))
+
+
+def _check(truth: Labels, prediction: Labels, n_classes: int) -> None:
+    if truth.shape != prediction.shape:
+        raise MedclError(f"a predicted label map {prediction.shape} cannot be held against a true one {truth.shape}")
+    for name, one in (("true", truth), ("predicted", prediction)):
+        if one.size and not (one.min() >= 0 and one.max() < n_classes):
+            raise MedclError(
+                f"the {name} label map holds labels from {one.min()} to {one.max()}, not among its classes, "
+                f"0 to {n_classes - 1}"
+            )

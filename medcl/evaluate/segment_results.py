@@ -1,0 +1,123 @@
+"""What a segmentation adds to the results of an evaluation: every volume's numbers, and how training went."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from medcl.evaluate.initialisation import Init
+
+SETTLED = 5
+"""Looks at the validation volumes whose mean is what training came to: a single one of two volumes jumps."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The validation Dice while training: the mean over structures and validation volumes.
+
+    Args:
+        iterations: at which it was looked at, ascending; empty without validation volumes.
+        dice: of each.
+        best: iteration whose weights were kept.
+    """
+
+    iterations: tuple[int, ...]
+    dice: tuple[float, ...]
+    best: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one network reached.
+
+    Args:
+        init: which weights it started from.
+        label: label of the fraction.
+        repeat: number of the repeat.
+        seed: of the repeat.
+        dice: structure -> the Dice of every test volume, in the order of the manifest.
+        hd95: structure -> the 95% Hausdorff distance (mm); NaN where the structure is in one of the maps only.
+        curve: the validation Dice while training.
+    """
+
+    init: Init
+    label: str
+    repeat: int
+    seed: int
+    dice: dict[str, tuple[float, ...]]
+    hd95: dict[str, tuple[float, ...]]
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many iterations it takes to come to where training from random weights ends, the median over the pairs.
+
+    Args:
+        label: label of the fraction.
+        level: the mean validation Dice of the last looks at random initialisation, a mean over the repeats.
+        pretrained: iterations until the validation Dice is first that high, from pretrained weights; NaN where it was
+            not reached in half of the pairs.
+        random: from random weights.
+        ratio: of both, the median of the pairs.
+        pairs: number of pairs.
+        never: pairs in which pretrained weights did not come so far.
+    """
+
+    label: str
+    level: float
+    pretrained: float
+    random: float
+    ratio: float
+    pairs: int
+    never: int
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `Results` holds of a segmentation; empty for other targets.
+
+    Args:
+        cells: one a network.
+        speed: one a fraction, where there were validation volumes.
+    """
+
+    cells: tuple[Cell, ...] = ()
+    speed: tuple[Speed, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.cells)
+
+
+def speed_of(cells: Sequence[Cell]) -> tuple[Speed, ...]:
+    """How much faster training from pretrained weights is, at every fraction.
+
+    Args:
+        cells: of both initialisations; without validation curves there is nothing to say.
+    """
+    curves = {(cell.init, cell.label, cell.repeat): cell.curve for cell in cells if cell.curve.iterations}
+    found = []
+    for label in dict.fromkeys(cell.label for cell in cells):
+        repeats = sorted({r for init, one, r in curves if one == label and init == "random"})
+        pairs = [(curves["pretrained", label, r], curves["random", label, r]) for r in repeats]
+        if not pairs:
+            continue
+        levels = [float(np.mean(random.dice[-SETTLED:])) for _, random in pairs]
+        first = [(_first(a, level), _first(b, level)) for (a, b), level in zip(pairs, levels, strict=True)]
+        pretrained, random, ratio = (
+            _finite(median(values))
+            for values in ([a for a, _ in first], [b for _, b in first], [a / b for a, b in first])
+        )
+        never = sum(not np.isfinite(a) for a, _ in first)
+        found.append(Speed(label, float(np.mean(levels)), pretrained, random, ratio, len(pairs), never))
+    return tuple(found)
+
+
+def _first(curve: Curve, level: float) -> float:
+    """Iterations until a curve is first as high as a level; infinite where it never is."""
+    return next((float(i) for i, value in zip(curve.iterations, curve.dice, strict=True) if value >= level), np.inf)
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else float("nan")

@@ -1,0 +1,114 @@
+"""Training a network to segment: seeded patches of the labelled volumes, augmented together with their label maps."""
+
+import copy
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medcl.data.volume_dataset import Patch, VolumePatches
+from medcl.data.volume_sampler import PatchSampler
+from medcl.evaluate import segment_loss
+from medcl.evaluate.segment_config import SegmentConfig
+from medcl.evaluate.segment_metrics import dice
+from medcl.evaluate.segment_predict import predict
+from medcl.evaluate.segment_results import Curve
+from medcl.views import image as views
+
+
+def train(
+    network: nn.Module,
+    labelled: VolumePatches,
+    validation: VolumePatches | None,
+    n_classes: int,
+    config: SegmentConfig,
+    *,
+    seed: int,
+    device: torch.device,
+) -> Curve:
+    """Train a network in place, and leave it with the weights that were best on the validation volumes.
+
+    Args:
+        network: (B, C, *space) to logits (B, n_classes, *space), on the CPU.
+        labelled: patches of the labelled training volumes, with their labels.
+        validation: of the volumes by which the weights are chosen; None keeps the last ones.
+        n_classes: with the background.
+        config: of training.
+        seed: of the patches, their augmentation and the mixing; nothing that is drawn depends on the weights.
+        device: where to train.
+
+    Returns:
+        How the validation Dice went.
+    """
+    torch.manual_seed(seed)  # of dropout, where the network has any
+    flat = labelled.axis is not None
+    network.to(device)
+    if flat:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    criterion = segment_loss.build(config.loss)
+    augment, rng = _Augmentation(labelled, config, seed), np.random.default_rng([seed, 2])
+    seen: list[tuple[int, float]] = []
+    best, best_state = config.iterations, None
+    network.train()
+    for iteration, patches in enumerate(_batches(labelled, config, seed), start=1):
+        batch = labelled.__getitems__(patches)
+        x, y = augment(batch["x"].to(device), batch["y"].to(device))
+        target = segment_loss.one_hot(y, n_classes)
+        if config.mixup:
+            x, target = segment_loss.mixup(x, target, config.mixup, rng)
+        if flat:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits: Tensor = network(x)
+        loss = criterion(logits.float(), target)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        if validation is not None and (iteration % config.evaluate_every == 0 or iteration == config.iterations):
+            value = validate(network, validation, n_classes, config.overlap, device)
+            if not seen or value > max(one for _, one in seen):
+                best, best_state = iteration, copy.deepcopy(network.state_dict())
+            seen.append((iteration, value))
+    if best_state is not None:
+        network.load_state_dict(best_state)
+    return Curve(tuple(one for one, _ in seen), tuple(value for _, value in seen), best)
+
+
+def validate(network: nn.Module, volumes: VolumePatches, n_classes: int, overlap: float, device: torch.device) -> float:
+    """Mean Dice over structures and volumes, on the prepared grid."""
+    found = []
+    for number in range(len(volumes.rows)):
+        predicted = predict(network, volumes, number, overlap, device)
+        found.append(dice(volumes.labels(number).numpy(), predicted, n_classes))
+    return float(np.mean(found))
+
+
+def _batches(labelled: VolumePatches, config: SegmentConfig, seed: int) -> Iterator[list[Patch]]:
+    """The patches of each iteration: as many of each labelled patient as a batch holds, or of some in turn."""
+    patients = len(np.unique(labelled.ids["patient"]))
+    at_once = min(patients, config.batch)
+    sampler = PatchSampler(labelled, patients=at_once, volumes=1, samples=-(-config.batch // at_once), seed=seed)
+    for patches in islice(sampler.batches(0, config.iterations), config.iterations):
+        # Patients come in a new order each time, so that what is cut off is of none in particular.
+        yield patches[: config.batch]
+
+
+class _Augmentation:
+    """Augments a batch and its label maps; the same seed gives the same views whatever the weights."""
+
+    def __init__(self, patches: VolumePatches, config: SegmentConfig, seed: int) -> None:
+        spacing = np.median(patches.store.spacing[patches.records], axis=0)
+        sides = tuple(float(mm) for i, mm in enumerate(spacing) if i != patches.axis)
+        self.views = views.build(config.views, sides)
+        self.geometry = views.geometry(config.views, sides)
+        self.prefix = f"{self.geometry.name}."
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        params = self.views.draw(x, self.generator)
+        own = {key.removeprefix(self.prefix): value for key, value in params.items() if key.startswith(self.prefix)}
+        labels = self.geometry.labels(y[:, None], own)[:, 0] if self.geometry.views else y
+        return self.views.apply(x, params), labels

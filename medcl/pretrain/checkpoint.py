@@ -1,0 +1,77 @@
+"""last.ckpt: everything that a run needs to go on to the bit."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from medcl.errors import MedclError
+
+
+@dataclass(frozen=True)
+class State:
+    """What training changes.
+
+    Args:
+        method: with its encoder.
+        optimiser: of its parameters.
+        average: the averaged copy of the method, where one is kept.
+    """
+
+    method: nn.Module
+    optimiser: torch.optim.Optimizer
+    average: AveragedModel | None
+
+
+def save(path: Path, step: int, state: State) -> None:
+    """Write a checkpoint, whole or not at all."""
+    content = {
+        "step": step,
+        "method": state.method.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "average": state.average.state_dict() if state.average is not None else None,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(content, partial)
+    os.replace(partial, path)
+
+
+def step_of(path: Path) -> int:
+    """How many steps the run of a checkpoint has taken.
+
+    Raises:
+        MedclError: when there is no checkpoint, or it is damaged.
+    """
+    return int(_read(path)["step"])
+
+
+def resume_from(path: Path, state: State) -> int:
+    """Take up the state of a checkpoint, and return how many steps its run has taken.
+
+    Raises:
+        MedclError: when there is no checkpoint, or it does not fit or is damaged.
+    """
+    content = _read(path)
+    try:
+        state.method.load_state_dict(content["method"])
+        state.optimiser.load_state_dict(content["optimiser"])
+        if state.average is not None:
+            state.average.load_state_dict(content["average"])
+        return int(content["step"])
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MedclError(f"{path}: no checkpoint to resume from; run without --resume")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        int(content["step"])
+    except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are in unpickling
+        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+    return dict(content)

@@ -1,0 +1,70 @@
+"""COMET's idea carried to volumes: contrast at every level of patient > study > series > slice.
+
+Views: two random changes of every patch. Encoder: any image encoder. Levels: those of the configuration, each with its
+weight. Loss: InfoNCE of pooled embeddings by the ids of each level, as COMET's of `identity: pooled`.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from medcl.contrast.gradcache import encode_in_chunks
+from medcl.encoders.heads import ProjectionHead
+from medcl.encoders.image import ImageEncoder
+from medcl.pretrain.drawing import draw
+from medcl.pretrain.levels import by_id, switched_on
+from medcl.pretrain.memory_layout import laid_out
+from medcl.pretrain.volume_config import HierarchyConfig
+from medcl.views.compose import Compose
+
+LEVELS = ("patient", "study", "series", "volume", "slice")
+
+
+def level_weights(config: HierarchyConfig) -> dict[str, float]:
+    """The weight of each level that is on.
+
+    Raises:
+        UsageError: an unknown level, a negative weight, or none above zero.
+    """
+    return switched_on(config.levels, LEVELS, "hierarchy.levels")
+
+
+class Hierarchy(nn.Module):
+    """The method: a batch in, one loss a level out.
+
+    Args:
+        encoder: any image encoder.
+        config: levels and projection.
+        views: random changes of a patch.
+        shared: the batch is shared by all processes.
+        chunk: views that pass the encoder at a time; 0 is all of them.
+    """
+
+    def __init__(
+        self, encoder: ImageEncoder, config: HierarchyConfig, views: Compose, *, shared: bool = False, chunk: int = 0
+    ) -> None:
+        super().__init__()
+        self.encoder, self.config, self.views = encoder, config, views
+        self.shared, self.chunk = shared, chunk
+        self.levels = tuple(level_weights(config))
+        self.head = ProjectionHead(encoder.config.dim, config.hidden, config.projection)
+
+    def forward(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+        """The loss of each level.
+
+        Args:
+            batch: `x` (B, C, ...) and `ids` {level: (B,) int64}.
+            generator: on the CPU; draws the views.
+
+        Returns:
+            One scalar a level that is on, without its weight.
+        """
+        x, group = batch["x"], dist.group.WORLD if self.shared else None
+        params = draw(self.views, x, 2, generator, group)
+        images = laid_out(self.views.apply(x.repeat(2, *(1,) * (x.ndim - 1)), params))
+        dense = encode_in_chunks(self.encoder, images, chunk=self.chunk or len(images))
+        z = self.head(self.encoder.pool(dense))
+        ids = {level: batch["ids"][level] for level in self.levels}
+        return by_id(z, ids, temperature=self.config.temperature, group=group)

@@ -1,0 +1,72 @@
+"""What signals and volumes hand to the run: which stages are trained, on whom, and what is kept."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from medcl.data.sampler import Ints
+from medcl.encoders.card import Card
+from medcl.pretrain.config import OptimiserConfig
+from medcl.pretrain.loop import Batch
+from medcl.pretrain.methods import Config
+
+
+@dataclass(frozen=True)
+class JobStage:
+    """A method that is trained, perhaps after another one.
+
+    Args:
+        name: in metrics; empty where there is one stage.
+        method: makes it from the method of the stage before with its trained weights, or from None.
+        weights: of each loss.
+        batches: `batches(start, stop)` yields those of its steps start to stop - 1.
+        optimiser: AdamW and its schedule.
+    """
+
+    name: str
+    method: Callable[[nn.Module | None], nn.Module]
+    weights: dict[str, float]
+    batches: Callable[[int, int], Iterable[Batch]]
+    optimiser: OptimiserConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run trains.
+
+    Args:
+        config: the recipe, completed by what the archive says.
+        patients: codes of those trained on.
+        size: what is trained on, in words: `1200 windows`.
+        stages: in order.
+        encoder: what is kept of the last stage's method.
+        card: what the encoder expects.
+        left_out: sentence about records that are not trained on, if any.
+    """
+
+    config: Config
+    patients: Ints
+    size: str
+    stages: tuple[JobStage, ...]
+    encoder: Callable[[nn.Module], nn.Module]
+    card: Card
+    left_out: str
+
+
+def left_out(counts: dict[str, int]) -> str:
+    """The sentence about records that are not trained on; empty where there are none.
+
+    Args:
+        counts: how many, by what they are.
+    """
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"left out: {said}" if said else ""
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration (dataclass) as YAML and JSON hold it: dictionaries, lists and scalars."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return values

@@ -1,0 +1,54 @@
+"""Which configuration a method takes: importable without torch, so that the command line stays quick."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from medcl.errors import UsageError
+from medcl.pretrain.config import PretrainConfig
+from medcl.pretrain.volume_config import VolumePretrainConfig
+
+Config = PretrainConfig | VolumePretrainConfig
+SIGNALS = ("comet",)
+VOLUMES = ("global-local", "densecl", "pixpro", "hierarchy")
+
+
+def config_class(method: str) -> type[PretrainConfig] | type[VolumePretrainConfig]:
+    """The configuration that a method takes.
+
+    Raises:
+        UsageError: there is no such method.
+    """
+    if method in SIGNALS:
+        return PretrainConfig
+    if method in VOLUMES:
+        return VolumePretrainConfig
+    raise UsageError(
+        f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes"
+    )
+
+
+def asked_for(words: Sequence[str]) -> str:
+    """The method that the words of a command name, in `--method` or in the file behind `--config`.
+
+    What is on the command line counts more than what is in a file, and of several the last one. A file that cannot be
+    read names none: whoever parses the words complains about it.
+    """
+    of_files, given = "comet", ""
+    for number, word in enumerate(words):
+        name, _, value = word.partition("=")
+        value = value or "".join(words[number + 1 : number + 2])
+        if name == "--method":
+            given = value
+        elif name == "--config":
+            of_files = _in_file(Path(value)) or of_files
+    return given or of_files
+
+
+def _in_file(path: Path) -> str:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    return str(found.get("method", "")) if isinstance(found, dict) else ""

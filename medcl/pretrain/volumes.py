@@ -1,0 +1,190 @@
+"""Pretraining on volumes: from a manifest to the stages of a method."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from lightning.fabric import Fabric
+from torch import nn
+
+from medcl.archive.manifest import Manifest
+from medcl.data.datamodule import loader
+from medcl.data.volume_dataset import VolumePatches
+from medcl.data.volume_prepare import prepare_volumes, slice_axis
+from medcl.data.volume_sampler import PatchSampler
+from medcl.encoders.card import VolumeCard
+from medcl.encoders.image import ImageEncoder, build
+from medcl.encoders.image import check as check_encoder
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.errors import UsageError
+from medcl.pretrain import global_local, hierarchy
+from medcl.pretrain.beginning import begin, take_up
+from medcl.pretrain.densecl import DenseCL
+from medcl.pretrain.global_local import STAGES, GlobalLocal
+from medcl.pretrain.hierarchy import Hierarchy
+from medcl.pretrain.job import Job, JobStage, left_out, plain
+from medcl.pretrain.levels import check_known
+from medcl.pretrain.loop import Batch
+from medcl.pretrain.memory_layout import for_images
+from medcl.pretrain.pixpro import PixPro
+from medcl.pretrain.volume_config import VolumePretrainConfig
+from medcl.views import image as image_views
+from medcl.views.compose import Compose
+from medcl.views.image_config import ImageViewsConfig
+
+
+def check(config: VolumePretrainConfig) -> None:
+    """Refuse what cannot be meant, before anything is read.
+
+    Raises:
+        UsageError: with the field and its value.
+    """
+    check_encoder(config.encoder, 1)
+    dims = 3 if slice_axis(config.data) is None else 2
+    if config.encoder.dims != dims:
+        raise UsageError(
+            f"encoder.dims: {config.encoder.dims}, but patches of data.size {list(config.data.size)} have {dims} "
+            "dimensions"
+        )
+    if config.method == "global-local":
+        global_local.check(config)
+    elif config.method == "hierarchy":
+        hierarchy.level_weights(config.hierarchy)
+    elif config.hardware.chunk:
+        raise UsageError(f"hardware.chunk: {config.method} cannot train in chunks; take smaller batches")
+    if not 0 <= config.dense.momentum <= 1:
+        raise UsageError(f"dense.momentum: {config.dense.momentum:g} is not from 0 to 1")
+    if not 0 <= config.dense.weight <= 1:
+        raise UsageError(f"dense.weight: {config.dense.weight:g} is not from 0 to 1")
+
+
+def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+    """Say what is trained.
+
+    Args:
+        config: the recipe.
+        manifest: all readable volumes, which are prepared.
+        chosen: those that are trained on.
+        store: folder in which volumes are prepared once.
+        fabric: device and processes.
+
+    Raises:
+        UsageError: the archive does not have what the recipe needs.
+        MedclError: no volume can be read.
+    """
+    prepared = prepare_volumes(manifest, config.data, store)
+    patches = VolumePatches(prepared, chosen, config.data)
+    patients = np.unique(patches.ids.get("patient", patches.ids["volume"]))
+    if config.method == "global-local":
+        losses = STAGES[config.global_local.stages][-1]
+        config = replace(config, encoder=global_local.encoder_config(config, losses))
+        given = None
+        if config.global_local.init:
+            seen = patients.tolist()
+            given = begin(Path(config.global_local.init), seen, str(manifest.metadata["salt"]), prepared.n_channels)
+        stages = _stages(config, patches, fabric, given)
+    else:
+        stages = (_stage(config, patches, fabric),)
+    modality = "+".join(sorted({str(one) for one in chosen.column("modality")[patches.rows]}))
+    return Job(
+        config=config,
+        patients=patients,
+        size=f"{len(patches)} volumes",
+        stages=stages,
+        encoder=_encoder,
+        card=VolumeCard(config.encoder, prepared.n_channels, modality, plain(config.data)),
+        left_out=left_out({"volumes could not be prepared": len(chosen) - len(patches)}),
+    )
+
+
+def _stages(
+    config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric, given: ImageEncoder | None
+) -> tuple[JobStage, ...]:
+    """Those of the method global-local; the first one begins with the weights of `given`."""
+    stages = []
+    for number, losses in enumerate(STAGES[config.global_local.stages]):
+        alone = losses == ("local",)
+        weights = {loss: config.local.weight if loss == "local" and not alone else 1.0 for loss in losses}
+        parts = config.global_local.partitions if global_local.by_partition(config, losses) else 1
+        steps = config.local.steps if alone else config.optimiser.steps
+
+        def method(before: nn.Module | None, losses: tuple[str, ...] = losses) -> nn.Module:
+            encoder = _new(global_local.encoder_config(config, losses), patches)
+            begun = given if before is None else _encoder(before)
+            if begun is not None:
+                take_up(encoder, begun)
+            return GlobalLocal(
+                encoder,
+                config,
+                losses,
+                size=_space(patches),
+                views=_views(config.views, config, patches),
+                local_views=_views(config.local_views, config, patches),
+                shared=fabric.world_size > 1,
+            )
+
+        batches = _batches(config, patches, fabric, parts, config.seed + number)
+        name = losses[0] if len(STAGES[config.global_local.stages]) > 1 else ""
+        stages.append(JobStage(name, method, weights, batches, replace(config.optimiser, steps=steps)))
+    return tuple(stages)
+
+
+def _stage(config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric) -> JobStage:
+    """The one of a method that has one."""
+    shared = fabric.world_size > 1
+    weights = {
+        "densecl": {"global": 1 - config.dense.weight, "dense": config.dense.weight},
+        "pixpro": {"pixel": 1.0},
+    }.get(config.method) or hierarchy.level_weights(config.hierarchy)
+    if config.method == "hierarchy":
+        check_known(weights, (*patches.ids, "slice"), "hierarchy.levels")
+
+    def method(before: nn.Module | None) -> nn.Module:
+        encoder, views = _new(config.encoder, patches), _views(config.views, config, patches)
+        if config.method == "densecl":
+            return DenseCL(encoder, config.dense, views, shared=shared)
+        if config.method == "pixpro":
+            return PixPro(encoder, config.dense, views, steps=config.optimiser.steps, shared=shared)
+        return Hierarchy(encoder, config.hierarchy, views, shared=shared, chunk=config.hardware.chunk)
+
+    batches = _batches(config, patches, fabric, 1, config.seed)
+    return JobStage("", method, weights, batches, config.optimiser)
+
+
+def _batches(
+    config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric, partitions: int, seed: int
+) -> Callable[[int, int], Iterable[Batch]]:
+    own = config.batch
+    sampler = PatchSampler(
+        patches, patients=own.patients, volumes=own.volumes, samples=own.samples, partitions=partitions, seed=seed
+    )
+
+    def batches(start: int, stop: int) -> Iterable[Batch]:
+        return loader(
+            patches, sampler, start, stop, config.hardware.workers, rank=fabric.global_rank, world=fabric.world_size
+        )
+
+    return batches
+
+
+def _space(patches: VolumePatches) -> tuple[int, ...]:
+    """The size of a patch as networks and views see it: a slice has two axes."""
+    return tuple(size for axis, size in enumerate(patches.size) if axis != patches.axis)
+
+
+def _views(views: ImageViewsConfig, config: VolumePretrainConfig, patches: VolumePatches) -> Compose:
+    """Lengths are in mm where every volume is resampled to one spacing, in voxels elsewhere."""
+    own = config.data.spacing or (None,)
+    edges = [length for axis, length in enumerate(own) if axis != patches.axis and length is not None]
+    return image_views.build(views, tuple(edges) if len(edges) == len(_space(patches)) else None)
+
+
+def _new(config: ImageEncoderConfig, patches: VolumePatches) -> ImageEncoder:
+    return for_images(build(config, patches.store.n_channels), config.dims)
+
+
+def _encoder(method: nn.Module) -> ImageEncoder:
+    encoder = method.encoder
+    assert isinstance(encoder, ImageEncoder)
+    return encoder

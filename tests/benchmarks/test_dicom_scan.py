@@ -1,0 +1,116 @@
+"""How fast DICOM headers are scanned, on one core and on two, and how much memory many of them take."""
+
+import os
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from statistics import median
+
+import pydicom
+import pytest
+
+from medcl.archive.scan import scan
+from medcl.engine.parallel import run_chunks
+from medcl.readers.dicom_elements import tags_of
+from medcl.readers.dicom_slice import KEYWORDS
+from tests.benchmarks.test_scan import SALT, seconds, spin
+from tests.readers.dicom_files import write
+
+SLICES = 100
+TAGS = tags_of(KEYWORDS)
+
+
+def archive(folder: Path, n_series: int) -> list[Path]:
+    """Series of 100 small slices. One is written by pydicom, the others are its bytes with uids of their own."""
+    folder.mkdir()
+    template = folder / "template"
+    paths = []
+    slices = []
+    for number in range(SLICES):
+        write(template, number, SeriesInstanceUID="1.2.9.1000001", SOPInstanceUID=f"1.2.8.1000001.{number}")
+        slices.append(template.read_bytes())
+    template.unlink()
+    for series in range(n_series):
+        place = folder / f"{series:04}"
+        place.mkdir()
+        uid = f"{series + 1000002}".encode()
+        for number, content in enumerate(slices):
+            paths.append(place / f"{number:03}.dcm")
+            paths[-1].write_bytes(content.replace(b"1000001", uid))
+    return paths
+
+
+@pytest.mark.benchmark
+def test_a_core_scans_at_no_less_than_the_rate_of_a_bare_pydicom_loop(tmp_path: Path) -> None:
+    paths = archive(tmp_path / "in", 8)
+
+    def parsed() -> None:
+        for path in paths:
+            pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+
+    def read() -> None:
+        # A value is decoded when it is asked for: a loop that asks for none has read nothing yet.
+        for path in paths:
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+            for keyword in KEYWORDS:
+                header.get(keyword)
+
+    def scanned() -> None:
+        assert len(scan(tmp_path / "in", salt=SALT, jobs=1).ok()) == 8
+
+    scanned()
+    rows = [[seconds(call) for call in (parsed, read, scanned)] for _ in range(3)]
+    bare, values, ours = (median(times) for times in zip(*rows, strict=True))
+    rates = [len(paths) / time for time in (bare, values, ours)]
+    print(
+        f"\nheaders a second on one core: pydicom {rates[0]:.0f}, with the values {rates[1]:.0f}, scan {rates[2]:.0f}: "
+        f"{bare / ours:.2f}x and {values / ours:.2f}x"
+    )
+    assert values / ours >= 1.0
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core cannot show how two scale")
+def test_two_processes_read_headers_as_much_faster_as_the_machine_allows(tmp_path: Path) -> None:
+    archive(tmp_path / "in", 20)
+
+    def scanned(jobs: int) -> None:
+        assert len(scan(tmp_path / "in", salt=SALT, jobs=jobs).ok()) == 20
+
+    def spun(jobs: int) -> None:
+        deque(run_chunks(spin, range(2), jobs=jobs, chunk=1), maxlen=0)
+
+    scanned(2)
+    calls = (lambda: scanned(1), lambda: scanned(2), lambda: spun(1), lambda: spun(2))
+    rows = [[seconds(call) for call in calls] for _ in range(2)]
+    one, two, spun_one, spun_two = (median(times) for times in zip(*rows, strict=True))
+    print(f"\n2000 headers: one process {one:.2f} s, two {two:.2f} s, {one / two:.2f}x")
+    print(f"what the machine has to give, arithmetic alone: {spun_one / spun_two:.2f}x")
+    # The files of a folder are listed, and slices put in order, by one process.
+    assert one / two >= 0.6 * spun_one / spun_two
+
+
+_PEAK = """
+import resource, sys
+from pathlib import Path
+from medcl.archive.scan import scan
+scan(Path(sys.argv[1]), salt=b"the salt of the tests", jobs=1, include=sys.argv[2], journal=Path(sys.argv[3]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.benchmark
+def test_memory_does_not_grow_with_the_headers(tmp_path: Path) -> None:
+    """10,000 headers, since 100,000 take minutes to write: what grows with them is the list of their names."""
+    archive(tmp_path / "in", 100)
+
+    def peak(include: str) -> float:
+        words = [sys.executable, "-c", _PEAK, str(tmp_path / "in"), include, str(tmp_path / "journal")]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return float(done.stdout) / 1024
+
+    few, many = peak("000?/**"), peak("**")
+    each = (many - few) * 1024 * 1024 / 9_000
+    print(f"\nmost memory: 1,000 headers {few:.0f} MiB, 10,000 headers {many:.0f} MiB, {each:.0f} bytes a header")
+    assert each < 2000

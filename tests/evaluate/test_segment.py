@@ -1,0 +1,279 @@
+"""`medcl finetune` on label maps: what it measures, what it refuses, what does not change it."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from medcl.archive.manifest import Manifest
+from medcl.cli import main
+from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_prepare import prepare_volumes
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.errors import LeakError, MedclError, UsageError
+from medcl.evaluate.compare import compare, markdown
+from medcl.evaluate.results import Results
+from medcl.evaluate.segment import CELLS, evaluate_masks
+from medcl.evaluate.segment_config import SegmentationConfig, SegmentConfig
+from medcl.evaluate.segment_held_out import HeldOut
+from medcl.evaluate.typed_json import plain
+from medcl.phantom.nifti_files import write_nifti
+from tests.evaluate.segment_archive import CLASSES, NETWORK, scan, write_heads, write_run
+
+torch.set_num_threads(1)
+CONFIG = SegmentationConfig(
+    target="mask",
+    labels=["1", "2"],
+    repeats=2,
+    bootstrap=20,
+    segment=SegmentConfig(iterations=10, batch=4, evaluate_every=4, validation_volumes=1),
+    jobs=1,
+)
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("heads")
+    write_heads(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def manifest(heads: Path) -> Manifest:
+    return Manifest.read(heads / "mr.parquet")
+
+
+@pytest.fixture(scope="module")
+def run(heads: Path, manifest: Manifest) -> Path:
+    return write_run(heads / "run", manifest)
+
+
+@pytest.fixture(scope="module")
+def evaluated(heads: Path, run: Path, manifest: Manifest) -> tuple[Results, Path]:
+    output = heads / "out"
+    config = replace(CONFIG, save_masks=True)
+    return evaluate_masks(run, manifest, config, heads / "store", output), output
+
+
+def numbers(results: Results) -> list[str]:
+    return sorted(map(str, results.segmentation.cells))
+
+
+def test_every_volume_is_measured_beside_random_weights(evaluated: tuple[Results, Path], manifest: Manifest) -> None:
+    results, output = evaluated
+    assert plain(Results.load(output / "results.json")) == plain(results)
+    assert len(results.segmentation.cells) == 2 * 2 * 2
+    volumes = len(manifest.split_rows("test"))
+    for cell in results.segmentation.cells:
+        assert tuple(cell.dice) == CLASSES[1:]
+        assert {len(values) for values in (*cell.dice.values(), *cell.hd95.values())} == {volumes}
+        assert cell.curve.iterations == (4, 8, 10)
+    for row in results.differences:
+        means = {
+            init: np.mean([s.metrics[row.metric] for s in results.repeats("finetune", init, row.label)])
+            for init in ("pretrained", "random")
+        }
+        assert row.mean == pytest.approx(means["pretrained"] - means["random"])
+    assert [f.patients for f in results.fractions] == [1, 2]
+
+
+def test_the_page_shows_slices_and_curves_and_no_patient(evaluated: tuple[Results, Path], manifest: Manifest) -> None:
+    page = (evaluated[1] / "report.html").read_text()
+    assert page.count('<img src="data:image/png;base64') == 8
+    assert '"learning-0"' in page
+    assert "95% Hausdorff distance" in page
+    assert not re.search(r"P\d{4}(_v\d|/)", page)
+    assert not any(str(code) in page for code in manifest.column("patient"))
+
+
+def test_a_predicted_mask_lies_on_its_volume(evaluated: tuple[Results, Path], manifest: Manifest) -> None:
+    folder = evaluated[1] / "masks" / "pretrained" / "1"
+    ids, paths = manifest.column("record_id"), manifest.column("path")
+    test = manifest.split_rows("test")
+    assert len(list(folder.iterdir())) == len(test)
+    for row in test:
+        mask, volume = nib.load(folder / f"{ids[row]}.nii.gz"), nib.load(manifest.root / paths[row])
+        assert mask.shape == volume.shape
+        np.testing.assert_allclose(mask.affine, volume.affine, atol=1e-4)
+
+
+def test_the_number_of_processes_changes_nothing(
+    evaluated: tuple[Results, Path], run: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, labels=["1"], repeats=1, jobs=2)
+    again = evaluate_masks(run, manifest, config, tmp_path / "store", tmp_path / "out")
+    assert len(again.segmentation.cells) == 2
+    assert set(numbers(again)) < set(numbers(evaluated[0]))
+
+
+def test_what_is_finished_is_not_computed_again(
+    evaluated: tuple[Results, Path], heads: Path, run: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    folder = heads / "store" / CELLS
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    gone, damaged = sorted(finished)[:2]
+    gone.unlink()
+    damaged.write_text("{}")
+    again = evaluate_masks(run, manifest, CONFIG, heads / "store", tmp_path)
+    assert numbers(again) == numbers(evaluated[0])
+    changed = {path for path, time in finished.items() if path.stat().st_mtime_ns != time}
+    assert changed == {gone, damaged}
+
+
+def test_another_pretraining_shares_the_random_baseline_and_is_compared(
+    evaluated: tuple[Results, Path], heads: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    # As after a local stage: a part of the decoder is pretrained as well, and the embedding is another one.
+    other = write_run(tmp_path / "local", manifest, network=replace(NETWORK, stride=2, dim=3), seed=6)
+    before = set((heads / "store" / CELLS).glob("*.json"))
+    results = evaluate_masks(other, manifest, CONFIG, heads / "store", tmp_path / "out")
+    assert len(set((heads / "store" / CELLS).glob("*.json")) - before) == 4, "of the pretrained side only"
+    assert results.summary != evaluated[0].summary
+    table = markdown(compare([evaluated[1] / "results.json", tmp_path / "out" / "results.json"], ["G", "G + L"]))
+    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:] == [
+        "G",
+        "G + L",
+        "from scratch",
+    ]
+
+
+def test_both_sides_differ_in_pretrained_weights_only(run: Path, manifest: Manifest, heads: Path) -> None:
+    from medcl import runs
+    from medcl.evaluate.segment_network import build
+
+    loaded = runs.load_volumes(run)
+    first, second = build(loaded.card, 3, 0, loaded.encoder).state_dict(), build(loaded.card, 3, 0).state_dict()
+    pretrained = loaded.encoder.network.state_dict()
+    for name, weights in first.items():
+        source = pretrained.get(name.removeprefix("network."), second[name])
+        assert torch.equal(weights, source), name
+
+
+class ByIntensity(nn.Module):
+    """Knows the classes by the intensity, from 0 to 1, that they have in the images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        levels = torch.linspace(0, 1, 3).reshape(-1, *[1] * (x.ndim - 2))
+        return -((x - levels) ** 2)
+
+
+@pytest.mark.parametrize("size", [(7, 1, 9), (16, 16, 1), (6, 7, 5), (20, 8, 8)])
+def test_a_perfect_prediction_has_dice_one_on_the_grid_of_the_file(tmp_path: Path, size: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    rows = ["record,patient,lesion"]
+    for number, orientation in enumerate(("RAS", "LPS", "PIR")):
+        labels = rng.integers(0, 3, (11, 12, 10)).astype(np.uint8)
+        affine = np.diag([1.0, 2.0, 3.0, 1.0])
+        write_nifti(tmp_path / "mr" / f"p{number}" / "v.nii.gz", labels * 100, affine, orientation=orientation)
+        write_nifti(tmp_path / "masks" / f"p{number}" / "v.nii.gz", labels, affine, orientation=orientation)
+        rows.append(f"p{number}/v,p{number},{orientation}")
+    (tmp_path / "mr" / "labels.csv").write_text("\n".join(rows) + "\n")
+    manifest = scan(tmp_path, ("background", "one", "two"), (1, 1, 1))
+    data = VolumeConfig(size=size, percentiles=(0, 100))
+    store = prepare_volumes(manifest, data, tmp_path / "store", jobs=1)
+    test = HeldOut(store.folder, manifest, np.arange(3), manifest.masks["mask"], data)
+    dice, hd95 = test.measure(ByIntensity(), 0.5, torch.device("cpu"))
+    assert dice == {"one": (1.0,) * 3, "two": (1.0,) * 3}
+    assert hd95 == {"one": (0.0,) * 3, "two": (0.0,) * 3}
+
+
+def test_a_broken_label_map_is_reported_and_left_out(tmp_path: Path) -> None:
+    manifest = write_heads(tmp_path)
+    run = write_run(tmp_path / "run", manifest)
+    first = manifest.split_rows("test")[0]
+    broken = manifest.root / str(manifest.column("mask")[first])
+    broken.write_bytes(broken.read_bytes()[:60])
+    config = replace(CONFIG, labels=["1"], repeats=1)
+    results = evaluate_masks(run, manifest, config, tmp_path / "store", tmp_path / "out")
+    tested = len(manifest.split_rows("test")) - 1
+    assert results.splits["test"].records == tested
+    assert {len(values) for cell in results.segmentation.cells for values in cell.dice.values()} == {tested}
+    assert any(note.startswith(f"1 of {tested + 1} volumes of the split test was left out") for note in results.notes)
+
+
+def test_patients_of_the_pretraining_are_not_tested(heads: Path, manifest: Manifest, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", manifest, split="test")
+    with pytest.raises(LeakError, match="--allow-transductive"):
+        evaluate_masks(run, manifest, CONFIG, heads / "store", tmp_path)
+    config = replace(CONFIG, allow_transductive=True, labels=["1"], repeats=1)
+    results = evaluate_masks(run, manifest, config, heads / "store", tmp_path)
+    assert any("Transductive" in note for note in results.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"target": "liver"}, UsageError, "mask"),
+        ({"labels": ["50"]}, UsageError, "has 4"),
+        ({"labels": ["many"]}, UsageError, "many"),
+        ({"repeats": 0}, UsageError, "repeats"),
+        ({"segment": SegmentConfig(iterations=0)}, UsageError, "iterations"),
+        ({"segment": SegmentConfig(loss="hinge", iterations=1)}, MedclError, "hinge"),
+    ],
+)
+def test_calls_that_cannot_be_meant(
+    run: Path,
+    manifest: Manifest,
+    heads: Path,
+    tmp_path: Path,
+    change: dict[str, object],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        evaluate_masks(run, manifest, replace(CONFIG, **change), heads / "store", tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_network_without_a_decoder_is_refused(manifest: Manifest, heads: Path, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", manifest, network=ImageEncoderConfig("resnet", widths=(2, 2, 2, 2), dim=4))
+    with pytest.raises(UsageError, match=r"no decoder.*unet, monai-unet, swin-unetr"):
+        evaluate_masks(run, manifest, CONFIG, heads / "store", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("network", "size", "segment"),
+    [
+        (ImageEncoderConfig("monai-unet", widths=(2, 4), dim=4), (16, 1, 8), {"mixup": 0.2}),
+        (ImageEncoderConfig("unet", dims=3, widths=(2, 4), dim=4), (12, 12, 6), {"loss": "dice-ce"}),
+        (ImageEncoderConfig("unet", widths=(2, 4), dim=4, norm="group"), (10, 10, 1), {"validation_volumes": 0}),
+    ],
+)
+def test_other_networks_and_settings(
+    manifest: Manifest,
+    heads: Path,
+    tmp_path: Path,
+    network: ImageEncoderConfig,
+    size: tuple[int, ...],
+    segment: dict[str, object],
+) -> None:
+    run = write_run(tmp_path / "run", manifest, network=network, data=VolumeConfig(size=size))
+    settings = replace(CONFIG.segment, iterations=2, **segment)  # type: ignore[arg-type]
+    config = replace(CONFIG, labels=["50%"], repeats=1, segment=settings)
+    results = evaluate_masks(run, manifest, config, heads / "store", tmp_path / "out")
+    assert all(0 <= v <= 1 for cell in results.segmentation.cells for vs in cell.dice.values() for v in vs)
+    assert bool(results.segmentation.speed) == (settings.validation_volumes > 0)
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_subsets_are_nested_and_of_patients(manifest: Manifest) -> None:
+    from medcl.evaluate.fractions import parse
+    from medcl.evaluate.segment_fractions import order
+
+    rows = manifest.split_rows("train")
+    for seed in range(5):
+        ordering = order(manifest, rows, seed)
+        subsets = [ordering.take(parse(text)) for text in ("1", "50%", "3", "100%")]
+        assert [subset.n_patients for subset in subsets] == [1, 2, 3, 4]
+        assert all(set(a.rows) < set(b.rows) for a, b in zip(subsets, subsets[1:], strict=False))
+
+
+def test_the_command_takes_label_maps_for_a_target(heads: Path, run: Path, tmp_path: Path, capsys) -> None:
+    flags = ["--segment.iterations", "3", "--repeats", "1", "--labels", "1", "--jobs", "1", "-o", str(tmp_path)]
+    assert main(["finetune", str(run), "--manifest", str(heads / "mr.parquet"), "--target", "mask", *flags]) == 0
+    assert "Dice on 2 test patients" in capsys.readouterr().out
+    assert (tmp_path / "results.json").is_file()
