@@ -68,8 +68,7 @@ def build(config: ImageEncoderConfig, n_channels: int) -> ImageEncoder:
         The encoder, in training mode, on the CPU.
 
     Raises:
-        UsageError: when the configuration names no network or holds sizes that cannot be meant, or when a package that
-            the network needs is not installed.
+        UsageError: when the configuration names no network or holds sizes that cannot be meant.
     """
     check(config, n_channels)
     widths = WIDTHS[config.name] if config.widths is None else tuple(config.widths)

@@ -1,7 +1,6 @@
 """Image networks of monai, cut off before their classifiers, always with random weights."""
 
 from collections import OrderedDict
-from importlib.util import find_spec
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -18,15 +17,8 @@ POSITIONS = {2: 14, 3: 6}
 HEAD_WIDTH = 64
 
 
-def nets(*needs: str) -> Any:
-    """Import monai's networks, which takes seconds.
-
-    Raises:
-        UsageError: when monai, or another package that the network needs, is not installed.
-    """
-    missing = [package for package in ("monai", *needs) if find_spec(package) is None]
-    if missing:
-        raise UsageError(f"this network needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+def nets() -> Any:
+    """Import monai's networks, which takes seconds."""
     import monai.networks.nets
 
     return monai.networks.nets
@@ -89,7 +81,7 @@ def swin_unetr(config: ImageEncoderConfig, widths: tuple[int, ...], n_channels: 
     """
     if len(widths) != 1 or widths[0] % 12:
         raise UsageError(f"a swin-unetr needs one width, a multiple of 12, got widths={widths}")
-    network = nets("einops").SwinUNETR(
+    network = nets().SwinUNETR(
         in_channels=n_channels,
         out_channels=config.dim,
         feature_size=widths[0],
@@ -142,7 +134,7 @@ def vit(config: ImageEncoderConfig, widths: tuple[int, ...], n_channels: int) ->
             f"width of a head), got widths={widths}"
         )
     stride = config.stride or 16
-    network = nets("einops").ViT(
+    network = nets().ViT(
         n_channels,
         stride * POSITIONS[config.dims],
         stride,

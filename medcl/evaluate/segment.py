@@ -22,7 +22,6 @@ from medcl.evaluate.pieces import volume_config
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results, Split
 from medcl.evaluate.segment_config import SegmentationConfig
-from medcl.evaluate.segment_loss import check_monai
 from medcl.evaluate.segment_pictures import draw
 from medcl.evaluate.segment_results import Segmentation, speed_of
 
@@ -92,7 +91,7 @@ def evaluate_masks(
         splits={split: _split(manifest, part, config.target) for split, part in rows.items()},
         notes=(*notes, *_validation(config, len(rows["val"])), *segment_summary.missed(cells)),
         fractions=tuple(segment_summary.fractions(drawn)),
-        procedure=Procedure(config.seed, config.repeats, config.bootstrap),
+        procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit),
         scores=tuple(segment_summary.scores(cells)),
         summary=tuple(summaries),
         differences=tuple(differences),
@@ -121,7 +120,6 @@ def _check(config: SegmentationConfig, manifest: Manifest) -> None:
         raise UsageError("segment.iterations, segment.batch and segment.evaluate_every must be at least 1")
     if not 0 <= config.segment.overlap < 1 or config.segment.mixup < 0 or config.segment.validation_volumes < 0:
         raise UsageError("segment.overlap is in [0, 1), segment.mixup and segment.validation_volumes are not negative")
-    check_monai()
 
 
 def _usable(manifest: Manifest, store: VolumeStore, name: str, split: str) -> Ints:

@@ -53,6 +53,7 @@ class SegmentationConfig:
     Args:
         target: the column.
         labels: how many of the training patients are labelled: `1`, `2`, `8`, `10%`.
+        unit: what `labels` counts: patients, each with all of its volumes, or volumes (`record`).
         repeats: seeds; each draws its own subsets and its own random initialisation.
         seed: of the first repeat.
         bootstrap: resamples of the test patients.
@@ -64,6 +65,7 @@ class SegmentationConfig:
 
     target: str
     labels: list[str] = field(default_factory=lambda: ["1", "2", "8"])
+    unit: Literal["patient", "record"] = "patient"
     repeats: int = 5
     seed: int = 0
     bootstrap: int = 1000

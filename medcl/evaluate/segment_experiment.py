@@ -95,7 +95,7 @@ def subsets(setting: Setting) -> list[list[Subset]]:
     config, fractions = setting.config, [parse(text) for text in setting.config.labels]
     drawn = []
     for repeat in range(config.repeats):
-        ordering = order(setting.manifest, setting.train, config.seed + repeat)
+        ordering = order(setting.manifest, setting.train, config.seed + repeat, config.unit)
         drawn.append(sorted((ordering.take(one) for one in fractions), key=lambda subset: len(subset.rows)))
     return drawn
 

@@ -1,6 +1,5 @@
 """The losses of a segmentation, of monai, with Mixup as an option."""
 
-from importlib.util import find_spec
 from typing import cast
 
 import numpy as np
@@ -9,16 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
-
-
-def check_monai() -> None:
-    """Refuse to begin without monai, which has the losses and the sliding window.
-
-    Raises:
-        UsageError: monai is not installed.
-    """
-    if find_spec("monai") is None:
-        raise UsageError("segmentation needs monai: pip install monai")
 
 
 def build(name: str) -> nn.Module:
@@ -31,9 +20,8 @@ def build(name: str) -> nn.Module:
         name: `dice`: 1 - the mean soft Dice over the classes, with the background; `dice-ce` adds the cross-entropy.
 
     Raises:
-        UsageError: no such loss, or monai is not installed.
+        UsageError: no such loss.
     """
-    check_monai()
     from monai.losses import DiceCELoss, DiceLoss
 
     losses = {"dice": DiceLoss, "dice-ce": DiceCELoss}

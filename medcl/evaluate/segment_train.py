@@ -47,7 +47,7 @@ def train(
     network.to(device)
     if flat:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     criterion = segment_loss.build(config.loss)
     augment, rng = _Augmentation(labelled, config, seed), np.random.default_rng([seed, 2])
     seen: list[tuple[int, float]] = []

@@ -1,7 +1,6 @@
 """NRRD and MetaImage (.mha, or .mhd with its data beside it) through monai's reader of them, which needs ITK."""
 
 import re
-from importlib.util import find_spec
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -125,8 +124,6 @@ def _itk(is_nrrd: bool) -> Any:
         made = itk.NrrdImageIO.New() if is_nrrd else itk.MetaImageIO.New()
     except (ImportError, AttributeError) as error:
         raise UnreadableError(f"{name} needs ITK, which is not installed: pip install 'medcl[formats]'") from error
-    if find_spec("monai") is None:
-        raise UnreadableError(f"{name} needs monai, which is not installed: pip install 'medcl[formats]'")
     return made
 
 

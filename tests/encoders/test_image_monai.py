@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 
 from medcl.encoders.image import build
 from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.errors import UsageError
 
 
 @pytest.mark.parametrize(("name", "millions"), [("resnet", 11.17), ("densenet", 6.95)])
@@ -18,7 +16,6 @@ def test_monai_networks_have_the_published_sizes(name: Any, millions: float) -> 
     assert count / 1e6 == pytest.approx(millions, abs=0.01)
 
 
-@pytest.mark.skipif(find_spec("einops") is None, reason="einops is not installed")
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_vit_keeps_its_positions_at_the_size_that_it_is_built_for(dims: Any) -> None:
     encoder = build(ImageEncoderConfig("vit", dims=dims, dim=12, widths=(16, 16), stride=2), 2).eval()
@@ -34,10 +31,3 @@ def test_a_vit_keeps_its_positions_at_the_size_that_it_is_built_for(dims: Any) -
 def test_importing_encoders_does_not_import_monai() -> None:
     code = "import sys, medcl.encoders.image; sys.exit('monai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("name", ["swin-unetr", "vit"])
-def test_a_missing_package_is_named(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medcl.encoders.image_monai.find_spec", lambda package: package != "einops" or None)
-    with pytest.raises(UsageError, match="needs einops: pip install einops"):
-        build(ImageEncoderConfig(name), 1)
