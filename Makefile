@@ -16,9 +16,9 @@ $(BIN)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/installed
-	@echo "== synthetic patients: ECG as WFDB, EEG as EDF, with label tables and some damaged files"
+	@echo "== synthetic patients: ECG as WFDB, EEG as EDF, MR as NIfTI, with labels and some damaged files"
 	@rm -rf demo && mkdir demo
-	@$(BIN)/medcl phantom demo/archive
+	@$(BIN)/medcl phantom demo/archive --mr-patients 24
 	@echo "== scan: what is in the archive, who is who, who is tested"
 	@$(BIN)/medcl scan demo/archive/ecg --labels demo/archive/ecg/labels.csv --record-column record --patient-column patient \
 	    --target-columns diagnosis -o demo/ecg.parquet
@@ -27,6 +27,13 @@ demo: $(BIN)/installed
 	@echo "== finetune: 1%, 10%, 100% of the labels, beside the same network from scratch"
 	@$(BIN)/medcl finetune demo/run --manifest demo/ecg.parquet --target diagnosis --labels 1% 10% 100% --repeats 3 \
 	    --finetune.steps 400 --finetune.patience 6
+	@echo "== volumes: scan MR of the head with its label maps"
+	@$(BIN)/medcl scan demo/archive/mr --card demo/archive/mr.yaml --fractions 17 2 5 -o demo/mr.parquet
+	@echo "== volumes: pretrain on slices, globally and then locally, without labels"
+	@$(BIN)/medcl pretrain --config pipelines/demo_volumes.yaml --manifest demo/mr.parquet -o demo/mr_run
+	@echo "== volumes: segment with the label maps of 1 and of 8 patients, beside the same network from scratch"
+	@$(BIN)/medcl finetune demo/mr_run --manifest demo/mr.parquet --target mask --labels 1 8 --repeats 3 \
+	    --segment.iterations 80 --segment.batch 8
 
 test: $(BIN)/installed
 	@echo "== lint"
@@ -34,7 +41,7 @@ test: $(BIN)/installed
 	@echo "== types"
 	@$(BIN)/mypy
 	@echo "== tests, two at a time"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not benchmark"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
 	@echo "== benchmarks: speed and memory as ratios, one at a time"
 	@$(BIN)/pytest -m benchmark
 

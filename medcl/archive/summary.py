@@ -56,6 +56,8 @@ class Summary:
             lines.append(str(self.volumes))
         lines.append(line("quarantined", f"{sum(self.quarantined.values())}"))
         lines += [f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()]
+        if self.reused:
+            lines.append(line("unchanged", f"{self.reused} records as in the last scan, not opened again"))
         if self.other_files is not None:
             lines.append(line("other files", f"{self.other_files}"))
         return "\n".join(lines)

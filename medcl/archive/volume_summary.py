@@ -8,6 +8,7 @@ import numpy as np
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.wording import counted, line
+from medcl.readers.dicom_spacing import IRREGULAR
 
 ASIDE = ("localizer", "derived image")
 """Flags of volumes that a scan leaves out unless asked for all images; they are then the reason in `status`."""
@@ -25,6 +26,7 @@ class VolumeSummary:
         shapes: voxels along the axes of RAS+ -> volumes.
         spacings: mm, to a hundredth -> volumes.
         flags: what is unusual, without numbers -> usable volumes.
+        irregular: usable volumes that `data.irregular` decides about.
         aside: localizers and derived images, which are listed and not used.
         masks: name of a column of label maps -> usable volumes that have one.
     """
@@ -36,6 +38,7 @@ class VolumeSummary:
     shapes: dict[tuple[int, ...], int]
     spacings: dict[tuple[float, ...], int]
     flags: dict[str, int]
+    irregular: int
     aside: dict[str, int]
     masks: dict[str, int]
 
@@ -51,6 +54,14 @@ class VolumeSummary:
         if self.flags:
             lines.append(line("unusual", f"{sum(self.flags.values())} flags of usable volumes"))
             lines += [f"  {count:>6}  {flag}" for flag, count in self.flags.items()]
+        if self.irregular:
+            lines.append(
+                line(
+                    "irregular",
+                    f"{self.irregular} of {self.volumes} volumes lie on no even, upright grid: `medcl prepare` ",
+                )
+                + "leaves them out, unless --data.irregular is resample or keep"
+            )
         if self.aside:
             listed = ", ".join(f"{kind}: {count}" for kind, count in self.aside.items())
             lines.append(line("not used", f"{listed} (--images all uses them)"))
@@ -84,6 +95,7 @@ def volume_summary(manifest: Manifest) -> VolumeSummary | None:
         shapes=dict(Counter(tuple(shape) for shape in ok.column("shape")).most_common()),
         spacings=dict(Counter(tuple(round(mm, 2) for mm in one) for one in ok.column("spacing")).most_common()),
         flags=dict(flags.most_common()),
+        irregular=sum(any(flag.startswith(IRREGULAR) for flag in own or ()) for own in ok.column("flags")),
         aside=aside,
         masks={name: sum(path is not None for path in ok.column(name)) for name in manifest.masks},
     )

@@ -45,7 +45,8 @@ def resolve(manifest: Manifest, config: SignalConfig) -> SignalConfig:
     kinds = sorted(set(map(str, manifest.column("modality"))))
     if len(kinds) != 1 or kinds[0] not in UNITS:
         raise UsageError(
-            f"an encoder takes one kind of signal, the manifest holds {', '.join(kinds)}: scan each kind by itself"
+            f"this recipe is for one kind of signal ({', '.join(UNITS)}), the manifest holds {', '.join(kinds)}: scan "
+            "each kind by itself, and take a recipe for volumes where they are volumes"
         )
     rates = np.unique(manifest.column("sampling_rate"))
     if config.sampling_rate is None and len(rates) > 1:

@@ -80,20 +80,24 @@ class HierarchicalSampler:
         Raises:
             UsageError: if there are more processes than patients in a batch.
         """
-        if world > self.patients:
-            raise UsageError(
-                f"{world} devices share a batch of {self.patients} patients: each needs one, raise batch.patients"
-            )
+        check_shares(world, self.patients)
+        for by_patient in self.by_patient(start, stop):
+            batch: list[int] = np.concatenate(share_of(by_patient, rank, world)).tolist()
+            yield batch
+
+    def by_patient(self, start: int, stop: int) -> Iterator[list[Ints]]:
+        """The whole batches of the steps start to stop - 1, as the window numbers of each patient.
+
+        Args:
+            start: first step, counted over all epochs.
+            stop: the step after the last.
+        """
         epoch, groups = -1, []
         for step in range(start, stop):
             if step // len(self) != epoch:
                 epoch = step // len(self)
                 groups = self._epoch(epoch)
-            by_patient = self._batch(groups[step % len(self)], np.random.default_rng([self.seed, 1, step]))
-            # array_split would turn the windows into one array, were there as many of each patient.
-            share = np.array_split(np.arange(len(by_patient)), world)[rank]
-            batch: list[int] = np.concatenate([by_patient[patient] for patient in share]).tolist()
-            yield batch
+            yield self._batch(groups[step % len(self)], np.random.default_rng([self.seed, 1, step]))
 
     def _epoch(self, epoch: int) -> list[Ints]:
         """The patients of each batch."""
@@ -120,6 +124,22 @@ class HierarchicalSampler:
                 picked.append(_some(windows, self.samples, rng))
             by_patient.append(np.concatenate(picked))
         return by_patient
+
+
+def check_shares(world: int, patients: int) -> None:
+    """Refuse more processes than there are patients in a batch.
+
+    Raises:
+        UsageError: if there are.
+    """
+    if world > patients:
+        raise UsageError(f"{world} devices share a batch of {patients} patients: each needs one, raise batch.patients")
+
+
+def share_of(by_patient: list[Ints], rank: int, world: int) -> list[Ints]:
+    """The patients of a batch that one of several processes takes."""
+    # array_split would turn the windows into one array, were there as many of each patient.
+    return [by_patient[patient] for patient in np.array_split(np.arange(len(by_patient)), world)[rank]]
 
 
 def _spread(order: Ints, several: NDArray[np.bool_], size: int) -> Ints:

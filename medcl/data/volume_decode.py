@@ -14,12 +14,10 @@ from medcl.data.volume_file import write_array
 from medcl.data.volume_geometry import cropped, foreground_box, nearest, places, resampled, respaced
 from medcl.data.volume_store import array_name
 from medcl.errors import UnreadableError
+from medcl.readers.dicom_spacing import IRREGULAR
 from medcl.readers.formats import read_volume
 from medcl.readers.nifti import read_labels
 from medcl.readers.volume import Grid, Volume
-
-IRREGULAR = ("gantry tilt", "missing slices", "uneven spacing", "shifted slices")
-"""How the flags begin of volumes whose slices do not lie on a regular, untilted grid."""
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.data.sampler import HierarchicalSampler
+from medcl.data.sampler import HierarchicalSampler, check_shares, share_of
 from medcl.data.volume_dataset import Patch, VolumePatches
 from medcl.errors import UsageError
 
 Ints = NDArray[np.int64]
+_TRIES = 50
+"""Draws after which a buffer is shuffled by whole batches: a patient who fills up an epoch's last batch came before."""
 
 
 class PatchSampler:
@@ -30,9 +32,9 @@ class PatchSampler:
         samples: patches of a volume.
         partitions: of a volume; 1 is no division.
         seed: of all draws.
-        reuse: how often the volumes of a batch come again, with other patches, before the next ones come: what is read
-            from a slow disk serves more than once. An epoch has as many times more batches.
-        buffer: batches among which those that come again are shuffled.
+        reuse: how many batches a volume is in, each time with other patches and beside other patients, before the next
+            volumes come: what was read from a slow disk is still in memory. An epoch has as many times more batches.
+        buffer: batches whose patients are shuffled among each other each time; fewer at the end of an epoch.
 
     Raises:
         UsageError: if a number is not positive, or the seed is negative.
@@ -58,8 +60,9 @@ class PatchSampler:
             raise UsageError(
                 f"batch: partitions, reuse and buffer must be at least 1, not {partitions}, {reuse}, {buffer}"
             )
+        self._patient = patches.ids.get("patient", patches.ids["volume"])
         self._volumes = HierarchicalSampler(
-            patches.ids.get("patient", patches.ids["volume"]),
+            self._patient,
             patches.ids["volume"],
             patients=patients,
             trials=volumes,
@@ -89,20 +92,48 @@ class PatchSampler:
         Raises:
             UsageError: if there are more processes than patients in a batch.
         """
-        for step in range(start, stop):
-            drawn = self._drawn(step)
-            for volumes in self._volumes.batches(drawn, drawn + 1, rank=rank, world=world):
-                # Each volume has its own draws: they are the same whichever process cuts it.
-                yield [patch for volume in volumes for patch in self._patches(volume, step)]
+        check_shares(world, self.patients)
+        for step, by_patient in zip(range(start, stop), self._by_patient(start, stop), strict=True):
+            volumes = np.concatenate(share_of(by_patient, rank, world))
+            # Each volume has its own draws: they are the same whichever process cuts it.
+            yield [patch for volume in volumes.tolist() for patch in self._patches(volume, step)]
 
-    def _drawn(self, step: int) -> int:
-        """Which batch of volumes a step has."""
+    def _by_patient(self, start: int, stop: int) -> Iterator[list[Ints]]:
+        """The volumes of each patient of the batches of some steps."""
         if self.reuse == 1:
-            return step
-        window, within = divmod(step, self.buffer * self.reuse)
-        turn, place = divmod(within, self.buffer)
-        order = np.random.default_rng([self.seed, 3, window, turn]).permutation(self.buffer)
-        return window * self.buffer + int(order[place])
+            yield from self._volumes.by_patient(start, stop)
+            return
+        batches = len(self._volumes)
+        shuffled, now = [], (-1, -1, -1)
+        for step in range(start, stop):
+            epoch, within = divmod(step, len(self))
+            # The buffers of an epoch are apart: nobody comes twice in one, but whom the last batch is filled up with.
+            first = within // (self.buffer * self.reuse) * self.buffer
+            count = min(self.buffer, batches - first)
+            turn, place = divmod(within - first * self.reuse, count)
+            if now != (epoch, first, turn):
+                now = epoch, first, turn
+                held = list(self._volumes.by_patient(epoch * batches + first, epoch * batches + first + count))
+                shuffled = self._shuffled(held, np.random.default_rng([self.seed, 3, *now]))
+            yield shuffled[place]
+
+    def _shuffled(self, batches: list[list[Ints]], rng: np.random.Generator) -> list[list[Ints]]:
+        """Exchange the patients of some batches.
+
+        Those who have several volumes exchange places with each other, and so do the others: every batch keeps as many
+        of either kind. Where nobody comes twice in a batch, nobody does afterwards.
+        """
+        ends = np.cumsum([len(batch) for batch in batches])[:-1]
+        patients = [volumes for batch in batches for volumes in batch]
+        several = np.array([len(volumes) > 1 for volumes in patients])
+        codes = self._patient[[volumes[0] for volumes in patients]]
+        place = np.arange(len(patients))
+        for _ in range(_TRIES):
+            for kind in (several, ~several):
+                place[kind] = rng.permutation(np.flatnonzero(kind))
+            if all(len(np.unique(batch)) == len(batch) for batch in np.split(codes[place], ends)):
+                return [[patients[one] for one in batch] for batch in np.split(place, ends)]
+        return [batches[one] for one in rng.permutation(len(batches))]
 
     def _patches(self, volume: int, step: int) -> list[Patch]:
         rng = np.random.default_rng([self.seed, 2, step, volume])

@@ -37,6 +37,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     if config.target not in manifest.targets:
         raise UsageError(
             f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
+            + (f" and the label maps {', '.join(manifest.masks)}" if manifest.masks else "")
         )
     run = runs.load(run_folder)
     manifest = manifest.ok()

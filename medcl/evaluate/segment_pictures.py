@@ -17,7 +17,11 @@ from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.segment_summary import PROTOCOL
 from medcl.evaluate.wording import init_name, number
 
-PALETTE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178))
+PALETTE = (
+    *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),
+    *((128, 62, 180), (170, 230, 120), (150, 80, 40), (255, 180, 190), (0, 90, 90)),
+)
+"""Okabe and Ito's colours, which the colour-blind tell apart, then five more for label maps of many structures."""
 OPACITY = 0.55
 LONGEST = 320  # pixels of the longer side
 

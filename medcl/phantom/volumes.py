@@ -12,6 +12,7 @@ from medcl.phantom.damaged_volumes import write_damaged_ct, write_damaged_mr
 from medcl.phantom.dicom_files import Series, write_localizer, write_series
 from medcl.phantom.nifti_files import write_nifti
 from medcl.phantom.person import draw_person, draw_studies
+from medcl.phantom.volume_cards import write_ct_card, write_mr_card
 
 ODDITIES = ("", "rle", "gantry tilt", "missing slice", "", "")
 """What is unusual about the first study of each six CT patients, in this order."""
@@ -50,11 +51,16 @@ class Volumes:
         masks = ", ".join(f"masks/{name}/" for name in names)
         damaged = ", ".join(f"{name}/damaged/" for name in names)
         told = ", ".join(words for words, _ in written)
-        return f"{self.folder}: {told}, label maps ({masks}), {len(self.damaged)} damaged volumes ({damaged})"
+        held = f"{self.folder}: {told}, label maps ({masks}), {len(self.damaged)} damaged volumes ({damaged})"
+        root = self.folder
+        scans = [
+            f"to scan them: medcl scan {root / name} --card {root / name}.yaml -o {name}.parquet" for name in names
+        ]
+        return "\n".join((held, *scans))
 
 
 def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12, seed: int = 0) -> Volumes:
-    """Write `ct/` and `mr/`, each with `labels.csv` and `damaged/`, and the label maps of both below `masks/`.
+    """Write `ct/` and `mr/`, each with `labels.csv`, `damaged/` and a card, and the label maps of both below `masks/`.
 
     The label maps lie apart, so that a scan of `ct/` or `mr/` meets none of them. The same seed gives the same bytes; a
     patient is the same whatever the number of patients.
@@ -73,9 +79,11 @@ def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12,
     if ct_patients:
         ct_series = write_ct(folder / "ct", folder / "masks" / "ct", ct_patients, seed)
         damaged += write_damaged_ct(folder / "ct" / "damaged", seed)
+        write_ct_card(folder / "ct.yaml")
     if mr_patients:
         mr_volumes = write_mr(folder / "mr", folder / "masks" / "mr", mr_patients, seed)
         damaged += write_damaged_mr(folder / "mr" / "damaged", seed)
+        write_mr_card(folder / "mr.yaml")
     return Volumes(
         folder=folder,
         ct_patients=ct_patients,

@@ -157,7 +157,14 @@ def _batches(
 ) -> Callable[[int, int], Iterable[Batch]]:
     own = config.batch
     sampler = PatchSampler(
-        patches, patients=own.patients, volumes=own.volumes, samples=own.samples, partitions=partitions, seed=seed
+        patches,
+        patients=own.patients,
+        volumes=own.volumes,
+        samples=own.samples,
+        partitions=partitions,
+        seed=seed,
+        reuse=own.reuse,
+        buffer=own.buffer,
     )
 
     def batches(start: int, stop: int) -> Iterable[Batch]:

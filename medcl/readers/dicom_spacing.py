@@ -11,6 +11,8 @@ SAME_PLACE = 0.01  # mm
 EVEN = 0.02
 """Of the spacing: how far slices may be off their even places."""
 _UPRIGHT = 0.5  # degrees
+IRREGULAR = ("gantry tilt", "missing slices", "uneven spacing", "shifted slices")
+"""How the flags begin of volumes whose slices do not lie on a regular, untilted grid."""
 
 
 def spacing_flags(slices: Sequence[Slice]) -> tuple[str, ...]:

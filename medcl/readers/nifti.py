@@ -85,7 +85,9 @@ def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np
     if labels.min() < _INT16.min or labels.max() > _INT16.max:
         raise UnreadableError(f"labels from {labels.min():g} to {labels.max():g} do not fit into int16")
     if not (allow_empty or labels.any()):
-        raise UnreadableError("an empty label map: every voxel is 0; allow_empty=True reads it")
+        raise UnreadableError(
+            "an empty label map: every voxel is 0, so it shows no structure (allow_empty=True reads it all the same)"
+        )
     whole: NDArray[np.int16] = labels.astype(np.int16)
     return whole
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 
 _RANGE = np.iinfo(np.int16)
-_BLOCK = 1 << 18  # numbers at a time: in float64 they stay in the processor's cache, and never fill the memory
+_BLOCK = 1 << 15  # numbers at a time: in float64 they stay in the processor's cache, and never fill the memory
 
 
 def scaled(numbers: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
@@ -35,21 +35,28 @@ def scaled(numbers: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
     if (slope, inter) == (1, 0) and (numbers.dtype.kind in "iu" or numbers.dtype.itemsize <= 4):
         return numbers.astype(np.float32, copy=False)
     values = np.empty(numbers.shape, np.float32)
+    room = np.empty(min(len(numbers), _BLOCK))
+    largest = float(max(map(abs, _ends(numbers)))) if numbers.dtype.kind in "iu" else np.inf
+    may_be_beyond = largest * abs(slope) + abs(inter) > np.finfo(np.float32).max
     beyond = 0
     for start in range(0, len(numbers), _BLOCK):
-        part = numbers[start : start + _BLOCK]
+        part, into = numbers[start : start + _BLOCK], values[start : start + _BLOCK]
         with np.errstate(over="ignore", invalid="ignore"):
             # In float64, as nibabel has it.
-            values[start : start + _BLOCK] = part if (slope, inter) == (1, 0) else part * np.float64(slope) + inter
-        beyond += int(np.isinf(values[start : start + _BLOCK]).sum() - np.isinf(part).sum())
+            wide = np.multiply(part, slope, out=room[: len(part)], dtype=np.float64)
+            wide += inter
+            np.copyto(into, wide, casting="same_kind")
+        if may_be_beyond:
+            # What is infinite in the file already is not blamed on its scale.
+            beyond += int(np.isinf(into).sum() - np.isinf(part).sum())
     if beyond:
         raise UnreadableError(f"{beyond} voxels are beyond what float32 holds")
     return values
 
 
 def _ends(numbers: NDArray[Any]) -> tuple[int, int]:
-    """The lowest and the highest number, or those that its type allows where these are few."""
-    if numbers.dtype.itemsize == 1:
+    """The lowest and the highest number, or those that its type allows where these are few, or none is there."""
+    if numbers.dtype.itemsize == 1 or not len(numbers):
         return int(np.iinfo(numbers.dtype).min), int(np.iinfo(numbers.dtype).max)
     return int(numbers.min()), int(numbers.max())
 

@@ -288,6 +288,17 @@ def test_the_hard_case_is_one_volume_with_its_flags(real_data: Path) -> None:
     assert manifest.column("shape")[0] == [512, 512, 28]
 
 
+def test_the_summary_says_what_becomes_of_irregular_volumes(tmp_path: Path) -> None:
+    series(tmp_path / "even")
+    assert "irregular" not in str(summary(scan(tmp_path, salt=SALT, jobs=1)))
+    gap = series(tmp_path / "gap", 8, "1.2.3.9")
+    (gap / "3.dcm").unlink()
+    told = str(summary(scan(tmp_path, salt=SALT, jobs=1)))
+    assert "1  missing slices" in told
+    assert "1 of 2 volumes lie on no even, upright grid" in told
+    assert "--data.irregular is resample or keep" in told
+
+
 def test_the_recipe_names_every_element_that_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["scan", "--deid-recipe"])

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import nibabel as nib
 import numpy as np
@@ -23,8 +22,8 @@ from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
 from medcl.phantom import chest, ct
 
-VOLUMES, SHAPE, CROP = 3, (256, 256, 128), 64
-CROPS, REPEATS, SLOW = 64, 5, 3
+VOLUMES, SHAPE, CROP = 2, (256, 256, 128), 64
+CROPS, REPEATS, SLOW = 32, 12, 2
 Place = tuple[int, np.ndarray]
 
 
@@ -122,34 +121,32 @@ def test_random_crops_come_faster_than_from_nibabel_and_monai(
         crop: np.ndarray = cached[place[0]].numpy()
         return crop
 
-    readers = {"map": by_map, "cache": by_cache, "persistent": by_persistent, "nibabel": by_nibabel}
+    readers = {"map": by_map, "store": by_store, "cache": by_cache, "persistent": by_persistent, "nibabel": by_nibabel}
     rng = np.random.default_rng(0)
-    seconds: dict[str, list[float]] = {name: [] for name in ("store", *readers)}
-    ratios: dict[str, list[float]] = {name: [] for name in readers}
-    for repeat in range(REPEATS + 1):
+    best = dict.fromkeys(readers, np.inf)
+    for repeat in range(REPEATS):
         places = [(int(rng.integers(VOLUMES)), rng.integers(0, np.array(SHAPE) - CROP + 1)) for _ in range(CROPS)]
         places[-1] = places[SLOW - 1]
-        one, crop = timed(by_store, places)
+        crops = {}
         for name, read in readers.items():
-            other, expected = timed(read, places if name == "map" else places[:SLOW])
-            if name in ("map", "nibabel"):  # monai draws its own places
-                np.testing.assert_array_equal(crop, expected)
-            if repeat:  # the first is warming up
-                seconds[name].append(other)
-                ratios[name].append(other / one)
-        if repeat:
-            seconds["store"].append(one)
+            quick = name in ("map", "store")
+            if quick or repeat < SLOW:
+                seconds, crops[name] = timed(read, places if quick else places[:SLOW])
+                # What else the machine does at a time only ever adds.
+                best[name] = min(best[name], seconds)
+        for name in crops.keys() & {"map", "nibabel"}:  # monai draws its own places
+            np.testing.assert_array_equal(crops["store"], crops[name])
+    ratios = {name: seconds / best["store"] for name, seconds in best.items()}
     on_disk = sum(path.stat().st_size for path in store.folder.iterdir()) / sum(part.nbytes for part in maps)
     gzipped = sum(path.stat().st_size for path in paths) / sum(part.nbytes for part in maps)
-    print(f"\ncrops of {CROP}^3 a second: " + ", ".join(f"{name} {1 / median(of):.0f}" for name, of in seconds.items()))
-    print(
-        "the store is faster by: "
-        + ", ".join(f"{name} {median(of):.2f} ({min(of):.2f} to {max(of):.2f})" for name, of in ratios.items())
-    )
+    print(f"\ncrops of {CROP}^3 a second: " + ", ".join(f"{name} {1 / of:.0f}" for name, of in best.items()))
+    print("the store is faster by: " + ", ".join(f"{name} {of:.2f}" for name, of in ratios.items() if name != "store"))
     print(f"its size is {on_disk:.2f} of that of the numbers (.nii.gz: {gzipped:.2f})")
     shutil.rmtree(tmp_path / "persistent")
-    assert median(ratios["nibabel"]) >= 20
-    assert median(ratios["persistent"]) >= 5
+    assert ratios["nibabel"] >= 20
+    assert ratios["persistent"] >= 5
     assert on_disk < 0.7
-    # The aim is half the rate of a bare map; decompressing, which memory that is cached need not do, takes the rest.
-    assert median(ratios["map"]) >= 0.1
+    # The aim is half the rate of a bare map of memory that is cached. It is not met: a crop touches blocks of more than
+    # twice its voxels, and even a plane of zeros of one byte a voxel, of which nothing is decompressed, takes blosc2
+    # longer than the map takes for the whole crop.
+    assert ratios["map"] >= 0.1

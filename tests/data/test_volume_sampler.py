@@ -41,8 +41,10 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(root: Path) -> None:
     assert list(PatchSampler(patches, seed=4, **settings).batches(0, 9)) != every
 
 
-def test_processes_share_the_batch_that_one_would_have(root: Path) -> None:
-    sampler = PatchSampler(patches_of(root, 8, 8, 8), patients=3, volumes=2, samples=2)
+@pytest.mark.parametrize("reuse", [1, 2])
+def test_processes_share_the_batch_that_one_would_have(root: Path, reuse: int) -> None:
+    patches = patches_of(root, 8, 8, 8)
+    sampler = PatchSampler(patches, patients=3, volumes=2, samples=2, reuse=reuse)
     whole = list(sampler.batches(0, 4))
     shares = [list(sampler.batches(0, 4, rank=rank, world=2)) for rank in range(2)]
     assert [one + two for one, two in zip(*shares, strict=True)] == whole
@@ -86,14 +88,31 @@ def test_slices_of_a_volume_are_different_ones(root: Path) -> None:
         assert sorted(patch[3] for patch in batch) == list(range(16))
 
 
-def test_volumes_come_again_with_other_patches(root: Path) -> None:
+def test_volumes_come_again_with_other_patches_beside_other_patients(root: Path) -> None:
+    manifest = archive(root / "many", 24)  # twelve patients of two volumes
+    config = VolumeConfig(size=(8, 8, 8))
+    patches = VolumePatches(prepare_volumes(manifest, config, root / "many.store", jobs=1), manifest, config)
+    sampler = PatchSampler(patches, patients=2, volumes=2, samples=2, reuse=3, buffer=4)
+    assert len(sampler) == 18
+    batches = list(sampler.batches(0, 18))
+    assert {len(batch) for batch in batches} == {8}
+    assert len(set(chain(*batches))) == 18 * 8, "no patch twice"
+    patient = patches.ids["patient"]
+    beside = [tuple(sorted({int(patient[patch[0]]) for patch in batch})) for batch in batches]
+    assert all(len(pair) == 2 for pair in beside)
+    # The first four batches hold eight patients, who come three times, before the four others.
+    for several in (beside[:12], beside[12:]):
+        people = sorted(set(chain(*several)))
+        assert all(list(chain(*several)).count(one) == 3 for one in people)
+    assert not set(chain(*beside[:12])) & set(chain(*beside[12:]))
+    assert len(set(beside[:12])) > 4, "patients meet others each time"
+
+
+def test_nobody_comes_twice_in_a_batch_when_the_last_one_is_filled_up(root: Path) -> None:
     patches = patches_of(root, 8, 8, 8)
-    sampler = PatchSampler(patches, patients=1, volumes=2, samples=2, reuse=3, buffer=3)
-    assert len(sampler) == 9
-    batches = list(sampler.batches(0, 9))
-    visits = np.bincount([patch[0] for patch in chain(*batches)], minlength=6)
-    assert (visits == 6).all()
-    assert len(set(chain(*batches))) == 36
+    sampler = PatchSampler(patches, patients=2, volumes=1, samples=1, reuse=4, buffer=8)
+    for batch in sampler.batches(0, 5 * len(sampler)):
+        assert len({int(patches.ids["patient"][patch[0]]) for patch in batch}) == 2
 
 
 def test_sizes_that_cannot_be_are_refused(root: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
+from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.phantom import chest, head
 from medcl.phantom.volumes import ODDITIES, write_ct, write_mr, write_volumes
@@ -127,13 +128,13 @@ def test_the_command_writes_the_kinds_that_are_asked_for_and_says_so(tmp_path, c
         return capsys.readouterr().out
 
     text = told("mr", 0, 0, 0, 2)
-    assert {path.name for path in (tmp_path / "mr").iterdir()} == {"mr", "masks"}
+    assert {path.name for path in (tmp_path / "mr").iterdir()} == {"mr", "mr.yaml", "masks"}
     files = [path for path in (tmp_path / "mr" / "mr").rglob("*.nii.gz") if "damaged" not in path.parts]
     assert f"{len(files)} MR volumes of 2 patients (mr/, NIfTI), label maps (masks/mr/), 5 damaged volumes" in text
     assert "CT" not in text
     assert "ECG" not in text
     text = told("ct", 0, 1, 1, 0)
-    assert {path.name for path in (tmp_path / "ct").iterdir()} == {"ct", "eeg", "masks"}
+    assert {path.name for path in (tmp_path / "ct").iterdir()} == {"ct", "ct.yaml", "eeg", "masks"}
     assert "CT series of 1 patients (ct/, DICOM)" in text
     assert "EEGs of 1 subjects (eeg/, EDF)" in text
     assert "MR" not in text
@@ -144,3 +145,18 @@ def test_a_command_that_would_write_nothing_is_a_wrong_call(tmp_path):
         with pytest.raises(SystemExit, match="2"):
             main(["phantom", str(tmp_path / "none"), "--ecg-patients", counts[0], "--eeg-subjects", counts[1]])
     assert not (tmp_path / "none").exists()
+
+
+def test_the_cards_find_patients_lesions_and_label_maps(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MEDCL_SALT", "a" * 32)
+    write_volumes(tmp_path / "archive", ct_patients=3, mr_patients=3, seed=2)
+    for name in ("ct", "mr"):
+        rows = table(tmp_path / "archive" / name / "labels.csv")
+        card, output = tmp_path / "archive" / f"{name}.yaml", tmp_path / f"{name}.parquet"
+        assert main(["scan", str(tmp_path / "archive" / name), "--card", str(card), "-o", str(output)]) == 0
+        told = capsys.readouterr().out
+        assert f"label maps     mask: {len(rows)} of {len(rows)}" in told
+        assert f"labelled: lesion {len(rows)}" in told
+        manifest = Manifest.read(output).ok()
+        assert len(manifest) == len(rows)
+        assert len(set(manifest.column("patient"))) == 3
