@@ -1,5 +1,6 @@
 """The command `medcl`: what it answers to. The commands are in `medcl.commands`."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -46,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print(f"medcl {name}: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Who reads has enough, as `head` does. Python would complain once more when it writes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 

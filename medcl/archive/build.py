@@ -15,7 +15,7 @@ from medcl.archive.masks import MaskReport, MaskRule, join_masks
 from medcl.archive.path_ids import compile_pattern
 from medcl.archive.record import Modality
 from medcl.archive.scan import Summary, require_patients, scan_to, summary
-from medcl.archive.split import split
+from medcl.archive.split import missing_splits, split
 from medcl.archive.walk import archive_folder
 from medcl.errors import MedclError, UsageError
 
@@ -94,6 +94,8 @@ class BuildReport:
                 f"{self.join.rows_absent} rows name no record; labelled: {labelled}"
             )
         lines.append("split, patients: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()))
+        if hint := missing_splits(self.splits, self.output):
+            lines.append(f"  {hint}")
         lines.append(f"manifest: {self.output}")
         return "\n".join(lines)
 

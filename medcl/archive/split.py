@@ -1,7 +1,8 @@
 """Who is trained on, who is chosen by and who is tested on: always whole patients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,26 @@ def split(
         )
     settings = {"fractions": list(fractions), "stratify": stratify, "seed": seed, "kept": keep is not None}
     return _write(manifest, rows, np.array(SPLITS, dtype=object)[part[owner]], settings)
+
+
+def missing_splits(patients: Mapping[str, int], path: Path) -> str:
+    """What cannot be done with a split that leaves val or test without a patient, and what to do; else nothing.
+
+    Args:
+        patients: split -> how many it has.
+        path: of the manifest.
+    """
+    purpose = {"val": "weights cannot be chosen by patients who are not trained on", "test": "nothing can be tested"}
+    empty = [name for name in purpose if not patients.get(name)]
+    if not empty:
+        return ""
+    without = "; ".join(f"{name} has no patient, so {purpose[name]}" for name in empty)
+    total = sum(patients.values())
+    if total < len(SPLITS):
+        return f"{without}: there must be at least {len(SPLITS)} patients"
+    val, test = max(1, round(0.1 * total)), max(1, round(0.2 * total))
+    numbers = f"{total - val - test} {val} {test}"
+    return f"{without}: numbers of patients are met exactly, such as `medcl split {path} --fractions {numbers}`"
 
 
 def folds(manifest: Manifest, k: int, fold: int, *, stratify: str | None = None, seed: int = 0) -> Manifest:

@@ -134,7 +134,7 @@ def split(argv: Sequence[str]) -> None:
         "--fold", type=int, default=0, help="which fold is the test split; the next one is the validation split"
     )
     given = parser.parse_args(argv)
-    from medcl.archive.split import folds
+    from medcl.archive.split import folds, missing_splits
     from medcl.archive.split import split as split_patients
 
     manifest = parsers.read(given.manifest)
@@ -144,8 +144,11 @@ def split(argv: Sequence[str]) -> None:
         manifest = split_patients(manifest, tuple(given.fractions), stratify=given.stratify, seed=given.seed)
     output = given.output or given.manifest
     manifest.write(output)
-    counts = ", ".join(f"{name} {len(manifest.split_rows(name))}" for name in ("train", "val", "test"))
-    print(f"{output}: records in {counts}")
+    rows = {name: manifest.split_rows(name) for name in ("train", "val", "test")}
+    print(f"{output}: records in {', '.join(f'{name} {len(own)}' for name, own in rows.items())}")
+    patients = manifest.column("patient")
+    if hint := missing_splits({name: len(set(patients[own])) for name, own in rows.items()}, output):
+        print(hint)
 
 
 class _ShowRecipe(argparse.Action):

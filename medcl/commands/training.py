@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medcl.commands import parsers
+from medcl.commands import parsers, quarantine
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -29,19 +29,18 @@ def prepare(argv: Sequence[str]) -> None:
         store = decode(manifest, config.data, folder, jobs=given.jobs)
         held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
         print(f"{store.folder}: {held}")
-        quarantine = store.quarantine
+        lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
     else:
         from medcl.data.volume_prepare import prepare_volumes
 
         volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs)
         masks = f", label maps: {', '.join(volumes.masks)}" if volumes.masks else ""
         print(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
-        quarantine = volumes.quarantine
+        total = len(volumes) + len(volumes.quarantine)
+        lines = quarantine.told(volumes.quarantine, total, "volumes")
         for name, reasons in volumes.mask_quarantine.items():
-            for record, reason in reasons.items():
-                print(f"quarantined label map: {name} of {record}: {reason}")
-    for record, reason in quarantine.items():
-        print(f"quarantined: {record}: {reason}")
+            lines += quarantine.told(reasons, total, f"label maps {name!r}")
+    print(*lines, sep="\n", end="\n" if lines else "")
 
 
 def pretrain(argv: Sequence[str]) -> None:

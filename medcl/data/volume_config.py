@@ -18,7 +18,7 @@ class VolumeConfig:
         foreground: whether volumes are cut to the box around what is not background (above Otsu's threshold), with a
             margin of 10 mm.
         irregular: what becomes of volumes whose slices do not lie on a regular, untilted grid: `quarantine`,
-            `resample` onto one, or `keep` as if they did.
+            `resample` onto one, their label maps with them, or `keep` as if they did.
         largest: of the store, in GB, at most; 0 is no limit but the disk.
     """
 

@@ -1,10 +1,9 @@
 """Decode one volume for the store: on its grid or another, cut to its foreground, with its label maps."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,15 @@ from numpy.typing import NDArray
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_file import write_array
 from medcl.data.volume_geometry import cropped, foreground_box, nearest, places, resampled, respaced
+from medcl.data.volume_stack import read_labels, stack_of
 from medcl.data.volume_store import array_name
 from medcl.errors import UnreadableError
 from medcl.readers.dicom_spacing import IRREGULAR
 from medcl.readers.formats import read_volume
-from medcl.readers.nifti import read_labels
 from medcl.readers.volume import Grid, Volume
+
+if TYPE_CHECKING:
+    from medcl.readers.dicom_geometry import Stack
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def died(job: Job) -> list[Outcome]:
 
 def _decode(job: Job) -> Outcome:
     try:
-        volume = _read(job)
+        volume, slices = _read(job)
         data, start, stop, grid = _prepared(volume, job.config)
         low, high = _range(data, job.config)
     except (UnreadableError, OSError, MemoryError) as error:
@@ -111,7 +113,7 @@ def _decode(job: Job) -> Outcome:
     for number, mask in enumerate(job.masks):
         if mask is not None:
             try:
-                labels[number] = nearest(_labels(job.root / mask[0], mask[1], volume.grid), at)
+                labels[number] = nearest(_labels(job.root / mask[0], mask[1], volume.grid, slices), at)
             except (UnreadableError, OSError, MemoryError) as error:
                 reasons[number] = _reason(error)
     # What goes wrong from here on is the disk of the store, not the file.
@@ -143,41 +145,32 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _read(job: Job) -> Volume:
+def _read(job: Job) -> tuple[Volume, "Stack | None"]:
+    """The volume, and its slices where they were resampled onto its grid."""
     irregular = [flag for flag in job.flags if flag.startswith(IRREGULAR)]
     if irregular and job.config.irregular == "quarantine":
         raise UnreadableError(
             f"{'; '.join(irregular)}: data.irregular=resample puts it on a regular grid, keep takes it as it is"
         )
-    volume = _volume(job, bool(irregular) and job.config.irregular == "resample")
+    volume, slices = _volume(job, bool(irregular) and job.config.irregular == "resample")
     if len(volume.data) != job.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {job.n_channels}")
-    return volume
+    return volume, slices
 
 
-def _volume(job: Job, resample: bool) -> Volume:
-    if job.format == "dicom":
-        return _stack(job, resample)
-    if resample:
-        raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
-    return read_volume(job.root / job.path, job.format, "HU" if job.modality == "ct" else "stored")
-
-
-def _stack(job: Job, resample: bool) -> Volume:
-    from medcl.readers import dicom
-    from medcl.readers.dicom_geometry import stacks_of
-    from medcl.readers.dicom_slice import read_slices
-
-    folder = (job.root / job.path).parent
-    files = [Path(os.path.normpath(folder / name)) for name in job.files]
-    stacks = stacks_of([one for file in files for one in read_slices(file, job.root)])
-    if job.part >= len(stacks):
-        raise UnreadableError(f"its files hold {len(stacks)} volumes, not {job.part + 1}: scan the archive again")
+def _volume(job: Job, resample: bool) -> tuple[Volume, "Stack | None"]:
+    if job.format != "dicom":
+        if resample:
+            raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
+        return read_volume(job.root / job.path, job.format, "HU" if job.modality == "ct" else "stored"), None
+    stack = stack_of(job.root, job.path, job.files, job.part)
     if resample:
         from medcl.readers.dicom_resample import read_regular
 
-        return read_regular(stacks[job.part], job.root)
-    return dicom.read_volume(stacks[job.part], job.root)
+        return read_regular(stack, job.root), stack
+    from medcl.readers import dicom
+
+    return dicom.read_volume(stack, job.root), None
 
 
 def _prepared(volume: Volume, config: VolumeConfig) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], Grid]:
@@ -212,8 +205,8 @@ def _range(data: NDArray[Any], config: VolumeConfig) -> tuple[float, float]:
     return low, high
 
 
-def _labels(path: Path, classes: int, grid: Grid) -> NDArray[np.uint8]:
-    labels = read_labels(path, grid)
+def _labels(path: Path, classes: int, grid: Grid, slices: "Stack | None") -> NDArray[np.uint8]:
+    labels = read_labels(path, grid, slices)
     beyond = np.unique(labels[(labels < 0) | (labels >= classes)])
     if len(beyond):
         listed = ", ".join(map(str, beyond[:8].tolist()))

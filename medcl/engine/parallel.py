@@ -1,5 +1,6 @@
 """Run a function over many records in several processes."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -72,9 +73,16 @@ def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int
     parallel = joblib.Parallel(
         n_jobs=processes, backend="loky", return_as=kind, batch_size=1, pre_dispatch="2 * n_jobs"
     )
-    for number, result in parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items())):
-        del chunks[number]
-        yield result
+    results = parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items()))
+    try:
+        for number, result in results:
+            del chunks[number]
+            yield result
+    finally:
+        with warnings.catch_warnings():
+            # Who stops early has a reason to, and says it: that chunks were under way is no news beside it.
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
 
 
 def _numbered(function: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T]) -> tuple[int, R]:

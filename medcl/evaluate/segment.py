@@ -118,7 +118,7 @@ def _check(config: SegmentationConfig, manifest: Manifest) -> None:
         raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
     if min(config.segment.iterations, config.segment.batch, config.segment.evaluate_every) < 1:
         raise UsageError("segment.iterations, segment.batch and segment.evaluate_every must be at least 1")
-    if not 0 <= config.segment.overlap < 1 or config.segment.mixup < 0 or config.segment.validation_volumes < 0:
+    if not 0 <= (config.segment.overlap or 0) < 1 or config.segment.mixup < 0 or config.segment.validation_volumes < 0:
         raise UsageError("segment.overlap is in [0, 1), segment.mixup and segment.validation_volumes are not negative")
 
 

@@ -31,7 +31,8 @@ class SegmentConfig:
         evaluate_every: iterations between two looks at the validation patients.
         validation_volumes: labelled validation patients, with a volume each, by whose Dice the weights are chosen; 0
             takes the last weights.
-        overlap: of neighbouring windows in the prediction of a volume that is larger than a patch, as a share.
+        overlap: of neighbouring windows in the prediction of a volume that is larger than a patch, as a share; None is
+            0.5 for slices, 0.25 for cubes, of which half an overlap would take 8 times as many as fill the volume.
         views: the augmentation; axes are those of a patch, of a slice its two axes in the order of RAS+.
     """
 
@@ -42,7 +43,7 @@ class SegmentConfig:
     mixup: float = 0.0
     evaluate_every: int = 50
     validation_volumes: int = 2
-    overlap: float = 0.5
+    overlap: float | None = None
     views: ImageViewsConfig = field(default_factory=lambda: AUGMENTATION)
 
 

@@ -21,6 +21,7 @@ from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
+from medcl.data.volume_prepare import slice_axis
 from medcl.data.volume_store import VolumeStore
 from medcl.encoders.card import VolumeCard
 from medcl.encoders.image_base import ImageEncoder
@@ -30,6 +31,7 @@ from medcl.evaluate.initialisation import Init
 from medcl.evaluate.segment_config import SegmentationConfig
 from medcl.evaluate.segment_fractions import one_each, order
 from medcl.evaluate.segment_held_out import HeldOut
+from medcl.evaluate.segment_predict import overlap_of
 from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.segment_train import train
 
@@ -118,7 +120,7 @@ def plan(setting: Setting, card: VolumeCard, encoder: ImageEncoder, drawn: list[
         "data": asdict(replace(setting.data, largest=0.0)),
         "store": setting.store.name,
         "masks": asdict(setting.masks),
-        "segment": asdict(config.segment),
+        "segment": {**asdict(config.segment), "overlap": overlap_of(config.segment.overlap, slice_axis(setting.data))},
         "test": list(ids[setting.test]),
     }
     weights = {"pretrained": segment_cell.hash_of(encoder), "random": "random"}

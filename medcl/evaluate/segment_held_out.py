@@ -1,4 +1,7 @@
-"""The test volumes of a segmentation: predicted on the prepared grid, measured on that of the file."""
+"""The test volumes of a segmentation: predicted on the prepared grid, measured on that of the file.
+
+Slices off a regular grid that were resampled onto one are measured on that one.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,15 +51,15 @@ class HeldOut:
         )
 
     def predictions(
-        self, network: nn.Module, overlap: float, device: torch.device
+        self, network: nn.Module, overlap: float | None, device: torch.device
     ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Number and predicted label map of every volume, on the grid of its file with axes of RAS+."""
+        """Number and predicted label map of every volume, on its grid before preparation, axes of RAS+."""
         network.to(device)
         for number in range(len(self.rows)):
             prepared = predict(network, self.patches, number, overlap, device)
             yield number, restored(self.patches.store, int(self.patches.records[number]), prepared)
 
-    def measure(self, network: nn.Module, overlap: float, device: torch.device) -> tuple[Measures, Measures]:
+    def measure(self, network: nn.Module, overlap: float | None, device: torch.device) -> tuple[Measures, Measures]:
         """Dice and 95% Hausdorff distance (mm) of every structure: {structure: one value a volume}."""
         n_classes, found = len(self.masks.classes), []
         for number, predicted in self.predictions(network, overlap, device):
@@ -70,12 +73,12 @@ class HeldOut:
         )
         return dices, distances
 
-    def write(self, network: nn.Module, overlap: float, device: torch.device, folder: Path) -> None:
+    def write(self, network: nn.Module, overlap: float | None, device: torch.device, folder: Path) -> None:
         """Write the predicted label maps as NIfTI, on the grids of the files, named by the code of the record.
 
         Args:
             network: trained.
-            overlap: of neighbouring windows, as a share.
+            overlap: of neighbouring windows, as a share; None is as `overlap_of` has it.
             device: where to predict.
             folder: of the files.
         """

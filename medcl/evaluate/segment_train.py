@@ -77,7 +77,9 @@ def train(
     return Curve(tuple(one for one, _ in seen), tuple(value for _, value in seen), best)
 
 
-def validate(network: nn.Module, volumes: VolumePatches, n_classes: int, overlap: float, device: torch.device) -> float:
+def validate(
+    network: nn.Module, volumes: VolumePatches, n_classes: int, overlap: float | None, device: torch.device
+) -> float:
     """Mean Dice over structures and volumes, on the prepared grid."""
     found = []
     for number in range(len(volumes.rows)):

@@ -1,8 +1,9 @@
 """Pretraining on volumes: from a manifest to the stages of a method."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from lightning.fabric import Fabric
@@ -16,7 +17,6 @@ from medcl.data.volume_sampler import PatchSampler
 from medcl.encoders.card import VolumeCard
 from medcl.encoders.image import ImageEncoder, build
 from medcl.encoders.image import check as check_encoder
-from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.errors import UsageError
 from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.beginning import begin, take_up
@@ -32,6 +32,8 @@ from medcl.pretrain.volume_config import VolumePretrainConfig
 from medcl.views import image as image_views
 from medcl.views.compose import Compose
 from medcl.views.image_config import ImageViewsConfig
+
+T = TypeVar("T")
 
 
 def check(config: VolumePretrainConfig) -> None:
@@ -57,6 +59,9 @@ def check(config: VolumePretrainConfig) -> None:
         raise UsageError(f"dense.momentum: {config.dense.momentum:g} is not from 0 to 1")
     if not 0 <= config.dense.weight <= 1:
         raise UsageError(f"dense.weight: {config.dense.weight:g} is not from 0 to 1")
+    # What cannot be built is refused now, not when an archive has been decoded for it.
+    for losses in STAGES[config.global_local.stages] if config.method == "global-local" else ((),):
+        _method(config, losses, 1, shared=False)
 
 
 def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
@@ -86,6 +91,7 @@ def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, stor
         stages = _stages(config, patches, fabric, given)
     else:
         stages = (_stage(config, patches, fabric),)
+    missing = left_out({"volumes could not be prepared": len(chosen) - len(patches)})
     modality = "+".join(sorted({str(one) for one in chosen.column("modality")[patches.rows]}))
     return Job(
         config=config,
@@ -94,8 +100,15 @@ def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, stor
         stages=stages,
         encoder=_encoder,
         card=VolumeCard(config.encoder, prepared.n_channels, modality, plain(config.data)),
-        left_out=left_out({"volumes could not be prepared": len(chosen) - len(patches)}),
+        left_out="\n".join(filter(None, (missing, _beyond(patches)))),
     )
+
+
+def _beyond(patches: VolumePatches) -> str:
+    """A sentence on patches that hold a border of zeros around every volume; empty where they do not."""
+    axes = [name for name, sizes, side in zip("xyz", patches.shape.T, patches.size, strict=True) if sizes.max() < side]
+    where = f"data.size {list(patches.size)} is larger than every volume along {', '.join(axes)}"
+    return f"{where}: what lies outside is 0, and a smaller size costs less" if axes else ""
 
 
 def _stages(
@@ -110,19 +123,8 @@ def _stages(
         steps = config.local.steps if alone else config.optimiser.steps
 
         def method(before: nn.Module | None, losses: tuple[str, ...] = losses) -> nn.Module:
-            encoder = _new(global_local.encoder_config(config, losses), patches)
             begun = given if before is None else _encoder(before)
-            if begun is not None:
-                take_up(encoder, begun)
-            return GlobalLocal(
-                encoder,
-                config,
-                losses,
-                size=_space(patches),
-                views=_views(config.views, config, patches),
-                local_views=_views(config.local_views, config, patches),
-                shared=fabric.world_size > 1,
-            )
+            return _method(config, losses, patches.store.n_channels, shared=fabric.world_size > 1, begun=begun)
 
         batches = _batches(config, patches, fabric, parts, config.seed + number)
         name = losses[0] if len(STAGES[config.global_local.stages]) > 1 else ""
@@ -132,7 +134,6 @@ def _stages(
 
 def _stage(config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric) -> JobStage:
     """The one of a method that has one."""
-    shared = fabric.world_size > 1
     weights = {
         "densecl": {"global": 1 - config.dense.weight, "dense": config.dense.weight},
         "pixpro": {"pixel": 1.0},
@@ -141,12 +142,7 @@ def _stage(config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric)
         check_known(weights, (*patches.ids, "slice"), "hierarchy.levels")
 
     def method(before: nn.Module | None) -> nn.Module:
-        encoder, views = _new(config.encoder, patches), _views(config.views, config, patches)
-        if config.method == "densecl":
-            return DenseCL(encoder, config.dense, views, shared=shared)
-        if config.method == "pixpro":
-            return PixPro(encoder, config.dense, views, steps=config.optimiser.steps, shared=shared)
-        return Hierarchy(encoder, config.hierarchy, views, shared=shared, chunk=config.hardware.chunk)
+        return _method(config, (), patches.store.n_channels, shared=fabric.world_size > 1)
 
     batches = _batches(config, patches, fabric, 1, config.seed)
     return JobStage("", method, weights, batches, config.optimiser)
@@ -175,20 +171,43 @@ def _batches(
     return batches
 
 
-def _space(patches: VolumePatches) -> tuple[int, ...]:
-    """The size of a patch as networks and views see it: a slice has two axes."""
-    return tuple(size for axis, size in enumerate(patches.size) if axis != patches.axis)
+def _method(
+    config: VolumePretrainConfig,
+    losses: tuple[str, ...],
+    n_channels: int,
+    *,
+    shared: bool,
+    begun: ImageEncoder | None = None,
+) -> nn.Module:
+    """What a stage trains; of the method global-local by these losses, from the weights of `begun`."""
+    staged = config.method == "global-local"
+    own = global_local.encoder_config(config, losses) if staged else config.encoder
+    encoder = for_images(build(own, n_channels), own.dims)
+    if begun is not None:
+        take_up(encoder, begun)
+    views = _views(config.views, config)
+    if config.method == "densecl":
+        return DenseCL(encoder, config.dense, views, shared=shared)
+    if config.method == "pixpro":
+        return PixPro(encoder, config.dense, views, steps=config.optimiser.steps, shared=shared)
+    if config.method == "hierarchy":
+        return Hierarchy(encoder, config.hierarchy, views, shared=shared, chunk=config.hardware.chunk)
+    local_views = _views(config.local_views, config)
+    size = _space(config.data.size, config)
+    return GlobalLocal(encoder, config, losses, size=size, views=views, local_views=local_views, shared=shared)
 
 
-def _views(views: ImageViewsConfig, config: VolumePretrainConfig, patches: VolumePatches) -> Compose:
+def _space(values: Sequence[T], config: VolumePretrainConfig) -> tuple[T, ...]:
+    """Of three axes those that networks and views see: a slice has two."""
+    across = slice_axis(config.data)
+    return tuple(value for axis, value in enumerate(values) if axis != across)
+
+
+def _views(views: ImageViewsConfig, config: VolumePretrainConfig) -> Compose:
     """Lengths are in mm where every volume is resampled to one spacing, in voxels elsewhere."""
-    own = config.data.spacing or (None,)
-    edges = [length for axis, length in enumerate(own) if axis != patches.axis and length is not None]
-    return image_views.build(views, tuple(edges) if len(edges) == len(_space(patches)) else None)
-
-
-def _new(config: ImageEncoderConfig, patches: VolumePatches) -> ImageEncoder:
-    return for_images(build(config, patches.store.n_channels), config.dims)
+    edges = _space(config.data.spacing or (None, None, None), config)
+    known = tuple(length for length in edges if length is not None)
+    return image_views.build(views, known if len(known) == len(edges) else None)
 
 
 def _encoder(method: nn.Module) -> ImageEncoder:

@@ -66,6 +66,28 @@ def read_regular(stack: Stack, root: Path) -> Volume:
     return Volume.of(resampled[None], grid, header.unit)
 
 
+def regular_labels(labels: NDArray[Any], stack: Stack) -> NDArray[Any]:
+    """Move a label map as `read_regular` moves the slices that it was drawn on: nothing is mixed.
+
+    Args:
+        labels: (columns, rows, slices) on the axes of the stack.
+        stack: of the series.
+
+    Returns:
+        (x, y, z) on the grid that `read_regular` gives, axes of RAS+: in each plane the labels of the nearest slice,
+        shifted by whole pixels; 0 where it does not reach.
+    """
+    grid, along, shifts = _regular(stack, read_header(stack).grid)
+    columns, rows = labels.shape[:2]
+    moved = np.zeros(grid.shape, labels.dtype)
+    for plane in range(grid.shape[2]):
+        nearest = int(np.abs(along - plane).argmin())
+        x, y = (round(float(shift)) for shift in shifts[nearest])
+        moved[x : x + columns, y : y + rows, plane] = labels[..., nearest]
+    regular: NDArray[Any] = Volume.of(moved[None], grid, "stored").data[0]
+    return regular
+
+
 def _regular(stack: Stack, grid: Grid) -> tuple[Grid, Floats, Floats]:
     """The regular grid, and where the slices lie: along its third axis (slices,), and in plane (slices, 2), voxels."""
     row, column = np.reshape(stack.slices[0].orientation or (), (2, 3))

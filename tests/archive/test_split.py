@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medcl.archive.card import Folds
 from medcl.archive.manifest import Manifest, Target
-from medcl.archive.split import check, folds, missing_classes, official, require_classes, split
+from medcl.archive.split import check, folds, missing_classes, missing_splits, official, require_classes, split
 from medcl.errors import MedclError, UsageError
 
 CLASSES = ("NORM", "MI", "HYP")
@@ -189,3 +189,17 @@ def test_a_class_missing_from_a_split_is_named_with_it() -> None:
     require_classes(manifest, "diagnosis", ("train",))
     with pytest.raises(MedclError, match="no positive record of HYP in val; MI, HYP in test"):
         require_classes(manifest, "diagnosis")
+
+
+def test_a_split_without_test_patients_says_what_to_ask_for() -> None:
+    path = Path("ct.parquet")
+    assert missing_splits({"train": 7, "val": 1, "test": 2}, path) == ""
+    hint = missing_splits({"train": 7, "val": 0, "test": 3}, path)
+    assert "val has no patient" in hint
+    assert "test has" not in hint
+    assert "ct.parquet" in hint
+    asked = [int(word) for word in hint.rstrip("`").split()[-3:]]
+    assert asked == [7, 1, 2]
+    made = split(archive(np.arange(10), [None] * 10), asked)
+    assert [len(made.split_rows(name)) for name in ("train", "val", "test")] == asked
+    assert "at least 3 patients" in missing_splits({"train": 2, "val": 0, "test": 0}, path)

@@ -15,7 +15,7 @@ from medcl.contrast.identity import identities
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.encoders.signal import build
 
-BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 3
+BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 2
 TEMPERATURE = 0.1
 
 

@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.ndimage import affine_transform
 
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import SCHEMA, Manifest, Masks
 from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_original import grid_of, labels_of
 from medcl.data.volume_prepare import prepare_volumes
+from medcl.phantom import chest
 from medcl.phantom.volumes import write_ct
-from medcl.readers import dicom
+from medcl.readers import dicom, nifti
 from medcl.readers.dicom_geometry import Stack, stacks_of
 from medcl.readers.dicom_resample import read_regular
 from medcl.readers.dicom_slice import read_slices
@@ -94,3 +97,31 @@ def test_a_series_whose_file_is_gone_is_quarantined_without_its_path(root: Path,
     assert list(store.record_ids) == ["other"]
     assert "cannot be read" in store.quarantine["r0"]
     assert "nowhere" not in store.quarantine["r0"]
+
+
+def test_label_maps_are_resampled_with_the_slices_that_they_were_drawn_on(root: Path, tmp_path: Path) -> None:
+    """The phantom writes the map of a tilted chest on its tilted grid, that of a lost slice on the whole series."""
+    found = stacks(root)
+    manifest = manifest_of(root, found)
+    paths = [
+        f"../masks/{Path(str(path)).parts[0]}/{Path(str(path)).parts[1]}.nii.gz" for path in manifest.column("path")
+    ]
+    manifest = manifest.with_masks(Masks("mask", ("background", *chest.STRUCTURES)), pa.array(paths))
+    config = VolumeConfig(size=(16, 16, 8), window=(-1000.0, 400.0), irregular="resample", spacing=(None, None, 11.0))
+    store = prepare_volumes(manifest, config, tmp_path, jobs=1)
+    assert not store.mask_quarantine["mask"]
+    tilted = [number for number, stack in enumerate(found) if any("tilt" in flag for flag in stack.flags)]
+    assert tilted
+    for number, stack in enumerate(found):
+        labels, grid = labels_of(store, number, manifest, number, "mask"), grid_of(store, number)
+        assert labels.shape == grid.shape
+        prepared = store.read_mask("mask", number, np.zeros(3, int), store.shape[number])
+        assert set(np.unique(prepared)) <= set(np.unique(labels))
+        if number in tilted:
+            # The same by way of millimetres, which know nothing of slices.
+            drawn = stack.grid.to_ras()
+            between = np.linalg.inv(drawn.affine) @ grid.affine
+            before = nifti.read_labels(root / paths[number], drawn)
+            expected = affine_transform(before, between[:3, :3], between[:3, 3], grid.shape, order=0)
+            assert (labels == expected).mean() > 0.999
+            assert (labels > 0).sum() > 0.9 * (before > 0).sum()

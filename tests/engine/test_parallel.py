@@ -75,3 +75,10 @@ def test_replaced_results_have_no_order() -> None:
 def test_numbers_that_cannot_be_meant_are_refused(jobs: int, chunk: int) -> None:
     with pytest.raises(UsageError):
         list(run_chunks(squares, range(3), jobs=jobs, chunk=chunk))
+
+
+def test_who_stops_early_is_not_warned(recwarn: pytest.WarningsRecorder) -> None:
+    results = run_chunks(sorted, [3, 1, 2, 5, 4, 6], jobs=2, chunk=1)
+    next(results)
+    results.close()
+    assert not [one for one in recwarn if one.category is UserWarning]

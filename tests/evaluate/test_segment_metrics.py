@@ -69,6 +69,15 @@ def test_a_structure_in_neither_map_is_right_and_one_in_a_single_map_has_no_dist
     np.testing.assert_array_equal(hausdorff95(prediction, truth, 3, SPACING), [np.nan, 0])
 
 
+def test_a_few_voxels_far_away_change_nothing_but_the_distance() -> None:
+    """They make the box around both maps much larger than the surfaces in it."""
+    truth, prediction = maps(2)
+    large = [np.pad(one, ((0, 20), (20, 0), (10, 10))) for one in (truth, prediction)]
+    large[1][-1, 0, -1] = 1
+    expected = slow_hausdorff(large[0] == 1, large[1] == 1)
+    assert hausdorff95(large[0], large[1], 3, SPACING)[0] == pytest.approx(expected)
+
+
 def test_a_shift_by_one_voxel_is_as_far_as_the_voxel_is_long() -> None:
     truth = np.zeros((9, 9, 9), dtype=np.uint8)
     truth[2:5, 2:5, 2:5] = 1

@@ -193,8 +193,17 @@ WRONG = {
 
 @pytest.mark.parametrize(("said", "config"), WRONG.items(), ids=WRONG)
 def test_what_cannot_be_meant_is_refused_before_there_is_a_folder(
-    said: str, config: VolumePretrainConfig, mr_manifest: Manifest, store: Path, tmp_path: Path
+    said: str, config: VolumePretrainConfig, mr_manifest: Manifest, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        pretrain(config, mr_manifest, store, tmp_path / "run")
+        pretrain(config, mr_manifest, tmp_path / "store", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    # Which levels there are is known once the archive is; all else is refused before an hour of decoding.
+    assert not (tmp_path / "store").exists() or "scanner" in said
+
+
+def test_a_patch_larger_than_every_volume_trains_and_is_told(
+    mr_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    done = pretrain(small(1, data=VolumeConfig(size=(64, 1, 64))), mr_manifest, store, tmp_path / "run")
+    assert "larger than every volume along x, z" in str(done)
