@@ -31,9 +31,9 @@ demo: $(BIN)/installed
 	@$(BIN)/medcl scan demo/archive/mr --card demo/archive/mr.yaml --fractions 17 2 5 -o demo/mr.parquet
 	@echo "== volumes: pretrain on slices, globally and then locally, without labels"
 	@$(BIN)/medcl pretrain --config pipelines/demo_volumes.yaml --manifest demo/mr.parquet -o demo/mr_run
-	@echo "== volumes: segment with the label maps of 1 and of 8 patients, beside the same network from scratch"
+	@echo "== volumes: segment with the label maps of 1 and of 8 patients, beside the same network from scratch (100 iterations, to be quick: 1,500 are fair)"
 	@$(BIN)/medcl finetune demo/mr_run --manifest demo/mr.parquet --target mask --labels 1 8 --repeats 3 \
-	    --segment.iterations 80 --segment.batch 8
+	    --segment.iterations 100 --segment.batch 8
 
 test: $(BIN)/installed
 	@echo "== lint"
