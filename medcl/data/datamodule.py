@@ -2,17 +2,19 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader
-
-from medcl.data.dataset import SignalWindows
-from medcl.data.sampler import HierarchicalSampler
-from medcl.data.volume_dataset import VolumePatches
-from medcl.data.volume_sampler import PatchSampler
+from torch.utils.data import DataLoader, Dataset
 
 Batch = dict[str, Any]
+
+
+class Sampler(Protocol):
+    """What says which windows or patches a batch holds: `HierarchicalSampler`, `PatchSampler`."""
+
+    def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[Any]]:
+        """The batches of the steps start to stop - 1."""
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -24,7 +26,7 @@ def _as_it_is(batch: Any) -> Any:
 class _Steps:
     """The sampler's batches of one process, from one step to another."""
 
-    sampler: HierarchicalSampler | PatchSampler
+    sampler: Sampler
     start: int
     stop: int
     rank: int
@@ -37,35 +39,9 @@ class _Steps:
         return self.stop - self.start
 
 
-@overload
 def loader(
-    dataset: SignalWindows,
-    sampler: HierarchicalSampler,
-    start: int,
-    stop: int,
-    workers: int = 0,
-    *,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterable[Batch]: ...
-
-
-@overload
-def loader(
-    dataset: VolumePatches,
-    sampler: PatchSampler,
-    start: int,
-    stop: int,
-    workers: int = 0,
-    *,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterable[Batch]: ...
-
-
-def loader(
-    dataset: SignalWindows | VolumePatches,
-    sampler: HierarchicalSampler | PatchSampler,
+    dataset: Dataset[Batch],
+    sampler: Sampler,
     start: int,
     stop: int,
     workers: int = 0,

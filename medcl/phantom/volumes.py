@@ -116,8 +116,7 @@ def write_ct(
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[Sequence[str | int]] = []
     for number in range(patients):
-        block = np.random.default_rng([seed, 6, number // len(chest.LESIONS)]).permutation(len(chest.LESIONS))
-        lesion = chest.LESIONS[block[number % len(chest.LESIONS)]]
+        lesion = _lesion(chest.LESIONS, number, [seed, 6])
         rng = np.random.default_rng([seed, 7, number])
         anatomy = chest.draw_chest(lesion, rng)
         person = draw_person(anatomy.sex, anatomy.age, rng)
@@ -182,8 +181,7 @@ def write_mr(
     spacing = 224 / shape[0], 224 / shape[1], 176 / shape[2]
     rows: list[Sequence[str | int]] = []
     for number in range(patients):
-        block = np.random.default_rng([seed, 9, number // len(head.LESIONS)]).permutation(len(head.LESIONS))
-        lesion = head.LESIONS[block[number % len(head.LESIONS)]]
+        lesion = _lesion(head.LESIONS, number, [seed, 9])
         rng = np.random.default_rng([seed, 10, number])
         anatomy = head.draw_head(lesion, rng)
         radii = [part.radii for part in anatomy.ellipsoids if part.structure.endswith("hippocampus")]
@@ -200,6 +198,12 @@ def write_mr(
     columns = ("record", "patient", "study", "lesion", "age", "sex", "hippocampi", "mask")
     _write_table(folder / "labels.csv", columns, rows)
     return len(rows)
+
+
+def _lesion(kinds: Sequence[str], number: int, seed: Sequence[int]) -> str:
+    """The kind of a patient's lesion: of as many patients in a row as there are kinds, each has another one."""
+    order = np.random.default_rng([*seed, number // len(kinds)]).permutation(len(kinds))
+    return kinds[int(order[number % len(kinds)])]
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:

@@ -19,9 +19,9 @@ class VolumeBatchConfig:
         samples: patches or slices of a volume. Where they are drawn by partition, as many as there are partitions, or
             a multiple.
         reuse: batches that a volume is in, with other patches and beside other patients, before the next volumes come.
-            For archives that are larger than the memory: the first crop of a volume that is not in memory took 19 ms,
-            those that follow 1 ms (64^3 of 256 x 256 x 128 voxels on a local disk), so that with 4 a crop takes a third
-            of the time. 1 mixes best, and is as fast where the store fits into memory.
+            For archives that are larger than the memory: the first crop of a volume that is not in memory takes 19 ms,
+            those right after it 1 ms (medians, 64^3 of 256 x 256 x 128 voxels on a local disk). 1 mixes best, and is as
+            fast where the store fits into memory.
         buffer: batches whose patients are shuffled among each other when they come again.
     """
 
