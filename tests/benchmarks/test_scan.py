@@ -1,9 +1,6 @@
 """How fast an archive is scanned: against the library's own header reader, and on two cores against one."""
 
 import os
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -11,10 +8,9 @@ import pytest
 import wfdb
 
 from medcl.archive.scan import scan
-from medcl.engine.parallel import run_chunks
+from tests.benchmarks.machine import SALT, gains, seconds
 
 LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
-SALT = b"the salt of the tests"
 
 
 def archive(folder: Path, records: int) -> list[Path]:
@@ -29,17 +25,6 @@ def archive(folder: Path, records: int) -> list[Path]:
         path.with_suffix(".dat").write_bytes(bytes(240))
         headers.append(path)
     return headers
-
-
-def spin(numbers: Sequence[int]) -> int:
-    """Arithmetic of about a second that nothing but a processor is needed for."""
-    return sum(i * i for _ in numbers for i in range(10_000_000))
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 @pytest.mark.benchmark
@@ -63,18 +48,8 @@ def test_a_core_scans_at_no_less_than_the_rate_of_a_bare_rdheader_loop(tmp_path:
 @pytest.mark.benchmark
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core cannot show how two scale")
 def test_two_processes_scan_as_much_faster_as_the_machine_allows(tmp_path: Path) -> None:
-    archive(tmp_path, 4000)
-
-    def scanned(jobs: int) -> Callable[[], None]:
-        return lambda: None if len(scan(tmp_path, salt=SALT, jobs=jobs).ok()) == 4000 else pytest.fail("records lost")
-
-    def spun(jobs: int) -> Callable[[], object]:
-        return lambda: deque(run_chunks(spin, range(2), jobs=jobs, chunk=1), maxlen=0)
-
-    # The first scan starts the processes and brings the files into memory.
-    scanned(2)()
-    rows = [[seconds(call) for call in (scanned(1), scanned(2), spun(1), spun(2))] for _ in range(3)]
-    one, two, spun_one, spun_two = (median(times) for times in zip(*rows, strict=True))
-    print(f"\n4000 headers: one process {one:.2f} s, two {two:.2f} s, {one / two:.2f}x")
-    print(f"what the machine has to give, arithmetic alone: {spun_one / spun_two:.2f}x")
-    assert one / two >= 0.7 * spun_one / spun_two
+    halves = [tmp_path / "a", tmp_path / "b"]
+    for half in halves:
+        archive(half, 2000)
+    ours, possible = gains(tmp_path, halves)
+    assert ours >= 0.55 * possible
