@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import MedclError, UsageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = pa.schema(
     [
         ("record_id", pa.string()),
@@ -40,6 +40,7 @@ SCHEMA = pa.schema(
         ("days", pa.int64()),
         ("part", pa.int64()),
         ("flags", pa.list_(pa.string())),
+        ("report", pa.string()),
         ("split", pa.string()),
         ("checksum", pa.string()),
         ("size", pa.int64()),
@@ -55,11 +56,16 @@ SCHEMA = pa.schema(
 A recording has `sampling_rate` (Hz) and `n_samples`. A volume has `study`, `series`, `shape` and `spacing` (mm) along
 the axes of RAS+, `orientation` as stored (`LPS`), `days` since its patient's first study, `part` (which volume of its
 files it is, from 0) and `flags` (what is unusual about its geometry, in words). `trial` is one recording or one volume.
-What does not apply is null.
+A picture has `shape` (rows, columns). A report has its text, without what names a person, in `report`; its `trial` is
+that of the one record that it describes, or null where it describes a whole study. What does not apply is null.
 
 `files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
 itself gave, before a label table was joined: the next scan takes them over where the files have not changed."""
 _KEY = b"medcl"
+Kind = Literal["signal", "volume", "image", "report"]
+SIGNALS = ("ecg", "eeg")
+IMAGES = ("jpeg", "png", "dicom-image")
+"""Formats of files that are one picture each, or several of no common geometry."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,20 @@ class Manifest:
     def ok(self) -> Self:
         """The records that are not quarantined."""
         return self.select(self.column("status") == "ok")
+
+    @property
+    def kinds(self) -> NDArray[Any]:
+        """(records,) what each record is: `signal`, `volume`, `image` or `report`."""
+        modality, form = self.column("modality"), self.column("format")
+        kinds = np.full(len(self), "volume", dtype=object)
+        kinds[np.isin(form.astype(str), IMAGES)] = "image"
+        kinds[np.isin(modality.astype(str), SIGNALS)] = "signal"
+        kinds[modality == "report"] = "report"
+        return kinds
+
+    def of_kind(self, kind: Kind) -> Self:
+        """The records of one kind."""
+        return self.select(self.kinds == kind)
 
     def select(self, rows: NDArray[Any] | Sequence[int]) -> Self:
         """Some of the records.
