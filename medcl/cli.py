@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from medcl.commands import archive, evaluation, training
+from medcl.commands import archive, evaluation, retrieval, training
 from medcl.errors import MedclError
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -15,6 +15,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "pretrain": training.pretrain,
     "finetune": evaluation.finetune,
     "compare": evaluation.compare,
+    "evaluate": retrieval.evaluate,
+    "retrieve": retrieval.retrieve,
 }
 
 

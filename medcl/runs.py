@@ -25,8 +25,9 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.encoders import card as cards
-from medcl.encoders.card import Card, SignalCard, VolumeCard
+from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCard
 from medcl.encoders.image_base import ImageEncoder
+from medcl.encoders.joint import JointEncoder
 from medcl.encoders.signal import SignalEncoder
 from medcl.errors import LeakError, MedclError
 
@@ -194,6 +195,24 @@ def load_volumes(folder: Path) -> Run[VolumeCard, ImageEncoder]:
         MedclError: as `load`, or its encoder is one of recordings.
     """
     return cast(Run[VolumeCard, ImageEncoder], _of_kind(load(folder), VolumeCard, "volumes"))
+
+
+def load_images(folder: Path) -> Run[ImageCard, ImageEncoder]:
+    """Load a finished run on pictures.
+
+    Raises:
+        MedclError: as `load`, or its encoder is one of other records.
+    """
+    return cast(Run[ImageCard, ImageEncoder], _of_kind(load(folder), ImageCard, "pictures"))
+
+
+def load_joint(folder: Path) -> Run[JointCard, JointEncoder]:
+    """Load a finished run on several modalities.
+
+    Raises:
+        MedclError: as `load`, or its encoder is one of a single modality.
+    """
+    return cast(Run[JointCard, JointEncoder], _of_kind(load(folder), JointCard, "several modalities"))
 
 
 def _of_kind(run: Run[Any, Any], kind: type[Card], what: str) -> Run[Any, Any]:

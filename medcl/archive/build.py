@@ -1,6 +1,6 @@
 """`medcl scan` as one function: walk the folder, join the labels, split the patients, write the manifest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,8 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskReport, MaskRule, join_masks
 from medcl.archive.path_ids import compile_pattern
 from medcl.archive.record import Modality
+from medcl.archive.report_rule import ReportRule
+from medcl.archive.reports import ReportSummary, join_reports
 from medcl.archive.scan import Summary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split
 from medcl.archive.walk import archive_folder
@@ -39,6 +41,8 @@ class ScanRequest:
         modality: where the files do not tell.
         images: whether localizers and derived images of DICOM are left out (`original`) or used (`all`).
         masks: where label maps are.
+        reports: where the reports are, beside those of the card.
+        deidentify: of all reports, in the place of what their rules say: `rules`, `none` or `module:function`.
         fractions: of the patients in train, val, test, or their numbers, where no official folds are known.
         stratify: target whose proportions the split keeps; None is the first one.
         seed: of the split.
@@ -58,6 +62,8 @@ class ScanRequest:
     modality: Modality | None = None
     images: Literal["original", "all"] = "original"
     masks: MaskRule | None = None
+    reports: tuple[ReportRule, ...] = ()
+    deidentify: str | None = None
     fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
     stratify: str | None = None
     seed: int = 0
@@ -84,6 +90,7 @@ class BuildReport:
     splits: dict[str, int]
     output: Path
     masks: MaskReport | None = None
+    reports: ReportSummary | None = None
 
     def __str__(self) -> str:
         lines = [str(self.summary)]
@@ -93,6 +100,8 @@ class BuildReport:
                 f"label table: {self.join.matched} records matched, {self.join.records_absent} not in the table, "
                 f"{self.join.rows_absent} rows name no record; labelled: {labelled}"
             )
+        if self.reports is not None:
+            lines.append(str(self.reports))
         lines.append("split, patients: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()))
         if hint := missing_splits(self.splits, self.output):
             lines.append(f"  {hint}")
@@ -115,8 +124,11 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     """
     card = cards.load(request.card) if request.card else None
     previous = Manifest.read(request.output) if request.output.exists() else None
+    # Reports are read again at every scan: what they describe may have come or gone.
+    known = None if previous is None else previous.select(previous.kinds != "report")
     public = card is not None and card.public_ids
     salt = PUBLIC_SALT if public else site_salt()
+    rules = _report_rules(request, card)
     id_pattern = request.id_pattern or (card.id_pattern if card else None)
     masks = request.masks or (card.masks if card else None)
     manifest = scan_to(
@@ -124,7 +136,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         request.output,
         id_pattern=id_pattern,
         include=request.include or (card.records if card else None),
-        previous=previous,
+        previous=known,
         salt=salt,
         public_ids=public,
         jobs=request.jobs,
@@ -159,10 +171,17 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         manifest = split(
             manifest, request.fractions, stratify=stratify, seed=request.seed, keep=_with_split(previous, manifest)
         )
+    report_summary = None
+    if rules:
+        compiled = compile_pattern(id_pattern) if id_pattern else None
+        manifest, report_summary = join_reports(
+            manifest, rules, request.folder, salt=salt, pattern=compiled, jobs=request.jobs
+        )
     manifest.write(request.output)
     patients = manifest.column("patient")
     splits = {name: len(np.unique(patients[manifest.split_rows(name)])) for name in ("train", "val", "test")}
-    return BuildReport(summary(manifest), report, splits, request.output, mask_report)
+    found = summary(manifest.select(manifest.kinds != "report"))
+    return BuildReport(found, report, splits, request.output, mask_report, report_summary)
 
 
 def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | None:
@@ -170,6 +189,13 @@ def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | Non
     if previous is None or not previous.has("split") or previous.metadata.get("salt") != manifest.metadata.get("salt"):
         return None
     return previous
+
+
+def _report_rules(request: ScanRequest, card: cards.Card | None) -> list[ReportRule]:
+    rules = [*(card.reports if card is not None else ()), *request.reports]
+    if request.deidentify is not None and not rules:
+        raise UsageError("--deidentify is about reports: say where they are with --reports, or with a card that does")
+    return rules if request.deidentify is None else [replace(rule, deidentify=request.deidentify) for rule in rules]
 
 
 def _own_patients(manifest: Manifest) -> Manifest:

@@ -3,13 +3,15 @@
 import dataclasses
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
 from medcl.archive.masks import MaskRule
+from medcl.archive.record import Modality
+from medcl.archive.report_rule import ReportRule
 from medcl.errors import UsageError
 
 
@@ -73,14 +75,19 @@ class CardTable:
     """The table that describes the records.
 
     Args:
-        file: CSV, TSV or Parquet, relative to the data set's folder.
+        file: CSV, TSV, Parquet, JSON or JSON lines, relative to the data set's folder; several files of one table as a
+            list or a glob, whose column `{file}` is the stem of each row's file.
         key: column that names the record: its path with or without suffix, its stem, or the folder of a DICOM series.
         patient: column of the patient id; None keeps the ids that the scan found.
+        modality: column of the modality, for a set that mixes them; an empty cell leaves the card's.
+        modality_values: value of that column -> modality, where it is not the modality in capitals or small letters.
     """
 
-    file: str
+    file: str | tuple[str, ...]
     key: str
     patient: str | None = None
+    modality: str | None = None
+    modality_values: dict[str, Modality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Folds:
     """The official split.
 
     Args:
-        column: column of the table that holds the fold.
+        column: column of the table that holds the fold: `{file}` where every split is a file of its own.
         train: folds to train on.
         val: folds to choose on.
         test: folds to test on.
@@ -116,7 +123,7 @@ class Card:
         source: where it is published.
         licence: under which it is.
         citation: what to cite.
-        modality: of its records; of signals and NIfTI, which do not state it.
+        modality: of its records; of signals, NIfTI and pictures, which do not state it.
         records: glob of the files that are records, relative to the data set's folder.
         unit: that its signals are in; a file that states another is quarantined.
         public_ids: whether patient and record ids are public and may be kept in clear.
@@ -125,6 +132,7 @@ class Card:
         table: that describes the records.
         targets: name -> how it is read from the table.
         folds: the official split.
+        reports: where its reports are; a rule without `files` and `table` means columns of the card's own table.
         notes: the published protocol and what to beware of.
     """
 
@@ -133,7 +141,7 @@ class Card:
     source: str
     licence: str
     citation: str
-    modality: Literal["ecg", "eeg", "ct", "mr", "pt"]
+    modality: Modality
     records: str = "**"
     unit: Literal["mV", "uV", "V"] | None = None
     public_ids: bool = False
@@ -142,11 +150,22 @@ class Card:
     table: CardTable | None = None
     targets: dict[str, CardTarget] = field(default_factory=dict)
     folds: Folds | None = None
+    reports: tuple[ReportRule, ...] = ()
     notes: str = ""
 
     def __post_init__(self) -> None:
         if self.table is None and (self.targets or self.folds):
             raise UsageError("targets and folds are columns of a table: the card has no `table`")
+        rules = []
+        for i, rule in enumerate(self.reports):
+            if rule.files is None and rule.table is None:
+                if self.table is None:
+                    raise UsageError(
+                        f"reports[{i}] is of no `files` and no `table`, and the card has no `table` either"
+                    )
+                rule = replace(rule, table=self.table.file, key=rule.key or self.table.key)
+            rules.append(rule)
+        object.__setattr__(self, "reports", tuple(rules))
 
 
 def load(path: Path | str) -> Card:
@@ -179,8 +198,12 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _build_dataclass(kind, value, where)
     if origin in (types.UnionType, typing.Union):
-        (inner,) = (option for option in arguments if option is not type(None))
-        return None if value is None else _build(inner, value, where)
+        if value is None and type(None) in arguments:
+            return None
+        # Of a text or a list of texts, what is written decides.
+        options = [option for option in arguments if option is not type(None)]
+        fits = [option for option in options if isinstance(value, list) == (typing.get_origin(option) is tuple)]
+        return _build((fits or options)[0], value, where)
     if origin is Literal:
         if value not in arguments:
             raise UsageError(f"{where} is {value!r}, allowed are {', '.join(map(str, arguments))}")

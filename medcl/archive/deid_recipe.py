@@ -15,7 +15,7 @@ _FATES = {
     "StudyInstanceUID": f"{_CODE} in `study`",
     "SeriesInstanceUID": f"{_CODE} in `series`",
     "SOPInstanceUID": "used as a code to find duplicates; not kept",
-    "Modality": "kept: ct, mr, pt",
+    "Modality": "kept as one of the words of the manifest: ct, mr, pt, xray, us, ...",
     "FrameOfReferenceUID": "used as a code to divide a series into volumes; not kept",
     "ImageType": _GROUPING,
     "AcquisitionDate": _DAYS,

@@ -1,4 +1,4 @@
-"""The DICOM half of a scan: what need not be read again, and the volumes of all series once the files are read."""
+"""The DICOM half of a scan: what need not be read again, and what is in all series once the files are read."""
 
 import posixpath
 from collections import defaultdict
@@ -11,6 +11,8 @@ from medcl.archive.record import state
 from medcl.archive.spool import Spool
 
 Row = dict[str, Any]
+DICOM = ("dicom", "dicom-image")
+"""Formats of rows that come from DICOM files."""
 ReadFiles = Callable[[list[str]], None]
 
 

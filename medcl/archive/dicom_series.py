@@ -1,4 +1,4 @@
-"""The files of a DICOM series -> one row of the manifest a volume."""
+"""The files of a DICOM series -> one row of the manifest a volume, or a picture."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,11 +7,13 @@ from typing import Any
 
 from medcl.archive.dicom_file_record import CodedFile, checksum, decoded, read_coded
 from medcl.archive.identity import code
+from medcl.archive.image_record import are_pictures, image_row, slice_header
 from medcl.archive.volume_record import volume_row
 from medcl.errors import UnreadableError
 from medcl.readers.dicom import read_header
 from medcl.readers.dicom_geometry import Stack, stacks_of
 from medcl.readers.dicom_slice import Slice
+from medcl.readers.image import ImageHeader
 
 Row = dict[str, Any]
 _Instance = tuple[object, ...]
@@ -26,8 +28,9 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
         salt: of the codes.
 
     Returns:
-        One row a stack, those of most slices first; one row for the series where it cannot be told whose it is. `part`
-        is the number of the volume among the stacks of its files.
+        One row a volume, those of most slices first, and one a picture that is no part of a volume; one row for the
+        series where it cannot be told whose it is. `part` is the number of the volume among the stacks of its files, or
+        that of the picture among the frames of its file.
     """
     slices = [one for file in files for one in decoded(file.slices)]
     about = {file.path: file for file in files}
@@ -36,18 +39,23 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
     except UnreadableError as error:
         row: Row = {"format": "dicom", "series": files[0].series, "found_status": str(error)}
         return [row | _whereabouts([file.path for file in files], about) | {"checksum": None}]
+    parted = [part for stack in stacks for part in _parted(stack)]
+    stacks, pictures = tuple(stack for stack, _ in parted), [header for _, header in parted]
     owned = _files_of(stacks, slices)
     rows = []
     for number, stack in enumerate(stacks):
-        paths, part = owned[number], 0
-        if len(stacks) > 1:
+        paths, part, picture = owned[number], 0, pictures[number]
+        if picture is not None:
+            part = stack.slices[0].frame
+        elif len(stacks) > 1:
             own = set(paths)
             part = _part(stack, [one for one in slices if one.file in own])
             if part < 0:
                 # Its files alone would be divided differently: then the whole series says which volume is meant.
                 paths = [*paths, *(path for path in about if path not in own)]
                 part = number
-        rows.append(_stack_row(stack, first_day, salt) | {"part": part} | _whereabouts(paths, about))
+        row = _stack_row(stack, picture, first_day, salt)
+        rows.append(row | {"part": part} | _whereabouts(paths, about))
         sizes = [(name, about[path].size) for name, path in zip(rows[-1]["files"], paths, strict=True)]
         rows[-1]["checksum"] = checksum(sizes, list(stack.slices))
     return rows
@@ -99,7 +107,17 @@ def count_from_first(rows: Iterable[Row], before: Mapping[int, int], now: Mappin
         yield row
 
 
-def _stack_row(stack: Stack, first_day: Mapping[int, int], salt: bytes) -> Row:
+def _parted(stack: Stack) -> list[tuple[Stack, ImageHeader | None]]:
+    """A volume as it is, pictures one by one with their headers."""
+    try:
+        read_header(stack)
+    except UnreadableError:
+        if are_pictures(stack):
+            return [(Stack((one,), stack.flags), slice_header(one, stack.flags)) for one in stack.slices]
+    return [(stack, None)]
+
+
+def _stack_row(stack: Stack, picture: ImageHeader | None, first_day: Mapping[int, int], salt: bytes) -> Row:
     first = stack.slices[0]
     patient = int(first.patient) if first.patient else None
     days = [int(one.date) for one in stack.slices if one.date]
@@ -114,6 +132,8 @@ def _stack_row(stack: Stack, first_day: Mapping[int, int], salt: bytes) -> Row:
         "flags": list(stack.flags),
         "found_status": "ok",
     }
+    if picture is not None:
+        return row | image_row(picture)
     try:
         return row | volume_row(read_header(stack))
     except UnreadableError as error:

@@ -1,23 +1,24 @@
 """Join a label table to a manifest: patients, targets, and the official split where a data-set card gives one."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from medcl.archive import targets
-from medcl.archive.card import Card
+from medcl.archive.card import Card, CardTable
 from medcl.archive.identity import code
 from medcl.archive.manifest import SCHEMA, Manifest, Target
+from medcl.archive.naming import RecordNames
+from medcl.archive.record import Modality
 from medcl.archive.split import official
 from medcl.archive.stratify import Ints
 from medcl.archive.table import LabelTable, read_table
 from medcl.errors import MedclError, UsageError
-from medcl.readers.formats import without_suffix
 
 _VOLTAGES = {"V", "mV", "uV", "nV"}
 _TYPES = {"multilabel": pa.list_(pa.string()), "regression": pa.float64()}
@@ -64,7 +65,7 @@ def join(
 
     Args:
         manifest: scanned records.
-        table_path: .csv, .tsv or .parquet.
+        table_path: as `read_table` takes it.
         record_column: column that names the record.
         patient_column: column of the patient id; it is kept only as a code.
         target_columns: columns that become targets, each with an optional kind: `age` or `age:regression`.
@@ -108,11 +109,14 @@ def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes
     manifest, other_unit = _check_unit(manifest, card.unit)
     if card.table is None:
         return manifest, JoinReport(len(manifest), 0, 0, 0, 0, {}, other_unit)
-    table = read_table(folder / card.table.file)
+    files = [card.table.file] if isinstance(card.table.file, str) else card.table.file
+    table = read_table([folder / file for file in files])
     labels = [targets.from_card(table, name, rule, folder) for name, rule in card.targets.items()]
     used = [rule.column for rule in card.targets.values()]
-    used += [name for name in (card.table.patient, card.folds and card.folds.column) if name]
+    used += [name for name in (card.table.patient, card.table.modality, card.folds and card.folds.column) if name]
     row_of_record, report = _match(manifest, table, card.table.key, used)
+    if card.table.modality is not None:
+        manifest = _with_modality(manifest, table, card.table, row_of_record)
     manifest, report = _apply(manifest, table, row_of_record, report, card.table.patient, labels, salt)
     if card.folds is not None:
         manifest = official(manifest, _pick(table.codes(card.folds.column), row_of_record), card.folds)
@@ -121,13 +125,17 @@ def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes
 
 def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[str]) -> tuple[Ints, JoinReport]:
     """The table's row of each record, (records,), -1 where none names it."""
-    paths = [str(path) for path in manifest.column("path")]
-    keys = [None if key is None else key.replace("\\", "/").removeprefix("./") for key in table.column(column)]
-    find = _finder(paths, _folders(manifest), table.path, column)
+    keys = table.column(column)
+    names = RecordNames(manifest)
+    paths = names.paths
     rows_of_record: dict[int, list[int]] = defaultdict(list)
     naming: set[int] = set()
     for row, key in enumerate(keys):
-        for record in () if key is None else find(key):
+        try:
+            records = () if key is None else names.rows(key)
+        except MedclError as error:
+            raise MedclError(f"{table.path}, column {column!r}: {error}") from error
+        for record in records:
             rows_of_record[record].append(row)
             naming.add(row)
     if not rows_of_record:
@@ -143,46 +151,6 @@ def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[st
         row_of_record[record] = rows[0]
     matched, named = len(rows_of_record), len(naming)
     return row_of_record, JoinReport(len(paths), len(table), matched, len(paths) - matched, len(table) - named, {})
-
-
-def _folders(manifest: Manifest) -> dict[str, list[int]]:
-    """Folder -> the DICOM volumes whose files are in it."""
-    folders: dict[str, list[int]] = defaultdict(list)
-    if not manifest.has("format"):
-        return folders
-    for i, (form, path) in enumerate(zip(manifest.column("format"), manifest.column("path"), strict=True)):
-        if form == "dicom":
-            folders[str(PurePosixPath(path).parent)].append(i)
-    return folders
-
-
-def _finder(
-    paths: Sequence[str], folders: Mapping[str, list[int]], table: Path, column: str
-) -> Callable[[str], Sequence[int]]:
-    """A function that tells which records a cell names: several only where it names the folder of DICOM volumes."""
-    by_path = {path: i for i, path in enumerate(paths)}
-    by_root = {without_suffix(path): i for i, path in enumerate(paths)}
-    by_name: dict[str, set[int]] = defaultdict(set)
-    for i, path in enumerate(paths):
-        name = PurePosixPath(path).name
-        by_name[name].add(i)
-        by_name[without_suffix(name)].add(i)
-
-    def find(key: str) -> Sequence[int]:
-        record = by_path.get(key, by_root.get(key))
-        if record is not None:
-            # Of several volumes that begin in one file the table means all.
-            return [i for i in folders.get(str(PurePosixPath(key).parent), ()) if paths[i] == paths[record]] or [record]
-        if key.rstrip("/") in folders:
-            return folders[key.rstrip("/")]
-        named = by_name.get(PurePosixPath(key).name, set())
-        if len(named) > 1:
-            raise MedclError(
-                f"{table}, column {column!r}: {key!r} is the name of {len(named)} records; give their paths"
-            )
-        return list(named)
-
-    return find
 
 
 def _refuse_contradictions(table: LabelTable, key: str, used: Sequence[str], groups: Sequence[list[int]]) -> None:
@@ -220,6 +188,22 @@ def _apply(
         known[name] = label.target
         labelled[name] = sum(value is not None for value in values)
     return manifest.with_targets(known), replace(report, labelled=labelled)
+
+
+def _with_modality(manifest: Manifest, table: LabelTable, rule: CardTable, row_of_record: Ints) -> Manifest:
+    """The modality of each record as the table has it; one that the table leaves open keeps its own."""
+    cells = table.column(str(rule.modality))
+    known = {name: rule.modality_values.get(name, name.lower()) for name in set(cells) if name is not None}
+    foreign = sorted(name for name, modality in known.items() if modality not in get_args(Modality))
+    if foreign:
+        raise MedclError(
+            f"{table.path}, column {rule.modality!r}: {foreign[0]!r} is none of {', '.join(get_args(Modality))}: say "
+            "which it is with `modality_values`"
+        )
+    stated = [None if cell is None else known[cell] for cell in _pick(cells, row_of_record)]
+    own = manifest.column("modality").tolist()
+    chosen = [one if one is not None and old is not None else old for one, old in zip(stated, own, strict=True)]
+    return manifest.with_column("modality", pa.array(chosen, type=pa.string()))
 
 
 def _pick(values: Sequence[Any], row_of_record: Ints) -> list[Any]:

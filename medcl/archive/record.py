@@ -15,10 +15,11 @@ from medcl.readers.signal import IncompleteError, SignalHeader
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile
+    from medcl.readers.image import ImageHeader
     from medcl.readers.volume import VolumeHeader
 
 Row = dict[str, Any]
-Modality = Literal["ecg", "eeg", "ct", "mr", "pt"]
+Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 _SIGNALS = ("ecg", "eeg")
 _HASHED = 65536  # bytes at the head of a header file that its checksum is taken of
 
@@ -46,7 +47,7 @@ class Look:
         root: of the archive.
         pattern: of the ids in the paths.
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
-            it is `mr`; DICOM states it.
+            it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
     """
 
@@ -85,11 +86,11 @@ class Look:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
             header = formats.read_header(full, form)
-            row |= {"files": list(header.files)}
             if isinstance(header, SignalHeader):
+                row |= {"files": list(header.files)}
                 row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern) or header.ids)
             else:
-                row |= self._volume(path, header)
+                row |= self._scan(path, header)
         except IncompleteError as error:
             row |= {"found_status": str(error), "files": list(error.files)}
         except UnreadableError as error:
@@ -125,12 +126,20 @@ class Look:
             "units": list(header.units),
         }
 
-    def _volume(self, path: str, header: "VolumeHeader") -> Row:
+    def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:
+        """A volume or a picture that is a file of its own."""
         from medcl.archive.volume_record import file_levels, volume_row
+        from medcl.readers.volume import VolumeHeader
 
+        if isinstance(header, VolumeHeader):
+            about = volume_row(header) | {"files": list(header.files)}
+        else:
+            from medcl.archive.image_record import image_row
+
+            about = image_row(header)
         # No id is taken from these headers: they only have free text.
         ids = ids_of(path, self.pattern)
-        row = volume_row(header) | file_levels(path, ids, self.salt) | self._codes(path, ids) | {"part": 0}
+        row = about | file_levels(path, ids, self.salt) | self._codes(path, ids) | {"part": 0}
         return row if self.modality is None or self.modality in _SIGNALS else row | {"modality": self.modality}
 
     def _refused(self, path: str, form: str | None, reason: str) -> Row:

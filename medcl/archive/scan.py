@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medcl.archive.dicom_scan import KnownSeries, volumes
+from medcl.archive.dicom_scan import DICOM, KnownSeries, volumes
 from medcl.archive.identity import code, fingerprint, record_code
 from medcl.archive.journal import Journal
 from medcl.archive.manifest import SCHEMA, Manifest
@@ -27,7 +27,7 @@ from medcl.readers.formats import SUFFIXES, without_suffix
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
-_READER = 1  # raised when the readers find other things in the same files: then nothing old is taken over
+_READER = 2  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
 _NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"
 
@@ -92,10 +92,10 @@ def scan(
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
     with Journal(journal, settings) if journal is not None else nullcontext() as kept, Spool(beside, settings) as spool:
         earlier = _known(previous, settings)
-        single = [row for row in earlier if row["format"] != "dicom"] + (kept.rows if kept is not None else [])
+        single = [row for row in earlier if row["format"] not in DICOM] + (kept.rows if kept is not None else [])
         by_path = {row["path"]: row for row in single}
         rows += [by_path[path] for path in paths if path in by_path and _unchanged(folder, by_path[path])]
-        series = KnownSeries((row for row in earlier if row["format"] == "dicom"), folder, set(paths))
+        series = KnownSeries((row for row in earlier if row["format"] in DICOM), folder, set(paths))
         reused = len(rows)
 
         def read(new: Sequence[str]) -> None:

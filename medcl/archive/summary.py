@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
+from medcl.archive.image_summary import ImageSummary, image_summary
 from medcl.archive.manifest import Manifest
 from medcl.archive.volume_summary import ASIDE, VolumeSummary, volume_summary
 from medcl.archive.wording import counted, line
@@ -27,6 +28,7 @@ class Summary:
         other_files: files that are no records; None if it is not known.
         reused: records taken over from the scan before, unopened.
         volumes: what there is of volumes; None without any.
+        images: what there is of pictures; None without any.
     """
 
     records: int
@@ -40,13 +42,14 @@ class Summary:
     other_files: int | None = None
     reused: int = 0
     volumes: VolumeSummary | None = None
+    images: ImageSummary | None = None
 
     def __str__(self) -> str:
         lines = [
             line("records", f"{self.records} ({counted(self.formats)}; {counted(self.modalities)})"),
             line("patients", f"{self.patients}"),
         ]
-        if self.channels or self.volumes is None:
+        if self.channels or (self.volumes is None and self.images is None):
             lines += [
                 line("hours", f"{self.hours:.2f}"),
                 line("sampling rate", counted({f"{rate:g} Hz": count for rate, count in self.sampling_rates.items()})),
@@ -54,6 +57,8 @@ class Summary:
             ]
         if self.volumes is not None:
             lines.append(str(self.volumes))
+        if self.images is not None:
+            lines.append(str(self.images))
         lines.append(line("quarantined", f"{sum(self.quarantined.values())}"))
         lines += [f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()]
         if self.reused:
@@ -92,6 +97,7 @@ def summary(manifest: Manifest) -> Summary:
         other_files=about.get("other_files"),
         reused=about.get("reused", 0),
         volumes=volume_summary(manifest),
+        images=image_summary(manifest),
     )
 
 

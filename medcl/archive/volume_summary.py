@@ -80,7 +80,8 @@ def volume_summary(manifest: Manifest) -> VolumeSummary | None:
     """
     if not manifest.has("shape"):
         return None
-    volumes = manifest.select(np.array([shape is not None for shape in manifest.column("shape")], dtype=bool))
+    volumes = manifest.of_kind("volume")
+    volumes = volumes.select(np.array([shape is not None for shape in volumes.column("shape")], dtype=bool))
     status = Counter(str(text) for text in volumes.column("status"))
     aside = {kind: status[kind] for kind in ASIDE if status[kind]}
     ok = volumes.ok()

@@ -3,10 +3,16 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medcl.commands import parsers
 from medcl.errors import UsageError
+
+if TYPE_CHECKING:
+    from medcl.archive.report_rule import ReportRule
+
+MODALITIES = ["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
+"""Those of `medcl.archive.record.Modality`, which takes longer to load than the help may."""
 
 
 def phantom(argv: Sequence[str]) -> None:
@@ -17,6 +23,7 @@ def phantom(argv: Sequence[str]) -> None:
     parser.add_argument("--eeg-subjects", type=int, default=20, help="subjects with 19-channel EEGs")
     parser.add_argument("--ct-patients", type=int, default=0, help="patients with CTs of the chest and label maps")
     parser.add_argument("--mr-patients", type=int, default=0, help="patients with MRs of the head and label maps")
+    parser.add_argument("--reports", action="store_true", help="reports too, of the ECGs (text) and CTs (DICOM SR)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same bytes")
     given = parser.parse_args(argv)
     counts = given.ecg_patients, given.eeg_subjects, given.ct_patients, given.mr_patients
@@ -35,6 +42,10 @@ def phantom(argv: Sequence[str]) -> None:
             given.folder, ct_patients=given.ct_patients, mr_patients=given.mr_patients, seed=given.seed
         )
         print(volumes)
+    if given.reports:
+        from medcl.phantom.report_archive import add_reports
+
+        print(add_reports(given.folder, given.seed))
 
 
 def scan(argv: Sequence[str]) -> None:
@@ -49,7 +60,9 @@ def scan(argv: Sequence[str]) -> None:
         help="the manifest, a Parquet file; a second scan reads only what changed",
     )
     parser.add_argument("--card", type=Path, help="data-set card (YAML) that says how ids, labels and folds are found")
-    parser.add_argument("--labels", type=Path, help="table with one row a record: CSV, TSV or Parquet")
+    parser.add_argument(
+        "--labels", type=Path, help="table with one row a record: CSV, TSV, Parquet, JSON or JSON lines"
+    )
     parser.add_argument("--record-column", help="its column that names the record: path, or file name")
     parser.add_argument("--patient-column", help="its column with the patient")
     parser.add_argument(
@@ -71,8 +84,8 @@ def scan(argv: Sequence[str]) -> None:
     parser.add_argument("--include", help="only paths that match, such as 'records100/**'")
     parser.add_argument(
         "--modality",
-        choices=["ecg", "eeg", "ct", "mr", "pt"],
-        help="where the channel names do not tell, and of NIfTI, which is mr else; DICOM states its own",
+        choices=MODALITIES,
+        help="where the channel names do not tell, of NIfTI, which is mr else, and of pictures; DICOM states its own",
     )
     parser.add_argument(
         "--images",
@@ -90,6 +103,7 @@ def scan(argv: Sequence[str]) -> None:
         "--mask-classes", nargs="+", metavar="CLASS", help="names of the voxel values from 0, the background, on"
     )
     parser.add_argument("--mask-name", default="mask", help="column of the label maps in the manifest")
+    _add_report_options(parser)
     _add_split_options(parser)
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
     parser.add_argument(
@@ -115,6 +129,8 @@ def scan(argv: Sequence[str]) -> None:
         modality=given.modality,
         images=given.images,
         masks=MaskRule(given.masks, tuple(given.mask_classes), given.mask_name) if given.masks else None,
+        reports=_report_rules(given),
+        deidentify=given.deidentify,
         fractions=tuple(given.fractions),
         stratify=given.stratify,
         seed=given.seed,
@@ -149,6 +165,65 @@ def split(argv: Sequence[str]) -> None:
     patients = manifest.column("patient")
     if hint := missing_splits({name: len(set(patients[own])) for name, own in rows.items()}, output):
         print(hint)
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reports",
+        metavar="GLOB_OR_TABLE",
+        help="report files by their paths in the folder, such as 'reports/**/*.txt' (text, XML, DICOM SR), or, with "
+        "--report-column, a table: CSV, TSV, Parquet, JSON or JSON lines",
+    )
+    parser.add_argument(
+        "--report-column",
+        nargs="+",
+        metavar="COLUMN",
+        help="its column of the text; or one a section, such as FINDINGS=findings IMPRESSION=impression",
+    )
+    parser.add_argument("--report-key", metavar="COLUMN", help="its column that names what each report describes")
+    parser.add_argument("--report-patient", metavar="COLUMN", help="its column of the patient")
+    parser.add_argument(
+        "--report-belongs",
+        choices=["record", "study", "patient"],
+        default="record",
+        help="what a report describes; a report file speaks of the finest of these that can be found from here on",
+    )
+    parser.add_argument(
+        "--deidentify",
+        metavar="rules|none|MODULE:FUNCTION",
+        help="how names, dates, ids and numbers are replaced in reports; default: by rules, or as the card says",
+    )
+
+
+def _report_rules(given: argparse.Namespace) -> "tuple[ReportRule, ...]":
+    from medcl.archive.report_rule import ReportRule
+
+    if given.reports is None:
+        if given.report_column or given.report_key or given.report_patient:
+            raise UsageError(
+                "--report-column, --report-key and --report-patient are columns of a table: give it with --reports"
+            )
+        return ()
+    if not given.report_column:
+        if given.report_key or given.report_patient:
+            raise UsageError("--report-key and --report-patient are columns of a table: --report-column names its text")
+        return (ReportRule(files=given.reports, belongs=given.report_belongs),)
+    if given.report_key is None:
+        raise UsageError("--report-column needs --report-key, the column that tells what each report describes")
+    single = len(given.report_column) == 1 and "=" not in given.report_column[0]
+    pairs = [] if single else [text.partition("=") for text in given.report_column]
+    if any(not (heading and column) for heading, _, column in pairs):
+        raise UsageError("--report-column: several columns are sections, each with its heading: FINDINGS=findings")
+    rule = ReportRule(
+        # A table need not lie in the archive.
+        table=str(Path(given.reports).absolute()),
+        column=given.report_column[0] if single else None,
+        sections={heading: column for heading, _, column in pairs},
+        key=given.report_key,
+        patient=given.report_patient,
+        belongs=given.report_belongs,
+    )
+    return (rule,)
 
 
 class _ShowRecipe(argparse.Action):

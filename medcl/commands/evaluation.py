@@ -9,7 +9,7 @@ from medcl.commands import parsers
 
 def finetune(argv: Sequence[str]) -> None:
     """Measure a pretrained encoder at label fractions, beside the same network from scratch."""
-    from medcl.evaluate.config import PROTOCOLS, FinetuneConfig
+    from medcl.evaluate.config import PROTOCOLS, USUAL, FinetuneConfig
     from medcl.evaluate.segment_config import SegmentConfig
 
     parser = parsers.config_parser(finetune)
@@ -27,9 +27,9 @@ def finetune(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--protocols",
         nargs="+",
-        default=list(PROTOCOLS),
+        default=list(USUAL),
         choices=PROTOCOLS,
-        help="frozen (probe, knn) or the encoder trained too (finetune)",
+        help="frozen (probe, knn), the encoder trained too (finetune), or the probe beside one on raw pixels (pixels)",
     )
     parser.add_argument("--repeats", type=int, default=5, help="seeds, each with its own subsets and random weights")
     parser.add_argument(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def prepare(argv: Sequence[str]) -> None:
     """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call."""
     from medcl.pretrain.config import PretrainConfig
+    from medcl.pretrain.joint_config import JointPretrainConfig
 
     parser = _parser(prepare)
     parser.add_argument("--config", action="config", help="the recipe (YAML) that will be trained; its `data` counts")
@@ -30,6 +31,14 @@ def prepare(argv: Sequence[str]) -> None:
         held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
         print(f"{store.folder}: {held}")
         lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
+    elif isinstance(config, JointPretrainConfig):
+        from medcl.pretrain.joint_sides import WORDS, prepare_sides
+
+        lines = []
+        for kind, made in prepare_sides(config, manifest, folder, given.jobs).items():
+            found, word = made.store, WORDS[kind]
+            print(f"{found.folder}: {len(found.record_ids)} {word}")
+            lines += quarantine.told(found.quarantine, len(found.record_ids) + len(found.quarantine), word)
     else:
         from medcl.data.volume_prepare import prepare_volumes
 
@@ -63,12 +72,13 @@ def pretrain(argv: Sequence[str]) -> None:
 
 
 def _parser(command: Callable[[Sequence[str]], None]) -> "ArgumentParser":
-    from medcl.pretrain.methods import SIGNALS, VOLUMES
+    from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES
 
     parser = parsers.config_parser(command)
     parser.epilog = (
         f"The settings are those of the method that the recipe names. Methods for recordings: {', '.join(SIGNALS)}; "
-        f"for volumes: {', '.join(VOLUMES)}. `medcl {command.__name__} --method {VOLUMES[0]} --help` shows those of "
+        f"for volumes: {', '.join(VOLUMES)}; for pictures, reports and several modalities: {', '.join(JOINT)}. "
+        f"`medcl {command.__name__} --method {VOLUMES[0]} --help` shows those of "
         "one method."
     )
     return parser

@@ -50,7 +50,7 @@ class SignalWindows(Dataset[dict[str, Any]]):
         self.length, stride = (round(seconds * store.sampling_rate) for seconds in (config.window, config.stride))
         if min(self.length, stride) < 1:
             raise UsageError(f"data.window and data.stride must be at least one sample ({1 / store.sampling_rate:g} s)")
-        records = records_of(store, manifest)
+        records = records_of(store, manifest, "signal")
         rows = np.flatnonzero(records >= 0)
         counts = np.maximum(0, (store.n_samples[records[rows]] - self.length) // stride + 1)
         self.too_short = int((counts == 0).sum())

@@ -18,6 +18,7 @@ from medcl.data import filters
 from medcl.data.channels import canonical
 from medcl.data.config import SignalConfig
 from medcl.data.decode import UNITS, Decoded, Job, decode_all
+from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter
 from medcl.data.store import STORE_VERSION, SignalStore, write_index
@@ -89,9 +90,7 @@ def prepare(manifest: Manifest, config: SignalConfig, folder: Path, *, jobs: int
         UsageError: the settings do not fit the archive.
         MedclError: nothing can be decoded, or the disk is full.
     """
-    manifest = manifest.ok()
-    if not len(manifest):
-        raise MedclError("the manifest has no readable record")
+    manifest = only(manifest, "signal")
     config = resolve(manifest, config)
     key = _key(manifest, config)
     made = publish(

@@ -59,7 +59,7 @@ class VolumePatches(Dataset[dict[str, Any]]):
         x, y, z = (int(voxels) for voxels in config.size)
         self.size = (x, y, z)
         self._clip = config.window is not None
-        records = records_of(store, manifest)
+        records = records_of(store, manifest, "volume")
         there = records >= 0
         if mask is not None:
             there[there] = store.has_mask(mask)[records[there]]

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
+from medcl.data.matching import only
 from medcl.data.publish import in_words, publish
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_decode import Job, Outcome, decode_all, died
@@ -47,9 +48,7 @@ def prepare_volumes(manifest: Manifest, config: VolumeConfig, folder: Path, *, j
         UsageError: the settings do not fit the archive, or one another.
         MedclError: nothing can be decoded, the disk is full or the store grows beyond `largest`.
     """
-    manifest = manifest.ok()
-    if not len(manifest):
-        raise MedclError("the manifest has no readable record")
+    manifest = only(manifest, "volume")
     check(manifest, config)
     key = _key(manifest, config)
     sizes = _bytes(manifest, config)
@@ -81,9 +80,6 @@ def check(manifest: Manifest, config: VolumeConfig) -> None:
     """
     slice_axis(config)
     kinds = sorted(set(map(str, manifest.column("modality"))))
-    foreign = [kind for kind in kinds if kind in ("ecg", "eeg")]
-    if foreign:
-        raise UsageError(f"the manifest holds {', '.join(foreign)}, which are no volumes: scan each kind by itself")
     if config.spacing is not None:
         given = [spacing for spacing in config.spacing if spacing is not None]
         if len(config.spacing) != 3 or not all(spacing > 0 for spacing in given):

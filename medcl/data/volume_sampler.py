@@ -137,8 +137,7 @@ class PatchSampler:
 
     def _patches(self, volume: int, step: int) -> list[Patch]:
         rng = np.random.default_rng([self.seed, 2, step, volume])
-        room = self._shape[volume] - self._size
-        low, high = np.where(room < 0, room // 2, 0), np.where(room < 0, room // 2, room)
+        low, high = first_voxels(self._shape[volume], self._size)
         starts = rng.integers(low, high + 1, (self.samples, 3))
         for part in range(self.partitions):
             count = len(range(part, self.samples, self.partitions))
@@ -159,3 +158,17 @@ class PatchSampler:
         )
         first = min(first, end - 1)
         return first, max(first, stop - 1)
+
+
+def first_voxels(shape: Ints, size: Ints) -> tuple[Ints, Ints]:
+    """Where a patch may begin: anywhere inside, and along an axis where it is the larger, around the whole volume.
+
+    Args:
+        shape: (3,) voxels of the volume.
+        size: (3,) voxels of the patch.
+
+    Returns:
+        (3,) the lowest and the highest first voxel.
+    """
+    room = shape - size
+    return np.where(room < 0, room // 2, 0), np.where(room < 0, room // 2, room)

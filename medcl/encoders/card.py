@@ -4,9 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medcl.encoders import image, signal
+from medcl.encoders import image, joint, signal, text
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.encoders.tokens import Tokenizer
+from medcl.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,102 @@ class VolumeCard:
         return image.build(self.encoder, self.n_channels)
 
 
-Card = SignalCard | VolumeCard
+@dataclass(frozen=True)
+class ImageCard:
+    """What an encoder of pictures expects.
+
+    Args:
+        encoder: the network's configuration.
+        n_channels: 1 of grey pictures, 3 of those in red, green and blue.
+        modality: of the pictures: `xray`, `us`, several joined by `+`.
+        data: the `ImageConfig` by which pictures were cut, scaled and resized, as a dictionary.
+    """
+
+    encoder: ImageEncoderConfig
+    n_channels: int
+    modality: str
+    data: dict[str, Any]
+
+    def build(self) -> image.ImageEncoder:
+        """The network that the card describes, with new random weights."""
+        return image.build(self.encoder, self.n_channels)
+
+
+@dataclass(frozen=True)
+class TextCard:
+    """What an encoder of texts expects.
+
+    Args:
+        encoder: the network's configuration.
+        tokenizer: JSON of the tokenizer whose ids it takes, all of it.
+        architecture: JSON of a transformers model's configuration, by which the network is rebuilt without a look at
+            disk or network; None for one that is trained from scratch.
+        data: the `TextConfig` by which reports became sequences, as a dictionary.
+    """
+
+    encoder: TextEncoderConfig
+    tokenizer: str
+    architecture: str | None
+    data: dict[str, Any]
+
+    def build(self) -> text.TextEncoder:
+        """The network that the card describes, with new random weights.
+
+        Raises:
+            ValueError: the tokenizer is not one.
+            UsageError: the parts do not fit one another.
+        """
+        if self.architecture is None and self.encoder.name != text.FROM_SCRATCH:
+            raise UsageError(f"the card of the text encoder {self.encoder.name} does not hold its architecture")
+        return text.build(self.encoder, Tokenizer.from_json(self.tokenizer), self.architecture)
+
+
+SideCard = SignalCard | VolumeCard | ImageCard | TextCard
 _KINDS: dict[str, tuple[type[Any], type[Any]]] = {
     "signal": (SignalCard, SignalEncoderConfig),
     "volume": (VolumeCard, ImageEncoderConfig),
+    "image": (ImageCard, ImageEncoderConfig),
+    "report": (TextCard, TextEncoderConfig),
 }
+
+
+@dataclass(frozen=True)
+class JointCard:
+    """What the encoders of several kinds of records expect, and how their embeddings are projected.
+
+    Args:
+        sides: {kind: card}, of `image`, `volume`, `signal`, `report`.
+        hidden: width of the hidden layer of a projection head.
+        projection: width of a projection.
+        local: width of the projection of dense embeddings; 0 has none.
+    """
+
+    sides: dict[str, SideCard]
+    hidden: int
+    projection: int
+    local: int = 0
+
+    def build(self) -> joint.JointEncoder:
+        """The network that the card describes, with new random weights."""
+        encoders = {kind: card.build() for kind, card in self.sides.items()}
+        return joint.JointEncoder(encoders, self.hidden, self.projection, self.local)
+
+
+Card = SideCard | JointCard
+_JOINT = "joint"
+
+
+def kind_of(card: SideCard) -> str:
+    """The kind of record whose encoder a card describes: `signal`, `volume`, `image` or `report`."""
+    return next(name for name, (one, _) in _KINDS.items() if isinstance(card, one))
 
 
 def to_json(card: Card) -> str:
     """A card as one JSON text."""
-    kind = next(name for name, (one, _) in _KINDS.items() if isinstance(card, one))
-    return json.dumps({"kind": kind, **asdict(card)})
+    if not isinstance(card, JointCard):
+        return json.dumps(_fields(card))
+    sides = {kind: _fields(side) for kind, side in card.sides.items()}
+    return json.dumps({"kind": _JOINT, **asdict(card), "sides": sides})
 
 
 def from_json(text: str) -> Card:
@@ -78,9 +166,21 @@ def from_json(text: str) -> Card:
         KeyError: a kind that is not known.
         TypeError: fields that the kind does not have.
     """
-    fields = _frozen(json.loads(text))
-    card, config = _KINDS[fields.pop("kind", "signal")]
-    built: Card = card(**{**fields, "encoder": config(**_frozen(fields["encoder"]))})
+    fields = json.loads(text)
+    if fields.get("kind") != _JOINT:
+        return _side(fields)
+    del fields["kind"]
+    return JointCard(**{**fields, "sides": {kind: _side(side) for kind, side in fields["sides"].items()}})
+
+
+def _fields(card: SideCard) -> dict[str, Any]:
+    return {"kind": kind_of(card), **asdict(card)}
+
+
+def _side(fields: dict[str, Any]) -> SideCard:
+    frozen = _frozen(fields)
+    card, config = _KINDS[frozen.pop("kind", "signal")]
+    built: SideCard = card(**{**frozen, "encoder": config(**_frozen(frozen["encoder"]))})
     return built
 
 

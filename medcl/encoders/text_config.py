@@ -12,7 +12,7 @@ class TextEncoderConfig:
         name: `transformer`, trained from scratch with a tokenizer that is trained on the reports themselves; or the
             folder or hub name of a transformers model. Hub names are looked up in the local cache only, unless
             `download` is set.
-        dim: width of the embedding.
+        dim: width of the embedding; a transformers model of another width gets a linear map on top.
         hidden: width of the layers of `transformer`, a multiple of 32.
         depth: layers of `transformer`.
         dropout: of `transformer`.

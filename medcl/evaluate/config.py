@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-PROTOCOLS = ("probe", "knn", "finetune")
+PROTOCOLS = ("probe", "knn", "finetune", "pixels")
+USUAL = PROTOCOLS[:3]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class EvaluateConfig:
         target: the label column.
         labels: label fractions, of the training patients: `1%`, `0.1`, or a count such as `50`.
         unit: what a fraction counts.
-        protocols: `probe` (logistic regression on frozen embeddings), `knn`, `finetune`.
+        protocols: `probe` (logistic regression on frozen embeddings), `knn`, `finetune`; `pixels` is the
+            probe beside one on raw pixels (16 x 16) in the place of random weights.
         repeats: seeds; each draws its own subsets and its own random initialisation.
         repeats_full: seeds of fine-tuning with all labels, where there is only one subset; 0 means as many as
             `repeats`.
@@ -54,7 +56,9 @@ class EvaluateConfig:
     target: str
     labels: list[str] = field(default_factory=lambda: ["1%", "10%", "100%"])
     unit: Literal["patient", "record"] = "patient"
-    protocols: list[Literal["probe", "knn", "finetune"]] = field(default_factory=lambda: ["probe", "knn", "finetune"])
+    protocols: list[Literal["probe", "knn", "finetune", "pixels"]] = field(
+        default_factory=lambda: ["probe", "knn", "finetune"]
+    )
     repeats: int = 5
     repeats_full: int = 0
     seed: int = 0

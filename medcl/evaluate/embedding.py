@@ -1,13 +1,39 @@
 """Records through an encoder: one embedding a record, the mean over its pieces' pooled embeddings."""
 
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.evaluate.pieces import Encoder, Pieces
+from medcl.evaluate.pieces import Pieces
 
 _AT_A_TIME = 256
+
+
+class Wide(Protocol):
+    """A configuration that states the width of the embedding."""
+
+    @property
+    def dim(self) -> int:
+        """Of the embedding."""
+
+
+class Embeds(Protocol):
+    """A network that embeds pieces: an encoder, or one with its projection."""
+
+    training: bool
+
+    @property
+    def config(self) -> Wide:
+        """Its configuration."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, dim)."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training, or to evaluation."""
 
 
 def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -19,7 +45,7 @@ def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
 
 @torch.inference_mode()
 def embed_records(
-    encoder: Encoder, windows: Pieces, rows: NDArray[np.int64], device: torch.device
+    encoder: Embeds, windows: Pieces, rows: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.float32]:
     """Embed records, a bounded number of pieces at a time.
 
@@ -33,7 +59,7 @@ def embed_records(
         (R, dim).
     """
     was_training = encoder.training
-    encoder.eval()
+    encoder.train(False)
     order = np.concatenate([windows.windows_of(int(row)) for row in rows])
     group = np.repeat(np.arange(len(rows)), [len(windows.windows_of(int(row))) for row in rows])
     total = torch.zeros(len(rows), encoder.config.dim, device=device)

@@ -10,7 +10,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
 from medcl.errors import UsageError
-from medcl.evaluate import baseline, experiment, pieces, summary
+from medcl.evaluate import baseline, experiment, joint_side, pieces, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results
@@ -39,11 +39,15 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
             f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
             + (f" and the label maps {', '.join(manifest.masks)}" if manifest.masks else "")
         )
-    run = runs.load(run_folder)
-    manifest = manifest.ok()
+    run, manifest = runs.load(run_folder), manifest.ok()
+    side = joint_side.choose(run.card, manifest, config.target)
+    run = joint_side.only(run, side)
+    config_of_pieces = pieces.config_of(run.card)
+    if "pixels" in config.protocols and pieces.kind_of(config_of_pieces) != "image":
+        raise UsageError("--protocols pixels: compares with the pixels of pictures, which this run was not trained on")
+    manifest = manifest.of_kind(pieces.kind_of(config_of_pieces))
     check(manifest)
     n_records = len(manifest)
-    config_of_pieces = pieces.config_of(run.card)
     prepared = pieces.prepared(manifest, config_of_pieces, store, config.jobs)
     # A recording shorter than one window, or spoilt in all of them, cannot be embedded: it leaves before anything is
     # drawn.
@@ -54,7 +58,9 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     warning = runs.guard(run, manifest, rows["test"], allow=config.allow_transductive)
     notes += [warning] if warning else []
     drawn = experiment.subsets(manifest, config)
-    setting = experiment.Setting(run_folder, prepared, manifest, config_of_pieces, config, rows["val"], rows["test"])
+    setting = experiment.Setting(
+        run_folder, prepared, manifest, config_of_pieces, config, rows["val"], rows["test"], side
+    )
     kept = baseline.path_of(setting, run.card, drawn)
     known = baseline.load(kept)
     predictions = experiment.run_all(setting, drawn, ("pretrained",) if known else ("pretrained", "random"))

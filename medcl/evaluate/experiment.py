@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +18,22 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from medcl import runs
-from medcl.archive.manifest import Manifest
+from medcl.archive.manifest import Kind, Manifest
 from medcl.errors import MedclError, UsageError
+from medcl.evaluate import joint_side
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.embedding import embed_records
 from medcl.evaluate.finetune import fine_tune, predict
 from medcl.evaluate.fractions import Ordering, Subset, order, parse
 from medcl.evaluate.pieces import Encoder, PieceConfig, Pieces, pieces
+from medcl.evaluate.pixels import Pixels
 from medcl.evaluate.probe import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Init
 from medcl.evaluate.task import Task
+
+Frozen = dict[str, NDArray[np.float64]]
+"""Protocol -> (records, dim) embeddings."""
+FROZEN = {"probe", "knn", "pixels"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Setting:
         config: the evaluation.
         validation: labelled rows by which models are chosen.
         test: labelled rows that are predicted once.
+        side: of an encoder of several modalities, the one that is evaluated.
     """
 
     run: Path
@@ -71,6 +79,7 @@ class Setting:
     config: EvaluateConfig
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
+    side: Kind | None = None
 
 
 def check(config: EvaluateConfig) -> None:
@@ -119,7 +128,7 @@ def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) 
     if torch.cuda.is_available():
         jobs = 1  # one process fills the GPU
     frozen = _frozen(setting) and "pretrained" in inits
-    pretrained = _embed(setting, runs.load(setting.run).encoder, drawn) if frozen else None
+    pretrained = _embed(setting, _load(setting).encoder, drawn) if frozen else None
     work = (
         delayed(_repeat)(setting, repeat, subset_list, pretrained, inits) for repeat, subset_list in enumerate(drawn)
     )
@@ -128,7 +137,20 @@ def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) 
 
 
 def _frozen(setting: Setting) -> bool:
-    return bool({"probe", "knn"} & set(setting.config.protocols))
+    return bool(FROZEN & set(setting.config.protocols))
+
+
+def _baseline(setting: Setting, random: Encoder, subset_list: list[Subset]) -> Frozen:
+    """What each protocol of frozen embeddings compares with: random weights, or the pixels themselves."""
+    asked = FROZEN & set(setting.config.protocols)
+    z = {name: _embed(setting, Pixels(random.n_channels), [subset_list]) for name in asked & {"pixels"}}
+    if asked - {"pixels"}:
+        z |= dict.fromkeys(asked - {"pixels"}, _embed(setting, random, [subset_list]))
+    return z
+
+
+def _load(setting: Setting) -> runs.Run[Any, Any]:
+    return joint_side.only(runs.load(setting.run), setting.side)
 
 
 def _device() -> torch.device:
@@ -139,7 +161,7 @@ def _windows(setting: Setting) -> Pieces:
     return pieces(setting.store, setting.manifest, setting.windows)
 
 
-def _embed(setting: Setting, encoder: Encoder, drawn: list[list[Subset]]) -> NDArray[np.float64]:
+def _embed(setting: Setting, encoder: Encoder | Pixels, drawn: list[list[Subset]]) -> NDArray[np.float64]:
     """Embeddings of all records that any of the subsets uses, (records, dim); the others stay NaN."""
     rows = np.unique(
         np.concatenate([setting.validation, setting.test, *(s.rows for subset_list in drawn for s in subset_list)])
@@ -160,13 +182,13 @@ def _repeat(
     torch.set_num_threads(1)
     try:
         seed = setting.config.seed + repeat
-        run = runs.load(setting.run)
+        run = _load(setting)
         torch.manual_seed(seed)
         random = run.card.build()
-        z_random = _embed(setting, random, [subset_list]) if _frozen(setting) and "random" in inits else None
-        sides: tuple[tuple[Init, Encoder, NDArray[np.float64] | None], ...] = (
-            ("pretrained", run.encoder, pretrained),
-            ("random", random, z_random),
+        baseline = _baseline(setting, random, subset_list) if "random" in inits else {}
+        sides: tuple[tuple[Init, Encoder, Frozen], ...] = (
+            ("pretrained", run.encoder, {name: pretrained for name in FROZEN if pretrained is not None}),
+            ("random", random, baseline),
         )
         return [
             Prediction(protocol, init, subset.label, repeat, seed, probabilities)
@@ -180,14 +202,15 @@ def _repeat(
 
 
 def _predict(
-    setting: Setting, encoder: Encoder, z: NDArray[np.float64] | None, subset: Subset, repeat: int
+    setting: Setting, encoder: Encoder, frozen: Frozen, subset: Subset, repeat: int
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """The test predictions of every protocol for one encoder and one labelled subset."""
     config, task = setting.config, Task.of(setting.manifest, setting.config.target)
     for protocol in config.protocols:
         if protocol != "finetune":
-            fit = linear_probe if protocol == "probe" else nearest_neighbours
-            if z is not None:
+            fit = nearest_neighbours if protocol == "knn" else linear_probe
+            if protocol in frozen:
+                z = frozen[protocol]
                 yield protocol, fit(task, z, subset.rows, setting.validation)(z[setting.test])
         elif not (parse(subset.label).share == 1.0 and 0 < config.repeats_full <= repeat):
             windows = _windows(setting)

@@ -17,7 +17,7 @@ def write(path: Path, html: str) -> None:
 
 
 def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
-    """Fill a template of this folder; text is escaped, and plotly's script is part of the page.
+    """Fill a template of this folder; text is escaped, and plotly's script is part of a page with figures.
 
     Args:
         template: name of a template that extends `page.html`.
@@ -38,7 +38,8 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["signs"] = _signs
-    return environment.get_template(template).render(figures=figures, plotlyjs=get_plotlyjs(), **context)
+    script = get_plotlyjs() if figures else ""
+    return environment.get_template(template).render(figures=figures, plotlyjs=script, **context)
 
 
 def _signs(text: str) -> str:

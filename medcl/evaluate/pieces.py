@@ -1,4 +1,4 @@
-"""Records as the pieces that an encoder takes: windows of a recording, tiles of a volume."""
+"""Records as the pieces that an encoder takes: windows of a recording, tiles of a volume, whole pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,22 +7,27 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.manifest import Manifest
+from medcl.archive.manifest import Kind, Manifest
 from medcl.data.config import SignalConfig
 from medcl.data.dataset import SignalWindows
+from medcl.data.image_config import ImageConfig
+from medcl.data.image_dataset import Pictures
+from medcl.data.image_prepare import prepare_images
+from medcl.data.image_store import ImageStore
 from medcl.data.prepare import prepare
 from medcl.data.store import SignalStore
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
-from medcl.encoders.card import Card, SignalCard, VolumeCard
+from medcl.encoders.card import Card, ImageCard, SignalCard, VolumeCard
 from medcl.encoders.image_base import ImageEncoder
 from medcl.encoders.signal import SignalEncoder
+from medcl.errors import UsageError
 from medcl.evaluate.volume_tiles import VolumeTiles
 
 Encoder = SignalEncoder | ImageEncoder
-PieceConfig = SignalConfig | VolumeConfig
+PieceConfig = SignalConfig | VolumeConfig | ImageConfig
 
 
 class Pieces(Protocol):
@@ -40,19 +45,38 @@ class Pieces(Protocol):
 
 def config_of(card: Card) -> PieceConfig:
     """What a piece is for an encoder in evaluation: as in pretraining, windows side by side without overlap."""
-    return volume_config(card) if isinstance(card, VolumeCard) else _signal_config(card)
+    if isinstance(card, VolumeCard):
+        return volume_config(card)
+    if isinstance(card, ImageCard):
+        return image_config(card)
+    if isinstance(card, SignalCard):
+        return _signal_config(card)
+    raise UsageError("the run's encoder is none of recordings, volumes or pictures: it cannot be fine-tuned on labels")
+
+
+def kind_of(config: PieceConfig) -> Kind:
+    """The kind of records that pieces are of."""
+    if isinstance(config, VolumeConfig):
+        return "volume"
+    return "image" if isinstance(config, ImageConfig) else "signal"
 
 
 def volume_config(card: VolumeCard) -> VolumeConfig:
     """What a patch is for an encoder: as in pretraining."""
-    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in card.data.items()}
-    return VolumeConfig(**fields)
+    return VolumeConfig(**_fields(card.data))
+
+
+def image_config(card: ImageCard) -> ImageConfig:
+    """What a picture is for an encoder: as in pretraining."""
+    return ImageConfig(**_fields(card.data))
 
 
 def prepared(manifest: Manifest, config: PieceConfig, store: Path, jobs: int) -> Path:
     """Prepare the records once; the folder of the prepared store."""
     if isinstance(config, VolumeConfig):
         return prepare_volumes(manifest, config, store, jobs=jobs).folder
+    if isinstance(config, ImageConfig):
+        return prepare_images(manifest, config, store, jobs=jobs).folder
     return prepare(manifest, config, store, jobs=jobs).folder
 
 
@@ -60,7 +84,14 @@ def pieces(folder: Path, manifest: Manifest, config: PieceConfig) -> Pieces:
     """The pieces of the records of a prepared store."""
     if isinstance(config, VolumeConfig):
         return VolumeTiles(VolumePatches(VolumeStore.open(folder), manifest, config))
+    if isinstance(config, ImageConfig):
+        return Pictures(ImageStore.open(folder), manifest, config)
     return SignalWindows(SignalStore.open(folder), manifest, config)
+
+
+def _fields(data: dict[str, Any]) -> dict[str, Any]:
+    """Lists, as JSON has them, are tuples in a configuration."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 def _signal_config(card: SignalCard) -> SignalConfig:

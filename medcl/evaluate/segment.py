@@ -52,7 +52,7 @@ def evaluate_masks(
     _check(config, manifest)
     run = runs.load_volumes(run_folder)
     segment_network.check(run.card)
-    manifest = manifest.ok()
+    manifest = manifest.ok().of_kind("volume")
     check(manifest)
     data = volume_config(run.card)
     prepared = prepare_volumes(manifest, data, store, jobs=config.jobs)

@@ -1,5 +1,6 @@
 """How sure a result is: intervals over repeats, bootstrap over patients, calibration."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,6 +99,28 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval
     return Interval(float(resamples.mean()), float(low), float(high), len(resamples))
 
 
+def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -> Iterator[Floats]:
+    """How often each record occurs in resamples of the patients, a block of resamples at a time.
+
+    A resample draws as many patients as there are, with replacement; a patient brings all of its records. Calls with
+    the same patients, `n_boot` and `seed` give the same resamples.
+
+    Args:
+        patients: (records,) id of the patient of each record; only which records share one matters.
+        n_boot: number of resamples.
+        seed: seed of the resamples.
+
+    Yields:
+        (records, resamples of this block), counts.
+    """
+    of_patient, n_patients = first_appearance(patients)
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK_NUMBERS // len(of_patient))
+    for start in range(0, n_boot, block):
+        drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=min(block, n_boot - start))
+        yield drawn.T[of_patient].astype(np.float64)
+
+
 def patient_bootstrap(
     kind: Kind,
     truth: ArrayLike,
@@ -137,13 +160,8 @@ def patient_bootstrap(
             f"bootstrap: {len(labels)} labels, {len(ids)} patient ids and predictions of the shape {repeats.shape}, "
             "expected (repeats, records, ...)"
         )
-    of_patient, n_patients = first_appearance(ids)
-    rng = np.random.default_rng(seed)
-    block = max(1, _BLOCK_NUMBERS // len(ids))
     parts: list[dict[str, Floats]] = []
-    for start in range(0, n_boot, block):
-        drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=min(block, n_boot - start))
-        weights = drawn.T[of_patient].astype(np.float64)
+    for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
         macros = [weighted_metrics(kind, labels, one, weights, threshold=threshold)[0] for one in repeats]
         parts.append({metric: np.mean([macro[metric] for macro in macros], axis=0) for metric in macros[0]})
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}

@@ -6,7 +6,12 @@ from medcl.archive.manifest import Target
 from medcl.errors import UsageError
 from medcl.evaluate.results import Difference, Estimate, Fraction, Procedure, Results
 
-PROTOCOLS = {"probe": "Linear probe", "knn": "k nearest neighbours", "finetune": "Full fine-tuning"}
+PROTOCOLS = {
+    "probe": "Linear probe",
+    "knn": "k nearest neighbours",
+    "finetune": "Full fine-tuning",
+    "pixels": "Linear probe, beside raw pixels",
+}
 METRICS = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
@@ -29,6 +34,8 @@ def init_name(protocol: str, init: str) -> str:
     """What the encoder started from; a frozen encoder is not trained 'from scratch', its weights stay random."""
     if init == "pretrained":
         return "pretrained"
+    if protocol == "pixels":
+        return "raw 16 x 16 pixels"
     return "random weights" if protocol in ("probe", "knn") else "from scratch"
 
 
@@ -136,7 +143,7 @@ def finding(results: Results, protocol: str) -> str:
         verb = "raises" if paired.mean > 0 else "lowers"
         origin = f"from {number(second.mean)} ({other}) to {number(first.mean)}"
         return f"{start} pretraining {verb} {name} {origin}: difference {estimate(paired, signed=True)}."
-    without = f"with {other}" if other == "random weights" else other
+    without = other if other == "from scratch" else f"with {other}"
     values = f"{name} is {number(first.mean)} pretrained and {number(second.mean)} {without}"
     return f"{start} {values}: difference {estimate(paired, signed=True)}, {_doubt(paired)}."
 

@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, RLELossless, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    RLELossless,
+    generate_uid,
+)
 
 from medcl.phantom.anatomy import Affine
 from medcl.phantom.ct import Scan
 from medcl.phantom.person import Study
 
+_CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "DX": DigitalXRayImageStorageForPresentation}
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -22,11 +30,11 @@ class Series:
     """How one series of a study is written.
 
     Attributes:
-        modality: 'CT' or 'MR'.
+        modality: 'CT', 'MR' or 'DX'.
         number: Within the study; the UIDs follow from it.
         description: What the technician calls it.
         model: Of the scanner.
-        kernel: Of the reconstruction; '' for MR.
+        kernel: Of the reconstruction; '' for others than CT.
         signed: CT only: signed numbers that are HU, instead of unsigned ones with an intercept of -1024.
         compressed: With RLE, lossless.
         missing: Slices that were lost on the way, counted from the feet.
@@ -74,7 +82,7 @@ def write_series(folder: Path, scan: Scan, study: Study, series: Series) -> list
         _geometry(header, affine, affine[:3] @ (0.0, 0.0, index, 1.0))
         header.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"] if series.modality == "CT" else ["ORIGINAL", "PRIMARY", "M"]
         _pixels(header, turned[:, :, index].T, series)
-        paths.append(_save(folder / f"IM{instance:04d}.dcm", header))
+        paths.append(save(folder / f"IM{instance:04d}.dcm", header))
     return paths
 
 
@@ -102,7 +110,21 @@ def write_localizer(folder: Path, scan: Scan, study: Study, series: Series) -> P
     _geometry(header, affine, (LPS @ corner)[:3])
     header.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     _pixels(header, np.rint(attenuation[::-1, ::-1].T - 1000), series)
-    return _save(folder / "IM0001.dcm", header)
+    return save(folder / "IM0001.dcm", header)
+
+
+def new_instance(study: Study, series: Series, instance: int) -> Dataset:
+    """The header of one instance, without its geometry and its pixels."""
+    return _instance(_header(study, series), study, series, instance)
+
+
+def save(path: Path, header: Dataset) -> Path:
+    """Write an instance with the header of a file, uncompressed unless it is compressed already."""
+    if not hasattr(header, "file_meta"):
+        header.file_meta = FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    header.save_as(path, enforce_file_format=True)
+    return path
 
 
 def _instance(shared: Dataset, study: Study, series: Series, instance: int) -> Dataset:
@@ -118,7 +140,7 @@ def _header(study: Study, series: Series) -> Dataset:
     person = study.person
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
-    header.SOPClassUID = CTImageStorage if series.modality == "CT" else MRImageStorage
+    header.SOPClassUID = _CLASSES[series.modality]
     header.StudyInstanceUID = _uid(study)
     header.SeriesInstanceUID = _uid(study, "series", series.number)
     header.FrameOfReferenceUID = _uid(study, "frame")
@@ -130,7 +152,7 @@ def _header(study: Study, series: Series) -> Dataset:
     header.InstitutionName, header.StationName = "Hospital of No Town", series.model.split()[0].upper()
     header.ReferringPhysicianName, header.OperatorsName = "Nobody^Nora", "Noman^Ned"
     header.SeriesDescription = series.description
-    header.StudyDescription = "Chest" if series.modality == "CT" else "Head"
+    header.StudyDescription = "Head" if series.modality == "MR" else "Chest"
     header.BodyPartExamined = header.StudyDescription.upper()
     header.PatientName, header.PatientID, header.PatientSex = person.name, person.number, person.sex
     header.PatientBirthDate, header.PatientAge = person.birth.strftime("%Y%m%d"), f"{study.age:03d}Y"
@@ -140,7 +162,7 @@ def _header(study: Study, series: Series) -> Dataset:
     header.private_block(0x0011, "PHANTOM WORKS", create=True).add_new(0x01, "PN", person.name)
     if series.modality == "CT":
         header.KVP, header.AcquisitionNumber, header.ConvolutionKernel = 120, 1, series.kernel
-    else:
+    elif series.modality == "MR":
         header.ScanningSequence, header.SequenceVariant, header.ScanOptions = "GR", "SP", ""
         header.MRAcquisitionType, header.EchoTime, header.RepetitionTime, header.EchoTrainLength = "3D", 3, 2000, 1
     return header
@@ -176,11 +198,6 @@ def _pixels(header: Dataset, values: NDArray[Any], series: Series) -> None:
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if series.compressed:
         header.compress(RLELossless, generate_instance_uid=False)
-
-
-def _save(path: Path, header: Dataset) -> Path:
-    header.save_as(path, enforce_file_format=True)
-    return path
 
 
 def _uid(study: Study, *parts: str | int) -> str:

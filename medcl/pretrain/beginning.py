@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from medcl import runs
 from medcl.encoders.image import ImageEncoder
 from medcl.encoders.unet import UNet
 from medcl.errors import UsageError
+from medcl.runs import Run
 
 
 def begin(folder: Path, patients: Collection[int], salt: str, n_channels: int) -> ImageEncoder:
@@ -26,17 +28,32 @@ def begin(folder: Path, patients: Collection[int], salt: str, n_channels: int) -
         MedclError: no finished run on volumes.
     """
     run = runs.load_volumes(folder)
-    seen = run.patients
-    if seen.coded_with != salt or int(seen.among(np.array(sorted(patients))).sum()) < len(seen.hashes):
-        raise UsageError(
-            f"global_local.init: {folder} was trained on patients who are not among those of this run, which would "
-            "not know of them; take the same manifest and at least the same splits"
-        )
+    check_seen(run, patients, salt, "global_local.init")
     if run.card.n_channels != n_channels:
         raise UsageError(
             f"global_local.init: {folder} takes volumes of {run.card.n_channels} channel(s), these have {n_channels}"
         )
     return run.encoder.train()
+
+
+def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: str) -> None:
+    """Refuse to begin with what has seen patients whom the new run does not train on, and would not remember.
+
+    Args:
+        run: that is begun with.
+        patients: codes of those who are trained on now.
+        salt: fingerprint of the salt that coded them.
+        field: of the configuration, for messages.
+
+    Raises:
+        UsageError: it has seen others.
+    """
+    seen = run.patients
+    if seen.coded_with != salt or int(seen.among(np.array(sorted(patients))).sum()) < len(seen.hashes):
+        raise UsageError(
+            f"{field}: {run.folder} was trained on patients who are not among those of this run, which would "
+            "not know of them; take the same manifest and at least the same splits"
+        )
 
 
 def take_up(encoder: ImageEncoder, begun: ImageEncoder) -> None:

@@ -1,14 +1,17 @@
 """What signals and volumes hand to the run: which stages are trained, on whom, and what is kept."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from medcl.archive.manifest import Manifest
 from medcl.data.sampler import Ints
 from medcl.encoders.card import Card
+from medcl.errors import MedclError
 from medcl.pretrain.config import OptimiserConfig
 from medcl.pretrain.loop import Batch
 from medcl.pretrain.methods import Config
@@ -70,3 +73,19 @@ def plain(config: Any) -> dict[str, Any]:
     """A configuration (dataclass) as YAML and JSON hold it: dictionaries, lists and scalars."""
     values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return values
+
+
+def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:
+    """The records of some splits.
+
+    Raises:
+        MedclError: the manifest has no splits, or no record in these.
+    """
+    if not manifest.has("split"):
+        raise MedclError(
+            "the manifest has no splits; `medcl split` makes them, so that tested patients stay out of pretraining"
+        )
+    rows = np.sort(np.concatenate([manifest.split_rows(name) for name in splits])) if splits else np.arange(0)
+    if not len(rows):
+        raise MedclError(f"no readable record in the splits {', '.join(splits) or '(none)'} of the manifest")
+    return manifest.select(rows)

@@ -198,7 +198,7 @@ def train(
             if average is not None:
                 average.update_parameters(method)
             step += 1
-            seen += round(_sum(fabric, len(batch["x"])))
+            seen += round(_sum(fabric, len(batch["index"])))
             speed = seen / (time.perf_counter() - begun)
             bar.update()
             bar.set_postfix({**{k: f"{v:.3f}" for k, v in values.items()}, "samples/s": f"{speed:.0f}"}, refresh=False)

@@ -7,14 +7,16 @@ import yaml
 
 from medcl.errors import UsageError
 from medcl.pretrain.config import PretrainConfig
+from medcl.pretrain.joint_config import JointPretrainConfig
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
-Config = PretrainConfig | VolumePretrainConfig
+Config = PretrainConfig | VolumePretrainConfig | JointPretrainConfig
 SIGNALS = ("comet",)
 VOLUMES = ("global-local", "densecl", "pixpro", "hierarchy")
+JOINT = ("convirt", "multimodal", "simclr")
 
 
-def config_class(method: str) -> type[PretrainConfig] | type[VolumePretrainConfig]:
+def config_class(method: str) -> type[PretrainConfig] | type[VolumePretrainConfig] | type[JointPretrainConfig]:
     """The configuration that a method takes.
 
     Raises:
@@ -24,8 +26,11 @@ def config_class(method: str) -> type[PretrainConfig] | type[VolumePretrainConfi
         return PretrainConfig
     if method in VOLUMES:
         return VolumePretrainConfig
+    if method in JOINT:
+        return JointPretrainConfig
     raise UsageError(
-        f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes"
+        f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes, "
+        f"{', '.join(JOINT)} on the modalities that the recipe has"
     )
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import yaml
 from lightning.fabric import Fabric
@@ -11,10 +10,11 @@ from lightning.fabric import Fabric
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
-from medcl.pretrain import signals, volumes
+from medcl.pretrain import joint, signals, volumes
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.job import Job, plain
+from medcl.pretrain.job import Job, in_splits, plain
+from medcl.pretrain.joint_config import JointPretrainConfig
 from medcl.pretrain.loop import Stage, Trained, fabric_for, train
 from medcl.pretrain.methods import Config
 
@@ -67,7 +67,7 @@ def pretrain(
     """Train an encoder without labels.
 
     Args:
-        config: the whole recipe, of recordings or of volumes.
+        config: the whole recipe, of recordings, of volumes or of several modalities.
         manifest: what `medcl scan` wrote.
         store: folder in which records are prepared once.
         folder: the run folder.
@@ -81,10 +81,7 @@ def pretrain(
         UsageError: the folder already holds a run, or the configuration cannot be meant.
         MedclError: the archive does not allow it, or training failed.
     """
-    if isinstance(config, PretrainConfig):
-        signals.check(config)
-    else:
-        volumes.check(config)
+    _check(config)
     fabric = fabric_for(config.hardware)
     fabric.launch()
     # Only the first process looks: another one may come when the first has begun to write.
@@ -92,11 +89,8 @@ def pretrain(
         raise UsageError(f"{folder} already holds a run: choose another folder, or go on with --resume")
     # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
     manifest = manifest.ok()
-    chosen = _chosen(manifest, config.splits)
-    if isinstance(config, PretrainConfig):
-        job = signals.job(config, manifest, chosen, store, fabric)
-    else:
-        job = volumes.job(config, manifest, chosen, store, fabric)
+    chosen = in_splits(manifest, config.splits)
+    job = _job(config, manifest, chosen, store, fabric)
     if not resume:
         # What cannot be built is refused before there is a folder.
         for stage in job.stages:
@@ -121,6 +115,23 @@ def pretrain(
         finished=finished,
         speaks=fabric.is_global_zero,
     )
+
+
+def _check(config: Config) -> None:
+    if isinstance(config, PretrainConfig):
+        signals.check(config)
+    elif isinstance(config, JointPretrainConfig):
+        joint.check(config)
+    else:
+        volumes.check(config)
+
+
+def _job(config: Config, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+    if isinstance(config, PretrainConfig):
+        return signals.job(config, manifest, chosen, store, fabric)
+    if isinstance(config, JointPretrainConfig):
+        return joint.job(config, manifest, chosen, store, fabric)
+    return volumes.job(config, manifest, chosen, store, fabric)
 
 
 def _train(job: Job, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
@@ -165,14 +176,3 @@ def _same_recipe(folder: Path, config: Config) -> None:
     other = [name for name, value in now.items() if name != "hardware" and begun.get(name) != value]
     if other:
         raise UsageError(f"--resume: {', '.join(other)} differs from {folder / runs.CONFIG}, with which the run began")
-
-
-def _chosen(manifest: Manifest, splits: tuple[str, ...]) -> Manifest:
-    if not manifest.has("split"):
-        raise MedclError(
-            "the manifest has no splits; `medcl split` makes them, so that tested patients stay out of pretraining"
-        )
-    rows = np.sort(np.concatenate([manifest.split_rows(name) for name in splits])) if splits else np.arange(0)
-    if not len(rows):
-        raise MedclError(f"no readable record in the splits {', '.join(splits) or '(none)'} of the manifest")
-    return manifest.select(rows)

@@ -9,11 +9,14 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from medcl.archive.manifest import Manifest
+from medcl.data.config import SignalConfig
 from medcl.data.datamodule import loader
 from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.data.sampler import HierarchicalSampler
+from medcl.data.store import SignalStore
 from medcl.encoders.card import SignalCard
+from medcl.encoders.config import SignalEncoderConfig
 from medcl.encoders.signal import build
 from medcl.errors import MedclError
 from medcl.pretrain.comet import WITHIN, Comet, level_weights
@@ -75,22 +78,13 @@ def job(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Pat
         views = signal_views.build(config.views, prepared.channels, prepared.sampling_rate)
         return Comet(encoder, config.comet, views, shared=fabric.world_size > 1, chunk=config.hardware.chunk)
 
-    card = SignalCard(
-        config.encoder,
-        tuple(prepared.channels),
-        prepared.sampling_rate,
-        config.data.window,
-        config.data.standardise,
-        tuple(config.data.band) if config.data.band else None,
-        config.data.notch,
-    )
     return Job(
         config=config,
         patients=np.unique(windows.ids["patient"]),
         size=f"{len(windows)} windows",
         stages=(JobStage("", method, weights, batches, config.optimiser),),
         encoder=_encoder,
-        card=card,
+        card=card_of(config.encoder, prepared, config.data),
         left_out=left_out(
             {
                 "recordings could not be decoded": len(prepared.quarantine),
@@ -98,6 +92,19 @@ def job(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Pat
                 "windows have gaps": windows.with_gaps,
             }
         ),
+    )
+
+
+def card_of(encoder: SignalEncoderConfig, prepared: SignalStore, data: SignalConfig) -> SignalCard:
+    """What an encoder expects that is trained on windows of prepared recordings."""
+    return SignalCard(
+        encoder,
+        tuple(prepared.channels),
+        prepared.sampling_rate,
+        data.window,
+        data.standardise,
+        tuple(data.band) if data.band else None,
+        data.notch,
     )
 
 

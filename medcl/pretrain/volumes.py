@@ -11,6 +11,7 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
+from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes, slice_axis
 from medcl.data.volume_sampler import PatchSampler
@@ -91,7 +92,7 @@ def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, stor
         stages = _stages(config, patches, fabric, given)
     else:
         stages = (_stage(config, patches, fabric),)
-    missing = left_out({"volumes could not be prepared": len(chosen) - len(patches)})
+    missing = left_out({"volumes could not be prepared": len(chosen.of_kind("volume")) - len(patches)})
     modality = "+".join(sorted({str(one) for one in chosen.column("modality")[patches.rows]}))
     return Job(
         config=config,
@@ -185,29 +186,34 @@ def _method(
     encoder = for_images(build(own, n_channels), own.dims)
     if begun is not None:
         take_up(encoder, begun)
-    views = _views(config.views, config)
+    views = views_of(config.views, config.data)
     if config.method == "densecl":
         return DenseCL(encoder, config.dense, views, shared=shared)
     if config.method == "pixpro":
         return PixPro(encoder, config.dense, views, steps=config.optimiser.steps, shared=shared)
     if config.method == "hierarchy":
         return Hierarchy(encoder, config.hierarchy, views, shared=shared, chunk=config.hardware.chunk)
-    local_views = _views(config.local_views, config)
-    size = _space(config.data.size, config)
+    local_views = views_of(config.local_views, config.data)
+    size = _space(config.data.size, config.data)
     return GlobalLocal(encoder, config, losses, size=size, views=views, local_views=local_views, shared=shared)
 
 
-def _space(values: Sequence[T], config: VolumePretrainConfig) -> tuple[T, ...]:
-    """Of three axes those that networks and views see: a slice has two."""
-    across = slice_axis(config.data)
-    return tuple(value for axis, value in enumerate(values) if axis != across)
+def views_of(views: ImageViewsConfig, data: VolumeConfig) -> Compose:
+    """The random changes of patches: lengths are in mm where every volume is resampled to one spacing, else in voxels.
 
-
-def _views(views: ImageViewsConfig, config: VolumePretrainConfig) -> Compose:
-    """Lengths are in mm where every volume is resampled to one spacing, in voxels elsewhere."""
-    edges = _space(config.data.spacing or (None, None, None), config)
+    Args:
+        views: which.
+        data: of the patches.
+    """
+    edges = _space(data.spacing or (None, None, None), data)
     known = tuple(length for length in edges if length is not None)
     return image_views.build(views, known if len(known) == len(edges) else None)
+
+
+def _space(values: Sequence[T], data: VolumeConfig) -> tuple[T, ...]:
+    """Of three axes those that networks and views see: a slice has two."""
+    across = slice_axis(data)
+    return tuple(value for axis, value in enumerate(values) if axis != across)
 
 
 def _encoder(method: nn.Module) -> ImageEncoder:

@@ -28,8 +28,8 @@ _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB"
 _PIXELS = {(0x7FE0, 0x0008), (0x7FE0, 0x0009), (0x7FE0, 0x0010)}
 _UNDEFINED = 0xFFFFFFFF
 # gdcm, which pydicom would take first, ends the whole process on some damaged pictures; where another can, it decodes.
-_DECODERS = {JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls"}
-_DECODERS |= {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg"}
+DECODERS = {JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls"}
+DECODERS |= {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg"}
 _MOST_PADDING = 4096  # bytes
 
 
@@ -121,7 +121,7 @@ def read_pixels(path: Path) -> Any:
         uid = dataset.file_meta.get("TransferSyntaxUID", "")
         syntax = UID(uid).name if uid in UID_dictionary else "an unknown syntax"
     with reading(f"pixel data (of {syntax}) that is damaged, or that no installed decoder knows"):
-        decoder = _DECODERS.get(uid, "")
+        decoder = DECODERS.get(uid, "")
         if decoder and decoder in get_decoder(uid).available_plugins:
             dataset.pixel_array_options(decoding_plugin=decoder)
         pixels = dataset.pixel_array

@@ -9,6 +9,7 @@ import pydicom
 from medcl.errors import UnreadableError
 from medcl.readers.dicom_elements import b_value, every, first, number, numbers, tags_of, text, whole
 from medcl.readers.dicom_file import read_file_header, reading
+from medcl.readers.dicom_image import PICTURES
 
 KEYWORDS = [
     "SpecificCharacterSet",
@@ -125,21 +126,24 @@ def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
         The slices in the order of the frames.
 
     Raises:
-        UnreadableError: as `read_file_header`; it names no series; several frames whose places are not stated.
+        UnreadableError: as `read_file_header`; it names no series; several frames of a volume
+            whose places are not stated.
     """
     header = read_file_header(path, tags_of(KEYWORDS))
     file = path.relative_to(root).as_posix()
     with reading("damaged header"):
-        if not header.get("SeriesInstanceUID"):
+        # Pictures of modalities that have no volumes stand alone: neither a series nor places must be stated.
+        alone = text([header], "Modality").upper() in PICTURES
+        if not header.get("SeriesInstanceUID") and not (alone and header.get("SOPInstanceUID")):
             raise UnreadableError("no series instance UID: it cannot be told which slices belong together")
         count = int(header.get("NumberOfFrames") or 1)
         frames = header.get("PerFrameFunctionalGroupsSequence") or []
-        if not frames and count > 1:
+        if not frames and count > 1 and not alone:
             raise UnreadableError(f"{count} frames without functional groups: their places are not stated")
         if frames and len(frames) != count:
             raise UnreadableError(f"damaged header: {count} frames, the places of {len(frames)}")
         shared = [item for group in header.get("SharedFunctionalGroupsSequence") or [] for item in _items(group)]
-        groups = [[*_items(frame), *shared, header] for frame in frames] or [[header]]
+        groups = [[*_items(frame), *shared, header] for frame in frames] or [[header]] * (count if alone else 1)
         return tuple(_slice(file, frame, count, sources) for frame, sources in enumerate(groups))
 
 
@@ -159,7 +163,7 @@ def _slice(file: str, frame: int, count: int, sources: Sequence[pydicom.Dataset]
         frames=count,
         patient=text(sources, "PatientID"),
         study=text(sources, "StudyInstanceUID"),
-        series=text(sources, "SeriesInstanceUID"),
+        series=text(sources, "SeriesInstanceUID") or text(sources, "SOPInstanceUID"),
         sop=text(sources, "SOPInstanceUID"),
         modality=text(sources, "Modality").upper(),
         rows=int(header.Rows),

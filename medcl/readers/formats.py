@@ -12,6 +12,7 @@ from medcl.errors import UnreadableError
 from medcl.readers.signal import Signal, SignalHeader
 
 if TYPE_CHECKING:
+    from medcl.readers.image import ImageHeader
     from medcl.readers.volume import Volume, VolumeHeader
 
 SUFFIXES = {
@@ -29,10 +30,15 @@ SUFFIXES = {
     ".nhdr": "nrrd",
     ".mha": "metaimage",
     ".mhd": "metaimage",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
 }
 """Suffix -> the format that a file of this name claims to be in."""
 VOLUMES = ("nifti", "dicom", "nrrd", "metaimage")
-"""The formats of volumes; the others are of signals. A DICOM volume is many files, which have a way of their own."""
+"""The formats of volumes. A DICOM volume is many files, which have a way of their own."""
+PICTURES = ("jpeg", "png")
+"""The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
 _HEAD = 1024  # bytes that tell the format, packed or not
 _FIF_START = bytes.fromhex("000000640000001f00000014")  # tag of a file id, its type and its 20 bytes
 _NIFTI = (b"n+1", b"ni1", b"n+2", b"ni2")
@@ -63,7 +69,7 @@ def identify(path: Path) -> str | None:
         path: of a file.
 
     Returns:
-        One of the values of `SUFFIXES`, or None: this is neither a recording nor a volume that medcl reads.
+        One of the values of `SUFFIXES`, or None: this is no recording, volume or picture that medcl reads.
 
     Raises:
         OSError: it cannot be opened.
@@ -74,6 +80,10 @@ def identify(path: Path) -> str | None:
         return "dicom"
     if _is_nifti(head):
         return "nifti"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
     if head.startswith(b"NRRD000"):
         return "nrrd"
     if _METAIMAGE.match(head) and b"NDims" in head:
@@ -101,12 +111,12 @@ def identify(path: Path) -> str | None:
     return None
 
 
-def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader":
-    """Read what a recording or a volume says of itself.
+def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | ImageHeader":
+    """Read what a recording, a volume or a picture says of itself.
 
     Args:
         path: of its header: x.hea, x.vhdr, x.edf, x.nii.gz.
-        format: as `identify` tells it, not `dicom`: its volumes are read series by series.
+        format: as `identify` tells it, not `dicom`: its volumes and pictures are read series by series.
 
     Returns:
         The header; the files that it names are there and as long as it says, where that can be told.
@@ -114,6 +124,10 @@ def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader":
     Raises:
         UnreadableError: with what is wrong.
     """
+    if format in PICTURES:
+        import medcl.readers.image as image
+
+        return image.read_header(path, format)
     return _volume_reader(format)[0](path) if format in VOLUMES else _reader(format)[0](path)
 
 

@@ -3,11 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from medcl.archive.card import Card, Folds, load
+from medcl.archive.record import Modality
+from medcl.archive.report_rule import ReportRule
+from medcl.commands.archive import MODALITIES
 from medcl.errors import UsageError
 
 DATASETS = Path(__file__).parents[2] / "datasets"
@@ -82,6 +86,47 @@ def test_a_wrong_key_is_named(tmp_path: Path, key: str, value: object, words: st
     assert "card.yaml" in str(raised.value)
 
 
+def test_reports_of_the_cards_own_table_need_not_name_it(tmp_path: Path) -> None:
+    rules = [
+        {"column": "report"},
+        {"column": "note", "key": "visit", "belongs": "study"},
+        {"table": ["a.jsonl", "b.jsonl"], "sections": {"FINDINGS": "f"}, "key": "who", "belongs": "patient"},
+        {"files": "reports/**/*.txt", "deidentify": "none"},
+    ]
+    assert load(write(tmp_path, {**MINIMAL, "reports": rules})).reports == (
+        ReportRule(table="table.csv", column="report", key="file"),
+        ReportRule(table="table.csv", column="note", key="visit", belongs="study"),
+        ReportRule(table=("a.jsonl", "b.jsonl"), sections={"FINDINGS": "f"}, key="who", belongs="patient"),
+        ReportRule(files="reports/**/*.txt", deidentify="none"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("reports", "words"),
+    [
+        ([{"key": "file"}], r"reports\[0\]: reports in a table: `column` names"),
+        ([{"columm": "report"}], r"unknown key reports\[0\].columm"),
+        ([{"column": "report", "belongs": "visit"}], "belongs is 'visit', allowed are record, study, patient"),
+        ([{"column": "report", "deidentify": "well"}], "deidentify is 'well', allowed are rules, none"),
+    ],
+)
+def test_a_wrong_rule_of_reports_is_named(tmp_path: Path, reports: object, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(write(tmp_path, {**MINIMAL, "reports": reports}))
+    without = {key: value for key, value in MINIMAL.items() if key not in ("table", "targets", "folds")}
+    with pytest.raises(UsageError, match=r"reports\[0\] is of no `files` and no `table`"):
+        load(write(tmp_path, {**without, "reports": [{"column": "report"}]}))
+
+
+def test_a_table_may_be_several_files(tmp_path: Path) -> None:
+    for written, file in [("one.csv", "one.csv"), (["a.csv", "b.csv"], ("a.csv", "b.csv"))]:
+        table = load(write(tmp_path, changed("table.file", written))).table
+        assert table is not None
+        assert table.file == file
+    with pytest.raises(UsageError, match="table.file has to be str, not"):
+        load(write(tmp_path, changed("table.file", {"a": 1})))
+
+
 def test_what_is_no_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has to be a mapping with keys"):
         load(write(tmp_path, ["name", "version"]))
@@ -96,6 +141,10 @@ def test_a_python_object_in_a_card_is_not_built(tmp_path: Path) -> None:
     (tmp_path / "card.yaml").write_text("name: !!python/object/apply:os.getcwd []")
     with pytest.raises(UsageError, match="could not determine a constructor"):
         load(tmp_path / "card.yaml")
+
+
+def test_the_command_offers_the_modalities_of_a_card() -> None:
+    assert tuple(MODALITIES) == get_args(Modality)
 
 
 def test_cards_are_read_without_heavy_imports() -> None:

@@ -1,5 +1,6 @@
 """A label table is joined completely, or its faults are counted and named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,7 +197,7 @@ def test_tables_of_other_formats_say_the_same(tmp_path: Path) -> None:
         ("t.csv", b"", MedclError, "no rows"),
         ("t.csv", "file,sex\n1,männlich\n".encode("latin-1"), MedclError, "not UTF-8.*save it as UTF-8"),
         ("t.parquet", b"file,sex\n1,f\n", MedclError, "not a Parquet file"),
-        ("t.xlsx", b"", UsageError, "is .csv, .tsv or .parquet"),
+        ("t.xlsx", b"", UsageError, "is .csv, .tsv, .parquet, .json or .jsonl"),
         ("absent.csv", None, UsageError, "no such file"),
     ],
 )
@@ -270,6 +271,20 @@ def test_a_file_in_another_unit_than_the_card_is_quarantined(tmp_path: Path) -> 
     assert joined.column("split").tolist() == ["train", None, "val", None]
 
 
+def test_a_split_may_be_a_file_of_its_own_and_a_column_tell_the_modality(tmp_path: Path) -> None:
+    for name, rows in {"train": "1,5,ECG\n2,5,Brain\n", "test": "3,6,\n4,6,eeg\n"}.items():
+        write(tmp_path, f"file,id,kind\n{rows}", f"{name}.csv")
+    table = CardTable(("train.csv", "test.csv"), "file", "id", modality="kind", modality_values={"Brain": "eeg"})
+    card = ward(table=table, targets={}, folds=Folds("{file}", ("train",), (), ("test",)))
+    manifest = FOUR.with_column("modality", pa.array(["ecg", "ecg", "ecg", "ecg"]))
+    joined, _ = join_card(manifest, card, tmp_path, salt=SALT)
+    assert joined.column("modality").tolist() == ["ecg", "eeg", "ecg", "eeg"]
+    assert joined.column("split").tolist() == ["train", "train", "test", "test"]
+    foreign = replace(card, table=CardTable(("train.csv", "test.csv"), "file", "id", modality="kind"))
+    with pytest.raises(MedclError, match="column 'kind': 'Brain' is none of ecg, .*`modality_values`"):
+        join_card(manifest, foreign, tmp_path, salt=SALT)
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [
@@ -297,7 +312,9 @@ def test_a_code_with_two_classes_is_refused(tmp_path: Path) -> None:
 def test_ptbxl_holds_what_its_authors_published(tmp_path: Path) -> None:
     card = Path(__file__).parents[2] / "datasets" / "ptbxl.yaml"
     report = build_manifest(ScanRequest(PTBXL, tmp_path / "ptbxl.parquet", card=card, jobs=1))
-    manifest = Manifest.read(tmp_path / "ptbxl.parquet")
+    everything = Manifest.read(tmp_path / "ptbxl.parquet")
+    check(everything)
+    manifest = everything.of_kind("signal")
     assert report.join is not None
     assert (report.join.matched, report.join.records_absent, report.join.rows_absent) == (500, 0, 0)
     counts = np.nansum(manifest.labels("superclass"), axis=0)
@@ -309,4 +326,3 @@ def test_ptbxl_holds_what_its_authors_published(tmp_path: Path) -> None:
     assert [len(manifest.split_rows(name)) for name in ("train", "val", "test")] == [353, 81, 66]
     assert len(np.unique(manifest.column("patient"))) == 466
     assert manifest.column("patient")[0] == code("patient", "15709", PUBLIC_SALT)
-    check(manifest)

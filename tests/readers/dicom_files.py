@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+)
 
 from medcl.readers.dicom_slice import Slice, read_slices
 
@@ -47,6 +52,24 @@ def dataset(number: int = 0, **changes: Any) -> Dataset:
 def write(path: Path, number: int = 0, **changes: Any) -> Path:
     dataset(number, **changes).save_as(path, enforce_file_format=True)
     return path
+
+
+def radiograph(path: Path, number: int = 0, **changes: Any) -> Path:
+    """Write a digital radiograph of 12 bits, which has no place in space and is a series of its own."""
+    stored = pixels_of(number).astype(np.uint16)
+    own: dict[str, Any] = {
+        "SOPClassUID": DigitalXRayImageStorageForPresentation,
+        "Modality": "DX",
+        "SeriesInstanceUID": f"1.2.3.5.{number}",
+        "PixelData": stored.tobytes(),
+        "PixelRepresentation": 0,
+        "BitsStored": 12,
+        "HighBit": 11,
+        "RescaleIntercept": 0,
+        "RescaleType": "US",
+        **dict.fromkeys(("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness")),
+    }
+    return write(path, number, **{**own, **changes})
 
 
 def series(folder: Path, count: int = 5, **changes: Any) -> list[Slice]:

@@ -1,0 +1,79 @@
+"""A picture as a row of the manifest; which slices of a DICOM series are pictures and no part of a volume."""
+
+import re
+from typing import Any
+
+from medcl.errors import UnreadableError
+from medcl.readers.dicom_geometry import Stack
+from medcl.readers.dicom_image import MODALITIES, check_picture
+from medcl.readers.dicom_slice import Slice
+from medcl.readers.image import ImageHeader
+
+_OF_VOLUMES = ("CT", "MR", "PT", "")
+_FLAGS = ("burned-in annotation", "duplicate SOP instances", "one SOP instance UID")
+_FLAGS_OF_VOLUMES = ("localizer", "derived image")
+"""Kept of CT, MR and PET; of radiographs, `derived` only says that they were made ready to be looked at."""
+
+
+def image_row(header: ImageHeader) -> dict[str, Any]:
+    """The columns that the header of a picture fills.
+
+    Args:
+        header: its clear ids are not used.
+
+    Returns:
+        Modality (`image` where the file states none), format, channels, shape (rows, columns), type of the numbers,
+        flags.
+    """
+    return {
+        "modality": header.modality or "image",
+        "format": header.format,
+        "n_channels": header.n_channels,
+        "shape": [header.rows, header.columns],
+        "dtype": header.dtype,
+        "flags": list(header.flags),
+    }
+
+
+def are_pictures(stack: Stack) -> bool:
+    """Whether slices that are no volume are pictures, each by itself.
+
+    Of CT, MR and PET, and where no modality is stated, these are coloured pictures, and one alone without a place:
+    several grey ones are a volume whose places were lost.
+
+    Args:
+        stack: that `dicom.read_header` refuses.
+    """
+    first = stack.slices[0]
+    try:
+        check_picture(first.modality, first.photometric, _bits(first), first.rows, first.columns)
+    except UnreadableError:
+        return False
+    if first.modality not in _OF_VOLUMES:
+        return True
+    coloured = not first.photometric.startswith("MONOCHROME")
+    return coloured or (len(stack.slices) == 1 and first.position is None and "MOSAIC" not in first.image_type)
+
+
+def slice_header(one: Slice, flags: tuple[str, ...]) -> ImageHeader:
+    """What a slice says of itself as a picture.
+
+    Args:
+        one: of a stack of pictures.
+        flags: of the stack.
+    """
+    kept = _FLAGS + (_FLAGS_OF_VOLUMES if one.modality in _OF_VOLUMES else ())
+    return ImageHeader(
+        format="dicom-image",
+        rows=one.rows,
+        columns=one.columns,
+        n_channels=1 if one.photometric.startswith("MONOCHROME") else 3,
+        dtype=one.dtype,
+        frames=one.frames,
+        modality=MODALITIES[one.modality],
+        flags=tuple(flag for flag in flags if flag.startswith(kept)),
+    )
+
+
+def _bits(one: Slice) -> int:
+    return int(re.sub("[a-z]", "", one.dtype))

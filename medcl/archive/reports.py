@@ -1,0 +1,235 @@
+"""Reports become rows of the manifest, beside the records that they describe."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medcl.archive.identity import record_code
+from medcl.archive.links import links, text_ids
+from medcl.archive.manifest import Manifest
+from medcl.archive.record import state
+from medcl.archive.report_place import Place, Places
+from medcl.archive.report_read import Clean, Draft, ReadFiles, table_drafts
+from medcl.archive.report_rule import ReportRule
+from medcl.archive.table import read_table
+from medcl.archive.walk import walk
+from medcl.archive.wording import counted, line
+from medcl.engine.parallel import run_chunks
+from medcl.errors import MedclError, UsageError
+
+__all__ = ["ReportRule", "ReportSummary", "join_reports"]
+
+_CHUNK = 256
+_Placed = list[tuple[Draft, Place]]
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What was found of reports.
+
+    Args:
+        reports: that are usable.
+        linked: of them, that describe at least one usable record.
+        alone: of them, that describe none; they can still train text.
+        without: usable records that no report describes.
+        identical: usable reports whose text another one has too.
+        no_patient: usable reports of which nobody knows the patient, so that they are in no split.
+        quarantined: reason -> reports that cannot be used.
+    """
+
+    reports: int
+    linked: int
+    alone: int
+    without: int
+    identical: int
+    no_patient: int
+    quarantined: dict[str, int]
+
+    def __str__(self) -> str:
+        parts = [f"{self.linked} linked, {self.alone} without a record"]
+        parts += [f"{self.identical} with a text that others have too"] if self.identical else []
+        parts += [f"{self.no_patient} of no known patient and so in no split"] if self.no_patient else []
+        text = line("reports", f"{self.reports} ({', '.join(parts)}); {self.without} records have no report")
+        if self.quarantined:
+            listed = counted(self.quarantined) if len(self.quarantined) > 1 else next(iter(self.quarantined))
+            text += f"; {sum(self.quarantined.values())} quarantined ({listed})"
+        if self.reports and not self.linked:
+            text += "\n  none describes a record: the paths, names or ids of records and what names them have to agree"
+        return text
+
+
+def join_reports(
+    manifest: Manifest,
+    rules: Sequence[ReportRule],
+    folder: Path,
+    *,
+    salt: bytes,
+    pattern: re.Pattern[str] | None = None,
+    jobs: int = -1,
+) -> tuple[Manifest, ReportSummary]:
+    """Add reports to the records.
+
+    A report has the patient and the split of what it describes. The reports of a patient without any record are in
+    `train` where the split was drawn here and the rule's patients are those of the records; under an official split,
+    which may place them elsewhere, they are in none.
+
+    Args:
+        manifest: scanned records, labelled and split; rows of reports are replaced.
+        rules: where the reports are.
+        folder: of the archive.
+        salt: of the codes, the same as the manifest's.
+        pattern: of ids in paths.
+        jobs: processes.
+
+    Returns:
+        The manifest with its reports behind the records, and the counts. Empty reports, binary files and those in
+        another encoding are rows too, with the reason in `status`.
+
+    Raises:
+        UsageError: a glob without files, a table or a column that is not there, a study of several patients.
+        MedclError: what is no table, or a key that is the name of several records.
+    """
+    manifest = manifest.select(manifest.kinds != "report")
+    drafts = [_drafts(rule, manifest, folder, pattern, jobs) for rule in rules]
+    files = {draft.path for own in drafts for draft in own if draft.format != "table"}
+    listed = manifest.column("path")
+    # A damaged DICOM file that a rule claims is a report that cannot be read, not a volume.
+    refused = (manifest.column("trial") < 0) & np.array([path in files for path in listed], dtype=bool)
+    manifest = manifest.select(~refused) if refused.any() else manifest
+    places = Places(manifest, pattern, salt)
+    rows: list[dict[str, Any]] = []
+    numbers: dict[str, int] = defaultdict(int)
+    states: dict[str, dict[str, Any]] = {}
+    public = bool(manifest.metadata.get("scan", {}).get("public_ids"))
+    for rule, own in zip(rules, drafts, strict=True):
+        placed = _placed(rule, own, places)
+        train = _may_train(manifest, placed)
+        for draft, place in placed:
+            if draft.path not in states:
+                states[draft.path] = state(folder, draft.path, [os.path.basename(draft.path)])
+            rows.append(_row(draft, place, numbers[draft.path], salt, public, train) | states[draft.path])
+            numbers[draft.path] += 1
+    added = pa.Table.from_pylist(rows, schema=manifest.table.schema)
+    joined = replace(manifest, table=pa.concat_tables([manifest.table, added]))
+    joined = _with_splits(joined, len(manifest))
+    joined = replace(joined, metadata=_metadata(manifest, rules, len(files) - int(refused.sum())))
+    return joined, _summary(joined)
+
+
+def _drafts(
+    rule: ReportRule, manifest: Manifest, folder: Path, pattern: re.Pattern[str] | None, jobs: int
+) -> list[Draft]:
+    clean = Clean(rule.deidentify)
+    if rule.files is None:
+        if rule.table is None or rule.key is None:
+            raise UsageError("reports in a table need `table` and `key`")
+        tables = [rule.table] if isinstance(rule.table, str) else rule.table
+        table = read_table([folder / one for one in tables])
+        relative = {path: os.path.relpath(path, folder).replace(os.sep, "/") for path in set(table.files)}
+        paths = [relative[path] for path in table.files]
+        sections = rule.sections or {"": str(rule.column)}
+        cells = table_drafts(table, paths, sections, rule.key, rule.patient, rule.belongs == "record", pattern)
+        return [draft for part in run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True) for draft in part]
+    taken = _files_of_records(manifest)
+    paths = [path for path in walk(folder, rule.files).files if path not in taken]
+    if not paths:
+        raise UsageError(f"reports {rule.files!r}: all files of the pattern are records, none is a report")
+    read = ReadFiles(folder, pattern, clean)
+    found = [draft for part in run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal) for draft in part]
+    return sorted(found, key=lambda draft: draft.path)
+
+
+def _files_of_records(manifest: Manifest) -> set[str]:
+    """The files that are records, or parts of one."""
+    found = manifest.select(manifest.column("trial") >= 0)
+    taken = set(found.column("path"))
+    for path, names in zip(found.column("path"), found.column("files"), strict=True):
+        inside = os.path.dirname(path)
+        taken.update(os.path.normpath(os.path.join(inside, name)) for name in names or ())
+    return taken
+
+
+def _placed(rule: ReportRule, drafts: Sequence[Draft], places: Places) -> _Placed:
+    """Each report with what it describes; a report of several single records stands once for each."""
+    find = places.of_cell if rule.files is None else places.of_file
+    try:
+        return [(draft, place) for draft in drafts for place in find(draft, rule.belongs)]
+    except MedclError as error:
+        raise type(error)(f"reports in {rule.table or rule.files}, column {rule.key!r}: {error}") from error
+
+
+def _may_train(manifest: Manifest, placed: _Placed) -> bool:
+    """Whether patients that only have reports can be told from those that have records."""
+    drawn = "official" not in manifest.metadata.get("split", {})
+    return drawn and any(place.patient_known for _, place in placed)
+
+
+def _row(draft: Draft, place: Place, number: int, salt: bytes, public: bool, train: bool) -> dict[str, Any]:
+    name = f"{draft.path}#{number}" if number or draft.format == "table" else draft.path
+    usable = draft.status == "ok"
+    return {
+        "record_id": name if public else record_code(f"report\0{name}", salt),
+        "modality": "report",
+        "format": draft.format,
+        "path": draft.path,
+        "part": number,
+        "files": [os.path.basename(draft.path)],
+        "patient": place.patient,
+        "found_patient": place.patient,
+        "study": place.study,
+        # What has neither trial nor study speaks of its whole patient.
+        "trial": place.trial,
+        "report": draft.text if usable else None,
+        "status": draft.status,
+        "found_status": draft.status,
+        "split": "train" if train and usable and place.patient is not None and not place.patient_known else None,
+    }
+
+
+def _with_splits(manifest: Manifest, n_records: int) -> Manifest:
+    """The reports that come behind the records in the splits of their patients."""
+    if not manifest.has("split"):
+        return manifest
+    splits, patients, status = (manifest.column(name) for name in ("split", "patient", "status"))
+    split_of = {
+        int(patient): split
+        for patient, split in zip(patients[:n_records], splits[:n_records], strict=True)
+        if patient >= 0 and split is not None
+    }
+    for row in range(n_records, len(manifest)):
+        if status[row] == "ok":
+            splits[row] = split_of.get(int(patients[row]), splits[row])
+    return manifest.with_column("split", pa.array(splits, type=pa.string()))
+
+
+def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: int) -> dict[str, Any]:
+    """What holds for all rows; the scan has counted the files of reports among those that are no records."""
+    about = dict(manifest.metadata.get("scan", {}))
+    if about.get("other_files") is not None:
+        about["other_files"] = max(0, about["other_files"] - files)
+    return {**manifest.metadata, "scan": about, "reports": {"deidentify": [rule.deidentify for rule in rules]}}
+
+
+def _summary(manifest: Manifest) -> ReportSummary:
+    ok, is_report = manifest.column("status") == "ok", manifest.kinds == "report"
+    found, texts = links(manifest), text_ids(manifest)
+    usable = ok & is_report
+    same = Counter(texts[usable].tolist())
+    reasons = Counter(str(reason).split(":")[0] for reason in manifest.column("status")[is_report & ~ok])
+    linked = int((found.n_records[usable] > 0).sum())
+    return ReportSummary(
+        reports=int(usable.sum()),
+        linked=linked,
+        alone=int(usable.sum()) - linked,
+        without=int((found.n_reports[ok & ~is_report] == 0).sum()),
+        identical=sum(count for count in same.values() if count > 1),
+        no_patient=int((manifest.column("patient")[usable] < 0).sum()),
+        quarantined=dict(reasons.most_common()),
+    )

@@ -1,0 +1,159 @@
+"""The store of reports: each divided and tokenised once, as memory-mapped arrays that batches are gathered from.
+
+A store is a folder. `tokens.npy` (int32) holds the token sequences of all different texts one behind the other, and
+`offsets.npy` where each begins; `ids.npy` a number for each text that identical ones share; `texts.arrow` the texts
+themselves. `draws.npy` says which text each draw is, and `index.parquet` which draws are those of each report.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from medcl.errors import MedclError
+
+REPORT_STORE_VERSION = 1
+INDEX, TEXTS = "index.parquet", "texts.arrow"
+_KEY = b"medcl reports"
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ReportStore:
+    """Prepared reports, opened for reading; they are numbered in the order of the manifest.
+
+    Args:
+        folder: of the store.
+        record_ids: (R,) of the reports.
+        starts: (R + 1,) number of the first draw of each report, and the number of all draws.
+        text: (D,) number of the text of each draw.
+        tokens: token ids of all texts one behind the other, without padding.
+        offsets: (U + 1,) where the tokens of each text begin, and the end.
+        ids: (U,) number of each text, the same for texts that differ in case or white space only.
+        texts: (U,) the texts.
+        quarantine: record id -> why the report has no draw.
+        settings: by which reports were divided, see `report_draws.settings`.
+    """
+
+    folder: Path
+    record_ids: NDArray[Any]
+    starts: Ints
+    text: Ints
+    tokens: NDArray[np.int32]
+    offsets: Ints
+    ids: Ints
+    texts: pa.ChunkedArray
+    quarantine: dict[str, str]
+    settings: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open a store that `prepare_reports` published.
+
+        Args:
+            folder: of the store.
+
+        Raises:
+            MedclError: the folder is no store of reports, is damaged, or is one of another version.
+        """
+        path = folder / INDEX
+        if not path.is_file():
+            raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
+        table = pq.read_table(path)
+        stored = (table.schema.metadata or {}).get(_KEY)
+        if stored is None:
+            raise MedclError(f"{folder}: not a store of reports: was it prepared from other records?")
+        about = json.loads(stored)
+        if about["version"] != REPORT_STORE_VERSION:
+            raise MedclError(
+                f"{folder}: a store of version {about['version']}, this medcl reads version {REPORT_STORE_VERSION}: "
+                "prepare the archive again"
+            )
+        try:
+            arrays = {name: _map(folder / f"{name}.npy") for name in ("tokens", "offsets", "ids")}
+            text = _map(folder / "draws.npy")
+            texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["text"]
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise MedclError(f"{folder}: a damaged store ({error}): remove it and prepare the archive again") from error
+        return cls(
+            folder=folder,
+            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(table["draws"].to_numpy())]),
+            text=text,
+            texts=texts,
+            quarantine=about["quarantine"],
+            settings=about["settings"],
+            **arrays,
+        )
+
+    def __len__(self) -> int:
+        """Number of reports."""
+        return len(self.record_ids)
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        # Another process maps the files again instead of being sent what they hold.
+        return type(self).open, (self.folder,)
+
+    def read(self, draws: Ints) -> Ints:
+        """Token ids of some draws.
+
+        Args:
+            draws: (B,) numbers.
+
+        Returns:
+            (B, L) with 0 behind the end of each; L is the length of the longest.
+        """
+        texts = self.text[draws]
+        first = self.offsets[texts]
+        sizes = self.offsets[texts + 1] - first
+        step = np.arange(int(sizes.max(initial=0)))
+        within = step < sizes[:, None]
+        ids: Ints = np.zeros(within.shape, dtype=np.int64)
+        ids[within] = self.tokens[(first[:, None] + step)[within]]
+        return ids
+
+
+def write(
+    folder: Path, columns: dict[str, Any], arrays: dict[str, NDArray[Any]], texts: pa.Array, about: dict[str, Any]
+) -> None:
+    """Write a store.
+
+    Args:
+        folder: an empty one.
+        columns: one value a report: `record_id`, and `draws`, how many it has.
+        arrays: `tokens`, `offsets`, `ids` of the texts, and `draws`, the number of the text of each draw.
+        texts: (U,) large strings.
+        about: key, quarantine, settings.
+    """
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    table = pa.table({"text": texts})
+    with pa.OSFile(str(folder / TEXTS), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    schema = pa.schema(
+        [("record_id", pa.string()), ("draws", pa.int64())],
+        metadata={_KEY: json.dumps({"version": REPORT_STORE_VERSION, **about}).encode()},
+    )
+    pq.write_table(pa.table(columns, schema=schema), folder / INDEX)
+
+
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """The numbers start, start + 1, ... of each of several ranges, one behind the other.
+
+    Args:
+        starts: (N,) of the ranges.
+        counts: (N,) numbers in each.
+    """
+    before = np.cumsum(counts) - counts
+    found: Ints = np.arange(int(counts.sum())) + np.repeat(starts - before, counts)
+    return found
+
+
+def _map(path: Path) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array

@@ -1,0 +1,108 @@
+"""Where in a picture a phrase is: the similarity of every cell with it, drawn over the picture."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from medcl.encoders.joint import REPORT, JointEncoder
+from medcl.errors import UsageError
+
+CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 232, 56))
+"""From low to high: blue, grey, yellow. Lightness grows evenly, so that it reads the same to the colour-blind and in
+print (Nuñez, Anderton and Renslow, 2018)."""
+OPACITY = 0.5
+LONGEST = 320  # pixels of the longer side
+
+
+@torch.inference_mode()
+def phrase_map(encoder: JointEncoder, kind: str, x: Tensor, tokens: Tensor) -> NDArray[np.float32]:
+    """Cosine similarity of every cell of a picture with a phrase, enlarged to the picture.
+
+    With a local projection the phrase is the mean of its words there; without one its projection, and the picture's
+    projection head serves for each cell.
+
+    Args:
+        encoder: in evaluation mode.
+        kind: side of the picture; its encoder is one of 2 dimensions.
+        x: (C, rows, columns), as the encoder takes it.
+        tokens: (L,) of the phrase.
+
+    Returns:
+        (rows, columns) from -1 to 1.
+
+    Raises:
+        UsageError: the side takes no pictures.
+    """
+    side = cast(Any, encoder.side(kind))
+    if not hasattr(side, "grid") or x.ndim != 3:
+        raise UsageError(f"grounding draws over pictures of 2 dimensions; {kind!r} of shape {tuple(x.shape)} is none")
+    dense, _ = encoder.encode(kind, x[None])
+    cells = encoder.project_dense(kind, dense)[0]
+    similarity = (cells @ phrase_vector(encoder, tokens)).reshape(side.grid(x.shape[1:]))
+    size = (int(x.shape[1]), int(x.shape[2]))
+    larger = F.interpolate(similarity[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    values: NDArray[np.float32] = larger.float().cpu().numpy()
+    return values
+
+
+def phrase_vector(encoder: JointEncoder, tokens: Tensor) -> Tensor:
+    """The phrase (L,) as a vector of length 1 in the space of the cells."""
+    dense, pooled = encoder.encode(REPORT, tokens[None])
+    if not encoder.local:
+        return encoder.project(REPORT, pooled)[0]
+    words = encoder.project_dense(REPORT, dense)[0]
+    keep = cast(Any, encoder.side(REPORT)).keep(tokens[None])[0]
+    return F.normalize(words[keep].mean(0) if keep.any() else words.mean(0), dim=0)
+
+
+def overlay(picture: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A map over a picture: the lowest value of the map dark blue, the highest yellow.
+
+    Args:
+        picture: (C, rows, columns) from 0 to 1; one channel or three.
+        similarity: (rows, columns).
+
+    Returns:
+        (rows, columns, 3).
+    """
+    low, high = float(similarity.min()), float(similarity.max())
+    place = (similarity - low) / (high - low) if high > low else np.zeros_like(similarity)
+    stops = np.linspace(0, 1, len(CIVIDIS))
+    colours = np.stack([np.interp(place, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=2)
+    return np.rint((1 - OPACITY) * grey(picture).astype(np.float64) + OPACITY * colours).astype(np.uint8)
+
+
+def grey(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A picture (C, rows, columns) from 0 to 1 as (rows, columns, 3) bytes; of other than three channels, the first."""
+    shown = picture if len(picture) == 3 else np.repeat(picture[:1], 3, axis=0)
+    return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def png(picture: NDArray[np.uint8], longest: int = LONGEST) -> bytes:
+    """A picture (rows, columns, 3) as a PNG file, enlarged or reduced so that its longer side has so many pixels."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    scale = longest / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    file = io.BytesIO()
+    image.resize(size, Image.Resampling.BILINEAR).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def data_uri(file: bytes) -> str:
+    """A PNG file as it stands in a page."""
+    return "data:image/png;base64," + base64.b64encode(file).decode()
+
+
+def file_name(record_id: str, words: Sequence[str] = ()) -> str:
+    """A file name of a record id, which is a code or public, and of words; nothing that a path could be made of."""
+    parts = ["".join(c if c.isalnum() else "-" for c in text).strip("-") for text in (*words, record_id)]
+    return "_".join(part for part in parts if part)[:120] + ".png"

@@ -1,0 +1,100 @@
+"""What counts as a hit between records of two kinds: linked or equal in text, of one study, or of one label."""
+
+import numpy as np
+
+from medcl.archive.links import Links, text_ids
+from medcl.archive.manifest import Manifest
+from medcl.encoders.joint import REPORT
+from medcl.errors import MedclError
+from medcl.evaluate.joint_space import Embedded
+from medcl.evaluate.marks import Ints, Marks, Shared
+
+_BLOCK_NUMBERS = 4_000_000  # pairs at a time
+
+
+def pairs(manifest: Manifest, links: Links, first: Embedded, second: Embedded) -> tuple[tuple[Marks, Marks], str]:
+    """Marks of two sides by which their records belong together, and what they go by.
+
+    Between records and reports: a report that describes the record, or has the same text as one that does. Between
+    other kinds: of one study, where any two are of one; else of one patient.
+
+    Args:
+        manifest: of all kinds.
+        links: of its reports.
+        first: records of one kind.
+        second: records of another kind.
+
+    Raises:
+        MedclError: no two of them belong together.
+    """
+    if REPORT in (first.kind, second.kind):
+        texts = text_ids(manifest)
+        marks = (_text_marks(links, texts, first), _text_marks(links, texts, second))
+        word = "own report, or one of equal text" if second.kind == REPORT else "described by it, or by an equal text"
+        _some(marks, first, second)
+        return marks, word
+    for level in ("study", "patient"):
+        codes = manifest.column(level)
+        marks = (Marks.of(codes[first.rows]), Marks.of(codes[second.rows]))
+        if len(np.intersect1d(marks[0].id, marks[1].id)):
+            return marks, f"same {level}"
+    _some(marks, first, second)
+    raise AssertionError
+
+
+def linked_rows(manifest: Manifest, links: Links, first: Embedded, second: Embedded) -> Ints:
+    """(pairs, 2) numbers of the records of both sides that belong together, in the order of the first side.
+
+    Unlike `pairs`, a report is paired with what it describes alone: a text that many have would pair each with each.
+    """
+    if REPORT in (first.kind, second.kind):
+        marks = tuple(
+            Marks.of(side.rows if side.kind == REPORT else [links.reports_of(int(row)) for row in side.rows])
+            for side in (first, second)
+        )
+    else:
+        marks, _ = pairs(manifest, links, first, second)
+    return Shared.of(marks[0], marks[1], np.arange(marks[1].size)).pairs()
+
+
+def any_hit(marks: tuple[Marks, Marks], leave_out: tuple[Marks, Marks]) -> bool:
+    """Whether any query has a hit that is not left out; asks for blocks until there is one."""
+    order = np.arange(marks[1].size, dtype=np.int64)
+    hits, out = Shared.of(*marks, order), Shared.of(*leave_out, order)
+    step = max(1, _BLOCK_NUMBERS // max(1, marks[1].size))
+    return any(
+        bool((hits.block(start, step) & ~out.block(start, step)).any()) for start in range(0, marks[0].size, step)
+    )
+
+
+def label_marks(manifest: Manifest, links: Links, side: Embedded, target: str) -> Marks:
+    """Marks by the classes of a target; a report has those of the records that it describes.
+
+    Args:
+        manifest: of all kinds.
+        links: of its reports.
+        side: the records.
+        target: one of classes.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    labels = manifest.labels(target)
+    table = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(manifest.targets[target].classes))
+    table = np.asarray(table == 1)
+    rows = [links.records_of(int(row)) if side.kind == REPORT else np.array([row]) for row in side.rows]
+    return Marks.of([np.flatnonzero(table[some].any(axis=0)) for some in rows])
+
+
+def _text_marks(links: Links, texts: Ints, side: Embedded) -> Marks:
+    if side.kind == REPORT:
+        return Marks.of(texts[side.rows])
+    return Marks.of([texts[links.reports_of(int(row))] for row in side.rows])
+
+
+def _some(marks: tuple[Marks, Marks], first: Embedded, second: Embedded) -> None:
+    if not len(np.intersect1d(marks[0].id, marks[1].id)):
+        raise MedclError(
+            f"none of {first.z.shape[0]} records of kind {first.kind} belongs to any of {second.z.shape[0]} of kind "
+            f"{second.kind}: a report belongs to a record by its trial, study or patient, others by study or patient"
+        )

@@ -1,0 +1,224 @@
+"""Records of every kind in the one space of a joint encoder, computed once for each run and archive."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from medcl.archive.manifest import Kind, Manifest
+from medcl.data.report_dataset import Reports
+from medcl.data.report_prepare import prepare_reports
+from medcl.data.text_config import TextConfig
+from medcl.encoders.card import JointCard, TextCard
+from medcl.encoders.joint import REPORT, JointEncoder
+from medcl.encoders.tokens import Tokenizer
+from medcl.errors import UsageError
+from medcl.evaluate import pieces
+from medcl.evaluate.embedding import embed_records
+from medcl.evaluate.marks import Ints
+from medcl.runs import WEIGHTS, Run
+
+JointRun = Run[JointCard, JointEncoder]
+NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
+_AT_A_TIME = 256
+_VERSION = 1
+"""Raised when the same weights and records give other embeddings."""
+_KEYED = ("record_id", "checksum", "size", "mtime_ns", "part", "report")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Records of one kind in the common space.
+
+    Args:
+        kind: of the records.
+        rows: (n,) rows of the manifest, ascending.
+        z: (n, projection) of length 1, on the CPU.
+    """
+
+    kind: Kind
+    rows: Ints
+    z: Tensor
+
+
+@dataclass(frozen=True)
+class Width:
+    """Of a projection, as an encoder's configuration states it."""
+
+    dim: int
+
+
+class Projected(nn.Module):
+    """One side of a joint encoder with its head, as an encoder of records.
+
+    Args:
+        joint: the encoder.
+        kind: of the side.
+        projection: its width.
+    """
+
+    def __init__(self, joint: JointEncoder, kind: str, projection: int) -> None:
+        super().__init__()
+        self.joint, self.kind, self.config = joint, kind, Width(projection)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, projection) of length 1."""
+        _, pooled = self.joint.encode(self.kind, x)
+        return self.joint.project(self.kind, pooled)
+
+
+class ReportPieces:
+    """Reports as pieces: one, or its sentences.
+
+    Args:
+        reports: prepared ones.
+    """
+
+    def __init__(self, reports: Reports) -> None:
+        self.reports = reports
+        self.rows: Ints = np.repeat(reports.rows, [len(reports.draws_of(row)) for row in reports.rows.tolist()])
+
+    def windows_of(self, row: int) -> Ints:
+        """Numbers of the draws of one row of its manifest."""
+        return self.reports.draws_of(row)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """A batch: `x` (B, L) tokens."""
+        return {"x": self.reports.tokens(np.asarray(indices, dtype=np.int64))}
+
+
+def joint(run: Run[Any, Any]) -> JointRun:
+    """A run as one of several modalities.
+
+    Raises:
+        UsageError: it has one modality only.
+    """
+    if not isinstance(run.card, JointCard):
+        raise UsageError(
+            f"{run.folder}: was pretrained on one modality, so that there is nothing to compare its records with; "
+            "`medcl finetune` measures such a run"
+        )
+    return run
+
+
+def device() -> torch.device:
+    """Where networks run."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def tokenizer_of(run: JointRun) -> tuple[Tokenizer, TextConfig]:
+    """The tokenizer of a run's reports, and what it was trained to read.
+
+    Raises:
+        UsageError: the run has no side of reports.
+    """
+    card = run.card.sides.get(REPORT)
+    if not isinstance(card, TextCard):
+        raise UsageError(
+            f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it reads no text"
+        )
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in card.data.items()
+    }
+    return Tokenizer.from_json(card.tokenizer), TextConfig(**fields)
+
+
+@torch.inference_mode()
+def embed_texts(run: JointRun, texts: Sequence[str]) -> Tensor:
+    """Texts in the common space, (texts, projection), on the CPU."""
+    tokenizer, config = tokenizer_of(run)
+    tokens = torch.from_numpy(tokenizer(texts, config.length).astype(np.int64)).to(device())
+    one = Projected(run.encoder, REPORT, run.card.projection).to(device()).eval()
+    return torch.cat([one.embed(part) for part in torch.split(tokens, _AT_A_TIME)]).cpu()
+
+
+def embed_kind(
+    run: JointRun, manifest: Manifest, kind: Kind, rows: Ints, store: Path, *, text: str = "whole", jobs: int = -1
+) -> Embedded:
+    """Embed records, or read what was embedded before by the same weights from the same records.
+
+    Args:
+        run: the encoder.
+        manifest: readable records of all kinds: what is prepared once.
+        kind: of the records.
+        rows: those that are wanted, ascending; of other kinds are passed over.
+        store: folder of prepared records, which keeps embeddings as well.
+        text: what stands for a report, `whole` or `sentence`.
+        jobs: processes that prepare.
+
+    Returns:
+        The records that can be prepared.
+
+    Raises:
+        UsageError: the run has no such side.
+        MedclError: none can be prepared.
+    """
+    wanted = rows[manifest.kinds[rows] == kind]
+    run.encoder.side(kind)
+    chosen = manifest.select(wanted)
+    kept = store / f"embeddings-{_key(run, chosen, kind, text)}.npz"
+    known = _load(kept)
+    if known is None:
+        known = _embed(run, manifest.of_kind(kind), chosen, kind, store, text, jobs)
+        _save(kept, *known)
+    place, z = known
+    return Embedded(kind, wanted[place], torch.from_numpy(z))
+
+
+def _embed(
+    run: JointRun, every: Manifest, chosen: Manifest, kind: Kind, store: Path, text: str, jobs: int
+) -> tuple[Ints, Any]:
+    """Numbers of the chosen records that can be prepared, and their embeddings."""
+    parts: pieces.Pieces
+    if kind == REPORT:
+        parts = ReportPieces(reports_of(run, every, chosen, store, text, jobs))
+    else:
+        config = pieces.config_of(run.card.sides[kind])
+        parts = pieces.pieces(pieces.prepared(every, config, store, jobs), chosen, config)
+    rows = np.unique(parts.rows)
+    encoder = Projected(run.encoder, kind, run.card.projection).to(device())
+    z = torch.from_numpy(embed_records(encoder, parts, rows, device()))
+    return rows, F.normalize(z, dim=1).numpy()
+
+
+def reports_of(run: JointRun, every: Manifest, chosen: Manifest, store: Path, text: str, jobs: int = -1) -> Reports:
+    """The reports of a manifest as the run reads them, whole or in sentences."""
+    tokenizer, config = tokenizer_of(run)
+    config = replace(config, draw="sentence" if text == "sentence" else "whole")
+    return Reports(prepare_reports(every, config, tokenizer, tokenizer.fingerprint, store, jobs=jobs), chosen, config)
+
+
+def _key(run: JointRun, chosen: Manifest, kind: str, text: str) -> str:
+    digest = hashlib.blake2b(json.dumps([_VERSION, kind, text if kind == REPORT else ""]).encode(), digest_size=12)
+    with (run.folder / WEIGHTS).open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    for name in _KEYED:
+        digest.update("\n".join(map(repr, chosen.column(name))).encode())
+    return digest.hexdigest()
+
+
+def _save(path: Path, rows: Ints, z: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez(file, rows=rows, z=z)
+    os.replace(partial, path)
+
+
+def _load(path: Path) -> tuple[Ints, Any] | None:
+    """What was kept; None where nothing was, or the file is damaged and has to be computed anew."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["rows"], arrays["z"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None

@@ -1,0 +1,200 @@
+"""How well one side finds the other: ranks of the hits among all candidates, against the chance of a random order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate import retrieval_chance as chance
+from medcl.evaluate.marks import Ints, Marks, Shared
+from medcl.evaluate.metrics import Floats
+from medcl.evaluate.statistics import patient_weights, percentile_interval
+
+RANKS = (1, 5, 10)
+_BLOCK_NUMBERS = 4_000_000  # similarities at a time: 16 MB, whatever the size of the archive
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What each query found, (queries,) each; a query without any hit among its candidates has rank -1.
+
+    Args:
+        ranks: numbers k of `found`, ascending.
+        best: rank of the best hit, from 1.
+        found: (queries, ranks) hits among the first k.
+        precision: average precision.
+        hits: hits among the candidates.
+        candidates: candidates that were not left out for the query.
+    """
+
+    ranks: tuple[int, ...]
+    best: Ints
+    found: Ints
+    precision: Floats
+    hits: Ints
+    candidates: Ints
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric, its 95% interval over patients, and what a random order gets in expectation."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """One direction of retrieval.
+
+    Args:
+        measures: `recall@k`, `precision@k`, `median rank` and `mAP`.
+        queries: with at least one hit; the others are not counted.
+        without_hit: queries without a hit among the candidates.
+        candidates: that are searched.
+        patients: of the queries.
+    """
+
+    measures: tuple[Measure, ...]
+    queries: int
+    without_hit: int
+    candidates: int
+    patients: int
+
+    def of(self, metric: str) -> Measure:
+        """One measure by its name."""
+        return next(one for one in self.measures if one.metric == metric)
+
+
+def rank(
+    queries: Tensor,
+    candidates: Tensor,
+    hits: tuple[Marks, Marks],
+    leave_out: tuple[Marks, Marks] | None = None,
+    *,
+    ranks: Sequence[int] = RANKS,
+    seed: int = 0,
+) -> Ranking:
+    """Order all candidates by cosine similarity for each query and look where the hits are.
+
+    Equal similarities are put in a random order, the same for all queries: an encoder that has collapsed is at chance.
+    Memory is bounded: a block of queries at a time.
+
+    Args:
+        queries: (Q, D); need not be of unit length.
+        candidates: (C, D), on the same device.
+        hits: ids of the queries and of the candidates; those that share one are hits.
+        leave_out: ids by which a candidate is no candidate for a query: itself, or another record of its patient.
+        ranks: the k of recall@k and precision@k.
+        seed: of the order of equals.
+
+    Returns:
+        What each query found.
+
+    Raises:
+        UsageError: numbers of ids and embeddings differ, or a k is below 1.
+        MedclError: an embedding is not finite.
+    """
+    sides = (queries, candidates)
+    for name, z, marks in zip(("queries", "candidates"), sides, hits, strict=True):
+        if z.ndim != 2 or marks.size != len(z) or not len(z):
+            raise UsageError(f"retrieval: {tuple(z.shape)} embeddings of {name} and ids of {marks.size} records")
+        if not torch.isfinite(z).all():
+            raise MedclError(f"retrieval: embeddings of {name} are not finite: the model has diverged")
+    if min(ranks) < 1:
+        raise UsageError(f"retrieval: recall@{min(ranks)} is none, ranks count from 1")
+    order = np.random.default_rng(seed).permutation(len(candidates)).astype(np.int64)
+    unit = [torch.nn.functional.normalize(z.float(), dim=1) for z in sides]
+    shuffled = unit[1][torch.from_numpy(order).to(candidates.device)]
+    wanted, barred = Shared.of(*hits, order), Shared.of(*leave_out, order) if leave_out else None
+    parts, step = [], max(1, _BLOCK_NUMBERS // len(candidates))
+    for start in range(0, len(queries), step):
+        similarity = unit[0][start : start + step] @ shuffled.T
+        hit = wanted.block(start, step).to(similarity.device)
+        kept = torch.ones_like(hit)
+        if barred is not None:
+            kept = ~barred.block(start, step).to(similarity.device)
+            similarity = similarity.masked_fill(~kept, -torch.inf)
+        places = similarity.argsort(dim=1, descending=True, stable=True)
+        parts.append(_looked_up((hit & kept).gather(1, places), kept.sum(1), ranks))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Ranking(tuple(ranks), *columns)
+
+
+def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -> Retrieval:
+    """Means over the queries with intervals over patients, beside the chance of a random order.
+
+    `recall@k` is the share of queries with a hit among the first k, `precision@k` the share of the first k that are
+    hits (as in CheXpert 8x200; of all candidates where there are fewer than k), `median rank` that of the best hit,
+    `mAP` the mean of the average precision. The intervals resample the queries' patients; what is searched stays.
+
+    Args:
+        ranking: what each query found.
+        patients: (queries,) id of the patient of each query.
+        n_boot: number of resamples; 0 gives no intervals.
+        seed: of the resamples.
+
+    Returns:
+        The summary.
+
+    Raises:
+        MedclError: no query has a hit among the candidates.
+    """
+    kept = ranking.hits > 0
+    if not kept.any():
+        raise MedclError(f"retrieval: none of {len(kept)} queries has a hit among the candidates")
+    ids = np.asarray(patients)[kept]
+    found, hits, candidates = ranking.found[kept], ranking.hits[kept], ranking.candidates[kept]
+    best = ranking.best[kept].astype(np.float64)
+    values: dict[str, Floats] = {}
+    expected: dict[str, float] = {}
+    for column, k in enumerate(ranking.ranks):
+        values[f"recall@{k}"] = (found[:, column] > 0).astype(np.float64)
+        expected[f"recall@{k}"] = float(chance.recall(candidates, hits, k).mean())
+    for column, k in enumerate(ranking.ranks):
+        values[f"precision@{k}"] = found[:, column] / np.minimum(k, candidates)
+        expected[f"precision@{k}"] = float((hits / candidates).mean())
+    values["mAP"] = ranking.precision[kept]
+    expected["mAP"] = float(chance.average_precision(candidates, hits).mean())
+    boots: dict[str, list[Floats]] = {name: [] for name in [*values, "median rank"]}
+    for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
+        for name, value in values.items():
+            boots[name].append(value @ weights / weights.sum(0))
+        boots["median rank"].append(_weighted_median(best, weights))
+    point = {name: float(value.mean()) for name, value in values.items()}
+    point["median rank"], expected["median rank"] = float(np.median(best)), chance.median_rank(candidates, hits)
+    measures = []
+    for name, mean in point.items():
+        interval = percentile_interval(np.concatenate(boots[name]) if n_boot else [])
+        measures.append(Measure(name, mean, interval.low, interval.high, expected[name]))
+    return Retrieval(tuple(measures), int(kept.sum()), int((~kept).sum()), int(candidates.max()), len(np.unique(ids)))
+
+
+def _looked_up(hit: Tensor, kept: Tensor, ranks: Sequence[int]) -> tuple[Ints, Ints, Floats, Ints, Ints]:
+    """Of the hits in the order of similarity (block, candidates): the columns of `Ranking`."""
+    running = hit.cumsum(1)
+    total = running[:, -1]
+    place = torch.arange(1, hit.shape[1] + 1, device=hit.device)
+    precision = torch.where(hit, running.double() / place, 0.0).sum(1) / total.clamp(min=1)
+    best = torch.where(total > 0, hit.int().argmax(1) + 1, -1)
+    found = torch.stack([running[:, min(k, hit.shape[1]) - 1] for k in ranks], dim=1)
+    whole: list[Ints] = [one.cpu().numpy().astype(np.int64) for one in (best, found, total, kept)]
+    return whole[0], whole[1], precision.cpu().numpy(), whole[2], whole[3]
+
+
+def _weighted_median(values: Floats, weights: Floats) -> Floats:
+    """The median of values (n,) under each column of counts (n, resamples)."""
+    order = np.argsort(values, kind="stable")
+    running = weights[order].cumsum(0)
+    half = running[-1] / 2
+    # The mean of the two middle values where the half falls between them, as NumPy's median has it.
+    low, high = (running >= half).argmax(0), (running > half).argmax(0)
+    middle: Floats = (values[order][low] + values[order][high]) / 2
+    return middle

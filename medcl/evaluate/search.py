@@ -1,0 +1,149 @@
+"""Look for records by a text or by another record, and show what was found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medcl import runs
+from medcl.archive.manifest import Kind, Manifest
+from medcl.encoders.joint import REPORT
+from medcl.errors import UsageError
+from medcl.evaluate import grounding, pieces
+from medcl.evaluate.joint_space import NAMES, JointRun, embed_kind, embed_texts, joint
+from medcl.evaluate.marks import Ints
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record that was found.
+
+    Args:
+        rank: from 1.
+        record_id: a code, or public.
+        kind: of the record.
+        similarity: cosine with what was looked for.
+        text: of a report, de-identified as it is stored; else empty.
+        row: of the readable records.
+    """
+
+    rank: int
+    record_id: str
+    kind: Kind
+    similarity: float
+    text: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What is searched.
+
+    Args:
+        run: an encoder of several modalities.
+        manifest: readable records.
+        store: folder of prepared records and embeddings.
+        split: of which records are found; empty finds all.
+        jobs: processes that prepare.
+    """
+
+    run: JointRun
+    manifest: Manifest
+    store: Path
+    split: str = ""
+    jobs: int = -1
+
+    @classmethod
+    def open(cls, run: Path, manifest: Manifest, store: Path, split: str = "", jobs: int = -1) -> "Archive":
+        """An archive as a run sees it.
+
+        Raises:
+            UsageError: the run has one modality only, or there is no such split.
+        """
+        if split and split not in set(manifest.column("split")):
+            there = ", ".join(sorted({str(one) for one in manifest.column("split") if one is not None})) or "none"
+            raise UsageError(f"--split {split}: the manifest has the splits {there}")
+        return cls(joint(runs.load(run)), manifest, store, split, jobs)
+
+    def by_text(self, text: str, k: int, kind: Kind | None = None) -> list[Found]:
+        """The k records nearest to a text: of the first kind that is no report, unless another is asked for."""
+        if not text.strip():
+            raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
+        kind = kind or self._other("report")
+        return self._nearest(embed_texts(self.run, [text])[0], kind, k)
+
+    def by_record(self, record_id: str, k: int, kind: Kind | None = None) -> list[Found]:
+        """The k records nearest to a record: reports, or where it is one or the run has none, of the first other kind.
+
+        Raises:
+            UsageError: there is no such record, it cannot be read, or is of a kind that the run does not know.
+        """
+        rows = np.flatnonzero(self.manifest.column("record_id") == record_id)
+        if not len(rows):
+            raise UsageError(f"--record {record_id}: the manifest has no such record")
+        status = self.manifest.column("status")[rows[0]]
+        if status != "ok":
+            raise UsageError(f"--record {record_id}: the record is quarantined: {status}")
+        readable = self.manifest.ok()
+        own: Kind = self.manifest.kinds[rows[0]]
+        if own not in self.run.card.sides:
+            raise UsageError(f"--record {record_id}: is of kind {own}, the run knows {', '.join(self.run.card.sides)}")
+        place = np.flatnonzero(readable.column("record_id") == record_id)
+        query = embed_kind(self.run, readable, own, place, self.store, jobs=self.jobs)
+        if not len(query.rows):
+            raise UsageError(f"--record {record_id}: the record cannot be prepared for the encoder")
+        return self._nearest(query.z[0], kind or self._other(own), k, without=record_id)
+
+    def _other(self, kind: Kind) -> Kind:
+        """Reports, of a record that is none; else the first kind that is another one."""
+        others = [one for one in NAMES if one in self.run.card.sides and one != kind]
+        if not others:
+            raise UsageError(f"{self.run.folder}: knows records of kind {kind} only")
+        return "report" if "report" in others else others[0]
+
+    def _nearest(self, query: Tensor, kind: Kind, k: int, without: str = "") -> list[Found]:
+        if k < 1:
+            raise UsageError(f"-k {k}: at least one record has to be asked for")
+        readable = self.manifest.ok()
+        rows: Ints = np.arange(len(readable))
+        if self.split:
+            rows = readable.split_rows(self.split)
+        rows = rows[readable.kinds[rows] == kind]
+        if not len(rows):
+            raise UsageError(
+                f"there are no {NAMES[kind]} to be found" + f" in the split {self.split}" * bool(self.split)
+            )
+        side = embed_kind(self.run, readable, kind, rows, self.store, jobs=self.jobs)
+        record_ids, texts = readable.column("record_id"), readable.column("report")
+        similarity = side.z @ query
+        order = torch.argsort(similarity, descending=True, stable=True).tolist()
+        places = [place for place in order if record_ids[side.rows[place]] != without][:k]
+        return [
+            Found(
+                rank,
+                str(record_ids[side.rows[place]]),
+                kind,
+                float(similarity[place]),
+                str(texts[side.rows[place]] or "") if kind == REPORT else "",
+                int(side.rows[place]),
+            )
+            for rank, place in enumerate(places, start=1)
+        ]
+
+    def pictures(self, found: Sequence[Found]) -> list[NDArray[np.uint8]]:
+        """What was found as the encoder sees it, without its margins: (rows, columns, 3) each.
+
+        Raises:
+            UsageError: it is no pictures.
+        """
+        if any(one.kind != "image" for one in found):
+            raise UsageError(f"a contact sheet shows pictures, not {NAMES[found[0].kind]}")
+        config = pieces.config_of(self.run.card.sides["image"])
+        folder = pieces.prepared(self.manifest.ok().of_kind("image"), config, self.store, self.jobs)
+        parts = pieces.pieces(folder, self.manifest.ok(), config)
+        places = [int(parts.windows_of(one.row)[0]) for one in found]
+        return [grounding.grey(x.numpy()) for x in parts.__getitems__(places)["x"]]

@@ -1,0 +1,168 @@
+"""Classification without labels: each class is a direction made of prompts, the nearest one is chosen."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from medcl.archive.manifest import Target
+from medcl.errors import MedclError
+from medcl.evaluate.metrics import Floats, Kind, measure, weighted_metrics
+from medcl.evaluate.prompts import Prompts
+from medcl.evaluate.retrieval import Measure
+from medcl.evaluate.statistics import patient_weights, percentile_interval
+
+Embed = Callable[[Sequence[str]], Tensor]
+"""Texts -> (texts, D), of any length."""
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """What prompts are worth for one target.
+
+    Args:
+        target: name of the target.
+        kind: of the target.
+        measures: `auroc` (macro, one versus rest); `accuracy` and `balanced accuracy` where a class is chosen. Their
+            chance is 0.5, the share of the largest class, and one over the number of classes.
+        per_class: class -> AUROC, NaN where it is undefined.
+        undefined: classes without a positive or a negative record, left out of the macro mean.
+        records: that were classified.
+        patients: of these records.
+    """
+
+    target: str
+    kind: str
+    measures: tuple[Measure, ...]
+    per_class: dict[str, float]
+    undefined: tuple[str, ...]
+    records: int
+    patients: int
+
+    def of(self, metric: str) -> Measure:
+        """One measure by its name."""
+        return next(one for one in self.measures if one.metric == metric)
+
+
+def directions(prompts: dict[str, tuple[str, ...]], classes: Sequence[str], embed: Embed) -> Tensor:
+    """One direction a class: the mean of its prompts' embeddings, each scaled to length 1 first.
+
+    Args:
+        prompts: class -> its prompts.
+        classes: in the order wanted.
+        embed: texts -> embeddings.
+
+    Returns:
+        (classes, D) of length 1.
+    """
+    texts = [text for name in classes for text in prompts[name]]
+    of_class = torch.repeat_interleave(torch.tensor([len(prompts[name]) for name in classes]))
+    z = F.normalize(embed(texts).float(), dim=1)
+    total = z.new_zeros(len(classes), z.shape[1]).index_add_(0, of_class.to(z.device), z)
+    return F.normalize(total, dim=1)
+
+
+def classify(z: Tensor, prompts: Prompts, target: Target, embed: Embed, *, temperature: float = 0.1) -> Floats:
+    """Probabilities of the classes.
+
+    Args:
+        z: (records, D) embeddings.
+        prompts: of the target, checked.
+        target: what is predicted.
+        embed: texts -> embeddings (texts, D).
+        temperature: of the softmax over the classes, or over presence and absence.
+
+    Returns:
+        (records, classes). Multi-label classes: against the absence where there are negative prompts, else the cosine
+        similarity taken from [-1, 1] to [0, 1], which orders the records and is no probability.
+    """
+    unit = F.normalize(z.float(), dim=1)
+    scores = unit @ directions(prompts.positive, target.classes, embed).T
+    if target.kind != "multilabel":
+        result = torch.softmax(scores / temperature, dim=1)
+    else:
+        result = (scores + 1) / 2
+        for column, name in enumerate(target.classes):
+            if name in prompts.negative:
+                absent = unit @ directions(prompts.negative, [name], embed).T
+                result[:, column] = torch.sigmoid((scores[:, column] - absent[:, 0]) / temperature)
+    values: Floats = result.double().cpu().numpy()
+    return values
+
+
+def measure_zero_shot(
+    target: Target,
+    labels: NDArray[np.generic],
+    probabilities: Floats,
+    patients: ArrayLike,
+    *,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> ZeroShot:
+    """Metrics of zero-shot probabilities with intervals over patients.
+
+    Args:
+        target: what is predicted.
+        labels: (records,) class numbers, or (records, classes) of 0 and 1; without unlabelled records.
+        probabilities: (records, classes).
+        patients: (records,) id of the patient of each record.
+        n_boot: resamples of the patients; 0 gives no intervals.
+        seed: of the resamples.
+
+    Returns:
+        The measures.
+
+    Raises:
+        MedclError: there is no record, or a probability is not finite.
+    """
+    if not len(labels):
+        raise MedclError(f"zero-shot: no test record has a label for {target.name!r}")
+    kind: Kind = target.kind
+    scores = measure(kind, labels, probabilities, target.classes)
+    chosen = kind != "multilabel"
+    names = ("auroc", "accuracy", "balanced accuracy") if chosen else ("auroc",)
+    expected = {"auroc": 0.5, "accuracy": math.nan, "balanced accuracy": math.nan}
+    if chosen:
+        count = np.bincount(labels.astype(np.int64), minlength=len(target.classes))
+        expected["accuracy"] = float(count.max() / count.sum())
+        expected["balanced accuracy"] = 1 / int((count > 0).sum())
+
+    def values(weights: Floats) -> dict[str, Floats]:
+        macro, _ = weighted_metrics(kind, labels, probabilities, weights)
+        return macro | ({"balanced accuracy": balanced_accuracy(labels, probabilities, weights)} if chosen else {})
+
+    point = values(np.ones((len(labels), 1)))
+    boots = [values(weights) for weights in patient_weights(patients, n_boot=n_boot, seed=seed)]
+    measures = []
+    for name in names:
+        interval = percentile_interval(np.concatenate([one[name] for one in boots]) if boots else [])
+        measures.append(Measure(name, float(point[name][0]), interval.low, interval.high, expected[name]))
+    undefined = tuple(name for name, row in scores.per_class.items() if math.isnan(row["auroc"]))
+    per_class = {name: row["auroc"] for name, row in scores.per_class.items()}
+    return ZeroShot(
+        target.name, kind, tuple(measures), per_class, undefined, len(labels), len(np.unique(np.asarray(patients)))
+    )
+
+
+def balanced_accuracy(labels: NDArray[np.generic], probabilities: Floats, weights: Floats) -> Floats:
+    """Mean over the classes that occur of the share of their records that is found.
+
+    Args:
+        labels: (records,) class numbers.
+        probabilities: (records, classes).
+        weights: (records, resamples), non-negative.
+
+    Returns:
+        (resamples,).
+    """
+    truth = labels.astype(np.int64)[:, None] == np.arange(probabilities.shape[1])
+    right = (probabilities.argmax(1) == labels.astype(np.int64)).astype(np.float64)
+    total, found = truth.T.astype(np.float64) @ weights, (truth * right[:, None]).T @ weights
+    recall = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
+    mean: Floats = recall.sum(0) / (total > 0).sum(0)
+    return mean

@@ -1,0 +1,125 @@
+"""Pretraining on several modalities: from a manifest to one stage of a method."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric import Fabric
+from torch import nn
+
+from medcl import runs
+from medcl.archive.links import links
+from medcl.archive.manifest import Manifest
+from medcl.data.datamodule import loader
+from medcl.data.pair_sampler import PairSampler
+from medcl.data.pairs import Pairs
+from medcl.encoders.card import Card, JointCard
+from medcl.encoders.joint import JointEncoder
+from medcl.errors import UsageError
+from medcl.pretrain import joint_check
+from medcl.pretrain.beginning import check_seen
+from medcl.pretrain.convirt import ConVIRT
+from medcl.pretrain.job import Job, JobStage, left_out
+from medcl.pretrain.joint_config import JointPretrainConfig
+from medcl.pretrain.joint_sides import WORDS, Made, encoder_in, make
+from medcl.pretrain.loop import Batch
+from medcl.pretrain.multimodal import Multimodal, losses_of
+from medcl.pretrain.simclr import SimCLR
+from medcl.pretrain.towers import Towers
+
+check = joint_check.check
+
+
+def job(config: JointPretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+    """Say what is trained.
+
+    Args:
+        config: the recipe.
+        manifest: all readable records, which are prepared.
+        chosen: those that are trained on.
+        store: folder in which records are prepared once.
+        fabric: device and processes.
+
+    Raises:
+        UsageError: the archive does not have what the recipe needs.
+        MedclError: no records of a kind, or none that belong together.
+    """
+    own = config.joint
+    made = {kind: make(kind, side, manifest, chosen, store) for kind, side in config.sides.items()}
+    incomplete = config.method == "multimodal" and own.loss in ("anchored", "symile")
+    needs = own.anchor if own.loss == "anchored" and config.method == "multimodal" else ""
+    draws = {kind: side.draws for kind, side in made.items()}
+    pairs = Pairs(draws, chosen, links(chosen), incomplete=incomplete, needs=needs, seed=config.seed)
+    if fabric.world_size > 1 and not pairs.complete:
+        raise UsageError(
+            f"hardware.devices: {config.hardware.devices}, but some records lack a modality, and a device whose share "
+            "of a batch has none of it cannot keep step with the others; take one device"
+        )
+    sampler = PairSampler(pairs, patients=config.batch.patients, records=config.batch.records, seed=config.seed)
+    patients = np.unique(chosen.column("patient")[pairs.members])
+    begun = _begun(config, patients.tolist(), str(manifest.metadata["salt"]))
+
+    def batches(start: int, stop: int) -> Iterable[Batch]:
+        return loader(
+            pairs, sampler, start, stop, config.hardware.workers, rank=fabric.global_rank, world=fabric.world_size
+        )
+
+    def method(before: nn.Module | None) -> nn.Module:
+        return _method(config, made, begun, pairs, shared=fabric.world_size > 1)
+
+    cards = {kind: side.card for kind, side in made.items()}
+    width = own.width if own.local > 0 and config.method != "simclr" else 0
+    card: Card = JointCard(cards, own.hidden, own.projection, width)
+    weights = losses_of(tuple(made), own)
+    if config.method != "multimodal":
+        weights = {"global": 1.0, **({"local": own.local} if width else {})}
+    counts = {f"{WORDS[kind]} could not be prepared": side.missing for kind, side in made.items()}
+    sides: dict[str, Any] = {kind: side.side for kind, side in made.items()}
+    return Job(
+        config=replace(config, **sides),
+        patients=patients,
+        size=f"{len(pairs)} {'records' if config.method == 'simclr' else 'linked records'}",
+        stages=(JobStage("", method, weights, batches, config.optimiser),),
+        encoder=_encoder,
+        card=next(iter(cards.values())) if config.method == "simclr" else card,
+        left_out=left_out(counts | pairs.left_out),
+    )
+
+
+def _begun(config: JointPretrainConfig, patients: list[int], salt: str) -> dict[str, nn.Module]:
+    """The encoders of other runs that sides begin with."""
+    begun = {}
+    for kind, side in config.sides.items():
+        if side.init:
+            run = runs.load(Path(side.init))
+            check_seen(run, patients, salt, f"{kind}.init")
+            begun[kind] = encoder_in(run, kind)
+    return begun
+
+
+def _method(
+    config: JointPretrainConfig, made: dict[str, Made], begun: dict[str, nn.Module], pairs: Pairs, *, shared: bool
+) -> nn.Module:
+    own = config.joint
+    sides: dict[str, nn.Module] = {kind: side.encoder() for kind, side in made.items()}
+    for kind, encoder in begun.items():
+        try:
+            sides[kind].load_state_dict(encoder.state_dict())
+        except RuntimeError as error:
+            raise UsageError(f"{kind}.encoder: it is another network than the one it begins with: {error}") from error
+    local = own.width if own.local > 0 and config.method != "simclr" else 0
+    joint = JointEncoder(sides, own.hidden, own.projection, local)
+    views = {str(kind): side.views for kind, side in made.items() if side.views is not None}
+    locked = [kind for kind, side in config.sides.items() if side.locked]
+    towers = Towers(joint, views, locked, config.hardware.chunk)
+    if config.method == "simclr":
+        return SimCLR(towers, own, shared=shared)
+    method = ConVIRT if config.method == "convirt" else Multimodal
+    return method(towers, own, pairs.id_names, shared=shared)
+
+
+def _encoder(method: nn.Module) -> nn.Module:
+    assert isinstance(method, ConVIRT | Multimodal | SimCLR)
+    return method.encoder

@@ -1,0 +1,188 @@
+"""The configuration of pretraining on several modalities: importable without torch, so the command line stays quick."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from medcl.data.config import SignalConfig
+from medcl.data.image_config import ImageConfig
+from medcl.data.text_config import TextConfig
+from medcl.data.volume_config import VolumeConfig
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.pretrain.config import HardwareConfig, OptimiserConfig
+from medcl.views.config import SignalViewsConfig
+from medcl.views.image_config import ImageViewsConfig
+
+
+@dataclass(frozen=True)
+class ImageSide:
+    """Pictures.
+
+    Args:
+        data: what a picture is.
+        encoder: the network, of 2 dimensions.
+        views: random changes of a picture.
+        init: run folder whose encoder of pictures this one begins with; empty begins with random weights. It must not
+            have seen patients whom this run does not train on.
+        locked: whether the encoder keeps the weights that it begins with, and only its projection is trained (LiT, Zhai
+            et al., CVPR 2022).
+    """
+
+    data: ImageConfig = field(default_factory=ImageConfig)
+    encoder: ImageEncoderConfig = field(default_factory=lambda: ImageEncoderConfig(name="resnet"))
+    views: ImageViewsConfig = field(default_factory=ImageViewsConfig)
+    init: str = ""
+    locked: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeSide:
+    """Volumes, or their slices.
+
+    Args:
+        data: what a patch is.
+        encoder: the network.
+        views: random changes of a patch.
+        init: as that of pictures.
+        locked: as that of pictures.
+    """
+
+    data: VolumeConfig = field(default_factory=VolumeConfig)
+    encoder: ImageEncoderConfig = field(default_factory=lambda: ImageEncoderConfig(dims=3))
+    views: ImageViewsConfig = field(default_factory=ImageViewsConfig)
+    init: str = ""
+    locked: bool = False
+
+
+@dataclass(frozen=True)
+class SignalSide:
+    """Recordings.
+
+    Args:
+        data: what a window is.
+        encoder: the network.
+        views: random changes of a window.
+        init: as that of pictures.
+        locked: as that of pictures.
+    """
+
+    data: SignalConfig = field(default_factory=SignalConfig)
+    encoder: SignalEncoderConfig = field(default_factory=SignalEncoderConfig)
+    views: SignalViewsConfig = field(default_factory=SignalViewsConfig)
+    init: str = ""
+    locked: bool = False
+
+
+@dataclass(frozen=True)
+class ReportSide:
+    """Reports.
+
+    Args:
+        data: what is drawn from a report.
+        encoder: the network, and the tokenizer; one that is trained sees the reports of `splits` alone.
+        init: as that of pictures; its tokenizer comes with it.
+        locked: as that of pictures; also of a transformers model.
+    """
+
+    data: TextConfig = field(default_factory=TextConfig)
+    encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    init: str = ""
+    locked: bool = False
+
+
+Side = ImageSide | VolumeSide | SignalSide | ReportSide
+
+
+@dataclass(frozen=True)
+class JointBatchConfig:
+    """What a batch holds: patients x records, each record with its partners.
+
+    Args:
+        patients: in a batch, different ones: pairs of two patients are the negatives.
+        records: of a patient, or as many as there are. Pairs of the same patient who do not belong together are left
+            out, so that more records give positives and few negatives.
+    """
+
+    patients: int = 32
+    records: int = 1
+
+
+@dataclass(frozen=True)
+class JointConfig:
+    """How the modalities are contrasted.
+
+    Args:
+        loss: `clip` (InfoNCE both ways, of every two modalities), `siglip` (yes or no for every pair), `anchored` (clip
+            of one modality with each of the others and none among these, as MoRE), or `symile` (all modalities
+            together). Records that lack a modality are trained on by `anchored` and `symile`, and left out by others.
+        weight: lambda of ConVIRT, from 0 to 1: share of the direction towards reports (of two that are no reports,
+            towards the one that comes later of image, volume, signal).
+        temperature: of the softmax, or what it begins with.
+        learn_temperature: whether it is trained, to no less than 0.01; `siglip` trains its bias with it.
+        hidden: width of the hidden layer of a projection head.
+        projection: width of a projection.
+        anchor: the modality that `anchored` compares with each of the others.
+        local: weight of the local term, which compares a report with another record by what each of its words finds in
+            the record's cells (GLoRIA); 0 is off.
+        width: of the projection of cells and words, for the local term.
+        momentum: of the slowly following copies of the encoders, which exist for a queue or for distillation.
+        queue: projections of earlier batches, by these copies, that are further candidates; 0 is none.
+        distillation: share of targets that these copies give, from 0 (pairs only) to below 1.
+    """
+
+    loss: Literal["clip", "siglip", "anchored", "symile"] = "clip"
+    weight: float = 0.75
+    temperature: float = 0.1
+    learn_temperature: bool = False
+    hidden: int = 128
+    projection: int = 128
+    anchor: Literal["image", "volume", "signal", "report"] = "report"
+    local: float = 0.0
+    width: int = 64
+    momentum: float = 0.995
+    queue: int = 0
+    distillation: float = 0.0
+
+
+@dataclass(frozen=True)
+class JointPretrainConfig:
+    """A whole pretraining run, as it is written to the run folder.
+
+    Args:
+        method: `convirt` (two modalities), `multimodal` (two or more), or `simclr` (two views of one, no report).
+        seed: of weights, batches, views and dropout.
+        splits: of the manifest that are trained on. A patient who is tested later must not be in them.
+        image: pictures, where they are trained on.
+        volume: volumes, where they are trained on.
+        signal: recordings, where they are trained on.
+        report: reports, where they are trained on.
+        batch: what a batch holds.
+        joint: how the modalities are contrasted.
+        optimiser: AdamW and its schedule.
+        hardware: where it runs. Batches larger than memory pass the encoders by `chunk`, and everything is still
+            contrasted with everything.
+    """
+
+    method: Literal["convirt", "multimodal", "simclr"] = "convirt"
+    seed: int = 0
+    splits: tuple[str, ...] = ("train",)
+    image: ImageSide | None = None
+    volume: VolumeSide | None = None
+    signal: SignalSide | None = None
+    report: ReportSide | None = None
+    batch: JointBatchConfig = field(default_factory=JointBatchConfig)
+    joint: JointConfig = field(default_factory=JointConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+
+    @property
+    def sides(self) -> dict[str, Side]:
+        """The modalities that are trained on, by kind; reports last."""
+        named: dict[str, Side | None] = {
+            "image": self.image,
+            "volume": self.volume,
+            "signal": self.signal,
+            "report": self.report,
+        }
+        return {kind: side for kind, side in named.items() if side is not None}

@@ -1,0 +1,222 @@
+"""What each modality of a joint run is made of: prepared records, an encoder, views, a card."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from medcl import runs
+from medcl.archive.manifest import Kind, Manifest
+from medcl.data.dataset import SignalWindows
+from medcl.data.image_dataset import Pictures
+from medcl.data.image_prepare import prepare_images
+from medcl.data.matching import Prepared
+from medcl.data.pair_sides import PairSide, Patches, Pieces, Texts
+from medcl.data.prepare import prepare
+from medcl.data.report_dataset import Reports
+from medcl.data.report_prepare import prepare_reports
+from medcl.data.volume_dataset import VolumePatches
+from medcl.data.volume_prepare import prepare_volumes
+from medcl.encoders import image, signal, text
+from medcl.encoders.card import ImageCard, JointCard, SideCard, TextCard, VolumeCard, kind_of
+from medcl.encoders.tokens import Tokenizer
+from medcl.errors import MedclError, UsageError
+from medcl.pretrain.job import in_splits, plain
+from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, SignalSide, VolumeSide
+from medcl.pretrain.memory_layout import for_images
+from medcl.pretrain.signals import card_of
+from medcl.pretrain.volumes import views_of
+from medcl.runs import Run
+from medcl.views import image as image_views
+from medcl.views import signal as signal_views
+from medcl.views.compose import Compose
+
+WORDS: dict[str, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a side is made from.
+
+    Args:
+        every: all readable records of its kind, which are prepared.
+        chosen: those that are trained on.
+        where: (chosen,) their rows in the manifest of all kinds.
+        store: folder in which records are prepared once.
+        begun: the run that it begins with, if any.
+        jobs: processes that prepare.
+    """
+
+    every: Manifest
+    chosen: Manifest
+    where: NDArray[np.int64]
+    store: Path
+    begun: Run[Any, Any] | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A side, ready to train.
+
+    Args:
+        store: of all its records that could be prepared.
+        draws: those that are trained on.
+        encoder: makes the network, with new weights.
+        views: random changes, if any.
+        card: what the encoder expects.
+        side: its configuration, completed by what the archive says.
+        missing: how many of those chosen could not be prepared.
+    """
+
+    store: Prepared
+    draws: PairSide
+    encoder: Callable[[], nn.Module]
+    views: Compose | None
+    card: SideCard
+    side: Side
+    missing: int
+
+
+def prepare_sides(config: JointPretrainConfig, manifest: Manifest, store: Path, jobs: int = -1) -> dict[str, Made]:
+    """Prepare all records of a recipe, as its training would.
+
+    Args:
+        config: the recipe.
+        manifest: of all kinds.
+        store: folder in which records are prepared once.
+        jobs: processes that prepare; -1 is one a core.
+
+    Raises:
+        UsageError: as `make`.
+        MedclError: as `make`.
+    """
+    manifest = manifest.ok()
+    chosen = in_splits(manifest, config.splits)
+    return {kind: make(kind, side, manifest, chosen, store, jobs=jobs) for kind, side in config.sides.items()}
+
+
+def make(kind: str, side: Side, manifest: Manifest, chosen: Manifest, store: Path, *, jobs: int = -1) -> Made:
+    """Prepare one side.
+
+    Args:
+        kind: of its records.
+        side: its configuration.
+        manifest: of all kinds, all that is readable.
+        chosen: what is trained on.
+        store: folder in which records are prepared once.
+        jobs: processes that prepare; -1 is one a core.
+
+    Raises:
+        UsageError: the settings do not fit the archive, or `init` is of another kind.
+        MedclError: there are no such records, or none can be prepared.
+    """
+    where = np.flatnonzero(chosen.kinds == kind)
+    if not len(where):
+        there = ", ".join(f"{(chosen.kinds == one).sum()} {word}" for one, word in WORDS.items())
+        raise MedclError(f"no {WORDS[kind]} to train on: the chosen splits of the manifest have {there}")
+    begun = runs.load(Path(side.init)) if side.init else None
+    if begun is not None:
+        card_in(begun, kind)
+    given = Given(manifest.of_kind(cast(Kind, kind)), chosen.select(where), where, store, begun, jobs)
+    if isinstance(side, ImageSide):
+        return _images(side, given)
+    if isinstance(side, VolumeSide):
+        return _volumes(side, given)
+    return _signals(side, given) if isinstance(side, SignalSide) else _reports(side, given)
+
+
+def card_in(run: Run[Any, Any], kind: str) -> SideCard:
+    """The card of the encoder of one kind in a finished run.
+
+    Raises:
+        UsageError: it has none.
+    """
+    cards = run.card.sides if isinstance(run.card, JointCard) else {kind_of(run.card): run.card}
+    if kind not in cards:
+        raise UsageError(f"{kind}.init: {run.folder} was trained on {', '.join(cards)}, it has no encoder of {kind}")
+    card: SideCard = cards[kind]
+    return card
+
+
+def encoder_in(run: Run[Any, Any], kind: str) -> nn.Module:
+    """The encoder of one kind in a finished run."""
+    encoder: nn.Module = run.encoder.side(kind) if isinstance(run.card, JointCard) else run.encoder
+    return encoder
+
+
+def _images(side: ImageSide, given: Given) -> Made:
+    store = prepare_images(given.every, side.data, given.store, jobs=given.jobs)
+    pictures = Pictures(store, given.chosen, side.data)
+    modality = "+".join(sorted({str(one) for one in given.chosen.column("modality")[pictures.rows]}))
+    return Made(
+        store,
+        Pieces(pictures, given.where),
+        lambda: for_images(image.build(side.encoder, store.n_channels), side.encoder.dims),
+        image_views.build(side.views),
+        ImageCard(side.encoder, store.n_channels, modality, plain(side.data)),
+        side,
+        len(given.chosen) - len(pictures),
+    )
+
+
+def _volumes(side: VolumeSide, given: Given) -> Made:
+    store = prepare_volumes(given.every, side.data, given.store, jobs=given.jobs)
+    patches = VolumePatches(store, given.chosen, side.data)
+    modality = "+".join(sorted({str(one) for one in given.chosen.column("modality")[patches.rows]}))
+    return Made(
+        store,
+        Patches(patches, given.where),
+        lambda: for_images(image.build(side.encoder, store.n_channels), side.encoder.dims),
+        views_of(side.views, side.data),
+        VolumeCard(side.encoder, store.n_channels, modality, plain(side.data)),
+        side,
+        len(given.chosen) - len(patches),
+    )
+
+
+def _signals(side: SignalSide, given: Given) -> Made:
+    store = prepare(given.every, side.data, given.store, jobs=given.jobs)
+    windows = SignalWindows(store, given.chosen, side.data)
+    data = replace(side.data, sampling_rate=store.sampling_rate, channels=list(store.channels))
+    return Made(
+        store,
+        Pieces(windows, given.where),
+        lambda: signal.build(side.encoder, len(store.channels)),
+        signal_views.build(side.views, store.channels, store.sampling_rate),
+        card_of(side.encoder, store, data),
+        replace(side, data=data),
+        len(given.chosen) - len(np.unique(windows.rows)),
+    )
+
+
+def _reports(side: ReportSide, given: Given) -> Made:
+    tokenizer = _tokenizer(side, given)
+    store = prepare_reports(given.every, side.data, tokenizer, tokenizer.fingerprint, given.store, jobs=given.jobs)
+    reports = Reports(store, given.chosen, side.data)
+    # Of a transformers model, the card keeps what the built network says it is.
+    architecture = None if side.encoder.name == text.FROM_SCRATCH else text.build(side.encoder, tokenizer).architecture
+    return Made(
+        store,
+        Texts(reports, given.where),
+        lambda: text.build(side.encoder, tokenizer),
+        None,
+        TextCard(side.encoder, tokenizer.to_json(), architecture, plain(side.data)),
+        side,
+        len(given.chosen) - len(reports.rows),
+    )
+
+
+def _tokenizer(side: ReportSide, given: Given) -> Tokenizer:
+    if given.begun is not None:
+        card = card_in(given.begun, "report")
+        assert isinstance(card, TextCard)
+        return Tokenizer.from_json(card.tokenizer)
+    if side.encoder.name != text.FROM_SCRATCH:
+        return Tokenizer.of_model(side.encoder.name, side.encoder.download)
+    texts = [str(one) for one in given.chosen.column("report") if one is not None]
+    return Tokenizer.train(texts, side.encoder.vocabulary)

@@ -1,0 +1,168 @@
+"""The sides of a joint encoder in training: views of each, the encoders, projections, and who belongs together."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from medcl.contrast.blockwise import Tensors
+from medcl.contrast.gather import Group
+from medcl.contrast.gradcache import encode_in_chunks
+from medcl.contrast.pairs import Pairing, Pairs
+from medcl.encoders.joint import REPORT, JointEncoder
+from medcl.pretrain.drawing import draw
+from medcl.pretrain.memory_layout import laid_out
+from medcl.views.compose import Compose
+
+Ids = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an encoder takes: the views of one kind, of the n samples that have it.
+
+    Args:
+        x: (n, ...).
+        keep: (n, T) bool, time steps that are not hidden; None hides none.
+        ids: {name: (n,) int64}.
+    """
+
+    x: Tensor
+    keep: Tensor | None
+    ids: Ids
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What an encoder gives.
+
+    Args:
+        z: (n, projection) of length 1.
+        cells: (n, P, width) of length 1, or None where there is no local term.
+        there: (n, P) bool, which of the cells are words; None: all are cells.
+        ids: {name: (n,) int64}.
+    """
+
+    z: Tensor
+    cells: Tensor | None
+    there: Tensor | None
+    ids: Ids
+
+
+class Towers(nn.Module):
+    """Makes the views of a batch and embeds them.
+
+    Args:
+        joint: the encoders and heads.
+        views: {kind: random changes}; a kind without changes nothing.
+        locked: kinds whose encoder is not trained; it stays in evaluation mode.
+        chunk: samples that pass an encoder at a time; 0 is all of them.
+    """
+
+    def __init__(
+        self, joint: JointEncoder, views: Mapping[str, Compose], locked: Collection[str] = (), chunk: int = 0
+    ) -> None:
+        super().__init__()
+        self.joint, self.views, self.locked, self.chunk = joint, dict(views), tuple(locked), chunk
+        for kind in self.locked:
+            joint.side(kind).requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> "Towers":
+        """Switch between training and evaluation; what is locked stays in evaluation."""
+        super().train(mode)
+        for kind in self.locked:
+            self.joint.side(kind).eval()
+        return self
+
+    def see(
+        self, batch: dict[str, Any], generator: torch.Generator, group: Group, *, copies: int = 1
+    ) -> dict[str, Seen]:
+        """Draw the views of a batch.
+
+        Args:
+            batch: of `Pairs`.
+            generator: on the CPU, the same in all processes.
+            group: processes that share the batch.
+            copies: views of each sample: all first ones, then all second ones.
+
+        Returns:
+            {kind: views}; without a kind that no sample has.
+        """
+        seen = {}
+        for kind in self.joint.sides:
+            x = batch.get(kind)
+            if x is None:
+                continue
+            there = batch["present"][kind]
+            ids = batch["ids"] if len(x) == len(there) else {name: own[there] for name, own in batch["ids"].items()}
+            views, keep = self.views.get(kind), None
+            repeated = x.repeat(copies, *(1,) * (x.ndim - 1)) if copies > 1 else x
+            if views is not None:
+                params = draw(views, x, copies, generator, group)
+                repeated, keep = views.apply(repeated, params), views.keep(params)
+            seen[kind] = Seen(laid_out(repeated), keep, ids)
+        return seen
+
+    def forward(self, seen: dict[str, Seen], *, cells: bool = False) -> dict[str, Embedded]:
+        """Embed views.
+
+        Args:
+            seen: of each kind.
+            cells: whether dense embeddings are projected too.
+        """
+        return {kind: self._embed(kind, one, cells) for kind, one in seen.items()}
+
+    def _embed(self, kind: str, seen: Seen, cells: bool) -> Embedded:
+        encoder = self.joint.side(kind)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and kind not in self.locked):
+            parts = (seen.x,) if seen.keep is None else (seen.x, seen.keep)
+            chunk = self.chunk if self.chunk and torch.is_grad_enabled() else len(seen.x)
+            dense = encode_in_chunks(encoder, *parts, chunk=max(chunk, 1))
+            pooled = self.joint.pool(kind, dense, seen.x)
+        z = self.joint.project(kind, pooled)
+        there = cast(Any, encoder).keep(seen.x) if kind == REPORT else None
+        return Embedded(z, self.joint.project_dense(kind, dense) if cells else None, there, seen.ids)
+
+
+def partners(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
+    """Who belongs together of two kinds; other pairs of one patient are neither positive nor negative.
+
+    Positive are a record and what was drawn with it, and what was drawn with the same record elsewhere in the batch: a
+    report of a study belongs to each of its pictures. Equal texts are positive too, whoever they are of.
+
+    Args:
+        a: kind of the anchors.
+        b: kind of the candidates.
+        anchors: their ids.
+        candidates: their ids.
+    """
+
+    def rule(own: Tensors, others: Tensors) -> Pairs:
+        together, patient = _together(own, others)
+        return Pairs(together, together | ~patient)
+
+    return _pairing(rule, a, b, anchors, candidates)
+
+
+def apart(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
+    """Pairs of one patient who do not belong together, see `partners`."""
+
+    def rule(own: Tensors, others: Tensors) -> Pairs:
+        together, patient = _together(own, others)
+        return Pairs(patient & ~together)
+
+    return _pairing(rule, a, b, anchors, candidates)
+
+
+def _pairing(rule: Callable[[Tensors, Tensors], Pairs], a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
+    names = ["patient", "item", a, b, *(["text"] if REPORT in (a, b) else [])]
+    return Pairing(rule, tuple(anchors[name] for name in names), tuple(candidates[name] for name in names))
+
+
+def _together(own: Tensors, others: Tensors) -> tuple[Tensor, Tensor]:
+    """Whether pairs belong together, and whether they are of one patient: (n, M) bool each."""
+    patient, *levels = (x[:, None] == y[None, :] for x, y in zip(own, others, strict=True))
+    return torch.stack(levels).any(dim=0), patient

@@ -1,0 +1,85 @@
+"""The words by which a report is divided: headings, abbreviations that end with a point, months."""
+
+HEADINGS = (
+    # English
+    *("ADDENDUM", "ASSESSMENT", "CAPTION", "CASE DIAGNOSIS", "CHIEF COMPLAINT", "CLINICAL DATA", "CLINICAL DETAILS"),
+    *("CLINICAL HISTORY", "CLINICAL INDICATION", "CLINICAL INFORMATION", "CLINICAL QUESTION", "COMMENT", "COMMENTS"),
+    *("COMPARISON", "COMPARISON STUDY", "COMPARISONS", "CONCLUSION", "CONCLUSIONS", "CONTRAST", "DIAGNOSIS"),
+    *("DIFFERENTIAL DIAGNOSIS", "DISCUSSION", "EXAM", "EXAM TYPE", "EXAMINATION", "FINAL IMPRESSION", "FINAL REPORT"),
+    *("FINDINGS", "FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION", "FOLLOW-UP", "HISTORY", "IMPRESSION"),
+    *("IMPRESSIONS", "INDICATION", "INDICATIONS", "INTERPRETATION", "NOTIFICATION", "OPINION", "PATIENT HISTORY"),
+    *("PRELIMINARY REPORT", "PROCEDURE", "PROTOCOL", "REASON FOR EXAM", "REASON FOR EXAMINATION"),
+    *("REASON FOR STUDY", "RECOMMENDATION", "RECOMMENDATIONS", "REPORT", "RESULT", "RESULTS", "SUMMARY", "TECHNIQUE"),
+    *("TYPE OF EXAMINATION", "WET READ"),
+    # German
+    *("ANAMNESE", "BEFUND", "BEFUNDE", "BEURTEILUNG", "DIAGNOSE", "DIAGNOSEN", "EMPFEHLUNG", "FRAGESTELLUNG"),
+    *("INDIKATION", "KLINIK", "KLINISCHE ANGABEN", "METHODE", "METHODIK", "PROCEDERE", "RECHTFERTIGENDE INDIKATION"),
+    *("TECHNIK", "UNTERSUCHUNG", "UNTERSUCHUNGSTECHNIK", "VERGLEICH", "VORAUFNAHMEN", "VORUNTERSUCHUNG"),
+    *("VORUNTERSUCHUNGEN", "ZUSAMMENFASSUNG"),
+    # French, Spanish, Italian, Dutch, Portuguese, Swedish
+    *("RÉSULTATS", "RENSEIGNEMENTS CLINIQUES", "COMPARAISON", "HALLAZGOS", "IMPRESIÓN", "IMPRESIÓN DIAGNÓSTICA"),
+    *("CONCLUSIÓN", "INDICACIÓN", "TÉCNICA", "COMPARACIÓN", "REFERTO", "CONCLUSIONI", "QUESITO CLINICO"),
+    *("BEVINDINGEN", "CONCLUSIE", "ACHADOS", "CONCLUSÃO", "FYND", "UTLÅTANDE", "BEDÖMNING"),
+)
+"""Of sections, in upper case."""
+
+TITLES = frozenset({"Dr", "Dres", "Prof", "Mr", "Mrs", "Ms", "Hr", "Fr", "Frl", "St", "Drs", "Dott", "Sra", "Mme"})
+"""Written so before a name; `MS` is a disease."""
+
+ABBREVIATIONS = frozenset(
+    {
+        # English
+        *(
+            "dr",
+            "prof",
+            "vs",
+            "approx",
+            "appr",
+            "fig",
+            "figs",
+            "incl",
+            "excl",
+            "cf",
+            "viz",
+            "dept",
+            "hosp",
+            "pt",
+            "pts",
+        ),
+        *("pts", "ant", "post", "inf", "sup", "lat", "prox", "dist", "avg", "temp", "vol", "resp", "nos", "esp", "ref"),
+        *("max", "dx", "hx", "tx", "rx", "wk", "yr", "jr", "sr", "art", "aa", "vv", "proc", "lig", "musc", "seg"),
+        # German
+        *("ca", "bzw", "ggf", "ggfs", "evtl", "evt", "sog", "vgl", "inkl", "exkl", "nr", "abb", "tab", "pat", "klin"),
+        *("li", "re", "bds", "path", "unauff", "unspez", "wahrsch", "vermutl", "veränd", "unveränd", "ausgepr"),
+        *("diskr", "mögl", "rechtsseit", "linksseit", "geringgr", "mittelgr", "höhergr", "hochgr", "zust", "rel"),
+        *("mind", "entspr", "med", "dipl", "allg", "insb", "insbes", "diff", "geb", "tel", "str", "std", "abs", "konf"),
+        *("indiff", "chron", "intraventr", "dh"),
+        # French, Spanish, Italian
+        *("env", "gche", "dte", "aprox", "izq", "der", "dx", "sn", "ecc", "ds", "sx"),
+    }
+)
+"""In lower case; a point after one of them ends no sentence."""
+
+LETTERED = frozenset(
+    {
+        *("type", "hepatitis", "grade", "class", "stage", "vitamin", "group", "zone", "influenza", "point", "phase"),
+        *("typ", "klasse", "stadium", "gruppe", "stanford", "child", "variant", "category", "region", "level"),
+    }
+)
+"""Before a single letter that is no initial: `Hepatitis B.`"""
+
+BEFORE_ORDINALS = frozenset({"der", "die", "das", "dem", "den", "des", "am", "im", "vom", "zum", "zur", "bis", "ab"})
+"""Before a German number with a point: `am 3. Tag`, `die 4. Rippe`."""
+
+MONTHS = frozenset(
+    {
+        *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
+        *("november", "december", "januar", "jänner", "februar", "feber", "märz", "maerz", "mai", "juni", "juli"),
+        *("oktober", "dezember", "jan", "feb", "mar", "mär", "mrz", "apr", "jun", "jul", "aug", "sep", "sept", "okt"),
+        *("oct", "nov", "dez", "dec"),
+    }
+)
+"""Of English and German, in lower case, whole and short."""
+
+STARTERS = frozenset({"The", "There", "This", "These", "No", "It", "Please", "Es", "Kein", "Keine", "Dies", "Diese"})
+"""Words that in the middle of a sentence begin with a small letter: a point before one ended a sentence."""

@@ -1,0 +1,160 @@
+"""Reports as XML: Open-I's, and others whose elements are sections."""
+
+import re
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from medcl.errors import UnreadableError
+from medcl.readers.report_parts import Report
+from medcl.readers.report_text import canonical, sections
+from medcl.readers.report_wording import HEADINGS
+
+_DEEPEST = 64
+_IDS = {
+    "patient": {"patientid", "patient_id", "subject_id", "subjectid", "mrn"},
+    "study": {"studyid", "study_id", "studyinstanceuid", "study_uid"},
+    "accession": {"accession", "accessionnumber", "accession_number"},
+    "report": {"uid", "reportid", "report_id", "documentid"},
+    "name": {"patientname", "patient_name"},
+}
+_LABELS = ("label", "title", "name", "heading", "section")
+_BLOCKS = {"text", "report", "abstract", "abstracttext", "body", "section", "paragraph", "p", "note", "narrative"}
+
+
+class _Builder(TreeBuilder):
+    """Refuses what an XML file can do beyond holding text; such files are written to attack, not to report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise UnreadableError("XML with a DOCTYPE, which can name other files or multiply itself: not read; remove it")
+
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise UnreadableError(f"XML with elements more than {_DEEPEST} deep: no report")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> Element:
+        self.depth -= 1
+        return super().end(tag)
+
+
+def read_xml(content: bytes) -> Report:
+    """Read a report from XML.
+
+    Open-I: each `AbstractText` is a section named by its `Label`, the `id` of each `parentImage` is a picture, and the
+    `id` of `uId` is the report's. In other files an element is a section if its name or its label (`label`, `title`,
+    `name`) is a heading of reports, or it holds text in an element made for it (`text`, `section`, `p`, ...); elements
+    or attributes such as `patient_id` and `AccessionNumber` are ids, and `image` with an id is a picture.
+
+    Args:
+        content: of the file.
+
+    Returns:
+        The report.
+
+    Raises:
+        UnreadableError: not well-formed, not in the encoding that it states, or with a DOCTYPE (nothing is ever
+            expanded or fetched).
+    """
+    root = _parse(content)
+    abstracts = [element for element in root.iter() if _name(element) == "abstracttext"]
+    found: dict[str, str] = {}
+    for heading, body in _labelled(abstracts) if abstracts else _sections(root):
+        found[heading] = f"{found[heading]}\n{body}" if heading in found else body
+    if not any(found.values()) and not list(root):
+        found = sections(_text(root))
+    return Report(canonical(found), dict(_ids(root)), tuple(dict.fromkeys(_pictures(root))))
+
+
+def _parse(content: bytes) -> Element:
+    builder = _Builder()
+    parser = XMLParser(target=builder)
+    try:
+        # Piece by piece to the first element: a refusal is raised at the end of a piece, so before anything is expanded.
+        place = 0
+        while place < len(content) and not builder.depth:
+            end = content.find(b">", place) + 1 or len(content)
+            parser.feed(content[place:end])
+            place = end
+        parser.feed(content[place:])
+        root: Element = parser.close()
+    except ParseError as error:
+        line, column = error.position
+        raise UnreadableError(f"not well-formed XML: line {line}, column {column}") from None
+    except (LookupError, ValueError):
+        raise UnreadableError("XML in an encoding that is not known: convert it to UTF-8") from None
+    return root
+
+
+def _name(element: Element) -> str:
+    """Without its namespace, in small letters."""
+    return element.tag.rsplit("}", 1)[-1].lower()
+
+
+def _label(element: Element) -> str:
+    attributes = {key.rsplit("}", 1)[-1].lower(): value.strip() for key, value in element.attrib.items()}
+    return next((attributes[key] for key in _LABELS if attributes.get(key)), "")
+
+
+def _text(element: Element) -> str:
+    return "".join(element.itertext()).strip()
+
+
+def _labelled(elements: list[Element]) -> Iterator[tuple[str, str]]:
+    for element in elements:
+        heading = _label(element).upper()
+        if heading:
+            yield heading, _text(element)
+        else:
+            yield from sections(_text(element)).items()
+
+
+def _sections(element: Element) -> Iterator[tuple[str, str]]:
+    """Sections of a file that is not Open-I's, in its order."""
+    label = _label(element)
+    for heading in (re.sub(r"[_-]+", " ", _name(element)).upper(), label.upper()):
+        if heading in HEADINGS and (not list(element) or heading != "REPORT") and _text(element):
+            yield heading, _text(element)
+            return
+    children = list(element)
+    if children and any(_holds(child) for child in children):
+        for child in children:
+            yield from _sections(child)
+    elif _name(element) in _BLOCKS and _text(element):
+        if label:
+            yield label.upper(), _text(element)
+        else:
+            yield from sections(_text(element)).items()
+
+
+def _holds(element: Element) -> bool:
+    """Whether one of its elements, or itself, is a section or made for text."""
+    headings = {re.sub(r"[_-]+", " ", _name(each)).upper() for each in element.iter()}
+    names = {_name(each) for each in element.iter()}
+    return bool(headings & set(HEADINGS) or names & _BLOCKS or any(_label(each) for each in element.iter()))
+
+
+def _ids(root: Element) -> Iterator[tuple[str, str]]:
+    """The first value of each kind of id."""
+    seen = set()
+    for element in root.iter():
+        name = _name(element)
+        stated = [(name, element.get("id") or (element.text or "").strip() if not list(element) else "")]
+        stated += [(key.rsplit("}", 1)[-1].lower(), value) for key, value in element.attrib.items()]
+        for key, value in stated:
+            kind = next((kind for kind, names in _IDS.items() if key in names), None)
+            if kind is not None and value.strip() and kind not in seen:
+                seen.add(kind)
+                yield kind, value.strip()
+
+
+def _pictures(root: Element) -> Iterator[str]:
+    for element in root.iter():
+        if _name(element) in {"parentimage", "image", "picture"}:
+            name = element.get("id") or element.get("file") or element.get("name")
+            if name and name.strip():
+                yield name.strip()

@@ -1,0 +1,137 @@
+"""`medcl evaluate` and `medcl retrieve` as a user calls them."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from medcl import runs
+from medcl.cli import main
+from medcl.encoders.card import SignalCard
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.evaluate import joint_space
+from medcl.evaluate.prompts import read_prompts
+from tests.evaluate import joint_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("retrieve")
+    manifest = joint_run.archive(folder / "archive", patients=12)
+    manifest.write(folder / "m.parquet")
+    joint_run.trained(folder / "run", manifest, folder / "m.store", steps=2)
+    (folder / "prompts.yaml").write_text(joint_run.PROMPTS)
+    return folder
+
+
+def medcl(folder: Path, command: str, *words: str) -> int:
+    return main([command, str(folder / "run"), "--manifest", str(folder / "m.parquet"), "--jobs", "1", *words])
+
+
+def test_evaluate_prints_tables_and_writes_the_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "--prompts",
+        str(folder / "prompts.yaml"),
+        "--bootstrap",
+        "20",
+        "-o",
+        str(folder / "out"),
+        "--ranks",
+        "1",
+        "3",
+    ]
+    assert medcl(folder, "evaluate", *words) == 0
+    printed = capsys.readouterr().out
+    for part in ("recall@3", "median rank", "chance", "Zero-shot", "Modality gap", f"report: {folder}/out/report.html"):
+        assert part in printed
+    assert json.loads((folder / "out" / "results.json").read_text())["records"] == {"image": 6, "report": 6}
+    assert len(list((folder / "out" / "grounding").glob("*.png"))) == 6
+
+
+def test_a_text_finds_pictures_and_a_sheet_shows_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sheet = folder / "sheets" / "sheet.png"
+    words = ["--text", "vertical stripes", "-k", "7", "-o", str(sheet)]
+    assert medcl(folder, "retrieve", *words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if "image-" in line]) == 7
+    cosines = [float(line.split()[1]) for line in lines if "image-" in line]
+    assert cosines == sorted(cosines, reverse=True)
+    width, height = Image.open(io.BytesIO(sheet.read_bytes())).size
+    assert width == 5 * 200 + 8
+    assert height > 2 * 192
+
+
+def test_a_split_limits_what_is_found_and_a_page_shows_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = folder / "sheet.html"
+    assert medcl(folder, "retrieve", "--text", "lower <b>", "--split", "test", "-k", "99", "-o", str(page)) == 0
+    found = [line.split()[2] for line in capsys.readouterr().out.splitlines() if "image-" in line]
+    assert sorted(found) == sorted(f"image-{number}" for number in range(18, 24))
+    html = page.read_text()
+    assert html.count("data:image/png;base64,") == 6
+    assert "lower &lt;b&gt;" in html
+
+
+def test_a_picture_finds_reports_and_a_report_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert medcl(folder, "retrieve", "--record", "image-3", "-k", "2", "-o", str(folder / "reports.html")) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("The picture shows") == 2
+    assert "The picture shows" in (folder / "reports.html").read_text()
+    assert medcl(folder, "retrieve", "--record", "report-3", "-k", "2") == 0
+    assert capsys.readouterr().out.count("image-") == 2
+    assert medcl(folder, "retrieve", "--record", "image-3", "-k", "99", "--of", "image") == 0
+    assert "image-3 " not in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_second_query_computes_no_embedding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert medcl(folder, "retrieve", "--text", "left") == 0
+
+    def embed(*words: object) -> None:
+        raise AssertionError("embedded again")
+
+    monkeypatch.setattr(joint_space, "_embed", embed)
+    assert medcl(folder, "retrieve", "--text", "right") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--record", "image-999"], "the manifest has no such record"),
+        (["--text", " "], "--text is empty"),
+        (["--text", "left", "-k", "0"], "-k 0"),
+        (["--text", "left", "--split", "tset"], "the manifest has the splits test, train, val"),
+        (["--text", "left", "--of", "volume"], "there are no volumes to be found"),
+        (["--text", "left", "-o", "sheet.gif"], "is a .png or an .html file"),
+        (["--record", "image-1", "-o", "sheet.png"], "a contact sheet shows pictures, not reports"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    folder: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert medcl(folder, "retrieve", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_of_one_modality_has_nothing_to_compare(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = SignalCard(SignalEncoderConfig(dim=8), ("I",), 100.0, 2.0, "record")
+    torch.manual_seed(0)
+    runs.start(tmp_path / "run", {"method": "comet"}, runs.SeenPatients.of([], "tests"))
+    runs.save_encoder(tmp_path / "run", card.build(), card)
+    assert main(["evaluate", str(tmp_path / "run"), "--manifest", str(folder / "m.parquet")]) == 2
+    assert "was pretrained on one modality" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["medpix2", "ptbxl"])
+def test_shipped_prompts_are_of_the_classes_of_their_card(name: str) -> None:
+    targets = yaml.safe_load((ROOT / "datasets" / f"{name}.yaml").read_text())["targets"]
+    for prompts in read_prompts(ROOT / "pipelines" / "prompts" / f"{name}.yaml"):
+        assert list(prompts.positive) == targets[prompts.target]["classes"]
+        assert all(len(some) > 2 for some in prompts.positive.values())
+        assert targets[prompts.target]["kind"] == "multilabel" or not prompts.negative

@@ -1,0 +1,48 @@
+"""Encoders of several modalities, in one space."""
+
+import pytest
+import torch
+
+from medcl.encoders import image, signal
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.encoders.joint import JointEncoder
+from medcl.errors import UsageError
+
+
+def sides() -> dict[str, torch.nn.Module]:
+    return {
+        "image": image.build(ImageEncoderConfig(widths=(4, 8), dim=6), 1),
+        "signal": signal.build(SignalEncoderConfig("resnet", dim=10, hidden=8, depth=2, stride=4), 2),
+    }
+
+
+def test_projections_of_all_sides_are_of_one_width_and_of_length_one() -> None:
+    joint = JointEncoder(sides(), hidden=7, projection=5)
+    batches = {"image": torch.rand(3, 1, 16, 16), "signal": torch.randn(3, 2, 40)}
+    for kind, x in batches.items():
+        dense, pooled = joint.encode(kind, x)
+        assert dense.shape[0] == 3
+        assert dense.shape[2] == pooled.shape[1] == joint.side(kind).config.dim
+        z = joint.project(kind, pooled)
+        assert z.shape == (3, 5)
+        torch.testing.assert_close(z.norm(dim=1), torch.ones(3))
+        cells = joint.project_dense(kind, dense)
+        assert cells.shape == (*dense.shape[:2], 5), "without a local projection, the head serves every cell"
+        torch.testing.assert_close(cells.norm(dim=2), torch.ones(dense.shape[:2]))
+
+
+def test_a_local_projection_has_its_own_width() -> None:
+    joint = JointEncoder(sides(), hidden=7, projection=5, local=3)
+    dense, _ = joint.encode("image", torch.rand(2, 1, 16, 16))
+    assert joint.project_dense("image", dense).shape == (2, dense.shape[1], 3)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    joint = JointEncoder(sides(), hidden=7, projection=5)
+    with pytest.raises(UsageError, match="no side 'report': it has image, signal"):
+        joint.encode("report", torch.zeros(1, 4, dtype=torch.int64))
+    with pytest.raises(UsageError, match="0 sides"):
+        JointEncoder({}, hidden=7, projection=5)
+    with pytest.raises(UsageError, match="projection=0"):
+        JointEncoder(sides(), hidden=7, projection=0)

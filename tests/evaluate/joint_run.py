@@ -1,0 +1,55 @@
+"""A finished run on pictures with reports, and its archive."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from medcl.archive.manifest import Manifest, Target
+from medcl.data.image_config import ImageConfig
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.pretrain.joint_config import ImageSide
+from medcl.pretrain.run import pretrain
+from medcl.views.image_config import ImageViewsConfig
+from tests.data.linked_archive import pictures_with_reports
+from tests.pretrain.joint_recipe import small
+
+CLASSES = ("horizontal", "vertical", "checkerboard", "uniform")
+# Stretched to 16 x 16, of which each cell of the dense embedding covers 4.
+IMAGE = ImageSide(
+    ImageConfig(size=(16, 16)),
+    ImageEncoderConfig(name="resnet", widths=(8, 8, 16, 16), dim=16, norm="group"),
+    ImageViewsConfig(brightness=0.05),
+)
+PROMPTS = """
+pattern:
+  templates: ["The picture shows {} all over."]
+  classes:
+    horizontal: [horizontal stripes, stripes from left to right]
+    vertical: [vertical stripes]
+    checkerboard: [a checkerboard]
+    uniform: [a uniform opacity, opacity]
+"""
+
+
+def archive(folder: Path, patients: int = 24) -> Manifest:
+    """Pictures with reports; the target `pattern` says what they show, of pictures alone."""
+    manifest = pictures_with_reports(folder, patients=patients)
+    patterns = []
+    for record_id in map(str, manifest.column("record_id")):
+        kind, number = record_id.split("-")
+        patterns.append(CLASSES[int(number) % len(CLASSES)] if kind == "image" else None)
+    manifest = manifest.with_column("pattern", pa.array(patterns))
+    manifest = manifest.with_targets({"pattern": Target("pattern", "multiclass", CLASSES)})
+    # The second quarter from the end validates.
+    patient = manifest.column("patient")
+    last = [int(one) - 100 for one in patient]
+    split = ["test" if n >= patients * 3 // 4 else "val" if n >= patients // 2 else "train" for n in last]
+    manifest = manifest.with_column("split", pa.array(split))
+    return replace(manifest, metadata={**manifest.metadata, "salt": "tests"})
+
+
+def trained(folder: Path, manifest: Manifest, store: Path, steps: int = 60) -> Path:
+    """A run of some steps."""
+    pretrain(small(steps=steps, image=IMAGE), manifest, store, folder)
+    return folder

@@ -1,0 +1,73 @@
+"""Grounding: a map that is high where the picture shows the phrase, drawn so that everybody can read it."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from medcl.encoders import image, signal, text
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.encoders.joint import JointEncoder
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.encoders.tokens import Tokenizer
+from medcl.errors import UsageError
+from medcl.evaluate import grounding
+
+
+@pytest.fixture(params=[0, 8], ids=["head", "local"])
+def joint(request: pytest.FixtureRequest) -> JointEncoder:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer.train(["left pleural effusion", "right lung clear"], 300)
+    sides = {
+        "image": image.build(ImageEncoderConfig(name="unet", widths=(4, 8), dim=8, stride=2), 1),
+        "signal": signal.build(SignalEncoderConfig(dim=8), 1),
+        "report": text.build(TextEncoderConfig(dim=8, hidden=32, depth=1), tokenizer),
+    }
+    return JointEncoder(sides, 16, 8, request.param).eval()
+
+
+def test_map_has_the_size_of_the_picture_and_the_similarities_of_its_cells(joint: JointEncoder) -> None:
+    x, tokens = torch.rand(1, 12, 16), torch.tensor([2, 5, 7, 3, 0])
+    similarity = grounding.phrase_map(joint, "image", x, tokens)
+    assert similarity.shape == (12, 16)
+    dense, _ = joint.encode("image", x[None])
+    cells = joint.project_dense("image", dense)[0] @ grounding.phrase_vector(joint, tokens)
+    grid = cells.detach().reshape(6, 8).numpy()
+    # Bilinear enlargement keeps the corners, and stays within the range of the cells.
+    for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        assert similarity[corner] == pytest.approx(grid[corner], abs=1e-5)
+    assert grid.min() - 1e-5 <= similarity.min() <= similarity.max() <= grid.max() + 1e-5
+
+
+def test_padding_behind_a_phrase_changes_nothing(joint: JointEncoder) -> None:
+    x = torch.rand(1, 8, 8)
+    short = grounding.phrase_map(joint, "image", x, torch.tensor([5, 7]))
+    long = grounding.phrase_map(joint, "image", x, torch.tensor([5, 7, 0, 0, 0]))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+
+
+def test_only_pictures_are_drawn_over(joint: JointEncoder) -> None:
+    with pytest.raises(UsageError, match="pictures of 2 dimensions"):
+        grounding.phrase_map(joint, "signal", torch.rand(1, 100), torch.tensor([5]))
+
+
+def test_high_is_yellow_and_light_low_is_blue_and_dark() -> None:
+    similarity = np.array([[-0.2, 0.4]], dtype=np.float32)
+    low, high = grounding.overlay(np.zeros((1, 1, 2), dtype=np.float32), similarity)[0].astype(int)
+    assert low[2] > low[0]
+    assert high[0] > high[2]
+    lightness = np.array(grounding.CIVIDIS) @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(lightness) > 0).all()
+    flat = grounding.overlay(np.ones((3, 4, 4), dtype=np.float32), np.full((4, 4), 0.3, dtype=np.float32))
+    assert (flat == flat[0, 0]).all()
+
+
+def test_a_png_keeps_the_shape_and_a_file_name_holds_no_path() -> None:
+    picture = grounding.grey(np.random.default_rng(0).random((1, 10, 20), dtype=np.float32))
+    opened = Image.open(io.BytesIO(grounding.png(picture, 80)))
+    assert opened.size == (80, 40)
+    assert grounding.data_uri(grounding.png(picture)).startswith("data:image/png;base64,")
+    assert grounding.file_name("../a/b", ["best", "1"]) == "best_1_a-b.png"

@@ -1,0 +1,158 @@
+"""Retrieval: ranks, metrics against torchmetrics, the chance of a random order, intervals over patients."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+from torchmetrics.functional.retrieval import (
+    retrieval_hit_rate,
+    retrieval_precision,
+    retrieval_reciprocal_rank,
+)
+
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate import retrieval, retrieval_chance
+from medcl.evaluate.marks import Marks
+
+Z = torch.Generator().manual_seed(0)
+
+
+def embeddings(n: int, dim: int = 8) -> torch.Tensor:
+    return torch.randn(n, dim, generator=Z)
+
+
+def labels(n: int, classes: int, seed: int = 0) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(0, classes, n)
+
+
+def test_agrees_with_torchmetrics_and_scikit_learn_query_by_query() -> None:
+    queries, candidates = embeddings(30), embeddings(40)
+    of_query, of_candidate = labels(30, 6), labels(40, 6, seed=1)
+    found = retrieval.rank(queries, candidates, (Marks.of(of_query), Marks.of(of_candidate)), ranks=(1, 5, 10))
+    unit = torch.nn.functional.normalize
+    similarity = unit(queries) @ unit(candidates).T
+    for i in range(30):
+        truth = torch.from_numpy(of_candidate == of_query[i])
+        assert found.precision[i] == pytest.approx(average_precision_score(truth, similarity[i]))
+        assert 1 / found.best[i] == pytest.approx(float(retrieval_reciprocal_rank(similarity[i], truth)))
+        for column, k in enumerate(found.ranks):
+            assert (found.found[i, column] > 0) == float(retrieval_hit_rate(similarity[i], truth, top_k=k))
+            assert found.found[i, column] / k == pytest.approx(
+                float(retrieval_precision(similarity[i], truth, top_k=k))
+            )
+
+
+def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, candidates = embeddings(23), embeddings(31)
+    hits = (Marks.of(labels(23, 4)), Marks.of(labels(31, 4, seed=2)))
+    whole = retrieval.rank(queries, candidates, hits)
+    monkeypatch.setattr(retrieval, "_BLOCK_NUMBERS", 70)
+    parts = retrieval.rank(queries, candidates, hits)
+    np.testing.assert_array_equal(whole.best, parts.best)
+    np.testing.assert_array_equal(whole.found, parts.found)
+    np.testing.assert_allclose(whole.precision, parts.precision)
+
+
+def test_a_record_may_carry_several_ids_and_an_image_several_reports() -> None:
+    # Query 0 is described by the reports 0 and 2, query 1 by none of them.
+    reports = torch.eye(3)
+    found = retrieval.rank(
+        torch.tensor([[0.1, 0.9, 0.5], [1.0, 0, 0]]), reports, (Marks.of([[7, 9], [4]]), Marks.of(np.array([7, 8, 9])))
+    )
+    assert found.hits.tolist() == [2, 0]
+    assert found.best.tolist() == [2, -1]
+    assert found.precision[0] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    summary = retrieval.summarise(found, [1, 2], n_boot=10)
+    assert (summary.queries, summary.without_hit, summary.patients) == (1, 1, 1)
+
+
+def test_multilabel_hits_share_a_class() -> None:
+    marks = Marks.of(np.array([[1, 0, 1], [0, 1, 0], [np.nan, np.nan, np.nan], [0, 1, 1]]))
+    found = retrieval.rank(embeddings(4), embeddings(4), (marks, marks))
+    assert found.hits.tolist() == [2, 2, 0, 3]
+
+
+def test_within_a_modality_neither_itself_nor_the_same_patient() -> None:
+    z, of, patient = embeddings(12), labels(12, 2), np.repeat(np.arange(6), 2)
+    itself = Marks.of(np.arange(12))
+    found = retrieval.rank(z, z, (Marks.of(of),) * 2, (itself, itself))
+    assert (found.candidates == 11).all()
+    assert found.hits.tolist() == [int((of == of[i]).sum()) - 1 for i in range(12)]
+    apart = retrieval.rank(z, z, (Marks.of(of),) * 2, (Marks.of(patient),) * 2)
+    assert (apart.candidates == 10).all()
+    # What is left out is never found, even among all ranks.
+    same = retrieval.rank(z, z, (Marks.of(patient),) * 2, (Marks.of(patient),) * 2, ranks=(12,))
+    assert not same.found.any()
+
+
+def test_a_collapsed_encoder_is_at_chance() -> None:
+    n = 400
+    marks = Marks.of(np.arange(n))
+    found = retrieval.rank(torch.ones(n, 4), torch.ones(n, 4), (marks, marks))
+    summary = retrieval.summarise(found, np.arange(n), n_boot=0)
+    for k in (1, 5, 10):
+        assert summary.of(f"recall@{k}").value == pytest.approx(k / n) == summary.of(f"recall@{k}").chance
+
+
+def test_chance_is_the_mean_over_random_orders() -> None:
+    rng = np.random.default_rng(0)
+    queries, candidates = 6, 30
+    of_query, of_candidate = np.array([0, 0, 1, 2, 2, 3]), np.repeat([0, 1, 2, 3], [1, 4, 10, 15])
+    hits = (Marks.of(of_query), Marks.of(of_candidate))
+    measures: dict[str, list[float]] = {}
+    best = []
+    for _ in range(1500):
+        z = torch.from_numpy(rng.standard_normal((queries, candidates)))
+        found = retrieval.rank(z, torch.eye(candidates), hits)
+        summary = retrieval.summarise(found, np.arange(queries), n_boot=0)
+        best.append(found.best)
+        for one in summary.measures:
+            measures.setdefault(one.metric, []).append(one.value)
+    for name, values in measures.items():
+        if name != "median rank":
+            assert np.mean(values) == pytest.approx(summary.of(name).chance, abs=0.012), name
+    assert summary.of("median rank").chance == np.median(np.concatenate(best))
+
+
+def test_chance_with_every_candidate_a_hit_or_one_alone() -> None:
+    assert retrieval_chance.recall([5], [5], 1).tolist() == [1.0]
+    assert retrieval_chance.recall([5], [1], 9).tolist() == [1.0]
+    assert retrieval_chance.recall([137], [1], 10)[0] == pytest.approx(10 / 137)
+    assert retrieval_chance.average_precision([1], [1])[0] == pytest.approx(1.0)
+    assert retrieval_chance.median_rank([100], [1]) == 50
+
+
+def test_intervals_resample_patients_not_records() -> None:
+    # One patient has 90 of 100 queries and finds everything, the other ten find nothing.
+    patients = np.array([0] * 90 + list(range(1, 11)))
+    z = torch.eye(101)
+    marks = np.arange(101)
+    queries = z[:100].clone()
+    queries[90:] = z[100]
+    found = retrieval.rank(queries, z, (Marks.of(marks[:100]), Marks.of(marks)), ranks=(1,))
+    recall = retrieval.summarise(found, patients).of("recall@1")
+    assert recall.value == pytest.approx(0.9)
+    assert recall.low == 0.0  # some resamples miss the one patient
+    apart = retrieval.summarise(found, np.arange(100)).of("recall@1")
+    assert apart.low > 0.8
+    assert retrieval.summarise(found, patients, seed=1).of("recall@1").value == recall.value
+
+
+def test_median_rank_under_weights_is_numpys() -> None:
+    values, weights = np.array([4.0, 1, 7, 3]), np.array([[1.0, 2], [1, 0], [1, 1], [1, 1]])
+    expected = [np.median(np.repeat(values, column.astype(int))) for column in weights.T]
+    np.testing.assert_allclose(retrieval._weighted_median(values, weights), expected)
+
+
+def test_refusals() -> None:
+    marks = Marks.of(np.arange(3))
+    with pytest.raises(UsageError, match="ids of 3 records"):
+        retrieval.rank(embeddings(4), embeddings(3), (marks, marks))
+    with pytest.raises(MedclError, match="diverged"):
+        retrieval.rank(torch.full((3, 2), torch.nan), embeddings(3, 2), (marks, marks))
+    with pytest.raises(UsageError, match="recall@0"):
+        retrieval.rank(embeddings(3), embeddings(3), (marks, marks), ranks=(0, 1))
+    none = retrieval.rank(embeddings(3), embeddings(3), (marks, Marks.of(np.array([-1, -1, -1]))))
+    with pytest.raises(MedclError, match="none of 3 queries has a hit"):
+        retrieval.summarise(none, np.arange(3))

@@ -1,0 +1,50 @@
+"""The smallest recipes on several modalities that still train every part."""
+
+from dataclasses import replace
+from typing import Any
+
+from medcl.data.config import SignalConfig
+from medcl.data.image_config import ImageConfig
+from medcl.data.text_config import TextConfig
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.pretrain.config import HardwareConfig, OptimiserConfig
+from medcl.pretrain.joint_config import (
+    ImageSide,
+    JointBatchConfig,
+    JointConfig,
+    JointPretrainConfig,
+    ReportSide,
+    SignalSide,
+)
+from medcl.views.config import SignalViewsConfig
+from medcl.views.image_config import ImageViewsConfig
+
+IMAGE = ImageSide(
+    ImageConfig(size=(16, 16)),
+    ImageEncoderConfig(name="unet", widths=(4, 8, 8), dim=8, norm="group"),
+    ImageViewsConfig(contrast=(0.8, 1.2), brightness=0.1, crop_side=(0.8, 1.0)),
+)
+SIGNAL = SignalSide(
+    SignalConfig(window=2.0, stride=1.0),
+    SignalEncoderConfig(name="resnet", dim=16, hidden=8, depth=3, stride=8, dropout=0.0),
+    SignalViewsConfig(mask="continuous", jitter=0.05),
+)
+REPORT = ReportSide(
+    TextConfig(length=24), TextEncoderConfig(dim=16, hidden=32, depth=1, dropout=0.0, vocabulary=400)
+)
+
+
+def small(steps: int = 6, **changes: Any) -> JointPretrainConfig:
+    """A recipe of a few steps on pictures with reports; `changes` replace its fields, and `joint` fields of that."""
+    config = JointPretrainConfig(
+        image=IMAGE,
+        report=REPORT,
+        batch=JointBatchConfig(patients=4, records=2),
+        joint=JointConfig(hidden=16, projection=8, width=8),
+        optimiser=OptimiserConfig(steps=steps, learning_rate=1e-3),
+        hardware=HardwareConfig(accelerator="cpu"),
+    )
+    given = changes.pop("joint", {})
+    return replace(config, joint=replace(config.joint, **given), **changes)

@@ -1,0 +1,255 @@
+"""Pictures: what a file shows is what is read, and what cannot be read is refused with the reason."""
+
+import contextlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from medcl.errors import UnreadableError
+from medcl.readers.image import LARGEST, read_header, read_image
+from tests.readers import dicom_files
+
+
+def _noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, endpoint=True).astype(dtype)
+
+
+def _png(path: Path, pixels: np.ndarray | Picture.Image, **options: object) -> Path:
+    picture = pixels if isinstance(pixels, Picture.Image) else Picture.fromarray(pixels)
+    picture.save(path, "PNG", **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "window"),
+    [((5, 7), np.uint8, (0, 255)), ((5, 7), np.uint16, (0, 65535)), ((5, 7, 3), np.uint8, (0, 255))],
+)
+def test_a_png_is_read_as_it_is(tmp_path: Path, shape: tuple[int, ...], dtype: type, window: tuple[int, int]) -> None:
+    pixels = _noise(*shape, dtype=dtype)
+    path = _png(tmp_path / "a.png", pixels)
+    image, header = read_image(path, "png"), read_header(path, "png")
+    np.testing.assert_array_equal(image.data, pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+    assert image.data.dtype == dtype
+    assert image.window == window
+    assert (header.n_channels, header.rows, header.columns) == image.data.shape
+    assert header.dtype == image.data.dtype.name
+
+
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    pixels = _noise(5, 9) > 127
+    image = read_image(_png(tmp_path / "a.png", pixels), "png")
+    np.testing.assert_array_equal(image.data[0], np.where(pixels, 255, 0))
+
+
+def test_a_palette_stands_for_its_colours(tmp_path: Path) -> None:
+    numbers = Picture.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8), mode="P")
+    numbers.putpalette([9, 9, 9, 200, 200, 200, 50, 50, 50])
+    grey = read_image(_png(tmp_path / "grey.png", numbers), "png")
+    np.testing.assert_array_equal(grey.data, [[[9, 200], [50, 200]]])
+    numbers.putpalette([9, 9, 9, 200, 0, 0, 50, 50, 50])
+    colours = read_image(_png(tmp_path / "colours.png", numbers), "png")
+    np.testing.assert_array_equal(colours.data[:, 0, 1], [200, 0, 0])
+    assert read_header(tmp_path / "colours.png", "png").n_channels == 3
+
+
+def test_transparent_pixels_lie_on_black(tmp_path: Path) -> None:
+    pixels = np.full((2, 2, 4), 200, dtype=np.uint8)
+    pixels[0, 0, 3], pixels[0, 1, 3], pixels[1, :, 3] = 0, 128, 255
+    path = _png(tmp_path / "a.png", pixels)
+    image = read_image(path, "png")
+    assert image.data.shape == (3, 2, 2)
+    assert image.data[0, 0, 0] == 0
+    assert image.data[0, 0, 1] == pytest.approx(100, abs=1)
+    assert (image.data[:, 1] == 200).all()
+    assert read_header(path, "png").flags == ("transparent pixels",)
+
+
+def test_a_jpeg_is_turned_as_it_says(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 32), dtype=np.uint8)
+    pixels[:, 16:] = 250
+    exif = Picture.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    Picture.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    image, header = read_image(tmp_path / "a.jpg", "jpeg"), read_header(tmp_path / "a.jpg", "jpeg")
+    assert image.data.shape == (1, 32, 16) == (header.n_channels, header.rows, header.columns)
+    assert image.data[0, :10].max() < 20
+    assert image.data[0, 22:].min() > 230
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    Picture.new("RGB", (16, 16), (250, 10, 10)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    image = read_image(tmp_path / "a.jpg", "jpeg")
+    np.testing.assert_allclose(image.data.mean(axis=(1, 2)), [250, 10, 10], atol=6)
+
+
+def test_a_large_jpeg_may_be_decoded_smaller_but_never_too_small(tmp_path: Path) -> None:
+    Picture.fromarray(np.tile(np.arange(0, 240, dtype=np.uint8), (480, 2))).save(tmp_path / "a.jpg", quality=95)
+    whole = read_image(tmp_path / "a.jpg", "jpeg")
+    less = read_image(tmp_path / "a.jpg", "jpeg", at_least=100)
+    assert whole.data.shape == (1, 480, 480)
+    assert less.data.shape == (1, 120, 120)
+    np.testing.assert_allclose(
+        less.data[0, :, 5:55], whole.data[0].reshape(120, 4, 120, 4).mean((1, 3))[:, 5:55], atol=2
+    )
+
+
+def test_one_pixel_is_a_picture(tmp_path: Path) -> None:
+    image = read_image(_png(tmp_path / "a.png", np.array([[7]], dtype=np.uint8)), "png")
+    assert image.data.tolist() == [[[7]]]
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.95])
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_truncated_file_is_refused_by_its_header(tmp_path: Path, form: str, kept: float) -> None:
+    path = tmp_path / "secret-name.bin"
+    Picture.fromarray(_noise(64, 64)).save(path, form.upper())
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(UnreadableError, match="truncated file") as refusal:
+        read_header(path, form)
+    assert "secret" not in str(refusal.value)
+    with pytest.raises(UnreadableError, match="truncated|damaged"):
+        read_image(path, form)
+
+
+def test_a_png_that_is_damaged_within_is_refused(tmp_path: Path) -> None:
+    path = _png(tmp_path / "a.png", _noise(64, 64))
+    content = bytearray(path.read_bytes())
+    content[600:700] = bytes(100)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match="damaged|truncated"):
+        read_image(path, "png")
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_text_is_no_picture(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_text("No acute findings." * 50)
+    with pytest.raises(UnreadableError):
+        read_header(path, form)
+    with pytest.raises(UnreadableError, match="not a (PNG|JPEG) picture"):
+        read_image(path, form)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    for side in (10_000, 60_000):
+        header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        (tmp_path / "a.png").write_bytes(
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(bytes(99)))
+            + chunk(b"IEND", b"")
+        )
+        assert side * side > LARGEST
+        for read in (read_header, read_image):
+            with pytest.raises(UnreadableError, match="smaller copy"):
+                read(tmp_path / "a.png", "png")
+
+
+def test_a_missing_file_is_said_without_its_path(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match="cannot be read: No such file") as refusal:
+        read_image(tmp_path / "secret.png", "png")
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_radiograph_is_rescaled_and_has_the_window_of_its_header(tmp_path: Path) -> None:
+    path = dicom_files.radiograph(
+        tmp_path / "a.dcm", 3, RescaleSlope=2, RescaleIntercept=-5, WindowCenter=100.5, WindowWidth=51
+    )
+    image, header = read_image(path, "dicom-image"), read_header(path, "dicom-image")
+    np.testing.assert_array_equal(image.data[0], dicom_files.pixels_of(3).astype(int) * 2 - 5)
+    assert image.window == (75, 125)
+    assert (header.modality, header.rows, header.columns, header.n_channels) == ("xray", 4, 6, 1)
+    assert header.ids == {"patient": "secret-id", "study": "1.2.3", "series": "1.2.3.5.3"}
+
+
+def test_without_a_window_the_bits_say_what_is_black_and_white(tmp_path: Path) -> None:
+    image = read_image(dicom_files.radiograph(tmp_path / "a.dcm"), "dicom-image")
+    assert image.window == (0, 4095)
+    assert image.data.dtype == np.uint16
+
+
+def test_monochrome1_is_turned_round_with_its_window(tmp_path: Path) -> None:
+    options = {"RescaleSlope": 2, "RescaleIntercept": 10, "WindowCenter": 1000.5, "WindowWidth": 801}
+    plain = read_image(dicom_files.radiograph(tmp_path / "a.dcm", **options), "dicom-image")
+    turned = read_image(
+        dicom_files.radiograph(tmp_path / "b.dcm", **options, PhotometricInterpretation="MONOCHROME1"), "dicom-image"
+    )
+    scale = [
+        (image.data.astype(float) - image.window[0]) / (image.window[1] - image.window[0]) for image in (plain, turned)
+    ]
+    np.testing.assert_allclose(scale[1], 1 - scale[0], atol=1e-9)
+    assert turned.window[0] < turned.window[1]
+
+
+def test_a_table_of_values_of_interest_says_where_black_and_white_begin(tmp_path: Path) -> None:
+    table = np.concatenate([np.zeros(1000), np.linspace(0, 4095, 500), np.full(500, 4095)]).astype(np.uint16)
+    item = dicom_files.item(LUTDescriptor=[2000, 100, 12], LUTData=table.tolist())
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "US"
+    image = read_image(dicom_files.radiograph(tmp_path / "a.dcm", VOILUTSequence=[item]), "dicom-image")
+    np.testing.assert_allclose(image.window, (1100, 1600), atol=10)
+
+
+def test_each_frame_is_one_picture(tmp_path: Path) -> None:
+    frames = _noise(3, 4, 6)
+    path = dicom_files.radiograph(
+        tmp_path / "a.dcm", NumberOfFrames=3, PixelData=frames.tobytes(), BitsAllocated=8, BitsStored=8, HighBit=7
+    )
+    assert read_header(path, "dicom-image").frames == 3
+    for part in range(3):
+        np.testing.assert_array_equal(read_image(path, "dicom-image", part).data[0], frames[part])
+    with pytest.raises(UnreadableError, match="no frame 3"):
+        read_image(path, "dicom-image", 3)
+
+
+def test_colours_of_every_kind_are_red_green_and_blue() -> None:
+    import pydicom
+
+    from tests.readers.pydicom_files import pydicom_file
+
+    for name in ("examples_rgb_color.dcm", "examples_palette.dcm", "examples_ybr_color.dcm", "SC_rgb_rle_16bit.dcm"):
+        path = pydicom_file(name)
+        image, header = read_image(path, "dicom-image"), read_header(path, "dicom-image")
+        assert image.data.dtype == np.uint8
+        assert image.data.shape == (3, header.rows, header.columns)
+    rgb = pydicom_file("examples_rgb_color.dcm")
+    shown = read_image(rgb, "dicom-image").data.transpose(1, 2, 0)
+    np.testing.assert_array_equal(shown, pydicom.dcmread(rgb).pixel_array)
+    assert read_header(pydicom_file("examples_palette.dcm"), "dicom-image").modality == "us"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"Modality": "SEG"}, "modality SEG: neither a volume nor a picture"),
+        ({"PhotometricInterpretation": "HSV"}, "pixels of HSV"),
+        ({"PixelData": bytes(20)}, "wrong pixel data length|truncated"),
+    ],
+)
+def test_what_is_no_picture_is_refused(tmp_path: Path, changes: dict[str, object], reason: str) -> None:
+    path = dicom_files.radiograph(tmp_path / "a.dcm", **changes)
+    with pytest.raises(UnreadableError, match=reason):
+        read_header(path, "dicom-image")
+    with pytest.raises(UnreadableError):
+        read_image(path, "dicom-image")
+
+
+def test_a_damaged_jpeg_never_ends_the_reader(tmp_path: Path) -> None:
+    room = io.BytesIO()
+    Picture.fromarray(_noise(40, 40)).save(room, "JPEG")
+    whole = room.getvalue()
+    generator = np.random.default_rng(1)
+    for _ in range(200):
+        content = np.frombuffer(whole, np.uint8).copy()
+        content[generator.integers(2, len(content) - 2, 8)] = generator.integers(0, 256, 8)
+        (tmp_path / "a.jpg").write_bytes(content.tobytes())
+        for read in (read_header, read_image):
+            with contextlib.suppress(UnreadableError):
+                read(tmp_path / "a.jpg", "jpeg")
