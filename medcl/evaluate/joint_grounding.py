@@ -7,12 +7,13 @@ import torch
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
+from medcl.data.report_draws import draws
+from medcl.data.text_config import TextConfig
 from medcl.encoders.joint import REPORT
 from medcl.evaluate import grounding, pieces
 from medcl.evaluate.joint_results import Grounded
 from medcl.evaluate.joint_space import Embedded, JointRun, device, tokenizer_of
 from medcl.evaluate.marks import Ints
-from medcl.readers.report_text import sentences
 
 _WORDS = 24  # of a phrase at most
 _BLOCK = 1024  # pairs at a time
@@ -113,6 +114,6 @@ def _apart(order: Ints, linked: Ints, number: int) -> list[int]:
 
 def _phrase(text: str) -> str:
     """The first sentence of a report, in as many words as can be shown."""
-    found = sentences(text) or [text]
-    words = found[0].split()
+    found = draws(text, TextConfig(draw="sentence"))
+    words = (text if isinstance(found, str) else found[0]).split()
     return " ".join(words[:_WORDS])

@@ -74,7 +74,7 @@ def _parse(content: bytes) -> Element:
     builder = _Builder()
     parser = XMLParser(target=builder)
     try:
-        # Piece by piece to the first element: a refusal is raised at the end of a piece, so before anything is expanded.
+        # In pieces up to the first element: a refusal is raised at the end of one, before anything is expanded.
         place = 0
         while place < len(content) and not builder.depth:
             end = content.find(b">", place) + 1 or len(content)

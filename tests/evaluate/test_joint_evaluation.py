@@ -59,10 +59,11 @@ def test_both_ways_by_link_and_label_against_chance(folder: Path) -> None:
         assert (found.queries, found.candidates, found.patients, found.without_hit) == (12, 12, 6, 0)
         assert found.of("recall@5").chance == pytest.approx(5 / 12)
         assert found.of("recall@1").low <= found.of("recall@1").value <= found.of("recall@1").high
-    # Of 12 candidates two are of the patient who asks, and of the ten others five have the label.
+    # Of 12 candidates two are of the patient who asks, and two of the ten others have its label.
     labelled = by["image", "report", "same pattern, another patient"]
     assert labelled.candidates == 10
-    assert labelled.of("precision@10").value == labelled.of("precision@10").chance == 0.2
+    assert labelled.of("precision@10").value == pytest.approx(0.2)
+    assert labelled.of("precision@10").chance == pytest.approx(0.2)
     within = by["image", "image", "another of the same patient"]
     assert within.candidates == 11
     assert within.of("recall@1").chance == pytest.approx(1 / 11)
@@ -85,7 +86,7 @@ def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
         assert one.phrase.startswith("The picture shows")
     for hit in ("Retrieval", "Zero-shot", "Modality gap", "Chance"):
         assert hit in page
-    assert "http" not in page
+    assert "http:" not in page.replace("http-equiv", "")
 
 
 def test_embeddings_are_of_the_weights_and_the_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
