@@ -143,7 +143,7 @@ def _retrieval(
                 # What is of the patient who asks would be found for other reasons than its label.
                 out = Marks.of(patient[a.rows]), Marks.of(patient[b.rows])
                 if joint_pairs.any_hit(marks, out):
-                    yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out))
+                    yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out), target)
     for side in sides.values():
         own, itself = Marks.of(patient[side.rows]), Marks.of(np.arange(len(side.rows)))
         if joint_pairs.any_hit((own, own), (itself, itself)):

@@ -24,12 +24,14 @@ class Direction:
         candidate: kind of those that are looked for.
         hit: what counts as found, in words.
         found: how well.
+        target: whose label makes a hit; empty where records belong together otherwise.
     """
 
     query: str
     candidate: str
     hit: str
     found: Retrieval
+    target: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,16 @@ def by_chance(one: Measure) -> str:
     return number(one.chance, digits=(0 if one.chance >= 10 else 1) if one.metric == "median rank" else 3)
 
 
-def retrieval_rows(results: JointResults, metrics: tuple[str, ...] = SHOWN) -> list[Line]:
-    """(who looks for whom, hit, queries of candidates, metric, value, chance), the first three once a direction."""
+def retrieval_rows(results: JointResults, metrics: tuple[str, ...] = SHOWN, *, labels: bool = True) -> list[Line]:
+    """(who looks for whom, hit, queries of candidates, metric, value, chance), the first three once a direction.
+
+    Args:
+        results: what was measured.
+        metrics: which metrics.
+        labels: whether hits by label are among them.
+    """
     rows: list[Line] = []
-    for one in results.retrieval:
+    for one in (one for one in results.retrieval if labels or not one.target):
         about = (
             f"{one.query} \N{RIGHTWARDS ARROW} {one.candidate}",
             one.hit,
@@ -75,11 +81,11 @@ GAP = ("pair", "centroids", "variance", "pairs", "all", "uniformity", "told apar
 
 
 def show(results: JointResults, console: Console | None = None) -> None:
-    """Print the tables; recall@k and the median rank of retrieval, the rest is on the page."""
+    """Print the tables; of retrieval recall@k and the median rank of what belongs together, the rest is on the page."""
     console = console_of(console)
     width = min(console.width, WIDTH)
     title = f"Retrieval on the split {results.split}"
-    _print(console, width, title, RETRIEVAL, retrieval_rows(results, ("recall", "median rank")))
+    _print(console, width, title, RETRIEVAL, retrieval_rows(results, SHOWN[::3], labels=False))
     if results.zero_shot:
         _print(console, width, "Zero-shot from prompts", ZERO_SHOT, zero_shot_rows(results))
     _print(console, width, "Modality gap", GAP, gap_rows(results))

@@ -15,7 +15,7 @@ from medcl.evaluate.metrics import Floats
 from medcl.evaluate.statistics import patient_weights, percentile_interval
 
 RANKS = (1, 5, 10)
-_BLOCK_NUMBERS = 4_000_000  # similarities at a time: 16 MB, whatever the size of the archive
+_BLOCK_NUMBERS = 1_000_000  # similarities at a time: 4 MB, and some hundred with their order, whatever the archive
 
 
 @dataclass(frozen=True)

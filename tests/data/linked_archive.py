@@ -69,7 +69,7 @@ def report_row(number: int, text: str | None, **levels: int) -> dict[str, Any]:
 
 def manifest_of(rows: Sequence[dict[str, Any]], root: Path) -> Manifest:
     """The manifest of some rows."""
-    return Manifest(pa.Table.from_pylist(list(rows), schema=SCHEMA), root, {"salt": "of the tests"})
+    return Manifest(pa.Table.from_pylist(list(rows), schema=SCHEMA), root, {"salt": "tests"})
 
 
 def pictures_with_reports(

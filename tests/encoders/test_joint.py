@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from medcl.encoders import image, signal
+from medcl.encoders.card import JointCard, SignalCard, TextCard, VolumeCard, from_json, to_json
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.encoders.joint import JointEncoder
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.encoders.tokens import Tokenizer
 from medcl.errors import UsageError
 
 
@@ -46,3 +49,27 @@ def test_what_cannot_be_is_refused() -> None:
         JointEncoder({}, hidden=7, projection=5)
     with pytest.raises(UsageError, match="projection=0"):
         JointEncoder(sides(), hidden=7, projection=0)
+
+
+def test_a_card_of_several_sides_builds_the_same_network_again() -> None:
+    words = Tokenizer.train(["No acute finding.", "Sinus rhythm."], 300)
+    card = JointCard(
+        {
+            "volume": VolumeCard(ImageEncoderConfig(widths=(4, 8), dim=6), 1, "ct", {"size": [16, 16, 1]}),
+            "signal": SignalCard(
+                SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2), ("I", "II"), 100.0, 2.0, "record"
+            ),
+            "report": TextCard(TextEncoderConfig(dim=8, hidden=32, depth=1), words.to_json(), None, {"length": 24}),
+        },
+        hidden=7,
+        projection=5,
+        local=3,
+    )
+    again = from_json(to_json(card))
+    assert again == card
+    first, second = card.build(), again.build()
+    second.load_state_dict(first.state_dict())
+    assert list(second.sides) == ["volume", "signal", "report"]
+    ids = torch.from_numpy(words(["Sinus rhythm."], 24)).long()
+    for joint in (first.eval(), second.eval()):
+        assert joint.encode("report", ids)[1].shape == (1, 8)
