@@ -12,9 +12,10 @@ import pyarrow as pa
 from medcl.archive import targets
 from medcl.archive.card import Card, CardTable
 from medcl.archive.identity import code
-from medcl.archive.manifest import SCHEMA, Manifest, Target
+from medcl.archive.manifest import Manifest, Target
 from medcl.archive.naming import RecordNames
 from medcl.archive.record import Modality
+from medcl.archive.schema import SCHEMA
 from medcl.archive.split import official
 from medcl.archive.stratify import Ints
 from medcl.archive.table import LabelTable, read_table

@@ -14,58 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl.archive.schema import SCHEMA_VERSION, Kind, kinds_of
 from medcl.errors import MedclError, UsageError
 
-SCHEMA_VERSION = 3
-SCHEMA = pa.schema(
-    [
-        ("record_id", pa.string()),
-        ("modality", pa.string()),
-        ("format", pa.string()),
-        ("path", pa.string()),
-        ("patient", pa.int64()),
-        ("session", pa.int64()),
-        ("study", pa.int64()),
-        ("series", pa.int64()),
-        ("trial", pa.int64()),
-        ("sampling_rate", pa.float64()),
-        ("n_samples", pa.int64()),
-        ("n_channels", pa.int64()),
-        ("channels", pa.list_(pa.string())),
-        ("units", pa.list_(pa.string())),
-        ("shape", pa.list_(pa.int64())),
-        ("spacing", pa.list_(pa.float64())),
-        ("orientation", pa.string()),
-        ("dtype", pa.string()),
-        ("days", pa.int64()),
-        ("part", pa.int64()),
-        ("flags", pa.list_(pa.string())),
-        ("report", pa.string()),
-        ("split", pa.string()),
-        ("checksum", pa.string()),
-        ("size", pa.int64()),
-        ("mtime_ns", pa.int64()),
-        ("status", pa.string()),
-        ("files", pa.list_(pa.string())),
-        ("found_patient", pa.int64()),
-        ("found_status", pa.string()),
-    ]
-)
-"""The columns that every scan writes; label columns come behind them.
-
-A recording has `sampling_rate` (Hz) and `n_samples`. A volume has `study`, `series`, `shape` and `spacing` (mm) along
-the axes of RAS+, `orientation` as stored (`LPS`), `days` since its patient's first study, `part` (which volume of its
-files it is, from 0) and `flags` (what is unusual about its geometry, in words). `trial` is one recording or one volume.
-A picture has `shape` (rows, columns). A report has its text, without what names a person, in `report`; its `trial` is
-that of the one record that it describes, or null where it describes a whole study. What does not apply is null.
-
-`files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
-itself gave, before a label table was joined: the next scan takes them over where the files have not changed."""
 _KEY = b"medcl"
-Kind = Literal["signal", "volume", "image", "report"]
-SIGNALS = ("ecg", "eeg")
-IMAGES = ("jpeg", "png", "dicom-image")
-"""Formats of files that are one picture each, or several of no common geometry."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +53,7 @@ class Manifest:
     """Records and what is known of them.
 
     Args:
-        table: one row a record, with the columns of `SCHEMA` and the label columns.
+        table: one row a record, with the columns of `schema.SCHEMA` and the label columns.
         root: folder that `path` is relative to.
         metadata: what holds for all rows: fingerprint of the salt, targets, how it was split. JSON values only.
     """
@@ -200,12 +152,7 @@ class Manifest:
     @property
     def kinds(self) -> NDArray[Any]:
         """(records,) what each record is: `signal`, `volume`, `image` or `report`."""
-        modality, form = self.column("modality"), self.column("format")
-        kinds = np.full(len(self), "volume", dtype=object)
-        kinds[np.isin(form.astype(str), IMAGES)] = "image"
-        kinds[np.isin(modality.astype(str), SIGNALS)] = "signal"
-        kinds[modality == "report"] = "report"
-        return kinds
+        return kinds_of(self.column("modality"), self.column("format"))
 
     def of_kind(self, kind: Kind) -> Self:
         """The records of one kind."""

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from medcl.archive.manifest import SCHEMA, Manifest, Masks
+from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.path_ids import LEVELS
+from medcl.archive.schema import SCHEMA
 from medcl.errors import UsageError
 from medcl.readers.formats import without_suffix
 

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from medcl.archive.dicom_scan import DICOM, KnownSeries, volumes
 from medcl.archive.identity import code, fingerprint, record_code
 from medcl.archive.journal import Journal
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of
 from medcl.archive.record import Look, Modality, Row, state
+from medcl.archive.schema import SCHEMA
 from medcl.archive.spool import Spool
 from medcl.archive.summary import Summary, summary
 from medcl.archive.volume_summary import ASIDE
@@ -165,14 +166,14 @@ def require_patients(manifest: Manifest) -> Manifest:
 
 
 def _known(previous: Manifest | None, settings: Row) -> list[Row]:
-    """The rows of an earlier scan with the same settings."""
+    """The rows of an earlier scan with the same settings; reports are no rows of a scan, but joined to it."""
     if previous is None or not all(previous.has(name) for name in SCHEMA.names):
         return []
     about = previous.metadata.get("scan", {})
     if {name: about.get(name) for name in settings} != settings:
         return []
     rows: list[Row] = previous.table.select(SCHEMA.names).to_pylist()
-    return rows
+    return [row for row in rows if row["modality"] != "report"]
 
 
 def _unchanged(folder: Path, row: Row) -> bool:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from medcl import runs
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_side
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig

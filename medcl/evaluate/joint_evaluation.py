@@ -11,7 +11,8 @@ import numpy as np
 
 from medcl import runs
 from medcl.archive.links import Links, links
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.archive.split import check
 from medcl.encoders.joint import REPORT
 from medcl.errors import MedclError, UsageError

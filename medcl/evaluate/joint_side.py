@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.encoders.card import Card, JointCard
 from medcl.errors import UsageError
 from medcl.evaluate.task import Task

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.data.text_config import TextConfig

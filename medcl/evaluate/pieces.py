@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.data.config import SignalConfig
 from medcl.data.dataset import SignalWindows
 from medcl.data.image_config import ImageConfig

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medcl import runs
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.encoders.joint import REPORT
 from medcl.errors import UsageError
 from medcl.evaluate import grounding, pieces

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medcl import runs
-from medcl.archive.manifest import Kind, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
 from medcl.data.dataset import SignalWindows
 from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images

@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.links import links, text_ids
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 
 
 def manifest(rows: list[dict[str, object]]) -> Manifest:

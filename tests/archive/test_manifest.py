@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medcl.archive.manifest import SCHEMA, SCHEMA_VERSION, Manifest, Target
+from medcl.archive.manifest import Manifest, Target
+from medcl.archive.schema import SCHEMA, SCHEMA_VERSION
 from medcl.errors import MedclError, UsageError
 
 LARGE = 2**62 + 1  # not a float64

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image as Picture
 
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 from medcl.data.image_config import ImageConfig
 from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 from scipy.ndimage import gaussian_filter, zoom
 
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image as Picture
 
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 
 
 def pixels_of(number: int, rows: int = 40, columns: int = 40, channels: int = 1) -> np.ndarray:

@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 
 PATTERNS = ("horizontal stripes", "vertical stripes", "a checkerboard", "a uniform opacity")
 SIDE = 24

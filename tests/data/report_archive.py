@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from medcl.archive.manifest import SCHEMA, Manifest
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 
 
 def manifest(texts: Sequence[str | None], root: Path, *, volumes: int = 0) -> Manifest:

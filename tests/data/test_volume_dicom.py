@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from scipy.ndimage import affine_transform
 
-from medcl.archive.manifest import SCHEMA, Manifest, Masks
+from medcl.archive.manifest import Manifest, Masks
+from medcl.archive.schema import SCHEMA
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_original import grid_of, labels_of
 from medcl.data.volume_prepare import prepare_volumes

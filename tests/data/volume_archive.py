@@ -7,7 +7,8 @@ import nibabel as nib
 import numpy as np
 import pyarrow as pa
 
-from medcl.archive.manifest import SCHEMA, Manifest, Masks
+from medcl.archive.manifest import Manifest, Masks
+from medcl.archive.schema import SCHEMA
 from medcl.readers import nifti
 
 CLASSES = ("background", "organ", "lesion")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from medcl.archive.links import links
-from medcl.archive.manifest import SCHEMA, Kind, Manifest, Target
+from medcl.archive.manifest import Manifest, Target
+from medcl.archive.schema import SCHEMA, Kind
 from medcl.errors import MedclError
 from medcl.evaluate.joint_pairs import any_hit, label_marks, linked_rows, pairs
 from medcl.evaluate.joint_space import Embedded

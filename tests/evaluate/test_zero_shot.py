@@ -9,7 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from medcl.archive.manifest import SCHEMA, Manifest, Target
+from medcl.archive.manifest import Manifest, Target
+from medcl.archive.schema import SCHEMA
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.prompts import Prompts, check, read_prompts
 from medcl.evaluate.zero_shot import balanced_accuracy, classify, directions, measure_zero_shot
