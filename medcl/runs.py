@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -142,11 +142,17 @@ def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
     os.replace(partial, folder / WEIGHTS)
 
 
-def load(folder: Path) -> Run[Any, Any]:
+def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """Load a finished run.
+
+    Args:
+        folder: of the run.
+        kinds: of a run on several modalities the sides that are wanted; the others are neither read nor built, and what
+            they are built of is not imported. All where it is None.
 
     Raises:
         MedclError: if the folder is not a run, is unfinished, damaged, or was written by a newer medcl.
+        UsageError: the run has no such side.
     """
     if not folder.is_dir():
         raise MedclError(f"{folder}: no such folder; a run folder is what `medcl pretrain -o` writes")
@@ -165,10 +171,14 @@ def load(folder: Path) -> Run[Any, Any]:
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as weights:
             card = cards.from_json((weights.metadata() or {})["medcl"])
-            state = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118  (not a dict)
+            names = [name for name in weights.keys() if _is_wanted(name, card, kinds)]  # noqa: SIM118  (not a dict)
+            state = {name: weights.get_tensor(name) for name in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MedclError(f"{folder / WEIGHTS}: damaged, or not written by medcl: {error}") from error
-    encoder = card.build()
+    try:
+        encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
+    except (KeyError, TypeError, ValueError) as error:
+        raise MedclError(f"{folder / WEIGHTS}: does not hold what its encoder is built of: {error}") from error
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
@@ -206,13 +216,18 @@ def load_images(folder: Path) -> Run[ImageCard, ImageEncoder]:
     return cast(Run[ImageCard, ImageEncoder], _of_kind(load(folder), ImageCard, "pictures"))
 
 
-def load_joint(folder: Path) -> Run[JointCard, JointEncoder]:
-    """Load a finished run on several modalities.
+def load_joint(folder: Path, kinds: Collection[str] | None = None) -> Run[JointCard, JointEncoder]:
+    """Load a finished run on several modalities, or some of its sides, as `load`.
 
     Raises:
         MedclError: as `load`, or its encoder is one of a single modality.
     """
-    return cast(Run[JointCard, JointEncoder], _of_kind(load(folder), JointCard, "several modalities"))
+    return cast(Run[JointCard, JointEncoder], _of_kind(load(folder, kinds), JointCard, "several modalities"))
+
+
+def _is_wanted(name: str, card: Card, kinds: Collection[str] | None) -> bool:
+    """Whether a weight is of the sides that are wanted: the second part of its name is that of its side."""
+    return kinds is None or not isinstance(card, JointCard) or name.split(".")[1] in kinds
 
 
 def _of_kind(run: Run[Any, Any], kind: type[Card], what: str) -> Run[Any, Any]:

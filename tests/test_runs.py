@@ -10,9 +10,11 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.encoders.card import SignalCard
+from medcl.encoders.card import JointCard, SignalCard, TextCard
 from medcl.encoders.config import SignalEncoderConfig
-from medcl.errors import LeakError, MedclError
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.encoders.tokens import Tokenizer
+from medcl.errors import LeakError, MedclError, UsageError
 
 CARD = SignalCard(SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record")
 
@@ -31,6 +33,42 @@ def test_an_encoder_comes_back_as_it_was(tmp_path: Path) -> None:
     x = torch.randn(4, 2, 200)
     assert loaded.card == CARD
     assert torch.equal(loaded.encoder.embed(x), encoder.eval().embed(x))
+
+
+def joint_card() -> JointCard:
+    words = Tokenizer.train(["No acute finding.", "Sinus rhythm."], 300)
+    report = TextCard(TextEncoderConfig(dim=8, hidden=32, depth=1), words.to_json(), None, {"length": 24})
+    return JointCard({"signal": CARD, "report": report}, hidden=7, projection=5, local=3)
+
+
+def test_some_sides_of_a_joint_run_are_loaded_as_they_were(tmp_path: Path) -> None:
+    card = joint_card()
+    runs.start(tmp_path, {}, runs.SeenPatients.of([1], "x"))
+    runs.save_encoder(tmp_path, card.build(), card)
+    whole = runs.load_joint(tmp_path)
+    for kinds in ([], ["report"], ["signal", "report"]):
+        some = runs.load_joint(tmp_path, kinds)
+        assert some.card == card
+        assert set(some.encoder.sides) == set(kinds)
+        weights = whole.encoder.state_dict()
+        assert all(torch.equal(weights[name], value) for name, value in some.encoder.state_dict().items())
+    with pytest.raises(UsageError, match="no side image: the run has signal, report"):
+        runs.load_joint(tmp_path, ["image"])
+    runs.save_encoder(tmp_path, CARD.build(), CARD)
+    assert runs.load(tmp_path, ["report"]).card == CARD, "a run of one modality has nothing to choose from"
+
+
+def test_a_tokenizer_that_is_none_is_a_damaged_run(tmp_path: Path) -> None:
+    card = joint_card()
+    encoder = card.build()
+    report = card.sides["report"]
+    assert isinstance(report, TextCard)
+    tampered = replace(card, sides={**card.sides, "report": replace(report, tokenizer='{"padding": 0}')})
+    runs.start(tmp_path, {}, runs.SeenPatients.of([1], "x"))
+    runs.save_encoder(tmp_path, encoder, tampered)
+    with pytest.raises(MedclError, match=r"encoder.safetensors: .* not the JSON of a tokenizer"):
+        runs.load(tmp_path)
+    assert set(runs.load_joint(tmp_path, ["signal"]).encoder.sides) == {"signal"}
 
 
 def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:

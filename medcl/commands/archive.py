@@ -16,17 +16,22 @@ MODALITIES = ["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "e
 
 
 def phantom(argv: Sequence[str]) -> None:
-    """Write synthetic patients as real files with label tables: ECG as WFDB, EEG as EDF, CT as DICOM, MR as NIfTI."""
+    """Write synthetic patients as real files with label tables: WFDB, EDF, DICOM, NIfTI, and reports of them."""
     parser = parsers.parser(phantom)
     parser.add_argument("folder", type=Path, help="where to write; must be empty or new")
     parser.add_argument("--ecg-patients", type=int, default=120, help="patients with 12-lead ECGs")
     parser.add_argument("--eeg-subjects", type=int, default=20, help="subjects with 19-channel EEGs")
     parser.add_argument("--ct-patients", type=int, default=0, help="patients with CTs of the chest and label maps")
     parser.add_argument("--mr-patients", type=int, default=0, help="patients with MRs of the head and label maps")
-    parser.add_argument("--reports", action="store_true", help="reports too, of the ECGs (text) and CTs (DICOM SR)")
+    parser.add_argument(
+        "--xray-patients", type=int, default=0, help="patients with radiographs of the chest: those of the CTs"
+    )
+    parser.add_argument(
+        "--reports", action="store_true", help="reports too, of the ECGs (text), CTs and radiographs (DICOM SR)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same bytes")
     given = parser.parse_args(argv)
-    counts = given.ecg_patients, given.eeg_subjects, given.ct_patients, given.mr_patients
+    counts = given.ecg_patients, given.eeg_subjects, given.ct_patients, given.mr_patients, given.xray_patients
     if min(counts) < 0:
         parser.error("a number of patients is below 0")
     if not any(counts):
@@ -42,6 +47,10 @@ def phantom(argv: Sequence[str]) -> None:
             given.folder, ct_patients=given.ct_patients, mr_patients=given.mr_patients, seed=given.seed
         )
         print(volumes)
+    if given.xray_patients:
+        from medcl.phantom.radiograph_archive import write_radiographs
+
+        print(write_radiographs(given.folder, given.xray_patients, given.seed))
     if given.reports:
         from medcl.phantom.report_archive import add_reports
 

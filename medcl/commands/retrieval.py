@@ -21,6 +21,12 @@ def evaluate(argv: Sequence[str]) -> None:
         default="whole",
         help="what stands for a report: the whole of it, cut at the encoder's length, or the mean of its sentences",
     )
+    parser.add_argument(
+        "--reports",
+        choices=["all", "record", "study"],
+        default="all",
+        help="which count: all, those that describe one record (captions), or those of a whole study or patient",
+    )
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 5, 10], metavar="K", help="of recall@k")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of the patients")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples")
@@ -44,6 +50,7 @@ def evaluate(argv: Sequence[str]) -> None:
         prompts=given.prompts,
         split=given.split,
         text=given.text,
+        reports=given.reports,
         ranks=tuple(sorted(set(given.ranks))),
         bootstrap=given.bootstrap,
         seed=given.seed,

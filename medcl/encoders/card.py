@@ -1,6 +1,7 @@
 """What an encoder expects of its input, kept beside its weights so that it can be rebuilt and fed."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -135,9 +136,20 @@ class JointCard:
     projection: int
     local: int = 0
 
-    def build(self) -> joint.JointEncoder:
-        """The network that the card describes, with new random weights."""
-        encoders = {kind: card.build() for kind, card in self.sides.items()}
+    def build(self, kinds: Iterable[str] | None = None) -> joint.JointEncoder:
+        """The network that the card describes, with new random weights.
+
+        Args:
+            kinds: the sides that are wanted, possibly none; all where it is None.
+
+        Raises:
+            UsageError: the card has no such side.
+            ValueError: the tokenizer of a side is not one.
+        """
+        wanted = set(self.sides if kinds is None else kinds)
+        if unknown := wanted - self.sides.keys():
+            raise UsageError(f"there is no side {', '.join(sorted(unknown))}: the run has {', '.join(self.sides)}")
+        encoders = {kind: card.build() for kind, card in self.sides.items() if kind in wanted}
         return joint.JointEncoder(encoders, self.hidden, self.projection, self.local)
 
 

@@ -22,6 +22,7 @@ class JointEncoder(nn.Module):
 
     Args:
         sides: {kind: encoder}, of `image`, `volume`, `signal`, `report`; each returns dense embeddings, and pools them.
+            None where only embeddings that were kept are looked up.
         hidden: width of the hidden layer of a head.
         projection: width of a projection.
         local: width of the projection of dense embeddings; 0 has none, and the head serves for both.
@@ -32,15 +33,15 @@ class JointEncoder(nn.Module):
         local: {kind: linear map}; empty without a local term.
 
     Raises:
-        UsageError: there is no side, or a width below 1.
+        UsageError: a width below 1.
     """
 
     def __init__(self, sides: Mapping[str, nn.Module], hidden: int, projection: int, local: int = 0) -> None:
         super().__init__()
-        if not sides or min(hidden, projection) < 1 or local < 0:
+        if min(hidden, projection) < 1 or local < 0:
             raise UsageError(
-                f"a joint encoder needs a side and widths of 1 or more, got {len(sides)} sides, hidden={hidden}, "
-                f"projection={projection}, local={local}"
+                f"a joint encoder needs widths of 1 or more, got hidden={hidden}, projection={projection}, "
+                f"local={local}"
             )
         self.sides = nn.ModuleDict(sides)
         widths = {kind: int(cast(Any, encoder).config.dim) for kind, encoder in sides.items()}
@@ -87,5 +88,5 @@ class JointEncoder(nn.Module):
             UsageError: there is none.
         """
         if kind not in self.sides:
-            raise UsageError(f"the encoder has no side {kind!r}: it has {', '.join(self.sides)}")
+            raise UsageError(f"the encoder has no side {kind!r}: it has {', '.join(self.sides) or 'none'}")
         return self.sides[kind]

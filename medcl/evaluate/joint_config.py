@@ -14,6 +14,8 @@ class JointEvaluateConfig:
         split: whose records are tested.
         text: what stands for a report: the `whole` of it, cut at the encoder's length, or the mean of its sentences
             (`sentence`).
+        reports: which reports count as partners: `all`; those of one `record`, such as captions; or those of a whole
+            `study` or patient. The others are neither queries nor candidates.
         ranks: the k of recall@k and precision@k.
         bootstrap: resamples of the patients.
         seed: of the resamples.
@@ -26,6 +28,7 @@ class JointEvaluateConfig:
     prompts: Path | None = None
     split: str = "test"
     text: Literal["whole", "sentence"] = "whole"
+    reports: Literal["all", "record", "study"] = "all"
     ranks: tuple[int, ...] = field(default=(1, 5, 10))
     bootstrap: int = 1000
     seed: int = 0

@@ -56,22 +56,28 @@ def evaluate_joint(
         prompts.check(one, manifest)
     if config.text not in ("whole", "sentence"):
         raise UsageError(f"--text {config.text}: choose from whole, sentence")
-    if asked and REPORT not in run.card.sides:
-        raise UsageError(f"{run.folder}: was pretrained without reports, so that prompts mean nothing to it")
+    if (asked or config.reports != "all") and REPORT not in run.card.sides:
+        what = "prompts mean" if asked else f"--reports {config.reports} means"
+        raise UsageError(f"{run.folder}: was pretrained without reports, so that {what} nothing to it")
     manifest = manifest.ok()
     check(manifest)
-    known = links(manifest)
+    known, counted = links(manifest), joint_pairs.counted(manifest, config.reports)
     rows = _rows(manifest, known, config.split)
+    rows, known = rows[counted[rows]], joint_pairs.among(known, counted)
     warning = runs.guard(run, manifest, rows, allow=config.allow_transductive)
     notes = [warning] if warning else []
     sides: Sides = {}
     for kind in (one for one in NAMES if one in run.card.sides):
         wanted = int((manifest.kinds[rows] == kind).sum())
         if not wanted:
-            raise MedclError(f"the split {config.split!r} holds no {NAMES[kind]}, which {run.folder} was trained on")
+            which = f" ({joint_pairs.PARTNERS[config.reports]})" if kind == REPORT and config.reports != "all" else ""
+            raise MedclError(
+                f"the split {config.split!r} holds no {NAMES[kind]}{which}, which {run.folder} was trained on"
+            )
         sides[kind] = embed_kind(run, manifest, kind, rows, store, text=config.text, jobs=config.jobs)
         if wanted > len(sides[kind].rows):
             notes.append(f"{wanted - len(sides[kind].rows)} {NAMES[kind]} were left out: they could not be prepared.")
+    once: Sides = {kind: joint_pairs.each_text_once(manifest, side) for kind, side in sides.items()}
     targets = [one.target for one in asked]
     patient = manifest.column("patient")
     shown = []
@@ -86,11 +92,13 @@ def evaluate_joint(
         split=config.split,
         records={kind: len(side.rows) for kind, side in sides.items()},
         patients={kind: len(np.unique(patient[side.rows])) for kind, side in sides.items()},
-        retrieval=tuple(_retrieval(manifest, known, sides, targets, config)),
+        retrieval=tuple(_retrieval(manifest, known, once, targets, config)),
         zero_shot=tuple(_zero_shot(run, manifest, sides, asked, config)),
         gaps=tuple(_gaps(manifest, known, sides, config)),
         grounding=tuple(about for about, _, _ in shown),
         notes=tuple(notes),
+        reports=config.reports,
+        texts=len(once[REPORT].rows) if REPORT in once else 0,
         config={"evaluation": asdict(config), "pretraining": run.config},
         software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -121,7 +129,10 @@ def _rows(manifest: Manifest, known: Links, split: str) -> Ints:
 def _retrieval(
     manifest: Manifest, known: Links, sides: Sides, targets: list[str], config: JointEvaluateConfig
 ) -> Iterator[Direction]:
-    """Both ways between every two kinds by what belongs together and by label, then within each kind."""
+    """Both ways between every two kinds by what belongs together and by label, then within each kind.
+
+    Equal texts are one query and one candidate. For its interval such a query is of the patient of the first of them.
+    """
     patient = manifest.column("patient")
 
     def found(a: Embedded, b: Embedded, marks: tuple[Marks, Marks], out: tuple[Marks, Marks] | None) -> Retrieval:
@@ -130,7 +141,7 @@ def _retrieval(
 
     for first, second in combinations(sides.values(), 2):
         for a, b in ((first, second), (second, first)):
-            marks, word = joint_pairs.pairs(manifest, known, a, b)
+            marks, word = joint_pairs.pairs(manifest, known, a, b, config.reports)
             yield Direction(a.kind, b.kind, word, found(a, b, marks, None))
     of_label = {
         (kind, target): joint_pairs.label_marks(manifest, known, side, target)
@@ -142,11 +153,11 @@ def _retrieval(
             for b in sides.values():
                 marks = of_label[a.kind, target], of_label[b.kind, target]
                 # What is of the patient who asks would be found for other reasons than its label.
-                out = Marks.of(patient[a.rows]), Marks.of(patient[b.rows])
+                out = joint_pairs.patient_marks(manifest, a), joint_pairs.patient_marks(manifest, b)
                 if joint_pairs.any_hit(marks, out):
                     yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out), target)
     for side in sides.values():
-        own, itself = Marks.of(patient[side.rows]), Marks.of(np.arange(len(side.rows)))
+        own, itself = joint_pairs.patient_marks(manifest, side), Marks.of(np.arange(len(side.rows)))
         if joint_pairs.any_hit((own, own), (itself, itself)):
             found_own = found(side, side, (own, own), (itself, itself))
             yield Direction(side.kind, side.kind, "another of the same patient", found_own)

@@ -1,18 +1,71 @@
 """What counts as a hit between records of two kinds: linked or equal in text, of one study, or of one label."""
 
+from typing import Literal
+
 import numpy as np
+from numpy.typing import NDArray
 
 from medcl.archive.links import Links, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.encoders.joint import REPORT
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.evaluate.joint_space import Embedded
 from medcl.evaluate.marks import Ints, Marks, Shared
 
 _BLOCK_NUMBERS = 4_000_000  # pairs at a time
+Partners = Literal["all", "record", "study"]
+PARTNERS: dict[Partners, str] = {
+    "all": "report",
+    "record": "report of one record",
+    "study": "report of a study or patient",
+}
+"""Which reports count, in words."""
 
 
-def pairs(manifest: Manifest, links: Links, first: Embedded, second: Embedded) -> tuple[tuple[Marks, Marks], str]:
+def counted(manifest: Manifest, reports: Partners) -> NDArray[np.bool_]:
+    """(rows,) which rows take part: every record, and of the reports those that count.
+
+    Args:
+        manifest: of all kinds.
+        reports: `record` for those that name the one record that they describe, `study` for those that do not and so
+            speak of all records of a study or a patient.
+
+    Raises:
+        UsageError: another word.
+    """
+    if reports not in PARTNERS:
+        raise UsageError(f"--reports {reports}: choose from {', '.join(PARTNERS)}")
+    if reports == "all":
+        return np.ones(len(manifest), dtype=bool)
+    of_one = manifest.column("trial") >= 0
+    return np.asarray((manifest.kinds != REPORT) | (of_one == (reports == "record")))
+
+
+def among(links: Links, rows: NDArray[np.bool_]) -> Links:
+    """The pairs whose report is among the rows (rows,)."""
+    kept = rows[links.reports]
+    return Links(links.records[kept], links.reports[kept], links.n_rows)
+
+
+def each_text_once(manifest: Manifest, side: Embedded) -> Embedded:
+    """Reports of which equal texts are one, the first of them; other records as they are.
+
+    Equal texts cannot be told apart: as several candidates they would fill the first ranks with one text, found or
+    not, and as several queries count one answer several times. Texts are equal but for case and white space.
+    """
+    if side.kind != REPORT:
+        return side
+    ids = text_ids(manifest)[side.rows]
+    _, first, number = np.unique(ids, return_index=True, return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    same = np.split(side.rows[order], np.cumsum(np.bincount(number))[:-1])
+    kept = np.argsort(first)
+    return Embedded(side.kind, side.rows[first[kept]], side.z[first[kept]], tuple(same[k] for k in kept))
+
+
+def pairs(
+    manifest: Manifest, links: Links, first: Embedded, second: Embedded, reports: Partners = "all"
+) -> tuple[tuple[Marks, Marks], str]:
     """Marks of two sides by which their records belong together, and what they go by.
 
     Between records and reports: a report that describes the record, or has the same text as one that does. Between
@@ -20,9 +73,10 @@ def pairs(manifest: Manifest, links: Links, first: Embedded, second: Embedded) -
 
     Args:
         manifest: of all kinds.
-        links: of its reports.
+        links: of its reports, those that count.
         first: records of one kind.
         second: records of another kind.
+        reports: which reports count, for the words.
 
     Raises:
         MedclError: no two of them belong together.
@@ -30,7 +84,7 @@ def pairs(manifest: Manifest, links: Links, first: Embedded, second: Embedded) -
     if REPORT in (first.kind, second.kind):
         texts = text_ids(manifest)
         marks = (_text_marks(links, texts, first), _text_marks(links, texts, second))
-        word = "own report, or one of equal text" if second.kind == REPORT else "described by it, or by an equal text"
+        word = f"own {PARTNERS[reports]}" if second.kind == REPORT else f"described by the {PARTNERS[reports]}"
         _some(marks, first, second)
         return marks, word
     for level in ("study", "patient"):
@@ -68,7 +122,7 @@ def any_hit(marks: tuple[Marks, Marks], leave_out: tuple[Marks, Marks]) -> bool:
 
 
 def label_marks(manifest: Manifest, links: Links, side: Embedded, target: str) -> Marks:
-    """Marks by the classes of a target; a report has those of the records that it describes.
+    """Marks by the classes of a target; a report has those of the records that it, or an equal text, describes.
 
     Args:
         manifest: of all kinds.
@@ -82,8 +136,16 @@ def label_marks(manifest: Manifest, links: Links, side: Embedded, target: str) -
     labels = manifest.labels(target)
     table = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(manifest.targets[target].classes))
     table = np.asarray(table == 1)
-    rows = [links.records_of(int(row)) if side.kind == REPORT else np.array([row]) for row in side.rows]
-    return Marks.of([np.flatnonzero(table[some].any(axis=0)) for some in rows])
+    described = side.members
+    if side.kind == REPORT:
+        described = tuple(np.concatenate([links.records_of(int(row)) for row in rows]) for rows in described)
+    return Marks.of([np.flatnonzero(table[some].any(axis=0)) for some in described])
+
+
+def patient_marks(manifest: Manifest, side: Embedded) -> Marks:
+    """Marks by patient; a text that several patients have carries all of them."""
+    patient = manifest.column("patient")
+    return Marks.of([patient[rows] for rows in side.members])
 
 
 def _text_marks(links: Links, texts: Ints, side: Embedded) -> Marks:

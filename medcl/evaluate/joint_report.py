@@ -35,6 +35,7 @@ def render_report(results: JointResults, pictures: Pictures = ()) -> str:
             for one in results.zero_shot
         ],
         grounding=list(zip(results.grounding, pictures, strict=False)),
+        texts=count_texts(results),
         without_hit=[one for one in results.retrieval if one.found.without_hit],
         count=count,
         number=number,
@@ -50,10 +51,27 @@ def headline(results: JointResults) -> str:
     one = results.retrieval[0]
     recall = [m for m in one.found.measures if m.metric.startswith("recall@")][-1]
     k = recall.metric.removeprefix("recall@")
+    different = "different " if one.candidate == "report" and results.texts else ""
     times = f", {recall.value / recall.chance:.1f} times chance" if recall.chance > 0 else ""
     return (
-        f"Among {one.found.candidates:,} records of kind {one.candidate}, the right one is among the first {k} for "
-        f"{recall.value:.0%} of the queries of kind {one.query}{times} ({number(recall.chance, digits=3)})."
+        f"Among {one.found.candidates:,} {different}records of kind {one.candidate}, the right one is among "
+        f"the first {k} for {recall.value:.0%} of the queries of kind {one.query}{times} "
+        f"({number(recall.chance, digits=3)})."
+    )
+
+
+def count_texts(results: JointResults) -> str:
+    """Which reports took part, and how many texts they are, in a sentence; empty without reports."""
+    reports = results.records.get("report", 0)
+    if not reports or not results.texts:
+        return ""
+    which = {
+        "record": "Only reports that describe one record, such as captions, take part. ",
+        "study": "Only reports of a whole study or patient take part. ",
+    }.get(results.reports, "")
+    return (
+        f"{which}Texts that are equal but for case and white space are one candidate and one query, and a hit for "
+        f"every record that one of them describes: {reports:,} reports are {results.texts:,} different texts."
     )
 
 

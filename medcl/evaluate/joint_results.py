@@ -92,6 +92,9 @@ class JointResults:
         grounding: pictures.
         notes: what a reader has to know.
         config: the full configuration.
+        reports: which reports counted as partners: `all`, `record`, `study`.
+        texts: different texts among the tested reports; equal ones are one query and one candidate. 0 where they were
+            counted apart, or there are none.
         software: package -> version.
         created: when, in ISO 8601.
         version: of this schema.
@@ -108,6 +111,8 @@ class JointResults:
     grounding: tuple[Grounded, ...]
     notes: tuple[str, ...]
     config: dict[str, Any]
+    reports: str = "all"
+    texts: int = 0
     software: dict[str, str] = field(default_factory=dict)
     created: str = ""
     version: int = VERSION

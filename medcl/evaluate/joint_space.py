@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -26,13 +28,15 @@ from medcl.errors import UsageError
 from medcl.evaluate import pieces
 from medcl.evaluate.embedding import embed_records
 from medcl.evaluate.marks import Ints
-from medcl.runs import WEIGHTS, Run
+from medcl.runs import WEIGHTS, Run, load_joint
 
 JointRun = Run[JointCard, JointEncoder]
 NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
 _AT_A_TIME = 256
 _VERSION = 1
 """Raised when the same weights and records give other embeddings."""
+_KEPT = 8
+"""Files of embeddings in a store: those of four kinds in two splits."""
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "part", "report")
 
 
@@ -44,11 +48,18 @@ class Embedded:
         kind: of the records.
         rows: (n,) rows of the manifest, ascending.
         z: (n, projection) of length 1, on the CPU.
+        same: (n,) all rows that each of them stands for, its own first; None where each stands for itself.
     """
 
     kind: Kind
     rows: Ints
     z: Tensor
+    same: tuple[Ints, ...] | None = None
+
+    @property
+    def members(self) -> tuple[Ints, ...]:
+        """(n,) rows that each of them stands for, its own first."""
+        return tuple(self.rows[:, None]) if self.same is None else self.same
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,15 @@ def joint(run: Run[Any, Any]) -> JointRun:
     return run
 
 
+def with_side(run: JointRun, kind: str) -> JointRun:
+    """The run with one of its sides, which is loaded now where the run was loaded without it.
+
+    Raises:
+        UsageError: it has no such side.
+    """
+    return run if kind in run.encoder.sides else load_joint(run.folder, [kind])
+
+
 def device() -> torch.device:
     """Where networks run."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -138,23 +158,33 @@ def embed_texts(run: JointRun, texts: Sequence[str]) -> Tensor:
     """Texts in the common space, (texts, projection), on the CPU."""
     tokenizer, config = tokenizer_of(run)
     tokens = torch.from_numpy(tokenizer(texts, config.length).astype(np.int64)).to(device())
-    one = Projected(run.encoder, REPORT, run.card.projection).to(device()).eval()
+    one = Projected(with_side(run, REPORT).encoder, REPORT, run.card.projection).to(device()).eval()
     return torch.cat([one.embed(part) for part in torch.split(tokens, _AT_A_TIME)]).cpu()
 
 
 def embed_kind(
-    run: JointRun, manifest: Manifest, kind: Kind, rows: Ints, store: Path, *, text: str = "whole", jobs: int = -1
+    run: JointRun,
+    manifest: Manifest,
+    kind: Kind,
+    rows: Ints,
+    store: Path,
+    *,
+    text: str = "whole",
+    jobs: int = -1,
+    keep: bool = True,
 ) -> Embedded:
     """Embed records, or read what was embedded before by the same weights from the same records.
 
     Args:
-        run: the encoder.
+        run: the encoder; a side that it was loaded without is loaded where records have to be embedded.
         manifest: readable records of all kinds: what is prepared once.
         kind: of the records.
         rows: those that are wanted, ascending; of other kinds are passed over.
-        store: folder of prepared records, which keeps embeddings as well.
+        store: folder of prepared records, which keeps embeddings as well: those that were used last, in at most 8
+            files, which may be deleted at any time.
         text: what stands for a report, `whole` or `sentence`.
         jobs: processes that prepare.
+        keep: keep what is embedded now; for a single record that is not worth it.
 
     Returns:
         The records that can be prepared.
@@ -164,15 +194,23 @@ def embed_kind(
         MedclError: none can be prepared.
     """
     wanted = rows[manifest.kinds[rows] == kind]
-    run.encoder.side(kind)
-    chosen = manifest.select(wanted)
-    kept = store / f"embeddings-{_key(run, chosen, kind, text)}.npz"
-    known = _load(kept)
-    if known is None:
-        known = _embed(run, manifest.of_kind(kind), chosen, kind, store, text, jobs)
-        _save(kept, *known)
-    place, z = known
-    return Embedded(kind, wanted[place], torch.from_numpy(z))
+    found = kept_before(run, manifest, kind, wanted, store, text=text)
+    if found is None:
+        run, chosen = with_side(run, kind), manifest.select(wanted)
+        place, z = _embed(run, manifest.of_kind(kind), chosen, kind, store, text, jobs)
+        if keep:
+            _save(_path(store, run, chosen, kind, text), place, z)
+        found = Embedded(kind, wanted[place], torch.from_numpy(z))
+    return found
+
+
+def kept_before(
+    run: JointRun, manifest: Manifest, kind: Kind, rows: Ints, store: Path, *, text: str = "whole"
+) -> Embedded | None:
+    """What `embed_kind` gave for the same records before; None where that was not, or is not kept any more."""
+    wanted = rows[manifest.kinds[rows] == kind]
+    known = _load(_path(store, run, manifest.select(wanted), kind, text))
+    return known and Embedded(kind, wanted[known[0]], torch.from_numpy(known[1]))
 
 
 def _embed(
@@ -198,14 +236,21 @@ def reports_of(run: JointRun, every: Manifest, chosen: Manifest, store: Path, te
     return Reports(prepare_reports(every, config, tokenizer, tokenizer.fingerprint, store, jobs=jobs), chosen, config)
 
 
-def _key(run: JointRun, chosen: Manifest, kind: str, text: str) -> str:
+@lru_cache(maxsize=8)
+def _digest(path: Path, mtime_ns: int) -> bytes:
+    """Of a file's content, read once while it stays as it is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _path(store: Path, run: JointRun, chosen: Manifest, kind: str, text: str) -> Path:
+    """Where embeddings are kept: the name says of which weights and records they are."""
     digest = hashlib.blake2b(json.dumps([_VERSION, kind, text if kind == REPORT else ""]).encode(), digest_size=12)
-    with (run.folder / WEIGHTS).open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+    weights = run.folder / WEIGHTS
+    digest.update(_digest(weights, weights.stat().st_mtime_ns))
     for name in _KEYED:
         digest.update("\n".join(map(repr, chosen.column(name))).encode())
-    return digest.hexdigest()
+    return store / f"embeddings-{digest.hexdigest()}.npz"
 
 
 def _save(path: Path, rows: Ints, z: Any) -> None:
@@ -214,12 +259,26 @@ def _save(path: Path, rows: Ints, z: Any) -> None:
     with partial.open("wb") as file:
         np.savez(file, rows=rows, z=z)
     os.replace(partial, path)
+    _forget(path.parent)
+
+
+def _forget(store: Path) -> None:
+    """Delete the embeddings that were not used for longest, so that a store does not grow with every run tested."""
+    used = {}
+    for path in store.glob("embeddings-*.npz"):
+        with suppress(FileNotFoundError):  # Another process forgets as well.
+            used[path] = path.stat().st_mtime_ns
+    for path in sorted(used, key=lambda one: used[one])[:-_KEPT]:
+        path.unlink(missing_ok=True)
 
 
 def _load(path: Path) -> tuple[Ints, Any] | None:
     """What was kept; None where nothing was, or the file is damaged and has to be computed anew."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["rows"], arrays["z"]
+            known = arrays["rows"], arrays["z"]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
+    with suppress(OSError):  # A store that may only be read serves all the same.
+        os.utime(path)
+    return known

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from medcl.archive.schema import Kind
 from medcl.encoders.joint import REPORT
 from medcl.errors import UsageError
 from medcl.evaluate import grounding, pieces
-from medcl.evaluate.joint_space import NAMES, JointRun, embed_kind, embed_texts, joint
+from medcl.evaluate.joint_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint, kept_before, with_side
 from medcl.evaluate.marks import Ints
 
 
@@ -45,7 +46,7 @@ class Archive:
     """What is searched.
 
     Args:
-        run: an encoder of several modalities.
+        run: an encoder of several modalities; sides that it was loaded without are loaded where they are needed.
         manifest: readable records.
         store: folder of prepared records and embeddings.
         split: of which records are found; empty finds all.
@@ -62,20 +63,22 @@ class Archive:
     def open(cls, run: Path, manifest: Manifest, store: Path, split: str = "", jobs: int = -1) -> "Archive":
         """An archive as a run sees it.
 
+        No encoder is loaded before it is needed: none for records whose embeddings the store keeps.
+
         Raises:
             UsageError: the run has one modality only, or there is no such split.
         """
         if split and split not in set(manifest.column("split")):
             there = ", ".join(sorted({str(one) for one in manifest.column("split") if one is not None})) or "none"
             raise UsageError(f"--split {split}: the manifest has the splits {there}")
-        return cls(joint(runs.load(run)), manifest, store, split, jobs)
+        return cls(joint(runs.load(run, kinds=())), manifest, store, split, jobs)
 
     def by_text(self, text: str, k: int, kind: Kind | None = None) -> list[Found]:
         """The k records nearest to a text: of the first kind that is no report, unless another is asked for."""
         if not text.strip():
             raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
         kind = kind or self._other("report")
-        return self._nearest(embed_texts(self.run, [text])[0], kind, k)
+        return self._nearest(embed_texts(self._reader, [text])[0], kind, k)
 
     def by_record(self, record_id: str, k: int, kind: Kind | None = None) -> list[Found]:
         """The k records nearest to a record: reports, or where it is one or the run has none, of the first other kind.
@@ -94,10 +97,23 @@ class Archive:
         if own not in self.run.card.sides:
             raise UsageError(f"--record {record_id}: is of kind {own}, the run knows {', '.join(self.run.card.sides)}")
         place = np.flatnonzero(readable.column("record_id") == record_id)
-        query = embed_kind(self.run, readable, own, place, self.store, jobs=self.jobs)
+        query = self._one(readable, own, place)
         if not len(query.rows):
             raise UsageError(f"--record {record_id}: the record cannot be prepared for the encoder")
         return self._nearest(query.z[0], kind or self._other(own), k, without=record_id)
+
+    @cached_property
+    def _reader(self) -> JointRun:
+        """The run with the encoder of texts, where it has one."""
+        return with_side(self.run, REPORT) if REPORT in self.run.card.sides else self.run
+
+    def _one(self, readable: Manifest, kind: Kind, place: Ints) -> Embedded:
+        """One record, of those that were embedded before where it is among them."""
+        for rows in (np.arange(len(readable)), *([readable.split_rows(self.split)] if self.split else [])):
+            known = kept_before(self.run, readable, kind, rows, self.store)
+            if known is not None and place[0] in known.rows:
+                return Embedded(kind, place, known.z[known.rows == place[0]])
+        return embed_kind(self.run, readable, kind, place, self.store, jobs=self.jobs, keep=False)
 
     def _other(self, kind: Kind) -> Kind:
         """Reports, of a record that is none; else the first kind that is another one."""

@@ -49,13 +49,16 @@ def write_xml(path: Path, report: WrittenReport) -> Path:
     return path
 
 
-def write_sr(path: Path, report: WrittenReport, referenced: Sequence[tuple[str, str]] = ()) -> Path:
+def write_sr(
+    path: Path, report: WrittenReport, referenced: Sequence[tuple[str, str]] = (), *, number: int = 99
+) -> Path:
     """Write a report as a DICOM Basic Text SR: a container a section, in the study of the pictures.
 
     Args:
         path: of the file; its folder is made if need be.
         report: to write; the same gives the same bytes.
         referenced: SOP class and instance UID of each picture that it describes.
+        number: of the series in the study: its reports have different ones.
 
     Returns:
         The file.
@@ -64,14 +67,14 @@ def write_sr(path: Path, report: WrittenReport, referenced: Sequence[tuple[str, 
     header = Dataset()
     header.SpecificCharacterSet = "ISO_IR 192"
     header.SOPClassUID = BasicTextSRStorage
-    header.SOPInstanceUID = str(generate_uid(entropy_srcs=["medcl phantom", study.key, "report"]))
+    header.SOPInstanceUID = str(generate_uid(entropy_srcs=["medcl phantom", study.key, "report", str(number)]))
     # As the study's series have it.
     header.StudyInstanceUID = str(generate_uid(entropy_srcs=["medcl phantom", study.key]))
-    header.SeriesInstanceUID = str(generate_uid(entropy_srcs=["medcl phantom", study.key, "series", "99"]))
+    header.SeriesInstanceUID = str(generate_uid(entropy_srcs=["medcl phantom", study.key, "series", str(number)]))
     header.StudyDate = header.ContentDate = study.day.strftime("%Y%m%d")
     header.StudyTime = header.ContentTime = study.time
     header.AccessionNumber, header.Modality = study.accession, "SR"
-    header.SeriesNumber, header.InstanceNumber = 99, 1
+    header.SeriesNumber, header.InstanceNumber = number, 1
     header.PatientName, header.PatientID, header.PatientSex = person.name, person.number, person.sex
     header.PatientBirthDate = person.birth.strftime("%Y%m%d")
     header.ReferringPhysicianName, header.Manufacturer = "Nobody^Nora", "Phantom Works"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from medcl.phantom import chest, ct, head, mr
+from medcl.phantom import ct, head, mr
+from medcl.phantom.chest_patient import draw_chest_patient, draw_finding
 from medcl.phantom.damaged_volumes import write_damaged_ct, write_damaged_mr
 from medcl.phantom.dicom_files import Series, write_localizer, write_series
 from medcl.phantom.nifti_files import write_nifti
-from medcl.phantom.person import draw_person, draw_studies
 from medcl.phantom.volume_cards import write_ct_card, write_mr_card
 
 ODDITIES = ("", "rle", "gantry tilt", "missing slice", "", "")
@@ -116,13 +116,9 @@ def write_ct(
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[Sequence[str | int]] = []
     for number in range(patients):
-        lesion = _lesion(chest.LESIONS, number, [seed, 6])
-        rng = np.random.default_rng([seed, 7, number])
-        anatomy = chest.draw_chest(lesion, rng)
-        person = draw_person(anatomy.sex, anatomy.age, rng)
-        code = f"P{number + 1:04d}"
-        studies = draw_studies(person, int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])), f"{seed}/ct/{code}", rng)
-        for visit, study in enumerate(studies, start=1):
+        patient = draw_chest_patient(number, seed)
+        anatomy, code, rng = patient.anatomy, patient.code, patient.rng
+        for visit, study in enumerate(patient.studies, start=1):
             scanner = ct.draw_scanner(rng)
             oddity = ODDITIES[number % len(ODDITIES)] if visit == 1 else ""
             tilt = float(rng.uniform(8, 18) * rng.choice([-1, 1]))
@@ -149,7 +145,7 @@ def write_ct(
                     missing=(lost,) if oddity == "missing slice" else (),
                 )
                 write_series(folder / name / kernel, scan, study, series)
-                facts = (code, f"{code}_E{visit}", lesion, study.age, anatomy.sex, kernel, oddity)
+                facts = (code, f"{code}_E{visit}", patient.finding, study.age, anatomy.sex, kernel, oddity)
                 rows.append((f"{name}/{kernel}", *facts, f"{name}.nii.gz"))
             write_nifti(masks / f"{name}.nii.gz", scan.labels, scan.affine)
             scout = Series("CT", 1, "Scout", scanner.model, signed=scanner.model == "Gamma 16")
@@ -181,7 +177,7 @@ def write_mr(
     spacing = 224 / shape[0], 224 / shape[1], 176 / shape[2]
     rows: list[Sequence[str | int]] = []
     for number in range(patients):
-        lesion = _lesion(head.LESIONS, number, [seed, 9])
+        lesion = draw_finding(head.LESIONS, number, [seed, 9])
         rng = np.random.default_rng([seed, 10, number])
         anatomy = head.draw_head(lesion, rng)
         radii = [part.radii for part in anatomy.ellipsoids if part.structure.endswith("hippocampus")]
@@ -198,12 +194,6 @@ def write_mr(
     columns = ("record", "patient", "study", "lesion", "age", "sex", "hippocampi", "mask")
     _write_table(folder / "labels.csv", columns, rows)
     return len(rows)
-
-
-def _lesion(kinds: Sequence[str], number: int, seed: Sequence[int]) -> str:
-    """The kind of a patient's lesion: of as many patients in a row as there are kinds, each has another one."""
-    order = np.random.default_rng([*seed, number // len(kinds)]).permutation(len(kinds))
-    return kinds[int(order[number % len(kinds)])]
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:

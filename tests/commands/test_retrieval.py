@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ import yaml
 from PIL import Image
 
 from medcl import runs
+from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.encoders.card import SignalCard
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.evaluate import joint_space
 from medcl.evaluate.prompts import read_prompts
+from medcl.evaluate.search import Archive
 from tests.evaluate import joint_run
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +100,36 @@ def test_a_second_query_computes_no_embedding(folder: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(joint_space, "_embed", embed)
     assert medcl(folder, "retrieve", "--text", "right") == 0
+
+
+LOADED = """
+import sys
+from medcl.cli import main
+assert main(sys.argv[1:]) == 0
+print("loaded:", *(name for name in ("monai", "transformers") if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize("words", [("--text", "left"), ("--record", "image-3", "--of", "image")])
+def test_a_second_query_does_not_even_import_what_encodes_pictures(folder: Path, words: tuple[str, ...]) -> None:
+    assert medcl(folder, "retrieve", "--text", "left") == 0
+    call = ["retrieve", str(folder / "run"), "--manifest", str(folder / "m.parquet"), *words]
+    done = subprocess.run([sys.executable, "-c", LOADED, *call], capture_output=True, text=True, check=True)
+    assert "image-" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_a_record_is_embedded_by_itself_and_not_kept(folder: Path, tmp_path: Path) -> None:
+    run, store, own = folder / "run", tmp_path / "store", Manifest.read(folder / "m.parquet")
+    before = Archive.open(run, own, store, jobs=1).by_record("image-3", 5)
+    assert len(list(store.glob("embeddings-*.npz"))) == 1, "the reports"
+    archive = Archive.open(run, own, store, jobs=1)
+    archive.by_text("left", 1, "image")
+    archive = Archive.open(run, own, store, jobs=1)
+    found = archive.by_record("image-3", 5)
+    assert not archive.run.encoder.sides
+    assert [one.record_id for one in found] == [one.record_id for one in before]
+    assert [one.similarity for one in found] == pytest.approx([one.similarity for one in before], abs=1e-5)
 
 
 @pytest.mark.parametrize(

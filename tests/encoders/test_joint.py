@@ -45,8 +45,8 @@ def test_what_cannot_be_is_refused() -> None:
     joint = JointEncoder(sides(), hidden=7, projection=5)
     with pytest.raises(UsageError, match="no side 'report': it has image, signal"):
         joint.encode("report", torch.zeros(1, 4, dtype=torch.int64))
-    with pytest.raises(UsageError, match="0 sides"):
-        JointEncoder({}, hidden=7, projection=5)
+    with pytest.raises(UsageError, match="no side 'image': it has none"):
+        JointEncoder({}, hidden=7, projection=5).side("image")
     with pytest.raises(UsageError, match="projection=0"):
         JointEncoder(sides(), hidden=7, projection=0)
 
@@ -73,3 +73,7 @@ def test_a_card_of_several_sides_builds_the_same_network_again() -> None:
     ids = torch.from_numpy(words(["Sinus rhythm."], 24)).long()
     for joint in (first.eval(), second.eval()):
         assert joint.encode("report", ids)[1].shape == (1, 8)
+    some = card.build(["report"])
+    assert list(some.sides) == list(some.heads) == list(some.local) == ["report"]
+    with pytest.raises(UsageError, match="no side image: the run has volume, signal, report"):
+        card.build(["report", "image"])

@@ -21,7 +21,7 @@ from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.joint_config import JointEvaluateConfig
 from medcl.evaluate.joint_evaluation import evaluate_joint
 from medcl.evaluate.joint_results import JointResults
-from medcl.evaluate.joint_space import embed_kind, joint
+from medcl.evaluate.joint_space import embed_kind, joint, kept_before
 from tests.evaluate import joint_run
 
 CONFIG = JointEvaluateConfig(bootstrap=50, pictures=1, jobs=1)
@@ -53,8 +53,8 @@ def test_both_ways_by_link_and_label_against_chance(folder: Path) -> None:
     assert results.records == {"image": 12, "report": 12}
     assert results.patients == {"image": 6, "report": 6}
     by = {(one.query, one.candidate, one.hit): one.found for one in results.retrieval}
-    there = by["image", "report", "own report, or one of equal text"]
-    back = by["report", "image", "described by it, or by an equal text"]
+    there = by["image", "report", "own report"]
+    back = by["report", "image", "described by the report"]
     for found in (there, back):
         assert (found.queries, found.candidates, found.patients, found.without_hit) == (12, 12, 6, 0)
         assert found.of("recall@5").chance == pytest.approx(5 / 12)
@@ -115,6 +115,19 @@ def test_embeddings_are_of_the_weights_and_the_records(folder: Path, monkeypatch
     assert len(calls) == 3
 
 
+def test_a_store_keeps_the_embeddings_that_were_used_last(folder: Path, tmp_path: Path) -> None:
+    run, own = joint(runs.load(folder / "run")), manifest(folder)
+    rows = np.flatnonzero(own.kinds == "report")
+    for n in range(1, 9):
+        embed_kind(run, own, "report", rows[:n], tmp_path, jobs=1)
+    assert kept_before(run, own, "report", rows[:1], tmp_path) is not None  # used again, so that it is the newest
+    for n in range(9, 12):
+        embed_kind(run, own, "report", rows[:n], tmp_path, jobs=1)
+    there = [n for n in range(1, 12) if kept_before(run, own, "report", rows[:n], tmp_path) is not None]
+    assert there == [1, 5, 6, 7, 8, 9, 10, 11]
+    assert len(list(tmp_path.glob("embeddings-*"))) == 8
+
+
 def test_reports_without_a_split_are_where_their_records_are(folder: Path) -> None:
     own = manifest(folder)
     report = own.kinds == "report"
@@ -127,8 +140,38 @@ def test_equal_texts_are_hits_of_each_other(folder: Path) -> None:
     own = manifest(folder)
     texts = [None if text is None else "No change." for text in own.column("report")]
     results = measured(folder, archive=own.with_column("report", pa.array(texts, pa.string())))
-    found = results.retrieval[0].found
-    assert found.of("recall@1").value == found.of("recall@1").chance == 1.0
+    there, back = (one.found for one in results.retrieval[:2])
+    assert there.of("recall@1").value == there.of("recall@1").chance == 1.0
+    assert (there.queries, there.candidates, back.queries, back.candidates) == (12, 1, 1, 12)
+    assert (results.records["report"], results.texts) == (12, 1)
+    assert "12 reports are 1 different texts" in (folder / "again" / "report.html").read_text()
+
+
+def test_captions_alone_or_reports_of_studies_alone(folder: Path) -> None:
+    """Every other report loses its trial, and so speaks of the study."""
+    own = manifest(folder)
+    of_study = (own.kinds == "report") & (np.cumsum(own.kinds == "report") % 2 == 0)
+    trials = [None if gone else int(trial) for gone, trial in zip(of_study, own.column("trial"), strict=True)]
+    changed = own.with_column("trial", pa.array(trials, pa.int64()))
+    tested = own.column("split") == "test"
+    of_record = (own.kinds == "report") & ~of_study
+    for reports, rows in (("record", of_record), ("study", of_study)):
+        results = measured(folder, replace(CONFIG, reports=reports), changed)
+        there, back = (one.found for one in results.retrieval[:2])
+        n = int((rows & tested).sum())
+        assert results.records == {"image": 12, "report": n}
+        assert results.reports == JointResults.load(folder / "again" / "results.json").reports == reports
+        assert (there.candidates, back.queries) == (n, n)
+        assert results.retrieval[0].hit == "own report of " + (
+            "one record" if reports == "record" else "a study or patient"
+        )
+        page = (folder / "again" / "report.html").read_text()
+        assert ("such as captions" in page) == (reports == "record")
+        assert ("Only reports of a whole study" in page) == (reports == "study")
+    with pytest.raises(MedclError, match=r"holds no reports \(report of a study or patient\)"):
+        measured(folder, replace(CONFIG, reports="study"), own)
+    with pytest.raises(UsageError, match="--reports caption: choose from all, record, study"):
+        measured(folder, replace(CONFIG, reports="caption"))  # type: ignore[arg-type]
 
 
 def test_a_test_patient_that_was_trained_on_is_a_leak(folder: Path) -> None:

@@ -12,7 +12,16 @@ from medcl.archive.links import links
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.schema import SCHEMA, Kind
 from medcl.errors import MedclError
-from medcl.evaluate.joint_pairs import any_hit, label_marks, linked_rows, pairs
+from medcl.evaluate.joint_pairs import (
+    among,
+    any_hit,
+    counted,
+    each_text_once,
+    label_marks,
+    linked_rows,
+    pairs,
+    patient_marks,
+)
 from medcl.evaluate.joint_space import Embedded
 from medcl.evaluate.marks import Marks, Shared
 
@@ -81,6 +90,44 @@ def test_a_report_has_the_labels_of_what_it_describes() -> None:
     images, reports = (label_marks(own, known, side(own, kind), "region") for kind in ("image", "report"))
     assert list(zip(images.row.tolist(), images.id.tolist(), strict=True)) == [(0, 0), (1, 1)]
     assert list(zip(reports.row.tolist(), reports.id.tolist(), strict=True)) == [(0, 0), (0, 1)]
+
+
+def test_an_equal_text_is_there_once_with_the_patients_and_labels_of_all_that_have_it() -> None:
+    own = manifest(
+        picture(1, trial=1),
+        picture(2, trial=2),
+        picture(3, trial=3),
+        report(1, "Normal."),
+        report(3, "A nodule.", trial=3),
+        report(2, " NORMAL.", trial=2),
+    )
+    own = own.with_column("region", pa.array(["head", "chest", "head", None, None, None]))
+    own = own.with_targets({"region": Target("region", "multiclass", ("head", "chest"))})
+    known, images, reports = links(own), side(own, "image"), side(own, "report")
+    once = each_text_once(own, reports)
+    assert once.rows.tolist() == [3, 4]
+    assert [rows.tolist() for rows in once.members] == [[3, 5], [4]]
+    assert len(once.z) == 2
+    assert each_text_once(own, images) is images
+    marks, word = pairs(own, known, images, once)
+    assert (shared(marks), word) == ([(0, 0), (1, 0), (2, 1)], "own report")
+    for found, ids in (
+        (patient_marks(own, once), [(0, 1), (0, 2), (1, 3)]),
+        (patient_marks(own, images), [(0, 1), (1, 2), (2, 3)]),
+        (label_marks(own, known, once, "region"), [(0, 0), (0, 1), (1, 0)]),
+    ):
+        assert list(zip(found.row.tolist(), found.id.tolist(), strict=True)) == ids
+
+
+def test_reports_of_one_record_or_of_a_study_count_alone() -> None:
+    own = manifest(picture(1, study=1, trial=1), report(1, "a", study=1, trial=1), report(1, "b", study=1))
+    assert counted(own, "all").tolist() == [True, True, True]
+    assert counted(own, "record").tolist() == [True, True, False]
+    assert counted(own, "study").tolist() == [True, False, True]
+    known = links(own)
+    assert known.reports_of(0).tolist() == [1, 2]
+    assert among(known, counted(own, "record")).reports_of(0).tolist() == [1]
+    assert among(known, counted(own, "study")).records_of(2).tolist() == [0]
 
 
 def test_any_hit_leaves_out_what_does_not_count() -> None:

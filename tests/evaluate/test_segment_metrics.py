@@ -78,6 +78,16 @@ def test_a_few_voxels_far_away_change_nothing_but_the_distance() -> None:
     assert hausdorff95(large[0], large[1], 3, SPACING)[0] == pytest.approx(expected)
 
 
+def test_scattered_voxels_and_equal_maps_in_either_way_of_looking_for_the_nearest() -> None:
+    """Scattered voxels are all surface: many of them make a distance transform quicker, few a tree of points."""
+    rng = np.random.default_rng(0)
+    for share in (0.02, 0.4):
+        truth, prediction = ((rng.random((12, 11, 10)) < share).astype(np.uint8) for _ in range(2))
+        expected = slow_hausdorff(truth == 1, prediction == 1)
+        assert hausdorff95(truth, prediction, 2, SPACING)[0] == pytest.approx(expected, abs=1e-9)
+        assert hausdorff95(truth, truth, 2, SPACING)[0] == 0
+
+
 def test_a_shift_by_one_voxel_is_as_far_as_the_voxel_is_long() -> None:
     truth = np.zeros((9, 9, 9), dtype=np.uint8)
     truth[2:5, 2:5, 2:5] = 1

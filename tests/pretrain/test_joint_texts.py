@@ -1,0 +1,57 @@
+"""Pretrained text sides: a transformers model that is trained by low-rank updates, or locked, and loaded again."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.encoders.card import TextCard
+from medcl.encoders.text_config import TextEncoderConfig
+from medcl.evaluate.joint_config import JointEvaluateConfig
+from medcl.evaluate.joint_evaluation import evaluate_joint
+from medcl.pretrain.joint_config import ReportSide
+from medcl.pretrain.run import pretrain
+from tests.data.linked_archive import pictures_with_reports
+from tests.encoders.pretrained_texts import bert
+
+from .joint_recipe import REPORT, small
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return pictures_with_reports(tmp_path_factory.mktemp("texts"), patients=8)
+
+
+def side(folder: Path, *, lora: int = 0, locked: bool = False) -> ReportSide:
+    encoder = TextEncoderConfig(name=str(bert(folder)), dim=32, lora=lora)
+    return replace(REPORT, encoder=encoder, locked=locked)
+
+
+@pytest.mark.parametrize("how", ["lora", "locked"])
+def test_a_transformers_text_side_trains_loads_and_is_evaluated(archive: Manifest, tmp_path: Path, how: str) -> None:
+    report = side(tmp_path / "bert", lora=2 if how == "lora" else 0, locked=how == "locked")
+    for steps in (1, 3):
+        done = pretrain(small(steps=steps, report=report), archive, tmp_path / "store", tmp_path / f"run{steps}")
+        assert done.finished
+    # A run is whole: its text side needs no folder of the model any more.
+    (tmp_path / "bert").rename(tmp_path / "gone")
+    first, last = (runs.load_joint(tmp_path / f"run{steps}") for steps in (1, 3))
+    card = last.card.sides["report"]
+    assert isinstance(card, TextCard)
+    assert card.architecture is not None
+    changed = {
+        name
+        for name, value in last.encoder.side("report").state_dict().items()
+        if not torch.equal(value, first.encoder.side("report").state_dict()[name])
+    }
+    # The weights that the model came with never change: only the low-rank updates do, or none.
+    assert bool(changed) == (how == "lora")
+    assert all("lora_" in name for name in changed)
+    config = JointEvaluateConfig(bootstrap=20, pictures=0, jobs=1)
+    results = evaluate_joint(tmp_path / "run3", archive, config, tmp_path / "store", tmp_path / "eval")
+    assert results.records == {"image": 4, "report": 4}
+    assert all(np.isfinite(one.found.of("recall@1").value) for one in results.retrieval)
