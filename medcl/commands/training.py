@@ -10,19 +10,19 @@ from medcl.commands import parsers, quarantine
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-    from medcl.pretrain.methods import Config
+    from medcl.pretrain.job import Config
 
 
 def prepare(argv: Sequence[str]) -> None:
     """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call."""
-    from medcl.pretrain.config import PretrainConfig
-    from medcl.pretrain.joint_config import JointPretrainConfig
-
     parser = _parser(prepare)
     parser.add_argument("--config", action="config", help="the recipe (YAML) that will be trained; its `data` counts")
     parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
     given, config = _parse(parser, argv)
+    from medcl.pretrain.config import PretrainConfig
+    from medcl.pretrain.joint_config import JointPretrainConfig
+
     manifest, folder = parsers.read(given.manifest), parsers.store_of(given.manifest)
     if isinstance(config, PretrainConfig):
         from medcl.data.prepare import prepare as decode

@@ -12,9 +12,12 @@ from medcl.archive.manifest import Manifest
 from medcl.data.sampler import Ints
 from medcl.encoders.card import Card
 from medcl.errors import MedclError
-from medcl.pretrain.config import OptimiserConfig
+from medcl.pretrain.config import OptimiserConfig, PretrainConfig
+from medcl.pretrain.joint_config import JointPretrainConfig
 from medcl.pretrain.loop import Batch
-from medcl.pretrain.methods import Config
+from medcl.pretrain.volume_config import VolumePretrainConfig
+
+Config = PretrainConfig | VolumePretrainConfig | JointPretrainConfig
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,40 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from medcl.errors import UsageError
-from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.joint_config import JointPretrainConfig
-from medcl.pretrain.volume_config import VolumePretrainConfig
 
-Config = PretrainConfig | VolumePretrainConfig | JointPretrainConfig
+if TYPE_CHECKING:
+    from medcl.pretrain.config import PretrainConfig
+    from medcl.pretrain.joint_config import JointPretrainConfig
+    from medcl.pretrain.volume_config import VolumePretrainConfig
+
 SIGNALS = ("comet",)
 VOLUMES = ("global-local", "densecl", "pixpro", "hierarchy")
 JOINT = ("convirt", "multimodal", "simclr")
 
 
-def config_class(method: str) -> type[PretrainConfig] | type[VolumePretrainConfig] | type[JointPretrainConfig]:
+def config_class(method: str) -> "type[PretrainConfig] | type[VolumePretrainConfig] | type[JointPretrainConfig]":
     """The configuration that a method takes.
 
     Raises:
         UsageError: there is no such method.
     """
+    # Making a dataclass takes its time: only the one that is asked for.
     if method in SIGNALS:
+        from medcl.pretrain.config import PretrainConfig
+
         return PretrainConfig
     if method in VOLUMES:
+        from medcl.pretrain.volume_config import VolumePretrainConfig
+
         return VolumePretrainConfig
     if method in JOINT:
+        from medcl.pretrain.joint_config import JointPretrainConfig
+
         return JointPretrainConfig
     raise UsageError(
         f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes, "

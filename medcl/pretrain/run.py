@@ -13,10 +13,9 @@ from medcl.errors import MedclError, UsageError
 from medcl.pretrain import joint, signals, volumes
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.job import Job, in_splits, plain
+from medcl.pretrain.job import Config, Job, in_splits, plain
 from medcl.pretrain.joint_config import JointPretrainConfig
 from medcl.pretrain.loop import Stage, Trained, fabric_for, train
-from medcl.pretrain.methods import Config
 
 
 @dataclass(frozen=True)
