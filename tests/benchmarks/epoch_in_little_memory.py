@@ -29,7 +29,10 @@ def private_memory() -> int:
 def windows_of(store: SignalStore) -> SignalWindows:
     """Every record is one patient's one trial."""
     number = np.arange(len(store))
-    columns = {"record_id": list(store.record_ids), "patient": number, "trial": number, "status": ["ok"] * len(store)}
+    columns = {"record_id": list(store.record_ids), "patient": number, "trial": number}
+    columns |= {
+        name: [value] * len(store) for name, value in (("modality", "ecg"), ("format", "wfdb"), ("status", "ok"))
+    }
     return SignalWindows(store, Manifest(pa.table(columns), store.folder), SignalConfig(stride=2.5))
 
 

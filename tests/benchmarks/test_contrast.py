@@ -42,10 +42,12 @@ def test_memory_is_a_twentieth_of_the_matrix_and_grows_with_its_side() -> None:
 
 
 def test_it_takes_no_longer_than_the_matrix() -> None:
-    for n in (1024, 4096):
-        ratios = [seconds(partial(medcl, block=None), n)[0] / seconds(plain, n)[0] for _ in range(REPEATS)]
-        print(f"\nN = {n:,}: {median(ratios):.2f} x the time of plain torch")
-        assert median(ratios) < 1.15
+    for n, repeats in ((1024, 8 * REPEATS), (4096, REPEATS)):
+        times = [(seconds(partial(medcl, block=None), n)[0], seconds(plain, n)[0]) for _ in range(repeats)]
+        # The best of each: what else the machine does only ever adds to the few milliseconds that these take.
+        ours, theirs = (min(column) for column in zip(*times, strict=True))
+        print(f"\nN = {n:,}: {ours / theirs:.2f} x the time of plain torch")
+        assert ours / theirs < 1.15
 
 
 def test_four_levels_cost_little_more_than_one() -> None:
