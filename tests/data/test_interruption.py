@@ -22,7 +22,13 @@ from medcl.errors import MedclError
 from .wfdb_archive import archive
 
 CONFIG = SignalConfig(window=1.0, stride=0.5)
-PREPARE = "import pickle, sys; from medcl.data.prepare import prepare; prepare(*pickle.load(sys.stdin.buffer), jobs=1)"
+# A process that was started behind a shell's `&` ignores Ctrl-C, and so would those that it starts.
+PREPARE = """
+import pickle, signal, sys
+from medcl.data.prepare import prepare
+signal.signal(signal.SIGINT, signal.default_int_handler)
+prepare(*pickle.load(sys.stdin.buffer), jobs=1)
+"""
 
 
 def with_a_pipe(folder: Path) -> tuple[Manifest, Path, bytes]:
@@ -43,29 +49,14 @@ def preparing(manifest: Manifest, store: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
-def end(process: "subprocess.Popen[bytes]", how: signal.Signals) -> None:
-    """Send a signal until the process ends.
-
-    One that comes right before a process begins to wait for a file does not end the waiting: Python sees it when the
-    wait is over, and whoever pressed Ctrl-C presses it again.
-    """
-    for _ in range(12):
-        process.send_signal(how)
-        try:
-            process.wait(5)
-            return
-        except subprocess.TimeoutExpired:
-            continue
-    pytest.fail("the process does not end")
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_preparation_leaves_nothing_that_opens(tmp_path: Path, how: signal.Signals) -> None:
     manifest, header, content = with_a_pipe(tmp_path / "a")
     process = preparing(manifest, tmp_path / "store")
     with header.open("wb"):  # waits until the other process has come to this record
         left = list((tmp_path / "store").glob("partial-*"))
-        end(process, how)
+        process.send_signal(how)
+        process.wait(60)
     assert len(left) == 1
     assert left[0].exists() == (how == signal.SIGKILL)
     for folder in [one for one in (tmp_path / "store").iterdir() if one.is_dir()]:
