@@ -4,7 +4,6 @@ A store is a folder: `pictures.b2nd` (pictures, channels, rows, columns) uint8, 
 pictures in the order of the manifest, each a block of its own; `index.parquet` says which record lies where.
 """
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +12,16 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl.data.index import Index
 from medcl.errors import MedclError
 
 IMAGE_STORE_VERSION = 1
-INDEX, ARRAY = "index.parquet", "pictures.b2nd"
-_KEY = b"medcl images"
-_SCHEMA = pa.schema([("record_id", pa.string()), ("place", pa.int64())])
+ARRAY = "pictures.b2nd"
+_INDEX = Index(
+    "pictures", b"medcl images", IMAGE_STORE_VERSION, pa.schema([("record_id", pa.string()), ("place", pa.int64())])
+)
 _PICTURES_OF_A_CHUNK = 64
 """A block is one picture, so that no other is decompressed with it; a chunk is what is written at once."""
 Ints = NDArray[np.int64]
@@ -58,19 +58,7 @@ class ImageStore:
         Raises:
             MedclError: if the folder is no store of pictures, or one of another version.
         """
-        path = folder / INDEX
-        if not path.is_file():
-            raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
-        table = pq.read_table(path)
-        stored = (table.schema.metadata or {}).get(_KEY)
-        if stored is None:
-            raise MedclError(f"{folder}: not a store of pictures: was it prepared from other records?")
-        about = json.loads(stored)
-        if about["version"] != IMAGE_STORE_VERSION:
-            raise MedclError(
-                f"{folder}: a store of version {about['version']}, this medcl reads version {IMAGE_STORE_VERSION}: "
-                "prepare the archive again"
-            )
+        table, about = _INDEX.read(folder)
         rows, columns = about["size"]
         return cls(
             folder=folder,
@@ -189,6 +177,4 @@ def write_index(folder: Path, record_ids: Iterable[str], places: Iterable[int], 
         places: of each in the array.
         about: key, size, n_channels, quarantine.
     """
-    schema = _SCHEMA.with_metadata({_KEY: json.dumps({"version": IMAGE_STORE_VERSION, **about}).encode()})
-    columns = {"record_id": list(record_ids), "place": list(places)}
-    pq.write_table(pa.table(columns, schema=schema), folder / INDEX)
+    _INDEX.write(folder, {"record_id": list(record_ids), "place": list(places)}, about)

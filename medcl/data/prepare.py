@@ -21,7 +21,7 @@ from medcl.data.decode import UNITS, Decoded, Job, decode_all
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter
-from medcl.data.store import STORE_VERSION, SignalStore, write_index
+from medcl.data.store import SIGNAL_INDEX, STORE_VERSION, SignalStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 
@@ -116,7 +116,7 @@ def _make(manifest: Manifest, config: SignalConfig, folder: Path, key: str, jobs
         "unit": UNITS[str(manifest.column("modality")[0])],
         "quarantine": quarantine,
     }
-    write_index(folder, columns, about)
+    SIGNAL_INDEX.write(folder, columns, about)
 
 
 def _write_shards(

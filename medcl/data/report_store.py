@@ -5,21 +5,22 @@ A store is a folder. `tokens.npy` (int32) holds the token sequences of all diffe
 themselves. `draws.npy` says which text each draw is, and `index.parquet` which draws are those of each report.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl.data.index import Index
 from medcl.errors import MedclError
 
 REPORT_STORE_VERSION = 1
-INDEX, TEXTS = "index.parquet", "texts.arrow"
-_KEY = b"medcl reports"
+TEXTS = "texts.arrow"
+_INDEX = Index(
+    "reports", b"medcl reports", REPORT_STORE_VERSION, pa.schema([("record_id", pa.string()), ("draws", pa.int64())])
+)
 Ints = NDArray[np.int64]
 
 
@@ -61,19 +62,7 @@ class ReportStore:
         Raises:
             MedclError: the folder is no store of reports, is damaged, or is one of another version.
         """
-        path = folder / INDEX
-        if not path.is_file():
-            raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
-        table = pq.read_table(path)
-        stored = (table.schema.metadata or {}).get(_KEY)
-        if stored is None:
-            raise MedclError(f"{folder}: not a store of reports: was it prepared from other records?")
-        about = json.loads(stored)
-        if about["version"] != REPORT_STORE_VERSION:
-            raise MedclError(
-                f"{folder}: a store of version {about['version']}, this medcl reads version {REPORT_STORE_VERSION}: "
-                "prepare the archive again"
-            )
+        table, about = _INDEX.read(folder)
         try:
             arrays = {name: _map(folder / f"{name}.npy") for name in ("tokens", "offsets", "ids")}
             text = _map(folder / "draws.npy")
@@ -135,11 +124,7 @@ def write(
     table = pa.table({"text": texts})
     with pa.OSFile(str(folder / TEXTS), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-    schema = pa.schema(
-        [("record_id", pa.string()), ("draws", pa.int64())],
-        metadata={_KEY: json.dumps({"version": REPORT_STORE_VERSION, **about}).encode()},
-    )
-    pq.write_table(pa.table(columns, schema=schema), folder / INDEX)
+    _INDEX.write(folder, columns, about)
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:

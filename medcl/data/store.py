@@ -5,31 +5,33 @@ archive holds them (int16 stays int16), and `index.parquet` with where each reco
 physical units, and its quality.
 """
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl.data.index import Index
 from medcl.data.shards import ShardReader
 from medcl.errors import MedclError
 
 STORE_VERSION = 2
-INDEX = "index.parquet"
-_KEY = b"medcl"
-_SCHEMA = pa.schema(
-    [
-        ("record_id", pa.string()),
-        *((name, pa.int64()) for name in ("shard", "start", "n_samples", "invalid")),
-        *((name, pa.list_(pa.float64())) for name in ("gain", "offset", "mean", "std")),
-        ("flags", pa.binary()),
-    ]
+SIGNAL_INDEX = Index(
+    "recordings",
+    b"medcl",
+    STORE_VERSION,
+    pa.schema(
+        [
+            ("record_id", pa.string()),
+            *((name, pa.int64()) for name in ("shard", "start", "n_samples", "invalid")),
+            *((name, pa.list_(pa.float64())) for name in ("gain", "offset", "mean", "std")),
+            ("flags", pa.binary()),
+        ]
+    ),
 )
+"""`about`: key, sampling_rate, channels, unit, quarantine."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -88,16 +90,7 @@ class SignalStore:
         Raises:
             MedclError: if the folder is no store, or one of another version.
         """
-        path = folder / INDEX
-        if not path.is_file():
-            raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
-        table = pq.read_table(path)
-        about = json.loads(table.schema.metadata[_KEY])
-        if about["version"] != STORE_VERSION:
-            raise MedclError(
-                f"{folder}: a store of version {about['version']}, this medcl reads version {STORE_VERSION}: "
-                "prepare the archive again"
-            )
+        table, about = SIGNAL_INDEX.read(folder)
         numbers: dict[str, Any] = {name: table[name].to_numpy() for name in ("shard", "start", "n_samples", "invalid")}
         matrices: dict[str, Any] = {
             name: np.asarray(table[name].combine_chunks().flatten(), dtype=np.float64).reshape(len(table), -1)
@@ -176,15 +169,3 @@ class SignalStore:
         values = ((native - self.offset[record]) / self.gain[record]).astype(np.float32)
         values[native == self.invalid[record]] = np.nan
         return np.ascontiguousarray(values.T)
-
-
-def write_index(folder: Path, columns: Mapping[str, Sequence[Any]], about: dict[str, Any]) -> None:
-    """Write the index of a store whose shards are finished.
-
-    Args:
-        folder: of the store.
-        columns: one value a recording: record_id, shard, start, n_samples, invalid, and gain, offset, mean, std, flags.
-        about: key, sampling_rate, channels, unit, quarantine.
-    """
-    schema = _SCHEMA.with_metadata({_KEY: json.dumps({"version": STORE_VERSION, **about}).encode()})
-    pq.write_table(pa.table(dict(columns), schema=schema), folder / INDEX)

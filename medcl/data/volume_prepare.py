@@ -17,7 +17,7 @@ from medcl.data.publish import in_words, publish
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_decode import Job, Outcome, decode_all, died
 from medcl.data.volume_memory import available
-from medcl.data.volume_store import VOLUME_STORE_VERSION, VolumeStore, write_index
+from medcl.data.volume_store import VOLUME_INDEX, VOLUME_STORE_VERSION, VolumeStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 
@@ -141,7 +141,7 @@ def _make(manifest: Manifest, config: VolumeConfig, folder: Path, key: str, jobs
             for mask, name in enumerate(names)
         },
     }
-    write_index(folder, {name: [row[name] for row in rows] for name in rows[0]}, about)
+    VOLUME_INDEX.write(folder, {name: [row[name] for row in rows] for name in rows[0]}, about)
 
 
 def _outcomes(manifest: Manifest, config: VolumeConfig, folder: Path, jobs: int) -> Iterator[Outcome]:

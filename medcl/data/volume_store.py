@@ -5,33 +5,35 @@ axes of RAS+ and in the type in which the archive holds it (int16 stays int16); 
 `index.parquet` says where each lies in the patient, how it came from its file, and what becomes 0 and 1.
 """
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl.data.index import Index
 from medcl.data.volume_file import ArrayFiles
 from medcl.errors import MedclError, UsageError
 
 VOLUME_STORE_VERSION = 1
-INDEX = "index.parquet"
-_KEY = b"medcl volumes"
-_SCHEMA = pa.schema(
-    [
-        ("record_id", pa.string()),
-        ("file", pa.int64()),
-        *((name, pa.list_(pa.int64())) for name in ("shape", "original_shape", "box_start", "box_stop")),
-        *((name, pa.list_(pa.float64())) for name in ("affine", "original_affine")),
-        *((name, pa.float64()) for name in ("low", "high")),
-        ("masks", pa.list_(pa.bool_())),
-    ]
+VOLUME_INDEX = Index(
+    "volumes",
+    b"medcl volumes",
+    VOLUME_STORE_VERSION,
+    pa.schema(
+        [
+            ("record_id", pa.string()),
+            ("file", pa.int64()),
+            *((name, pa.list_(pa.int64())) for name in ("shape", "original_shape", "box_start", "box_stop")),
+            *((name, pa.list_(pa.float64())) for name in ("affine", "original_affine")),
+            *((name, pa.float64()) for name in ("low", "high")),
+            ("masks", pa.list_(pa.bool_())),
+        ]
+    ),
 )
+"""`about`: key, n_channels, masks, quarantine, mask_quarantine. Matrices are flat, and `masks` is `masked`."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -91,19 +93,7 @@ class VolumeStore:
         Raises:
             MedclError: if the folder is no store of volumes, or one of another version.
         """
-        path = folder / INDEX
-        if not path.is_file():
-            raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
-        table = pq.read_table(path)
-        stored = (table.schema.metadata or {}).get(_KEY)
-        if stored is None:
-            raise MedclError(f"{folder}: not a store of volumes: was it prepared from recordings?")
-        about = json.loads(stored)
-        if about["version"] != VOLUME_STORE_VERSION:
-            raise MedclError(
-                f"{folder}: a store of version {about['version']}, this medcl reads version {VOLUME_STORE_VERSION}: "
-                "prepare the archive again"
-            )
+        table, about = VOLUME_INDEX.read(folder)
 
         def matrix(name: str, *shape: int) -> NDArray[Any]:
             flat = np.asarray(table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False))
@@ -196,15 +186,3 @@ class VolumeStore:
 def array_name(file: int, mask: int | None = None) -> str:
     """File of a volume, or of one of its label maps."""
     return f"{file:06d}.b2nd" if mask is None else f"{file:06d}.{mask}.b2nd"
-
-
-def write_index(folder: Path, columns: Mapping[str, Sequence[Any]], about: dict[str, Any]) -> None:
-    """Write the index of a store whose arrays are finished.
-
-    Args:
-        folder: of the store.
-        columns: one value a volume: those of `VolumeStore`, matrices flat, and `masks` for `masked`.
-        about: key, n_channels, masks, quarantine, mask_quarantine.
-    """
-    schema = _SCHEMA.with_metadata({_KEY: json.dumps({"version": VOLUME_STORE_VERSION, **about}).encode()})
-    pq.write_table(pa.table(dict(columns), schema=schema), folder / INDEX)

@@ -17,7 +17,7 @@ from medcl.data.config import SignalConfig
 from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.data.shards import ShardWriter
-from medcl.data.store import write_index
+from medcl.data.store import SIGNAL_INDEX
 
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 RATE, SECONDS, WINDOW = 500, 10, 2.5
@@ -115,7 +115,7 @@ def test_an_epoch_of_an_archive_larger_than_the_allowed_memory(tmp_path: Path) -
             for name, value in row.items():
                 columns.setdefault(name, []).append(value)
     about = {"key": "", "sampling_rate": float(RATE), "channels": LEADS, "unit": "mV", "quarantine": {}}
-    write_index(tmp_path, columns, about)
+    SIGNAL_INDEX.write(tmp_path, columns, about)
     on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
     command = [sys.executable, "-m", SCRIPT, str(tmp_path), str(ARCHIVE_BYTES), str(EXTRA_BYTES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
