@@ -41,14 +41,14 @@ class SignalCard:
 
 
 @dataclass(frozen=True)
-class VolumeCard:
-    """What an encoder of volumes or of their slices expects.
+class GridCard:
+    """What an encoder of grids of pixels or voxels expects.
 
     Args:
         encoder: the network's configuration.
-        n_channels: values a voxel.
-        modality: of the volumes: `ct`, `mr`.
-        data: the `VolumeConfig` by which volumes were resampled, scaled and cut, as a dictionary.
+        n_channels: values a voxel; of pictures 1 where they are grey, 3 in red, green and blue.
+        modality: of the records: `ct`, `mr`, `xray`, `us`, several joined by `+`.
+        data: the `VolumeConfig` or `ImageConfig` by which they were scaled, cut and resized, as a dictionary.
     """
 
     encoder: ImageEncoderConfig
@@ -61,25 +61,12 @@ class VolumeCard:
         return image.build(self.encoder, self.n_channels)
 
 
-@dataclass(frozen=True)
-class ImageCard:
-    """What an encoder of pictures expects.
+class VolumeCard(GridCard):
+    """What an encoder of volumes or of their slices expects."""
 
-    Args:
-        encoder: the network's configuration.
-        n_channels: 1 of grey pictures, 3 of those in red, green and blue.
-        modality: of the pictures: `xray`, `us`, several joined by `+`.
-        data: the `ImageConfig` by which pictures were cut, scaled and resized, as a dictionary.
-    """
 
-    encoder: ImageEncoderConfig
-    n_channels: int
-    modality: str
-    data: dict[str, Any]
-
-    def build(self) -> image.ImageEncoder:
-        """The network that the card describes, with new random weights."""
-        return image.build(self.encoder, self.n_channels)
+class ImageCard(GridCard):
+    """What an encoder of pictures expects."""
 
 
 @dataclass(frozen=True)
