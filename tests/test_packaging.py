@@ -12,7 +12,9 @@ BELOW: dict[str, set[str]] = {
     "data": {"archive", "readers", "engine"},
     "runs": {"encoders", "archive"},
     "pretrain": {"data", "archive", "views", "encoders", "contrast", "runs"},
-    "evaluate": {"data", "archive", "encoders", "runs", "views", "contrast"},
+    "embed": {"data", "archive", "encoders", "engine", "runs"},
+    "show": {"data", "archive", "readers", "engine"},
+    "evaluate": {"data", "archive", "encoders", "runs", "views", "contrast", "embed", "show"},
 }
 
 

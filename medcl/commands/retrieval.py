@@ -83,7 +83,7 @@ def retrieve(argv: Sequence[str]) -> None:
     given = parser.parse_args(argv)
     from medcl.evaluate.contact_sheet import write_sheet
     from medcl.evaluate.search import Archive
-    from medcl.evaluate.wording import number
+    from medcl.show.wording import number
 
     manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
     archive = Archive.open(given.run, manifest, store, given.split, given.jobs)

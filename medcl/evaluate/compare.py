@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from medcl.errors import UsageError
-from medcl.evaluate import figures, page
+from medcl.evaluate import figures
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.table import console_of
-from medcl.evaluate.wording import count, estimate, init_name, metric_name, other_repeats, protocol_name, repeats_words
+from medcl.evaluate.wording import estimate, init_name, metric_name, other_repeats, protocol_name, repeats_words
+from medcl.show import page
+from medcl.show.wording import count
 
 CELL = 24  # columns of text that a cell with a signed mean and its interval takes
 NAME = 24
@@ -122,7 +124,7 @@ def render_page(comparison: Comparison) -> str:
     """The comparison as HTML; see `write_page`."""
     first = comparison.results[0]
     metrics = [m for m in first.metrics if all(m in one.metrics for one in comparison.results)]
-    charts: dict[str, figures.Figure] = {}
+    charts: dict[str, page.Figure] = {}
     panels = []
     for i, metric in enumerate(metrics):
         curves = {p: _series(comparison, p, metric) for p in comparison.protocols}
@@ -132,7 +134,7 @@ def render_page(comparison: Comparison) -> str:
             charts[f"curve-{i}-{j}"] = figures.curve(_fractions(comparison), lines, gaps, top, bottom)
             panels.append((i, protocol_name(protocol), f"curve-{i}-{j}", _lines(comparison, protocol, metric)))
     return page.render(
-        "compare.html",
+        "evaluate/compare.html",
         figures=charts,
         comparison=comparison,
         target=first.target,

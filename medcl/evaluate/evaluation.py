@@ -9,8 +9,9 @@ import numpy as np
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
+from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate import baseline, experiment, joint_side, pieces, summary
+from medcl.evaluate import baseline, experiment, joint_side, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results

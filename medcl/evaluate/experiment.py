@@ -20,13 +20,13 @@ from tqdm.auto import tqdm
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.embed.embedding import embed_records
+from medcl.embed.pieces import Encoder, PieceConfig, Pieces, pieces
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_side
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
-from medcl.evaluate.embedding import embed_records
 from medcl.evaluate.finetune import fine_tune, predict
 from medcl.evaluate.fractions import Ordering, Subset, order, parse
-from medcl.evaluate.pieces import Encoder, PieceConfig, Pieces, pieces
 from medcl.evaluate.pixels import Pixels
 from medcl.evaluate.probe import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Init

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from medcl.evaluate.results import CalibrationCurve, Estimate, Fraction, Results
-from medcl.evaluate.wording import bounds, count, estimate, init_name, number
+from medcl.evaluate.wording import estimate, init_name
+from medcl.show.page import Figure
+from medcl.show.wording import bounds, count, number
 
-Figure: TypeAlias = dict[str, Any]
 Range: TypeAlias = tuple[float, float]
 
 INITS = (("pretrained", "var(--pretrained)", "circle"), ("random", "var(--scratch)", "diamond"))

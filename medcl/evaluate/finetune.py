@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from medcl.embed.embedding import embed_records, mean_by_group
+from medcl.embed.pieces import Encoder, Pieces
 from medcl.encoders.heads import ClassifierHead
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
-from medcl.evaluate.embedding import embed_records, mean_by_group
-from medcl.evaluate.pieces import Encoder, Pieces
 from medcl.evaluate.task import Task
 
 Rows = NDArray[np.int64]

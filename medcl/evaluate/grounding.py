@@ -1,7 +1,5 @@
 """Where in a picture a phrase is: the similarity of every cell with it, drawn over the picture."""
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -13,12 +11,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl.encoders.joint import REPORT, JointEncoder
 from medcl.errors import UsageError
+from medcl.show.pictures import grey
 
 CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 232, 56))
 """From low to high: blue, grey, yellow. Lightness grows evenly, so that it reads the same to the colour-blind and in
 print (Nuñez, Anderton and Renslow, 2018)."""
 OPACITY = 0.5
-LONGEST = 320  # pixels of the longer side
 
 
 @torch.inference_mode()
@@ -77,29 +75,6 @@ def overlay(picture: NDArray[np.float32], similarity: NDArray[np.float32]) -> ND
     stops = np.linspace(0, 1, len(CIVIDIS))
     colours = np.stack([np.interp(place, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=2)
     return np.rint((1 - OPACITY) * grey(picture).astype(np.float64) + OPACITY * colours).astype(np.uint8)
-
-
-def grey(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A picture (C, rows, columns) from 0 to 1 as (rows, columns, 3) bytes; of other than three channels, the first."""
-    shown = picture if len(picture) == 3 else np.repeat(picture[:1], 3, axis=0)
-    return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
-
-
-def png(picture: NDArray[np.uint8], longest: int = LONGEST) -> bytes:
-    """A picture (rows, columns, 3) as a PNG file, enlarged or reduced so that its longer side has so many pixels."""
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    scale = longest / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    file = io.BytesIO()
-    image.resize(size, Image.Resampling.BILINEAR).save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def data_uri(file: bytes) -> str:
-    """A PNG file as it stands in a page."""
-    return "data:image/png;base64," + base64.b64encode(file).decode()
 
 
 def file_name(record_id: str, words: Sequence[str] = ()) -> str:

@@ -14,6 +14,7 @@ from medcl.archive.links import Links, links
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
+from medcl.contrast.modality_gap import measure_gap
 from medcl.encoders.joint import REPORT
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_pairs, prompts
@@ -23,7 +24,6 @@ from medcl.evaluate.joint_report import write_report
 from medcl.evaluate.joint_results import Between, Classified, Direction, JointResults
 from medcl.evaluate.joint_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint
 from medcl.evaluate.marks import Ints, Marks
-from medcl.evaluate.modality_gap import measure_gap
 from medcl.evaluate.retrieval import Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot

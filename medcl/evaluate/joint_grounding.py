@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.data.report_draws import draws
 from medcl.data.text_config import TextConfig
+from medcl.embed import pieces
 from medcl.encoders.joint import REPORT
-from medcl.evaluate import grounding, pieces
+from medcl.evaluate import grounding
 from medcl.evaluate.joint_results import Grounded
 from medcl.evaluate.joint_space import Embedded, JointRun, device, tokenizer_of
 from medcl.evaluate.marks import Ints
+from medcl.show import pictures
 
 _WORDS = 24  # of a phrase at most
 _BLOCK = 1024  # pairs at a time
@@ -67,8 +69,8 @@ def ground(
             cells = grounding.phrase_map(encoder, "image", x.to(device()), tokens.to(device()))
             record_id = str(record_ids[images.rows[picture]])
             file = Path("grounding") / grounding.file_name(record_id, [title, str(place)])
-            ground_png = grounding.png(grounding.grey(x.numpy()))
-            overlay = grounding.png(grounding.overlay(x.numpy(), cells))
+            ground_png = pictures.png(pictures.grey(x.numpy()))
+            overlay = pictures.png(grounding.overlay(x.numpy(), cells))
             (output / file).parent.mkdir(parents=True, exist_ok=True)
             (output / file).write_bytes(overlay)
             about = Grounded(
@@ -81,7 +83,7 @@ def ground(
                 float(cells.max()),
                 str(file),
             )
-            shown.append((about, grounding.data_uri(ground_png), grounding.data_uri(overlay)))
+            shown.append((about, pictures.data_uri(ground_png), pictures.data_uri(overlay)))
     return shown
 
 

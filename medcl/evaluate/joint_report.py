@@ -6,10 +6,11 @@ from pathlib import Path
 
 import yaml
 
-from medcl.evaluate import joint_table, page
+from medcl.evaluate import joint_table
 from medcl.evaluate.joint_results import JointResults
 from medcl.evaluate.typed_json import plain
-from medcl.evaluate.wording import count, number
+from medcl.show import page
+from medcl.show.wording import count, number
 
 Pictures = Sequence[tuple[str, str]]
 """(picture, overlay) as data URIs, in the order of `JointResults.grounding`."""
@@ -23,7 +24,7 @@ def write_report(results: JointResults, path: Path, pictures: Pictures = ()) -> 
 def render_report(results: JointResults, pictures: Pictures = ()) -> str:
     """The page as HTML."""
     return page.render(
-        "joint.html",
+        "evaluate/joint.html",
         figures={},
         results=results,
         headline=headline(results),

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medcl.contrast.modality_gap import Gap
 from medcl.errors import MedclError
-from medcl.evaluate.modality_gap import Gap
-from medcl.evaluate.page import write
 from medcl.evaluate.retrieval import Retrieval
 from medcl.evaluate.typed_json import build, plain
 from medcl.evaluate.zero_shot import ZeroShot
+from medcl.show.page import write
 
 VERSION = 1
 

@@ -6,14 +6,13 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Manifest
@@ -21,14 +20,17 @@ from medcl.archive.schema import Kind
 from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.data.text_config import TextConfig
+from medcl.embed import pieces
+from medcl.embed.embedding import embed_records
+from medcl.embed.fingerprints import run_fingerprint
+from medcl.embed.projected import Projected
+from medcl.embed.report_pieces import ReportPieces, reading
 from medcl.encoders.card import JointCard, TextCard
 from medcl.encoders.joint import REPORT, JointEncoder
 from medcl.encoders.tokens import Tokenizer
 from medcl.errors import UsageError
-from medcl.evaluate import pieces
-from medcl.evaluate.embedding import embed_records
 from medcl.evaluate.marks import Ints
-from medcl.runs import WEIGHTS, Run, load_joint
+from medcl.runs import Run, load_joint
 
 JointRun = Run[JointCard, JointEncoder]
 NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
@@ -60,52 +62,6 @@ class Embedded:
     def members(self) -> tuple[Ints, ...]:
         """(n,) rows that each of them stands for, its own first."""
         return tuple(self.rows[:, None]) if self.same is None else self.same
-
-
-@dataclass(frozen=True)
-class Width:
-    """Of a projection, as an encoder's configuration states it."""
-
-    dim: int
-
-
-class Projected(nn.Module):
-    """One side of a joint encoder with its head, as an encoder of records.
-
-    Args:
-        joint: the encoder.
-        kind: of the side.
-        projection: its width.
-    """
-
-    def __init__(self, joint: JointEncoder, kind: str, projection: int) -> None:
-        super().__init__()
-        self.joint, self.kind, self.config = joint, kind, Width(projection)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """(B, ...) to (B, projection) of length 1."""
-        _, pooled = self.joint.encode(self.kind, x)
-        return self.joint.project(self.kind, pooled)
-
-
-class ReportPieces:
-    """Reports as pieces: one, or its sentences.
-
-    Args:
-        reports: prepared ones.
-    """
-
-    def __init__(self, reports: Reports) -> None:
-        self.reports = reports
-        self.rows: Ints = np.repeat(reports.rows, [len(reports.draws_of(row)) for row in reports.rows.tolist()])
-
-    def windows_of(self, row: int) -> Ints:
-        """Numbers of the draws of one row of its manifest."""
-        return self.reports.draws_of(row)
-
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
-        """A batch: `x` (B, L) tokens."""
-        return {"x": self.reports.tokens(np.asarray(indices, dtype=np.int64))}
 
 
 def joint(run: Run[Any, Any]) -> JointRun:
@@ -147,10 +103,7 @@ def tokenizer_of(run: JointRun) -> tuple[Tokenizer, TextConfig]:
         raise UsageError(
             f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it reads no text"
         )
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in card.data.items()
-    }
-    return Tokenizer.from_json(card.tokenizer), TextConfig(**fields)
+    return reading(card)
 
 
 @torch.inference_mode()
@@ -236,18 +189,10 @@ def reports_of(run: JointRun, every: Manifest, chosen: Manifest, store: Path, te
     return Reports(prepare_reports(every, config, tokenizer, tokenizer.fingerprint, store, jobs=jobs), chosen, config)
 
 
-@lru_cache(maxsize=8)
-def _digest(path: Path, mtime_ns: int) -> bytes:
-    """Of a file's content, read once while it stays as it is."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
 def _path(store: Path, run: JointRun, chosen: Manifest, kind: str, text: str) -> Path:
     """Where embeddings are kept: the name says of which weights and records they are."""
     digest = hashlib.blake2b(json.dumps([_VERSION, kind, text if kind == REPORT else ""]).encode(), digest_size=12)
-    weights = run.folder / WEIGHTS
-    digest.update(_digest(weights, weights.stat().st_mtime_ns))
+    digest.update(run_fingerprint(run.folder).encode())
     for name in _KEYED:
         digest.update("\n".join(map(repr, chosen.column(name))).encode())
     return store / f"embeddings-{digest.hexdigest()}.npz"

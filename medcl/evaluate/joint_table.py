@@ -8,7 +8,7 @@ from rich.text import Text
 from medcl.evaluate.joint_results import JointResults
 from medcl.evaluate.retrieval import Measure
 from medcl.evaluate.table import WIDTH, console_of
-from medcl.evaluate.wording import bounds, number
+from medcl.show.wording import bounds, number
 
 Line = tuple[str, ...]
 SHOWN = ("recall", "precision", "mAP", "median rank")

@@ -7,24 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from medcl.evaluate import figures, page, segment_figures
+from medcl.evaluate import figures, segment_figures
 from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
 from medcl.evaluate.segment_drawings import Pictures
 from medcl.evaluate.wording import (
-    NOTHING,
-    count,
     estimate,
     finding,
     headline_protocol,
     init_name,
     metric_name,
-    number,
     other_repeats,
     patient_bounds,
     patients_clause,
     protocol_name,
     repeats_words,
 )
+from medcl.show import page
+from medcl.show.wording import NOTHING, count, number
 
 CLASSES_WITH_A_CHART = 12
 
@@ -104,13 +103,13 @@ def write_report(results: Results, path: Path, pictures: Pictures | None = None)
 
 def render_report(results: Results, pictures: Pictures | None = None) -> str:
     """The report as HTML; see `write_report`."""
-    charts: dict[str, figures.Figure] = {}
+    charts: dict[str, page.Figure] = {}
     main = headline_protocol(results)
     calibration = _calibration(results, charts)
     names = [one.name for one in calibration]
     largest = _choice_name(main, results.fractions[-1].label) if results.fractions else ""
     return page.render(
-        "report.html",
+        "evaluate/report.html",
         figures=charts,
         results=results,
         headline=finding(results, main),
@@ -139,7 +138,7 @@ def render_report(results: Results, pictures: Pictures | None = None) -> str:
     )
 
 
-def _panels(results: Results, charts: dict[str, figures.Figure]) -> list[Panel]:
+def _panels(results: Results, charts: dict[str, page.Figure]) -> list[Panel]:
     panels = []
     for i, metric in enumerate(results.metrics):
         lines = {p: figures.series_of(results, p, metric) for p in results.protocols}
@@ -204,7 +203,7 @@ def _class_mean(results: Results, protocol: str, init: str, label: str, name: st
     return number(float(np.mean(defined))) if defined else NOTHING
 
 
-def _calibration(results: Results, charts: dict[str, figures.Figure]) -> list[Charts]:
+def _calibration(results: Results, charts: dict[str, page.Figure]) -> list[Charts]:
     groups: dict[tuple[str, str], dict[str, list[CalibrationCurve]]] = {}
     for one in results.calibration:
         groups.setdefault((one.protocol, one.label), {}).setdefault(one.class_name, []).append(one)
@@ -220,7 +219,7 @@ def _calibration(results: Results, charts: dict[str, figures.Figure]) -> list[Ch
     return shown
 
 
-def _learning(results: Results, charts: dict[str, figures.Figure]) -> list[tuple[str, str]]:
+def _learning(results: Results, charts: dict[str, page.Figure]) -> list[tuple[str, str]]:
     """The learning curves of each fraction of a segmentation: (fraction, chart)."""
     items = []
     for i, speed in enumerate(results.segmentation.speed):

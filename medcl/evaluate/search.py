@@ -13,11 +13,12 @@ from torch import Tensor
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.embed import pieces
 from medcl.encoders.joint import REPORT
 from medcl.errors import UsageError
-from medcl.evaluate import grounding, pieces
 from medcl.evaluate.joint_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint, kept_before, with_side
 from medcl.evaluate.marks import Ints
+from medcl.show.pictures import grey
 
 
 @dataclass(frozen=True)
@@ -163,4 +164,4 @@ class Archive:
         folder = pieces.prepared(self.manifest.ok().of_kind("image"), config, self.store, self.jobs)
         parts = pieces.pieces(folder, self.manifest.ok(), config)
         places = [int(parts.windows_of(one.row)[0]) for one in found]
-        return [grounding.grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
+        return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]

@@ -14,11 +14,11 @@ from medcl.archive.split import check
 from medcl.archive.stratify import Ints
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
+from medcl.embed.pieces import volume_config
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import segment_network, segment_summary
 from medcl.evaluate.fractions import parse
-from medcl.evaluate.pieces import volume_config
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results, Split
 from medcl.evaluate.segment_config import SegmentationConfig

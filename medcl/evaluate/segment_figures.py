@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medcl.evaluate.figures import DOTTED, INITS, Figure
+from medcl.evaluate.figures import DOTTED, INITS
 from medcl.evaluate.segment_results import Cell
-from medcl.evaluate.wording import init_name, number
+from medcl.evaluate.wording import init_name
+from medcl.show.page import Figure
+from medcl.show.wording import number
 
 
 def learning(cells: Sequence[Cell], level: float) -> Figure:

@@ -3,8 +3,6 @@
 The volumes are those of the first repeat at the smallest fraction, ranked by the mean Dice from pretrained weights.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +13,9 @@ from medcl.evaluate.segment_experiment import INITS, Setting, Work, device, kept
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.segment_summary import PROTOCOL
-from medcl.evaluate.wording import init_name, number
+from medcl.evaluate.wording import init_name
+from medcl.show.pictures import data_uri, png
+from medcl.show.wording import number
 
 PALETTE = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),
@@ -23,7 +23,6 @@ PALETTE = (
 )
 """Okabe and Ito's colours, which the colour-blind tell apart, then five more for label maps of many structures."""
 OPACITY = 0.55
-LONGEST = 320  # pixels of the longer side
 
 
 def draw(setting: Setting, work: Sequence[Work], cells: Sequence[Cell]) -> Pictures:
@@ -83,11 +82,5 @@ def _overlay(ground: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[
 
 def _png(plane: NDArray[np.float64], spacing: NDArray[np.float64]) -> str:
     """A slice as a data URI: its first axis to the right, its second upwards, its voxels as long as they are."""
-    from PIL import Image
-
-    picture = Image.fromarray(plane.transpose(1, 0, 2)[::-1].astype(np.uint8))
-    sides = np.array(plane.shape[:2]) * spacing
-    width, height = np.maximum(1, np.rint(sides * LONGEST / sides.max()).astype(int))
-    file = io.BytesIO()
-    picture.resize((int(width), int(height)), Image.Resampling.NEAREST).save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    upright = plane.transpose(1, 0, 2)[::-1].astype(np.uint8)
+    return data_uri(png(upright, spacing=(float(spacing[1]), float(spacing[0])), smooth=False))

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import (
-    count,
     estimate,
     finding,
     headline_protocol,
@@ -21,6 +20,7 @@ from medcl.evaluate.wording import (
     protocol_name,
     repeats_words,
 )
+from medcl.show.wording import count
 
 WIDTH = 100
 NARROW = 96  # below this, an interval is put on a line of its own

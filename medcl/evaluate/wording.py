@@ -1,10 +1,11 @@
-"""How metrics, protocols, numbers and findings are put into words, on the terminal and on the pages alike."""
+"""How metrics, protocols, estimates and findings are put into words, on the terminal and on the pages alike."""
 
 import math
 
 from medcl.archive.manifest import Target
 from medcl.errors import UsageError
 from medcl.evaluate.results import Difference, Estimate, Fraction, Procedure, Results
+from medcl.show.wording import NOTHING, bounds, count, decimals, number
 
 PROTOCOLS = {
     "probe": "Linear probe",
@@ -22,7 +23,6 @@ METRICS = {
     "dice": "Dice",
     "hd95": "95% Hausdorff distance (mm)",
 }
-NOTHING = "–"
 
 
 def protocol_name(protocol: str) -> str:
@@ -46,35 +46,11 @@ def metric_name(metric: str, target: Target) -> str:
     return f"macro-{name}" if averaged or metric == "f1" else name
 
 
-def number(value: float, *, digits: int | None = None, signed: bool = False) -> str:
-    """The value with four significant digits at most (`digits` sets the decimals); a dash for NaN."""
-    if math.isnan(value):
-        return NOTHING
-    text = f"{value:{'+' if signed else ''}.{_decimals(value) if digits is None else digits}f}"
-    # No sign for a zero, however it was rounded: -0.0004 is "0.000".
-    return text.lstrip("+-") if float(text) == 0 else text
-
-
-def count(value: float) -> str:
-    """A number of patients or records; one decimal where a mean is not whole."""
-    if math.isnan(value):
-        return NOTHING
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-
-
-def bounds(low: float, high: float, *, digits: int | None = None) -> str:
-    """An interval as `[low, high]`; empty where there is none."""
-    if math.isnan(low) or math.isnan(high):
-        return ""
-    places = _decimals(max(abs(low), abs(high))) if digits is None else digits
-    return f"[{number(low, digits=places)}, {number(high, digits=places)}]"
-
-
 def estimate(row: Estimate | None, *, signed: bool = False) -> str:
     """A mean and its interval over repeats, with one number of decimals; a dash where nothing was measured."""
     if row is None or math.isnan(row.mean):
         return NOTHING
-    places = _decimals(max(abs(x) for x in (row.mean, row.low, row.high) if not math.isnan(x)))
+    places = decimals(max(abs(x) for x in (row.mean, row.low, row.high) if not math.isnan(x)))
     return f"{number(row.mean, digits=places, signed=signed)} {bounds(row.low, row.high, digits=places)}".rstrip()
 
 
@@ -164,8 +140,3 @@ def _doubt(paired: Difference) -> str:
     if math.isnan(paired.low):
         return "without an interval, since there is one repeat only"
     return "an interval that includes zero, so this run shows no difference"
-
-
-def _decimals(value: float) -> int:
-    size = abs(value)
-    return 3 if size < 10 else 2 if size < 100 else 1

@@ -15,6 +15,7 @@ from medcl.encoders.text_config import TextEncoderConfig
 from medcl.encoders.tokens import Tokenizer
 from medcl.errors import UsageError
 from medcl.evaluate import grounding
+from medcl.show import pictures
 
 
 @pytest.fixture(params=[0, 8], ids=["head", "local"])
@@ -66,8 +67,8 @@ def test_high_is_yellow_and_light_low_is_blue_and_dark() -> None:
 
 
 def test_a_png_keeps_the_shape_and_a_file_name_holds_no_path() -> None:
-    picture = grounding.grey(np.random.default_rng(0).random((1, 10, 20), dtype=np.float32))
-    opened = Image.open(io.BytesIO(grounding.png(picture, 80)))
+    picture = pictures.grey(np.random.default_rng(0).random((1, 10, 20), dtype=np.float32))
+    opened = Image.open(io.BytesIO(pictures.png(picture, 80)))
     assert opened.size == (80, 40)
-    assert grounding.data_uri(grounding.png(picture)).startswith("data:image/png;base64,")
+    assert pictures.data_uri(pictures.png(picture)).startswith("data:image/png;base64,")
     assert grounding.file_name("../a/b", ["best", "1"]) == "best_1_a-b.png"

@@ -15,7 +15,8 @@ from medcl.errors import UsageError
 from medcl.evaluate.report import render_report, write_report
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.table import markdown, show
-from medcl.evaluate.wording import count, estimate, finding, number
+from medcl.evaluate.wording import estimate, finding
+from medcl.show.wording import count, number
 from tests.evaluate.made_results import make_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

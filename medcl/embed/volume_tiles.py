@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 
 class VolumeTiles:
-    """The tiles of every volume: all of its slices, or patches side by side that cover it.
+    """The tiles of every volume: all of its slices that the manifest keeps, or patches side by side that cover it.
 
     Where a volume is no multiple of the patch, tiles overlap so that all of them lie inside; where it is smaller, it
     lies in the middle of its tile.
@@ -21,15 +21,20 @@ class VolumeTiles:
         patches: of the volumes.
 
     Attributes:
+        patches: what they are cut from.
         rows: (W,) row of the manifest of each tile, ascending.
+        starts: (W, 3) first voxel of each along x, y, z of the prepared volume.
         at_a_time: tiles that are embedded together: about as many voxels as 16 slices of 256 x 256.
     """
 
     def __init__(self, patches: VolumePatches) -> None:
-        self._patches = patches
+        self.patches = patches
         tiles = [_tiles(shape, np.array(patches.size)) for shape in patches.shape]
+        for number, kept in enumerate(patches.kept):
+            if kept is not None:
+                tiles[number] = tiles[number][np.isin(tiles[number][:, patches.across], kept)]
         counts = [len(one) for one in tiles]
-        self._starts: Ints = np.concatenate(tiles)
+        self.starts: Ints = np.concatenate(tiles)
         self._numbers: Ints = np.repeat(np.arange(len(tiles)), counts)
         self.rows: Ints = patches.rows[self._numbers]
         self.at_a_time = max(1, (1 << 20) // int(np.prod(patches.size)))
@@ -43,9 +48,9 @@ class VolumeTiles:
         """A batch of tiles, (B,) numbers, as `VolumePatches` returns it."""
         chosen = [
             (int(number), int(x), int(y), int(z))
-            for number, (x, y, z) in zip(self._numbers[list(indices)], self._starts[list(indices)], strict=True)
+            for number, (x, y, z) in zip(self._numbers[list(indices)], self.starts[list(indices)], strict=True)
         ]
-        return self._patches.__getitems__(chosen)
+        return self.patches.__getitems__(chosen)
 
 
 def _tiles(shape: Ints, size: Ints) -> Ints:

@@ -3,9 +3,10 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from medcl.evaluate.figures import Figure
+Figure: TypeAlias = dict[str, Any]
+"""A plotly figure in plain data; a colour may be a CSS variable of `page.html`, as `var(--line-0)`."""
 
 
 def write(path: Path, html: str) -> None:
@@ -17,10 +18,10 @@ def write(path: Path, html: str) -> None:
 
 
 def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
-    """Fill a template of this folder; text is escaped, and plotly's script is part of a page with figures.
+    """Fill a template; text is escaped, and plotly's script is part of a page with figures.
 
     Args:
-        template: name of a template that extends `page.html`.
+        template: room and name (`evaluate/report.html`) of a template that extends `show/page.html`.
         figures: id -> figure; the template places one with the macro `chart(id)`.
         **context: what the template names.
 
@@ -31,7 +32,7 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
     from plotly.offline import get_plotlyjs
 
     environment = Environment(
-        loader=PackageLoader("medcl", "evaluate"),
+        loader=PackageLoader("medcl", "."),
         autoescape=select_autoescape(),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -21,11 +21,11 @@ from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
+from medcl.embed.volume_tiles import VolumeTiles
 from medcl.encoders.card import Card, ImageCard, SignalCard, VolumeCard
 from medcl.encoders.image_base import ImageEncoder
 from medcl.encoders.signal import SignalEncoder
 from medcl.errors import UsageError
-from medcl.evaluate.volume_tiles import VolumeTiles
 
 Encoder = SignalEncoder | ImageEncoder
 PieceConfig = SignalConfig | VolumeConfig | ImageConfig

@@ -1,0 +1,190 @@
+"""Apply a run's encoder to the records of a manifest: the work behind `medcl embed`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from medcl.archive.manifest import Manifest
+from medcl.embed.about import LEFT_OUT, About, schema_of
+from medcl.embed.config import EmbedConfig
+from medcl.embed.embedding import embed_pieces, on_host
+from medcl.embed.fingerprints import manifest_fingerprint, records_fingerprint, run_fingerprint
+from medcl.embed.plan import Plan
+from medcl.embed.pooling import DivergedError, Vectors, pooled
+from medcl.embed.rows import rows_of
+from medcl.embed.shards import Shards
+from medcl.embed.sides import Prepared, Side, device, of_kinds, prepare, sides_of
+from medcl.errors import MedclError, UsageError
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a manifest.
+
+    Args:
+        path: of the embeddings.
+        rows: embeddings in it.
+        dim: their width.
+        left_out: record id -> why it has none.
+        taken_over: shards that an earlier, interrupted call had finished.
+        already: whether the file had been there, made of the same run, records and settings.
+    """
+
+    path: Path
+    rows: int
+    dim: int
+    left_out: dict[str, str] = field(default_factory=dict)
+    taken_over: int = 0
+    already: bool = False
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The records of one side, and where its shards lie among all."""
+
+    side: Side
+    prepared: Prepared
+    plan: Plan
+    first: int
+
+
+def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Path, output: Path) -> Done:
+    """Embed the records of a manifest into one file.
+
+    The work is written in shards beside the file. A call that was interrupted goes on behind those that it had
+    finished; a call for a file that is there does nothing.
+
+    Args:
+        run: folder of a finished run.
+        manifest: of any records; those that the run has no encoder for are passed over.
+        config: level, pooling, precision.
+        store: folder of prepared records.
+        output: the Parquet file.
+
+    Raises:
+        UsageError: the run has no encoder for any record of the manifest, or the file holds other embeddings.
+        MedclError: nothing can be decoded, an embedding is not a number, or the disk is full.
+    """
+    weights = run_fingerprint(run)
+    plan = {
+        "run": weights,
+        "manifest": manifest_fingerprint(manifest),
+        "level": config.level,
+        "pooling": config.pool,
+        "precision": "half" if config.half else "single",
+        "kind": config.kind or "all",
+        "split": config.split or "all",
+    }
+    if output.exists():
+        return _there(output, plan)
+    chosen = _chosen(manifest, config)
+    sides = of_kinds(sides_of(run, config.kind), chosen, str(run))
+    schema = schema_of(manifest, sides[0].dim, config.half)
+    about = About(
+        run=weights,
+        run_name=run.resolve().name,
+        manifest=records_fingerprint(manifest),
+        root=str(manifest.root),
+        level=config.level,
+        pool=config.pool,
+        dim=sides[0].dim,
+        half=config.half,
+        joint=sides[0].joint,
+        kinds=tuple(side.kind for side in sides),
+        archive=manifest.metadata,
+        made_of=plan,
+    )
+    shards = Shards(output, plan)
+    parts = _parts(sides, manifest, chosen, config, store)
+    count = sum(part.plan.shards for part in parts)
+    old = [number for number in range(count) if shards.there(number)]
+    left_out = {record: reason for part in parts for record, reason in part.prepared.left_out.items()}
+    total = sum(len(part.plan.numbers) for part in parts)
+    with tqdm(total=total, desc="embed", unit="piece", disable=None) as bar:
+        for part in parts:
+            _embed(part, chosen, config, schema, shards, weights, bar)
+    told = replace(about, left_out=dict(list(left_out.items())[:LEFT_OUT]), n_left_out=len(left_out))
+    rows = shards.join(count, told.into(schema))
+    return Done(output, rows, about.dim, left_out, taken_over=len(old))
+
+
+def _chosen(manifest: Manifest, config: EmbedConfig) -> Manifest:
+    """The records that are asked for.
+
+    Raises:
+        UsageError: a split without records, or a batch of none.
+    """
+    if config.batch is not None and config.batch < 1:
+        raise UsageError(f"batch {config.batch}: at least one piece at a time")
+    if not config.split:
+        return manifest
+    rows = manifest.split_rows(config.split)
+    if not len(rows):
+        have = ", ".join(sorted({str(one) for one in manifest.column("split") if one is not None})) or "none"
+        raise UsageError(f"split {config.split!r}: the manifest has no such records; its splits: {have}")
+    return manifest.select(rows)
+
+
+def _there(output: Path, wanted: dict[str, str]) -> Done:
+    """What a finished file holds.
+
+    Raises:
+        UsageError: other embeddings than those wanted.
+    """
+    try:
+        file = pq.ParquetFile(output)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{output}: is there, and holds no embeddings: choose another -o") from error
+    found = About.of(file.schema_arrow, output)
+    other = [name for name, value in wanted.items() if found.made_of.get(name) != value]
+    if other:
+        raise UsageError(
+            f"{output}: holds embeddings of another {' and '.join(other)}, which are never mixed: choose another -o"
+        )
+    return Done(output, file.metadata.num_rows, found.dim, found.left_out, already=True)
+
+
+def _parts(sides: list[Side], every: Manifest, chosen: Manifest, config: EmbedConfig, store: Path) -> list[_Part]:
+    parts: list[_Part] = []
+    first = 0
+    for side in sides:
+        prepared = prepare(side, every, chosen, store, config.jobs)
+        plan = Plan.of(prepared.pieces, chosen, config.level)
+        parts.append(_Part(side, prepared, plan, first))
+        first += plan.shards
+    return parts
+
+
+def _embed(
+    part: _Part, manifest: Manifest, config: EmbedConfig, schema: pa.Schema, shards: Shards, weights: str, bar: Any
+) -> None:
+    """Embed the shards of a side that are not finished."""
+    plan, pieces = part.plan, part.prepared.pieces
+    wanted = [number for number in range(plan.shards) if not shards.there(part.first + number)]
+    bar.update(len(plan.numbers) - sum(plan.pieces_of(n).stop - plan.pieces_of(n).start for n in wanted))
+    if not wanted:
+        return
+    numbers = np.concatenate([plan.numbers[plan.pieces_of(number)] for number in wanted])
+    embedded = _counted(on_host(embed_pieces(part.side.network, pieces, numbers, device(), config.batch)), bar)
+    try:
+        for one in pooled(embedded, plan, wanted, part.side.dim, config.pool, unit=part.side.joint):
+            rows = rows_of(manifest, part.side, part.prepared, plan, one.shard, one.vectors, schema, weights)
+            shards.write(part.first + one.shard, rows)
+    except DivergedError as error:
+        record = manifest.column("record_id")[error.row]
+        raise MedclError(
+            f"record {record}: its embedding is not a number: the run has diverged, or the record holds values that no "
+            "encoder was trained on; leave it out of the manifest, or take another run"
+        ) from error
+
+
+def _counted(embedded: Iterator[tuple[slice, Vectors]], bar: Any) -> Iterator[tuple[slice, Vectors]]:
+    for which, z in embedded:
+        yield which, z
+        bar.update(len(z))

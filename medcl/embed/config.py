@@ -1,0 +1,27 @@
+"""What is embedded and how: importable without torch, so that the command line stays quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """How the pieces that an encoder takes become rows of a file.
+
+    Args:
+        level: what a row is: a `window` (of a recording, slice or patch of a volume), a `record`, or a `patient`.
+        pool: over pieces: their `mean` (of a patient: over the means of its records), or their `max`.
+        half: float16 instead of float32.
+        kind: of records, of a run on several modalities; None for all that it has encoders of.
+        split: whose records are embedded: `train`, `val`, `test`; all where it is empty.
+        batch: pieces at a time; None leaves it to their kind. The embeddings do not depend on it.
+        jobs: processes that decode records; -1 is one a core.
+    """
+
+    level: Literal["window", "record", "patient"] = "record"
+    pool: Literal["mean", "max"] = "mean"
+    half: bool = False
+    kind: Literal["image", "volume", "signal", "report"] | None = None
+    split: str = ""
+    batch: int | None = None
+    jobs: int = -1

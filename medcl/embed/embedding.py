@@ -1,0 +1,125 @@
+"""Pieces and records through an encoder; a record's embedding is the mean over its pieces' pooled embeddings."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medcl.embed.ahead import ahead
+from medcl.embed.pieces import Pieces
+
+_AT_A_TIME = 256
+
+
+class Wide(Protocol):
+    """A configuration that states the width of the embedding."""
+
+    @property
+    def dim(self) -> int:
+        """Of the embedding."""
+
+
+class Embeds(Protocol):
+    """A network that embeds pieces: an encoder, or one with its projection."""
+
+    training: bool
+
+    @property
+    def config(self) -> Wide:
+        """Its configuration."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, dim)."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training, or to evaluation."""
+
+
+def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Mean of rows (N, D) that share a group number (N,), as (n_groups, D)."""
+    total = values.new_zeros(n_groups, values.shape[1]).index_add_(0, group, values)
+    count = torch.bincount(group, minlength=n_groups).clamp(min=1).to(values.dtype)
+    return total / count[:, None]
+
+
+@torch.inference_mode()
+def embed_pieces(
+    encoder: Embeds, pieces: Pieces, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Embed pieces, a bounded number at a time; the next batches are read while one is embedded.
+
+    Args:
+        encoder: in any mode; it is run in evaluation mode and left as it was.
+        pieces: of any records.
+        numbers: (P,) of those that are wanted.
+        device: where the encoder lies.
+        batch: pieces at a time; by default as many as `pieces` suggest.
+
+    Yields:
+        Which of the P, and their embeddings (B, dim) on the device.
+    """
+    was_training = encoder.training
+    encoder.train(False)
+    suggested: int = getattr(pieces, "at_a_time", _AT_A_TIME)
+    step = batch or suggested
+
+    def read(start: int) -> tuple[slice, Tensor]:
+        part = slice(start, min(start + step, len(numbers)))
+        x: Tensor = pieces.__getitems__(numbers[part].tolist())["x"]
+        return part, x.pin_memory() if device.type == "cuda" else x
+
+    try:
+        for part, x in ahead(map(read, range(0, len(numbers), step))):
+            yield part, encoder.embed(x.to(device, non_blocking=True))
+    finally:
+        encoder.train(was_training)
+
+
+def on_host(embedded: Iterator[tuple[slice, Tensor]]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """What `embed_pieces` yields as arrays; a GPU goes on with the next batch while one is copied from it."""
+    waiting: tuple[slice, Tensor, torch.cuda.Event | None] | None = None
+    for part, z in embedded:
+        host = z.float().to("cpu", non_blocking=True)
+        copied = torch.cuda.Event() if z.is_cuda else None  # type: ignore[no-untyped-call]
+        if copied is not None:
+            copied.record()
+        if waiting is not None:
+            yield _arrived(*waiting)
+        waiting = part, host, copied
+    if waiting is not None:
+        yield _arrived(*waiting)
+
+
+def _arrived(part: slice, host: Tensor, copied: torch.cuda.Event | None) -> tuple[slice, NDArray[np.float32]]:
+    if copied is not None:
+        copied.synchronize()
+    z: NDArray[np.float32] = host.numpy()
+    return part, z
+
+
+@torch.inference_mode()
+def embed_records(
+    encoder: Embeds, windows: Pieces, rows: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    """Embed records.
+
+    Args:
+        encoder: in any mode; it is run in evaluation mode and left as it was.
+        windows: pieces of the records.
+        rows: (R,) rows of the manifest, each with at least one piece.
+        device: where the encoder lies.
+
+    Returns:
+        (R, dim).
+    """
+    order = np.concatenate([windows.windows_of(int(row)) for row in rows])
+    counts = np.array([len(windows.windows_of(int(row))) for row in rows])
+    group = torch.from_numpy(np.repeat(np.arange(len(rows)), counts)).to(device)
+    total = torch.zeros(len(rows), encoder.config.dim, device=device)
+    for part, z in embed_pieces(encoder, windows, order, device):
+        total.index_add_(0, group[part], z.float())
+    embedded: NDArray[np.float32] = (total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy()
+    return embedded

@@ -1,0 +1,125 @@
+"""Embeddings on their way into one file: finished shards stay, so that a run that was killed goes on behind them."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medcl.embed.about import EMBEDDING, RUN
+from medcl.errors import MedclError, UsageError
+
+_PLAN = "plan.json"
+_GROUP = 16384  # rows of a row group at least: many small ones would make the file's own index large
+_ROWS = 1024  # of a shard that are copied at a time
+
+
+class Shards:
+    """A folder beside the output, that holds its parts while it is made.
+
+    Args:
+        output: the file that is wanted.
+        plan: what the embeddings are made of; another plan's shards are never taken over.
+
+    Raises:
+        UsageError: the folder holds unfinished embeddings of another plan.
+        MedclError: the folder cannot be made.
+    """
+
+    def __init__(self, output: Path, plan: dict[str, Any]) -> None:
+        self.output = output
+        self.folder = output.with_name(output.name + ".parts")
+        about = self.folder / _PLAN
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not about.exists():
+                _write(about, json.dumps(plan).encode())
+            known = json.loads(about.read_text())
+        except (OSError, ValueError) as error:
+            raise MedclError(f"{self.folder}: embeddings cannot be written there: {error}") from error
+        if known != plan:
+            other = [name for name in plan if known.get(name) != plan[name]]
+            raise UsageError(
+                f"{self.folder}: holds unfinished embeddings of another {' and '.join(other)}: choose another "
+                "-o, or delete that folder to start anew"
+            )
+
+    def path(self, number: int) -> Path:
+        """File of a shard."""
+        return self.folder / f"{number:06d}.parquet"
+
+    def there(self, number: int) -> bool:
+        """Whether a shard is finished."""
+        return self.path(number).exists()
+
+    def write(self, number: int, table: pa.Table) -> None:
+        """Write a shard in one move.
+
+        Raises:
+            MedclError: the disk is full.
+        """
+        draft = self.path(number).with_suffix(f".{os.getpid()}.draft")
+        try:
+            pq.write_table(table, draft, compression="none")
+            os.replace(draft, self.path(number))
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise MedclError(
+                f"{draft.parent}: embeddings cannot be written: {error.strerror or error}; what is finished stays"
+            ) from error
+
+    def join(self, count: int, schema: pa.Schema) -> int:
+        """Make one file of the shards, in one move, and clear them away.
+
+        Args:
+            count: number of shards.
+            schema: of the file, with what it says of itself.
+
+        Returns:
+            Number of rows.
+
+        Raises:
+            MedclError: the disk is full.
+        """
+        draft = self.output.with_name(f".{self.output.name}.{os.getpid()}.draft")
+        plain = [name for name in schema.names if name != EMBEDDING]
+        rows = 0
+        try:
+            # Numbers of a network do not compress, and a dictionary of them is larger than they are.
+            packed = {name: "zstd" for name in plain} | {f"{EMBEDDING}.list.element": "none"}
+            with pq.ParquetWriter(
+                draft, schema, compression=packed, use_dictionary=plain, write_statistics=[RUN]
+            ) as writer:
+                for table in self._groups(count, schema):
+                    writer.write_table(table, row_group_size=len(table))
+                    rows += len(table)
+            os.replace(draft, self.output)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise MedclError(
+                f"{self.output}: cannot be written: {error.strerror or error}; its parts are in {self.folder}"
+            ) from error
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return rows
+
+    def _groups(self, count: int, schema: pa.Schema) -> Iterator[pa.Table]:
+        """The rows of all shards in their order, in tables that are worth a row group."""
+        waiting: list[pa.Table] = []
+        for number in range(count):
+            for batch in pq.ParquetFile(self.path(number)).iter_batches(_ROWS):
+                waiting.append(pa.table(batch.columns, schema=schema))
+                if sum(map(len, waiting)) >= _GROUP:
+                    yield pa.concat_tables(waiting)
+                    waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(f".{os.getpid()}.draft")
+    draft.write_bytes(content)
+    os.replace(draft, path)

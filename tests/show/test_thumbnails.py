@@ -1,0 +1,159 @@
+"""Thumbnails: the right way up, in the right window and scale, small, and without a name."""
+
+import io
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.manifest import Manifest
+from medcl.readers.signal import Signal
+from medcl.readers.volume import Grid, Volume
+from medcl.show import ecg, eeg, slices, traces
+from medcl.show.contact_sheet import TILE, contact_sheet
+from medcl.show.thumbnails import LETTERS, thumbnail, thumbnails
+
+
+def opened(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
+def signal_of(data: np.ndarray, rate: float, channels: tuple[str, ...], unit: str) -> Signal:
+    n = len(data)
+    return Signal(data.astype(np.float32), rate, channels, (unit,) * n, np.ones(n), np.zeros(n))
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    """Two patients, 20 x 40 x 10 voxels of 2 x 1 x 3 mm: a bright block at the patient's right front."""
+    folder = tmp_path_factory.mktemp("volumes")
+    data = np.random.default_rng(0).integers(80, 120, (20, 40, 10)).astype(np.int16)
+    data[:2] = 0
+    data[14:18, 30:38, 5] = 900
+    for name in ("a", "b"):
+        nib.save(nib.Nifti1Image(data, np.diag([2.0, 1.0, 3.0, 1.0])), folder / f"{name}.nii.gz")
+    build_manifest(ScanRequest(folder=folder, output=folder / "m.parquet", jobs=1, patient_per_record=True))
+    return Manifest.read(folder / "m.parquet")
+
+
+def test_a_slice_has_the_patients_right_on_the_left_and_the_shape_of_the_body(volumes: Manifest) -> None:
+    shown = thumbnail(volumes, 0, 5, width=80)
+    picture = opened(shown.png)
+    # 20 voxels of 2 mm are as long as 40 of 1 mm.
+    assert picture.shape[:2] == (80, 80)
+    rows, columns = np.nonzero(picture[..., 0] > 240)
+    assert rows.mean() < 30, "the front is at the top"
+    assert columns.mean() < 30, "the right of the patient is on the left"
+    side = opened(thumbnail(volumes, 0, 15, axis=0, width=80).png)
+    assert side.shape[:2] == (60, 80), "10 slices of 3 mm beside 40 of 1 mm"
+    assert len(shown.png) < 5000
+
+
+def test_all_slices_of_a_record_are_read_in_one_go(volumes: Manifest) -> None:
+    wanted = [(1, 5), (0, 0), (1, 0), (0, 5)]
+    several = thumbnails(volumes, wanted)
+    assert [one.png for one in several] == [thumbnail(volumes, *one).png for one in wanted]
+    assert several[0] == several[3]
+
+
+def test_what_has_gone_is_a_placeholder_that_says_so(volumes: Manifest) -> None:
+    gone = volumes.with_column("path", pa.array(["a.nii.gz", "secret_name.nii.gz"]))
+    gone = gone.with_column("files", pa.array([["a.nii.gz"], ["secret_name.nii.gz"]]))
+    first, second, third = thumbnails(gone, [(0, 5), (1, 5), (0, 99)])
+    assert not first.missing
+    assert "cannot be read" in second.missing or "No such file" in second.missing
+    assert "secret" not in second.missing
+    assert third.missing == "no slice 99: the volume has 10"
+    assert opened(second.png).std() > 0
+
+
+def test_ct_is_shown_in_a_window_of_hu_and_mr_between_percentiles() -> None:
+    grid = Grid((8, 8, 8), np.eye(4))
+    data = np.full((1, 8, 8, 8), 40, dtype=np.int16)
+    data[0, 0], data[0, 1] = -1000, 1500
+    volume = Volume(data, grid, grid, "HU")
+    grey, _ = slices.slice_picture(volume, 4, 2, slices.window_of(volume, "ct"))
+    assert (grey[0, 0], grey[0, -1], grey[0, -2]) == (127, 0, 255)
+    # Of an MR the background that was cut out does not count.
+    values = np.zeros((1, 8, 8, 8), dtype=np.float32)
+    values[0, 4:] = np.linspace(100, 200, 256).reshape(4, 8, 8)
+    low, high = slices.window_of(Volume(values, grid, grid, "stored"), "mr")
+    assert 99 < low < 103
+    assert 198 < high < 201
+    flat = Volume(np.ones((1, 8, 8, 8), dtype=np.float32), grid, grid, "stored")
+    slices.slice_picture(flat, None, 2, slices.window_of(flat, "mr"))
+
+
+def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:
+    rate = 500.0
+    data = np.zeros((3, 5000))
+    data[:, 500::500] = np.array([1.0, 0.5, -1.0])[:, None]  # a spike a second
+    for unit, factor in (("mV", 1.0), ("uV", 1000.0)):
+        picture = opened(ecg.strip(signal_of(data * factor, rate, ("I", "II", "V1"), unit), 0.0, 300))
+        ink = picture.max(axis=2) < 110
+        # The first lead is I, whose zero is at 12.5 mm; a spike of 1 mV reaches 10 mm (30 pixels) higher.
+        top = ink[:10].any(axis=0)
+        spikes = np.flatnonzero(top)
+        spikes = spikes[spikes > 40]
+        apart = np.diff(spikes[np.flatnonzero(np.diff(spikes, prepend=-9) > 3)])
+        assert np.all(np.abs(apart - 75) <= 1), "25 mm of 3 pixels"
+        assert ink[7:9, 9:25].any(), "the calibration pulse is as high"
+    assert len(ecg.strip(signal_of(data, rate, ("I", "II", "V1"), "mV"), 0.0, 300)) < 6000
+
+
+def test_leads_are_chosen_and_gaps_are_left_open() -> None:
+    names = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+    data = np.zeros((12, 1000))
+    data[1, 200:400] = np.nan
+    signal = signal_of(data, 250, names, "mV")
+    assert [names[lead] for lead in ecg.leads(signal)] == ["II", "V1", "V5"]
+    picture = opened(ecg.strip(signal, 0.0, 300))
+    level = picture[36:39, 30:].max(axis=2).min(axis=0) < 110
+    assert not level[65:115].any()
+    assert level[:50].all()
+    opened(ecg.strip(signal_of(np.full((1, 10), np.nan), 250, ("x",), "mmHg"), 0.0, 300))
+
+
+def test_an_eeg_is_shown_as_a_bipolar_montage() -> None:
+    names = ("EEG Fp1-REF", "EEG F7-REF", "EEG T3-REF", "EEG T5-REF", "EEG O1-REF")
+    data = np.arange(5)[:, None] * np.ones((5, 512))
+    rows, values = eeg.montage(signal_of(data, 256, names, "uV"))
+    assert rows == ["FP1-F7", "F7-T7", "T7-P7", "P7-O1"]
+    assert np.all(values == -1)
+    assert eeg.montage(signal_of(data, 256, ("a", "b", "c", "d", "e"), "V"))[1][1, 0] == 1e6
+    assert opened(eeg.strip(signal_of(data, 256, names, "uV"), 0.0, 300)).shape[1] == 300
+
+
+def test_thinning_keeps_every_spike() -> None:
+    values = np.zeros(100_000)
+    values[12_345], values[77_777] = 5, -5
+    places, thin = traces.thinned(values, 300)
+    assert len(thin) <= 600
+    assert (thin.max(), thin.min()) == (5, -5)
+    assert np.all(np.diff(places) >= 0)
+
+
+def test_recordings_and_reports_of_an_archive(ecg_manifest: Manifest, tmp_path: Path) -> None:
+    shown = thumbnails(ecg_manifest, [(0, None), (0, 2), (1, None)])
+    assert all(one.kind == "signal" and not one.missing and len(one.png) < 8000 for one in shown)
+    assert shown[0].png != shown[1].png
+    text = pa.array(["<b>Sinus</b>  rhythm. " + "x" * 1000] * len(ecg_manifest))
+    reports = ecg_manifest.with_column("modality", pa.array(["report"] * len(ecg_manifest)))
+    one = thumbnail(reports.with_column("report", text), 0)
+    assert (one.kind, one.png, one.uri) == ("report", b"", "")
+    assert one.text.startswith("<b>Sinus</b> rhythm. x")
+    assert len(one.text) == LETTERS
+    empty = thumbnail(reports.with_column("report", pa.nulls(len(reports), pa.string())), 0)
+    assert "no text" in empty.missing
+
+
+def test_a_contact_sheet_shows_as_many_as_there_are(volumes: Manifest) -> None:
+    pictures = [thumbnail(volumes, 0, number).png for number in range(7)]
+    sheet = opened(contact_sheet(pictures, [(f"{number}", "x" * 80) for number in range(7)]))
+    assert sheet.shape[1] > 5 * TILE
+    assert 2 * TILE < sheet.shape[0] < 3 * TILE
+    contact_sheet([], [])
