@@ -47,6 +47,7 @@ class ScanRequest:
         stratify: target whose proportions the split keeps; None is the first one.
         seed: of the split.
         jobs: processes.
+        cluster: address of a Dask scheduler, whose workers read the headers in their place.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class ScanRequest:
     stratify: str | None = None
     seed: int = 0
     jobs: int = -1
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", archive_folder(self.folder))
@@ -140,6 +142,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         salt=salt,
         public_ids=public,
         jobs=request.jobs,
+        cluster=request.cluster,
         modality=request.modality or (card.modality if card else None),
         images=request.images,
         masks=masks,

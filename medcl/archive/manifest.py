@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from medcl.archive.schema import SCHEMA_VERSION, Kind, kinds_of
+from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.errors import MedclError, UsageError
 
 _KEY = b"medcl"
@@ -208,6 +208,23 @@ class Manifest:
         """The manifest with a column of label maps, (records,) paths or null."""
         stored = {**self.metadata.get("masks", {}), masks.name: list(masks.classes)}
         return replace(self.with_column(masks.name, paths), metadata={**self.metadata, "masks": stored})
+
+    @property
+    def kept(self) -> list[NDArray[np.int64] | None]:
+        """(records,) the slices that are kept of each volume, ascending; None where all of it is."""
+        if not self.has(KEPT):
+            return [None] * len(self)
+        return [None if one is None else np.array(one, dtype=np.int64) for one in self.column(KEPT)]
+
+    @property
+    def kept_axis(self) -> int:
+        """The axis of RAS+ across which the slices of `kept` lie."""
+        return int(self.metadata.get("kept_axis", 2))
+
+    def with_kept(self, kept: Sequence[Sequence[int] | None], axis: int) -> Self:
+        """The manifest with the slices that are kept of each volume, None for all, across an axis of RAS+."""
+        metadata = {**self.metadata, "kept_axis": axis}
+        return replace(self.with_column(KEPT, pa.array(kept, KEPT_TYPE)), metadata=metadata)
 
     def labels(self, target_name: str) -> NDArray[Any]:
         """The labels of a target as numbers.

@@ -42,6 +42,7 @@ def scan(
     previous: Manifest | None = None,
     public_ids: bool = False,
     jobs: int = -1,
+    cluster: str | None = None,
     journal: Path | None = None,
     modality: Modality | None = None,
     images: Literal["original", "all"] = "original",
@@ -60,6 +61,7 @@ def scan(
         previous: of an earlier scan; its readable records whose files have kept size and time are not opened again.
         public_ids: keep paths as record ids, and the patients of paths in the metadata (`dictionary`).
         jobs: processes; -1 is one a core. The result does not depend on it.
+        cluster: address of a Dask scheduler, whose workers read the files in the place of processes here.
         journal: file that keeps what has been found; a scan that finds one goes on from it. It stays. The slices of
             DICOM files are kept beside it, as codes, and are gone at the end.
         modality: of every record whose file does not tell: by the names of the channels, or as DICOM states it.
@@ -101,7 +103,7 @@ def scan(
 
         def read(new: Sequence[str]) -> None:
             nonlocal others
-            for result in run_chunks(look, new, jobs=jobs, chunk=_CHUNK, instead=look.fatal):
+            for result in run_chunks(look, new, jobs=jobs, chunk=_CHUNK, instead=look.fatal, cluster=cluster):
                 rows.extend(result.rows)
                 spool.add(result.dicom)
                 others += result.others

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = pa.schema(
     [
         ("record_id", pa.string()),
@@ -51,6 +51,11 @@ that of the one record that it describes, or null where it describes a whole stu
 
 `files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
 itself gave, before a label table was joined: the next scan takes them over where the files have not changed."""
+KEPT = "kept"
+"""Column of a manifest that `medcl reduce` wrote (version 4 on; a scan writes none): the slices of a volume that are
+kept, list<int64>, ascending, counted along an axis of RAS+ that the metadata name. Null is everything, and so is a
+manifest without this column."""
+KEPT_TYPE = pa.list_(pa.int64())
 Kind = Literal["signal", "volume", "image", "report"]
 SIGNALS = ("ecg", "eeg")
 IMAGES = ("jpeg", "png", "dicom-image")

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medcl.data.kept_slices import starts
 from medcl.data.report_dataset import Reports
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_sampler import first_voxels
@@ -64,7 +65,7 @@ class Pieces:
 
 
 class Patches:
-    """Volumes: a patch anywhere inside.
+    """Volumes: a patch anywhere inside, of a reduced one a slice that is kept.
 
     Args:
         dataset: of the volumes alone.
@@ -79,7 +80,11 @@ class Patches:
         """The number of the volume and the first voxel of the patch."""
         number = int(np.searchsorted(self.rows, row))
         low, high = first_voxels(self._dataset.shape[number], np.array(self._dataset.size))
-        return number, *rng.integers(low, high + 1).tolist()
+        start = rng.integers(low, high + 1)
+        if self._dataset.kept[number] is not None:
+            across = self._dataset.across
+            start[across] = rng.choice(starts(self._dataset.kept[number], int(low[across]), int(high[across])))
+        return number, *start.tolist()
 
     def read(self, draws: Sequence[Any]) -> Tensor:
         """(B, C, ...) float32."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
+from medcl.data.kept_slices import kept_places
 from medcl.data.matching import records_of
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import slice_axis
@@ -44,9 +45,11 @@ class VolumePatches(Dataset[dict[str, Any]]):
         size: of a patch.
         axis: across which slices are cut; None for 3-D.
         across: the axis of positions: that of the slices, z in 3-D.
+        kept: (V,) the slices of each that a reduced manifest keeps, ascending; None for all.
 
     Raises:
-        UsageError: a size that is none of a patch, or no such label maps in the store.
+        UsageError: a size that is none of a patch, no such label maps in the store, or a manifest that was reduced to
+            other slices.
         MedclError: the store was prepared from other records, or no volume is left.
     """
 
@@ -65,6 +68,10 @@ class VolumePatches(Dataset[dict[str, Any]]):
             there[there] = store.has_mask(mask)[records[there]]
         self.rows: Ints = np.flatnonzero(there)
         self.records: Ints = records[self.rows]
+        kept = kept_places(manifest, self.rows, store, self.records, self.axis)
+        some = np.array([one is None or len(one) > 0 for one in kept], dtype=bool)
+        self.rows, self.records = self.rows[some], self.records[some]
+        self.kept = [one for one in kept if one is None or len(one)]
         if not len(self.rows):
             raise MedclError("there is no volume" + (f" with a label map {mask!r}" if mask is not None else ""))
         self.shape: Ints = store.shape[self.records]

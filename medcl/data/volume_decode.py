@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_file import write_array
 from medcl.data.volume_geometry import cropped, foreground_box, nearest, places, resampled, respaced
-from medcl.data.volume_stack import read_labels, stack_of
+from medcl.data.volume_read import read_original
+from medcl.data.volume_stack import read_labels
 from medcl.data.volume_store import array_name
 from medcl.errors import UnreadableError
 from medcl.readers.dicom_spacing import IRREGULAR
-from medcl.readers.formats import read_volume
 from medcl.readers.volume import Grid, Volume
 
 if TYPE_CHECKING:
@@ -152,25 +152,11 @@ def _read(job: Job) -> tuple[Volume, "Stack | None"]:
         raise UnreadableError(
             f"{'; '.join(irregular)}: data.irregular=resample puts it on a regular grid, keep takes it as it is"
         )
-    volume, slices = _volume(job, bool(irregular) and job.config.irregular == "resample")
+    resample = bool(irregular) and job.config.irregular == "resample"
+    volume, slices = read_original(job.root, job.path, job.files, job.part, job.format, job.modality, resample)
     if len(volume.data) != job.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {job.n_channels}")
     return volume, slices
-
-
-def _volume(job: Job, resample: bool) -> tuple[Volume, "Stack | None"]:
-    if job.format != "dicom":
-        if resample:
-            raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
-        return read_volume(job.root / job.path, job.format, "HU" if job.modality == "ct" else "stored"), None
-    stack = stack_of(job.root, job.path, job.files, job.part)
-    if resample:
-        from medcl.readers.dicom_resample import read_regular
-
-        return read_regular(stack, job.root), stack
-    from medcl.readers import dicom
-
-    return dicom.read_volume(stack, job.root), None
 
 
 def _prepared(volume: Volume, config: VolumeConfig) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], Grid]:

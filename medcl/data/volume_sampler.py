@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.data.kept_slices import starts as slices_between
 from medcl.data.sampler import HierarchicalSampler, check_shares, share_of
 from medcl.data.volume_dataset import Patch, VolumePatches
 from medcl.errors import UsageError
@@ -20,7 +21,8 @@ class PatchSampler:
     Patients and their volumes come as `HierarchicalSampler` draws them: an epoch visits every patient once. Of each
     volume come `samples` patches, in a row. Along an axis where the volume is larger than a patch, the patch lies
     anywhere inside; where it is smaller, it is in the middle. Several slices of a volume are different ones, as far as
-    there are enough.
+    there are enough. Of a volume that was reduced, only the slices that are kept are drawn; of a partition without any,
+    the nearest.
 
     With S partitions (Chaitanya et al. 2020), volumes are divided along the axis of the slices (z in 3-D) into S equal
     parts, and the centre of patch i lies anywhere in part i mod S, so that a patch at an end may reach over it.
@@ -73,6 +75,7 @@ class PatchSampler:
         self.reuse, self.buffer = reuse, buffer
         self.patients, self.n_patients = self._volumes.patients, self._volumes.n_patients
         self._shape, self._size, self._across = patches.shape, np.array(patches.size), patches.across
+        self._kept = patches.kept
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -144,10 +147,9 @@ class PatchSampler:
             first, last = int(low[self._across]), int(high[self._across])
             if self.partitions > 1:
                 first, last = self._within(part, int(self._shape[volume, self._across]))
-            several = last - first + 1 >= count
-            starts[part :: self.partitions, self._across] = first + rng.choice(
-                last - first + 1, count, replace=not several
-            )
+            some = slices_between(self._kept[volume], first, last)
+            chosen = rng.choice(len(some), count, replace=len(some) < count)
+            starts[part :: self.partitions, self._across] = some[chosen]
         return [(volume, x, y, z) for x, y, z in starts.tolist()]
 
     def _within(self, part: int, extent: int) -> tuple[int, int]:

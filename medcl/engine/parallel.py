@@ -1,4 +1,4 @@
-"""Run a function over many records in several processes."""
+"""Run a function over many records in several processes, here or on a cluster."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,7 @@ def run_chunks(
     chunk: int = 256,
     ordered: bool = False,
     instead: Callable[[T], R] | None = None,
+    cluster: str | None = None,
 ) -> Iterator[R]:
     """Run a function over chunks of the items.
 
@@ -33,13 +34,16 @@ def run_chunks(
         ordered: yield in the order of the items, where what is written depends on it; else as they come.
         instead: what stands for an item that a process died of, as a parser does of some damaged files. The items
             around it are worked on again, one by one.
+        cluster: address of a Dask scheduler, such as `tcp://10.0.0.1:8786`, whose workers are used in the place of
+            processes here; they read the same files under the same paths.
 
     Yields:
         The function's results, one a chunk; only a few chunks are in flight, so memory does not grow with the items.
 
     Raises:
-        UsageError: a number of jobs or a chunk that cannot be, or `instead` of ordered results.
-        MedclError: a process died, as a rule for want of memory, and there is no `instead`.
+        UsageError: a number of jobs or a chunk that cannot be, `instead` of ordered results, or a cluster without the
+            package for it.
+        MedclError: a process died, as a rule for want of memory, and there is no `instead`; or no cluster answers.
     """
     if jobs == 0 or jobs < -1:
         raise UsageError(f"jobs {jobs}: a number of processes, or -1 for one a core")
@@ -48,6 +52,11 @@ def run_chunks(
     if ordered and instead is not None:
         raise UsageError("results that replace those of processes that died come in no order")
     chunks = {number: items[start : start + chunk] for number, start in enumerate(range(0, len(items), chunk))}
+    if cluster is not None:
+        from medcl.engine.cluster import run_on_cluster
+
+        yield from run_on_cluster(function, chunks, cluster, ordered=ordered, instead=instead)
+        return
     processes = min(joblib.cpu_count() if jobs == -1 else jobs, len(chunks))
     if processes <= 1:
         yield from map(function, chunks.values())

@@ -130,3 +130,16 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) ->
 
 def test_no_id_column_is_a_float() -> None:
     assert {SCHEMA.field(name).type for name in ("patient", "session", "trial", "found_patient")} == {pa.int64()}
+
+
+def test_kept_slices_are_written_and_read_and_an_older_manifest_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    made().with_kept([[0, 3], None, [], None], 1).write(path)
+    back = Manifest.read(path)
+    assert [None if one is None else one.tolist() for one in back.kept] == [[0, 3], None, [], None]
+    assert back.kept_axis == 1
+    made().write(path)
+    table = pq.read_table(path)
+    stored = table.schema.metadata[b"medcl"].replace(f'"version": {SCHEMA_VERSION}'.encode(), b'"version": 3')
+    pq.write_table(table.replace_schema_metadata({b"medcl": stored}), path)
+    assert Manifest.read(path).kept == [None] * 4

@@ -1,0 +1,48 @@
+"""Read a volume of a manifest from its original files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medcl.data.volume_stack import stack_of
+from medcl.errors import UnreadableError
+from medcl.readers.formats import read_volume
+from medcl.readers.volume import Volume
+
+if TYPE_CHECKING:
+    from medcl.readers.dicom_geometry import Stack
+
+
+def read_original(
+    root: Path, path: str, files: Sequence[str], part: int, format: str, modality: str, resample: bool = False
+) -> tuple[Volume, "Stack | None"]:
+    """Read a volume on axes of RAS+, CT in HU.
+
+    Args:
+        root: of the archive.
+        path: of the volume, relative to the root.
+        files: of the volume, relative to the folder of `path`.
+        part: which volume of its files it is.
+        format: as the manifest has it.
+        modality: `ct` is in HU.
+        resample: put tilted or uneven slices onto a regular grid; only DICOM says where each lies.
+
+    Returns:
+        The volume, and its slices where they were resampled.
+
+    Raises:
+        UnreadableError: with what is wrong.
+        OSError: a file is gone.
+    """
+    if format != "dicom":
+        if resample:
+            raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
+        return read_volume(root / path, format, "HU" if modality == "ct" else "stored"), None
+    stack = stack_of(root, path, files, part)
+    if resample:
+        from medcl.readers.dicom_resample import read_regular
+
+        return read_regular(stack, root), stack
+    from medcl.readers import dicom
+
+    return dicom.read_volume(stack, root), None
