@@ -115,6 +115,7 @@ def scan(argv: Sequence[str]) -> None:
     _add_report_options(parser)
     _add_split_options(parser)
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler (tcp://...) whose workers are used")
     parser.add_argument(
         "--deid-recipe", action=_ShowRecipe, help="show what is taken from a DICOM header, what becomes of it, and exit"
     )
@@ -144,6 +145,7 @@ def scan(argv: Sequence[str]) -> None:
         stratify=given.stratify,
         seed=given.seed,
         jobs=given.jobs,
+        cluster=given.cluster,
     )
     print(build_manifest(request))
 

@@ -71,6 +71,13 @@ def pretrain(argv: Sequence[str]) -> None:
         print(done)
 
 
+def recipe(path: Path) -> "Config":
+    """The recipe in a file, of whichever method it names."""
+    parser = parsers.config_parser(pretrain)
+    parser.add_argument("--config", action="config")
+    return _parse(parser, ["--config", str(path)])[1]
+
+
 def _parser(command: Callable[[Sequence[str]], None]) -> "ArgumentParser":
     from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES
 

@@ -1,0 +1,1 @@
+"""Reduction: which records and slices of an archive are redundant, and which are kept."""

@@ -1,0 +1,80 @@
+"""What a reduction is asked for: importable without torch, so that the command line stays quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from medcl.errors import UsageError
+
+Scope = Literal["record", "series", "study", "patient", "archive"]
+SCOPES: tuple[Scope, ...] = ("record", "series", "study", "patient", "archive")
+Rule = Literal["greedy", "k-centre", "balanced"]
+RULES: tuple[Rule, ...] = ("greedy", "k-centre", "balanced")
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ReduceConfig:
+    """How redundancy is found and what is dropped.
+
+    Args:
+        by: name of the strategy: what units are compared by.
+        threshold: up to which two units are duplicates, in the strategy's own measure; `auto` is the knee of the
+            redundancy curve; None the strategy's default.
+        keep: share of the units of each group that is kept, in the place of a threshold: above 0, up to 1.
+        rule: how units are selected: `greedy` in their order, for a threshold; `k-centre` or `balanced` for a share.
+            None is the first of these that fits.
+        unit: of volumes: their slices, or each as a whole. All other records are one unit each.
+        axis: of RAS+ across which slices lie: 0, 1 or 2.
+        scope: which units are compared with each other; None: slices within their volume, whole records within their
+            patient.
+        split: whose records are reduced, those of other splits are kept; None: the training split where there is one,
+            else all; `all` is all.
+        run: finished run whose encoder the strategy `embedding` takes.
+        encoder: another encoder for it: `random`, or a folder.
+        clusters: of the rule `balanced`; None: one for about every ten units that are kept.
+        seed: of what is drawn by chance: the first centres of `balanced`, a random encoder.
+
+    Raises:
+        UsageError: what cannot be meant, or contradicts itself.
+    """
+
+    by: str = "hash"
+    threshold: float | Literal["auto"] | None = None
+    keep: float | None = None
+    rule: Rule | None = None
+    unit: Literal["slice", "record"] = "slice"
+    axis: int = 2
+    scope: Scope | None = None
+    split: str | None = None
+    run: str = ""
+    encoder: str = ""
+    clusters: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.keep is not None:
+            if not 0 < self.keep <= 1:
+                raise UsageError(f"--keep {self.keep:.0%}: a share above 0 % and up to 100 %, such as 20%")
+            if self.threshold is not None:
+                raise UsageError(
+                    "--keep and --threshold both say how much is dropped: give one of them (with --keep, what is "
+                    "dropped follows from the share)"
+                )
+            if self.rule == "greedy":
+                raise UsageError("--rule greedy goes by a threshold: --keep needs --rule k-centre or balanced")
+        elif self.rule in ("k-centre", "balanced"):
+            raise UsageError(f"--rule {self.rule} keeps a share: say how much, such as --keep 20%")
+        if isinstance(self.threshold, str) and self.threshold != AUTO:
+            raise UsageError(f"--threshold {self.threshold}: a number, or {AUTO}")
+        if self.rule is not None and self.rule not in RULES:
+            raise UsageError(f"--rule {self.rule}: one of {', '.join(RULES)}")
+        if self.scope is not None and self.scope not in SCOPES:
+            raise UsageError(f"--scope {self.scope}: one of {', '.join(SCOPES)}")
+        if self.axis not in (0, 1, 2):
+            raise UsageError(f"axis {self.axis}: 0, 1 or 2, for x, y or z")
+        if self.clusters is not None and self.clusters < 1:
+            raise UsageError(f"--clusters {self.clusters}: at least 1")
+        if self.run and self.encoder:
+            raise UsageError("--run and --encoder both name an encoder: give one of them")
+        if (self.run or self.encoder) and self.by != "embedding":
+            raise UsageError(f"--run and --encoder are for --by embedding, not for {self.by}")

@@ -1,0 +1,96 @@
+"""Redundant by correlation: the same recording, shifted, of another gain, or exported twice."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from medcl.archive.schema import Kind
+from medcl.reduce.eight_bit import stacks
+from medcl.reduce.resize import resize
+from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
+
+CHANNELS, SAMPLES = 16, 512
+"""Of what is compared: the first 16 channels, resized to 512 samples of 8 bits."""
+SHIFT = SAMPLES // 8
+"""Furthest shift, either way."""
+BLOCK = 32
+"""Signals a side that are compared at a time."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Pearson's correlation of two recordings, all channels as one, at the best shift up to an eighth of their length.
+
+    Recordings are resized to one number of samples, so those of equal length are compared second by second. Correlation
+    is that of the time both cover, about each channel's mean. A channel that only one recording has counts against it.
+    """
+
+    name: ClassVar[str] = "correlation"
+    kinds: ClassVar[tuple[Kind, ...]] = ("signal",)
+    dims: ClassVar[tuple[Unit, ...]] = ("record",)
+    source: ClassVar[Source] = "array"
+    measure: ClassVar[Measure] = "similarity"
+    thresholds: ClassVar[Range] = Range(0.95, -1, 1, (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1))
+    key: ClassVar[str] = "correlation-1"
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Return small recordings, (n, 8192) uint8; channels that there are not are constant."""
+        arrays = cast(list[NDArray[Any]], pieces)
+        result = np.zeros((len(arrays), CHANNELS, SAMPLES), dtype=np.uint8)
+        for rows, values in stacks(arrays, joined=False):
+            small = resize(values[:, :CHANNELS], (values[:, :CHANNELS].shape[1], SAMPLES))
+            result[rows, : small.shape[1]] = small
+        return result.reshape(len(arrays), -1)
+
+    def compare(self, a: Signatures, b: Signatures) -> Floats:
+        """Compute the correlation of each pair, (n, m); 1 of two that are constant, 0 of one that is."""
+        result = np.empty((len(a), len(b)), dtype=np.float32)
+        for left in range(0, len(b), BLOCK):
+            second = _Spectra(b[left : left + BLOCK])
+            for top in range(0, len(a), BLOCK):
+                part = _correlations(_Spectra(a[top : top + BLOCK]), second)
+                result[top : top + BLOCK, left : left + BLOCK] = part
+        return result
+
+    def vectors(self, signatures: Signatures) -> Floats:
+        """Return standardised recordings, (n, 8192): without a shift, nearness orders pairs as correlation does."""
+        values = _standardised(signatures).reshape(len(signatures), -1)
+        return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
+
+
+class _Spectra:
+    """Standardised signals, their spectra, and the energy of what remains of each at each shift."""
+
+    def __init__(self, signatures: Signatures) -> None:
+        values = _standardised(signatures)
+        self.spectra = fft.rfft(values, 2 * SAMPLES, axis=2)
+        until = np.cumsum((values * values).sum(axis=1, dtype=np.float64), axis=1)
+        self.total = until[:, -1]
+        self.first = until[:, SAMPLES - 1 - np.arange(SHIFT + 1)]  # (n, shifts) energy without the last samples
+        cut = np.concatenate([np.zeros((len(values), 1)), until[:, :SHIFT]], axis=1)
+        self.last = self.total[:, None] - cut  # without the first
+
+
+def _correlations(a: _Spectra, b: _Spectra) -> NDArray[np.float64]:
+    cross = fft.irfft(np.einsum("ncf,mcf->nmf", a.spectra.conj(), b.spectra), 2 * SAMPLES, axis=2)
+    later, sooner = cross[:, :, : SHIFT + 1], cross[:, :, -np.arange(SHIFT + 1)]
+    energy_later = np.sqrt(a.first[:, None] * b.last[None])
+    energy_sooner = np.sqrt(a.last[:, None] * b.first[None])
+    at_shifts = [
+        np.divide(product, energy, out=np.zeros(product.shape, dtype=np.float64), where=energy > 1e-6)
+        for product, energy in ((later, energy_later), (sooner, energy_sooner))
+    ]
+    best = np.concatenate(at_shifts, axis=2).max(axis=2)
+    constant = (a.total == 0)[:, None] & (b.total == 0)[None]
+    return np.clip(np.where(constant, 1, best), -1, 1)
+
+
+def _standardised(signatures: Signatures) -> Floats:
+    """Return (n, channels, samples) float32 of mean 0 and variance 1; constant channels are 0."""
+    values = signatures.reshape(len(signatures), CHANNELS, SAMPLES).astype(np.float32)
+    values -= values.mean(axis=2, keepdims=True)
+    return np.asarray(values / np.maximum(values.std(axis=2, keepdims=True), 1e-6))

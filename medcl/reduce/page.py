@@ -1,0 +1,192 @@
+"""The page of `medcl reduce --report`: how redundant an archive is, before anything is cut."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medcl.archive.manifest import Manifest
+from medcl.reduce.examples import examples
+from medcl.reduce.looked import Look, Looked
+from medcl.reduce.selection import Selection
+from medcl.show import page
+from medcl.show.page import Figure
+from medcl.show.wording import NOTHING, count
+
+HISTOGRAM_BINS = 20
+CLASSES = 12
+"""Of a target, at most: the most frequent ones."""
+
+
+def write_page(path: Path, found: Looked) -> None:
+    """Write the page as one self-contained file.
+
+    Args:
+        path: to write.
+        found: of every strategy; records are read once more for the pictures of near-duplicates.
+    """
+    page.write(path, render_page(found))
+
+
+def render_page(found: Looked) -> str:
+    """The page as HTML."""
+    looks = list(found.looks)
+    shown = examples(found.manifest, [one.selection for one in looks], found.axis)
+    figures = {f"curve-{i}": curve(one) for i, one in enumerate(looks)}
+    figures |= {f"patients-{i}": per_patient(found.manifest, one.selection) for i, one in enumerate(looks)}
+    return page.render(
+        "reduce/reduce.html",
+        figures,
+        headline=_headline(looks),
+        facts=_facts(found),
+        looks=looks,
+        names=[_name(one, looks) for one in looks],
+        rows=[_row(one) for one in looks],
+        skipped=found.skipped,
+        examples=shown,
+        balances=[balance(found.manifest, one.selection) for one in looks],
+        count=count,
+    )
+
+
+def curve(one: Look) -> Figure:
+    """Kept share against threshold; the threshold that was taken and the knee are marked."""
+    chosen = one.selection
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers" if len(one.thresholds) < 40 else "lines",
+        "x": one.thresholds.tolist(),
+        "y": (100 * one.shares).tolist(),
+        "line": {"color": "var(--line-0)", "width": 2},
+        "marker": {"size": 4, "color": "var(--line-0)"},
+        "hovertemplate": f"{chosen.how} %{{x:.4g}}: %{{y:.1f}}% kept<extra></extra>",
+    }
+    data: list[Figure] = [line]
+    marks = [
+        (chosen.threshold, 100 * chosen.share, "circle", "taken"),
+        (one.knee, 100 * one.share_at_knee, "diamond", "knee"),
+    ]
+    for x, y, symbol, word in marks:
+        if x is not None:
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "x": [x],
+                    "y": [y],
+                    "marker": {
+                        "size": 11,
+                        "symbol": symbol,
+                        "color": "var(--line-1)" if word == "taken" else "var(--line-2)",
+                    },
+                    "hovertemplate": f"{word}: {chosen.how} %{{x:.4g}}, %{{y:.1f}}% kept<extra></extra>",
+                }
+            )
+    layout = {
+        "height": 260,
+        "margin": {"l": 44, "r": 10, "t": 8, "b": 44},
+        "xaxis": {"title": {"text": chosen.how, "standoff": 6}, "showgrid": False},
+        "yaxis": {"range": [0, 104], "ticksuffix": "%"},
+    }
+    return {"data": data, "layout": layout}
+
+
+def per_patient(manifest: Manifest, one: Selection) -> Figure:
+    """How many patients keep how much of what they have."""
+    patient = manifest.column("patient")[one.units.row]
+    # Who has no patient is one of his own.
+    code = np.where(patient >= 0, patient, -1 - one.units.row)
+    _, number = np.unique(code, return_inverse=True)
+    shares = np.bincount(number, one.keep) / np.maximum(np.bincount(number), 1) if len(number) else np.empty(0)
+    counts, edges = np.histogram(100 * shares, HISTOGRAM_BINS, (0, 100))
+    bars = {
+        "type": "bar",
+        "x": ((edges[:-1] + edges[1:]) / 2).tolist(),
+        "y": counts.tolist(),
+        "width": 100 / HISTOGRAM_BINS * 0.92,
+        "marker": {"color": "var(--line-0)"},
+        "hovertemplate": "%{y} patients keep about %{x}%<extra></extra>",
+    }
+    layout = {
+        "height": 240,
+        "margin": {"l": 44, "r": 10, "t": 8, "b": 44},
+        "xaxis": {"range": [0, 100], "ticksuffix": "%", "title": {"text": "kept of a patient", "standoff": 6}},
+        "yaxis": {"title": {"text": "patients", "standoff": 4}, "rangemode": "tozero"},
+    }
+    return {"data": [bars], "layout": layout}
+
+
+def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[str, float, float]]]]:
+    """The share of each class among the units before and after, of every target with classes.
+
+    A slice counts with the label of its volume. The reduction itself has seen no label.
+
+    Args:
+        manifest: with targets.
+        one: what is kept of its units.
+
+    Returns:
+        (target, [(class, share before, share after)]), the most frequent classes first.
+    """
+    found = []
+    for name, target in manifest.targets.items():
+        if target.kind == "regression" or not len(one.units):
+            continue
+        labels = manifest.labels(name)[one.units.row]
+        if target.kind == "multilabel":
+            known = ~np.isnan(labels).any(axis=1)
+            indicators = labels
+        else:
+            known = labels >= 0
+            indicators = labels[:, None] == np.arange(len(target.classes))
+        if not known.any():
+            continue
+        before = indicators[known].mean(axis=0)
+        after = indicators[known & one.keep].mean(axis=0) if (known & one.keep).any() else np.full(len(before), np.nan)
+        order = np.argsort(-before, kind="stable")[:CLASSES]
+        found.append((name, [(target.classes[k], float(before[k]), float(after[k])) for k in order]))
+    return found
+
+
+def _name(one: Look, looks: list[Look]) -> str:
+    """The strategy; with what it compares where that differs."""
+    families = {str(other.selection.units.family) for other in looks}
+    name = one.selection.strategy
+    return name if len(families) == 1 else f"{name}, {one.selection.units.family}"
+
+
+def _headline(looks: list[Look]) -> str:
+    if not looks:
+        return "Nothing could be compared."
+    one = min(looks, key=lambda look: look.selection.strategy != "hash").selection
+    limit = "" if one.threshold is None else f" at {one.how} {one.threshold:g}"
+    return f"{one.strategy}{limit} keeps {one.share:.1%} of {count(len(one.units))} {one.units.family}."
+
+
+def _facts(found: Looked) -> list[tuple[str, str]]:
+    units: dict[str, int] = {}
+    rows = set()
+    for one in found.looks:
+        units.setdefault(str(one.selection.units.family), len(one.selection.units))
+        rows |= set(one.selection.units.row.tolist())
+    patients = np.unique(found.manifest.column("patient")[sorted(rows)]) if rows else np.empty(0)
+    return [
+        *((family, count(number)) for family, number in units.items()),
+        ("records", count(len(rows))),
+        ("patients", count(int((patients >= 0).sum()))),
+    ]
+
+
+def _row(one: Look) -> dict[str, Any]:
+    chosen = one.selection
+    return {
+        "family": str(chosen.units.family),
+        "strategy": chosen.strategy,
+        "how": chosen.how,
+        "threshold": NOTHING if chosen.threshold is None else f"{chosen.threshold:g}",
+        "kept": f"{int(chosen.keep.sum()):,} of {len(chosen.keep):,}",
+        "share": f"{chosen.share:.1%}",
+        "knee": NOTHING if one.knee is None else f"{one.knee:.4g}",
+        "share_at_knee": NOTHING if one.knee is None else f"{one.share_at_knee:.1%}",
+        "seconds": f"{one.seconds:.1f}",
+    }

@@ -1,0 +1,46 @@
+"""The strategies by their names on the command line; `embedding`, which needs an encoder, is made elsewhere."""
+
+from collections.abc import Callable
+
+from medcl.errors import UsageError
+from medcl.reduce.beats import Beats
+from medcl.reduce.correlation import Correlation
+from medcl.reduce.entropy import Entropy
+from medcl.reduce.every_n import EveryN
+from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.minhash import MinHash
+from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.ssim import Ssim
+from medcl.reduce.strategy import Strategy
+from medcl.reduce.texts import SameText
+
+STRATEGIES: dict[str, Callable[[], Strategy]] = {
+    "hash": Hash,
+    "average-hash": lambda: Hash("average-hash", "average"),
+    "perceptual-hash": lambda: Hash("perceptual-hash", "perceptual"),
+    "every-n": EveryN,
+    "ssim": Ssim,
+    "mutual-information": MutualInformation,
+    "normalised-mutual-information": lambda: MutualInformation(normalised=True),
+    "entropy": Entropy,
+    "correlation": Correlation,
+    "beats": Beats,
+    "exact-text": SameText,
+    "normalised-text": lambda: SameText(normalised=True),
+    "minhash": MinHash,
+}
+EMBEDDING = "embedding"
+
+
+def strategy_of(name: str) -> Strategy:
+    """Make a strategy.
+
+    Args:
+        name: one of STRATEGIES.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    if name not in STRATEGIES:
+        raise UsageError(f"strategy {name}: one of {', '.join([*STRATEGIES, EMBEDDING])}")
+    return STRATEGIES[name]()

@@ -1,0 +1,184 @@
+"""The contract of a strategy: what two pieces of an archive are compared by, apart from the rule that selects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.archive.schema import Kind
+from medcl.errors import UnreadableError, UsageError
+
+Unit: TypeAlias = Literal["slice", "record"]
+Measure: TypeAlias = Literal["distance", "similarity", "score"]
+"""How a threshold reads: duplicates lie at or below a `distance`, at or above a `similarity`; a `score` compares
+nothing: what lies below it is dropped."""
+Source: TypeAlias = Literal["array", "text", "number"]
+"""What signatures are made of: decoded arrays, texts, or only the places of the units in their groups, such as the
+numbers of slices, for which no file is opened."""
+Signatures: TypeAlias = NDArray[Any]
+"""(n, width) of one data type; rows are compared, saved and joined, whatever they mean."""
+Pieces: TypeAlias = Sequence[NDArray[Any]] | Sequence[str] | Sequence[int]
+"""Pieces of one dimension: slices or pictures (C, rows, columns), volumes (C, x, y, z), signals (C, samples), texts or
+numbers. Sizes and data types may differ from piece to piece."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Thresholds that make sense.
+
+    Args:
+        default: taken where none is given.
+        lowest: the smallest that is allowed.
+        highest: the largest that is allowed.
+        curve: those of the redundancy curve, ascending; evenly spaced ones of the whole range where empty.
+    """
+
+    default: float
+    lowest: float
+    highest: float
+    curve: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs that are duplicates at some threshold, of one set of signatures with another or with itself.
+
+    Args:
+        first: (p,) int64, row of each pair in the first set (of one set: of the earlier unit).
+        second: (p,) int64, row in the second set (of one set: of the later unit).
+        measure: (p,) float32, in the unit of the strategy's measure.
+    """
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    measure: NDArray[np.float32]
+
+
+class Strategy(Protocol):
+    """What makes two pieces redundant.
+
+    Signatures depend on their own piece alone, so that they can be made in chunks, kept, and compared at a second
+    threshold without another look at a file.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of records that it takes."""
+
+    @property
+    def dims(self) -> tuple[Unit, ...]:
+        """Units that it takes of them: `slice` of a volume, whole `record`."""
+
+    @property
+    def source(self) -> Source:
+        """What `signatures` is given."""
+
+    @property
+    def measure(self) -> Measure:
+        """How a threshold reads."""
+
+    @property
+    def thresholds(self) -> Range:
+        """The default threshold and its limits."""
+
+    @property
+    def key(self) -> str:
+        """Name, settings and version: signatures are kept under it; without characters that a path does not allow."""
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Describe pieces by rows of numbers.
+
+        Args:
+            pieces: n of one dimension, of any sizes and data types.
+
+        Returns:
+            (n, width); width and data type depend on the strategy and the dimension alone.
+
+        Raises:
+            UnreadableError: a piece is empty or holds a value that is not a finite number.
+        """
+
+    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
+        """Compare each of some signatures with each of others.
+
+        Args:
+            a: (n, width).
+            b: (m, width).
+
+        Returns:
+            (n, m) float32, in the unit of `measure`. Memory beside the result does not grow with n times m.
+
+        Raises:
+            UsageError: the measure is a score, which compares nothing.
+        """
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A strategy whose duplicates are found without a measure of every pair; others are compared block by block."""
+
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+        """Find all duplicates between two sets of signatures.
+
+        Args:
+            a: (n, width).
+            b: (m, width); may be `a` itself.
+            threshold: as checked by `checked`.
+
+        Yields:
+            Every pair of a row of a and a row of b at or within the threshold exactly once, with the very measure that
+            `compare` gives, in blocks of bounded memory; in no order.
+        """
+
+
+@runtime_checkable
+class Vectorial(Protocol):
+    """A strategy whose signatures lie in a space with means, so that they can be clustered."""
+
+    def vectors(self, signatures: Signatures) -> NDArray[np.float32]:
+        """Return (n, d) float32, whose Euclidean distance orders pairs as `compare` does."""
+
+
+def checked(strategy: Strategy, threshold: float | None) -> float:
+    """Return the threshold to use: the strategy's default where none is given.
+
+    Args:
+        strategy: what it is a threshold of.
+        threshold: in the unit of the strategy's measure.
+
+    Raises:
+        UsageError: the threshold is not a number of the strategy's range.
+    """
+    limits = strategy.thresholds
+    if threshold is None:
+        return limits.default
+    if not limits.lowest <= threshold <= limits.highest:
+        raise UsageError(
+            f"threshold {threshold:g} of {strategy.name}: a {strategy.measure} between {limits.lowest:g} and "
+            f"{limits.highest:g}, {limits.default:g} by default"
+        )
+    return float(threshold)
+
+
+def within(strategy: Strategy, measure: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """Tell which pairs (or single units, of a score) pass a threshold: duplicates, or units worth keeping."""
+    return np.asarray(measure <= threshold if strategy.measure == "distance" else measure >= threshold)
+
+
+def finite(piece: NDArray[Any]) -> NDArray[Any]:
+    """Return a piece that can be compared, unchanged.
+
+    Raises:
+        UnreadableError: it is empty or holds a value that is not a finite number.
+    """
+    if not piece.size:
+        raise UnreadableError(f"an empty piece of shape {piece.shape}: nothing to compare")
+    if piece.dtype.kind == "f" and not np.isfinite(np.sum(piece, dtype=np.float64)) and not np.isfinite(piece).all():
+        raise UnreadableError("values that are not finite numbers (NaN or infinite): repair the file or leave it out")
+    return piece

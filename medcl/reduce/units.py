@@ -1,0 +1,171 @@
+"""What is compared: slices of volumes or whole records, in an order, and the groups within which they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
+from medcl.errors import UsageError
+from medcl.reduce.config import ReduceConfig, Scope
+from medcl.reduce.strategy import Unit
+
+Ints = NDArray[np.int64]
+WHOLE = -1
+"""The piece of a unit that is a whole record."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Records that are compared with each other alone: of one kind, as slices or as a whole.
+
+    Args:
+        kind: of the records.
+        unit: what of them is compared.
+        scope: how far.
+    """
+
+    kind: Kind
+    unit: Unit
+    scope: Scope
+
+    def __str__(self) -> str:
+        names = {"signal": "recordings", "volume": "volumes", "image": "pictures", "report": "reports"}
+        what = "slices" if self.unit == "slice" else names[self.kind]
+        if self.scope == "archive":
+            return f"{what} across the archive"
+        return f"{what} within each {'volume' if self.unit == 'slice' and self.scope == 'record' else self.scope}"
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is compared, in the order of the manifest and, within a volume, of its slices.
+
+    Args:
+        family: that they are.
+        row: (U,) row of the manifest of each.
+        piece: (U,) number of the slice, or `WHOLE`.
+        group: (U,) number of the group, from 0 in the order of first units.
+    """
+
+    family: Family
+    row: Ints
+    piece: Ints
+    group: Ints
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return int(self.group.max()) + 1 if len(self.group) else 0
+
+    def by_group(self) -> list[Ints]:
+        """Numbers of the units of each group, ascending."""
+        order = np.argsort(self.group, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.group[order])) + 1) if len(order) else []
+
+    def select(self, chosen: NDArray[np.bool_]) -> "Units":
+        """Some of the units; groups are numbered anew."""
+        return Units(self.family, self.row[chosen], self.piece[chosen], _numbered(self.group[chosen]))
+
+
+def families_of(config: ReduceConfig) -> tuple[Family, ...]:
+    """What of each kind of record is compared, and how far."""
+
+    def family(kind: Kind, unit: Unit) -> Family:
+        return Family(kind, unit, config.scope or ("record" if unit == "slice" else "patient"))
+
+    return (
+        family("volume", config.unit),
+        family("image", "record"),
+        family("signal", "record"),
+        family("report", "record"),
+    )
+
+
+def chosen_rows(manifest: Manifest, split: str | None) -> NDArray[np.bool_]:
+    """Which records are reduced: the readable ones of a split.
+
+    Args:
+        manifest: of all records.
+        split: its name; None: `train` where there is one, else all; `all`: all.
+
+    Returns:
+        (records,) bool.
+
+    Raises:
+        UsageError: no record is of this split.
+    """
+    ok = np.asarray(manifest.column("status") == "ok", dtype=bool)
+    splits = manifest.column("split") if manifest.has("split") else np.full(len(manifest), None, dtype=object)
+    if split == "all" or (split is None and not (splits == "train").any()):
+        return ok
+    chosen = np.asarray(splits == (split or "train"), dtype=bool)
+    if not chosen.any():
+        there = ", ".join(sorted({str(one) for one in splits if one is not None})) or "no splits"
+        raise UsageError(f"--split {split}: no record is of this split; the manifest has {there}")
+    both: NDArray[np.bool_] = chosen & ok
+    return both
+
+
+def units_of(manifest: Manifest, family: Family, rows: NDArray[np.bool_], axis: int) -> Units:
+    """The units of the records of a family; of what a manifest was reduced to before, only what was kept.
+
+    Args:
+        manifest: of all records.
+        family: whose units.
+        rows: (records,) which of them are looked at.
+        axis: across which slices lie.
+
+    Returns:
+        The units. A record that has no id at the level of the scope is a group of its own.
+
+    Raises:
+        UsageError: the manifest was reduced to slices across another axis, or is to be reduced by whole volumes now.
+    """
+    chosen = np.flatnonzero(rows & (manifest.kinds == family.kind))
+    kept = manifest.kept
+    reduced = any(kept[row] is not None for row in chosen.tolist())
+    if reduced and family.unit == "record":
+        raise UsageError(
+            "the manifest is reduced to slices already: whole volumes are compared first, their slices afterwards; "
+            "reduce the manifest from before"
+        )
+    if reduced and manifest.kept_axis != axis:
+        raise UsageError(f"the manifest is reduced to slices across {'xyz'[manifest.kept_axis]}, not {'xyz'[axis]}")
+    if family.unit == "record":
+        row, piece = chosen, np.full(len(chosen), WHOLE, dtype=np.int64)
+    else:
+        shapes = manifest.column("shape")
+        some = [kept[at] for at in chosen.tolist()]
+        pieces = [
+            one if one is not None else np.arange(shapes[at][axis], dtype=np.int64)
+            for at, one in zip(chosen.tolist(), some, strict=True)
+        ]
+        row = np.repeat(chosen, [len(one) for one in pieces])
+        piece = np.concatenate([*pieces, np.empty(0, dtype=np.int64)])
+    return Units(family, row, piece, _groups(manifest, row, family.scope))
+
+
+def _groups(manifest: Manifest, row: Ints, scope: Scope) -> Ints:
+    if scope == "archive":
+        return np.zeros(len(row), dtype=np.int64)
+    code = row if scope == "record" or not manifest.has(scope) else manifest.column(scope)[row]
+    if scope == "record" or not manifest.has(scope):
+        return _numbered(code)
+    known = code >= 0
+    # Codes and rows are counted apart: a record of unknown patient never meets the patient whose code is its row.
+    either = np.where(known, code, row)
+    _, first = np.unique(np.stack([known.astype(np.int64), either]), axis=1, return_inverse=True)
+    return _numbered(first.reshape(-1))
+
+
+def _numbered(code: Ints) -> Ints:
+    """Codes as numbers from 0, in the order in which they first occur."""
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse.reshape(-1)]

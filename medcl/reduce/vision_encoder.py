@@ -1,0 +1,113 @@
+"""A vision model of transformers in a folder as what pieces are embedded by; nothing is fetched from a network."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medcl.archive.schema import Kind
+from medcl.errors import MedclError, UsageError
+from medcl.reduce import cosine
+from medcl.reduce.by_cosine import ByCosine
+from medcl.reduce.resized import resized
+from medcl.reduce.strategy import Pieces, Signatures, Unit
+
+_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class VisionEncoder(ByCosine):
+    """Cosine of the embeddings of a vision model: ViT, DINOv2, the vision side of CLIP and their like.
+
+    A slice or picture is scaled by its own range, resized and normalised as the folder says, one channel taken three
+    times; a volume's embedding is the mean over its slices along z.
+
+    Args:
+        folder: that `save_pretrained` wrote.
+
+    Raises:
+        MedclError: there is no such folder, or it holds no model.
+        UsageError: its model does not take pictures.
+    """
+
+    folder: Path
+    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image")
+    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
+
+    def __post_init__(self) -> None:
+        if not (self.folder / _CONFIG).is_file():
+            raise MedclError(
+                f"--encoder {self.folder}: no folder of a transformers model ({_CONFIG} is missing); nothing is "
+                "fetched from the network: save the model with `save_pretrained` and name the folder"
+            )
+
+    @property
+    def key(self) -> str:
+        """What signatures are kept under: the model's files, wherever they lie."""
+        digest = hashlib.sha256()
+        for path in sorted(self.folder.iterdir()):
+            if path.is_file() and path.suffix in (".json", ".safetensors", ".bin"):
+                about = path.stat()
+                digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return f"embedding-{digest.hexdigest()[:20]}-1"
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Embed pieces, (n, width) of length 1."""
+        model = _model(self.folder)
+        found = []
+        for piece in cast(list[NDArray[Any]], pieces):
+            slices = np.moveaxis(piece, 3, 0) if piece.ndim == 4 else piece[None]
+            x = torch.stack([_picture(one, model.size) for one in slices])
+            found.append(np.mean([model.embed(part) for part in torch.split(x, 1)], axis=0)[0])
+        return cosine.unit(np.stack(found))
+
+
+def _picture(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:
+    """(3, rows, columns) from 0 to 1; of other numbers of channels, their mean."""
+    scaled = resized(piece, size)
+    return scaled if len(scaled) == 3 else scaled.mean(dim=0, keepdim=True).expand(3, -1, -1)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A loaded model, and what it wants of a picture."""
+
+    network: Any
+    size: tuple[int, int]
+    mean: Tensor
+    std: Tensor
+
+    @torch.inference_mode()
+    def embed(self, x: Tensor) -> NDArray[np.float32]:
+        """(B, 3, rows, columns) from 0 to 1 to (B, width)."""
+        found = self.network(pixel_values=(x - self.mean) / self.std, return_dict=True)
+        pooled = getattr(found, "pooler_output", None)
+        if pooled is None:
+            pooled = found.last_hidden_state[:, 0]
+        return np.asarray(pooled.flatten(1).float().numpy(), dtype=np.float32)
+
+
+@lru_cache(maxsize=2)
+def _model(folder: Path) -> _Model:
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        network = AutoModel.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise MedclError(f"--encoder {folder}: the model cannot be read: {error}") from error
+    network = getattr(network, "vision_model", network)
+    if getattr(network, "main_input_name", "") != "pixel_values":
+        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        raise UsageError(f"--encoder {folder}: a model of type {kind} takes no pictures: name one that does")
+    side = getattr(network.config, "image_size", None) or 224
+    size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
+    known = json.loads(path.read_text()) if (path := folder / _PROCESSOR).is_file() else {}
+    mean, std = (torch.tensor(known.get(name, [0.5] * 3))[:, None, None] for name in ("image_mean", "image_std"))
+    return _Model(network.eval(), size, mean, std)

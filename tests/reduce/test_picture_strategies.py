@@ -1,0 +1,167 @@
+"""Strategies of slices, pictures and volumes: against slow references, and on pieces that are not as they should be."""
+
+from typing import Any
+
+import imagehash
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from medcl.errors import UnreadableError, UsageError
+from medcl.reduce.eight_bit import stacks
+from medcl.reduce.entropy import Entropy
+from medcl.reduce.greedy import greedy
+from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.ssim import Ssim
+from medcl.reduce.strategies import STRATEGIES, strategy_of
+from medcl.reduce.strategy import Strategy
+
+PICTURES: list[Strategy] = [
+    made() for name, made in STRATEGIES.items() if "volume" in made().kinds and made().source == "array"
+]
+COMPARING = [strategy for strategy in PICTURES if strategy.measure != "score"]
+NAMED: dict[str, Any] = {"ids": lambda strategy: strategy.name}
+
+
+def scene(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
+    """Some bright blobs, (1, *shape)."""
+    rng = np.random.default_rng(seed)
+    where = np.stack(np.meshgrid(*(np.linspace(0, 1, side) for side in shape), indexing="ij"))
+    blobs = (
+        rng.uniform(0.3, 1) * np.exp(-((where - rng.random((len(shape), *[1] * len(shape)))) ** 2).sum(axis=0) / 0.03)
+        for _ in range(5)
+    )
+    return (1000 * sum(blobs) - 200).astype(np.float32)[None]
+
+
+def test_slices_become_grey_as_in_the_paper() -> None:
+    """Least value 0, greatest 255, no window; and a picture of 8 bits that has both stays as it is."""
+    piece = scene((30, 40), 0)
+    low, high = piece.min(), piece.max()
+    for dtype in (np.int16, np.float64, np.float32):
+        (_, found), *_ = stacks([piece.astype(dtype)])
+        assert np.abs(found[0] - (piece[0] - low) / (high - low) * 255).max() < 1
+    eight = np.random.default_rng(0).integers(0, 256, (1, 30, 40), dtype=np.uint8)
+    (_, found), *_ = stacks([eight])
+    np.testing.assert_array_equal(found, eight)
+
+
+def test_slices_and_colour_pictures_hash_as_imagehash_does() -> None:
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (3, 40, 50), dtype=np.uint8)
+    colour[:, 0, 0], colour[:, 0, 1] = 0, 255
+    piece = scene((64, 48), 0)
+    grey = np.rint((piece[0] - piece.min()) * (255 / (piece.max() - piece.min()))).astype(np.uint8)
+    expected = [imagehash.dhash(Image.fromarray(np.moveaxis(colour, 0, 2))), imagehash.dhash(Image.fromarray(grey))]
+    found = Hash().signatures([colour, piece])
+    np.testing.assert_array_equal(found, [np.packbits(one.hash.ravel()) for one in expected])
+
+
+def slow_ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    values = []
+    for row in range(a.shape[0] - 6):
+        for column in range(a.shape[1] - 6):
+            x, y = (each[row : row + 7, column : column + 7].ravel() for each in (a, b))
+            covariance = np.mean((x - x.mean()) * (y - y.mean()))
+            top = (2 * x.mean() * y.mean() + 1e-4) * (2 * covariance + 9e-4)
+            values.append(top / ((x.mean() ** 2 + y.mean() ** 2 + 1e-4) * (x.var() + y.var() + 9e-4)))
+    return float(np.mean(values))
+
+
+def slow_information(a: NDArray[np.uint8], b: NDArray[np.uint8], normalised: bool) -> float:
+    joint = np.histogram2d(a, b, bins=16, range=[[0, 16], [0, 16]])[0] / len(a)
+    one, two = joint.sum(axis=1), joint.sum(axis=0)
+    shared = sum(
+        joint[x, y] * np.log2(joint[x, y] / (one[x] * two[y])) for x in range(16) for y in range(16) if joint[x, y]
+    )
+    each = [-sum(p * np.log2(p) for p in side if p) for side in (one, two)]
+    return float(2 * shared / sum(each) if normalised else shared)
+
+
+def test_ssim_is_that_of_a_loop_over_windows() -> None:
+    signatures = Ssim().signatures([scene((80, 70), seed) for seed in range(4)])
+    found = Ssim().compare(signatures[:1], signatures)
+    values = signatures.reshape(-1, 64, 64) / 255
+    np.testing.assert_allclose(found[0], [slow_ssim(values[0], other) for other in values], atol=1e-4)
+    assert found[0, 0] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_mutual_information_is_that_of_a_joint_histogram(normalised: bool) -> None:
+    strategy = MutualInformation(normalised)
+    signatures = strategy.signatures([scene((80, 70), seed) for seed in range(4)])
+    found = strategy.compare(signatures[:2], signatures)
+    expected = [[slow_information(a, b, normalised) for b in signatures] for a in signatures[:2]]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_entropy_is_that_of_the_histogram() -> None:
+    """Two values, evenly: 1 bit; constant: 0; all 256: 8."""
+    two, all_values = np.indices((16, 16))[0] % 2, np.arange(256).reshape(16, 16)
+    found = Entropy().signatures([two[None], np.full((1, 16, 16), 4.0), all_values[None]])
+    np.testing.assert_allclose(found[:, 0], [1, 0, 8], atol=1e-6)
+    with pytest.raises(UsageError, match="finds no duplicates"):
+        Entropy().compare(found, found)
+
+
+@pytest.mark.parametrize("shape", [(50, 60), (20, 30, 25)])
+@pytest.mark.parametrize("strategy", COMPARING, **NAMED)
+def test_a_copy_is_dropped_and_another_scene_kept(strategy: Strategy, shape: tuple[int, ...]) -> None:
+    pieces = [scene(shape, 0), 2 * scene(shape, 0) + 100, np.random.default_rng(0).normal(size=(1, *shape))]
+    found = greedy(strategy.signatures(pieces), strategy)
+    assert found.keep.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+def test_sizes_and_types_may_be_mixed(strategy: Strategy) -> None:
+    pieces = [scene((50, 60), 0), scene((90, 40), 1).astype(np.int16), scene((50, 60), 2).astype(np.float64)]
+    together = strategy.signatures(pieces)
+    alone = np.concatenate([strategy.signatures([piece]) for piece in pieces])
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_numbers_are_refused(strategy: Strategy, bad: float) -> None:
+    piece = scene((50, 60), 0)
+    piece[0, 3, 4] = bad
+    with pytest.raises(UnreadableError, match="not finite"):
+        strategy.signatures([scene((50, 60), 1), piece])
+    with pytest.raises(UnreadableError, match="empty"):
+        strategy.signatures([np.zeros((1, 0, 4))])
+
+
+@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+def test_constant_pieces_compare_as_numbers(strategy: Strategy) -> None:
+    signatures = strategy.signatures([np.full((1, 30, 30), value) for value in (0.0, -1000.0, 7.0)])
+    keep = greedy(signatures, strategy).keep.tolist()
+    if strategy.measure == "score":
+        assert keep == [False] * 3
+    elif strategy.name == "mutual-information":
+        assert keep == [True] * 3  # they share no information, as its docstring says
+    else:
+        assert keep == [True, False, False]
+
+
+@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+def test_volumes_of_one_slice_and_no_pieces(strategy: Strategy) -> None:
+    volume = scene((40, 40, 1), 0)
+    signatures = strategy.signatures([volume, volume])
+    assert np.isfinite(signatures).all()
+    assert len(strategy.signatures([])) == 0
+
+
+def test_names_keys_and_ranges_hold_together() -> None:
+    for name, made in STRATEGIES.items():
+        strategy = made()
+        assert strategy.name == name
+        assert not set(strategy.key) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+        assert strategy.thresholds.lowest <= strategy.thresholds.default <= strategy.thresholds.highest
+    assert isinstance(strategy_of("hash"), Hash)
+
+
+def test_an_unknown_strategy_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(UsageError, match=r"strategy hush: one of hash, .*embedding"):
+        strategy_of("hush")
