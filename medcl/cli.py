@@ -4,19 +4,22 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from medcl.commands import archive, evaluation, retrieval, training
+from medcl.commands import archive, embedding, evaluation, exploration, reduction, retrieval, training
 from medcl.errors import MedclError
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "phantom": archive.phantom,
     "scan": archive.scan,
     "split": archive.split,
+    "reduce": reduction.reduce,
     "prepare": training.prepare,
     "pretrain": training.pretrain,
     "finetune": evaluation.finetune,
     "compare": evaluation.compare,
     "evaluate": retrieval.evaluate,
     "retrieve": retrieval.retrieve,
+    "embed": embedding.embed,
+    "explore": exploration.explore,
 }
 
 

@@ -68,11 +68,22 @@ def evaluate(argv: Sequence[str]) -> None:
 def retrieve(argv: Sequence[str]) -> None:
     """List the records of an archive that are nearest to a text, or to a record."""
     parser = parsers.parser(retrieve)
-    parser.add_argument("run", type=Path, help="the run folder that `medcl pretrain` wrote")
-    parser.add_argument("--manifest", type=Path, required=True, help="the archive that is searched")
+    parser.add_argument("run", type=Path, nargs="?", help="the run folder that `medcl pretrain` wrote")
+    parser.add_argument("--manifest", type=Path, help="the archive that is searched")
+    parser.add_argument(
+        "--embeddings",
+        type=Path,
+        help="or the embeddings that are searched, of any run; their index is kept beside them. Only --text needs RUN",
+    )
+    parser.add_argument(
+        "--add", type=Path, nargs="+", default=[], metavar="FILE", help="embeddings to be added to the index of others"
+    )
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--text", help="what to look for, such as 'left pleural effusion'")
-    query.add_argument("--record", metavar="ID", help="a record of the manifest, whose reports are looked for")
+    query.add_argument("--record", metavar="ID", help="a record; among several modalities its reports are looked for")
+    parser.add_argument(
+        "--other-patients", action="store_true", help="leave out records of the same patient (with --embeddings)"
+    )
     parser.add_argument("-k", type=int, default=10, help="how many")
     parser.add_argument("--split", default="", help="of which records are found; default: all")
     parser.add_argument(
@@ -81,6 +92,15 @@ def retrieve(argv: Sequence[str]) -> None:
     parser.add_argument("--jobs", type=int, default=-1, help="processes that prepare records")
     parser.add_argument("-o", "--output", type=Path, help="contact sheet: a .png, or an .html page")
     given = parser.parse_args(argv)
+    if given.embeddings is not None:
+        from medcl.commands.retrieval_index import retrieve_indexed
+
+        retrieve_indexed(given)
+        return
+    if given.run is None or given.manifest is None:
+        parser.error("RUN and --manifest are needed, or --embeddings")
+    if given.add or given.other_patients:
+        parser.error("--add and --other-patients go with --embeddings")
     from medcl.evaluate.contact_sheet import write_sheet
     from medcl.evaluate.search import Archive
     from medcl.show.wording import number

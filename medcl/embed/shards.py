@@ -86,14 +86,9 @@ class Shards:
             MedclError: the disk is full.
         """
         draft = self.output.with_name(f".{self.output.name}.{os.getpid()}.draft")
-        plain = [name for name in schema.names if name != EMBEDDING]
         rows = 0
         try:
-            # Numbers of a network do not compress, and a dictionary of them is larger than they are.
-            packed = {name: "zstd" for name in plain} | {f"{EMBEDDING}.list.element": "none"}
-            with pq.ParquetWriter(
-                draft, schema, compression=packed, use_dictionary=plain, write_statistics=[RUN]
-            ) as writer:
+            with parquet_writer(draft, schema) as writer:
                 for table in self._groups(count, schema):
                     writer.write_table(table, row_group_size=len(table))
                     rows += len(table)
@@ -117,6 +112,13 @@ class Shards:
                     waiting = []
         if waiting:
             yield pa.concat_tables(waiting)
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """What writes a file of embeddings: numbers of a network do not compress, and a dictionary of them is larger."""
+    plain = [name for name in schema.names if name != EMBEDDING]
+    packed = {name: "zstd" for name in plain} | {f"{EMBEDDING}.list.element": "none"}
+    return pq.ParquetWriter(path, schema, compression=packed, use_dictionary=plain, write_statistics=[RUN])
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.phantom import ecg, eeg
+from medcl.phantom.site import Site, record
 
 Signals = NDArray[np.float32]
 
@@ -80,11 +81,18 @@ def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: i
 
 
 def write_ecg(
-    folder: Path, patients: int = 120, seed: int = 0, *, duration: float = 10.0, sampling_rate: float = 100.0
+    folder: Path,
+    patients: int = 120,
+    seed: int = 0,
+    *,
+    duration: float = 10.0,
+    sampling_rate: float = 100.0,
+    sites: Sequence[Site] = (),
 ) -> int:
     """Write one to four 12-lead recordings a patient as WFDB (format 16, mV) and `labels.csv`.
 
-    The table's columns: `record` (path without suffix, relative to the table), `patient`, `diagnosis`, `age`, `sex`.
+    The table's columns: `record` (path without suffix, relative to the table), `patient`, `diagnosis`, `age`, `sex`,
+    and `site` where there are sites.
 
     Args:
         folder: Where to; made if need be.
@@ -92,6 +100,8 @@ def write_ecg(
         seed: Of everything random.
         duration: Of a recording, s.
         sampling_rate: Hz.
+        sites: Hospitals, one of which each patient goes to, whatever she has. Those that change nothing give the
+            recordings that there are without sites.
 
     Returns:
         The number of records.
@@ -102,14 +112,21 @@ def write_ecg(
         diagnosis = ECG_MIX[block[number % len(ECG_MIX)]]
         rng = np.random.default_rng([seed, 2, number])
         patient = ecg.draw_patient(diagnosis, rng)
+        # A source of its own: with and without sites, a patient is the same.
+        there = np.random.default_rng([seed, 20, number])
+        site = sites[int(there.integers(len(sites)))] if sites else None
         code = f"P{number + 1:04d}"
         (folder / code).mkdir(parents=True, exist_ok=True)
         for recording in range(1, 1 + int(rng.choice([1, 2, 3, 4], p=[0.2, 0.3, 0.3, 0.2]))):
             signal = ecg.simulate(ecg.revisit(patient, rng), duration, sampling_rate, rng)
+            if site is not None:
+                signal = record(signal, sampling_rate, site, there)
             name = f"{code}_r{recording}"
             _write_wfdb(folder / code, name, signal, sampling_rate, patient)
-            rows.append((f"{code}/{name}", code, diagnosis, patient.age, patient.sex))
-    _write_table(folder / "labels.csv", ("record", "patient", "diagnosis", "age", "sex"), rows)
+            where = () if site is None else (site.name,)
+            rows.append((f"{code}/{name}", code, diagnosis, patient.age, patient.sex, *where))
+    columns = ("record", "patient", "diagnosis", "age", "sex", *(("site",) if sites else ()))
+    _write_table(folder / "labels.csv", columns, rows)
     return len(rows)
 
 

@@ -1,0 +1,1 @@
+"""Look at embeddings: projections, measures, neighbours, a page."""

@@ -1,0 +1,229 @@
+"""The numbers beside the map, in words: each table says how to read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from medcl.errors import UsageError
+from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
+from medcl.explore.gap import modality_gaps
+from medcl.explore.neighbours import among
+from medcl.explore.outliers import distances, drift
+from medcl.explore.page import Categories, Column, Table
+from medcl.explore.points import Ints, Vectors, groups_of, sample
+from medcl.explore.purity import K, purity
+from medcl.explore.spread import MOST, Spread, silhouette, spread
+from medcl.show.wording import bounds, count, number
+
+SPLIT, KIND, TRAIN = "split", "kind", "train"
+_NEIGHBOURS = 20_000  # embeddings among which neighbours are looked for
+_FAR = 60  # neighbours of a row, to be left with `K` of other patients
+_CLASSES = 50  # of a column whose classes are told apart
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured.
+
+    Args:
+        tables: for the page.
+        notes: sentences that a reader should know.
+        confounders: what can be read off the embeddings, the most certain first.
+    """
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    confounders: tuple[Confounder, ...]
+
+
+def measure(
+    vectors: Vectors,
+    columns: Mapping[str, Column],
+    levels: Mapping[str, Ints],
+    *,
+    joint: bool = False,
+    seed: int = 0,
+    permutations: int = PERMUTATIONS,
+) -> Measured:
+    """Measure embeddings; of many, a sample that the notes state.
+
+    Args:
+        vectors: (N, dim), checked.
+        columns: {name: (N,) what is known of the records}.
+        levels: {level: (N,) codes, -1 where there is none}.
+        joint: whether several modalities lie in one space.
+        seed: of everything random.
+        permutations: of the values of each column.
+
+    Returns:
+        The numbers.
+    """
+    patients = groups_of(levels["patient"]) if "patient" in levels else np.arange(len(vectors))
+    notes = [] if "patient" in levels else ["No patients are known: each embedding counts as one of its own."]
+    tables: list[Table] = []
+    found: list[Confounder] = []
+    few = sample(len(vectors), MOST, seed)
+    if len(few) < len(vectors):
+        notes.append(
+            f"The numbers are of {len(few):,} of {len(vectors):,} embeddings at most, drawn at random (seed {seed})."
+        )
+    space = spread(np.asarray(vectors[few], np.float32), {name: codes[few] for name, codes in levels.items()})
+    tables.append(_space(space))
+    if len(vectors) > 1 and not space.rank > 1 + 1e-6:
+        notes.append("All embeddings point in one direction: the encoder has collapsed, and nothing can be told of it.")
+    else:
+        near = few[sample(len(few), _NEIGHBOURS, seed)]
+        tables += _neighbours(
+            np.asarray(vectors[near], np.float32), _columns(columns, near), _levels(levels, near), patients[near]
+        )
+        found = confounders(vectors, columns, patients, seed=seed, permutations=permutations)
+        tables += _confounders(found)
+        told = columns.get(SPLIT)
+        if isinstance(told, Categories) and TRAIN in told.names:
+            tables += _drift(vectors, told, patients, seed)
+        kinds = columns.get(KIND)
+        if joint and isinstance(kinds, Categories):
+            tables += _gaps(
+                vectors[few], Categories(kinds.codes[few], kinds.names), _levels(levels, few), patients[few], seed
+            )
+    notes += [f"{one.name} was not looked for in the embeddings: it {one.reason}." for one in found if one.reason]
+    return Measured(tuple(tables), tuple(notes), tuple(found))
+
+
+def _columns(columns: Mapping[str, Column], rows: Ints) -> dict[str, Column]:
+    return {name: taken(column, rows) for name, column in columns.items()}
+
+
+def _levels(levels: Mapping[str, Ints], rows: Ints) -> dict[str, Ints]:
+    return {name: codes[rows] for name, codes in levels.items()}
+
+
+def _space(space: Spread) -> Table:
+    rows = [
+        ("effective rank", number(space.rank), f"of {space.dim}"),
+        ("uniformity", number(space.uniformity), "0: one point; about -4: all directions"),
+        *(
+            (f"alignment, {name}", number(value), f"all pairs: {number(space.apart)}")
+            for name, value in space.alignment.items()
+        ),
+    ]
+    return Table(
+        "The space",
+        ("measure", "value", "beside it"),
+        tuple(rows),
+        "Effective rank (RankMe): how many directions are used. Alignment: mean squared distance, from 0 to 4, of "
+        "vectors of length 1 that belong together.",
+    )
+
+
+def _neighbours(
+    vectors: Vectors, columns: Mapping[str, Column], levels: Mapping[str, Ints], patients: Ints
+) -> list[Table]:
+    near = among(vectors, _FAR)
+    several = len(np.unique(patients)) < len(patients)
+    rows = []
+    for name, codes in levels.items():
+        one = purity(near, codes)
+        if one.rows:
+            rows.append((name, number(one.share), number(one.chance), "", count(one.rows)))
+    for name, column in columns.items():
+        if not isinstance(column, Categories) or not 1 < len(column.names) <= _CLASSES:
+            continue
+        one = purity(near, column.codes, patients if several else None)
+        if one.rows:
+            apart = silhouette(vectors, column)
+            rows.append((name, number(one.share), number(one.chance), number(apart), count(one.rows)))
+    if not rows:
+        return []
+    return [
+        Table(
+            f"Neighbours: of the {K} nearest, how many are alike",
+            ("in", "share", "by chance", "silhouette", "embeddings"),
+            tuple(rows),
+            "Of a column, among other patients only. Silhouette: from -1 to 1, 0 where classes overlap.",
+        )
+    ]
+
+
+def _confounders(found: list[Confounder]) -> list[Table]:
+    rows = [
+        (
+            one.name,
+            f"{one.measure.replace('R2', 'R²')} {number(one.score)} {bounds(one.low, one.high)}".strip(),
+            number(one.chance),
+            f"{100 * one.share:.1f}%",
+            f"{one.p:.3f}",
+            "yes" if one.found else "no",
+            count(one.patients),
+        )
+        for one in found
+        if not one.reason
+    ]
+    if not rows:
+        return []
+    return [
+        Table(
+            "What can be read off the embeddings",
+            ("column", "linear probe", "by chance", "of the variance", "p", "found", "patients"),
+            tuple(rows),
+            "A linear probe predicts each column for patients it did not see; 95% interval over patients. Chance and "
+            "p: values exchanged between patients, p corrected for the number of columns (Holm), found below "
+            f"{LEVEL:g}. A site, device, sex or age that is found may stand in for a diagnosis; two columns that go "
+            "together are both found.",
+        )
+    ]
+
+
+def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> list[Table]:
+    training = np.asarray(split.codes) == split.names.index(TRAIN)
+    try:
+        found = distances(vectors, training, patients, seed=seed)
+    except UsageError:
+        return []
+    rows = [
+        (
+            one.name,
+            number(one.median),
+            f"{100 * one.beyond:.0f}%",
+            f"{number(one.auroc)} {bounds(one.low, one.high)}".strip(),
+            count(one.rows),
+        )
+        for one in drift(found, split, patients, seed=seed)
+    ]
+    if not rows:
+        return []
+    return [
+        Table(
+            "Drift: how far from the training embeddings",
+            ("split", "median distance", "beyond 95% of training", "further than training", "embeddings"),
+            tuple(rows),
+            "Mean cosine distance to the 10 nearest training embeddings of other patients. 5% and 0.5 where nothing "
+            "has changed.",
+        )
+    ]
+
+
+def _gaps(vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int) -> list[Table]:
+    found = modality_gaps(vectors, kinds, levels, patients, seed)
+    if not found:
+        return []
+    rows = tuple(
+        (
+            f"{a} and {b}",
+            number(gap.distance),
+            f"{100 * gap.variance:.0f}%",
+            f"{number(gap.alignment)}, all pairs {number(gap.alignment_all)}",
+            number(gap.separable),
+        )
+        for (a, b), gap in found.items()
+    )
+    return [
+        Table(
+            "Modality gap",
+            ("between", "centres apart", "of the variance", "alignment of pairs", "told apart"),
+            rows,
+            "Distance of the centres from 0 to 2; told apart: balanced accuracy of a linear probe, 0.5 where it "
+            "cannot.",
+        )
+    ]

@@ -1,0 +1,186 @@
+"""The page of embeddings: one HTML file with the points, their columns, thumbnails and numbers inside."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UsageError
+from medcl.explore.pack import Blocks
+from medcl.show import page
+from medcl.show.thumbnails import Thumbnail
+
+MOST = 500_000
+"""Points that a page can hold: a browser draws as many, but no more, as smoothly as one likes to look at them."""
+Ints: TypeAlias = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A column of few values.
+
+    Args:
+        codes: (N,) integers, number k is of value `names[k]`, -1 where the value is missing.
+        names: in any order; the page puts the most frequent first.
+    """
+
+    codes: Ints
+    names: tuple[str, ...]
+
+
+Column: TypeAlias = Categories | NDArray[np.floating[Any]]
+"""Categories, or (N,) numbers with NaN where one is missing."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers beside the plot, already in words.
+
+    Args:
+        title: what is measured.
+        header: names of the columns.
+        rows: cells, the first of each names the row.
+        note: how to read it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PageData:
+    """What a page shows of N embeddings; no clear id of a patient may be among it.
+
+    Args:
+        title: a line that says of what the embeddings are.
+        file: name of the Parquet file.
+        ids: (N,) names of the rows, as they are listed and exported.
+        projections: name -> (N, 2) coordinates, NaN where a row cannot be placed; the first is shown first.
+        columns: name -> column, in the order of the menus.
+        levels: name (`patient`, `study`, ...) -> (N,) codes, -1 where there is none; on the page they are numbered
+            anew, so that none of them leaves it.
+        neighbours: (N, k) rows that are nearest to each, nearest first, without itself, -1 where there is none.
+        thumbnails: row -> what the record looks like; not every row needs one.
+        measures: tables beside the plot.
+        notes: sentences that a reader should know.
+        color: the column that colours first; empty for the first.
+    """
+
+    title: str
+    file: str
+    ids: Sequence[str]
+    projections: Mapping[str, NDArray[np.floating[Any]]]
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    levels: Mapping[str, Ints] = field(default_factory=dict)
+    neighbours: Ints | None = None
+    thumbnails: Mapping[int, Thumbnail] = field(default_factory=dict)
+    measures: Sequence[Table] = ()
+    notes: Sequence[str] = ()
+    color: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def write_page(data: PageData, path: Path) -> None:
+    """Write the page, whole or not at all; a browser needs no network to show it.
+
+    Args:
+        data: what it shows.
+        path: `.html` file.
+
+    Raises:
+        UsageError: there are no points or too many, or something has another length than `ids`.
+    """
+    _check(data)
+    blocks = Blocks()
+    about: dict[str, Any] = {
+        "count": len(data),
+        "file": Path(data.file).stem,
+        "ids": blocks.text(data.ids),
+        "projections": [
+            {"name": name, "xy": blocks.array(np.asarray(xy, np.float32).T)} for name, xy in data.projections.items()
+        ],
+        "columns": [_column(name, column, blocks) for name, column in data.columns.items()],
+        "levels": [{"name": name, "codes": blocks.array(_renumbered(codes))} for name, codes in data.levels.items()],
+        "neighbours": None,
+        "thumbnails": blocks.json(_thumbnails(data.thumbnails)),
+        "shown": len(data.thumbnails),
+        "color": data.color or next(iter(data.columns), ""),
+    }
+    if data.neighbours is not None and data.neighbours.shape[1]:
+        about["neighbours"] = {"k": data.neighbours.shape[1], "rows": blocks.array(data.neighbours.astype(np.int32))}
+    patients = data.levels.get("patient")
+    html = page.render(
+        "explore/explore.html",
+        # A figure must be named for plotly's script to be part of the page; `explore.js` draws it.
+        {"map": {}},
+        data=data,
+        about=about,
+        blocks=blocks,
+        patients=0 if patients is None else len(np.unique(patients[patients >= 0])),
+    )
+    page.write(path, html)
+
+
+def _check(data: PageData) -> None:
+    count = len(data)
+    if not count:
+        raise UsageError(f"{data.file}: there is no embedding to show")
+    if count > MOST:
+        raise UsageError(
+            f"{data.file}: a page shows {MOST:,} points at most, these are {count:,}: embed one --split, or --level "
+            "patient"
+        )
+    if not data.projections:
+        raise UsageError(f"{data.file}: there is no projection to show")
+    arrays: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
+        f"projection {name!r}": (xy, (count, 2)) for name, xy in data.projections.items()
+    }
+    for name, column in data.columns.items():
+        arrays[f"column {name!r}"] = (column.codes if isinstance(column, Categories) else column, (count,))
+    arrays |= {f"level {name!r}": (codes, (count,)) for name, codes in data.levels.items()}
+    if data.neighbours is not None:
+        arrays["neighbours"] = (data.neighbours, (count, data.neighbours.shape[-1]))
+    for name, (array, shape) in arrays.items():
+        if array.shape != shape:
+            raise UsageError(f"{data.file}: {name} is of shape {array.shape}, for {count} rows it must be {shape}")
+    if data.color and data.color not in data.columns:
+        raise UsageError(
+            f"{data.file}: no column {data.color!r} to colour by: there are {', '.join(data.columns) or 'none'}"
+        )
+
+
+def _column(name: str, column: Column, blocks: Blocks) -> dict[str, Any]:
+    """A column as the page reads it; of categories the most frequent first."""
+    if not isinstance(column, Categories):
+        return {"name": name, "numbers": blocks.array(column.astype(np.float32))}
+    codes = np.asarray(column.codes, np.int64)
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.names))
+    order = np.argsort(-counts, kind="stable")
+    place = np.append(np.argsort(order), -1)  # the last is for -1
+    small = np.int8 if len(order) < 128 else np.int16 if len(order) < 32768 else np.int32
+    return {"name": name, "names": [column.names[one] for one in order], "codes": blocks.array(place[codes], small)}
+
+
+def _renumbered(codes: Ints) -> NDArray[np.int32]:
+    """Codes from 0, -1 where there is none."""
+    known = codes >= 0
+    new = np.full(len(codes), -1, np.int32)
+    new[known] = np.unique(codes[known], return_inverse=True)[1]
+    return new
+
+
+def _thumbnails(thumbnails: Mapping[int, Thumbnail]) -> dict[str, Any]:
+    """Each picture once: all records whose files have gone share one."""
+    pictures: dict[str, int] = {}
+    rows = {
+        str(row): [pictures.setdefault(one.uri, len(pictures)), one.text, one.missing]
+        for row, one in thumbnails.items()
+    }
+    return {"pictures": list(pictures), "rows": rows}

@@ -1,0 +1,84 @@
+"""The vectors of a file of embeddings, as they are compared: checked, of length 1, in blocks."""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.embed.embeddings import Embeddings
+from medcl.errors import MedclError
+
+Vectors: TypeAlias = NDArray[np.floating[Any]]
+Ints: TypeAlias = NDArray[np.int64]
+BLOCK = 1 << 16
+"""Rows at a time."""
+
+
+def vectors_of(embeddings: Embeddings) -> Vectors:
+    """The vectors of a file, of which none holds something that is not a number.
+
+    Args:
+        embeddings: of a run.
+
+    Returns:
+        (N, dim) float16 or float32, mapped from a file where they are many.
+
+    Raises:
+        MedclError: there is no embedding, or some hold NaN or infinity.
+    """
+    vectors: Vectors = embeddings.vectors()
+    if not len(vectors):
+        raise MedclError(f"{embeddings.paths[0]}: holds no embedding")
+    bad = np.concatenate([np.flatnonzero(~np.isfinite(part).all(axis=1)) + at for at, part in blocks(vectors)])
+    if len(bad):
+        record = embeddings.column("record_id")[bad[0]]
+        raise MedclError(
+            f"{embeddings.paths[0]}: {len(bad)} of {len(vectors)} embeddings hold NaN or infinity, the first of them "
+            f"that of record {record}: leave these rows out, or embed the archive again"
+        )
+    return vectors
+
+
+def blocks(vectors: Vectors, size: int = BLOCK) -> Iterator[tuple[int, Vectors]]:
+    """Vectors in blocks, with the row at which each begins."""
+    for start in range(0, len(vectors), size):
+        yield start, vectors[start : start + size]
+
+
+def unit(vectors: Vectors) -> NDArray[np.float32]:
+    """Vectors brought to length 1; one of length 0 stays.
+
+    Args:
+        vectors: (N, dim).
+
+    Returns:
+        (N, dim) float32.
+    """
+    # In float32: the squares of float16 overflow from 256 on.
+    x = np.asarray(vectors, dtype=np.float32)
+    scaled: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return scaled
+
+
+def sample(count: int, most: int, seed: int) -> Ints:
+    """Rows drawn without repetition, ascending; all of them where there are no more than `most`."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+
+
+def groups_of(codes: NDArray[Any]) -> Ints:
+    """Numbers from 0 for codes of a level; a row without one (-1) is a group of its own.
+
+    Args:
+        codes: (N,) codes, -1 where there is none.
+
+    Returns:
+        (N,) int64.
+    """
+    known = codes >= 0
+    groups = np.empty(len(codes), dtype=np.int64)
+    names, groups[known] = np.unique(codes[known], return_inverse=True)
+    groups[~known] = len(names) + np.arange((~known).sum())
+    return groups

@@ -1,0 +1,212 @@
+"""Embeddings on a plane: principal components, t-SNE, and UMAP where it is installed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UsageError
+from medcl.explore.axes import Axes, principal_axes
+from medcl.explore.points import BLOCK, Ints, Vectors, blocks, sample
+
+Method = Literal["pca", "tsne", "umap"]
+METHODS: tuple[Method, ...] = get_args(Method)
+MOST = 500_000
+"""Points that t-SNE and UMAP are fitted on; others are placed among them."""
+PERPLEXITY = 30.0
+_COMPONENTS = 50  # of PCA, in which t-SNE and UMAP look for neighbours
+_SAME = 1e-12  # variance of vectors of length 1 below which they are one point
+Plane: TypeAlias = NDArray[np.float32]
+Place: TypeAlias = Callable[[NDArray[np.float32]], Plane]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Where embeddings lie on a plane.
+
+    Args:
+        method: by which they were placed.
+        xy: (N, 2) float32.
+        fitted: rows that the method was fitted on, ascending; the others were placed among them.
+        note: a sentence that a reader of the map should know; may be empty.
+    """
+
+    method: Method
+    xy: Plane
+    fitted: Ints
+    note: str = ""
+    _axes: Axes = field(kw_only=True, repr=False)
+    _model: Callable[[], Place] = field(kw_only=True, repr=False)
+
+    def transform(self, vectors: Vectors) -> Plane:
+        """Place new embeddings of the same run on the map, which stays as it is.
+
+        Args:
+            vectors: (M, dim).
+
+        Returns:
+            (M, 2) float32.
+
+        Raises:
+            UsageError: the vectors are of another width, or hold NaN.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != len(self._axes.mean):
+            raise UsageError(f"vectors (M, {len(self._axes.mean)}) expected, as projected before; got {vectors.shape}")
+        _finite(vectors)
+        return self._model()(self._axes.coordinates(vectors))
+
+
+def project(vectors: Vectors, method: Method = "tsne", *, seed: int = 0, most: int = MOST) -> Projection:
+    """Lay embeddings out on a plane.
+
+    Vectors are brought to length 1, so that neighbours on the map are those of the largest cosine. t-SNE and UMAP see
+    the first 50 principal components; t-SNE begins at the first two (Kobak and Berens 2019), so that its map keeps the
+    large groups where PCA has them.
+
+    Args:
+        vectors: (N, dim).
+        method: `pca`, `tsne` (openTSNE), or `umap` where umap-learn is installed.
+        seed: of everything random: the same vectors and seed give the same map, on any number of cores.
+        most: points that t-SNE or UMAP is fitted on, drawn with the seed; the others are placed among them.
+
+    Returns:
+        The projection.
+
+    Raises:
+        UsageError: no such method, UMAP is not installed, vectors hold NaN, or they are too few.
+    """
+    return place(vectors, method, seed=seed, most=most)
+
+
+def place(
+    vectors: Vectors, method: Method, *, seed: int, most: int, known: tuple[Plane, Ints, str] | None = None
+) -> Projection:
+    """Project, or take up a projection that is known: coordinates, rows that were fitted, note.
+
+    Raises:
+        UsageError: see `project`.
+    """
+    if method not in METHODS:
+        raise UsageError(f"no projection {method!r}: there are {', '.join(METHODS)}")
+    if vectors.ndim != 2 or not len(vectors):
+        raise UsageError(f"vectors (N, dim) expected, with N above 0; got {vectors.shape}")
+    if known is None:
+        _finite(vectors)
+    axes = principal_axes(vectors, 2 if method == "pca" else _COMPONENTS)
+    count = len(vectors)
+    if axes.total < _SAME:
+        note = "" if count == 1 else f"All {count:,} embeddings are the same: the encoder has collapsed."
+        return Projection(
+            method, np.zeros((count, 2), np.float32), np.arange(count), note, _axes=axes, _model=lambda: _centre
+        )
+    if method == "pca":
+        part = axes.variance / axes.total
+        shares = " and ".join(f"{100 * share:.0f}%" for share in part)
+        note = f"PCA: the axes show {shares} of the variance of the embeddings, brought to length 1."
+        return Projection(
+            method, _two(axes.coordinates(vectors)), np.arange(count), note, _axes=axes, _model=lambda: _two
+        )
+    fit, model = (_fit_tsne, _tsne) if method == "tsne" else (_fit_umap, _umap)
+    if known is not None:
+        xy, rows, note = known
+        x = axes.coordinates(vectors[rows])
+        return Projection(method, xy, rows, note, _axes=axes, _model=lambda: model(x, xy[rows], seed))
+    rows = sample(count, most, seed)
+    x = axes.coordinates(vectors[rows])
+    on_map, note = fit(x, seed)
+    xy = np.empty((count, 2), dtype=np.float32)
+    xy[rows] = on_map
+    if len(rows) < count:
+        note += (
+            f" It was fitted on {len(rows):,} of {count:,} embeddings, drawn at random (seed {seed}); the others were "
+            "placed among them."
+        )
+        there, put = np.zeros(count, dtype=bool), model(x, on_map, seed)
+        there[rows] = True
+        others = np.flatnonzero(~there)
+        for start in range(0, len(others), BLOCK):
+            some = others[start : start + BLOCK]
+            xy[some] = put(axes.coordinates(vectors[some]))
+    return Projection(method, xy, rows, note, _axes=axes, _model=lambda: model(x, on_map, seed))
+
+
+def _perplexity(count: int) -> float:
+    """As large as the number of points allows.
+
+    Raises:
+        UsageError: there are too few.
+    """
+    if count < 4:
+        raise UsageError(f"t-SNE needs four embeddings or more, these are {count}: take pca")
+    return min(PERPLEXITY, (count - 1) / 3)
+
+
+def _affinities(x: Plane, seed: int) -> Any:
+    from openTSNE.affinity import PerplexityBasedNN
+
+    # One job: the trees that find neighbours are others on several, and the map would be as well.
+    return PerplexityBasedNN(x, perplexity=_perplexity(len(x)), random_state=seed, n_jobs=1)
+
+
+def _fit_tsne(x: Plane, seed: int) -> tuple[Plane, str]:
+    from openTSNE import TSNE, initialization
+
+    perplexity = _perplexity(len(x))
+    start = initialization.rescale(_two(x).astype(np.float64))
+    start = initialization.jitter(start, inplace=True, random_state=seed)
+    tsne = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1)
+    xy = np.asarray(tsne.fit(affinities=_affinities(x, seed), initialization=start), dtype=np.float32)
+    note = f"t-SNE, perplexity {perplexity:.3g}: near points are alike; distances between groups mean little."
+    if perplexity < PERPLEXITY:
+        note += f" With {len(x):,} embeddings, a perplexity of {PERPLEXITY:.0f} cannot be had."
+    return xy, note
+
+
+def _tsne(x: Plane, xy: Plane, seed: int) -> Place:
+    from openTSNE import TSNEEmbedding
+
+    fitted = TSNEEmbedding(xy.astype(np.float64), _affinities(x, seed), random_state=seed, n_jobs=1)
+
+    def put(new: NDArray[np.float32]) -> Plane:
+        k = min(25, len(x) - 1)
+        return np.asarray(fitted.transform(new, perplexity=min(5.0, k / 3), k=k), dtype=np.float32)
+
+    return put
+
+
+def _umap_model(x: Plane, seed: int) -> Any:
+    try:
+        from umap import UMAP  # type: ignore[import-not-found,unused-ignore]
+    except ImportError as error:
+        raise UsageError("UMAP is not installed: `pip install umap-learn`, or take tsne or pca") from error
+    if len(x) < 4:
+        raise UsageError(f"UMAP needs four embeddings or more, these are {len(x)}: take pca")
+    return UMAP(n_neighbors=min(15, len(x) - 1), init="pca", random_state=seed, n_jobs=1).fit(x)
+
+
+def _fit_umap(x: Plane, seed: int) -> tuple[Plane, str]:
+    note = "UMAP, 15 neighbours: near points are alike; distances between groups mean little."
+    return np.asarray(_umap_model(x, seed).embedding_, dtype=np.float32), note
+
+
+def _umap(x: Plane, xy: Plane, seed: int) -> Place:
+    model = _umap_model(x, seed)
+    return lambda new: np.asarray(model.transform(new), dtype=np.float32)
+
+
+def _two(x: NDArray[np.float32]) -> Plane:
+    """The first two columns, the second 0 where there is one only."""
+    return x[:, :2].copy() if x.shape[1] > 1 else np.pad(x, ((0, 0), (0, 1)))
+
+
+def _centre(x: NDArray[np.float32]) -> Plane:
+    return np.zeros((len(x), 2), dtype=np.float32)
+
+
+def _finite(vectors: Vectors) -> None:
+    for at, part in blocks(vectors):
+        bad = ~np.isfinite(part).all(axis=1)
+        if bad.any():
+            raise UsageError(f"vectors: row {at + int(bad.argmax())} holds NaN or infinity: leave it out")

@@ -1,0 +1,72 @@
+"""The page of 200,000 points: how large it is, and what a browser works until they are drawn."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medcl.explore.cards import BUDGET, COUNT
+from medcl.explore.page import Categories, PageData, write_page
+from medcl.show.thumbnails import Thumbnail
+from tests import browser as browsers
+
+POINTS, NEAR, ROUNDS = 200_000, 10, 3
+SECONDS, MEGABYTES = 5, 60
+
+
+def data() -> PageData:
+    """Nine groups, three columns of categories and two of numbers, three maps, neighbours, thumbnails to the budget."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(9, size=POINTS)
+    xy = rng.normal(0, 20, (9, 2))[group] + rng.normal(0, 4, (POINTS, 2))
+    names = tuple(f"finding {one}" for one in range(9))
+    return PageData(
+        title="200,000 records",
+        file="embeddings.parquet",
+        ids=[f"{one:032x}" for one in range(POINTS)],
+        projections={"t-SNE": xy, "PCA": xy[:, ::-1], "UMAP": -xy},
+        columns={
+            "finding": Categories(np.where(rng.random(POINTS) < 0.1, -1, group), names),
+            "site": Categories(rng.integers(4, size=POINTS), ("A", "B", "C", "D")),
+            "split": Categories(rng.integers(3, size=POINTS), ("train", "val", "test")),
+            "age": rng.normal(60, 15, POINTS),
+            "rate": rng.normal(70, 10, POINTS),
+        },
+        levels={"patient": np.arange(POINTS) // 3, "study": np.arange(POINTS) // 2},
+        neighbours=rng.integers(POINTS, size=(POINTS, NEAR)),
+        thumbnails={
+            int(row): Thumbnail("image", rng.bytes(BUDGET // COUNT)) for row in rng.permutation(POINTS)[:COUNT]
+        },
+    )
+
+
+def worked(browser: Any, path: Path) -> float:
+    """Processor seconds of the thread that loads and draws, until the points are there; others' do not count."""
+    context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _thread(session)
+    page.goto(path.as_uri(), timeout=120_000)
+    page.wait_for_selector(browsers.READY, state="attached", timeout=120_000)
+    after = _thread(session)
+    context.close()
+    return after - before
+
+
+def _thread(session: Any) -> float:
+    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    return float(metrics["ThreadTime"])
+
+
+@pytest.mark.benchmark
+def test_200_000_points_are_there_within_5_seconds_in_less_than_60_mb(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    write_page(data(), path)
+    size = path.stat().st_size / 1e6
+    with browsers.chromium() as browser:
+        times = [worked(browser, path) for _ in range(ROUNDS)]
+    print(f"\n{size:.1f} MB; processor seconds until drawn: {', '.join(f'{one:.2f}' for one in times)}")
+    assert size < MEGABYTES
+    assert min(times) < SECONDS

@@ -1,0 +1,41 @@
+"""Files of embeddings as `medcl embed` writes them, of vectors that a test chooses."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medcl.archive.manifest import Manifest
+from medcl.embed.about import EMBEDDING, KIND, PIECES, RECORDS, RUN, START, About, schema_of
+from medcl.embed.embeddings import Embeddings
+from medcl.embed.fingerprints import records_fingerprint
+
+
+def write(manifest: Manifest, vectors: np.ndarray, path: Path) -> Embeddings:
+    """One embedding for each record."""
+    count, dim = vectors.shape
+    about = About(
+        run="f" * 16,
+        run_name="ecg",
+        manifest=records_fingerprint(manifest),
+        root=str(manifest.root),
+        level="record",
+        pool="mean",
+        dim=dim,
+        half=False,
+        joint=False,
+        kinds=("signal",),
+        archive=manifest.metadata,
+    )
+    own = {
+        KIND: pa.array(["signal"] * count),
+        PIECES: pa.array([1] * count),
+        RECORDS: pa.array([1] * count),
+        START: pa.nulls(count, pa.list_(pa.float64())),
+        RUN: pa.array([about.run] * count),
+        EMBEDDING: pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), dim),
+    }
+    schema = about.into(schema_of(manifest, dim, half=False))
+    pq.write_table(pa.table([*manifest.table.columns, *own.values()], schema=schema), path)
+    return Embeddings.read(path)

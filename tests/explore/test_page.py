@@ -1,0 +1,251 @@
+"""The page, in a browser: one file that needs no network, and does what a hand on it expects."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medcl.errors import UsageError
+from medcl.explore.page import MOST, Categories, PageData, Table, write_page
+from medcl.show.pictures import encoded
+from medcl.show.thumbnails import Thumbnail, placeholder
+from tests import browser as browsers
+
+N, K = 240, 4
+EVIL = '</script><img src=x onerror="throw 1">'
+IDS = [f"rec{row:03d}" for row in range(N - 1)] + [EVIL]
+GROUP = np.arange(N) % 3
+XY = np.stack([10 * np.cos(2.1 * GROUP), 10 * np.sin(2.1 * GROUP)], 1) + np.random.default_rng(0).normal(0, 1, (N, 2))
+NEAR = (np.arange(N)[:, None] + 3 * np.arange(1, K + 1)) % N
+
+
+def data() -> PageData:
+    """Three groups; a patient has three points, one in each; every tenth age is missing."""
+    age = np.where(np.arange(N) % 10 == 0, np.nan, 20 + np.arange(N) % 60)
+    picture = Thumbnail("image", encoded(Image.new("L", (64, 48), 90)))
+    shown = {row: picture for row in range(1, N)} | {
+        0: placeholder("image", "cannot be read: no such file"),
+        5: Thumbnail("report", text="No <b>pneumothorax</b>."),
+    }
+    return PageData(
+        title="a run: 240 records",
+        file="embeddings.parquet",
+        ids=IDS,
+        projections={"t-SNE": XY, "PCA": XY[:, ::-1]},
+        columns={
+            "finding": Categories(np.where(np.arange(N) < 12, -1, GROUP), ("normal", EVIL, "effusion")),
+            "age": age,
+            "split": Categories(np.arange(N) % 2, ("train", "test")),
+        },
+        levels={"patient": 10**15 + np.arange(N) // 3},
+        neighbours=NEAR,
+        thumbnails=shown,
+        measures=(Table("Purity", ("level", "purity"), (("patient", "0.25"),), "higher is purer"),),
+        notes=("1 of 240 records has no picture.",),
+    )
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("page") / "a page.html"
+    write_page(data(), place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with browsers.chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def page(browser: Any, path: Path) -> Iterator[Any]:
+    with browsers.opened(browser, path, color_scheme="light") as one:
+        yield one
+
+
+def at(page: Any, row: int) -> tuple[float, float]:
+    """Where a point of the first map lies on the screen."""
+    x, y = page.evaluate(
+        """([x, y]) => { const { xaxis, yaxis } = document.getElementById("map")._fullLayout;
+        return [xaxis._offset + xaxis.l2p(x), yaxis._offset + yaxis.l2p(y)]; }""",
+        XY[row].astype(float).tolist(),
+    )
+    box = page.locator("#map").bounding_box()
+    return box["x"] + x, box["y"] + y
+
+
+def legend(page: Any) -> list[str]:
+    return page.locator("#legend li span").all_inner_texts()
+
+
+def alone() -> int:
+    """The point that is farthest from any other, so that a hand on it means no other."""
+    gaps = np.linalg.norm(XY[:, None] - XY[None], axis=2) + 1e9 * np.eye(N)
+    gaps[[0, 5, N - 1]] = 0
+    return int(gaps.min(axis=1).argmax())
+
+
+def test_it_is_drawn_with_webgl_and_its_numbers_stand_beside_it(page: Any, path: Path) -> None:
+    assert page.locator("#map canvas").count() > 0
+    assert page.evaluate("document.getElementById('map').data.every((one) => one.type === 'scattergl')")
+    assert page.evaluate("document.getElementById('map').data.reduce((sum, one) => sum + one.x.length, 0)") == N
+    drawn = np.asarray(Image.open(io.BytesIO(page.locator("#map").screenshot())).convert("RGB")).astype(int)
+    for colour in ((0, 114, 178), (213, 94, 0), (0, 158, 115)):
+        # A little lighter, since points let each other shine through.
+        assert (np.abs(drawn - (0.85 * np.array(colour) + 0.15 * 255)).max(axis=2) < 12).sum() > 200
+    text = page.inner_text("#numbers")
+    assert "higher is purer" in text
+    assert "1 of 240 records has no picture" in text
+    assert all(name in text for name in ("embedding-atlas", "DuckDB", "pandas", "polars"))
+    # Codes of patients are numbered anew.
+    assert str(10**15) not in path.read_text()
+
+
+def test_a_hand_over_a_point_shows_its_card_and_joins_its_patient(page: Any) -> None:
+    row = alone()
+    page.mouse.move(*at(page, row))
+    page.wait_for_selector("#card:not([hidden])")
+    card = page.locator("#card")
+    assert IDS[row] in card.inner_text()
+    assert "has 2 other points here" in card.inner_text()
+    assert card.locator("img").get_attribute("src").startswith("data:image/png")
+    assert len(page.locator("#marks polyline").get_attribute("points").split()) == 3
+    page.mouse.move(5, 5)
+    page.wait_for_selector("#card", state="hidden")
+    assert page.locator("#marks polyline").count() == 0
+
+
+def test_a_click_lists_and_marks_the_nearest(page: Any) -> None:
+    row = alone()
+    page.mouse.move(*at(page, row))
+    page.mouse.click(*at(page, row))
+    page.wait_for_selector("ol.near")
+    assert [one.get_attribute("title") for one in page.locator("ol.near button").all()] == [IDS[i] for i in NEAR[row]]
+    marked = page.locator("#marks circle.near")
+    assert [int(one.get_attribute("data-row")) for one in marked.all()] == NEAR[row].tolist()
+    page.locator("ol.near button").first.click()
+    assert page.locator("#record .name").inner_text() == IDS[NEAR[row][0]]
+    page.get_by_role("button", name="only this patient (3)").click()
+    assert page.inner_text("#shown") == "3"
+
+
+def test_the_colour_menu_changes_the_legend(page: Any) -> None:
+    assert legend(page) == ["normal", EVIL, "effusion", "missing"]
+    page.select_option("#color", "age")
+    page.wait_for_selector(".colourbar")
+    assert legend(page) == ["missing"]
+    assert page.locator(".ends").inner_text().split() == ["21", "50", "79"]
+    page.select_option("#color", "split")
+    page.wait_for_selector("#legend li:nth-child(2)")
+    assert legend(page) == ["train", "test"]
+    page.locator("#legend button").first.click()
+    assert page.locator("#legend button").first.get_attribute("aria-pressed") == "false"
+    assert page.inner_text("#shown") == str(N // 2)
+
+
+@pytest.mark.parametrize("ending", ["txt", "csv"])
+def test_a_lasso_lists_its_points_and_saves_them(page: Any, ending: str) -> None:
+    page.check("input[name=mode][value=lasso]", force=True)
+    page.wait_for_function("document.getElementById('map').layout.dragmode === 'lasso'")
+    inside = np.flatnonzero(GROUP == 1)
+    corners = np.array([at(page, int(row)) for row in inside])
+    low, high = corners.min(axis=0) - 12, corners.max(axis=0) + 12
+    page.mouse.move(*low)
+    page.mouse.down()
+    for corner in ((high[0], low[1]), high, (low[0], high[1]), low):
+        page.mouse.move(*corner, steps=4)
+    page.mouse.up()
+    page.wait_for_selector("#selected")
+    assert page.inner_text("#selected") == f"{len(inside)} points of {len(inside)} patients"
+    assert page.input_value("#selected-ids").split("\n") == [IDS[row] for row in inside]
+    with page.expect_download() as waiting:
+        page.click(f"#save-{ending}")
+    assert waiting.value.suggested_filename == f"embeddings.selection.{ending}"
+    lines = Path(waiting.value.path()).read_text().splitlines()
+    if ending == "csv":
+        assert lines.pop(0) == "record_id,finding,age,split"
+        assert lines[0] == "rec001,,21,test"
+        lines = [line.split(",")[0] for line in lines]
+    assert lines == [IDS[row] for row in inside]
+
+
+def test_filters_projections_and_the_scheme(page: Any) -> None:
+    page.click("#filters > summary")
+    page.locator("#filter-sheet summary", has_text="split").click()
+    page.locator("#filter-sheet label", has_text="train").locator("input").uncheck()
+    page.locator("#filter-sheet summary", has_text="age").click()
+    page.get_by_label("age from").fill("70")
+    page.get_by_label("age from").press("Tab")
+    page.locator("#filter-sheet label", has_text="missing").locator("input").last.uncheck()
+    ages = 20 + np.arange(N) % 60
+    left = (np.arange(N) % 2 == 1) & (ages >= 70) & (np.arange(N) % 10 != 0)
+    page.wait_for_function(f"document.getElementById('shown').textContent === '{left.sum()}'")
+    page.click("#unfilter")
+    page.keyboard.press("Escape")
+    assert page.inner_text("#shown") == str(N)
+    first = page.evaluate("Array.from(document.getElementById('map').data[0].x)")
+    page.check("input[name=projection][value='1']", force=True)
+    page.wait_for_function("(x) => document.getElementById('map').data[0].x[0] !== x", arg=first[0])
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.click("#scheme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+
+
+def test_all_of_it_can_be_done_from_the_keyboard(page: Any) -> None:
+    page.locator("#map").focus()
+    before = page.evaluate("document.getElementById('map').layout.xaxis.range")
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    after = page.evaluate("document.getElementById('map').layout.xaxis.range")
+    assert after[1] - after[0] < before[1] - before[0]
+    page.locator("#find").fill("rec000")
+    page.keyboard.press("Enter")
+    # Its file has gone: the record is shown all the same.
+    assert "No picture: cannot be read: no such file" in page.inner_text("#record")
+    page.locator("#find").fill(EVIL)
+    page.keyboard.press("Enter")
+    assert page.inner_text("#record .name") == EVIL
+    page.locator("#find").fill("rec005")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#record blockquote") == "No <b>pneumothorax</b>."
+    page.locator("#select-shown").focus()
+    page.keyboard.press("Enter")
+    assert page.inner_text("#selected") == f"{N} points of {N // 3} patients"
+
+
+def test_one_point_that_nothing_is_known_of_is_a_page(browser: Any, tmp_path: Path) -> None:
+    one = PageData("one", "one.parquet", ["a"], {"PCA": np.zeros((1, 2))})
+    write_page(one, tmp_path / "one.html")
+    with browsers.opened(browser, tmp_path / "one.html", color_scheme="dark") as page:
+        assert legend(page) == ["all points"]
+        assert page.evaluate("document.getElementById('map').data[0].x.length") == 1
+
+
+def test_a_page_holds_each_picture_once(path: Path) -> None:
+    assert path.stat().st_size < 5.5e6, "plotly's script is 4.8 MB"
+    assert Image.open(io.BytesIO(data().thumbnails[1].png)).size == (64, 48)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"ids": []}, "no embedding to show"),
+        ({"ids": ["a"] * (MOST + 1)}, "500,000 points at most"),
+        ({"projections": {}}, "no projection"),
+        ({"projections": {"PCA": np.zeros((3, 2))}}, r"projection 'PCA' is of shape \(3, 2\)"),
+        ({"columns": {"age": np.zeros(3)}}, "column 'age'"),
+        ({"levels": {"patient": np.zeros(3, np.int64)}}, "level 'patient'"),
+        ({"neighbours": np.zeros((3, 2), np.int64)}, "neighbours"),
+        ({"color": "hospital"}, "no column 'hospital' to colour by: there are finding, age, split"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=told):
+        write_page(replace(data(), **changed), tmp_path / "p.html")
+    assert not list(tmp_path.iterdir())
