@@ -105,7 +105,7 @@ def _divided(texts: pa.Array, config: TextConfig, jobs: int) -> tuple[Ints, dict
     reasons: dict[int, str] = {}
     parts: list[pa.Array] = []
     divide = partial(_divide, config=config)
-    with tqdm(total=len(texts), desc="reports", unit="report") as progress:
+    with tqdm(total=len(texts), desc="reports", unit="report", disable=None) as progress:
         for found in run_chunks(divide, texts.to_pylist(), jobs=jobs, chunk=_CHUNK, ordered=True):
             start = len(counts)
             reasons.update({start + i: one for i, one in enumerate(found) if isinstance(one, str)})
@@ -125,7 +125,7 @@ def _tokenised(texts: pa.Array, length: int, encode: Encode) -> tuple[NDArray[np
     """Token ids of all texts, one behind the other, and where each begins."""
     flat: list[NDArray[np.int32]] = []
     sizes: list[Ints] = []
-    for start in tqdm(range(0, len(texts), _BATCH), desc="tokens", unit="batch", disable=len(texts) < _BATCH):
+    for start in tqdm(range(0, len(texts), _BATCH), desc="tokens", unit="batch", disable=len(texts) < _BATCH or None):
         ids = encode(texts.slice(start, _BATCH).to_pylist(), length)
         here = ids != 0
         flat.append(ids[here])
