@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from medcl.reduce.kept import Kept
 from medcl.reduce.neighbours import earliest
-from medcl.reduce.strategy import Signatures, Strategy, checked, within
+from medcl.reduce.strategy import Searchable, Signatures, Strategy, checked, within
 
-LEAF = 32
-"""Units of which all pairs are compared at once; fewer calls for cheap measures, more pairs for costly ones."""
+LEAF, CHEAP_LEAF = 32, 256
+"""Units of which all pairs are compared at once: few where a measure is costly, more where it can be searched for."""
 
 
 def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None = None) -> Kept:
@@ -47,12 +47,13 @@ class _Selection:
 
     def __init__(self, signatures: Signatures, strategy: Strategy, threshold: float) -> None:
         self.signatures, self.strategy, self.threshold = signatures, strategy, threshold
+        self.leaf = CHEAP_LEAF if isinstance(strategy, Searchable) else LEAF
         self.duplicate_of = np.arange(len(signatures))
         self.measure = np.full(len(signatures), np.nan, dtype=np.float32)
 
     def of(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return which of some units, in order, are kept among themselves; note what stands for the others."""
-        if len(units) <= LEAF:
+        if len(units) <= self.leaf:
             return self._leaf(units)
         first, second = np.array_split(units, 2)
         kept = self.of(first)

@@ -18,7 +18,7 @@ from medcl.reduce.hamming import search
 from medcl.reduce.hash_strategy import Hash
 
 pytestmark = pytest.mark.benchmark
-SLICES, DEPTH, SIDE, SAMPLE, RATIO = 100_000, 100, 128, 10, 3
+SLICES, DEPTH, SIDE, SAMPLE, RATIO = 100_000, 100, 128, 10, 2
 
 
 def volumes(count: int) -> Iterator[np.ndarray]:

@@ -44,6 +44,7 @@ def test_the_size_of_the_parts_changes_nothing(leaf: int, monkeypatch: pytest.Mo
     signatures = as_bytes(np.random.default_rng(0).integers(0, 2**14, 300).tolist())
     expected = greedy(signatures, Hash(), 2)
     monkeypatch.setattr(module, "LEAF", leaf)
+    monkeypatch.setattr(module, "CHEAP_LEAF", leaf)
     found = greedy(signatures, Hash(), 2)
     np.testing.assert_array_equal(found.duplicate_of, expected.duplicate_of)
     np.testing.assert_array_equal(found.measure, expected.measure)
