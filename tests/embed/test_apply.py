@@ -1,5 +1,8 @@
 """Embedding an archive: one file of any modality, the same however it was computed, resumed without a gap."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import torch
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.data.volume_config import VolumeConfig
-from medcl.embed import plan, shards
+from medcl.embed import plan
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import Embeddings
@@ -22,6 +25,27 @@ from tests.data import linked_archive, volume_archive, wfdb_archive
 from tests.embed import archives
 
 ONE = EmbedConfig(jobs=1)
+UNTIL_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from medcl.archive.manifest import Manifest
+from medcl.embed import plan, shards
+from medcl.embed.apply import embed_manifest
+from medcl.embed.config import EmbedConfig
+
+write, written = shards.pq.write_table, []
+
+def until_killed(*args, **kwargs):
+    # The third shard is on the disk, and has not got its name yet.
+    write(*args, **kwargs)
+    written.append(True)
+    if len(written) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+plan._PIECES, shards.pq.write_table = 6, until_killed
+run, manifest, store, output = map(Path, sys.argv[1:])
+embed_manifest(run, Manifest.read(manifest), EmbedConfig(jobs=1), store, output)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -90,19 +114,12 @@ def test_a_killed_run_goes_on_without_a_duplicate_or_a_gap(
 ) -> None:
     monkeypatch.setattr(plan, "_PIECES", 6)
     whole = vectors(run, ecg, ONE, store, tmp_path / "whole.parquet")
-    path, write, written = tmp_path / "killed.parquet", shards.Shards.write, []
-
-    def until_killed(self: shards.Shards, number: int, table: pa.Table) -> None:
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        write(self, number, table)
-        written.append(number)
-
-    monkeypatch.setattr(shards.Shards, "write", until_killed)
-    with pytest.raises(KeyboardInterrupt):
-        embed_manifest(run, ecg, ONE, store, path)
+    path = tmp_path / "killed.parquet"
+    ecg.write(tmp_path / "ecg.parquet")
+    words = [str(one) for one in (run, tmp_path / "ecg.parquet", store, path)]
+    child = subprocess.run([sys.executable, "-c", UNTIL_KILLED, *words], check=False)
+    assert child.returncode == -signal.SIGKILL
     assert not path.exists()
-    monkeypatch.setattr(shards.Shards, "write", write)
     with pytest.raises(UsageError, match=r"unfinished embeddings of another level.*delete"):
         embed_manifest(run, ecg, replace(ONE, level="window"), store, path)
     done = embed_manifest(run, ecg, ONE, store, path)
@@ -110,7 +127,7 @@ def test_a_killed_run_goes_on_without_a_duplicate_or_a_gap(
     found = Embeddings.read(path)
     assert found.column("record_id").tolist() == ecg.column("record_id").tolist()
     np.testing.assert_allclose(found.vectors(), whole, atol=1e-5)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["killed.parquet", "whole.parquet"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["ecg.parquet", "killed.parquet", "whole.parquet"]
     assert embed_manifest(run, ecg, ONE, store, path).already
 
 
