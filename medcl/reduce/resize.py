@@ -6,7 +6,7 @@ products of float32, with the weights in two parts so small that every sum is a 
 
 from functools import lru_cache
 from math import pi, sin
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,8 @@ def _last_axis(pictures: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     old = pictures.shape[-1]
     flat = np.ascontiguousarray(pictures, dtype=np.float32).reshape(-1, old)
     parts, shift = _parts(old, size)
-    sums = parts.T @ flat.astype(parts.dtype, copy=False).T
+    # Pixels first: a product with few columns is twice as quick as one with few rows.
+    sums = np.ascontiguousarray((flat.astype(parts.dtype, copy=False) @ parts).T)
     whole = sums[:size].astype(np.int32)
     if shift:
         whole <<= shift
@@ -56,7 +57,7 @@ def _last_axis(pictures: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     whole += 1 << (PRECISION - 1)
     whole >>= PRECISION
     np.clip(whole, 0, 255, out=whole)
-    return cast(NDArray[np.float32], whole.astype(np.float32).reshape(size, *pictures.shape[:-1]))
+    return whole.astype(np.float32).reshape(size, *pictures.shape[:-1])
 
 
 @lru_cache(maxsize=256)
