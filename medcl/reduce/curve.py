@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.reduce.greedy import greedy
-from medcl.reduce.strategy import Signatures, Strategy
+from medcl.reduce.strategy import Measure, Range, Searchable, Signatures, Strategy
 
 POINTS = 17
 MOST = 50_000
 """Units that a curve is made of: more do not move it, but cost time at each of its thresholds."""
+KNOWN, ROWS = 2048, 32
+"""Units of a group whose pairs are all measured once, for every threshold; and how many are compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Itera
     total = sum(map(len, chosen))
     share = np.ones(len(at))
     if total:
-        share = np.array([sum(greedy(group, strategy, one).keep.sum() for group in chosen) for one in at]) / total
+        share = np.sum([_kept(group, strategy, at) for group in chosen], axis=0) / total
     return Curve(at, share, knee(at, share, strategy), total)
 
 
@@ -74,6 +77,39 @@ def knee(thresholds: NDArray[np.float64], share: NDArray[np.float64], strategy: 
     below = (1 - np.abs(x - x[0]) / abs(x[-1] - x[0])) - (y - y[-1]) / (y[0] - y[-1])
     best = int(below.argmax())
     return float(x[best]) if below[best] > 1e-9 else strategy.thresholds.default
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A strategy as the greedy rule sees it, with the measures of a group in a table: signatures are row numbers.
+
+    Args:
+        name: of the strategy.
+        measure: of the strategy.
+        thresholds: of the strategy.
+        table: (n, n) of which the lower triangle is never asked for.
+    """
+
+    name: str
+    measure: Measure
+    thresholds: Range
+    table: NDArray[np.float32]
+
+    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
+        """Look up measures, (n, m)."""
+        return self.table[a, b[:, 0]]
+
+
+def _kept(group: Signatures, strategy: Strategy, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many units of a group the greedy rule keeps at each threshold."""
+    known = strategy
+    if strategy.measure != "score" and not isinstance(strategy, Searchable) and len(group) <= KNOWN:
+        table = np.empty((len(group), len(group)), dtype=np.float32)
+        for top in range(0, len(group), ROWS):
+            table[top : top + ROWS, top:] = strategy.compare(group[top : top + ROWS], group[top:])
+        known = cast(Strategy, _Known(strategy.name, strategy.measure, strategy.thresholds, table))
+        group = np.arange(len(group))[:, None]
+    return np.array([greedy(group, known, one).keep.sum() for one in thresholds])
 
 
 def _chosen(groups: list[Signatures]) -> list[Signatures]:
