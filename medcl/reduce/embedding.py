@@ -74,7 +74,14 @@ def of_run(folder: Path) -> RunEncoder:
 
 
 def signatures_of(
-    manifest: Manifest, units: Units, strategy: Embedding, store: Path, *, axis: int, jobs: int = -1
+    manifest: Manifest,
+    units: Units,
+    strategy: Embedding,
+    store: Path,
+    *,
+    axis: int,
+    jobs: int = -1,
+    cluster: str | None = None,
 ) -> Described:
     """The embeddings of the records of some units, from the cache or made now.
 
@@ -85,11 +92,14 @@ def signatures_of(
         store: folder beside the manifest.
         axis: across which slices lie.
         jobs: processes that decode; those of a vision model each load it.
+        cluster: address of a Dask scheduler, whose workers are used in their place.
 
     Raises:
-        UsageError: slices across another axis than the run's.
+        UsageError: slices across another axis than the run's, or a cluster for a run.
         MedclError: an embedding is not a number, or the disk is full.
     """
-    if isinstance(strategy, RunEncoder):
-        return strategy.signatures_of(manifest, units, store, axis=axis, jobs=jobs)
-    return describe(manifest, units, strategy, store, axis=axis, jobs=jobs)
+    if not isinstance(strategy, RunEncoder):
+        return describe(manifest, units, strategy, store, axis=axis, jobs=jobs, cluster=cluster)
+    if cluster is not None:
+        raise UsageError("--run embeds prepared records, on this machine and its GPU: leave --cluster out")
+    return strategy.signatures_of(manifest, units, store, axis=axis, jobs=jobs)

@@ -158,7 +158,13 @@ def compare(
             from medcl.reduce import embedding
 
             described = embedding.signatures_of(
-                manifest, units, cast(embedding.Embedding, strategy), store, axis=config.axis, jobs=jobs
+                manifest,
+                units,
+                cast(embedding.Embedding, strategy),
+                store,
+                axis=config.axis,
+                jobs=jobs,
+                cluster=cluster,
             )
         else:
             described = describe(manifest, units, strategy, store, axis=config.axis, jobs=jobs, cluster=cluster)

@@ -61,12 +61,13 @@ def test_a_scan_on_a_cluster_finds_the_same(manifest: Path, cluster: Any) -> Non
     assert Manifest.read(output).table.equals(Manifest.read(manifest).table)
 
 
-def test_a_cluster_gives_the_same(manifest: Path, cluster: Any) -> None:
+@pytest.mark.parametrize("by", [["average-hash"], ["embedding", "--encoder", "random"]], ids=["hash", "embedding"])
+def test_a_cluster_gives_the_same(manifest: Path, cluster: Any, by: list[str]) -> None:
     here, there = manifest.with_name("here.parquet"), manifest.with_name("there.parquet")
-    assert main(["reduce", str(manifest), "--by", "average-hash", "-o", str(here), "--jobs", "1"]) == 0
-    copy = manifest.with_name("copy.parquet")
+    assert main(["reduce", str(manifest), "--by", *by, "-o", str(here), "--jobs", "1"]) == 0
+    copy = manifest.with_name(f"copy_{by[0]}.parquet")
     copy.write_bytes(manifest.read_bytes())
-    words = ["reduce", str(copy), "--by", "average-hash", "-o", str(there), "--cluster", cluster.scheduler_address]
+    words = ["reduce", str(copy), "--by", *by, "-o", str(there), "--cluster", cluster.scheduler_address]
     assert main(words) == 0
     assert Manifest.read(here).table.equals(Manifest.read(there).table)
 

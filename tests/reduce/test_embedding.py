@@ -13,6 +13,7 @@ from medcl.errors import MedclError, UnreadableError, UsageError
 from medcl.reduce import embedding
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.random_encoder import RandomEncoder
+from medcl.reduce.run import reduce_manifest
 from medcl.reduce.units import families_of, units_of
 from medcl.reduce.vision_encoder import VisionEncoder
 from tests.data import linked_archive, volume_archive
@@ -138,3 +139,6 @@ def test_bad_input_is_named(volumes: Manifest, tmp_path: Path) -> None:
     broken = archives.save(tmp_path / "broken", archives.volumes(VolumeConfig(size=(20, 24, 1))), broken=True)
     with pytest.raises(MedclError, match="record r0: its embedding is not a number"):
         made(volumes, ReduceConfig(by="embedding", run=str(broken)), tmp_path / "s")
+    config = ReduceConfig(by="embedding", run=str(run))
+    with pytest.raises(UsageError, match="leave --cluster out"):
+        reduce_manifest(volumes, config, tmp_path / "s", cluster="tcp://127.0.0.1:1")
