@@ -12,8 +12,10 @@ BELOW: dict[str, set[str]] = {
     "data": {"archive", "readers", "engine"},
     "runs": {"encoders", "archive"},
     "pretrain": {"data", "archive", "views", "encoders", "contrast", "runs"},
-    "embed": {"data", "archive", "encoders", "engine", "runs"},
+    "embed": {"data", "archive", "encoders", "engine", "runs", "contrast"},
     "show": {"data", "archive", "readers", "engine"},
+    "reduce": {"data", "archive", "readers", "encoders", "engine", "runs", "embed", "show"},
+    "explore": {"data", "archive", "encoders", "runs", "engine", "embed", "show"},
     "evaluate": {"data", "archive", "encoders", "runs", "views", "contrast", "embed", "show"},
 }
 

@@ -35,9 +35,9 @@ def explore(argv: Sequence[str]) -> None:
         raise UsageError(f"-o {output}: a page is an .html file")
     count = _count(given.thumbnails)
     from medcl.embed.embeddings import Embeddings
+    from medcl.embed.points import vectors_of
     from medcl.explore.assemble import page_data
     from medcl.explore.page import write_page
-    from medcl.explore.points import vectors_of
 
     embeddings = Embeddings.read(given.embeddings)
     manifest = None if given.manifest is None else parsers.read(given.manifest)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from medcl.embed.embeddings import Embeddings
+    from medcl.embed.points import Vectors
     from medcl.explore.index import Index, Near
-    from medcl.explore.points import Vectors
 
 
 def retrieve_indexed(given: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from medcl.archive.links import Links, links
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
-from medcl.contrast.modality_gap import measure_gap
+from medcl.embed.modality_gap import measure_gap
 from medcl.encoders.joint import REPORT
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_pairs, prompts

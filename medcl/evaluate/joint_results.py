@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medcl.contrast.modality_gap import Gap
+from medcl.embed.modality_gap import Gap
 from medcl.errors import MedclError
 from medcl.evaluate.retrieval import Retrieval
 from medcl.evaluate.typed_json import build, plain

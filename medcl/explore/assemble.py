@@ -10,6 +10,7 @@ import pyarrow as pa
 from medcl.archive.manifest import Manifest
 from medcl.embed.about import START
 from medcl.embed.embeddings import Embeddings
+from medcl.embed.points import Vectors
 from medcl.errors import UsageError
 from medcl.explore.cached import projection_of
 from medcl.explore.cards import COUNT, cards, rows_in
@@ -17,7 +18,6 @@ from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import among
 from medcl.explore.page import MOST, Ints, PageData
-from medcl.explore.points import Vectors
 from medcl.explore.project import Method
 from medcl.show.thumbnails import Thumbnail
 

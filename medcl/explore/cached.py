@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from medcl.embed.embeddings import Embeddings
-from medcl.explore.points import Vectors, vectors_of
+from medcl.embed.points import Vectors, vectors_of
 from medcl.explore.project import MOST, Method, Projection, place
 
 _ROWS = 4096

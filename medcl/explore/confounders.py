@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.embed.points import Ints, Vectors
 from medcl.explore.page import Categories, Column
-from medcl.explore.points import Ints, Vectors
 from medcl.explore.probe import Floats, Probe
 from medcl.explore.scores import auroc, explained, patient_resamples
 

@@ -64,9 +64,9 @@ class Embeddings(file.Embeddings):
             UsageError: there is no such column, or it has too many classes; or see `project`.
             MedclError: there is no embedding, or some hold NaN.
         """
+        from medcl.embed.points import sample
         from medcl.explore.confounders import taken
         from medcl.explore.plot import figure
-        from medcl.explore.points import sample
 
         # Before the map, which may take minutes.
         column = self._colours(color) if color else None

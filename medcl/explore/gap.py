@@ -5,9 +5,9 @@ from itertools import combinations
 
 import numpy as np
 
-from medcl.contrast.modality_gap import Gap, measure_gap
+from medcl.embed.modality_gap import Gap, measure_gap
+from medcl.embed.points import Ints, Vectors
 from medcl.explore.page import Categories
-from medcl.explore.points import Ints, Vectors
 
 _JOINING = ("trial", "study")
 """Levels at which a record and a report of it meet, the nearest first."""

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from medcl.embed.about import KIND, START
 from medcl.embed.embeddings import Embeddings
+from medcl.embed.points import BLOCK, Ints, Vectors, unit, vectors_of
 from medcl.errors import UsageError
 from medcl.explore.cached import content_key, folder_of
 from medcl.explore.index_file import Saved, read_index, save_index, writable
 from medcl.explore.neighbours import EXACT, add, is_exact, new_index, search
-from medcl.explore.points import BLOCK, Ints, Vectors, unit, vectors_of
 
 _RECORD, _PATIENT, _SPLIT = "record_id", "patient", "split"
 _KEPT = (_RECORD, _PATIENT, _SPLIT, KIND, START)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medcl.embed.points import Ints, Vectors, groups_of, sample
+from medcl.embed.spread import MOST, Spread, silhouette, spread
 from medcl.errors import UsageError
 from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
 from medcl.explore.gap import modality_gaps
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, Table
-from medcl.explore.points import Ints, Vectors, groups_of, sample
 from medcl.explore.purity import K, purity
-from medcl.explore.spread import MOST, Spread, silhouette, spread
 from medcl.show.wording import bounds, count, number
 
 SPLIT, KIND, TRAIN = "split", "kind", "train"
@@ -132,7 +132,7 @@ def _neighbours(
             continue
         one = purity(near, column.codes, patients if several else None)
         if one.rows:
-            apart = silhouette(vectors, column)
+            apart = silhouette(vectors, column.codes)
             rows.append((name, number(one.share), number(one.chance), number(apart), count(one.rows)))
     if not rows:
         return []

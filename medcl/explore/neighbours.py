@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.explore.points import Ints, Vectors, blocks, sample, unit
+from medcl.embed.points import Ints, Vectors, blocks, sample, unit
 
 EXACT = 1 << 30
 """Bytes of float32 vectors up to which each is compared with each query."""

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import Embeddings
+from medcl.embed.points import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories
-from medcl.explore.points import Ints, Vectors, blocks, groups_of
 from medcl.explore.scores import auroc, patient_resamples
 from medcl.explore.sheet import write_pictures
 

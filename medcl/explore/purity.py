@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.explore.points import Ints
+from medcl.embed.points import Ints
 
 K = 10
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.explore.points import Ints
+from medcl.embed.points import Ints
 
 Floats = NDArray[np.float64]
 RESAMPLES = 500

@@ -1,6 +1,5 @@
 """Redundant by beat: recordings of one heart, whose median beats have nearly the same hash."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -10,10 +9,9 @@ from scipy import fft, signal
 
 from medcl.archive.schema import Kind
 from medcl.errors import UnreadableError
-from medcl.reduce import hamming
 from medcl.reduce.eight_bit import stacks
-from medcl.reduce.hash_strategy import BITS, channel_hashes
-from medcl.reduce.strategy import Measure, Pairs, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.hash_strategy import BITS, ByHamming, channel_hashes
+from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
 
 LONGEST = 1 << 16
 """Samples of a recording in which beats are sought."""
@@ -25,7 +23,7 @@ CHANNELS = 8
 
 
 @dataclass(frozen=True)
-class Beats:
+class Beats(ByHamming):
     """Hamming distance of the difference hashes of median beats, one period of the first 8, 4, 2 or 1 channels.
 
     Beats are found without a sampling rate: the period is that of the steepness of all channels, beats are its
@@ -47,18 +45,6 @@ class Beats:
         for rows, values in stacks(beats, joined=False):
             result[rows] = channel_hashes(values, "difference")
         return result
-
-    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
-        """Count the bits that differ, (n, m)."""
-        return hamming.distances(hamming.words(a), hamming.words(b))
-
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
-        """Find all pairs within the threshold, exactly."""
-        return hamming.search(hamming.words(a), hamming.words(b), int(threshold))
-
-    def vectors(self, signatures: Signatures) -> NDArray[np.float32]:
-        """Return the bits, (n, 64)."""
-        return np.unpackbits(signatures, axis=1).astype(np.float32)
 
 
 def median_beat(recording: NDArray[Any]) -> NDArray[np.float32]:

@@ -14,12 +14,6 @@ DECIMALS = 6
 Floats = NDArray[np.float32]
 
 
-def unit(vectors: NDArray[np.floating]) -> Floats:
-    """Scale vectors to length 1; a vector of zeros stays, and is similar to none."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(length > 0, length, 1), dtype=np.float32)
-
-
 def cosines(a: Floats, b: Floats) -> Floats:
     """Compute the similarity of each pair.
 

@@ -16,8 +16,24 @@ from medcl.reduce.strategy import Measure, Pairs, Pieces, Range, Signatures, Sou
 BITS = 64
 
 
+class ByHamming:
+    """What strategies of 64 bits share: their signatures, (n, 8) bytes, are compared by the bits that differ."""
+
+    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
+        """Count the bits that differ, (n, m)."""
+        return hamming.distances(hamming.words(a), hamming.words(b))
+
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+        """Find all pairs within the threshold, exactly."""
+        return hamming.search(hamming.words(a), hamming.words(b), int(threshold))
+
+    def vectors(self, signatures: Signatures) -> NDArray[np.float32]:
+        """Return the bits, (n, 64)."""
+        return np.unpackbits(signatures, axis=1).astype(np.float32)
+
+
 @dataclass(frozen=True)
-class Hash:
+class Hash(ByHamming):
     """Hamming distance of hashes; slices and pictures are hashed by 8 x 8 bits, volumes by 4 x 4 x 4.
 
     Of signals the first channels are hashed, each for itself: 8, 4, 2 or 1 of them by as many bits as make 64.
@@ -48,18 +64,6 @@ class Hash:
         for rows, values in stacks(arrays, joined=not flat):
             result[rows] = channel_hashes(values, self.method) if flat else hashes(values, self.method)
         return result
-
-    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
-        """Count the bits that differ, (n, m)."""
-        return hamming.distances(hamming.words(a), hamming.words(b))
-
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
-        """Find all pairs within the threshold, exactly."""
-        return hamming.search(hamming.words(a), hamming.words(b), int(threshold))
-
-    def vectors(self, signatures: Signatures) -> NDArray[np.float32]:
-        """Return the bits, (n, 64)."""
-        return np.unpackbits(signatures, axis=1).astype(np.float32)
 
 
 def channel_hashes(values: NDArray[np.float32], method: Method) -> NDArray[np.uint8]:

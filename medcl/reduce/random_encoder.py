@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medcl.archive.schema import Kind
+from medcl.embed.points import unit
 from medcl.encoders import image, signal
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.reduce import cosine
 from medcl.reduce.by_cosine import ByCosine
 from medcl.reduce.resized import resized
 from medcl.reduce.strategy import Pieces, Range, Signatures, Unit
@@ -54,7 +54,7 @@ class RandomEncoder(ByCosine):
                 rows = [row for row, one in enumerate(part) if len(one) == channels]
                 x = torch.stack([resized(part[row], _SIZES[part[row].ndim - 1]) for row in rows])
                 found[[start + row for row in rows]] = self._embed(x)
-        return cosine.unit(found)
+        return unit(found)
 
     @torch.inference_mode()
     def _embed(self, x: Tensor) -> NDArray[np.float32]:

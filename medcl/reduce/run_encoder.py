@@ -12,11 +12,11 @@ from medcl.archive.schema import KEPT, Kind
 from medcl.data.volume_geometry import places
 from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.pieces import Pieces as Prepared
+from medcl.embed.points import unit
 from medcl.embed.sides import Side, device, prepare, sides_of
 from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import MedclError, UsageError
 from medcl.readers.volume import Grid
-from medcl.reduce import cosine
 from medcl.reduce.by_cosine import ByCosine
 from medcl.reduce.cache import SignatureCache, record_keys
 from medcl.reduce.signatures import Described
@@ -114,10 +114,10 @@ def _embedded(
             if not np.isfinite(own).all():
                 raise MedclError(f"record {ids[row]}: its embedding is not a number: the run has diverged, or the data")
             if axis is None:
-                found.append(cosine.unit(own.mean(axis=0, keepdims=True)))
+                found.append(unit(own.mean(axis=0, keepdims=True)))
             else:
                 assert isinstance(pieces, VolumeTiles)
-                found.append(cosine.unit(_slices(own, pieces, row, axis)))
+                found.append(unit(_slices(own, pieces, row, axis)))
         yield part, found
 
 

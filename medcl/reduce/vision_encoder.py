@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medcl.archive.schema import Kind
+from medcl.embed.points import unit
 from medcl.errors import MedclError, UsageError
-from medcl.reduce import cosine
 from medcl.reduce.by_cosine import ByCosine
 from medcl.reduce.resized import resized
 from medcl.reduce.strategy import Pieces, Signatures, Unit
@@ -66,7 +66,7 @@ class VisionEncoder(ByCosine):
             slices = np.moveaxis(piece, 3, 0) if piece.ndim == 4 else piece[None]
             x = torch.stack([_picture(one, model.size) for one in slices])
             found.append(np.mean([model.embed(part) for part in torch.split(x, 1)], axis=0)[0])
-        return cosine.unit(np.stack(found))
+        return unit(np.stack(found))
 
 
 def _picture(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medcl.embed.points import unit
 from medcl.reduce.cosine import search as similar
-from medcl.reduce.cosine import unit
 from medcl.reduce.greedy import greedy
 from medcl.reduce.hamming import search
 from medcl.reduce.hash_strategy import Hash

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from medcl.embed.points import vectors_of
 from medcl.errors import UsageError
 from medcl.explore.cached import content_key
 from medcl.explore.embeddings import Embeddings
-from medcl.explore.points import vectors_of
 from medcl.explore.with_xy import write_xy
 from tests.explore.archives import embeddings_file
 

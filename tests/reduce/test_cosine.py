@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from medcl.embed.points import unit
 from medcl.reduce import cosine as module
-from medcl.reduce.cosine import cosines, search, unit
+from medcl.reduce.cosine import cosines, search
 
 
 @pytest.mark.parametrize("blocks", [(1024, 8192), (7, 5)])

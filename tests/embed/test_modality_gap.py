@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from medcl.contrast.modality_gap import measure_gap
+from medcl.embed.modality_gap import measure_gap
 from medcl.errors import MedclError
 
 PAIRS = np.stack([np.arange(200)] * 2, axis=1)

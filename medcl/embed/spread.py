@@ -1,11 +1,15 @@
 """How the vectors use their space: alignment, uniformity, effective rank, silhouette."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from medcl.explore.page import Categories
-from medcl.explore.points import Ints, Vectors, unit
+from medcl.contrast.pairs import itself, same
+from medcl.contrast.uniformity import alignment, uniformity
+from medcl.embed.points import Ints, Vectors, unit
 
 MOST = 25_600
 """Vectors that are looked at, the number of RankMe."""
@@ -68,11 +72,6 @@ def spread(vectors: Vectors, levels: dict[str, Ints]) -> Spread:
     Returns:
         The measures; NaN where there are no such pairs.
     """
-    import torch
-
-    from medcl.contrast.pairs import itself, same
-    from medcl.contrast.uniformity import alignment, uniformity
-
     few = slice(0, _MOST_PAIRS)
     z = torch.from_numpy(unit(vectors[few])).double()
     count = len(z)
@@ -96,12 +95,12 @@ def spread(vectors: Vectors, levels: dict[str, Ints]) -> Spread:
     )
 
 
-def silhouette(vectors: Vectors, column: Categories, seed: int = 0) -> float:
+def silhouette(vectors: Vectors, codes: NDArray[np.integer[Any]], seed: int = 0) -> float:
     """How much nearer vectors are to their own class than to the nearest other one, for vectors of length 1.
 
     Args:
         vectors: (N, dim).
-        column: their classes.
+        codes: (N,) number of the class of each, -1 where it has none.
         seed: of the 5,000 vectors that are looked at, where there are more.
 
     Returns:
@@ -109,7 +108,6 @@ def silhouette(vectors: Vectors, column: Categories, seed: int = 0) -> float:
     """
     from sklearn.metrics import silhouette_score
 
-    codes = np.asarray(column.codes)
     numbers = np.bincount(codes[codes >= 0], minlength=1)
     rows = np.flatnonzero((codes >= 0) & (numbers[codes] > 1))
     if len(rows) > _MOST_PAIRS:

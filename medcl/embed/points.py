@@ -1,13 +1,15 @@
 """The vectors of a file of embeddings, as they are compared: checked, of length 1, in blocks."""
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError
+
+if TYPE_CHECKING:
+    from medcl.embed.embeddings import Embeddings
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.int64]
@@ -15,7 +17,7 @@ BLOCK = 1 << 16
 """Rows at a time."""
 
 
-def vectors_of(embeddings: Embeddings) -> Vectors:
+def vectors_of(embeddings: "Embeddings") -> Vectors:
     """The vectors of a file, of which none holds something that is not a number.
 
     Args:
