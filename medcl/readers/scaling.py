@@ -39,16 +39,19 @@ def scaled(numbers: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
     largest = float(max(map(abs, _ends(numbers)))) if numbers.dtype.kind in "iu" else np.inf
     may_be_beyond = largest * abs(slope) + abs(inter) > np.finfo(np.float32).max
     beyond = 0
-    for start in range(0, len(numbers), _BLOCK):
-        part, into = numbers[start : start + _BLOCK], values[start : start + _BLOCK]
-        with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(numbers), _BLOCK):
+            part, into = numbers[start : start + _BLOCK], values[start : start + _BLOCK]
             # In float64, as nibabel has it.
-            wide = np.multiply(part, slope, out=room[: len(part)], dtype=np.float64)
-            wide += inter
+            wide = room[: len(part)]
+            np.copyto(wide, part, casting="same_kind")
+            wide *= slope
+            if inter:
+                wide += inter
             np.copyto(into, wide, casting="same_kind")
-        if may_be_beyond:
-            # What is infinite in the file already is not blamed on its scale.
-            beyond += int(np.isinf(into).sum() - np.isinf(part).sum())
+            if may_be_beyond:
+                # What is infinite in the file already is not blamed on its scale.
+                beyond += int(np.isinf(into).sum() - np.isinf(part).sum())
     if beyond:
         raise UnreadableError(f"{beyond} voxels are beyond what float32 holds")
     return values

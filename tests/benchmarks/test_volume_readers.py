@@ -17,7 +17,7 @@ from medcl.readers.dicom_slice import read_slices
 from medcl.readers.nifti import read_volume as read_nifti
 from tests.readers.dicom_files import dataset
 
-REPEATS = 12
+REPEATS = 40
 
 
 def beside(theirs: Callable[[], np.ndarray], ours: Callable[[], np.ndarray], name: str) -> float:
