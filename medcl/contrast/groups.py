@@ -39,6 +39,11 @@ class Groups:
     inside: Tensor | None
     count: Tensor
 
+    @property
+    def share(self) -> Tensor:
+        """(N,) of each positive in their mean: 1 / count, 0 without one."""
+        return torch.where(self.count > 0, 1 / self.count.clamp(min=1), 0.0)
+
 
 def find(pairing: Pairing, dtype: torch.dtype) -> Groups:
     """The groups of a pairing whose `groups` is set."""
@@ -91,7 +96,7 @@ def attraction_and_repulsion(
     columns = [_row_logsumexp(anchors @ b.T, levels[0].own)]
     for level in levels:
         sums = torch.zeros_like(b).index_add(0, level.of_candidate, b)
-        columns.append(_pulled(anchors, b, sums, level, slice(None)))
+        columns.append((anchors * _mean_positive(b, sums, level, slice(None))).sum(dim=1))
     return torch.stack(columns, dim=1)
 
 
@@ -100,6 +105,7 @@ class _Contrast(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor, scale: Tensor, levels: list[Groups], block: int) -> Tensor:
         result = a.new_empty(len(a), 1 + len(levels))
         buffer = a.new_empty(block, len(b))
+        means: list[Tensor] = []
         own = levels[0].own
         for rows in _blocks(len(a), block):
             scores = torch.mm(a[rows] * scale[rows], b.T, out=buffer[: len(a[rows])])
@@ -113,8 +119,12 @@ class _Contrast(torch.autograd.Function):
         for index, level in enumerate(levels, start=1):
             sums.zero_().index_add_(0, level.of_candidate, b)
             for rows in _blocks(len(a), block):
-                result[rows, index] = _pulled(a[rows] * scale[rows], b, sums, level, rows)
-        kept = (scores, total) if block >= len(a) > 0 else ()
+                positives = _mean_positive(b, sums, level, rows)
+                result[rows, index] = (a[rows] * positives).sum(dim=1)
+                if block >= len(a):
+                    means.append(positives)
+        result[:, 1:] *= scale
+        kept = (scores, total, *means) if block >= len(a) > 0 else ()
         ctx.save_for_backward(a, b, scale, result, *kept)
         ctx.levels, ctx.block, ctx.shared = levels, block, a is b
         return result
@@ -142,7 +152,7 @@ class _Contrast(torch.autograd.Function):
             for rows in _blocks(len(a), ctx.block):
                 anchors, weight = a[rows] * scale[rows], grad[rows, :1]
                 if buffer is None:
-                    share, total = kept
+                    share, total = kept[:2]
                     weight = weight / torch.where(total > 0, total, 1.0)[:, None]
                 else:
                     share = torch.addmm(shift[rows], anchors, b.T, out=buffer[: len(anchors)])
@@ -155,32 +165,32 @@ class _Contrast(torch.autograd.Function):
             del buffer
             sums = torch.empty_like(b)
             for index, level in enumerate(levels, start=1):
-                weights = torch.where(level.count > 0, grad[:, index] / level.count.clamp(min=1), 0.0)[:, None]
-                sums.zero_().index_add_(0, level.of_candidate, b)
+                weights = grad[:, index, None]
+                if not kept:
+                    sums.zero_().index_add_(0, level.of_candidate, b)
                 for rows in _blocks(len(a), ctx.block):
-                    add(rows, sums[level.of_anchor[rows]].mul_(weights[rows]))
+                    positives = kept[1 + index] if kept else _mean_positive(b, sums, level, rows)
+                    add(rows, positives * weights[rows])
                 sums.zero_()
+                weights = weights * scale * level.share[:, None]
                 for rows in _blocks(len(a), ctx.block):
-                    pulling = a[rows] * scale[rows] * weights[rows]
+                    pulling = a[rows] * weights[rows]
                     sums.index_add_(0, level.of_anchor[rows], pulling)
                     if level.own is not None and level.inside is not None:
-                        column = level.own[rows].clamp(min=0)
-                        out = level.inside[rows, None].to(a.dtype)
-                        add(rows, b[column].mul_(-weights[rows] * out))
-                        of_b.index_add_(0, column, pulling.mul_(-out))
+                        inside = level.inside[rows, None].to(a.dtype)
+                        of_b.index_add_(0, level.own[rows].clamp(min=0), pulling.mul_(-inside))
                 for rows in _blocks(len(b), ctx.block):
                     of_b[rows] += sums[level.of_candidate[rows]]
         return of_a, None if ctx.shared else of_b, of_scale, None, None
 
 
-def _pulled(anchors: Tensor, b: Tensor, sums: Tensor, level: Groups, rows: slice) -> Tensor:
-    """The mean similarity of scaled anchors with their positives."""
-    pulled = (anchors * sums[level.of_anchor[rows]]).sum(dim=1)
+def _mean_positive(b: Tensor, sums: Tensor, level: Groups, rows: slice) -> Tensor:
+    """(rows, D), of each anchor; 0 without a positive."""
+    total = sums[level.of_anchor[rows]]
     if level.own is not None and level.inside is not None:
-        itself = (anchors * b[level.own[rows].clamp(min=0)]).sum(dim=1)
-        pulled = pulled - torch.where(level.inside[rows], itself, 0.0)
-    count = level.count[rows]
-    return torch.where(count > 0, pulled / count.clamp(min=1), 0.0)
+        itself = b[level.own[rows].clamp(min=0)]
+        total = total.addcmul_(itself, level.inside[rows, None].to(b.dtype), value=-1)
+    return total.mul_(level.share[rows, None])
 
 
 def _row_logsumexp(scores: Tensor, own: Tensor | None) -> Tensor:
