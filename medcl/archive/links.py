@@ -1,15 +1,24 @@
 """Which reports describe which records, and which texts are the same."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.identity import text_code
 from medcl.archive.manifest import Manifest
+from medcl.errors import UsageError
 
 Ints: TypeAlias = NDArray[np.int64]
+
+Partners = Literal["all", "record", "study"]
+PARTNERS: dict[Partners, str] = {
+    "all": "report",
+    "record": "report of one record",
+    "study": "report of a study or patient",
+}
+"""Which reports count, in words."""
 
 _LEVELS = ("trial", "study", "patient")  # the finest that a report has is the one it speaks of
 
@@ -83,6 +92,25 @@ def links(manifest: Manifest) -> Links:
     left, right = left[same], right[same]
     order = np.lexsort((right, left))
     return Links(left[order], right[order], len(manifest))
+
+
+def taking_part(manifest: Manifest, reports: Partners) -> NDArray[np.bool_]:
+    """(rows,) which rows take part: every record, and of the reports those that count.
+
+    Args:
+        manifest: of all kinds.
+        reports: `record` for those that name the one record that they describe, `study` for those that do not and so
+            speak of all records of a study or a patient.
+
+    Raises:
+        UsageError: another word.
+    """
+    if reports not in PARTNERS:
+        raise UsageError(f"reports: {reports} is none of {', '.join(PARTNERS)}")
+    if reports == "all":
+        return np.ones(len(manifest), dtype=bool)
+    of_one = manifest.column("trial") >= 0
+    return np.asarray((manifest.kinds != "report") | (of_one == (reports == "record")))
 
 
 def text_ids(manifest: Manifest) -> Ints:

@@ -113,7 +113,7 @@ class JointCard:
 
     Args:
         sides: {kind: card}, of `image`, `volume`, `signal`, `report`.
-        hidden: width of the hidden layer of a projection head.
+        hidden: width of the hidden layer of a projection head; 0 has none.
         projection: width of a projection.
         local: width of the projection of dense embeddings; 0 has none.
     """

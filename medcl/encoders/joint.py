@@ -16,14 +16,15 @@ REPORT = "report"
 class JointEncoder(nn.Module):
     """An encoder for each kind of record, and what makes their embeddings comparable.
 
-    Each side keeps its own width; its head, a perceptron with one hidden layer and ReLU (ConVIRT), takes it to vectors
-    of one length and width, whose products are cosines between modalities. For a local term each side has a linear map
-    besides, that takes every cell of a picture, every step of a window and every word to such a vector.
+    Each side keeps its own width; its head, a perceptron with one hidden layer and ReLU (ConVIRT) or a linear map
+    (CLIP), takes it to vectors of one length and width, whose products are cosines between modalities. For a local term
+    each side has a linear map besides, that takes every cell of a picture, every step of a window and every word to
+    such a vector.
 
     Args:
         sides: {kind: encoder}, of `image`, `volume`, `signal`, `report`; each returns dense embeddings, and pools them.
             None where only embeddings that were kept are looked up.
-        hidden: width of the hidden layer of a head.
+        hidden: width of the hidden layer of a head; 0 has none.
         projection: width of a projection.
         local: width of the projection of dense embeddings; 0 has none, and the head serves for both.
 
@@ -38,14 +39,17 @@ class JointEncoder(nn.Module):
 
     def __init__(self, sides: Mapping[str, nn.Module], hidden: int, projection: int, local: int = 0) -> None:
         super().__init__()
-        if min(hidden, projection) < 1 or local < 0:
+        if projection < 1 or min(hidden, local) < 0:
             raise UsageError(
-                f"a joint encoder needs widths of 1 or more, got hidden={hidden}, projection={projection}, "
-                f"local={local}"
+                f"a joint encoder needs a projection of 1 or more, hidden and local of 0 or more, got "
+                f"hidden={hidden}, projection={projection}, local={local}"
             )
         self.sides = nn.ModuleDict(sides)
         widths = {kind: int(cast(Any, encoder).config.dim) for kind, encoder in sides.items()}
-        self.heads = nn.ModuleDict({kind: ProjectionHead(dim, hidden, projection) for kind, dim in widths.items()})
+        layers = 2 if hidden else 1
+        self.heads = nn.ModuleDict(
+            {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in widths.items()}
+        )
         self.local = nn.ModuleDict({kind: nn.Linear(dim, local) for kind, dim in widths.items()} if local else {})
 
     def encode(self, kind: str, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:

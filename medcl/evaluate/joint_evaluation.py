@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from medcl import runs
-from medcl.archive.links import Links, links
+from medcl.archive.links import PARTNERS, Links, links, taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
@@ -61,7 +61,7 @@ def evaluate_joint(
         raise UsageError(f"{run.folder}: was pretrained without reports, so that {what} nothing to it")
     manifest = manifest.ok()
     check(manifest)
-    known, counted = links(manifest), joint_pairs.counted(manifest, config.reports)
+    known, counted = links(manifest), taking_part(manifest, config.reports)
     rows = _rows(manifest, known, config.split)
     rows, known = rows[counted[rows]], joint_pairs.among(known, counted)
     warning = runs.guard(run, manifest, rows, allow=config.allow_transductive)
@@ -70,7 +70,7 @@ def evaluate_joint(
     for kind in (one for one in NAMES if one in run.card.sides):
         wanted = int((manifest.kinds[rows] == kind).sum())
         if not wanted:
-            which = f" ({joint_pairs.PARTNERS[config.reports]})" if kind == REPORT and config.reports != "all" else ""
+            which = f" ({PARTNERS[config.reports]})" if kind == REPORT and config.reports != "all" else ""
             raise MedclError(
                 f"the split {config.split!r} holds no {NAMES[kind]}{which}, which {run.folder} was trained on"
             )

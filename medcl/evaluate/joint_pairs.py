@@ -1,44 +1,16 @@
 """What counts as a hit between records of two kinds: linked or equal in text, of one study, or of one label."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.links import Links, text_ids
+from medcl.archive.links import PARTNERS, Links, Partners, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.encoders.joint import REPORT
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError
 from medcl.evaluate.joint_space import Embedded
 from medcl.evaluate.marks import Ints, Marks, Shared
 
 _BLOCK_NUMBERS = 4_000_000  # pairs at a time
-Partners = Literal["all", "record", "study"]
-PARTNERS: dict[Partners, str] = {
-    "all": "report",
-    "record": "report of one record",
-    "study": "report of a study or patient",
-}
-"""Which reports count, in words."""
-
-
-def counted(manifest: Manifest, reports: Partners) -> NDArray[np.bool_]:
-    """(rows,) which rows take part: every record, and of the reports those that count.
-
-    Args:
-        manifest: of all kinds.
-        reports: `record` for those that name the one record that they describe, `study` for those that do not and so
-            speak of all records of a study or a patient.
-
-    Raises:
-        UsageError: another word.
-    """
-    if reports not in PARTNERS:
-        raise UsageError(f"--reports {reports}: choose from {', '.join(PARTNERS)}")
-    if reports == "all":
-        return np.ones(len(manifest), dtype=bool)
-    of_one = manifest.column("trial") >= 0
-    return np.asarray((manifest.kinds != REPORT) | (of_one == (reports == "record")))
 
 
 def among(links: Links, rows: NDArray[np.bool_]) -> Links:

@@ -113,7 +113,7 @@ def _method(
     joint = JointEncoder(sides, own.hidden, own.projection, local)
     views = {str(kind): side.views for kind, side in made.items() if side.views is not None}
     locked = [kind for kind, side in config.sides.items() if side.locked]
-    towers = Towers(joint, views, locked, config.hardware.chunk)
+    towers = Towers(joint, views, locked, config.hardware.chunk, own.dropout)
     if config.method == "simclr":
         return SimCLR(towers, own, shared=shared)
     method = ConVIRT if config.method == "convirt" else Multimodal

@@ -26,13 +26,14 @@ def check(config: JointPretrainConfig) -> None:
         ("weight", own.weight, 0, 1),
         ("momentum", own.momentum, 0, 1),
         ("distillation", own.distillation, 0, 0.99),
+        ("dropout", own.dropout, 0, 0.99),
     ):
         if not low <= value <= high:
             raise UsageError(f"joint.{name}: {value:g} is not from {low} to {high}")
     if not own.temperature > 0:
         raise UsageError(f"joint.temperature: {own.temperature:g} is not above 0")
-    if min(own.hidden, own.projection, own.width) < 1 or own.queue < 0 or own.local < 0:
-        raise UsageError("joint: hidden, projection and width must be at least 1, queue and local not below 0")
+    if min(own.projection, own.width) < 1 or min(own.hidden, own.queue, own.local) < 0:
+        raise UsageError("joint: projection and width must be at least 1, hidden, queue and local not below 0")
 
 
 def _check_method(config: JointPretrainConfig) -> None:

@@ -83,12 +83,15 @@ class ReportSide:
         encoder: the network, and the tokenizer; one that is trained sees the reports of `splits` alone.
         init: as that of pictures; its tokenizer comes with it.
         locked: as that of pictures; also of a transformers model.
+        reports: which reports are trained on: `all`; those of one `record`, such as captions; or those of a whole
+            `study` or patient.
     """
 
     data: TextConfig = field(default_factory=TextConfig)
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     init: str = ""
     locked: bool = False
+    reports: Literal["all", "record", "study"] = "all"
 
 
 Side = ImageSide | VolumeSide | SignalSide | ReportSide
@@ -120,8 +123,9 @@ class JointConfig:
             towards the one that comes later of image, volume, signal).
         temperature: of the softmax, or what it begins with.
         learn_temperature: whether it is trained, to no less than 0.01; `siglip` trains its bias with it.
-        hidden: width of the hidden layer of a projection head.
+        hidden: width of the hidden layer of a projection head; 0 is a linear projection, as CLIP's.
         projection: width of a projection.
+        dropout: probability by which a feature of a pooled embedding is dropped before its projection, in training.
         anchor: the modality that `anchored` compares with each of the others.
         local: weight of the local term, which compares a report with another record by what each of its words finds in
             the record's cells (GLoRIA); 0 is off.
@@ -137,6 +141,7 @@ class JointConfig:
     learn_temperature: bool = False
     hidden: int = 128
     projection: int = 128
+    dropout: float = 0.0
     anchor: Literal["image", "volume", "signal", "report"] = "report"
     local: float = 0.0
     width: int = 64

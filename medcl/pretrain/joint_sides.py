@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medcl import runs
+from medcl.archive.links import taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.dataset import SignalWindows
@@ -116,9 +117,10 @@ def make(kind: str, side: Side, manifest: Manifest, chosen: Manifest, store: Pat
         UsageError: the settings do not fit the archive, or `init` is of another kind.
         MedclError: there are no such records, or none can be prepared.
     """
-    where = np.flatnonzero(chosen.kinds == kind)
+    counted = taking_part(chosen, side.reports) if isinstance(side, ReportSide) else np.ones(len(chosen), dtype=bool)
+    where = np.flatnonzero((chosen.kinds == kind) & counted)
     if not len(where):
-        there = ", ".join(f"{(chosen.kinds == one).sum()} {word}" for one, word in WORDS.items())
+        there = ", ".join(f"{((chosen.kinds == one) & counted).sum()} {word}" for one, word in WORDS.items())
         raise MedclError(f"no {WORDS[kind]} to train on: the chosen splits of the manifest have {there}")
     begun = runs.load(Path(side.init)) if side.init else None
     if begun is not None:

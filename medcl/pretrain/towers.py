@@ -13,6 +13,7 @@ from medcl.contrast.gradcache import encode_in_chunks
 from medcl.contrast.pairs import Pairing, Pairs
 from medcl.encoders.joint import REPORT, JointEncoder
 from medcl.pretrain.drawing import draw
+from medcl.pretrain.locked import Remembered
 from medcl.pretrain.memory_layout import laid_out
 from medcl.views.compose import Compose
 
@@ -59,15 +60,23 @@ class Towers(nn.Module):
         views: {kind: random changes}; a kind without changes nothing.
         locked: kinds whose encoder is not trained; it stays in evaluation mode.
         chunk: samples that pass an encoder at a time; 0 is all of them.
+        dropout: of pooled embeddings, before they are projected in training.
     """
 
     def __init__(
-        self, joint: JointEncoder, views: Mapping[str, Compose], locked: Collection[str] = (), chunk: int = 0
+        self,
+        joint: JointEncoder,
+        views: Mapping[str, Compose],
+        locked: Collection[str] = (),
+        chunk: int = 0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.joint, self.views, self.locked, self.chunk = joint, dict(views), tuple(locked), chunk
         for kind in self.locked:
             joint.side(kind).requires_grad_(False)
+        self.remembered = Remembered() if REPORT in self.locked else None
         self.train()
 
     def train(self, mode: bool = True) -> "Towers":
@@ -117,12 +126,16 @@ class Towers(nn.Module):
 
     def _embed(self, kind: str, seen: Seen, cells: bool) -> Embedded:
         encoder = self.joint.side(kind)
+        if kind == REPORT and self.remembered is not None and not cells:
+            words = cast(Any, encoder).keep(seen.x)
+            pooled = self.remembered(seen.x, words, lambda x: self.joint.encode(kind, x)[1])
+            return Embedded(self.joint.project(kind, self.dropout(pooled)), None, words, seen.ids)
         with torch.set_grad_enabled(torch.is_grad_enabled() and kind not in self.locked):
             parts = (seen.x,) if seen.keep is None else (seen.x, seen.keep)
             chunk = self.chunk if self.chunk and torch.is_grad_enabled() else len(seen.x)
             dense = encode_in_chunks(encoder, *parts, chunk=max(chunk, 1))
             pooled = self.joint.pool(kind, dense, seen.x)
-        z = self.joint.project(kind, pooled)
+        z = self.joint.project(kind, self.dropout(pooled))
         there = cast(Any, encoder).keep(seen.x) if kind == REPORT else None
         return Embedded(z, self.joint.project_dense(kind, dense) if cells else None, there, seen.ids)
 

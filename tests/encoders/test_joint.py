@@ -35,6 +35,13 @@ def test_projections_of_all_sides_are_of_one_width_and_of_length_one() -> None:
         torch.testing.assert_close(cells.norm(dim=2), torch.ones(dense.shape[:2]))
 
 
+def test_without_a_hidden_layer_a_projection_is_linear() -> None:
+    joint = JointEncoder(sides(), hidden=0, projection=5)
+    assert [tuple(p.shape) for p in joint.heads["image"].parameters()] == [(5, 6), (5,)]
+    z = torch.randn(4, 6)
+    torch.testing.assert_close(joint.project("image", 2 * z - z), joint.project("image", z))
+
+
 def test_a_local_projection_has_its_own_width() -> None:
     joint = JointEncoder(sides(), hidden=7, projection=5, local=3)
     dense, _ = joint.encode("image", torch.rand(2, 1, 16, 16))

@@ -170,7 +170,7 @@ def test_captions_alone_or_reports_of_studies_alone(folder: Path) -> None:
         assert ("Only reports of a whole study" in page) == (reports == "study")
     with pytest.raises(MedclError, match=r"holds no reports \(report of a study or patient\)"):
         measured(folder, replace(CONFIG, reports="study"), own)
-    with pytest.raises(UsageError, match="--reports caption: choose from all, record, study"):
+    with pytest.raises(UsageError, match="reports: caption is none of all, record, study"):
         measured(folder, replace(CONFIG, reports="caption"))  # type: ignore[arg-type]
 
 

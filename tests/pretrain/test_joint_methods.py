@@ -14,6 +14,7 @@ from medcl.contrast.multilinear import multilinear
 from medcl.encoders.joint import JointEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.joint_config import JointConfig
+from medcl.pretrain.locked import Remembered
 from medcl.pretrain.multimodal import Multimodal, losses_of, pairs_of
 from medcl.pretrain.simclr import SimCLR
 from medcl.pretrain.towers import Towers, apart, partners
@@ -192,3 +193,32 @@ def test_simclr_leaves_other_records_of_the_patient_out() -> None:
     assert one < apart_from_all, "fewer negatives"
     alone = method(batch_of(x, torch.tensor([1, 1, 1, 1])), torch.Generator())["global"]
     torch.testing.assert_close(alone, torch.zeros(()), msg="without views both views are the same, and alone")
+
+
+def test_a_locked_encoder_embeds_each_text_once() -> None:
+    asked: list[int] = []
+
+    def embed(x: Tensor) -> Tensor:
+        asked.append(len(x))
+        return x.float() @ torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+
+    remembered = Remembered(most=3)
+    x = torch.tensor([[5, 1, 0], [7, 2, 0], [5, 1, 0]])
+    expected = x[:, :2].float()
+    torch.testing.assert_close(remembered(x, x > 0, embed), expected)
+    torch.testing.assert_close(remembered(x[:, :2], x[:, :2] > 0, embed), expected)  # without its padding
+    assert asked == [2]
+    more = torch.tensor([[1, 1, 0], [2, 1, 0], [7, 2, 0]])
+    for _ in range(2):
+        torch.testing.assert_close(remembered(more, more > 0, embed), more[:, :2].float())
+    assert asked == [2, 2, 1], "of three that are kept, the fourth is embedded anew"
+
+
+def test_features_are_dropped_before_a_projection_in_training_only() -> None:
+    made = Towers(towers("image", "volume").joint, {}, dropout=0.5)
+    batch = batch_of({kind: torch.randn(4, BITS) for kind in ("image", "volume")})
+    seen = made.see(batch, torch.Generator(), None)
+    first, second = made(seen)["image"].z, made(seen)["image"].z
+    assert not torch.allclose(first, second)
+    made.eval()
+    torch.testing.assert_close(made(seen)["image"].z, made(seen)["image"].z)

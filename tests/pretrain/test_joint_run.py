@@ -89,7 +89,7 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 
 def test_reports_find_their_pictures(archive: Manifest, folder: Path) -> None:
-    optimiser = OptimiserConfig(steps=80, learning_rate=1e-2, average="none")
+    optimiser = OptimiserConfig(steps=160, learning_rate=3e-3, average="none")
     whole = JointBatchConfig(patients=9, records=2)
     wider = replace(IMAGE, encoder=replace(IMAGE.encoder, widths=(8, 16, 16), dim=16), views=ImageViewsConfig())
     done = train(small(optimiser=optimiser, batch=whole, image=wider), archive, folder, "learned")
@@ -237,7 +237,9 @@ def test_records_without_partners_are_said_and_missing_kinds_refused(archive: Ma
         (small(image=None, signal=SIGNAL, report=None), "convirt takes two"),
         (small(joint={"weight": 1.5}), "joint.weight: 1.5 is not from 0 to 1"),
         (small(joint={"temperature": 0.0}), "joint.temperature: 0 is not above 0"),
-        (small(joint={"projection": 0}), "joint: hidden, projection and width must be at least 1"),
+        (small(joint={"projection": 0}), "joint: projection and width must be at least 1"),
+        (small(joint={"hidden": -1}), "hidden, queue and local not below 0"),
+        (small(joint={"dropout": 1.0}), "joint.dropout: 1 is not from 0 to 0.99"),
         (small(batch=JointBatchConfig(patients=1)), "batch: patients must be at least 2"),
         (small(image=replace(IMAGE, locked=True)), "image.locked: an encoder with random weights would never learn"),
         (small(image=replace(IMAGE, encoder=replace(IMAGE.encoder, dims=3))), "image.encoder.dims: 3"),
@@ -272,3 +274,17 @@ def test_the_commands_prepare_once_what_is_trained_on(
         == 0
     )
     assert same_weights(tmp_path / "run", tmp_path / "two")
+
+
+def test_reports_of_one_record_or_of_a_study_are_trained_on_alone(tmp_path: Path) -> None:
+    whole = pictures_with_reports(tmp_path / "archive")
+    rows = whole.table.to_pylist()
+    of_studies = np.flatnonzero(whole.kinds == "report")[::2]  # every other one speaks of its study
+    for row in of_studies:
+        rows[row]["trial"] = None
+    archive = replace(whole, table=pa.Table.from_pylist(rows, whole.table.schema))
+    for reports, linked in (("all", 18), ("record", 9), ("study", 18)):
+        done = train(small(steps=1, report=replace(REPORT, reports=reports)), archive, tmp_path, reports)
+        assert f"{linked} linked records" in str(done)
+    with pytest.raises(MedclError, match="no reports to train on: .* 0 reports"):
+        train(small(steps=1, report=replace(REPORT, reports="study")), whole, tmp_path, "none")
