@@ -39,10 +39,10 @@ class Groups:
     inside: Tensor | None
     count: Tensor
 
-    @property
-    def share(self) -> Tensor:
-        """(N,) of each positive in their mean: 1 / count, 0 without one."""
-        return torch.where(self.count > 0, 1 / self.count.clamp(min=1), 0.0)
+    def share(self, rows: slice) -> Tensor:
+        """(rows, 1) of each positive in the mean of those of an anchor: 1 / count, 0 without one."""
+        count = self.count[rows, None]
+        return torch.where(count > 0, 1 / count.clamp(min=1), 0.0)
 
 
 def find(pairing: Pairing, dtype: torch.dtype) -> Groups:
@@ -172,9 +172,8 @@ class _Contrast(torch.autograd.Function):
                     positives = kept[1 + index] if kept else _mean_positive(b, sums, level, rows)
                     add(rows, positives * weights[rows])
                 sums.zero_()
-                weights = weights * scale * level.share[:, None]
                 for rows in _blocks(len(a), ctx.block):
-                    pulling = a[rows] * weights[rows]
+                    pulling = a[rows] * (weights[rows] * scale[rows] * level.share(rows))
                     sums.index_add_(0, level.of_anchor[rows], pulling)
                     if level.own is not None and level.inside is not None:
                         inside = level.inside[rows, None].to(a.dtype)
@@ -190,7 +189,7 @@ def _mean_positive(b: Tensor, sums: Tensor, level: Groups, rows: slice) -> Tenso
     if level.own is not None and level.inside is not None:
         itself = b[level.own[rows].clamp(min=0)]
         total = total.addcmul_(itself, level.inside[rows, None].to(b.dtype), value=-1)
-    return total.mul_(level.share[rows, None])
+    return total.mul_(level.share(rows))
 
 
 def _row_logsumexp(scores: Tensor, own: Tensor | None) -> Tensor:
