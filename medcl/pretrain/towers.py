@@ -128,7 +128,7 @@ class Towers(nn.Module):
         encoder = self.joint.side(kind)
         if kind == REPORT and self.remembered is not None and not cells:
             words = cast(Any, encoder).keep(seen.x)
-            pooled = self.remembered(seen.x, words, lambda x: self.joint.encode(kind, x)[1])
+            pooled = self.remembered(seen.x, words, self._read)
             return Embedded(self.joint.project(kind, self.dropout(pooled)), None, words, seen.ids)
         with torch.set_grad_enabled(torch.is_grad_enabled() and kind not in self.locked):
             parts = (seen.x,) if seen.keep is None else (seen.x, seen.keep)
@@ -138,6 +138,10 @@ class Towers(nn.Module):
         z = self.joint.project(kind, self.dropout(pooled))
         there = cast(Any, encoder).keep(seen.x) if kind == REPORT else None
         return Embedded(z, self.joint.project_dense(kind, dense) if cells else None, there, seen.ids)
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        """Pooled embeddings of texts, `chunk` at a time."""
+        return torch.cat([self.joint.encode(REPORT, part)[1] for part in tokens.split(self.chunk or len(tokens))])
 
 
 def partners(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
