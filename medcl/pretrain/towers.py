@@ -141,7 +141,9 @@ class Towers(nn.Module):
 
     def _read(self, tokens: Tensor) -> Tensor:
         """Pooled embeddings of texts, `chunk` at a time."""
-        return torch.cat([self.joint.encode(REPORT, part)[1] for part in tokens.split(self.chunk or len(tokens))])
+        return torch.cat(
+            [self.joint.encode(REPORT, part)[1] for part in torch.split(tokens, self.chunk or len(tokens))]
+        )
 
 
 def partners(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
