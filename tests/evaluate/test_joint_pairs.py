@@ -8,14 +8,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from medcl.archive.links import links
+from medcl.archive.links import links, taking_part
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.schema import SCHEMA, Kind
 from medcl.errors import MedclError
 from medcl.evaluate.joint_pairs import (
     among,
     any_hit,
-    counted,
     each_text_once,
     label_marks,
     linked_rows,
@@ -121,13 +120,13 @@ def test_an_equal_text_is_there_once_with_the_patients_and_labels_of_all_that_ha
 
 def test_reports_of_one_record_or_of_a_study_count_alone() -> None:
     own = manifest(picture(1, study=1, trial=1), report(1, "a", study=1, trial=1), report(1, "b", study=1))
-    assert counted(own, "all").tolist() == [True, True, True]
-    assert counted(own, "record").tolist() == [True, True, False]
-    assert counted(own, "study").tolist() == [True, False, True]
+    assert taking_part(own, "all").tolist() == [True, True, True]
+    assert taking_part(own, "record").tolist() == [True, True, False]
+    assert taking_part(own, "study").tolist() == [True, False, True]
     known = links(own)
     assert known.reports_of(0).tolist() == [1, 2]
-    assert among(known, counted(own, "record")).reports_of(0).tolist() == [1]
-    assert among(known, counted(own, "study")).records_of(2).tolist() == [0]
+    assert among(known, taking_part(own, "record")).reports_of(0).tolist() == [1]
+    assert among(known, taking_part(own, "study")).records_of(2).tolist() == [0]
 
 
 def test_any_hit_leaves_out_what_does_not_count() -> None:
