@@ -1,4 +1,8 @@
-"""The errors that medcl raises on purpose; the command line turns each into one line and an exit code."""
+"""The errors that medcl raises on purpose, and the one place where any other error becomes words of ours."""
+
+import errno
+import re
+from collections.abc import Collection
 
 
 class MedclError(Exception):
@@ -8,7 +12,7 @@ class MedclError(Exception):
 
 
 class UsageError(MedclError):
-    """The call was wrong: an argument, a column or a configuration that cannot be meant. Exit code 2."""
+    """The call was wrong: an argument, a column or a configuration is invalid. Exit code 2."""
 
     exit_code = 2
 
@@ -19,3 +23,77 @@ class UnreadableError(MedclError):
 
 class LeakError(MedclError):
     """A patient would be tested on who was also trained on."""
+
+
+_SYSTEM = {
+    errno.ENOENT: "not found",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EIO: "the disk reports an input or output error",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "a part of its path is not a folder",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files",
+    errno.EFBIG: "it is larger than the file system allows",
+    errno.ENOMEM: "not enough memory",
+    errno.ESTALE: "the network file system lost it",
+    errno.EEXIST: "it is already there",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Say in words of ours why a record cannot be used.
+
+    The text of an exception that is not ours may quote a name, a date, a path or a header, so none of it is passed on:
+    every reason that is stored or shown comes through here.
+
+    Args:
+        error: that ended the reading of a record, of any class.
+
+    Returns:
+        One sentence without anything from the file, unless medcl wrote the text itself.
+    """
+    if isinstance(error, MedclError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"cannot be read: {system_reason(error)}"
+    if isinstance(error, MemoryError):
+        return "not enough memory: its header asks for more than this machine has, or it is damaged"
+    if isinstance(error, UnicodeError):
+        return "damaged file: its text is in no encoding that its format allows"
+    return f"damaged file: its reader stopped with {type(error).__name__}"
+
+
+def system_reason(error: OSError) -> str:
+    """Why the operating system refused: words of ours without number and path.
+
+    Args:
+        error: of reading or writing.
+
+    Returns:
+        Such as `the disk is full`; the name of an error that is rare, such as `ENXIO`.
+    """
+    known = _SYSTEM.get(error.errno or 0)
+    return known or f"the operating system refuses it ({errno.errorcode.get(error.errno or 0, type(error).__name__)})"
+
+
+def quoted(text: str, keywords: Collection[str] = ()) -> str:
+    """A value of a file as an error may quote it.
+
+    Args:
+        text: as the file has it.
+        keywords: terms of the format that may be shown.
+
+    Returns:
+        The text, if it is a number of at most 12 characters or one of the keywords; otherwise its length alone, since
+        it may be a name.
+    """
+    text = text.strip()
+    # A date in digits is no measurement: eight digits and more stay hidden.
+    is_number = re.fullmatch(r"[-+]?(\d{1,7}(\.\d{0,6})?|\.\d{1,6})([eE][-+]?\d{1,3})?", text) is not None
+    return repr(text) if is_number or text in keywords else f"a text of {len(text)} characters (not shown)"

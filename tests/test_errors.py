@@ -1,0 +1,41 @@
+import errno
+
+import pytest
+
+from medcl.errors import UnreadableError, quoted, reason, system_reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("Smith_Jane 1950-02-03"),
+        KeyError("Smith_Jane"),
+        FileNotFoundError(errno.ENOENT, "No such file", "/archive/Smith_Jane.edf"),
+        OSError("Smith_Jane"),
+        UnicodeDecodeError("utf-8", b"Smith_Jane\xff", 10, 11, "Smith_Jane"),
+        MemoryError("Smith_Jane"),
+    ],
+)
+def test_a_reason_never_passes_on_the_text_of_a_foreign_error(error):
+    told = reason(error)
+
+    assert "Smith" not in told
+    assert "1950" not in told
+    assert len(told) > 10
+
+
+def test_a_reason_of_ours_stays_as_it_is():
+    assert reason(UnreadableError("truncated file: 3 of 8 bytes")) == "truncated file: 3 of 8 bytes"
+
+
+def test_the_operating_system_is_told_in_words():
+    assert system_reason(OSError(errno.ENOSPC, "No space left on device")) == "the disk is full"
+    assert system_reason(OSError(errno.ENXIO, "strange")) == "the operating system refuses it (ENXIO)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("250", True), ("-1.5e-3", True), ("MONOCHROME2", True), ("Smith", False), ("19500203", False), ("", False)],
+)
+def test_only_numbers_and_known_terms_are_quoted(text, shown):
+    assert (text in quoted(text, ("MONOCHROME2",)) and text != "") == shown
