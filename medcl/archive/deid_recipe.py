@@ -43,7 +43,11 @@ _FATES = {
     "Columns": _GEOMETRY,
     "BitsAllocated": _NUMBERS,
     "BitsStored": _NUMBERS,
+    "HighBit": _NUMBERS,
     "PixelRepresentation": _NUMBERS,
+    "PlanarConfiguration": _NUMBERS,
+    "ExtendedOffsetTable": _NUMBERS,
+    "ExtendedOffsetTableLengths": _NUMBERS,
 }
 
 
