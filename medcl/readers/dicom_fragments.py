@@ -94,7 +94,7 @@ def check_frame(file: BinaryIO, spans: Sequence[Span], claims: Claims, syntax: s
         if syntax == UNCOMPRESSED:
             if held < frame:
                 raise UnreadableError(f"wrong pixel data length: {held} bytes for a frame of {frame}")
-        elif segments != claims.samples * (claims.allocated // 8) or held * _RLE_GAIN < frame:
+        elif segments != claims.samples * (claims.allocated // 8) or (held - 64) * _RLE_GAIN < frame:
             raise UnreadableError("damaged pixel data: its RLE segments cannot hold the picture of the header")
         return None
     stream = codestream_of(read_spans(file, spans, _HEADS[0])) or codestream_of(read_spans(file, spans, _HEADS[1]))
