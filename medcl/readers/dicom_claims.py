@@ -8,6 +8,7 @@ from medcl.readers.dicom_terms import PHOTOMETRIC_TERMS, term
 from medcl.readers.image import check_size
 
 _MOST_FRAMES = 1 << 20
+_MANY_FRAMES, _SMALL = 4096, 256  # each frame is a record of its own, which takes more memory than such a picture
 _MOST_SAMPLES = 4
 _SAMPLES = {"MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3}
 _SAMPLES |= {"YBR_ICT": 3, "YBR_RCT": 3}
@@ -78,6 +79,8 @@ def claims_of(header: Any, is_float: bool) -> Claims:
     if samples not in (1, 3):
         raise UnreadableError(f"a picture of {samples} samples a pixel: pictures are grey or of three colours")
     frames = _whole(header, "NumberOfFrames", 1, _MOST_FRAMES, 1)
+    if frames > _MANY_FRAMES and rows * columns < _SMALL:
+        raise UnreadableError(f"damaged header: {frames} frames of {rows} x {columns} pixels, which are no pictures")
     photometric = term(str(header.get("PhotometricInterpretation") or ""), PHOTOMETRIC_TERMS)
     allocated = _whole(header, "BitsAllocated", 1, 64)
     if allocated not in ((32, 64) if is_float else (1, 8, 16, 32, 64)):

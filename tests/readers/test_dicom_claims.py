@@ -95,6 +95,13 @@ def test_a_claim_of_many_frames_is_no_record(tmp_path: Path) -> None:
     assert "5000 frames" in manifest.column("status")[0]
 
 
+def test_a_small_file_of_countless_frames(tmp_path: Path) -> None:
+    one_bit = {"Rows": 1, "Columns": 1, "BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
+    made = radiograph(**one_bit, NumberOfFrames=1 << 20, PixelData=bytes(1 << 17))
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    refused(tmp_path / "a.dcm", "1048576 frames of 1 x 1 pixels")
+
+
 def test_more_bits_in_the_codestream_than_a_pixel_has(tmp_path: Path) -> None:
     wide = bytes(openjpeg.encode(FRAMES[0].astype(np.uint16) * 200))
     refused(compressed(tmp_path / "a.dcm", encapsulate([wide])), "16 bits, its header says at most 8")
