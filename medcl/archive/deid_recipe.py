@@ -43,6 +43,8 @@ _FATES = {
     "Columns": _GEOMETRY,
     "BitsAllocated": _NUMBERS,
     "BitsStored": _NUMBERS,
+    "WindowCenter": _NUMBERS,
+    "WindowWidth": _NUMBERS,
     "HighBit": _NUMBERS,
     "PixelRepresentation": _NUMBERS,
     "PlanarConfiguration": _NUMBERS,

@@ -20,6 +20,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from medcl.errors import UnreadableError, system_reason
 from medcl.readers.dicom_claims import Claims, claims_of
 from medcl.readers.dicom_fragments import check_frame, frame_spans
+from medcl.readers.dicom_lookup import palette
 from medcl.readers.dicom_place import FIRST_PIXELS, check_native, find_pixels
 from medcl.readers.dicom_quick import QuickHeader, read_meta, read_quickly
 from medcl.readers.dicom_terms import MODALITY_TERMS, UNKNOWN, term
@@ -108,6 +109,9 @@ def read_file_header(path: Path, tags: Sequence[int]) -> tuple[Header, Claims]:
             check_frame(file, spans[0], claims, place.syntax)
         else:
             check_native(file, place, claims)
+    if claims.photometric == "PALETTE COLOR":
+        with opened(path) as (whole, _, _):
+            palette(whole, whole.original_encoding[1] is False)
     return header, claims
 
 

@@ -98,7 +98,7 @@ def check_frame(file: BinaryIO, spans: Sequence[Span], claims: Claims, syntax: s
             raise UnreadableError("damaged pixel data: its RLE segments cannot hold the picture of the header")
         return None
     stream = codestream_of(read_spans(file, spans, _HEADS[0])) or codestream_of(read_spans(file, spans, _HEADS[1]))
-    if stream is None:
+    if stream is None or not stream.has_decoder(claims.allocated):
         raise UnreadableError(f"pixel data (of {name_of(syntax)}) that is damaged, or that no installed decoder knows")
     if (stream.rows, stream.columns, stream.samples) != (claims.rows, claims.columns, claims.samples):
         raise UnreadableError(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import UnreadableError
 from medcl.readers.dicom_claims import Claims
 
 _LOCK = threading.Lock()
@@ -19,19 +18,17 @@ def decode_with_gdcm(data: bytes, claims: Claims) -> NDArray[Any]:
     """Decode a frame of extended JPEG with 12 bits.
 
     Args:
-        data: of the frame.
-        claims: of the header.
+        data: of the frame, grey.
+        claims: of the header, with 16 bits a pixel.
 
     Returns:
         (rows, columns), 16 bits.
 
     Raises:
-        UnreadableError: it is damaged, or of colours.
+        ValueError: it is damaged.
     """
     import gdcm
 
-    if claims.samples != 1 or claims.allocated != 16:
-        raise UnreadableError("a picture of extended JPEG with 12 bits that is not grey, in 16 bits a pixel")
     fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
     fragment.SetByteStringValue(data)
     fragments.AddFragment(fragment)

@@ -35,7 +35,7 @@ class Table:
         return entries
 
 
-def palette(header: pydicom.Dataset, big_endian: bool) -> Table:
+def palette(header: Any, big_endian: bool) -> Table:
     """The colours of a palette, plain or in segments.
 
     Its entries have 16 bits or 8, two in a word or each in a word of its own, whatever the number of bits that it
@@ -87,7 +87,7 @@ def table_of(item: pydicom.Dataset, header: pydicom.Dataset, big_endian: bool) -
     return Table(_first(first, header), _entries(data, count, big_endian), bits)
 
 
-def _described(header: pydicom.Dataset, keyword: str) -> tuple[int, int, int]:
+def _described(header: Any, keyword: str) -> tuple[int, int, int]:
     values = every(header.get(keyword))
     if len(values) != 3:
         raise UnreadableError(f"damaged header: {keyword} is not 3 numbers")
@@ -98,7 +98,7 @@ def _described(header: pydicom.Dataset, keyword: str) -> tuple[int, int, int]:
     return count % _MOST_ENTRIES or _MOST_ENTRIES, first, bits
 
 
-def _first(first: int, header: pydicom.Dataset) -> int:
+def _first(first: int, header: Any) -> int:
     signed = header.get("PixelRepresentation") == 1
     return first - _MOST_ENTRIES if signed and first >= _MOST_ENTRIES // 2 else first
 

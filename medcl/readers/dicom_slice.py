@@ -40,6 +40,8 @@ KEYWORDS = [
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "NumberOfFrames",
@@ -142,6 +144,10 @@ def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
         placed = bool(header.get("ImagePositionPatient") or header.get("PerFrameFunctionalGroupsSequence"))
         # Pictures of modalities that have no volumes stand alone: neither a series nor places must be stated.
         alone = text([header], "Modality").upper() in PICTURES
+        if alone:
+            # What is shown black and white decides the numbers of a picture: that must be readable too.
+            number([header], "WindowCenter")
+            number([header], "WindowWidth")
         if not header.get("SeriesInstanceUID") and placed and not alone:
             raise UnreadableError("no series instance UID: it cannot be told which slices belong together")
         groups = len(header.get("PerFrameFunctionalGroupsSequence") or [])

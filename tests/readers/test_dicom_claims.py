@@ -107,6 +107,15 @@ def test_more_bits_in_the_codestream_than_a_pixel_has(tmp_path: Path) -> None:
     refused(compressed(tmp_path / "a.dcm", encapsulate([wide])), "16 bits, its header says at most 8")
 
 
+def test_a_palette_that_is_missing_is_noticed_by_the_scan(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    radiograph(PhotometricInterpretation="PALETTE COLOR", PixelData=FRAMES[0].tobytes()).save_as(
+        path, enforce_file_format=True
+    )
+    with pytest.raises(UnreadableError, match="RedPaletteColorLookupTableDescriptor"):
+        read_slices(path, tmp_path)
+
+
 def test_segments_of_rle_that_cannot_hold_the_picture(tmp_path: Path) -> None:
     for header, length in ((struct.pack("<16I", 1, 64, *[0] * 14), 20), (struct.pack("<16I", 9, *[64] * 15), 4000)):
         refused(compressed(tmp_path / "a.dcm", encapsulate([header + bytes(length)]), RLELossless), "RLE segments")
@@ -150,6 +159,14 @@ def test_a_deflated_file_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: p
     refused(write(data[:-10]), "truncated file")
     monkeypatch.setattr(dicom_file, "_MOST_UNPACKED", 1 << 20)
     refused(write(data + bytes(1 << 21)), "deflated file of more than 1 MiB")
+
+
+@pytest.mark.parametrize("keyword", ["WindowCenter", "WindowWidth"])
+def test_a_window_that_cannot_be_read_is_named_by_the_scan(tmp_path: Path, keyword: str) -> None:
+    path = dicom_files.radiograph(tmp_path / "a.dcm", **{"WindowCenter": 9, "WindowWidth": 9, keyword: 0.25})
+    path.write_bytes(path.read_bytes().replace(b"0.25", b"0,25"))
+    with pytest.raises(UnreadableError, match=keyword):
+        read_slices(path, tmp_path)
 
 
 @pytest.mark.parametrize("slowly", [False, True])

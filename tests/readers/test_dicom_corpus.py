@@ -12,6 +12,7 @@ from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ExplicitVRBigE
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
+from medcl.data.volume_read import read_original
 from medcl.readers.dicom_pixels import read_frames
 from medcl.readers.formats import identify
 from medcl.readers.image import read_image
@@ -77,6 +78,17 @@ def test_no_file_that_pydicom_opens_is_quarantined(manifest: Manifest, pixels: d
     fine = ("ok", "localizer", "derived image")
     rows = [row for row in manifest.table.to_pylist() if ROOT / row["path"] in pixels]
     assert {Path(row["path"]).name for row in rows if row["status"] not in fine} == set(REFUSED)
+
+
+def test_what_a_scan_calls_ok_can_be_decoded(manifest: Manifest) -> None:
+    rows = manifest.ok().table.to_pylist()
+    for row in rows:
+        if row["format"] == "dicom":
+            where = (row["path"], row["files"], row["part"], row["format"], row["modality"])
+            assert list(read_original(ROOT, *where)[0].data.shape[1:]) == row["shape"]
+        else:
+            assert list(read_image(ROOT / row["path"], row["format"], row["part"]).data.shape[1:]) == row["shape"]
+    assert len(rows) > 60
 
 
 def test_no_name_is_in_the_manifest(manifest: Manifest, files: dict[Path, Any], tmp_path: Path) -> None:

@@ -119,7 +119,6 @@ def test_an_enhanced_object_is_a_volume_for_each_contrast(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, r"a colour image \(PALETTE COLOR\)"),
         ({"Modality": "US"}, "modality US: volumes are of CT, MR or PT"),
         ({"RescaleSlope": None}, "cannot be told in HU"),
         ({"RescaleType": "MGML"}, "a map in MGML"),
