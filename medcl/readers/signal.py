@@ -42,6 +42,7 @@ class SignalHeader:
         ids: clear ids that the header carries, such as `patient`. Never a name or a birth date by themselves.
         files: every file of the recording relative to the folder of the header, the header first.
         segments: header files of the segments of a multi-segment WFDB record; they are no recordings of their own.
+        flags: what is unusual, in words, such as a channel that is kept aside.
     """
 
     modality: Modality
@@ -53,6 +54,7 @@ class SignalHeader:
     ids: dict[str, str]
     files: tuple[str, ...]
     segments: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.sampling_rate) and self.sampling_rate > 0):
@@ -78,6 +80,7 @@ class Signal:
         gain: (channels,) digital values a unit; ones for physical data.
         offset: (channels,) digital value of zero; zeros for physical data.
         invalid: digital value that means "not a number"; None if there is none.
+        starts: samples at which the stretches of a recording with gaps begin, 0 first; empty where there is no gap.
     """
 
     data: NDArray[Any]
@@ -87,6 +90,7 @@ class Signal:
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
     invalid: int | None = None
+    starts: tuple[int, ...] = ()
 
     def physical(self) -> NDArray[np.float32]:
         """The signal in `units`.
