@@ -9,11 +9,12 @@ import mne
 
 from medcl.errors import UnreadableError
 from medcl.readers.foreign import foreign, named_file
-from medcl.readers.physical import kept_channels, physical_signal
+from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, modality_of
+from medcl.readers.units import VOLTS
 
 _LARGEST = 1 << 24  # bytes of a header, which describes each channel in a line
-_VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def read_signal(path: Path) -> Signal:
         values = opened.raw.get_data(picks=opened.picks, verbose="ERROR")
     # mne gives V for each voltage.
     for row, unit in zip(values, header.units, strict=True):
-        row /= _VOLTS.get(unit, 1.0)
+        row /= VOLTS.get(unit, 1.0)
     return physical_signal(header, values)
 
 
@@ -86,27 +87,27 @@ def _open(path: Path) -> _Opened:
             verbose="ERROR",
         )
         units = [_unit(str(raw._orig_units.get(name, ""))) for name in raw.ch_names]
-        kept, aside = kept_channels(raw.ch_names, units)
         rate, length = float(raw.info["sfreq"]), int(raw.n_times)
+    choice = choose([Channel(name, unit, rate) for name, unit in zip(raw.ch_names, units, strict=True)])
     points = _stated(text, "DataPoints")
     if points is not None and points.isdigit() and int(points) > length:
         raise UnreadableError(
             f"truncated file: the file of samples has {length} samples, the header says {int(points)}"
         )
     marker = path.with_suffix(".vmrk")
-    names = tuple(raw.ch_names[number] for number in kept)
+    names = tuple(raw.ch_names[number] for number in choice.kept)
     header = SignalHeader(
         modality=modality_of(names, "eeg"),
         format="brainvision",
         sampling_rate=rate,
         n_samples=length,
         channels=names,
-        units=tuple(units[number] for number in kept),
+        units=tuple(units[number] for number in choice.kept),
         ids={},
         files=(path.name, data.name, *([marker.name] if marker.exists() else [])),
-        flags=(*flags, *aside),
+        flags=(*flags, *choice.flags),
     )
-    return _Opened(raw, kept, header)
+    return _Opened(raw, list(choice.kept), header)
 
 
 def _stated(text: bytes, key: str) -> bytes | None:

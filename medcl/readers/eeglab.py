@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.readers import matlab
 from medcl.readers.foreign import foreign, named_file
-from medcl.readers.physical import kept_channels, physical_signal
+from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.channel_names import numbered
+from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, modality_of
 
 _FIELDS = ("nbchan", "pnts", "trials", "srate", "data", "datfile", "chanlocs", "event")
@@ -28,7 +30,7 @@ class _Set:
         header: of the recording.
         kept: numbers of the channels.
         count: of all channels.
-        starts: samples at which epochs, or stretches between boundaries, begin; empty without gaps.
+        starts: samples at which epochs, or stretches between boundaries, begin.
         samples: a file of them; or the array; or None: the array of the .set, of version 7.3, is still to be read.
     """
 
@@ -104,11 +106,13 @@ def _read(path: Path) -> _Set:
         raise UnreadableError(f"damaged header: it describes {len(labels)} of {count} channels")
     if not labels:
         labels, flags = [str(number + 1) for number in range(count)], (*flags, "channels without names: numbered")
-    triggers = [number for number, kind in enumerate(types) if kind.lower() in _TRIGGERS]
-    kept, aside = kept_channels(labels, ["uV"] * count, triggers=triggers)
-    channels = tuple(labels[number] for number in kept)
-    if starts:
-        flags = (*flags, f"{len(starts)} {'epochs' if trials > 1 else 'stretches'}, with a gap behind each")
+    problems = ["marker" if kind.lower() in _TRIGGERS else "" for kind in types] or [""] * count
+    every = [Channel(name, "uV", rate, problem) for name, problem in zip(numbered(labels), problems, strict=True)]
+    choice = choose(every)
+    kept = list(choice.kept)
+    channels = tuple(every[number].name for number in kept)
+    if len(starts) > 1:
+        flags = (*flags, f"{'epochs' if trials > 1 else 'stretches'}, with a gap behind each: {len(starts)}")
     header = SignalHeader(
         modality=modality_of(channels, "eeg"),
         format="eeglab",
@@ -118,7 +122,7 @@ def _read(path: Path) -> _Set:
         units=("uV",) * len(kept),
         ids={},
         files=(path.name, *files),
-        flags=(*flags, *aside),
+        flags=(*flags, *choice.flags),
     )
     return _Set(header, kept, count, starts, samples)
 
@@ -205,14 +209,14 @@ def _starts(events: Any, points: int, trials: int) -> tuple[int, ...]:
     if trials > 1:
         return tuple(range(0, points * trials, points))
     if not isinstance(events, dict):
-        return ()
+        return (0,)
     kinds, latencies = events.get("type"), events.get("latency")
     if isinstance(kinds, str):
         kinds, latencies = [kinds], [latencies]
     if not isinstance(kinds, list) or latencies is None or len(kinds) != np.size(latencies):
-        return ()
+        return (0,)
     # A boundary lies half a sample behind the last one before it, counted from 1.
     marks = zip(kinds, np.asarray(latencies, dtype=object).reshape(-1).tolist(), strict=True)
     at = {int(latency) for kind, latency in marks if kind == "boundary" and isinstance(latency, int | float)}
     inside = sorted(start for start in at if 0 < start < points)
-    return (0, *inside) if inside else ()
+    return (0, *inside)

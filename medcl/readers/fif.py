@@ -16,7 +16,8 @@ from mne.io.constants import FIFF
 from medcl.errors import UnreadableError
 from medcl.readers.content import unpacked
 from medcl.readers.foreign import foreign
-from medcl.readers.physical import kept_channels, physical_signal
+from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.physical import physical_signal
 from medcl.readers.signal import IncompleteError, Signal, SignalHeader, modality_of
 
 _UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m", FIFF.FIFF_UNIT_CEL: "degC"}
@@ -71,7 +72,7 @@ def read_signal(path: Path) -> Signal:
         header = opened.header
         with foreign():
             values = opened.data.get_data(picks=opened.picks, verbose="ERROR")
-        if opened.starts:
+        if values.ndim == 3:
             values = values.transpose(1, 0, 2).reshape(len(opened.picks), -1)
         return physical_signal(header, values, opened.starts)
 
@@ -96,7 +97,7 @@ def _opened(path: Path) -> Iterator[_Opened]:
                 samples = len(data) * length
             elif blocks & {FIFF.FIFFB_RAW_DATA, FIFF.FIFFB_CONTINUOUS_DATA, FIFF.FIFFB_IAS_RAW_DATA}:
                 data = mne.io.read_raw_fif(source, allow_maxshield="yes", preload=False, verbose="WARNING")
-                samples, starts = int(data.n_times), ()
+                samples, starts = int(data.n_times), (0,)
             else:
                 raise UnreadableError("no recording: a FIF file that holds neither raw data nor epochs")
         if any("directory missing" in str(warning.message) for warning in said):
@@ -155,26 +156,29 @@ def _blocks(tree: Any) -> Iterator[int]:
 
 def _described(data: Any, samples: int, starts: tuple[int, ...], files: tuple[str, ...]) -> _Opened:
     info = data.info
-    kinds = [int(each["kind"]) for each in info["chs"]]
-    units = [_UNITS.get(int(each["unit"]), "") for each in info["chs"]]
-    unknown = [number for number, kind in enumerate(kinds) if kind not in _KINDS]
-    triggers = [number for number, kind in enumerate(kinds) if kind in _TRIGGERS]
-    for number in unknown:
-        units[number] = ""
-    picks, aside = kept_channels(info["ch_names"], units, triggers=triggers)
-    channels = tuple(info["ch_names"][number] for number in picks)
+    rate = float(info["sfreq"])
+    every = [
+        Channel(name, _UNITS.get(int(each["unit"]), ""), rate, _problem(int(each["kind"])))
+        for name, each in zip(info["ch_names"], info["chs"], strict=True)
+    ]
+    choice = choose(every)
+    channels = tuple(every[number].name for number in choice.kept)
     header = SignalHeader(
         modality=modality_of(channels, "eeg"),
         format="fif",
-        sampling_rate=float(info["sfreq"]),
+        sampling_rate=rate,
         n_samples=samples,
         channels=channels,
-        units=tuple(units[number] for number in picks),
+        units=tuple(every[number].unit for number in choice.kept),
         ids=_ids(info),
         files=files,
-        flags=((f"{len(starts)} epochs, with a gap behind each",) if starts else ()) + aside,
+        flags=((f"epochs, with a gap behind each: {len(starts)}",) if len(starts) > 1 else ()) + choice.flags,
     )
-    return _Opened(data, picks, header, starts)
+    return _Opened(data, list(choice.kept), header, starts)
+
+
+def _problem(kind: int) -> str:
+    return "marker" if kind in _TRIGGERS else "" if kind in _KINDS else "unknown kind"
 
 
 def _ids(info: Any) -> dict[str, str]:

@@ -27,7 +27,7 @@ class Format:
         begins: tells it by its first bytes.
         reader: module of `medcl.readers` with `read_header` and `read_signal`, `read_volume` or `read_image`.
         suffixes: a file of such a name that is in no known format is reported.
-        may_crash: its reader rests on a foreign binary one that may end the whole process on a damaged file.
+        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file.
         takes_stated: its readers take what the user states of signals as a second argument, and a file of this format
             counts as a signal only where `is_signal` of its reader says so.
     """
@@ -37,7 +37,7 @@ class Format:
     begins: Begins
     reader: str
     suffixes: tuple[str, ...] = ()
-    may_crash: bool = False
+    fragile: bool = False
     takes_stated: bool = False
 
 
@@ -73,12 +73,12 @@ FORMATS = (
         (".vhdr",),
     ),
     Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",)),
-    Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), may_crash=True),
+    Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), fragile=True),
     Format("muse", "signal", xml("RestingECG"), "muse"),
     Format("philips", "signal", xml("restingecgdata"), "philips"),
     Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
     *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
-    Format("mat", "signal", content.is_matlab, "mat", may_crash=True, takes_stated=True),
+    Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes_stated=True),
     Format("npy", "signal", pattern(rb"\x93NUMPY"), "npy", takes_stated=True),
     Format("table", "signal", content.is_parquet_or_text, "table_signal", takes_stated=True),
 )
@@ -91,7 +91,7 @@ VOLUMES = ("dicom", *(format.name for format in FORMATS if format.kind == "volum
 """The formats of volumes. A DICOM volume is many files, which have a way of their own."""
 PICTURES = tuple(format.name for format in FORMATS if format.kind == "picture")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
-CRASHING = frozenset(format.name for format in FORMATS if format.may_crash)
+FRAGILE = frozenset(format.name for format in FORMATS if format.fragile)
 """The formats whose files are read by foreign binary code that may end the process: they are read in one of their own."""
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers.physical import kept_channels, physical_signal
+from medcl.readers.channel_choice import Channel, calibration_problem, choose
+from medcl.readers.channel_names import numbered
+from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, modality_of
 
 _FIXED = 256  # bytes of the header, and as many again for each channel
@@ -16,7 +18,6 @@ _TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 8:
 _VOLT = 4256  # code of volt in ISO/IEEE 11073-10101; its last five bits are a power of ten
 _POWERS = {0: "V", 18: "mV", 19: "uV", 20: "nV"}
 _CELSIUS = 6048
-_TRIGGERS = ("status", "trigger")
 
 
 @dataclass(frozen=True)
@@ -114,24 +115,26 @@ def _read(path: Path) -> _Layout:
     # Of a recording that was not ended, the header says -1.
     records = whole if found < 0 else found
     rates = (samples * (duration[1] / duration[0])).tolist()
-    triggers = [number for number, name in enumerate(names) if name.lower() in _TRIGGERS]
-    kept, aside = kept_channels(names, units, rates, triggers)
-    scale = np.subtract(physical[1], physical[0]), np.subtract(digital[1], digital[0])
-    for number in kept:
-        if not all(np.isfinite(each[number]) and each[number] != 0 for each in scale):
-            raise UnreadableError(f"no calibration: the digital or physical range of {names[number]} is empty")
-    gain = scale[0][kept] / scale[1][kept]
-    channels = tuple(names[number] for number in kept)
+    with np.errstate(all="ignore"):
+        gains = np.subtract(physical[1], physical[0]) / np.subtract(digital[1], digital[0])
+    every = [
+        Channel(name, unit, rate, calibration_problem(unit, gain))
+        for name, unit, rate, gain in zip(numbered(names), units, rates, gains, strict=True)
+    ]
+    choice = choose(every)
+    kept = list(choice.kept)
+    gain = gains[kept]
+    channels = tuple(every[number].name for number in kept)
     header = SignalHeader(
         modality=modality_of(channels, "eeg"),
         format="gdf",
-        sampling_rate=rates[kept[0]] if kept else 0.0,
-        n_samples=records * int(samples[kept[0]]) if kept else 0,
+        sampling_rate=rates[kept[0]],
+        n_samples=records * int(samples[kept[0]]),
         channels=channels,
         units=tuple(units[number] for number in kept),
         ids=_ids(fixed[8 : 74 if newer else 88].decode("latin-1")),
         files=(path.name,),
-        flags=aside,
+        flags=choice.flags,
     )
     return _Layout(header, kept, record, length, gain, physical[0][kept] - digital[0][kept] * gain)
 

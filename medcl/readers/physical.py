@@ -1,7 +1,4 @@
-"""Recordings whose samples are read as physical values, and which of their channels go together."""
-
-from collections import Counter
-from collections.abc import Sequence
+"""Recordings whose samples are read as physical values."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,45 +7,13 @@ from medcl.errors import UnreadableError
 from medcl.readers.signal import Signal, SignalHeader, kept_unit
 
 
-def kept_channels(
-    names: Sequence[str], units: Sequence[str], rates: Sequence[float] | None = None, triggers: Sequence[int] = ()
-) -> tuple[list[int], tuple[str, ...]]:
-    """Choose the channels of a recording: those of the rate that most of them have, with a unit.
-
-    Args:
-        names: of all channels.
-        units: as stated; empty where none is.
-        rates: Hz; None where all are the same.
-        triggers: numbers of the channels that hold marks, not a signal. They are listed without a word about a unit.
-
-    Returns:
-        The numbers of the channels, and a flag for each that is kept aside. Without any unit at all, none is aside for
-        it: the header says then what is missing.
-    """
-    rates = rates if rates is not None else [0.0] * len(names)
-    signals = [number for number in range(len(names)) if number not in triggers]
-    with_unit = [number for number in signals if units[number]] or signals
-    counts = Counter(rates[number] for number in with_unit)
-    rate = max(counts, key=lambda one: (counts[one], one), default=0.0)
-    kept = [number for number in with_unit if rates[number] == rate]
-    aside = []
-    for number, name in enumerate(names):
-        if number in triggers:
-            aside.append(f"channel kept aside: {name} (triggers)")
-        elif number not in with_unit:
-            aside.append(f"channel kept aside: {name} (no unit)")
-        elif number not in kept:
-            aside.append(f"channel kept aside: {name} ({rates[number]:g} Hz)")
-    return kept, tuple(aside)
-
-
-def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = ()) -> Signal:
+def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
     """A signal of physical values.
 
     Args:
         header: with the units that the values are in.
         values: (channels, time).
-        starts: samples at which the stretches of a recording with gaps begin; empty where there is no gap.
+        starts: first samples of the stretches without a gap between them.
 
     Returns:
         The signal, float32: voltages of an ECG in mV, those of an EEG in uV, others as they are.
@@ -65,4 +30,6 @@ def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: 
     if infinite:
         raise UnreadableError(f"values that are infinite: in the channels {', '.join(infinite)}")
     nothing = np.zeros(len(kept))
-    return Signal(data, header.sampling_rate, header.channels, kept, nothing + 1, nothing, starts=starts)
+    return Signal(
+        data, header.sampling_rate, header.channels, kept, nothing + 1, nothing, starts=starts, flags=header.flags
+    )
