@@ -1,7 +1,7 @@
 """Decode one recording for the store: its channels in order, in their unit, resampled and filtered where asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from medcl.data.quality import flags, second_of
 from medcl.errors import UnreadableError
 from medcl.readers.formats import read_signal
 from medcl.readers.signal import Modality, Signal, kept_unit
+from medcl.readers.stated import Stated
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
 """Modality -> unit of the physical values in a store."""
@@ -31,12 +32,14 @@ class Job:
         format: as the manifest has it.
         modality: `ecg` or `eeg`, which gives the unit.
         config: with sampling rate and channels.
+        stated: of signals whose files leave it open, as the archive was scanned.
     """
 
     path: str
     format: str
     modality: str
     config: SignalConfig
+    stated: Stated = field(default_factory=Stated)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
 
 def _decoded_or_reason(job: Job) -> Decoded | str:
     try:
-        return _decode(read_signal(Path(job.path), job.format), job)
+        return _decode(read_signal(Path(job.path), job.format, job.stated), job)
     except UnreadableError as error:
         return str(error)
     except OSError as error:

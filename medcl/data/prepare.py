@@ -147,7 +147,7 @@ def _write_shards(
 def _decoded(manifest: Manifest, config: SignalConfig, jobs: int) -> Iterator[Decoded | str]:
     """Every recording in the order of the manifest, with at most _IN_FLIGHT bytes ahead of the one that is taken."""
     work = [
-        Job(str(manifest.root / path), str(form), str(modality), config)
+        Job(str(manifest.root / path), str(form), str(modality), config, manifest.stated)
         for path, form, modality in zip(*map(manifest.column, ("path", "format", "modality")), strict=True)
     ]
     processes = (os.cpu_count() or 1) if jobs == -1 else jobs

@@ -8,8 +8,8 @@ from typing import Any
 import mne
 
 from medcl.errors import UnreadableError
-from medcl.readers.foreign import foreign, named_file
 from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.foreign import foreign, named_file
 from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, modality_of
 from medcl.readers.units import VOLTS

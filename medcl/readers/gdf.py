@@ -35,8 +35,8 @@ class _Layout:
 def read_header(path: Path) -> SignalHeader:
     """Read the header of a GDF file, whatever its name.
 
-    Channels of another rate than most, without a unit, and triggers are kept aside, each with a flag. The patient's code
-    is taken as an id, never the name beside it. Events are not read.
+    Channels of another rate than most, without a unit, and triggers are set aside, with a flag. The patient's code is
+    taken as an id, never the name beside it. Events are not read.
 
     Args:
         path: of the file.
@@ -106,9 +106,8 @@ def _read(path: Path) -> _Layout:
         raise UnreadableError("damaged header: data records that are larger than the file")
     if unknown := sorted(set(types.tolist()) - set(_TYPES)):
         raise UnreadableError(f"samples of type {unknown[0]}, which GDF does not define")
-    record = np.dtype(
-        [(f"{i}", _TYPES[int(kind)], (int(number),)) for i, (kind, number) in enumerate(zip(types, samples, strict=True))]
-    )
+    fields = enumerate(zip(types.tolist(), samples.tolist(), strict=True))
+    record = np.dtype([(f"{i}", _TYPES[kind], (number,)) for i, (kind, number) in fields])
     whole = (size - length) // record.itemsize if record.itemsize else 0
     if whole < max(found, 1):
         raise UnreadableError(f"truncated file: {whole} whole data records after the header, which says {found}")
