@@ -124,6 +124,7 @@ class Look:
             "n_channels": len(header.channels),
             "channels": list(header.channels),
             "units": list(header.units),
+            "flags": list(header.flags),
         }
 
     def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:

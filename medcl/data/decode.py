@@ -51,6 +51,8 @@ class Decoded:
         mean: (channels,) of the physical values.
         std: (channels,) of the physical values; exactly 0 for a channel that never changes.
         flags: (seconds,) what holds in any channel, of the recording before resampling and filters: these hide it.
+        starts: first samples of the stretches without a gap between them; no window may cross into another.
+        notes: what was done and what is unusual, in words.
     """
 
     data: NDArray[Any]
@@ -60,6 +62,8 @@ class Decoded:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     flags: NDArray[np.uint8]
+    starts: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
 
 
 def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
@@ -69,7 +73,7 @@ def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
 
 def _decoded_or_reason(job: Job) -> Decoded | str:
     try:
-        return _decode(read_signal(Path(job.path), job.format), job)
+        return _decode(read_signal(Path(job.path), job.format, job.stated), job)
     except UnreadableError as error:
         return str(error)
     except OSError as error:
@@ -78,50 +82,8 @@ def _decoded_or_reason(job: Job) -> Decoded | str:
 
 
 def _decode(signal: Signal, job: Job) -> Decoded:
-    config, rate = job.config, signal.sampling_rate
-    names, wanted_rate = config.channels or [], config.sampling_rate or rate
-    chosen = positions(names, signal.channels)
-    factor = np.array([_factor(signal.units[i], job.modality) for i in chosen])
-    data, gain, offset = signal.data[chosen], signal.gain[chosen] / factor, signal.offset[chosen]
-    missing = np.isnan(data) if np.issubdtype(data.dtype, np.floating) else data == signal.invalid
-    empty = [name for name, gone in zip(names, missing, strict=True) if gone.all()]
-    if empty:
-        raise UnreadableError(f"no value in the channels {', '.join(empty)}")
-    changes = wanted_rate != rate or config.band is not None or config.notch is not None
-    if changes and missing.any():
-        raise UnreadableError(
-            "has gaps, values that are not a number, over which a filter would spread: prepare it without resampling, "
-            "data.band and data.notch"
-        )
-    mean, std = np.empty(len(chosen)), np.empty(len(chosen))
-    flagged = np.zeros(int(second_of(np.array(data.shape[1] - 1), rate)) + 1, dtype=np.uint8)
-    made: list[NDArray[np.float32]] = []
-    # Some channels at a time: in float64, a day of 64 channels is several times as large as its file.
-    step = max(1, _VALUES_AT_A_TIME // data.shape[1])
-    for part in (slice(first, first + step) for first in range(0, len(chosen), step)):
-        x = (data[part] - offset[part, None]) / gain[part, None]
-        x[missing[part]] = np.nan
-        for channel in x:
-            flagged |= flags(channel, rate)
-        constant = np.nanmin(x, axis=1) == np.nanmax(x, axis=1)
-        if changes:
-            x = filters.resample(x, rate, wanted_rate) if wanted_rate != rate else x
-            x = filters.band_and_notch(x, wanted_rate, config)
-            made.append(x.astype(np.float32))
-        mean[part] = np.nanmean(x, axis=1)
-        # The rounding of a mean would leave a constant channel a deviation of 1e-17, by which it must never be divided.
-        std[part] = np.where(constant, 0, np.nanstd(x, axis=1))
-    if changes:
-        data, gain, offset = np.concatenate(made), np.ones(len(chosen)), np.zeros(len(chosen))
-    invalid = NO_INVALID if changes or signal.invalid is None else signal.invalid
-    # Resampling may round a last, begun second away or into being.
-    seconds = int(second_of(np.array(data.shape[1] - 1), wanted_rate)) + 1
-    flagged = np.pad(flagged, (0, max(0, seconds - len(flagged))), mode="edge")[:seconds]
-    return Decoded(np.ascontiguousarray(data.T), gain, offset, invalid, mean, std, flagged)
-
-
-def _factor(unit: str, modality: str) -> float:
-    kept, factor = kept_unit(unit, cast(Modality, modality))
-    if kept != UNITS[modality]:
-        raise UnreadableError(f"unit {unit}: cannot be turned into {UNITS[modality]}")
-    return factor
+    config = job.config
+    wanted = config.sampling_rate or signal.sampling_rate
+    parts = _parts(signal, config, job.modality)
+    data, gain, offset = (np.concatenate(arrays) for arrays in zip(*((p.data, p.gain, p.offset) for p in parts)))
+    return Decoded()

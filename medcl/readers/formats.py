@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from medcl.errors import UnreadableError
 from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.readers.image import ImageHeader
@@ -44,7 +45,7 @@ _FIF_START = bytes.fromhex("000000640000001f00000014")  # tag of a file id, its 
 _NIFTI = (b"n+1", b"ni1", b"n+2", b"ni2")
 _METAIMAGE = re.compile(rb"(Comment|ObjectType|NDims) *=")
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # of a DICOM file without a preamble
-_WFDB_RECORD = re.compile(rb"[ \t]*[-\w]+(/\d+)?[ \t]+\d+([ \t]|$)")
+_WFDB_RECORD = re.compile(rb"[ \t]*[^\s/#]+(/\d+)?[ \t]+\d+([ \t]|$)")
 
 
 def suffix_of(path: PurePath | str) -> str:
@@ -111,12 +112,17 @@ def identify(path: Path) -> str | None:
     return None
 
 
-def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | ImageHeader":
+def read_header(
+    path: Path, format: str, stated: Stated | None = None, *, verify: bool = False
+) -> "SignalHeader | VolumeHeader | ImageHeader":
     """Read what a recording, a volume or a picture says of itself.
 
     Args:
         path: of its header: x.hea, x.vhdr, x.edf, x.nii.gz.
         format: as `identify` tells it, not `dicom`: its volumes and pictures are read series by series.
+        stated: what the user states of signals whose files leave it open.
+        verify: hold all samples against the checksums of the format, where it has some (WFDB), not only those of small
+            files.
 
     Returns:
         The header; the files that it names are there and as long as it says, where that can be told.
@@ -128,15 +134,18 @@ def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | Image
         import medcl.readers.image as image
 
         return image.read_header(path, format)
-    return _volume_reader(format)[0](path) if format in VOLUMES else _reader(format)[0](path)
+    if format in VOLUMES:
+        return _volume_reader(format)[0](path)
+    return _reader(format, stated or Stated(), verify)[0](path)
 
 
-def read_signal(path: Path, format: str) -> Signal:
+def read_signal(path: Path, format: str, stated: Stated | None = None) -> Signal:
     """Read a recording.
 
     Args:
         path: of its header.
         format: as `identify` tells it.
+        stated: as it was given to `read_header`.
 
     Returns:
         The whole signal.
@@ -144,7 +153,7 @@ def read_signal(path: Path, format: str) -> Signal:
     Raises:
         UnreadableError: with what is wrong.
     """
-    return _reader(format)[1](path)
+    return _reader(format, stated or Stated())[1](path)
 
 
 def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
@@ -164,16 +173,20 @@ def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
     return replace(_volume_reader(format)[1](path), unit=unit)
 
 
-def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
+def _reader(
+    format: str, stated: Stated, verify: bool = False
+) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
     # Each reader imports a library that takes a second to load: only the one that is needed.
     if format == "wfdb":
         import medcl.readers.wfdb as wfdb
 
-        return wfdb.read_header, wfdb.read_signal
+        return lambda path: wfdb.read_header(path, stated.unit, verify), lambda path: wfdb.read_signal(
+            path, stated.unit
+        )
     if format in ("edf", "bdf"):
         import medcl.readers.edf as edf
 
-        return edf.read_header, edf.read_signal
+        return lambda path: edf.read_header(path, stated.unit), lambda path: edf.read_signal(path, stated.unit)
     if format in SUFFIXES.values():
         import medcl.readers.eeg as eeg
 
