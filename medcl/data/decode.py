@@ -1,25 +1,26 @@
 """Decode one recording for the store: its channels in order, in their unit, resampled and filtered where asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.data import filters
 from medcl.data.channels import positions
 from medcl.data.config import SignalConfig
-from medcl.data.quality import flags, second_of
+from medcl.data.rates import NO_INVALID, Part, at_one_rate
 from medcl.errors import UnreadableError
+from medcl.readers.channel_choice import ASIDE
+from medcl.readers.channel_names import is_electrode, is_lead, listed
 from medcl.readers.formats import read_signal
 from medcl.readers.signal import Modality, Signal, kept_unit
+from medcl.readers.stated import Stated
+from medcl.readers.units import VOLTS
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
 """Modality -> unit of the physical values in a store."""
-NO_INVALID = np.iinfo(np.int64).min
-_VALUES_AT_A_TIME = 1 << 23
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Job:
         format: as the manifest has it.
         modality: `ecg` or `eeg`, which gives the unit.
         config: with sampling rate and channels.
+        stated: what the user stated when the archive was scanned.
     """
 
     path: str
     format: str
     modality: str
     config: SignalConfig
+    stated: Stated = field(default_factory=Stated)
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,67 @@ def _decoded_or_reason(job: Job) -> Decoded | str:
 
 
 def _decode(signal: Signal, job: Job) -> Decoded:
-    config = job.config
-    wanted = config.sampling_rate or signal.sampling_rate
-    parts = _parts(signal, config, job.modality)
-    data, gain, offset = (np.concatenate(arrays) for arrays in zip(*((p.data, p.gain, p.offset) for p in parts)))
-    return Decoded()
+    config, names = job.config, list(job.config.channels or ())
+    rate = config.sampling_rate or signal.sampling_rate
+    groups = (signal, *signal.aside)
+    every = [(group, channel) for group in groups for channel in range(len(group.channels))]
+    present = [group.channels[channel] for group, channel in every]
+    chosen = positions(names, present, names=config.channel_names, unusable=signal.unusable)
+    parts = [
+        (_part(group, [every[chosen[row]][1] for row in rows], job.modality), rows)
+        for group in groups
+        if (rows := [row for row, place in enumerate(chosen) if every[place][0] is group])
+    ]
+    empty = [name for part, _ in parts for name, gone in zip(part.names, part.missing(), strict=True) if gone.all()]
+    if empty:
+        raise UnreadableError(f"no value in the channels {listed(empty)}")
+    notes = [flag for flag in signal.flags if not flag.startswith(ASIDE)]
+    asked = [every[place] for place in chosen]
+    others = [(group.channels[i], group.units[i]) for group, i in asked if group.units[i] not in VOLTS]
+    notes += [f"channel in {unit or 'no unit'}: {name}" for name, unit in others]
+    only = parts[0][0]
+    if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None:
+        return _kept(only, tuple(notes))
+    notes += [_resampled(part, signal, rate) for part, _ in parts if part.rate != rate]
+    made, constant, starts, flagged = at_one_rate(parts, signal, config, rate)
+    mean, std = np.nanmean(made, axis=1, dtype=np.float64), np.nanstd(made, axis=1, dtype=np.float64)
+    ones, data = np.ones(len(made)), np.ascontiguousarray(made.T)
+    return Decoded(data, ones, 0 * ones, NO_INVALID, mean, np.where(constant, 0, std), flagged, starts, tuple(notes))
+
+
+def _kept(part: Part, notes: tuple[str, ...]) -> Decoded:
+    """Channels as they are stored in the file."""
+    mean, std = np.empty(len(part.data)), np.empty(len(part.data))
+    flagged = np.zeros(1, dtype=np.uint8)
+    for rows, x in part.physical():
+        flagged = flagged | part.quality(x, rows)
+        mean[rows] = np.nanmean(x, axis=1)
+        # The rounding of a mean would leave a constant channel a deviation of 1e-17, by which it must never be divided.
+        std[rows] = np.where(np.nanmin(x, axis=1) == np.nanmax(x, axis=1), 0, np.nanstd(x, axis=1))
+    invalid = NO_INVALID if part.invalid is None else part.invalid
+    data = np.ascontiguousarray(part.data.T)
+    return Decoded(data, part.gain, part.offset, invalid, mean, std, flagged, part.starts, notes)
+
+
+def _resampled(part: Part, signal: Signal, rate: float) -> str:
+    beside = part.rate != signal.sampling_rate
+    said = f"resampled from {part.rate:g} to {rate:g} Hz"
+    return f"{said}: {listed(part.names)}" if beside else said
+
+
+def _part(group: Signal, channels: Sequence[int], modality: str) -> Part:
+    """Some channels of a signal, in the unit of the store."""
+    chosen = list(channels)
+    names = tuple(group.channels[i] for i in chosen)
+    factor = np.array([_factor(group.units[i], group.channels[i], modality) for i in chosen])
+    voltage = np.array([group.units[i] in VOLTS for i in chosen])
+    gain, offset = group.gain[chosen] / factor, group.offset[chosen]
+    return Part(names, group.data[chosen], gain, offset, group.invalid, group.sampling_rate, group.starts, voltage)
+
+
+def _factor(unit: str, name: str, modality: str) -> float:
+    kept, factor = kept_unit(unit, cast(Modality, modality))
+    if kept != UNITS[modality] and (is_lead(name) or is_electrode(name)):
+        raise UnreadableError(f"unit {unit or 'none'}: cannot be turned into {UNITS[modality]}")
+    # What is asked for by a name that is no lead and no electrode, such as a temperature, stays in its own unit.
+    return factor
