@@ -24,6 +24,7 @@ class Summary:
         modalities: modality -> records.
         sampling_rates: Hz -> records.
         channels: set of channels, in order -> records.
+        flags: what is unusual about recordings, without details -> usable records.
         quarantined: reason -> records that cannot be used.
         other_files: files that are no records; None if it is not known.
         reused: records taken over from the scan before, unopened.
@@ -38,6 +39,7 @@ class Summary:
     modalities: dict[str, int]
     sampling_rates: dict[float, int]
     channels: dict[tuple[str, ...], int]
+    flags: dict[str, int]
     quarantined: dict[str, int]
     other_files: int | None = None
     reused: int = 0
@@ -55,6 +57,9 @@ class Summary:
                 line("sampling rate", counted({f"{rate:g} Hz": count for rate, count in self.sampling_rates.items()})),
                 line("channels", counted({_short(names): count for names, count in self.channels.items()})),
             ]
+        if self.flags:
+            lines.append(line("unusual", f"{sum(self.flags.values())} flags of usable recordings"))
+            lines += [f"  {count:>6}  {flag}" for flag, count in self.flags.items()]
         if self.volumes is not None:
             lines.append(str(self.volumes))
         if self.images is not None:
@@ -84,6 +89,7 @@ def summary(manifest: Manifest) -> Summary:
         pc.divide(pc.cast(signals.table.column("n_samples"), "double"), signals.table.column("sampling_rate"))
     )
     reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason not in ("ok", *ASIDE)]
+    flags = Counter(flag.split(":")[0] for own in signals.column("flags") for flag in own or ())
     about = manifest.metadata.get("scan", {})
     return Summary(
         records=len(ok),
@@ -93,6 +99,7 @@ def summary(manifest: Manifest) -> Summary:
         modalities=dict(Counter(ok.column("modality").tolist()).most_common()),
         sampling_rates=dict(Counter(signals.column("sampling_rate").tolist()).most_common()),
         channels=dict(Counter(tuple(names) for names in signals.column("channels")).most_common()),
+        flags=dict(flags.most_common()),
         quarantined=dict(Counter(reasons).most_common()),
         other_files=about.get("other_files"),
         reused=about.get("reused", 0),

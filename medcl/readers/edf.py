@@ -13,13 +13,14 @@ from medcl.readers.channel_choice import Channel, Choice, choose
 from medcl.readers.channel_groups import grouped, signal_of
 from medcl.readers.edf_header import EdfHeader, parse
 from medcl.readers.signal import Signal, SignalHeader, modality_of
+from medcl.readers.stated import Stated
 
 _ANONYMOUS = {"", "X", "XX", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "NONAME"}
 _ONSET = re.compile(rb"[+-]\d{1,12}(\.\d{0,12})?(?=[\x14\x15])")
 _ONSET_BYTES = 32
 
 
-def read_header(path: Path, unit: str = "") -> SignalHeader:
+def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of an EDF or BDF file, whatever its name.
 
     Channels without a unit or calibration, of other sampling rates, markers (such as the status channel of BDF) and
@@ -28,7 +29,7 @@ def read_header(path: Path, unit: str = "") -> SignalHeader:
 
     Args:
         path: of the file.
-        unit: of channels that state none.
+        stated: by the user: the unit of channels that state none.
 
     Returns:
         The header.
@@ -36,7 +37,7 @@ def read_header(path: Path, unit: str = "") -> SignalHeader:
     Raises:
         UnreadableError: it is damaged, the file holds less than it says, or nothing of it can be used.
     """
-    header = parse(path, unit)
+    header = parse(path, (stated or Stated()).unit)
     numbers, channels = _channels(header)
     choice = choose(channels)
     kept = [channels[i] for i in choice.kept]
@@ -54,12 +55,12 @@ def read_header(path: Path, unit: str = "") -> SignalHeader:
     )
 
 
-def read_signal(path: Path, unit: str = "") -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a recording.
 
     Args:
         path: of the file.
-        unit: of channels that state none.
+        stated: by the user: the unit of channels that state none.
 
     Returns:
         Digital values as stored: int16, of BDF int32. Data records with a gap between them (EDF+D) begin new stretches.
@@ -67,7 +68,7 @@ def read_signal(path: Path, unit: str = "") -> Signal:
     Raises:
         UnreadableError: as `read_header`.
     """
-    header = parse(path, unit)
+    header = parse(path, (stated or Stated()).unit)
     numbers, channels = _channels(header)
     choice = choose(channels)
     breaks = _breaks(path, header)

@@ -88,7 +88,7 @@ def description(values: Mapping[str, Any]) -> Description:
     return Description(sampling_rate, _texts(_first(fields, CHANNELS)), tuple(canonical_unit(unit) for unit in units))
 
 
-RATE = ("fs", "srate", "sfreq", "samplingrate", "samplerate", "samplingfrequency", "rate", "freq", "frequency")
+RATE = ("fs", "srate", "sfreq", "samplingrate", "samplerate", "samplingfrequency", "fsample")
 CHANNELS = ("labels", "channels", "channelnames", "channellabels", "chnames", "chanlabels", "leads", "leadnames")
 CHANNELS += ("label", "signame", "signames")
 UNITS = ("unit", "units")
@@ -130,6 +130,8 @@ def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     try:
-        return tuple(str(one).strip() for one in value)
+        texts = list(value)
     except TypeError:
         return ()
+    # Numbers under such a name are classes or places, not names.
+    return tuple(one.strip() for one in texts) if all(isinstance(one, str) for one in texts) else ()

@@ -13,6 +13,7 @@ from medcl.readers.channel_choice import Channel, calibration_problem, choose
 from medcl.readers.channel_groups import grouped, signal_of
 from medcl.readers.channel_names import listed
 from medcl.readers.signal import IncompleteError, Signal, SignalHeader, modality_of
+from medcl.readers.stated import Stated
 from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
 from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored
 
@@ -22,14 +23,14 @@ QUICK = 1 << 20
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
 
 
-def read_header(path: Path, unit: str = "", verify: bool = False) -> SignalHeader:
+def read_header(path: Path, stated: Stated | None = None, verify: bool = False) -> SignalHeader:
     """Read the header of a record.
 
     Where it is silent the defaults of the format hold: 250 Hz, 200 values a unit, mV.
 
     Args:
         path: x.hea. A record of several segments (`x/3`) is read with the headers of its segments.
-        unit: of signals that state none, in the place of mV.
+        stated: by the user: the unit of signals that state none, in the place of mV.
         verify: hold the samples against the checksums however many there are; otherwise only those of a small file.
 
     Returns:
@@ -39,11 +40,11 @@ def read_header(path: Path, unit: str = "", verify: bool = False) -> SignalHeade
         UnreadableError: it cannot be understood, or no signal of it can be used.
         IncompleteError: a signal file is missing or too short.
     """
-    header = parse(path, unit)
+    header = parse(path, (stated or Stated()).unit)
     if header.segments:
         from medcl.readers.wfdb_segments import read_segments
 
-        return read_segments(path, header, unit, verify).header
+        return read_segments(path, header, (stated or Stated()).unit, verify).header
     frames, files = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
@@ -65,12 +66,12 @@ def read_header(path: Path, unit: str = "", verify: bool = False) -> SignalHeade
     )
 
 
-def read_signal(path: Path, unit: str = "") -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a record.
 
     Args:
         path: x.hea.
-        unit: as `read_header`.
+        stated: as `read_header`.
 
     Returns:
         Digital values, int16 where the storage format has at most 16 bits, else int32. Physical values (float32, NaN
@@ -80,11 +81,11 @@ def read_signal(path: Path, unit: str = "") -> Signal:
     Raises:
         UnreadableError: as `read_header`.
     """
-    header = parse(path, unit)
+    header = parse(path, (stated or Stated()).unit)
     if header.segments:
         from medcl.readers.wfdb_segments import read_segments
 
-        return read_segments(path, header, unit).signal()
+        return read_segments(path, header, (stated or Stated()).unit).signal()
     frames, _ = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
