@@ -8,6 +8,8 @@ from medcl.errors import UnreadableError
 from medcl.readers.channel_names import is_electrode, is_lead, is_trigger, listed
 from medcl.readers.units import VOLTS
 
+ASIDE = "channels aside"
+"""How the flags begin that list what was set aside."""
 _STEPS = (1e-15, 1e3)  # V of one digital step; no amplifier of biosignals is outside of this
 _OTHER_STEPS = (1e-30, 1e30)
 
@@ -69,8 +71,9 @@ def choose(channels: Sequence[Channel]) -> Choice:
         if silent and (not pool or any(map(_is_known, silent))):
             raise UnreadableError(f"unknown unit: {_counted(silent)} none; give it with --unit or in the card")
     if not pool:
-        reasons = sorted({channel.problem for channel in channels})
-        raise UnreadableError(f"no signal: {'; '.join(reasons)}" if reasons else "no signal: the header states none")
+        found = {c.problem: [one.name for one in channels if one.problem == c.problem] for c in channels}
+        said = "; ".join(f"{problem} ({listed(names)})" for problem, names in found.items())
+        raise UnreadableError(f"no signal: {said or 'the header states no channel'}")
     votes: dict[float, list[int]] = defaultdict(lambda: [0, 0])
     for i in pool:
         votes[channels[i].rate][0] += _is_known(channels[i].name)
@@ -118,7 +121,7 @@ def _flags(channels: Sequence[Channel], kept: Sequence[int], main: float) -> tup
             reasons["other sampling rate"].append(f"{channel.name} ({channel.rate:g} Hz)")
         else:
             reasons["no voltage"].append(f"{channel.name} ({channel.unit})")
-    flags = [f"channels aside, {reason}: {listed(names)}" for reason, names in reasons.items()]
+    flags = [f"{ASIDE}, {reason}: {listed(names)}" for reason, names in reasons.items()]
     twice = [name for name, count in Counter(c.name.split(" #")[0] for c in channels).items() if count > 1]
     if any(f"{name} #2" == channel.name for name in twice for channel in channels):
         flags.append(f"channels of one name, numbered: {listed(twice)}")

@@ -17,7 +17,7 @@ _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # of a DIC
 _WAVEFORM = re.compile(
     rb"(\x02\x00\x02\x00UI..|\x08\x00\x16\x00(UI..|.\x00\x00\x00))1\.2\.840\.10008\.5\.1\.4\.1\.1\.9\.", re.DOTALL
 )
-_WFDB_RECORD = re.compile(rb"[ \t]*[-\w]+(/\d+)?[ \t]+\d+([ \t]|$)")
+_WFDB_RECORD = re.compile(rb"[ \t]*[^\s/#]+(/\d+)?[ \t]+\d+([ \t]|$)")
 _METAIMAGE = re.compile(rb"(Comment|ObjectType|NDims) *=")
 _TAG = re.compile(rb"<(?:[\w.-]+:)?([\w.-]+)")
 

@@ -28,8 +28,7 @@ class Format:
         reader: module of `medcl.readers` with `read_header` and `read_signal`, `read_volume` or `read_image`.
         suffixes: a file of such a name that is in no known format is reported.
         fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file.
-        takes: keyword arguments of its readers beside the path: `format`, `stated`, `unit`, and of `read_header` also
-            `verify`.
+        takes: keyword arguments of its readers beside the path: `format`, `stated`, and of `read_header` also `verify`.
     """
 
     name: str
@@ -61,9 +60,9 @@ FORMATS = (
     Format("png", "picture", pattern(rb"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
     Format("nrrd", "volume", pattern(rb"NRRD000"), "monai_volume", (".nrrd", ".nhdr")),
     Format("metaimage", "volume", content.is_metaimage, "monai_volume", (".mha", ".mhd")),
-    Format("edf", "signal", content.is_edf, "edf", (".edf",)),
-    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",)),
-    Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",)),
+    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
+    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
+    Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
     Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
     Format(
         "brainvision",
@@ -71,8 +70,9 @@ FORMATS = (
         pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision (Core )?Data Exchange Header"),
         "brainvision",
         (".vhdr",),
+        takes=("stated",),
     ),
-    Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",)),
+    Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "verify")),
     Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), fragile=True),
     Format("muse", "signal", xml("RestingECG"), "muse"),
     Format("philips", "signal", xml("restingecgdata"), "philips"),
@@ -195,8 +195,7 @@ def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
 
 def _options(format: str, stated: Stated | None, verify: bool | None = None) -> dict[str, Any]:
     """The arguments that the reader of a format takes."""
-    stated = stated or Stated()
-    every = {"format": format, "stated": stated, "unit": stated.unit, "verify": verify}
+    every = {"format": format, "stated": stated or Stated(), "verify": verify}
     return {name: every[name] for name in BY_NAME[format].takes if every[name] is not None}
 
 
