@@ -11,7 +11,8 @@ from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.errors import UnreadableError
 from medcl.readers import formats
-from medcl.readers.signal import IncompleteError, SignalHeader
+from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
+from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile
@@ -49,12 +50,16 @@ class Look:
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
+        stated: what the user states of signals whose files leave it open.
+        strict: refuse recordings whose samples are damaged (`DAMAGED`), and look at all samples for it.
     """
 
     root: Path
     pattern: re.Pattern[str] | None
     modality: Modality | None
     salt: bytes
+    stated: Stated = field(default_factory=Stated)
+    strict: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
@@ -75,7 +80,7 @@ class Look:
     def _file(self, path: str) -> "Row | CodedFile | None":
         full = self.root / path
         try:
-            form = formats.identify(full)
+            form = formats.identify(full, self.stated)
             if form is None:
                 return None if formats.suffix_of(full) not in formats.SUFFIXES else self._foreign(path, full)
         except OSError as error:
@@ -85,10 +90,14 @@ class Look:
     def _row(self, path: str, full: Path, form: str) -> Row:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
-            header = formats.read_header(full, form)
+            header = formats.read_header(full, form, self.stated, verify=self.strict)
             if isinstance(header, SignalHeader):
                 row |= {"files": list(header.files)}
-                row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern) or header.ids)
+                damage = next((flag for flag in header.flags if flag.startswith(DAMAGED)), None)
+                if self.strict and damage is not None:
+                    raise IncompleteError(damage, header.files)
+                ids = ids_of(path, self.pattern) or header.ids
+                row |= self._signal(header) | self._codes(path, ids) | self._levels(path, header, ids)
             else:
                 row |= self._scan(path, header)
         except IncompleteError as error:
@@ -126,6 +135,14 @@ class Look:
             "units": list(header.units),
             "flags": list(header.flags),
         }
+
+    def _levels(self, path: str, header: SignalHeader, ids: dict[str, str]) -> Row:
+        """The study and the series of a signal that states them, as DICOM does."""
+        if "study" not in header.ids:
+            return {}
+        from medcl.archive.volume_record import file_levels
+
+        return file_levels(path, ids, self.salt)
 
     def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:
         """A volume or a picture that is a file of its own."""

@@ -137,7 +137,7 @@ def at_one_rate(
 def _cuts(part: Part) -> list[tuple[int, int, int]]:
     """The pieces to filter: number of the stretch, first sample, the sample behind the last."""
     missing = part.missing()
-    gone = missing.all(axis=0)
+    gone: NDArray[np.bool_] = np.asarray(missing.all(axis=0))
     if (missing.any(axis=0) != gone).any():
         raise UnreadableError(
             "has gaps, values that are not a number in some channels alone, over which a filter would spread: prepare "
