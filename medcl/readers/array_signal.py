@@ -41,7 +41,7 @@ def array_header(
     named = len(known.channels)
     fits = [axis for axis in (0, 1) if shape[axis] == named] if named else []
     if named and not fits:
-        raise UnreadableError(f"{named} names of channels for an array of {shape[0]} x {shape[1]}: --channels names each")
+        raise UnreadableError(f"{named} names of channels for {shape[0]} x {shape[1]} values: --channels names each")
     if len(fits) != 1 and shape[0] == shape[1]:
         raise UnreadableError(f"an array of {shape[0]} x {shape[1]}: which axis is time cannot be told")
     axis = fits[0] if len(fits) == 1 else int(np.argmin(shape))
@@ -90,5 +90,3 @@ def array_signal(header: SignalHeader, kept: list[int], time_first: bool, array:
     """
     by_channel = array.reshape(1, -1) if array.ndim == 1 else array.T if time_first else array
     return physical_signal(header, np.asarray(by_channel[kept], dtype=np.float64))
-
-

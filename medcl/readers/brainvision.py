@@ -8,10 +8,11 @@ from typing import Any
 import mne
 
 from medcl.errors import UnreadableError
-from medcl.readers.foreign import foreign, named_file
 from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.foreign import foreign, named_file
 from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, modality_of
+from medcl.readers.stated import Stated
 from medcl.readers.units import VOLTS
 
 _LARGEST = 1 << 24  # bytes of a header, which describes each channel in a line
@@ -26,7 +27,7 @@ class _Opened:
     header: SignalHeader
 
 
-def read_header(path: Path) -> SignalHeader:
+def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of a recording.
 
     A header that names a file of samples that is gone (renamed recordings do) is read with the file of its own stem,
@@ -34,6 +35,7 @@ def read_header(path: Path) -> SignalHeader:
 
     Args:
         path: of the .vhdr.
+        stated: its unit is that of channels which state none.
 
     Returns:
         The header.
@@ -42,14 +44,15 @@ def read_header(path: Path) -> SignalHeader:
         UnreadableError: it is damaged, the file of samples is missing, too short or outside the folder, or a rate or a
             unit is missing.
     """
-    return _open(path).header
+    return _open(path, stated).header
 
 
-def read_signal(path: Path) -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a recording.
 
     Args:
         path: of the .vhdr.
+        stated: its unit is that of channels which state none.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
@@ -57,7 +60,7 @@ def read_signal(path: Path) -> Signal:
     Raises:
         UnreadableError: as `read_header`, or the samples cannot be decoded.
     """
-    opened = _open(path)
+    opened = _open(path, stated)
     header = opened.header
     with foreign():
         values = opened.raw.get_data(picks=opened.picks, verbose="ERROR")
@@ -67,7 +70,7 @@ def read_signal(path: Path) -> Signal:
     return physical_signal(header, values)
 
 
-def _open(path: Path) -> _Opened:
+def _open(path: Path, stated: Stated | None) -> _Opened:
     if path.suffix not in (".vhdr", ".ahdr"):
         raise UnreadableError("a BrainVision header that is not named .vhdr: rename it")
     with path.open("rb") as file:
@@ -86,7 +89,8 @@ def _open(path: Path) -> _Opened:
             overrides={"data_fname": data.resolve(), "marker_fname": False},
             verbose="ERROR",
         )
-        units = [_unit(str(raw._orig_units.get(name, ""))) for name in raw.ch_names]
+        filled = stated.unit if stated is not None else ""
+        units = [_unit(str(raw._orig_units.get(name, ""))) or filled for name in raw.ch_names]
         rate, length = float(raw.info["sfreq"]), int(raw.n_times)
     choice = choose([Channel(name, unit, rate) for name, unit in zip(raw.ch_names, units, strict=True)])
     points = _stated(text, "DataPoints")

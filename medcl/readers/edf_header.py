@@ -15,8 +15,10 @@ from medcl.readers.signal import CUT
 from medcl.readers.units import canonical_unit
 
 FIXED = 256  # bytes of the header, and as many again for each signal
-_COLUMNS = (("label", 16), ("transducer", 80), ("unit", 8), ("physical_low", 8), ("physical_high", 8))
-_COLUMNS += (("digital_low", 8), ("digital_high", 8), ("filters", 80), ("samples", 8), ("reserved", 32))
+_COLUMNS = (
+    *(("label", 16), ("transducer", 80), ("unit", 8), ("physical_low", 8), ("physical_high", 8)),
+    *(("digital_low", 8), ("digital_high", 8), ("filters", 80), ("samples", 8), ("reserved", 32)),
+)
 _UNUSED = re.compile(r"[-.\s]*")
 _LONGEST = 1e6  # seconds of a data record
 

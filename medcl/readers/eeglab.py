@@ -3,22 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.readers import matlab
-from medcl.readers.foreign import foreign, named_file
 from medcl.readers.channel_choice import Channel, choose
 from medcl.readers.channel_names import numbered
+from medcl.readers.foreign import foreign, named_file
 from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, modality_of
 
-_FIELDS = ("nbchan", "pnts", "trials", "srate", "data", "datfile", "chanlocs", "event")
-_LEFT = ("data", "icaact", "icawinv", "icasphere", "icaweights", "times", "urevent", "epoch", "reject", "stats", "etc")
-_LEFT += ("history", "comments", "specdata", "specicaact", "dipfit", "urchanlocs", "eventdescription")
+_FIELDS: tuple[str, ...] = ("nbchan", "pnts", "trials", "srate", "data", "datfile", "chanlocs", "event")
+_LEFT: tuple[str, ...] = ("data", "icaact", "icawinv", "icasphere", "icaweights", "times", "urevent", "epoch")
+_LEFT += ("reject", "stats", "etc", "history", "comments", "specdata", "specicaact", "dipfit", "urchanlocs")
 _TRIGGERS = ("stim", "trigger", "trig", "status")
 
 
@@ -76,8 +76,8 @@ def read_signal(path: Path) -> Signal:
     if isinstance(about.samples, Path):
         shape = (about.count, length)
         # A .dat holds channel after channel, a .fdt sample after sample.
-        order = "C" if about.samples.suffix.lower() == ".dat" else "F"
-        every: NDArray[Any] = np.memmap(about.samples, "<f4", "r", shape=shape, order=order)
+        order: Literal["C", "F"] = "C" if about.samples.suffix.lower() == ".dat" else "F"
+        every: NDArray[Any] = np.memmap(about.samples, np.dtype("<f4"), "r", shape=shape, order=order)
     elif about.samples is None:
         with foreign(), matlab.opened(path) as file:
             dataset = _of_version_73(file)
@@ -93,7 +93,7 @@ def _read(path: Path) -> _Set:
         newer = matlab.is_hdf5(path)
         names = {name for name, _, _ in matlab.variables(path)}
         if not names & {"EEG", "nbchan"}:
-            raise UnreadableError("no recording: a MATLAB file without the structure EEG, or a study of many recordings")
+            raise UnreadableError("no recording: a MATLAB file without the structure EEG, or a study of several")
         found = matlab.values(path, ("EEG", *_FIELDS), _LEFT if newer else ())
         about = _inner(found)
         count, points = _number(about, "nbchan"), _number(about, "pnts")
@@ -156,7 +156,7 @@ def _samples(
 
 
 def _of_version_73(file: Any) -> Any:
-    place = file["EEG"] if "EEG" in file else file
+    place = file.get("EEG", file)
     if "data" not in place or not hasattr(place["data"], "shape"):
         raise UnreadableError("no samples: the structure EEG has no data")
     return place["data"]

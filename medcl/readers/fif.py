@@ -14,9 +14,8 @@ from mne._fiff.tree import dir_tree_find
 from mne.io.constants import FIFF
 
 from medcl.errors import UnreadableError
-from medcl.readers.content import unpacked
-from medcl.readers.foreign import foreign
 from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.foreign import foreign
 from medcl.readers.physical import physical_signal
 from medcl.readers.signal import IncompleteError, Signal, SignalHeader, modality_of
 

@@ -28,8 +28,7 @@ class Format:
         reader: module of `medcl.readers` with `read_header` and `read_signal`, `read_volume` or `read_image`.
         suffixes: a file of such a name that is in no known format is reported.
         fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file.
-        takes_stated: its readers take what the user states of signals as a second argument, and a file of this format
-            counts as a signal only where `is_signal` of its reader says so.
+        takes: keyword arguments of its readers beside the path: `format`, `stated`, and of `read_header` also `verify`.
     """
 
     name: str
@@ -38,7 +37,7 @@ class Format:
     reader: str
     suffixes: tuple[str, ...] = ()
     fragile: bool = False
-    takes_stated: bool = False
+    takes: tuple[str, ...] = ()
 
 
 _UNREAD = {
@@ -57,13 +56,13 @@ FORMATS = (
     Format("dicom-waveform", "signal", content.is_dicom_waveform, "dicom_waveform"),
     Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",)),
     Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
-    Format("jpeg", "picture", pattern(rb"\xff\xd8\xff"), "image", (".jpg", ".jpeg")),
-    Format("png", "picture", pattern(rb"\x89PNG\r\n\x1a\n"), "image", (".png",)),
+    Format("jpeg", "picture", pattern(rb"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
+    Format("png", "picture", pattern(rb"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
     Format("nrrd", "volume", pattern(rb"NRRD000"), "monai_volume", (".nrrd", ".nhdr")),
     Format("metaimage", "volume", content.is_metaimage, "monai_volume", (".mha", ".mhd")),
-    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes_stated=True),
-    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",), takes_stated=True),
-    Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",)),
+    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
+    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
+    Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
     Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
     Format(
         "brainvision",
@@ -71,16 +70,17 @@ FORMATS = (
         pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision (Core )?Data Exchange Header"),
         "brainvision",
         (".vhdr",),
+        takes=("stated",),
     ),
-    Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",), takes_stated=True),
+    Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "verify")),
     Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), fragile=True),
     Format("muse", "signal", xml("RestingECG"), "muse"),
     Format("philips", "signal", xml("restingecgdata"), "philips"),
     Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
     *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
-    Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes_stated=True),
-    Format("npy", "signal", pattern(rb"\x93NUMPY"), "npy", takes_stated=True),
-    Format("table", "signal", content.is_parquet_or_text, "table_signal", takes_stated=True),
+    Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes=("stated",)),
+    Format("npy", "signal", pattern(rb"\x93NUMPY"), "npy", takes=("stated",)),
+    Format("table", "signal", content.is_parquet_or_text, "table_signal", takes=("stated",)),
 )
 """Every format, in the order in which a file is held against them: adding one is a module and a line here."""
 
@@ -92,7 +92,7 @@ VOLUMES = ("dicom", *(format.name for format in FORMATS if format.kind == "volum
 PICTURES = tuple(format.name for format in FORMATS if format.kind == "picture")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
 FRAGILE = frozenset(format.name for format in FORMATS if format.fragile)
-"""The formats whose files are read by foreign binary code that may end the process: they are read in one of their own."""
+"""The formats whose files are read by binary code that may end the process: they are read in one of their own."""
 
 
 def suffix_of(path: PurePath | str) -> str:
@@ -142,7 +142,8 @@ def read_header(
         path: of its header: x.hea, x.vhdr, x.edf, x.nii.gz.
         format: as `identify` tells it, not `dicom`: its volumes and pictures are read series by series.
         stated: what the user states of signals whose files leave it open.
-        verify: hold all samples against the checksums of a format that has some (WFDB), not only those of small files.
+        verify: hold all samples against the checksums of the format, where it has some (WFDB), not only those of small
+            files.
 
     Returns:
         The header; the files that it names are there and as long as it says, where that can be told.
@@ -150,15 +151,8 @@ def read_header(
     Raises:
         UnreadableError: with what is wrong.
     """
-    header: SignalHeader | VolumeHeader | ImageHeader
-    if format in PICTURES:
-        header = _module(format).read_header(path, format)
-    elif verify and format == "wfdb":
-        header = _module(format).read_header(path, stated, verify=True)
-    elif format in BY_NAME and BY_NAME[format].takes_stated:
-        header = _module(format).read_header(path, stated or Stated())
-    else:
-        header = _module(format, "signal", "volume", "unread").read_header(path)
+    reader = _module(format, "signal", "volume", "picture", "unread")
+    header: SignalHeader | VolumeHeader | ImageHeader = reader.read_header(path, **_options(format, stated, verify))
     return header
 
 
@@ -177,9 +171,7 @@ def read_signal(path: Path, format: str, stated: Stated | None = None) -> Signal
         UnreadableError: with what is wrong.
     """
     reader = _module(format, "signal", "unread")
-    signal: Signal = (
-        reader.read_signal(path, stated or Stated()) if BY_NAME[format].takes_stated else reader.read_signal(path)
-    )
+    signal: Signal = reader.read_signal(path, **_options(format, stated))
     return signal
 
 
@@ -199,6 +191,12 @@ def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
     """
     volume: Volume = _module(format, "volume").read_volume(path)
     return replace(volume, unit=unit)
+
+
+def _options(format: str, stated: Stated | None, verify: bool | None = None) -> dict[str, Any]:
+    """The arguments that the reader of a format takes."""
+    every = {"format": format, "stated": stated or Stated(), "verify": verify}
+    return {name: every[name] for name in BY_NAME[format].takes if every[name] is not None}
 
 
 def _module(format: str, *kinds: str) -> Any:

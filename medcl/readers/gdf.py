@@ -1,6 +1,7 @@
 """GDF 1 and GDF 2: numbers of several types in data records, with a header of fixed columns."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers.channel_choice import Channel, calibration_problem, choose
+from medcl.readers.channel_choice import Channel, Choice, calibration_problem, choose
+from medcl.readers.channel_groups import grouped
 from medcl.readers.channel_names import numbered
-from medcl.readers.physical import physical_signal
+from medcl.readers.physical import physical
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, modality_of
+from medcl.readers.stated import Stated
 
 _FIXED = 256  # bytes of the header, and as many again for each channel
 _TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 8: "<u8", 16: "<f4", 17: "<f8"}
@@ -25,21 +28,24 @@ class _Layout:
     """A header, and where its channels are in a data record."""
 
     header: SignalHeader
-    kept: list[int]
+    channels: list[Channel]
+    choice: Choice
     record: np.dtype[np.void]  # with a field for each channel
-    start: int  # of the first data record, in bytes
-    gain: NDArray[np.float64]  # (channels,) of those kept: physical units a digital one
+    records: int
+    start: int  # of the first one, in bytes
+    gain: NDArray[np.float64]  # (channels,) physical units a digital one
     offset: NDArray[np.float64]  # (channels,) physical value of digital zero
 
 
-def read_header(path: Path) -> SignalHeader:
+def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of a GDF file, whatever its name.
 
-    Channels of another rate than most, without a unit, and triggers are kept aside, each with a flag. The patient's code
-    is taken as an id, never the name beside it. Events are not read.
+    Channels of another rate than most, without a unit, and triggers are set aside, with a flag. The patient's code is
+    taken as an id, never the name beside it. Events are not read.
 
     Args:
         path: of the file.
+        stated: its unit is that of channels which state none.
 
     Returns:
         The header.
@@ -47,14 +53,15 @@ def read_header(path: Path) -> SignalHeader:
     Raises:
         UnreadableError: it is damaged, shorter than it says, or a rate, length, unit or calibration is missing.
     """
-    return _layout(path).header
+    return _layout(path, stated).header
 
 
-def read_signal(path: Path) -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a recording.
 
     Args:
         path: of the file.
+        stated: its unit is that of channels which state none.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
@@ -62,24 +69,24 @@ def read_signal(path: Path) -> Signal:
     Raises:
         UnreadableError: as `read_header`.
     """
-    layout = _layout(path)
-    header = layout.header
-    values = np.empty((len(layout.kept), header.n_samples))
-    count = header.n_samples // layout.record[layout.kept[0]].shape[0]
-    records = np.memmap(path, dtype=layout.record, mode="r", offset=layout.start, shape=(count,))
-    for row, number, gain, offset in zip(values, layout.kept, layout.gain, layout.offset, strict=True):
-        row[:] = records[f"{number}"].reshape(-1) * gain + offset
-    return physical_signal(header, values)
+    layout = _layout(path, stated)
+    records = np.memmap(path, dtype=layout.record, mode="r", offset=layout.start, shape=(layout.records,))
+
+    def make(positions: Sequence[int]) -> Signal:
+        values = [records[f"{i}"].reshape(-1) * layout.gain[i] + layout.offset[i] for i in positions]
+        return physical(np.stack(values), [layout.channels[i] for i in positions], layout.header.modality)
+
+    return grouped(layout.channels, layout.choice, make, layout.header.flags)
 
 
-def _layout(path: Path) -> _Layout:
+def _layout(path: Path, stated: Stated | None) -> _Layout:
     try:
-        return _read(path)
+        return _read(path, stated or Stated())
     except (struct.error, IndexError, ValueError, OverflowError):
         raise UnreadableError("damaged header: it ends early, or a number that it must state is none") from None
 
 
-def _read(path: Path) -> _Layout:
+def _read(path: Path, stated: Stated) -> _Layout:
     size = path.stat().st_size
     with path.open("rb") as file:
         fixed = file.read(_FIXED)
@@ -100,15 +107,14 @@ def _read(path: Path) -> _Layout:
     else:
         units = [canonical_unit(text.decode("latin-1").split("\0")[0]) for text in column.texts(96, 8)]
         digital = column.numbers(120, "<i8").astype(np.float64), column.numbers(128, "<i8").astype(np.float64)
-    physical = column.numbers(104, "<f8"), column.numbers(112, "<f8")
+    span = column.numbers(104, "<f8"), column.numbers(112, "<f8")
     samples, types = column.numbers(216, "<i4"), column.numbers(220, "<i4")
     if (samples < 0).any() or samples.sum(dtype=np.int64) > size:
         raise UnreadableError("damaged header: data records that are larger than the file")
     if unknown := sorted(set(types.tolist()) - set(_TYPES)):
         raise UnreadableError(f"samples of type {unknown[0]}, which GDF does not define")
-    record = np.dtype(
-        [(f"{i}", _TYPES[int(kind)], (int(number),)) for i, (kind, number) in enumerate(zip(types, samples, strict=True))]
-    )
+    fields = enumerate(zip(types.tolist(), samples.tolist(), strict=True))
+    record = np.dtype([(f"{i}", _TYPES[kind], (number,)) for i, (kind, number) in fields])
     whole = (size - length) // record.itemsize if record.itemsize else 0
     if whole < max(found, 1):
         raise UnreadableError(f"truncated file: {whole} whole data records after the header, which says {found}")
@@ -116,27 +122,27 @@ def _read(path: Path) -> _Layout:
     records = whole if found < 0 else found
     rates = (samples * (duration[1] / duration[0])).tolist()
     with np.errstate(all="ignore"):
-        gains = np.subtract(physical[1], physical[0]) / np.subtract(digital[1], digital[0])
+        gains = np.subtract(span[1], span[0]) / np.subtract(digital[1], digital[0])
+        zeros = span[0] - digital[0] * gains
     every = [
-        Channel(name, unit, rate, calibration_problem(unit, gain))
+        Channel(name, unit or stated.unit, rate, calibration_problem(unit or stated.unit, gain))
         for name, unit, rate, gain in zip(numbered(names), units, rates, gains, strict=True)
     ]
     choice = choose(every)
-    kept = list(choice.kept)
-    gain = gains[kept]
-    channels = tuple(every[number].name for number in kept)
+    first = choice.kept[0]
+    channels = tuple(every[number].name for number in choice.kept)
     header = SignalHeader(
         modality=modality_of(channels, "eeg"),
         format="gdf",
-        sampling_rate=rates[kept[0]],
-        n_samples=records * int(samples[kept[0]]),
+        sampling_rate=rates[first],
+        n_samples=records * int(samples[first]),
         channels=channels,
-        units=tuple(units[number] for number in kept),
+        units=tuple(every[number].unit for number in choice.kept),
         ids=_ids(fixed[8 : 74 if newer else 88].decode("latin-1")),
         files=(path.name,),
         flags=choice.flags,
     )
-    return _Layout(header, kept, record, length, gain, physical[0][kept] - digital[0][kept] * gain)
+    return _Layout(header, every, choice, record, records, length, gains, zeros)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ _SHORTEST = 16  # samples of what may be a recording
 def read_header(path: Path, stated: Stated) -> SignalHeader:
     """Read what is known of a recording.
 
-    The array is the one of two dimensions, or the one vector, beside which there are only numbers and texts. Those named
-    `fs`, `srate`, `sfreq`, ..., `labels`, `channels`, ..., `unit` or `units` describe it.
+    The array is the one of two dimensions, or the one vector, beside which there are only numbers and texts. Those
+    named `fs`, `srate`, `sfreq`, ..., `labels`, `channels`, ..., `unit` or `units` describe it.
 
     Args:
         path: of the file.
@@ -67,7 +67,7 @@ def _read(path: Path, stated: Stated) -> tuple[SignalHeader, list[int], bool, st
         chosen = [one for one in arrays if min(one[1]) > 1] or arrays
         if len(chosen) != 1:
             raise UnreadableError(
-                f"{len(chosen) or 'no'} arrays of two dimensions in a MATLAB file: medcl reads one of channels x samples"
+                f"{len(chosen) or 'no'} arrays of two dimensions in a MATLAB file: one is read, channels x samples"
             )
         name, shape = chosen[0]
         described = {*RATE, *CHANNELS, *UNITS}

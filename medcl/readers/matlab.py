@@ -36,11 +36,7 @@ def variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     if not is_hdf5(path):
         return [(name, tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(path)]
     with opened(path) as file:
-        return [
-            (name, tuple(reversed(one.shape)), str(class_of(one))) if isinstance(one, h5py.Dataset) else (name, (), "struct")
-            for name, one in file.items()
-            if name != "#refs#"
-        ]
+        return [_described(name, one) for name, one in file.items() if name != "#refs#"]
 
 
 def values(path: Path, names: Collection[str], leave: Collection[str] = ()) -> dict[str, Any]:
@@ -92,6 +88,10 @@ def class_of(dataset: Any) -> str:
     """The class of MATLAB of an array in a file of version 7.3."""
     kind = dataset.attrs.get("MATLAB_class", b"unknown")
     return kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
+
+
+def _described(name: str, one: Any) -> tuple[str, tuple[int, ...], str]:
+    return (name, tuple(reversed(one.shape)), class_of(one)) if isinstance(one, h5py.Dataset) else (name, (), "struct")
 
 
 def _refuse_link(name: str, link: Any) -> None:

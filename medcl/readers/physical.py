@@ -1,10 +1,14 @@
 """Recordings whose samples are read as physical values."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers.signal import Signal, SignalHeader, kept_unit
+from medcl.readers.channel_choice import Channel
+from medcl.readers.channel_groups import signal_of
+from medcl.readers.signal import Modality, Signal, SignalHeader
 
 
 def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
@@ -23,13 +27,37 @@ def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: 
     """
     if values.shape != (len(header.channels), header.n_samples):
         raise UnreadableError(f"damaged file: {values.shape} values, not {len(header.channels)} x {header.n_samples}")
-    kept, factors = zip(*(kept_unit(unit, header.modality) for unit in header.units), strict=True)
+    pairs = zip(header.channels, header.units, strict=True)
+    channels = [Channel(name, unit, header.sampling_rate) for name, unit in pairs]
+    return physical(values, channels, header.modality, starts=starts, flags=header.flags)
+
+
+def physical(
+    values: NDArray[np.floating],
+    channels: Sequence[Channel],
+    modality: Modality,
+    *,
+    starts: tuple[int, ...] = (0,),
+    flags: tuple[str, ...] = (),
+) -> Signal:
+    """Channels of one rate.
+
+    Args:
+        values: (channels, time) in the units of the channels.
+        channels: as stated.
+        modality: of the recording.
+        starts: first samples of the stretches without a gap between them.
+        flags: what is unusual.
+
+    Returns:
+        The signal, float32.
+
+    Raises:
+        UnreadableError: a value that is infinite, or becomes so in float32.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        data = (values * np.array(factors)[:, None]).astype(np.float32)
-    infinite = [name for name, row in zip(header.channels, data, strict=True) if np.isinf(row).any()]
+        signal = signal_of(values, channels, modality, starts=starts, flags=flags)
+    infinite = [name for name, row in zip(signal.channels, signal.data, strict=True) if np.isinf(row).any()]
     if infinite:
         raise UnreadableError(f"values that are infinite: in the channels {', '.join(infinite)}")
-    nothing = np.zeros(len(kept))
-    return Signal(
-        data, header.sampling_rate, header.channels, kept, nothing + 1, nothing, starts=starts, flags=header.flags
-    )
+    return signal

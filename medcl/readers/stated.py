@@ -89,8 +89,8 @@ def description(values: Mapping[str, Any]) -> Description:
 
 
 RATE = ("fs", "srate", "sfreq", "samplingrate", "samplerate", "samplingfrequency", "fsample")
-CHANNELS = ("labels", "channels", "channelnames", "channellabels", "chnames", "chanlabels", "leads", "leadnames")
-CHANNELS += ("label", "signame", "signames")
+CHANNELS: tuple[str, ...] = ("labels", "channels", "channelnames", "channellabels", "chnames", "chanlabels")
+CHANNELS += ("leads", "leadnames", "label", "signame", "signames")
 UNITS = ("unit", "units")
 
 

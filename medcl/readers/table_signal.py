@@ -133,9 +133,7 @@ def read_signal(path: Path, stated: Stated) -> Signal:
 def _header(
     path: Path, stated: Stated, columns: _Columns, length: int, rate: float | None
 ) -> tuple[SignalHeader, list[int]]:
-    split = [_UNIT.fullmatch(name) for name in columns.channels]
-    units = [canonical_unit(one["unit"]) if one else "" for one in split]
-    names = [one["name"] if one and unit in VOLTS else name for one, unit, name in zip(split, units, columns.channels, strict=True)]
+    names, units = zip(*map(_name_and_unit, columns.channels), strict=True)
     own = Description(rate, tuple(names) if not _is_bare(columns) else ())
     beside, files = sidecar(path)
     known = own.or_else(beside).or_else(stated)
@@ -148,6 +146,13 @@ def _header(
     form = "table"
     header, kept, _ = array_header(path, form, (len(names), length), known, files)
     return header, kept
+
+
+def _name_and_unit(name: str) -> tuple[str, str]:
+    """`Fp1` and `uV` of `Fp1 (uV)`; a unit that is no voltage stays a part of the name."""
+    found = _UNIT.fullmatch(name)
+    unit = canonical_unit(found["unit"]) if found else ""
+    return (found["name"], unit) if found and unit in VOLTS else (name, "")
 
 
 def _is_bare(columns: _Columns) -> bool:
@@ -189,8 +194,12 @@ def _first_rows(path: Path) -> pa.Table:
     if _is_parquet(path):
         file = pq.ParquetFile(path)
         fields = [field for field in file.schema_arrow if not _is_number(field.type)]
-        return file.schema_arrow.empty_table() if fields else next(
-            (pa.Table.from_batches([one]) for one in file.iter_batches(4096)), file.schema_arrow.empty_table()
+        return (
+            file.schema_arrow.empty_table()
+            if fields
+            else next(
+                (pa.Table.from_batches([one]) for one in file.iter_batches(4096)), file.schema_arrow.empty_table()
+            )
         )
     with path.open("rb") as opened:
         text = opened.read(_HEAD)
