@@ -11,7 +11,7 @@ from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.errors import UnreadableError
 from medcl.readers import formats
-from medcl.readers.signal import IncompleteError, SignalHeader
+from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
 from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Look:
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
         stated: what the user states of signals whose files leave it open.
+        strict: refuse recordings whose samples are damaged (`DAMAGED`), and look at all samples for it.
     """
 
     root: Path
@@ -58,6 +59,7 @@ class Look:
     modality: Modality | None
     salt: bytes
     stated: Stated = field(default_factory=Stated)
+    strict: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
@@ -88,9 +90,12 @@ class Look:
     def _row(self, path: str, full: Path, form: str) -> Row:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
-            header = formats.read_header(full, form, self.stated)
+            header = formats.read_header(full, form, self.stated, verify=self.strict)
             if isinstance(header, SignalHeader):
                 row |= {"files": list(header.files)}
+                damage = next((flag for flag in header.flags if flag.startswith(DAMAGED)), None)
+                if self.strict and damage is not None:
+                    raise IncompleteError(damage, header.files)
                 ids = ids_of(path, self.pattern) or header.ids
                 row |= self._signal(header) | self._codes(path, ids) | self._levels(path, header, ids)
             else:

@@ -29,7 +29,7 @@ from medcl.readers.stated import Stated
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
-_READER = 2  # raised when the readers find other things in the same files: then nothing old is taken over
+_READER = 3  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
 _NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"
 
@@ -49,6 +49,7 @@ def scan(
     images: Literal["original", "all"] = "original",
     masks: MaskRule | None = None,
     stated: Stated | None = None,
+    strict: bool = False,
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
@@ -71,6 +72,7 @@ def scan(
             but their status is `localizer` or `derived image`; `all` uses them.
         masks: where label maps are; they are no records.
         stated: of signals whose files leave it open: sampling rate, names of channels, unit.
+        strict: refuse recordings whose samples are not what was recorded, by a checksum or a length; all are read.
 
     Returns:
         One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
@@ -89,11 +91,12 @@ def scan(
         "public_ids": public_ids,
         "salt": fingerprint(salt),
         **(stated or Stated()).settings(),
+        **({"strict": True} if strict else {}),
     }
     found = walk(folder, include, SUFFIXES)
     label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
     paths = [path for path in found.files if path not in label_paths]
-    look = Look(folder, pattern, modality, salt, stated or Stated())
+    look = Look(folder, pattern, modality, salt, stated or Stated(), strict)
     rows: list[Row] = []
     others = 0
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
@@ -177,6 +180,8 @@ def _known(previous: Manifest | None, settings: Row) -> list[Row]:
         return []
     about = previous.metadata.get("scan", {})
     if {name: about.get(name) for name in settings} != settings or Stated.of(about) != Stated.of(settings):
+        return []
+    if about.get("strict", False) != settings.get("strict", False):
         return []
     rows: list[Row] = previous.table.select(SCHEMA.names).to_pylist()
     return [row for row in rows if row["modality"] != "report"]

@@ -30,6 +30,8 @@ def prepare(argv: Sequence[str]) -> None:
         store = decode(manifest, config.data, folder, jobs=given.jobs)
         held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
         print(f"{store.folder}: {held}")
+        for note, count in store.notes.items():
+            print(f"{count:>8}  {note}")
         lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
     elif isinstance(config, JointPretrainConfig):
         from medcl.pretrain.joint_sides import WORDS, prepare_sides
