@@ -39,6 +39,8 @@ VOLUMES = ("nifti", "dicom", "nrrd", "metaimage")
 """The formats of volumes. A DICOM volume is many files, which have a way of their own."""
 PICTURES = ("jpeg", "png")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
+FRAGILE = ("eeglab", "fif")
+"""The formats whose library may end the process that reads a damaged file: they are read in another one."""
 _HEAD = 1024  # bytes that tell the format, packed or not
 _FIF_START = bytes.fromhex("000000640000001f00000014")  # tag of a file id, its type and its 20 bytes
 _NIFTI = (b"n+1", b"ni1", b"n+2", b"ni2")
