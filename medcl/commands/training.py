@@ -19,6 +19,11 @@ def prepare(argv: Sequence[str]) -> None:
     parser.add_argument("--config", action="config", help="the recipe (YAML) that will be trained; its `data` counts")
     parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="compare every header of a DICOM volume with the scan too, not the sizes and times of its files alone",
+    )
     given, config = _parse(parser, argv)
     from medcl.pretrain.config import PretrainConfig
     from medcl.pretrain.joint_config import JointPretrainConfig
@@ -27,7 +32,7 @@ def prepare(argv: Sequence[str]) -> None:
     if isinstance(config, PretrainConfig):
         from medcl.data.prepare import prepare as decode
 
-        store = decode(manifest, config.data, folder, jobs=given.jobs)
+        store = decode(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
         held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
         print(f"{store.folder}: {held}")
         lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
@@ -35,14 +40,14 @@ def prepare(argv: Sequence[str]) -> None:
         from medcl.pretrain.joint_sides import WORDS, prepare_sides
 
         lines = []
-        for kind, made in prepare_sides(config, manifest, folder, given.jobs).items():
+        for kind, made in prepare_sides(config, manifest, folder, given.jobs, given.strict).items():
             found, word = made.store, WORDS[kind]
             print(f"{found.folder}: {len(found.record_ids)} {word}")
             lines += quarantine.told(found.quarantine, len(found.record_ids) + len(found.quarantine), word)
     else:
         from medcl.data.volume_prepare import prepare_volumes
 
-        volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs)
+        volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
         masks = f", label maps: {', '.join(volumes.masks)}" if volumes.masks else ""
         print(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
         total = len(volumes) + len(volumes.quarantine)

@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data import filters
 from medcl.data.channels import positions
 from medcl.data.config import SignalConfig
 from medcl.data.quality import flags, second_of
-from medcl.errors import UnreadableError
+from medcl.data.volume_memory import available
+from medcl.errors import UnreadableError, reason
 from medcl.readers.formats import read_signal
 from medcl.readers.signal import Modality, Signal, kept_unit
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
 """Modality -> unit of the physical values in a store."""
 NO_INVALID = np.iinfo(np.int64).min
+LARGEST = 1e9
+"""Largest magnitude of a physical value, in mV of an ECG and uV of an EEG: an amplifier ends below 1e7 uV."""
+NEEDED = 4
+"""Bytes of memory that a sample takes at least: it is read as float32, or as integers and more."""
 _VALUES_AT_A_TIME = 1 << 23
 
 
@@ -27,15 +32,15 @@ class Job:
     """A recording to decode, and how.
 
     Args:
-        path: of its header.
-        format: as the manifest has it.
+        scanned: its files, as they were when they were scanned.
         modality: `ecg` or `eeg`, which gives the unit.
+        values: samples of all channels, by the manifest.
         config: with sampling rate and channels.
     """
 
-    path: str
-    format: str
+    scanned: Scanned
     modality: str
+    values: float
     config: SignalConfig
 
 
@@ -67,14 +72,23 @@ def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
     return [_decoded_or_reason(job) for job in jobs]
 
 
+def died(job: Job) -> list[Decoded | str]:
+    """What stands for a recording whose decoding ended the process."""
+    return ["damaged file, or too little memory: decoding it ends the reader"]
+
+
 def _decoded_or_reason(job: Job) -> Decoded | str:
     try:
-        return _decode(read_signal(Path(job.path), job.format), job)
-    except UnreadableError as error:
-        return str(error)
-    except OSError as error:
-        # Without the path, which may name a patient.
-        return f"cannot be read: {error.strerror or type(error).__name__}"
+        require_unchanged(job.scanned)
+        room = available()
+        if room is not None and job.values * NEEDED > room:
+            raise UnreadableError(
+                f"larger than memory: its {job.values:.3g} samples do not fit into {room / 1e9:.1f} GB; prepare it on "
+                "a machine with more, or cut it into parts"
+            )
+        return _decode(read_signal(job.scanned.root / job.scanned.path, job.scanned.format), job)
+    except Exception as error:
+        return reason(error)
 
 
 def _decode(signal: Signal, job: Job) -> Decoded:
@@ -99,8 +113,10 @@ def _decode(signal: Signal, job: Job) -> Decoded:
     # Some channels at a time: in float64, a day of 64 channels is several times as large as its file.
     step = max(1, _VALUES_AT_A_TIME // data.shape[1])
     for part in (slice(first, first + step) for first in range(0, len(chosen), step)):
-        x = (data[part] - offset[part, None]) / gain[part, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            x = (data[part] - offset[part, None]) / gain[part, None]
         x[missing[part]] = np.nan
+        _require_sound(x, names[part], UNITS[job.modality])
         for channel in x:
             flagged |= flags(channel, rate)
         constant = np.nanmin(x, axis=1) == np.nanmax(x, axis=1)
@@ -118,6 +134,19 @@ def _decode(signal: Signal, job: Job) -> Decoded:
     seconds = int(second_of(np.array(data.shape[1] - 1), wanted_rate)) + 1
     flagged = np.pad(flagged, (0, max(0, seconds - len(flagged))), mode="edge")[:seconds]
     return Decoded(np.ascontiguousarray(data.T), gain, offset, invalid, mean, std, flagged)
+
+
+def _require_sound(x: NDArray[np.floating], names: Sequence[str], unit: str) -> None:
+    """Refuse physical values (channels, time) that no recording has, NaN aside: a gain in the header is wrong."""
+    for name, channel in zip(names, x, strict=True):
+        largest = float(np.nanmax(np.abs(channel)))
+        if not np.isfinite(largest):
+            raise UnreadableError(f"infinite values in channel {name}: its calibration is wrong, or its samples are")
+        if largest > LARGEST:
+            raise UnreadableError(
+                f"values of up to {largest:.3g} {unit} in channel {name}, above the limit of {LARGEST:g} {unit}: its "
+                "calibration or its unit is wrong"
+            )
 
 
 def _factor(unit: str, modality: str) -> float:
