@@ -214,7 +214,8 @@ def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: Iterable[s
     """What holds for all rows; the scan has counted the files of reports among those that are no records."""
     about = dict(manifest.metadata.get("scan", {}))
     if about.get("others") is not None:
-        about["others"] = dict(Counter(about["others"]) - Counter(map(suffix_of, files)))
+        others: Counter[str] = Counter(about["others"])
+        about["others"] = dict(others - Counter(map(suffix_of, files)))
     return {**manifest.metadata, "scan": about, "reports": {"deidentify": [rule.deidentify for rule in rules]}}
 
 

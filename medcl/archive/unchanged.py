@@ -78,8 +78,18 @@ def scanned(manifest: Manifest, *, strict: bool = False) -> list[Scanned]:
     for path, files, form, size, mtime_ns, checksum in zip(*columns, strict=True):
         name = str(path).rpartition("/")[2]
         known = size is not None and size >= 0 and mtime_ns is not None and mtime_ns >= 0
-        about = (int(size), int(mtime_ns)) if known else (None, None)
-        found.append(Scanned(manifest.root, str(path), tuple(files or [name]), str(form), *about, checksum, codes))
+        found.append(
+            Scanned(
+                root=manifest.root,
+                path=str(path),
+                files=tuple(files or [name]),
+                format=str(form),
+                size=int(size) if known else None,
+                mtime_ns=int(mtime_ns) if known else None,
+                checksum=checksum,
+                codes=codes,
+            )
+        )
     return found
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import mne
 import numpy as np
-import pyarrow as pa
 import pytest
 import wfdb
 
