@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.errors import MedclError, UsageError, cause
+from medcl.readers.stated import Stated
 
 _KEY = b"medcl"
 
@@ -148,6 +149,11 @@ class Manifest:
     def ok(self) -> Self:
         """The records that are not quarantined."""
         return self.select(self.column("status") == "ok")
+
+    @property
+    def stated(self) -> Stated:
+        """What the user stated, when the archive was scanned, of signals whose files leave it open."""
+        return Stated.of(self.metadata.get("scan", {}))
 
     @property
     def kinds(self) -> NDArray[Any]:

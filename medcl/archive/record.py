@@ -16,6 +16,7 @@ from medcl.archive.schema import SCHEMA
 from medcl.errors import UnreadableError, reason
 from medcl.readers import formats
 from medcl.readers.signal import IncompleteError, SignalHeader
+from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile
@@ -26,7 +27,6 @@ Row = dict[str, Any]
 Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 _SIGNALS = ("ecg", "eeg")
 _HASHED = 65536  # bytes at the head of a header file that its checksum is taken of
-_SLOWEST = 1.0  # Hz
 _LAST_TIME = 2**63 - 1  # ns since 1970 that a column of the manifest holds: in the year 2262
 _TOO_LATE = "time of modification: it lies after the year 2262, so no change would be noticed; set it with `touch`"
 _NOT_UNICODE = "its name is not UTF-8: rename the file, or the folder that it lies in"
@@ -61,6 +61,7 @@ class Look:
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
+        stated: what the user states of signals whose files leave it open.
         apart: whether this process may be ended by a reader.
     """
 
@@ -68,6 +69,7 @@ class Look:
     pattern: re.Pattern[str] | None
     modality: Modality | None
     salt: bytes
+    stated: Stated = field(default_factory=Stated)
     apart: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
@@ -95,7 +97,7 @@ class Look:
         full = self.root / path
         form = None
         try:
-            form = formats.identify(full)
+            form = formats.identify(full, self.stated)
             if form is None and formats.suffix_of(full) not in formats.SUFFIXES:
                 return None
             if not _is_unicode(path):
@@ -111,10 +113,11 @@ class Look:
     def _row(self, path: str, full: Path, form: str) -> Row:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
-            header = formats.read_header(full, form)
+            header = formats.read_header(full, form, self.stated)
             if isinstance(header, SignalHeader):
                 row |= {"files": list(header.files)}
-                row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern) or header.ids)
+                ids = ids_of(path, self.pattern) or header.ids
+                row |= self._signal(header) | self._codes(path, ids) | self._levels(path, header, ids)
             else:
                 row |= self._scan(path, header)
         except IncompleteError as error:
@@ -143,10 +146,6 @@ class Look:
             raise
 
     def _signal(self, header: SignalHeader) -> Row:
-        if header.sampling_rate < _SLOWEST:
-            raise UnreadableError(
-                f"sampling rate of {header.sampling_rate:g} Hz: below {_SLOWEST:g} Hz a recording is no ECG or EEG"
-            )
         return {
             "modality": self.modality if self.modality in _SIGNALS else header.modality,
             "sampling_rate": header.sampling_rate,
@@ -154,7 +153,16 @@ class Look:
             "n_channels": len(header.channels),
             "channels": list(header.channels),
             "units": list(header.units),
+            "flags": list(header.flags),
         }
+
+    def _levels(self, path: str, header: SignalHeader, ids: dict[str, str]) -> Row:
+        """The study and the series of a signal that states them, as DICOM does."""
+        if "study" not in header.ids:
+            return {}
+        from medcl.archive.volume_record import file_levels
+
+        return file_levels(path, ids, self.salt)
 
     def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:
         """A volume or a picture that is a file of its own."""

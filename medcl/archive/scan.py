@@ -26,6 +26,7 @@ from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
 from medcl.readers.formats import SUFFIXES, suffix_of
+from medcl.readers.stated import Stated
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
@@ -49,6 +50,7 @@ def scan(
     modality: Modality | None = None,
     images: Literal["original", "all"] = "original",
     masks: MaskRule | None = None,
+    stated: Stated | None = None,
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
@@ -70,6 +72,7 @@ def scan(
         images: `original` leaves localizers and derived images (reformatted, processed) of DICOM out: they are rows,
             but their status is `localizer` or `derived image`; `all` uses them.
         masks: where label maps are; they are no records.
+        stated: of signals whose files leave it open: sampling rate, names of channels, unit.
 
     Returns:
         One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
@@ -87,12 +90,13 @@ def scan(
         "modality": modality,
         "public_ids": public_ids,
         "salt": fingerprint(salt),
+        **(stated or Stated()).settings(),
     }
     found = walk(folder, include, SUFFIXES)
     label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
     paths = [path for path in found.files if path not in label_paths]
     known, wanted = _known(previous, settings), set(paths)
-    look = Look(folder, pattern, modality, salt)
+    look = Look(folder, pattern, modality, salt, stated or Stated())
     others: Counter[str] = Counter()
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
     with (
@@ -185,7 +189,7 @@ def _known(previous: Manifest | None, settings: Row) -> pa.Table:
     if previous is None or not all(previous.has(name) for name in SCHEMA.names):
         return SCHEMA.empty_table()
     about = previous.metadata.get("scan", {})
-    if {name: about.get(name) for name in settings} != settings:
+    if {name: about.get(name) for name in settings} != settings or Stated.of(about) != Stated.of(settings):
         return SCHEMA.empty_table()
     table = previous.table.select(SCHEMA.names).cast(SCHEMA)
     return table.filter(pc.not_equal(pc.fill_null(table["modality"], ""), "report"))

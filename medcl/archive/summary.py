@@ -25,6 +25,7 @@ class Summary:
         modalities: modality -> records.
         sampling_rates: Hz -> records.
         channels: set of channels, in order -> records.
+        flags: what is unusual about recordings, without details -> usable records.
         quarantined: reason -> records that cannot be used.
         others: suffix -> files that are no records; None if it is not known.
         skipped: why -> files and folders that were not looked at.
@@ -40,6 +41,7 @@ class Summary:
     modalities: dict[str, int]
     sampling_rates: dict[float, int]
     channels: dict[tuple[str, ...], int]
+    flags: dict[str, int]
     quarantined: dict[str, int]
     others: dict[str, int] | None = None
     skipped: dict[str, int] = field(default_factory=dict)
@@ -58,6 +60,9 @@ class Summary:
                 line("sampling rate", counted({f"{rate:g} Hz": count for rate, count in self.sampling_rates.items()})),
                 line("channels", counted({_short(names): count for names, count in self.channels.items()})),
             ]
+        if self.flags:
+            lines.append(line("unusual", f"{sum(self.flags.values())} flags of usable recordings"))
+            lines += [f"  {count:>6}  {flag}" for flag, count in self.flags.items()]
         if self.volumes is not None:
             lines.append(str(self.volumes))
         if self.images is not None:
@@ -90,6 +95,7 @@ def summary(manifest: Manifest) -> Summary:
         pc.divide(pc.cast(signals.table.column("n_samples"), "double"), signals.table.column("sampling_rate"))
     )
     reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason not in ("ok", *ASIDE)]
+    flags = Counter(flag.split(":")[0] for own in signals.column("flags") for flag in own or ())
     about = manifest.metadata.get("scan", {})
     return Summary(
         records=len(ok),
@@ -99,6 +105,7 @@ def summary(manifest: Manifest) -> Summary:
         modalities=dict(Counter(ok.column("modality").tolist()).most_common()),
         sampling_rates=dict(Counter(signals.column("sampling_rate").tolist()).most_common()),
         channels=dict(Counter(tuple(names) for names in signals.column("channels")).most_common()),
+        flags=dict(flags.most_common()),
         quarantined=dict(Counter(reasons).most_common()),
         others=about.get("others"),
         skipped=about.get("skipped", {}),

@@ -64,11 +64,15 @@ def resolve(manifest: Manifest, config: SignalConfig) -> SignalConfig:
         raise UsageError(f"data.sampling_rate: {rate:g} Hz is not above 0")
     filters.check(config, rate)
     stated = config.channels if config.channels is not None else manifest.table.column("channels")[0].as_py()
-    channels = list(map(canonical, stated))
+    called = {canonical(name): wish for name, wish in (config.channel_names or {}).items()}
+    # The channels of the first recording have the names of the files; those in the recipe are what is wanted.
+    wishes = stated if config.channels is not None else [called.get(canonical(name), name) for name in stated]
+    channels = list(map(canonical, wishes))
     twice = sorted({name for name in channels if channels.count(name) > 1})
     if twice or not channels:
         raise UsageError(
             f"data.channels must name each channel once: {f'{twice[0]} is there twice' if twice else 'it is empty'}"
+            + ("" if config.channels is not None else "; name them, or tell them apart with data.channel_names")
         )
     return replace(config, sampling_rate=rate, channels=channels)
 
@@ -109,6 +113,7 @@ def prepare(
 
 def _key(manifest: Manifest, config: SignalConfig) -> str:
     settings = [STORE_VERSION, config.sampling_rate, config.channels, config.band, config.notch]
+    settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=10)
     for name in ("record_id", "checksum", "size", "mtime_ns"):
         digest.update("\n".join(map(str, manifest.column(name))).encode())
@@ -145,6 +150,7 @@ def _write_shards(
             shard, start = writer.append(one.data)
             row = {"record_id": record_id, "shard": shard, "start": start, "n_samples": len(one.data)}
             row |= {"flags": one.flags.tobytes(), "invalid": one.invalid}
+            row |= {"stretches": list(one.starts), "notes": list(one.notes)}
             row |= {name: getattr(one, name) for name in ("gain", "offset", "mean", "std")}
             for name, value in row.items():
                 columns[name].append(value)
@@ -157,7 +163,7 @@ def _write_shards(
 def _decoded(manifest: Manifest, config: SignalConfig, jobs: int, strict: bool) -> Iterator[Decoded | str]:
     """Every recording in the order of the manifest, with at most _IN_FLIGHT bytes ahead of the one that is taken."""
     work = [
-        Job(one, str(modality), count, config)
+        Job(one, str(modality), count, config, manifest.stated)
         for one, modality, count in zip(
             scanned(manifest, strict=strict), manifest.column("modality"), _values(manifest).tolist(), strict=True
         )

@@ -1,7 +1,7 @@
 """Records as the pieces that strategies look at, read from their original files, one at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from medcl.data.volume_read import read_original
 from medcl.errors import UnreadableError
 from medcl.readers.formats import read_signal
 from medcl.readers.image import read_image
+from medcl.readers.stated import Stated
 from medcl.reduce.strategy import Pieces
 
 
@@ -30,6 +31,7 @@ class Original:
         axis: across which a volume is cut into slices; None: it is one piece.
         slices: that there are, by the manifest.
         text: of a report.
+        stated: of signals whose files leave it open, as the archive was scanned.
     """
 
     row: int
@@ -40,6 +42,7 @@ class Original:
     axis: int | None
     slices: int
     text: str
+    stated: Stated = field(default_factory=Stated)
 
 
 def originals(manifest: Manifest, rows: Sequence[int], axis: int | None) -> list[Original]:
@@ -68,6 +71,7 @@ def originals(manifest: Manifest, rows: Sequence[int], axis: int | None) -> list
                 axis=axis if volume else None,
                 slices=int(shape[axis]) if volume and axis is not None else 1,
                 text="" if text is None else str(text),
+                stated=manifest.stated,
             )
         )
     return found
@@ -93,7 +97,7 @@ def pieces_of(original: Original) -> Pieces:
     files = original.scanned
     path = files.root / files.path
     if original.kind == "signal":
-        return [read_signal(path, files.format).physical()]
+        return [read_signal(path, files.format, original.stated).physical()]
     if original.kind == "image":
         return [read_image(path, files.format, original.part).data]
     where = files.root, files.path, files.files, original.part

@@ -71,8 +71,9 @@ def thumbnails(
     rows = sorted({row for row, _ in wanted})
     few = manifest.select(np.array(rows, dtype=np.int64))
     columns = {name: few.column(name) for name in names if few.has(name)}
+    stated = manifest.stated
     for number, (row, kind) in enumerate(zip(rows, few.kinds, strict=True)):
-        record = {name: values[number] for name, values in columns.items()}
+        record = {name: values[number] for name, values in columns.items()} | {"stated": stated}
         places = [place for place, (one, _) in enumerate(wanted) if one == row]
         pieces = [wanted[place][1] for place in places]
         drawing = _Drawing(manifest.root, str(kind), record, tuple(pieces), axis, width)
@@ -174,7 +175,7 @@ def _strips(root: Path, record: dict[str, Any], pieces: Sequence[int | None], wi
     from medcl.readers.formats import read_signal
     from medcl.show import ecg, eeg
 
-    signal = read_signal(root / str(record["path"]), str(record["format"]))
+    signal = read_signal(root / str(record["path"]), str(record["format"]), record["stated"])
     draw = eeg.strip if record["modality"] == "eeg" else ecg.strip
     return [Thumbnail("signal", draw(signal, float(piece or 0), width)) for piece in pieces]
 

@@ -123,8 +123,8 @@ def test_values_that_no_recording_has_are_named(tmp_path: Path) -> None:
     store = prepare(manifest, SignalConfig(), tmp_path / "store", jobs=1)
     found = reasons(manifest, store.quarantine)
     assert sorted(found) == ["infinite.hea", "large.hea"]
-    assert found["infinite.hea"].startswith("infinite values in channel I")
-    assert "above the limit of 1e+09 mV: its calibration or its unit is wrong" in found["large.hea"]
+    assert found["infinite.hea"].startswith("absurd values: up to inf in channel I, above the limit of 1e+09")
+    assert found["large.hea"].startswith("absurd values: up to 2e+12 in channel I, above the limit of 1e+09")
 
 
 def test_a_recording_larger_than_memory_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,10 +146,10 @@ def test_whatever_a_reader_raises_is_the_reason_of_one_record(
     manifest = scanned(tmp_path / "a")
     read_signal = decode.read_signal
 
-    def reader(path: Path, format: str) -> object:
+    def reader(path: Path, *how: object) -> object:
         if path.name == "a.edf":
             raise error
-        return read_signal(path, format)
+        return read_signal(path, *how)
 
     monkeypatch.setattr(decode, "read_signal", reader)
     store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
