@@ -50,6 +50,7 @@ class ScanRequest:
         jobs: processes.
         cluster: address of a Dask scheduler, whose workers read the headers in their place.
         stated: of signals whose files leave it open: sampling rate, names of channels, unit.
+        strict: refuse recordings whose samples are not what was recorded.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class ScanRequest:
     jobs: int = -1
     cluster: str | None = None
     stated: Stated = field(default_factory=Stated)
+    strict: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", archive_folder(self.folder))
@@ -150,6 +152,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         images=request.images,
         masks=masks,
         stated=_stated(request, card),
+        strict=request.strict,
     )
     report = None
     if card is not None:

@@ -15,7 +15,7 @@ from medcl.archive.path_ids import ids_of
 from medcl.archive.schema import SCHEMA
 from medcl.errors import UnreadableError, reason
 from medcl.readers import formats
-from medcl.readers.signal import IncompleteError, SignalHeader
+from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
 from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Look:
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
         stated: what the user states of signals whose files leave it open.
+        strict: refuse recordings whose samples are damaged (`DAMAGED`), and read all files whole, for that and for the
+            checksum.
         apart: whether this process may be ended by a reader.
     """
 
@@ -70,6 +72,7 @@ class Look:
     modality: Modality | None
     salt: bytes
     stated: Stated = field(default_factory=Stated)
+    strict: bool = False
     apart: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
@@ -113,9 +116,12 @@ class Look:
     def _row(self, path: str, full: Path, form: str) -> Row:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
-            header = formats.read_header(full, form, self.stated)
+            header = formats.read_header(full, form, self.stated, verify=self.strict)
             if isinstance(header, SignalHeader):
                 row |= {"files": list(header.files)}
+                damage = next((flag for flag in header.flags if flag.startswith(DAMAGED)), None)
+                if self.strict and damage is not None:
+                    raise IncompleteError(damage, header.files)
                 ids = ids_of(path, self.pattern) or header.ids
                 row |= self._signal(header) | self._codes(path, ids) | self._levels(path, header, ids)
             else:
@@ -127,7 +133,10 @@ class Look:
         row |= state(self.root, path, row["files"])
         if row["mtime_ns"] == _LAST_TIME:
             row["found_status"] = _TOO_LATE
-        return row | {"checksum": header_checksum(full, row["files"])}
+        checksum = header_checksum(full, row["files"])
+        if self.strict and checksum is not None:
+            checksum += content_checksum(full, row["files"])
+        return row | {"checksum": checksum}
 
     def _dicom(self, path: str, full: Path) -> "Row | CodedFile | None":
         # The library of DICOM takes its time to load: only where there is such a file.
@@ -251,6 +260,27 @@ def header_checksum(full: Path, files: Sequence[str]) -> str | None:
             digest.update(f"\0{name}\0{size}".encode("utf-8", "surrogateescape"))
     except (OSError, ValueError):
         return None
+    return digest.hexdigest()
+
+
+def content_checksum(full: Path, files: Sequence[str]) -> str:
+    """Of every byte of a record.
+
+    Args:
+        full: path of the header.
+        files: of the record, relative to the folder of the header.
+
+    Returns:
+        32 hexadecimal digits.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name in files:
+        with full.with_name(name).open("rb") as file:
+            while part := file.read(1 << 20):
+                digest.update(part)
     return digest.hexdigest()
 
 

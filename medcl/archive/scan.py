@@ -51,6 +51,7 @@ def scan(
     images: Literal["original", "all"] = "original",
     masks: MaskRule | None = None,
     stated: Stated | None = None,
+    strict: bool = False,
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
@@ -73,6 +74,7 @@ def scan(
             but their status is `localizer` or `derived image`; `all` uses them.
         masks: where label maps are; they are no records.
         stated: of signals whose files leave it open: sampling rate, names of channels, unit.
+        strict: refuse recordings whose samples are not what was recorded, by a checksum or a length; all are read.
 
     Returns:
         One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
@@ -91,12 +93,13 @@ def scan(
         "public_ids": public_ids,
         "salt": fingerprint(salt),
         **(stated or Stated()).settings(),
+        **({"strict": True} if strict else {}),
     }
     found = walk(folder, include, SUFFIXES)
     label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
     paths = [path for path in found.files if path not in label_paths]
     known, wanted = _known(previous, settings), set(paths)
-    look = Look(folder, pattern, modality, salt, stated or Stated())
+    look = Look(folder, pattern, modality, salt, stated or Stated(), strict)
     others: Counter[str] = Counter()
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
     with (

@@ -12,9 +12,10 @@ from medcl.archive.dicom_scan import DICOM
 from medcl.archive.identity import PUBLIC_SALT, fingerprint, site_salt
 from medcl.archive.manifest import Manifest
 from medcl.archive.path_ids import compile_pattern
-from medcl.archive.record import header_checksum, state
+from medcl.archive.record import content_checksum, header_checksum, state
 from medcl.errors import UnreadableError, UsageError
 
+_DIGITS = 32  # of the checksum of a header
 _AGAIN = "scan the archive again, which reads only what has changed, and joins the labels anew"
 _ANEW = "scan the archive again, without the old manifest: a second scan goes by sizes and times"
 
@@ -43,8 +44,9 @@ class Scanned:
         format: as the manifest has it.
         size: bytes of all files; None where the manifest does not tell.
         mtime_ns: time of the newest file.
-        checksum: of its header.
-        codes: to compare the headers of DICOM files too, each of which is read for it; None compares sizes and times.
+        checksum: of its header, and of every byte behind it where it was scanned strictly.
+        strict: compare every byte, where it was scanned strictly, and the headers of all files of a DICOM volume.
+        codes: of the headers of DICOM files.
     """
 
     root: Path
@@ -54,6 +56,7 @@ class Scanned:
     size: int | None
     mtime_ns: int | None
     checksum: str | None
+    strict: bool = False
     codes: Codes | None = None
 
 
@@ -62,7 +65,7 @@ def scanned(manifest: Manifest, *, strict: bool = False) -> list[Scanned]:
 
     Args:
         manifest: of any records.
-        strict: compare the headers of all files of DICOM volumes too, not their sizes and times alone.
+        strict: see `Scanned`.
 
     Returns:
         One a row.
@@ -87,6 +90,7 @@ def scanned(manifest: Manifest, *, strict: bool = False) -> list[Scanned]:
                 size=int(size) if known else None,
                 mtime_ns=int(mtime_ns) if known else None,
                 checksum=checksum,
+                strict=strict,
                 codes=codes,
             )
         )
@@ -109,16 +113,22 @@ def require_unchanged(record: Scanned) -> None:
             )
         if now["mtime_ns"] != record.mtime_ns:
             raise UnreadableError(f"changed since the scan: another time of modification than the manifest: {_AGAIN}")
-    if record.checksum is not None and record.checksum not in _checksums(record):
+    if record.checksum is None:
+        return
+    header, content = record.checksum[:_DIGITS], record.checksum[_DIGITS:]
+    if header not in _of_headers(record, header):
         raise UnreadableError(f"changed since the scan: another header under its name: {_ANEW}")
+    full = record.root / record.path
+    if record.strict and content and content != content_checksum(full, record.files):
+        raise UnreadableError(f"changed since the scan: another content under its name: {_ANEW}")
 
 
-def _checksums(record: Scanned) -> Sequence[str | None]:
-    """Those that the files of a record have now; of DICOM files each volume in them has one."""
+def _of_headers(record: Scanned, known: str) -> Sequence[str | None]:
+    """The checksums of the headers as they are now; of DICOM files each volume in them has one."""
     if record.format not in DICOM:
         return (header_checksum(record.root / record.path, record.files),)
     if record.codes is None:
-        return (record.checksum,)
+        return (known,)
     from medcl.archive.dicom_file_record import read_coded
     from medcl.archive.dicom_series import series_rows
 

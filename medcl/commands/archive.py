@@ -119,6 +119,11 @@ def scan(argv: Sequence[str]) -> None:
         "--channels", nargs="+", default=[], metavar="NAME", help="of signals whose files name none, in their order"
     )
     parser.add_argument("--unit", default="", help="of signals whose files state none: uV, mV or V")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse recordings with a wrong checksum or an incomplete end, which are flagged else; reads all samples",
+    )
     _add_report_options(parser)
     _add_split_options(parser)
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
@@ -155,6 +160,7 @@ def scan(argv: Sequence[str]) -> None:
         jobs=given.jobs,
         cluster=given.cluster,
         stated=Stated(given.sampling_rate, tuple(given.channels), given.unit),
+        strict=given.strict,
     )
     print(build_manifest(request))
 

@@ -22,7 +22,8 @@ def prepare(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="compare every header of a DICOM volume with the scan too, not the sizes and times of its files alone",
+        help="compare more with the scan than sizes, times and headers: every byte, where the scan was --strict too, "
+        "and the headers of all slices of a DICOM volume",
     )
     given, config = _parse(parser, argv)
     from medcl.pretrain.config import PretrainConfig
@@ -35,6 +36,8 @@ def prepare(argv: Sequence[str]) -> None:
         store = decode(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
         held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
         print(f"{store.folder}: {held}")
+        for note, count in store.notes.items():
+            print(f"{count:>8}  {note}")
         lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
     elif isinstance(config, JointPretrainConfig):
         from medcl.pretrain.joint_sides import WORDS, prepare_sides

@@ -120,9 +120,10 @@ def _decode(signal: Signal, job: Job) -> Decoded:
         return _kept(only, tuple(notes))
     notes += [_resampled(part, signal, rate) for part, _ in parts if part.rate != rate]
     made, constant, starts, flagged = at_one_rate(parts, signal, config, rate)
-    mean, std = np.nanmean(made, axis=1, dtype=np.float64), np.nanstd(made, axis=1, dtype=np.float64)
+    mean: NDArray[np.float64] = np.nanmean(made, axis=1, dtype=np.float64)
+    std: NDArray[np.float64] = np.where(constant, 0, np.nanstd(made, axis=1, dtype=np.float64))
     ones, data = np.ones(len(made)), np.ascontiguousarray(made.T)
-    return Decoded(data, ones, 0 * ones, NO_INVALID, mean, np.where(constant, 0, std), flagged, starts, tuple(notes))
+    return Decoded(data, ones, 0 * ones, NO_INVALID, mean, std, flagged, starts, tuple(notes))
 
 
 def _kept(part: Part, notes: tuple[str, ...]) -> Decoded:

@@ -112,7 +112,7 @@ def prepare(
 
 
 def _key(manifest: Manifest, config: SignalConfig) -> str:
-    settings = [STORE_VERSION, config.sampling_rate, config.channels, config.band, config.notch]
+    settings: list[Any] = [STORE_VERSION, config.sampling_rate, config.channels, config.band, config.notch]
     settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=10)
     for name in ("record_id", "checksum", "size", "mtime_ns"):

@@ -48,8 +48,8 @@ class Part:
     def missing(self) -> NDArray[np.bool_]:
         """(channels, time) where there is no value."""
         if np.issubdtype(self.data.dtype, np.floating):
-            return np.isnan(self.data)
-        return self.data == self.invalid if self.invalid is not None else np.zeros(self.data.shape, dtype=bool)
+            return np.asarray(np.isnan(self.data))
+        return np.asarray(self.data == self.invalid) if self.invalid is not None else np.zeros(self.data.shape, bool)
 
     def physical(self) -> Iterator[tuple[slice, Floats]]:
         """Some channels at a time, since a day of 64 of them in float64 is several times its file: (channels, time).
@@ -139,7 +139,7 @@ def at_one_rate(
 def _cuts(part: Part) -> list[tuple[int, int, int]]:
     """The pieces to filter: number of the stretch, first sample, the sample behind the last."""
     missing = part.missing()
-    gone = missing.all(axis=0)
+    gone: NDArray[np.bool_] = np.asarray(missing.all(axis=0))
     if (missing.any(axis=0) != gone).any():
         raise UnreadableError(
             "has gaps, values that are not a number in some channels alone, over which a filter would spread: prepare "

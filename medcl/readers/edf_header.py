@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, quoted
 from medcl.readers.channel_choice import Channel, calibration_problem
 from medcl.readers.channel_names import numbered
+from medcl.readers.signal import CUT
 from medcl.readers.units import canonical_unit
 
 FIXED = 256  # bytes of the header, and as many again for each signal
-_COLUMNS = (("label", 16), ("transducer", 80), ("unit", 8), ("physical_low", 8), ("physical_high", 8))
-_COLUMNS += (("digital_low", 8), ("digital_high", 8), ("filters", 80), ("samples", 8), ("reserved", 32))
+_COLUMNS = (
+    *(("label", 16), ("transducer", 80), ("unit", 8), ("physical_low", 8), ("physical_high", 8)),
+    *(("digital_low", 8), ("digital_high", 8), ("filters", 80), ("samples", 8), ("reserved", 32)),
+)
 _UNUSED = re.compile(r"[-.\s]*")
 _LONGEST = 1e6  # seconds of a data record
-CUT = "last data record incomplete"
-"""The flag of a file whose recorder stopped within a data record, which is left out."""
 
 
 @dataclass(frozen=True)

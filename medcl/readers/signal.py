@@ -12,6 +12,9 @@ from medcl.readers.channel_names import is_electrode, is_lead
 from medcl.readers.units import VOLTS, canonical_unit
 
 __all__ = [
+    "CUT",
+    "DAMAGED",
+    "WRONG_CHECKSUM",
     "IncompleteError",
     "Modality",
     "Signal",
@@ -24,6 +27,10 @@ __all__ = [
 Modality = Literal["ecg", "eeg"]
 
 _KEPT_IN = {"ecg": "mV", "eeg": "uV"}
+WRONG_CHECKSUM = "wrong checksum"
+CUT = "last data record incomplete"
+DAMAGED = (WRONG_CHECKSUM, CUT)
+"""How the flags begin of recordings that are usable and not what was recorded: a strict scan refuses them."""
 _RATES = (1.0, 1e6)
 """Hz; a signal of fewer samples is none of a heart or brain, and no recorder takes more."""
 

@@ -12,13 +12,11 @@ from medcl.errors import UnreadableError, reason
 from medcl.readers.channel_choice import Channel, calibration_problem, choose
 from medcl.readers.channel_groups import grouped, signal_of
 from medcl.readers.channel_names import listed
-from medcl.readers.signal import IncompleteError, Signal, SignalHeader, modality_of
+from medcl.readers.signal import WRONG_CHECKSUM, IncompleteError, Signal, SignalHeader, modality_of
 from medcl.readers.stated import Stated
 from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
 from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored
 
-WRONG_CHECKSUM = "wrong checksum"
-"""The flag of a record whose samples are not those that its header has the sum of."""
 QUICK = 1 << 20
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
 

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.readers.channel_choice import Channel, Choice, calibration_problem, choose
 from medcl.readers.channel_groups import grouped, signal_of
-from medcl.readers.signal import IncompleteError, Signal, SignalHeader, modality_of
+from medcl.readers.signal import WRONG_CHECKSUM, IncompleteError, Signal, SignalHeader, modality_of
 from medcl.readers.wfdb import (
     QUICK,
-    aligned,
     check_files,
     flags_of,
     physical,
@@ -22,6 +21,7 @@ from medcl.readers.wfdb import (
     wrong_checksums,
 )
 from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
+from medcl.readers.wfdb_samples import aligned
 
 _FREE, _MOST = 1 << 26, 1000
 """Bytes that a joined record may always take; and how many times the bytes of its signal files beyond that. A record of
@@ -65,7 +65,7 @@ class Joined:
             for i in (*self.choice.kept, *self.choice.aside)
         }
         place = {channel.name: i for i, channel in enumerate(self.channels)}
-        flags: list[str] = [flag for flag in self.header.flags if not flag.startswith("wrong checksum")]
+        flags: list[str] = [flag for flag in self.header.flags if not flag.startswith(WRONG_CHECKSUM)]
         wrong: list[str] = []
         for part in self.parts:
             samples = read_stored(part.path, part.lines, part.frames)

@@ -90,7 +90,11 @@ def test_what_cannot_be_used_says_why_and_the_rest_goes_on(tmp_path: Path) -> No
     copies(tmp_path, ["good", "missing", "short", "empty_length", "rate", "unit"])
     (tmp_path / "missing.dat").unlink()
     (tmp_path / "short.dat").write_bytes(bytes(10))
-    for name, old, new in [("empty_length", " 250 500", " 250 0"), ("rate", " 250 500", " 0 500"), ("unit", "/mV", "")]:
+    for name, old, new in [
+        ("empty_length", " 250 500", " 250 0"),
+        ("rate", " 250 500", " 0 500"),
+        ("unit", "/mV", "/mmHg"),
+    ]:
         header = tmp_path / f"{name}.hea"
         header.write_text(header.read_text().replace(old, new))
     (tmp_path / "letter.hea").write_text("Dear colleague,\n")

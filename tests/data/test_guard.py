@@ -23,7 +23,7 @@ from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import UsageError
 from medcl.phantom.volumes import write_volumes
 from tests.archive.test_guard import segfaulting
-from tests.readers.written import waves, write_edf, write_eeglab, write_wfdb
+from tests.readers.written import waves, write_edf, write_eeglab
 
 CONFIG = SignalConfig(sampling_rate=100, channels=["Fp1", "Fz", "O2"])
 
@@ -94,6 +94,19 @@ def test_only_strict_reads_the_headers_of_all_slices(tmp_path: Path, monkeypatch
         prepare_volumes(series, config, tmp_path / "four", jobs=1, strict=True)
 
 
+def test_a_strict_scan_lets_a_strict_preparation_compare_every_byte(tmp_path: Path) -> None:
+    path = write_edf(tmp_path / "a" / "a.edf", waves(scale=50, samples=20000))
+    write_edf(tmp_path / "a" / "b.edf", waves(scale=50))
+    manifest = scanned(tmp_path / "a", strict=True)
+    about, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-2] + bytes([content[-2] ^ 1, content[-1]]))
+    os.utime(path, ns=(0, about.st_mtime_ns))
+    lax = prepare(manifest, CONFIG, tmp_path / "lax", jobs=1)
+    strict = prepare(manifest, CONFIG, tmp_path / "strict", jobs=1, strict=True)
+    assert lax.quarantine == {}
+    assert reasons(manifest, strict.quarantine)["a.edf"].startswith("changed since the scan: another content")
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_file_that_ends_its_reader_ends_no_preparation(tmp_path: Path, jobs: int) -> None:
     (tmp_path / "a").mkdir()
@@ -112,19 +125,18 @@ def test_a_file_that_ends_its_reader_ends_no_preparation(tmp_path: Path, jobs: i
 
 
 def test_values_that_no_recording_has_are_named(tmp_path: Path) -> None:
-    digital = np.random.default_rng(0).integers(-2000, 2000, (3, 500))
-    folder = tmp_path / "a"
-    for name in ("good", "infinite", "large"):
-        write_wfdb(folder, name, digital)
-    for name, gain in (("infinite", "1e-308"), ("large", "1e-9")):
-        header = folder / f"{name}.hea"
-        header.write_text(header.read_text().replace(" 200.0(0)/mV", f" {gain}(0)/mV"))
-    manifest = scanned(folder)
-    store = prepare(manifest, SignalConfig(), tmp_path / "store", jobs=1)
+    (tmp_path / "a").mkdir()
+    for name, largest in (("good", 1.0), ("large", 1e12), ("infinite", np.inf)):
+        values = waves(scale=1e-5)
+        values[0, 7] *= largest
+        np.save(tmp_path / "a" / f"{name}.npy", values.T.astype(np.float32))
+        (tmp_path / "a" / f"{name}.json").write_text('{"fs": 100, "labels": ["Fp1", "Fz", "O2"], "unit": "V"}')
+    manifest = scanned(tmp_path / "a")
+    store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     found = reasons(manifest, store.quarantine)
-    assert sorted(found) == ["infinite.hea", "large.hea"]
-    assert found["infinite.hea"].startswith("absurd values: up to inf in channel I, above the limit of 1e+09")
-    assert found["large.hea"].startswith("absurd values: up to 2e+12 in channel I, above the limit of 1e+09")
+    assert sorted(found) == ["infinite.npy", "large.npy"]
+    assert found["infinite.npy"].startswith("absurd values: up to inf in channel Fp1, above the limit of 1e+09")
+    assert "channel Fp1, above the limit of 1e+09: its gain or its unit is wrong" in found["large.npy"]
 
 
 def test_a_recording_larger_than_memory_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
