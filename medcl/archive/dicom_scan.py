@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from medcl.archive.file_state import state
 from medcl.archive.path_ids import compile_pattern
-from medcl.archive.record import refused, state
+from medcl.archive.record import refused
 from medcl.archive.spool import Spool
 from medcl.errors import reason
 

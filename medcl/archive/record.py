@@ -1,6 +1,5 @@
 """One file of an archive as a row of the manifest, seen from another process."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksum, state
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.archive.schema import SCHEMA
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 _SIGNALS = ("ecg", "eeg")
-_HASHED = 65536  # bytes at the head of a header file that its checksum is taken of
-_LAST_TIME = 2**63 - 1  # ns since 1970 that a column of the manifest holds: in the year 2262
 _TOO_LATE = "time of modification: it lies after the year 2262, so no change would be noticed; set it with `touch`"
 _NOT_UNICODE = "its name is not UTF-8: rename the file, or the folder that it lies in"
 
@@ -131,7 +129,7 @@ class Look:
         except Exception as error:
             row["found_status"] = reason(error)
         row |= state(self.root, path, row["files"])
-        if row["mtime_ns"] == _LAST_TIME:
+        if row["mtime_ns"] == LAST_TIME:
             row["found_status"] = _TOO_LATE
         checksum = header_checksum(full, row["files"])
         if self.strict and checksum is not None:
@@ -145,7 +143,7 @@ class Look:
 
         try:
             coded = read_coded(self.root, path, self.pattern, self.salt)
-            return coded if coded.mtime_ns < _LAST_TIME else self._refused(path, "dicom", _TOO_LATE)
+            return coded if coded.mtime_ns < LAST_TIME else self._refused(path, "dicom", _TOO_LATE)
         except NoImageError:
             return None
         except UnreadableError as error:
@@ -240,70 +238,6 @@ def stored(rows: Sequence[Row]) -> pa.RecordBatch:
             why = "damaged file: its header states numbers or names that no table can hold"
             return pa.RecordBatch.from_pylist([refused(str(rows[0]["path"]), why)], schema=SCHEMA)
         return pa.concat_batches([stored([row]) for row in rows])
-
-
-def header_checksum(full: Path, files: Sequence[str]) -> str | None:
-    """Of the header's first bytes, and of the names and sizes of all files.
-
-    Args:
-        full: path of the header.
-        files: of the record, relative to the folder of the header.
-
-    Returns:
-        32 hexadecimal digits; None where the header cannot be read.
-    """
-    try:
-        with full.open("rb") as file:
-            digest = hashlib.blake2b(file.read(_HASHED), digest_size=16)
-        for name in files:
-            size = full.with_name(name).stat().st_size if full.with_name(name).exists() else -1
-            digest.update(f"\0{name}\0{size}".encode("utf-8", "surrogateescape"))
-    except (OSError, ValueError):
-        return None
-    return digest.hexdigest()
-
-
-def content_checksum(full: Path, files: Sequence[str]) -> str:
-    """Of every byte of a record.
-
-    Args:
-        full: path of the header.
-        files: of the record, relative to the folder of the header.
-
-    Returns:
-        32 hexadecimal digits.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    for name in files:
-        with full.with_name(name).open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()
-
-
-def state(root: Path, path: str, files: Sequence[str]) -> Row:
-    """Whether a record has changed is told by the size of its files together and the time of the newest.
-
-    Args:
-        root: of the archive.
-        path: of the record, relative to the root.
-        files: of the record, relative to its folder.
-
-    Returns:
-        `size` in bytes and `mtime_ns`, at most what 64 bits hold; of a file that is not there, nothing.
-    """
-    size = newest = 0
-    folder = (root / path).parent
-    for name in files:
-        try:
-            about = (folder / name).stat()
-        except (OSError, ValueError):
-            continue
-        size, newest = size + about.st_size, max(newest, about.st_mtime_ns)
-    return {"size": size, "mtime_ns": min(newest, _LAST_TIME)}
 
 
 def _is_unicode(path: str) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from medcl.archive.file_state import state
 from medcl.archive.identity import record_code
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.record import state
 from medcl.archive.report_place import Place, Places
 from medcl.archive.report_read import Clean, Draft, ReadFiles, table_drafts
 from medcl.archive.report_rule import ReportRule

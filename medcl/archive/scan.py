@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medcl.archive.dicom_scan import DICOM, KnownSeries, volumes
+from medcl.archive.file_state import state
 from medcl.archive.finish import finish
 from medcl.archive.identity import code, fingerprint
 from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of
-from medcl.archive.record import Look, Modality, Row, refused, state, stored
+from medcl.archive.record import Look, Modality, Row, refused, stored
 from medcl.archive.schema import SCHEMA
 from medcl.archive.spool import Spool
 from medcl.archive.summary import Summary, summary

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from medcl.archive.dicom_scan import DICOM
+from medcl.archive.file_state import content_checksum, header_checksum, state
 from medcl.archive.identity import PUBLIC_SALT, fingerprint, site_salt
 from medcl.archive.manifest import Manifest
 from medcl.archive.path_ids import compile_pattern
-from medcl.archive.record import content_checksum, header_checksum, state
 from medcl.errors import UnreadableError, UsageError
 
 _DIGITS = 32  # of the checksum of a header

@@ -83,10 +83,10 @@ def test_whatever_a_reader_raises_is_the_reason_of_one_record(
         write_edf(tmp_path / f"{name}.edf", EEG)
     read_header = formats.read_header
 
-    def reader(path: Path, *how: object) -> object:
+    def reader(path: Path, *how: object, **options: object) -> object:
         if path.name == "b.edf":
             raise error
-        return read_header(path, *how)
+        return read_header(path, *how, **options)
 
     monkeypatch.setattr(formats, "read_header", reader)
     found = status(scan(tmp_path, salt=SALT, jobs=1))

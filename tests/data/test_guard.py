@@ -158,10 +158,10 @@ def test_whatever_a_reader_raises_is_the_reason_of_one_record(
     manifest = scanned(tmp_path / "a")
     read_signal = decode.read_signal
 
-    def reader(path: Path, *how: object) -> object:
+    def reader(path: Path, *how: object, **options: object) -> object:
         if path.name == "a.edf":
             raise error
-        return read_signal(path, *how)
+        return read_signal(path, *how, **options)
 
     monkeypatch.setattr(decode, "read_signal", reader)
     store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
