@@ -45,8 +45,10 @@ def root_element(head: bytes) -> str:
         if end is None:
             found = _TAG.match(head, place)
             return found[1].decode("ascii", "replace") if found else ""
-        stop = head.find(end, place)
-        if stop < 0:
+        # The declarations within a DOCTYPE have ends of their own.
+        inside = head.find(b"[", place, max(place, head.find(b">", place))) if end == b">" else -1
+        stop = head.find(end, place if inside < 0 else head.find(b"]", inside))
+        if stop < 0 or (inside >= 0 and b"]" not in head[inside:]):
             return ""
         place = stop + len(end)
 
