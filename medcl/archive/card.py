@@ -12,7 +12,7 @@ import yaml
 from medcl.archive.masks import MaskRule
 from medcl.archive.record import Modality
 from medcl.archive.report_rule import ReportRule
-from medcl.errors import UsageError
+from medcl.errors import UsageError, cause
 from medcl.readers.stated import Stated
 
 
@@ -193,7 +193,7 @@ def load(path: Path | str) -> Card:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"card {path}: cannot be read: {error}") from error
+        raise UsageError(f"card {path}: cannot be read: {cause(error)}") from error
     try:
         card = _build(Card, content, "")
     except UsageError as error:

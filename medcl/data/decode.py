@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data.channels import positions
 from medcl.data.config import SignalConfig
 from medcl.data.rates import NO_INVALID, Part, at_one_rate
-from medcl.errors import UnreadableError
+from medcl.data.volume_memory import available
+from medcl.errors import UnreadableError, reason
 from medcl.readers.channel_choice import ASIDE
 from medcl.readers.channel_names import is_electrode, is_lead, listed
 from medcl.readers.formats import read_signal
@@ -21,6 +22,8 @@ from medcl.readers.units import VOLTS
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
 """Modality -> unit of the physical values in a store."""
+NEEDED = 4
+"""Bytes of memory that a sample takes at least: it is read as float32, or as integers and more."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,16 @@ class Job:
     """A recording to decode, and how.
 
     Args:
-        path: of its header.
-        format: as the manifest has it.
+        scanned: its files, as they were when they were scanned.
         modality: `ecg` or `eeg`, which gives the unit.
+        values: samples of all channels, by the manifest.
         config: with sampling rate and channels.
         stated: what the user stated when the archive was scanned.
     """
 
-    path: str
-    format: str
+    scanned: Scanned
     modality: str
+    values: float
     config: SignalConfig
     stated: Stated = field(default_factory=Stated)
 
@@ -74,14 +77,23 @@ def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
     return [_decoded_or_reason(job) for job in jobs]
 
 
+def died(job: Job) -> list[Decoded | str]:
+    """What stands for a recording whose decoding ended the process."""
+    return ["damaged file, or too little memory: decoding it ends the reader"]
+
+
 def _decoded_or_reason(job: Job) -> Decoded | str:
     try:
-        return _decode(read_signal(Path(job.path), job.format, job.stated), job)
-    except UnreadableError as error:
-        return str(error)
-    except OSError as error:
-        # Without the path, which may name a patient.
-        return f"cannot be read: {error.strerror or type(error).__name__}"
+        require_unchanged(job.scanned)
+        room = available()
+        if room is not None and job.values * NEEDED > room:
+            raise UnreadableError(
+                f"larger than memory: its {job.values:.3g} samples do not fit into {room / 1e9:.1f} GB; prepare it on "
+                "a machine with more, or cut it into parts"
+            )
+        return _decode(read_signal(job.scanned.root / job.scanned.path, job.scanned.format, job.stated), job)
+    except Exception as error:
+        return reason(error)
 
 
 def _decode(signal: Signal, job: Job) -> Decoded:

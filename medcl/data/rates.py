@@ -66,9 +66,11 @@ class Part:
             x[missing[rows]] = np.nan
             for name, channel, volts in zip(self.names[rows], x, self.voltage[rows], strict=True):
                 highest = np.fmax.reduce(np.abs(channel))
-                if highest > (_ABSURD if volts else np.finfo(np.float32).max):
+                limit = _ABSURD if volts else float(np.finfo(np.float32).max)
+                if highest > limit:
                     raise UnreadableError(
-                        f"values that cannot be: up to {highest:.3g} in {name}; its gain or unit is wrong"
+                        f"absurd values: up to {highest:.3g} in channel {name}, above the limit of {limit:.3g}: its "
+                        "gain or its unit is wrong"
                     )
             yield rows, x
 

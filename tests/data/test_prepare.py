@@ -8,7 +8,6 @@ from pathlib import Path
 
 import mne
 import numpy as np
-import pyarrow as pa
 import pytest
 import wfdb
 
@@ -65,7 +64,9 @@ def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path) -> No
 def test_a_changed_recording_is_prepared_anew(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", patients=1)
     first = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
-    later = manifest.with_column("mtime_ns", pa.array(manifest.column("mtime_ns") + 1))
+    for path in (tmp_path / "a").rglob("*.*"):
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+    later = scanned(tmp_path / "a")
     assert prepare(later, CONFIG, tmp_path / "store", jobs=1).folder != first.folder
 
 
