@@ -28,6 +28,11 @@ def pattern(text: bytes) -> Begins:
     return lambda head, path: compiled.match(head) is not None
 
 
+def starts(letters: bytes) -> Begins:
+    """A format whose files begin with these bytes."""
+    return lambda head, path: head.startswith(letters)
+
+
 def xml(root: str) -> Begins:
     """A format whose files are XML with a root element of this name."""
     return lambda head, path: head[:1] in b"<\xef\xff\xfe\n\r\t " and root_element(head) == root
@@ -55,7 +60,7 @@ def root_element(head: bytes) -> str:
 
 def is_dicom_waveform(head: bytes, path: Path) -> bool:
     """A DICOM object of signals, by the class that it states first."""
-    return _WAVEFORM.search(head, 0, 512) is not None and (head[128:132] == b"DICM" or head[:2] in _FIRST_GROUPS)
+    return (head[128:132] == b"DICM" or head[:2] in _FIRST_GROUPS) and _WAVEFORM.search(head, 0, 512) is not None
 
 
 def is_dicom(head: bytes, path: Path) -> bool:
@@ -129,6 +134,7 @@ def is_scp(head: bytes, path: Path) -> bool:
     return head[16:22] == b"SCPECG"
 
 
-def is_parquet_or_text(head: bytes, path: Path) -> bool:
-    """What may be a table: Parquet, or text in lines."""
-    return head.startswith(b"PAR1") or (b"\n" in head and b"\0" not in head)
+def is_table(head: bytes, path: Path) -> bool:
+    """What may be a table: Parquet, or text in lines, named so; whether it is one of samples, its reader tells."""
+    named = path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq")
+    return named and (head.startswith(b"PAR1") or (b"\n" in head and b"\0" not in head))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medcl.errors import UnreadableError
 from medcl.readers import content
-from medcl.readers.content import Begins, pattern, xml
+from medcl.readers.content import Begins, pattern, starts, xml
 from medcl.readers.signal import Signal, SignalHeader
 from medcl.readers.stated import Stated
 
@@ -46,22 +46,22 @@ _UNREAD = {
     "nihon-kohden": pattern(rb"(EEG-1100|EEG-2100|EEG-1200|DAE-2100|QI-403A)"),
     "persyst": pattern(rb"\s*\[FileInfo\]"),
     "ctf": pattern(rb"MEG4[12]RS"),
-    "micromed": pattern(rb"\* MICROMED"),
-    "neuroscan": pattern(rb"Version 3\.0"),
-    "xdf": pattern(rb"XDF:"),
+    "micromed": starts(b"* MICROMED"),
+    "neuroscan": starts(b"Version 3.0"),
+    "xdf": starts(b"XDF:"),
     "bci2000": pattern(rb"(BCI2000V=|HeaderLen=)"),
 }
 
 FORMATS = (
+    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
+    Format("bdf", "signal", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
     Format("dicom-waveform", "signal", content.is_dicom_waveform, "dicom_waveform"),
     Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",)),
     Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
-    Format("jpeg", "picture", pattern(rb"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
-    Format("png", "picture", pattern(rb"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
-    Format("nrrd", "volume", pattern(rb"NRRD000"), "monai_volume", (".nrrd", ".nhdr")),
+    Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
+    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
+    Format("nrrd", "volume", starts(b"NRRD000"), "monai_volume", (".nrrd", ".nhdr")),
     Format("metaimage", "volume", content.is_metaimage, "monai_volume", (".mha", ".mhd")),
-    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
-    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
     Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
     Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
     Format(
@@ -79,8 +79,8 @@ FORMATS = (
     Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
     *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
     Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes=("stated",)),
-    Format("npy", "signal", pattern(rb"\x93NUMPY"), "npy", takes=("stated",)),
-    Format("table", "signal", content.is_parquet_or_text, "table_signal", takes=("stated",)),
+    Format("npy", "signal", starts(b"\x93NUMPY"), "npy", takes=("stated",)),
+    Format("table", "signal", content.is_table, "table_signal", takes=("stated",)),
 )
 """Every format, in the order in which a file is held against them: adding one is a module and a line here."""
 
