@@ -67,7 +67,7 @@ FORMATS = (
     Format(
         "brainvision",
         "signal",
-        pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision (Core )?Data Exchange Header"),
+        pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision( Core| V-Amp)? Data Exchange Header"),
         "brainvision",
         (".vhdr",),
         takes=("stated",),
