@@ -8,7 +8,7 @@ from pathlib import Path
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier
 from medcl.archive.path_ids import ids_of
 from medcl.archive.table import LabelTable
-from medcl.errors import MedclError, UnreadableError
+from medcl.errors import MedclError, UnreadableError, reason
 from medcl.readers.report_text import canonical
 
 EMPTY = "empty report"
@@ -104,10 +104,8 @@ class ReadFiles:
             if form is None:
                 return Draft(path, None, status="no report: a DICOM object of another kind")
             found = read_reports(self.root / path, form)
-        except UnreadableError as error:
-            return Draft(path, form, status=str(error))
-        except OSError as error:
-            return Draft(path, form, status=f"cannot be read: {error.strerror}")
+        except Exception as error:
+            return Draft(path, form, status=reason(error))
         ids = _path_ids(path, self.pattern)
         known = (*found.ids.values(), *found.records, *ids.values())
         return Draft(path, form, found.text, "ok", None, dict(found.ids), found.records, ids, known)
