@@ -72,6 +72,7 @@ class Outcome:
         reason: why not.
         mask_reasons: number of a label map -> why that one cannot be used.
         written: bytes on the disk.
+        filled: voxels that were not a number.
     """
 
     number: int
@@ -80,6 +81,7 @@ class Outcome:
     reason: str = ""
     mask_reasons: dict[int, str] = field(default_factory=dict)
     written: int = 0
+    filled: int = 0
 
 
 def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
@@ -133,7 +135,7 @@ def _decode(job: Job) -> Outcome:
         "high": high,
         "masks": [number in labels for number in range(len(job.masks))],
     }
-    return Outcome(job.number, job.record_id, row, "", reasons, written)
+    return Outcome(job.number, job.record_id, row, "", reasons, written, volume.filled)
 
 
 def _reason(error: Exception) -> str:
@@ -153,7 +155,8 @@ def _read(job: Job) -> tuple[Volume, "Stack | None"]:
             f"{'; '.join(irregular)}: data.irregular=resample puts it on a regular grid, keep takes it as it is"
         )
     resample = bool(irregular) and job.config.irregular == "resample"
-    volume, slices = read_original(job.root, job.path, job.files, job.part, job.format, job.modality, resample)
+    where = job.root, job.path, job.files, job.part, job.format, job.modality
+    volume, slices = read_original(*where, resample, job.config.nan)
     if len(volume.data) != job.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {job.n_channels}")
     return volume, slices

@@ -4,7 +4,6 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from medcl.readers.signal import Signal, SignalHeader
 
 if TYPE_CHECKING:
     from medcl.readers.image import ImageHeader
-    from medcl.readers.volume import Volume, VolumeHeader
+    from medcl.readers.volume import Nan, Volume, VolumeHeader
 
 SUFFIXES = {
     ".hea": "wfdb",
@@ -25,6 +24,8 @@ SUFFIXES = {
     ".set": "eeglab",
     ".nii": "nifti",
     ".nii.gz": "nifti",
+    ".mgh": "mgh",
+    ".mgz": "mgh",
     ".dcm": "dicom",
     ".nrrd": "nrrd",
     ".nhdr": "nrrd",
@@ -35,7 +36,7 @@ SUFFIXES = {
     ".png": "png",
 }
 """Suffix -> the format that a file of this name claims to be in."""
-VOLUMES = ("nifti", "dicom", "nrrd", "metaimage")
+VOLUMES = ("nifti", "dicom", "nrrd", "metaimage", "mgh")
 """The formats of volumes. A DICOM volume is many files, which have a way of their own."""
 PICTURES = ("jpeg", "png")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
@@ -62,8 +63,9 @@ def identify(path: Path) -> str | None:
     """Tell the format of a file by its first bytes.
 
     WFDB and EEGLAB files also need their suffix: WFDB programs find a record only as `NAME.hea`, and an EEGLAB file is
-    a MATLAB file like any other until it is read whole. A pair of NIfTI
-    .hdr and .img counts as NIfTI, and the reader says why it reads none.
+    a MATLAB file like any other until it is read whole. ANALYZE, whose header
+    has no mark of its own, needs its .hdr, as MGH, which only begins with a number, does .mgh or .mgz. A pair of .hdr
+    and .img is known by its .hdr.
 
     Args:
         path: of a file.
@@ -78,8 +80,12 @@ def identify(path: Path) -> str | None:
         head = file.read(_HEAD)
     if head[128:132] == b"DICM":
         return "dicom"
-    if _is_nifti(head):
+    suffix = suffix_of(path)
+    unpacked = _unpacked(head)
+    if _is_nifti(unpacked) or (_is_analyze(unpacked) and suffix_of(path.name.removesuffix(".gz")) == ".hdr"):
         return "nifti"
+    if SUFFIXES.get(suffix) == "mgh" and unpacked.startswith(b"\0\0\0\1"):
+        return "mgh"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -98,7 +104,6 @@ def identify(path: Path) -> str | None:
         return "fif"
     if re.match(rb"(\xef\xbb\xbf)?Brain ?Vision Data Exchange Header", head, re.IGNORECASE):
         return "brainvision"
-    suffix = path.suffix.lower()
     if suffix == ".hea" and _starts_a_record(head):
         return "wfdb"
     if suffix == ".set" and head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")):
@@ -147,13 +152,14 @@ def read_signal(path: Path, format: str) -> Signal:
     return _reader(format)[1](path)
 
 
-def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
+def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "refuse") -> "Volume":
     """Read a volume that is one file.
 
     Args:
         path: of it.
         format: as `identify` tells it, not `dicom`.
         unit: of its numbers, which these formats do not state: `HU` for CT.
+        nan: what becomes of voxels that are not a number.
 
     Returns:
         The whole volume.
@@ -161,7 +167,7 @@ def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
     Raises:
         UnreadableError: with what is wrong.
     """
-    return replace(_volume_reader(format)[1](path), unit=unit)
+    return _volume_reader(format)[1](path, unit, nan)
 
 
 def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
@@ -181,27 +187,49 @@ def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path
     raise UnreadableError(f"format {format!r} is none of {', '.join(SUFFIXES.values())}")
 
 
-def _volume_reader(format: str) -> "tuple[Callable[[Path], VolumeHeader], Callable[[Path], Volume]]":
+def _volume_reader(format: str) -> "tuple[Callable[[Path], VolumeHeader], Callable[[Path, str, Nan], Volume]]":
     if format == "nifti":
         import medcl.readers.nifti as nifti
 
         return nifti.read_header, nifti.read_volume
-    if format in ("nrrd", "metaimage"):
-        import medcl.readers.monai_volume as monai_volume
+    if format == "nrrd":
+        import medcl.readers.nrrd as nrrd
 
-        return monai_volume.read_header, monai_volume.read_volume
-    raise UnreadableError(f"format {format!r}: a volume in one file is nifti, nrrd or metaimage")
+        return nrrd.read_header, nrrd.read_volume
+    if format == "metaimage":
+        import medcl.readers.metaimage as metaimage
+
+        return metaimage.read_header, metaimage.read_volume
+    if format == "mgh":
+        import medcl.readers.mgh as mgh
+
+        return mgh.read_header, mgh.read_volume
+    raise UnreadableError(f"format {format!r}: a volume in one file is nifti, nrrd, metaimage or mgh")
+
+
+def _unpacked(head: bytes) -> bytes:
+    """The first bytes of a file, of one that is packed with gzip those that are packed."""
+    if head[:2] == b"\x1f\x8b":
+        try:
+            return zlib.decompressobj(wbits=31).decompress(head, _HEAD)
+        except zlib.error:
+            return b""
+    return head
+
+
+def _lengths(head: bytes) -> set[int]:
+    return {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
 
 
 def _is_nifti(head: bytes) -> bool:
-    """Whether a file begins with the header of NIfTI-1 or NIfTI-2, packed with gzip or not."""
-    if head[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
-        except zlib.error:
-            return False
-    lengths = {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
+    """Whether a file begins with the header of NIfTI-1 or NIfTI-2."""
+    lengths = _lengths(head)
     return (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI)
+
+
+def _is_analyze(head: bytes) -> bool:
+    """Whether a file begins as a header of ANALYZE 7.5 does: its length, and one to seven axes."""
+    return 348 in _lengths(head) and any(1 <= struct.unpack(f"{order}h", head[40:42])[0] <= 7 for order in "<>")
 
 
 def _starts_a_record(head: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 in one file, .nii or .nii.gz: volumes, label maps, and masks on the grid of a volume."""
+"""NIfTI-1 and NIfTI-2 in one file or in a pair: volumes, label maps, and masks on the grid of a volume."""
 
 import gzip
 import os
@@ -9,10 +9,10 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UnreadableError, UsageError
-from medcl.readers.nifti_header import BLOCK, Stored, distance, opened, parse
-from medcl.readers.scaling import scaled
-from medcl.readers.volume import Grid, Volume, VolumeHeader
+from medcl.errors import MedclError, UnreadableError, UsageError, system_reason
+from medcl.readers.nifti_header import distance, parse
+from medcl.readers.volume import Grid, Nan, Volume, VolumeHeader
+from medcl.readers.voxels import read, volume
 
 _SAME_PLACE = 1e-3  # mm
 _EXPRESSED = 1e-2  # of a voxel: a qform that is further off, such as that of a sheared grid, is left out
@@ -22,9 +22,10 @@ _INT16 = np.iinfo(np.int16)
 
 
 def read_header(path: Path) -> VolumeHeader:
-    """Read the header of a NIfTI file, whatever its name.
+    """Read the header of a NIfTI or ANALYZE file, whatever its name.
 
-    Geometry is that of the sform where its code says that it holds, else of the qform, else of pixdim with a flag.
+    Of a pair of .hdr and .img it is the .hdr. ANALYZE, which does not say where left is, is read with a flag. Geometry
+    is that of the sform where its code says that it holds, else of the qform, else of pixdim with a flag.
     Free text (`descrip`, `db_name`, `aux_file`), in which names have been found, is not read.
 
     Args:
@@ -35,17 +36,18 @@ def read_header(path: Path) -> VolumeHeader:
 
     Raises:
         UnreadableError: it is not NIfTI, damaged or shorter than it says, has other than 3 axes (4 with channels), no
-            spacing, or voxels that are colours or complex.
+            spacing, or voxels that are colours or complex; the other file of a pair is not beside it.
     """
     return parse(path).header
 
 
-def read_volume(path: Path, unit: str = "stored") -> Volume:
+def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
     """Read a volume.
 
     Args:
         path: of the file.
         unit: of its numbers, which NIfTI does not state: `HU` for CT.
+        nan: what becomes of voxels that are not a number.
 
     Returns:
         number * slope + inter: int16 where the numbers are integers, slope and inter are whole and every value fits,
@@ -54,7 +56,7 @@ def read_volume(path: Path, unit: str = "stored") -> Volume:
     Raises:
         UnreadableError: as `read_header`; damaged gzip, voxels that are not a number, or beyond float32.
     """
-    return _volume(path, parse(path), unit)
+    return volume(parse(path), unit, nan)
 
 
 def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np.int16]:
@@ -77,7 +79,11 @@ def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np
     if header.n_channels > 1:
         raise UnreadableError(f"a label map of {header.n_channels} channels: one label a voxel is read")
     _check_same(header.grid.to_ras(), like.to_ras())
-    values = _volume(path, stored, header.unit).data[0]
+    found = read(stored)
+    missing = int(np.isnan(found).sum()) if found.dtype.kind == "f" else 0
+    if missing:
+        raise UnreadableError(f"{missing} voxels of the label map are not a number (NaN): write them as 0")
+    values = Volume.of(found, header.grid, header.unit).data[0]
     labels: NDArray[Any] = np.rint(values)
     fraction = int((np.abs(values - labels) > _WHOLE).sum())
     if fraction:
@@ -127,37 +133,7 @@ def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise MedclError(f"the mask cannot be written: {error.strerror}") from error
-
-
-def _volume(path: Path, stored: Stored, unit: str) -> Volume:
-    values = scaled(_read(path, stored), stored.slope, stored.inter)
-    channels = np.moveaxis(values.reshape(stored.shape, order="F"), -1, 0)
-    return Volume.of(channels, stored.header.grid, unit)
-
-
-def _read(path: Path, stored: Stored) -> NDArray[Any]:
-    """The numbers in the order of the file; a map of it, read-only, where it is not packed."""
-    total = int(np.prod(stored.shape, dtype=np.int64))
-    if not stored.is_gzip:
-        try:
-            with opened(path):
-                return np.asarray(np.memmap(path, stored.dtype, "r", stored.offset, (total,)))
-        except ValueError as error:
-            raise UnreadableError("truncated file: it became shorter while it was read") from error
-    numbers = np.empty(total, dtype=stored.dtype)
-    room = memoryview(numbers.view(np.uint8).data)
-    with opened(path) as file:
-        file.seek(stored.offset)
-        at = 0
-        while at < len(room):
-            count = file.readinto(room[at : at + BLOCK])
-            if not count:
-                raise UnreadableError(f"truncated file: it ends {len(room) - at} bytes before its last voxel")
-            at += count
-        while file.read(BLOCK):
-            pass  # only at its end is a gzip file held against its checksum
-    return numbers
+        raise MedclError(f"the mask cannot be written: {system_reason(error)}") from error
 
 
 def _check_same(labels: Grid, volume: Grid) -> None:

@@ -114,7 +114,8 @@ def _read(original: Original) -> Pieces:
     if original.kind == "image":
         return [read_image(path, original.format, original.part).data]
     where = original.root, original.path, original.files, original.part
-    volume, _ = read_original(*where, original.format, original.modality)
+    # What slices show is compared, and air beside the field of view shows nothing.
+    volume, _ = read_original(*where, original.format, original.modality, nan="minimum")
     data: NDArray[Any] = volume.data
     if original.axis is None:
         return [data]

@@ -5,11 +5,13 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from medcl.commands.quarantine import filled
 from medcl.data import volume_prepare
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
@@ -77,12 +79,35 @@ def test_volumes_that_cannot_be_prepared_are_quarantined_and_the_rest_goes_on(tm
     assert list(store.record_ids) == ["r2", "r3", "r4"]
     reasons = store.quarantine
     assert "gzip" in reasons["r0"] or "truncated" in reasons["r0"]
-    assert "No such file" in reasons["r1"]
+    assert "not found" in reasons["r1"]
     assert str(root) not in reasons["r1"]
     assert reasons["r5"] == "2 channels, other volumes have 1"
     assert "both 7" in reasons["r6"]
     assert "not a number" in reasons["r7"]
     assert VolumeStore.open(store.folder).quarantine == reasons
+
+
+@pytest.mark.parametrize(("nan", "value"), [("zero", 0), ("minimum", 100)])
+def test_voxels_that_are_no_number_are_filled_where_that_is_asked_for_and_counted(
+    tmp_path: Path, nan: Literal["zero", "minimum"], value: float
+) -> None:
+    root = tmp_path / "a"
+    whole = noise((10, 10, 10)).astype(np.float32) + 100
+    data = np.pad(whole, ((1, 0), (0, 0), (0, 0)), constant_values=np.nan)
+    whole[0, 0, 0] = data[1, 0, 0] = 100
+    save(root / "v0.nii.gz", data)
+    save(root / "v1.nii.gz", np.pad(whole, ((1, 0), (0, 0), (0, 0))))
+    manifest = manifest_of(root)
+    refused = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    assert refused.quarantine == {
+        "r0": "100 of 1100 voxels are not a number (NaN): data.nan=zero or data.nan=minimum fills them"
+    }
+    assert refused.filled == {}
+    store = prepare_volumes(manifest, replace(CONFIG, nan=nan), tmp_path / "store", jobs=1)
+    assert store.filled == VolumeStore.open(store.folder).filled == {"r0": 100}
+    read = store.read(0, ZERO, store.shape[0])[0]
+    np.testing.assert_array_equal(read, np.where(np.isnan(data), value, data))
+    assert filled(store.filled) == ["filled: 100 voxels that were not a number (data.nan), of 1 volumes: r0"]
 
 
 def test_label_maps_that_cannot_be_used_leave_their_volume_usable(tmp_path: Path) -> None:
