@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medcl.errors import UnreadableError
 from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.unread import UNREAD, unread
 
 if TYPE_CHECKING:
     from medcl.readers.image import ImageHeader
@@ -71,7 +72,8 @@ def identify(path: Path) -> str | None:
         path: of a file.
 
     Returns:
-        One of the values of `SUFFIXES`, or None: this is no recording, volume or picture that medcl reads.
+        One of the values of `SUFFIXES`, or of `unread.UNREAD`, which the readers refuse with what to do; None is no
+        recording, volume or picture.
 
     Raises:
         OSError: it cannot be opened.
@@ -112,8 +114,9 @@ def identify(path: Path) -> str | None:
         # The library that knows for certain takes its time to load: only where the first bytes allow it.
         from medcl.readers.dicom_file import is_dicom
 
-        return "dicom" if is_dicom(path) else None
-    return None
+        if is_dicom(path):
+            return "dicom"
+    return unread(unpacked, suffix)
 
 
 def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | ImageHeader":
@@ -129,6 +132,8 @@ def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | Image
     Raises:
         UnreadableError: with what is wrong.
     """
+    if format in UNREAD:
+        raise UnreadableError(UNREAD[format])
     if format in PICTURES:
         import medcl.readers.image as image
 

@@ -170,7 +170,7 @@ def test_a_file_that_cannot_hold_the_pixels_of_its_header_is_refused(tmp_path: P
     Picture.fromarray(even).save(tmp_path / "even.png", compress_level=9)
     for form, name in (("png", "even.png"), ("jpeg", "even.jpg")):
         assert read_header(tmp_path / name, form).rows == 4000
-        assert read_image(tmp_path / name, form).data.max() == 0
+        assert read_image(tmp_path / name, form).data.max() < 20
 
 
 def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
