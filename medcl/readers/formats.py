@@ -234,7 +234,9 @@ def _is_nifti(head: bytes) -> bool:
 
 def _is_analyze(head: bytes) -> bool:
     """Whether a file begins as a header of ANALYZE 7.5 does: its length, and one to seven axes."""
-    return 348 in _lengths(head) and any(1 <= struct.unpack(f"{order}h", head[40:42])[0] <= 7 for order in "<>")
+    if len(head) < 348 or 348 not in _lengths(head):
+        return False
+    return any(1 <= struct.unpack(f"{order}h", head[40:42])[0] <= 7 for order in "<>")
 
 
 def _starts_a_record(head: bytes) -> bool:

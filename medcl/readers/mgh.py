@@ -10,9 +10,11 @@ from nibabel.freesurfer.mghformat import MGHHeader
 from medcl.errors import UnreadableError
 from medcl.readers.unpack import Unpacked, opened
 from medcl.readers.volume import Grid, Nan, Volume, VolumeHeader
-from medcl.readers.voxels import Part, Stored, check_length, volume
+from medcl.readers.voxels import Part, Stored, check_gzip, check_length, volume
 
 _LENGTH = 284
+_HAS_ORIENTATION = 28
+_BEHIND = 1 << 16  # bytes of commands and names of files behind the voxels; with more, a file is unpacked to its end
 _TYPES = {0: "u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 
 
@@ -61,7 +63,8 @@ def _parsed(path: Path) -> Stored:
     if int(raw["type"]) not in _TYPES:
         raise UnreadableError(f"voxels of type {int(raw['type'])}: only integers and floats are read")
     flags = []
-    if int(raw["goodRASFlag"]) != 1:
+    # Of the file itself, since nibabel fills in an orientation of its own, in which FreeSurfer's matrix is transposed.
+    if int.from_bytes(block[_HAS_ORIENTATION : _HAS_ORIENTATION + 2]) != 1:
         raw["delta"], raw["Mdc"], raw["Pxyz_c"] = 1, [[-1, 0, 0], [0, 0, -1], [0, 1, 0]], 0
         flags.append("no orientation: axes taken as FreeSurfer has them, spacing as 1 mm")
     affine = np.eye(4)
@@ -80,4 +83,4 @@ def _parsed(path: Path) -> Stored:
     dtype = np.dtype(_TYPES[int(raw["type"])])
     stored = Stored(header, (dims[0], dims[1], dims[2], dims[3]), 3, dtype, (part,), packing)
     check_length(stored)
-    return replace(stored, header=replace(header, flags=tuple(flags)))
+    return replace(stored, header=replace(header, flags=(*flags, *check_gzip(stored, _BEHIND))))

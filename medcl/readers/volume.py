@@ -49,7 +49,8 @@ class Grid:
     @property
     def spacing(self) -> NDArray[np.float64]:
         """Distance of neighbouring voxels along each axis, mm, (3,); with gantry tilt, along the sheared axis."""
-        lengths: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        with np.errstate(over="ignore"):  # of a damaged file, which is then refused
+            lengths: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
         return lengths
 
     @property

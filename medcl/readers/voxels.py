@@ -115,8 +115,12 @@ def check_length(stored: Stored) -> tuple[str, ...]:
     return (f"{extra} bytes after the last voxel: not read",) if extra else ()
 
 
-def check_gzip(stored: Stored) -> tuple[str, ...]:
+def check_gzip(stored: Stored, more: int = 0) -> tuple[str, ...]:
     """Hold gzip files against what the header promises; they are unpacked only where their own statement differs.
+
+    Args:
+        stored: of the files.
+        more: bytes that may follow the last voxel, where the format has something there.
 
     Returns:
         Flags of what lies behind the last voxel, or behind the packed data.
@@ -131,7 +135,7 @@ def check_gzip(stored: Stored) -> tuple[str, ...]:
             packed.seek(-4, os.SEEK_END)
             # Written last, by most programs for the whole file.
             stated = int.from_bytes(packed.read(), "little")
-        if stated != end % 2**32:
+        if (stated - end) % 2**32 > more:
             flags += _behind(part, end)
     return tuple(flags)
 
