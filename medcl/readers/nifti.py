@@ -9,14 +9,13 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UnreadableError, UsageError, system_reason
-from medcl.readers.nifti_header import distance, parse
-from medcl.readers.volume import Grid, Nan, Volume, VolumeHeader
-from medcl.readers.voxels import read, volume
+from medcl.errors import MedclError, UsageError, system_reason
+from medcl.readers.label_map import labels_of
+from medcl.readers.nifti_header import parse
+from medcl.readers.volume import Grid, Nan, Volume, VolumeHeader, distance
+from medcl.readers.voxels import volume
 
-_SAME_PLACE = 1e-3  # mm
 _EXPRESSED = 1e-2  # of a voxel: a qform that is further off, such as that of a sheared grid, is left out
-_WHOLE = 1e-3  # how far a label may be from a whole number: a program that wrote it as number * slope rounded it
 _INTEGERS = (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)
 _INT16 = np.iinfo(np.int16)
 
@@ -75,27 +74,7 @@ def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np
             several channels, values that are not whole or beyond int16, or no voxel that is labelled.
     """
     stored = parse(path)
-    header = stored.header
-    if header.n_channels > 1:
-        raise UnreadableError(f"a label map of {header.n_channels} channels: one label a voxel is read")
-    _check_same(header.grid.to_ras(), like.to_ras())
-    found = read(stored)
-    missing = int(np.isnan(found).sum()) if found.dtype.kind == "f" else 0
-    if missing:
-        raise UnreadableError(f"{missing} voxels of the label map are not a number (NaN): write them as 0")
-    values = Volume.of(found, header.grid, header.unit).data[0]
-    labels: NDArray[Any] = np.rint(values)
-    fraction = int((np.abs(values - labels) > _WHOLE).sum())
-    if fraction:
-        raise UnreadableError(f"{fraction} voxels of the label map are not whole numbers: resampled, or no label map")
-    if labels.min() < _INT16.min or labels.max() > _INT16.max:
-        raise UnreadableError(f"labels from {labels.min():g} to {labels.max():g} do not fit into int16")
-    if not (allow_empty or labels.any()):
-        raise UnreadableError(
-            "an empty label map: every voxel is 0, so it shows no structure (allow_empty=True reads it all the same)"
-        )
-    whole: NDArray[np.int16] = labels.astype(np.int16)
-    return whole
+    return labels_of(stored.header, lambda: volume(stored, "stored", "zero"), like, allow_empty)
 
 
 def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
@@ -134,23 +113,6 @@ def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise MedclError(f"the mask cannot be written: {system_reason(error)}") from error
-
-
-def _check_same(labels: Grid, volume: Grid) -> None:
-    if labels.shape != volume.shape:
-        raise UnreadableError(f"the label map has {labels.shape} voxels (in RAS+), its volume {volume.shape}")
-    apart = distance(labels.affine, volume.affine, volume.shape)
-    if apart > _SAME_PLACE:
-        axes = (labels.affine[:3, :3] / labels.spacing * volume.affine[:3, :3] / volume.spacing).sum(axis=0)
-        parts = {
-            "spacing by {:.4g} mm": float(np.abs(labels.spacing - volume.spacing).max()),
-            "origin by {:.4g} mm": float(np.linalg.norm(labels.affine[:3, 3] - volume.affine[:3, 3])),
-            "axes by {:.3g} degrees": float(np.degrees(np.arccos(np.clip(axes, -1, 1))).max()),
-        }
-        differing = ", ".join(text.format(much) for text, much in parts.items() if much > 1e-4)
-        raise UnreadableError(
-            f"the label map lies up to {apart:.4g} mm beside its volume ({differing}): resample it onto the volume"
-        )
 
 
 def _smallest(data: NDArray[Any]) -> NDArray[Any]:

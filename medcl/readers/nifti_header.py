@@ -1,7 +1,6 @@
 """The header of a NIfTI file: geometry in mm, what the numbers mean, and whether the file is as long as it says."""
 
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.readers.unpack import Unpacked, opened
-from medcl.readers.volume import Affine, Grid, VolumeHeader
+from medcl.readers.volume import Affine, Grid, VolumeHeader, distance
 from medcl.readers.voxels import Part, Stored, check_gzip, check_length
 
 _KINDS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the first number, the header's length
@@ -44,6 +43,9 @@ def parse(path: Path) -> Stored:
     grid, flags = _analyze_geometry(raw, shape, path) if _is_analyze(raw) else _geometry(raw, shape)
     offset = float(raw["vox_offset"])
     least = int(raw["sizeof_hdr"]) + 4 if single else 0
+    if single and offset == 0:
+        flags.append("no vox_offset: voxels taken as right behind the header")
+        offset = float(least)
     if not (offset.is_integer() and least <= offset < 2**62):
         raise UnreadableError(f"damaged header: its voxels start at byte {offset:g}, within the header")
     data = path
@@ -67,13 +69,6 @@ def parse(path: Path) -> Stored:
     _check_width(raw, dtype, stored)
     flags += [*check_length(stored), *check_gzip(stored)]
     return replace(stored, header=replace(header, flags=tuple(flags)))
-
-
-def distance(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
-    """How far the voxels of two grids of one shape lie apart at most, mm: at one of their corners."""
-    corners = np.array(list(product(*((0, length - 1) for length in shape))), dtype=np.float64)
-    apart = corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]
-    return float(np.linalg.norm(apart, axis=1).max())
 
 
 def _raw_header(block: bytes) -> Any:

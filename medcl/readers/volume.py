@@ -1,6 +1,7 @@
 """What a reader of volumes returns: a header, voxels in RAS+ with spacing in mm, and the way back to the file."""
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Literal
 
 import nibabel as nib
@@ -145,6 +146,13 @@ class Volume:
         turn = ornt_transform(RAS, io_orientation(self.stored.affine))
         turned: NDArray[Any] = np.ascontiguousarray(apply_orientation(data, turn))
         return turned
+
+
+def distance(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
+    """How far the voxels of two grids of one shape lie apart at most, mm: at one of their corners."""
+    corners = np.array(list(product(*((0, length - 1) for length in shape))), dtype=np.float64)
+    apart = corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]
+    return float(np.linalg.norm(apart, axis=1).max())
 
 
 def finite(data: NDArray[Any], nan: Nan = "refuse") -> tuple[NDArray[Any], int]:

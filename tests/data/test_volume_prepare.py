@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pytest
+from nibabel.freesurfer.mghformat import MGHImage
 
 from medcl.commands.quarantine import filled
 from medcl.data import volume_prepare
@@ -17,6 +18,7 @@ from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError, UsageError
+from tests.readers.test_text_volumes import write_mha, write_nrrd
 
 from .volume_archive import archive, labels, manifest_of, noise, save
 
@@ -135,6 +137,22 @@ def test_label_maps_that_cannot_be_used_leave_their_volume_usable(tmp_path: Path
         assert expected in reasons[record_id]
     with pytest.raises(MedclError, match="labels 9"):
         store.read_mask("organs", 0, ZERO, store.shape[0])
+
+
+def test_label_maps_may_be_in_another_format_than_their_volume(tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    names = {"v0.nii.gz": "m0.nrrd", "v1.nii.gz": "m1.mha", "v2.nii.gz": "m2.mgz", "v3.nii.gz": "m3.txt"}
+    for i, name in enumerate(names):
+        save(root / name, noise(seed=i))
+    write_nrrd(root / "m0.nrrd", labels(seed=0), affine)
+    write_mha(root / "m1.mha", labels(seed=1), affine)
+    MGHImage(labels(seed=2), affine.astype(np.float32)).to_filename(root / "m2.mgz")
+    (root / "m3.txt").write_text("no labels")
+    store = prepare_volumes(manifest_of(root, names), CONFIG, tmp_path / "store", jobs=1)
+    assert store.mask_quarantine["organs"] == {"r3": "no label map: NIfTI, NRRD, MetaImage and MGH are read as such"}
+    for i in range(3):
+        np.testing.assert_array_equal(store.read_mask("organs", i, ZERO, store.shape[i]), labels(seed=i))
 
 
 def test_label_maps_follow_their_volume_to_another_grid(tmp_path: Path) -> None:

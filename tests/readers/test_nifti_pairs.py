@@ -131,3 +131,14 @@ def test_a_field_of_vectors_has_its_components_as_channels(tmp_path: Path) -> No
     data = np.random.default_rng(0).standard_normal((3, 4, 5, 1, 3)).astype(np.float32)
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "a.nii")
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").data, np.moveaxis(data[:, :, :, 0], -1, 0))
+
+
+def test_without_an_offset_the_voxels_lie_behind_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(DATA, AFFINE), path)
+    expected = read_volume(path).data
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, 0.0)
+    path.write_bytes(content)
+    assert "no vox_offset: voxels taken as right behind the header" in read_header(path).flags
+    np.testing.assert_array_equal(read_volume(path).data, expected)
