@@ -1,10 +1,11 @@
 """A header of lines `name: value` or `name = value`, as NRRD and MetaImage have it, and the files that it names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, system_reason
 from medcl.readers.voxels import beside
 
-_LONGEST = 1 << 22  # bytes within which the text of a header ends
+_FIRST, _LONGEST = 1 << 13, 1 << 22  # bytes that are read at first, and within which the text of a header ends
+_MOST_LINES = 1 << 17
 _MOST_FILES = 100_000
 _MM = {
     1.0: ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
@@ -84,13 +86,13 @@ def read_head(path: Path, mark: str, last: str = "") -> Text:
     """
     fields: dict[str, str] = {}
     listed: list[str] = []
+    length = 0
     try:
         with path.open("rb") as file:
-            while line := file.readline(_LONGEST - file.tell()):
+            for line in _lines(file):
+                length += len(line)
                 if not last and not line.strip():
                     break
-                if file.tell() >= _LONGEST:
-                    raise UnreadableError(f"damaged header: its text does not end within {_LONGEST} bytes")
                 name, found, value = _decoded(line).strip().partition(mark)
                 name = " ".join(name.lower().split())
                 if not found or name.startswith("#") or (mark == ":" and value.startswith("=")):
@@ -98,18 +100,36 @@ def read_head(path: Path, mark: str, last: str = "") -> Text:
                 if fields.get(name, value.strip()) != value.strip():
                     raise UnreadableError("damaged header: a field is stated twice, with different values")
                 fields[name] = value.strip()
-                if name in (last, "data file", "datafile"):
-                    is_list = value.strip().upper().startswith("LIST")
-                    if is_list:
-                        listed += _names(file.read(_LONGEST))
-                    if is_list or name == last:
-                        break
-            length = file.tell()
+                is_list = name in (last, "data file", "datafile") and value.strip().upper().startswith("LIST")
+                if is_list:
+                    file.seek(length)
+                    listed += _names(file.read(_LONGEST))
+                if is_list or name == last:
+                    break
     except OSError as error:
         raise UnreadableError(f"cannot be read: {system_reason(error)}") from None
     if last and last not in fields:
         raise UnreadableError("damaged header: it does not name the file of its voxels, or is cut short")
     return Text(fields, tuple(listed), length)
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a header, of a file that may have none: read little by little, and not without end."""
+    content, at = file.read(_FIRST), 0
+    for _ in range(_MOST_LINES):
+        while (end := content.find(b"\n", at)) < 0 and len(content) < _LONGEST:
+            more = file.read(len(content))
+            if not more:
+                break
+            content += more
+        if end < 0 and len(content) >= _LONGEST:
+            break
+        if at == len(content):
+            return
+        end = end + 1 or len(content)
+        yield content[at:end]
+        at = end
+    raise UnreadableError(f"damaged header: its text does not end within {_LONGEST} bytes or {_MOST_LINES} lines")
 
 
 def check_lengths(sizes: Iterable[int]) -> None:

@@ -417,3 +417,23 @@ def test_names_in_the_free_text_are_not_kept(tmp_path: Path) -> None:
         with pytest.raises(UnreadableError) as refused:
             read_header(path)
         assert "Anna" not in str(refused.value)
+
+
+@pytest.mark.parametrize("line", [b"# x\n", b"x"])
+def test_a_header_without_an_end_is_refused_in_little_time(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(b"NRRD0004\n" + line * (5 << 20))
+    with pytest.raises(UnreadableError, match="its text does not end"):
+        read_header(path)
+
+
+def test_a_long_header_and_one_without_a_blank_line_are_read(tmp_path: Path) -> None:
+    data = numbers()
+    path = write_nrrd(tmp_path / "a.nrrd", data, PLACED)
+    expected = read_volume(path)
+    long = b"".join(b"Segment%d_Name:=%s\n" % (number, b"x" * 90) for number in range(900))
+    path.write_bytes(path.read_bytes().replace(b"# a comment: of nobody\n", long))
+    same(read_volume(path), expected)
+    detached = write_nrrd(tmp_path / "b.nhdr", data, PLACED, data_file="b.raw")
+    detached.write_bytes(detached.read_bytes().rstrip(b"\n"))
+    same(read_volume(detached), expected)
