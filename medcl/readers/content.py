@@ -33,6 +33,11 @@ def starts(letters: bytes) -> Begins:
     return lambda head, path: head.startswith(letters)
 
 
+def named(suffix: str, begins: Begins) -> Begins:
+    """A format whose files also need their suffix."""
+    return lambda head, path: path.suffix.lower() == suffix and begins(head, path)
+
+
 def xml(root: str) -> Begins:
     """A format whose files are XML with a root element of this name."""
     return lambda head, path: head[:1] in b"<\xef\xff\xfe\n\r\t " and root_element(head) == root
@@ -76,10 +81,21 @@ def is_dicom(head: bytes, path: Path) -> bool:
 
 
 def is_nifti(head: bytes, path: Path) -> bool:
-    """The header of NIfTI-1 or NIfTI-2, packed with gzip or not; a pair of .hdr and .img too."""
+    """The header of NIfTI-1 or NIfTI-2, packed with gzip or not, or of ANALYZE 7.5, which has no mark but its name."""
     head = unpacked(head)
     lengths = {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
-    return (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI)
+    if (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI):
+        return True
+    # Its length, and one to seven axes.
+    analyze = 348 in lengths and any(
+        1 <= struct.unpack(f"{order}h", head[40:42].ljust(2, b"\0"))[0] <= 7 for order in "<>"
+    )
+    return analyze and len(head) >= 348 and path.name.lower().removesuffix(".gz").endswith(".hdr")
+
+
+def is_mgh(head: bytes, path: Path) -> bool:
+    """A FreeSurfer volume, packed or not: it only begins with a number, so that it needs its suffix."""
+    return path.suffix.lower() in (".mgh", ".mgz") and unpacked(head).startswith(b"\0\0\0\1")
 
 
 def is_fif(head: bytes, path: Path) -> bool:
