@@ -317,7 +317,7 @@ def test_infinite_values_are_named(tmp_path: Path, form: str) -> None:
     ("head", "form", "advice"),
     [
         (bytes(16) + b"SCPECG" + bytes(100), "scp-ecg", "SCP-ECG .*: export it as DICOM"),
-        (b"ISHNE1.0" + bytes(100), "ishne", "ISHNE Holter: convert it"),
+        (b"ISHNE1.0" + bytes(100), "ishne", "ISHNE Holter is not read: convert it"),
         (b"EEG-1100A V01.00" + bytes(100), "nihon-kohden", "Nihon Kohden: export it as EDF"),
         (b"MEG42RS\0" + bytes(100), "ctf", "CTF MEG"),
     ],
