@@ -74,12 +74,34 @@ BEFORE_ORDINALS = frozenset({"der", "die", "das", "dem", "den", "des", "am", "im
 MONTHS = frozenset(
     {
         *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
-        *("november", "december", "januar", "jänner", "februar", "feber", "märz", "maerz", "mai", "juni", "juli"),
-        *("oktober", "dezember", "jan", "feb", "mar", "mär", "mrz", "apr", "jun", "jul", "aug", "sep", "sept", "okt"),
-        *("oct", "nov", "dez", "dec"),
+        *("november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        # German
+        *("januar", "jänner", "jaenner", "februar", "feber", "märz", "maerz", "mai", "juni", "juli", "oktober"),
+        *("dezember", "jän", "mär", "mrz", "okt", "dez"),
+        # French
+        *("janvier", "février", "fevrier", "mars", "avril", "juin", "juillet", "août", "aout", "septembre", "octobre"),
+        *("novembre", "décembre", "decembre", "janv", "févr", "fév", "avr", "juil", "déc"),
+        # Spanish
+        *("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "setiembre"),
+        *("octubre", "noviembre", "diciembre", "ene", "abr", "ago", "dic"),
+        # Italian
+        *("gennaio", "febbraio", "aprile", "maggio", "giugno", "luglio", "settembre", "ottobre", "dicembre"),
+        *("gen", "mag", "giu", "lug", "set", "ott"),
+        # Dutch
+        *("januari", "februari", "maart", "mei", "augustus", "mrt"),
     }
 )
-"""Of English and German, in lower case, whole and short."""
+"""Of English, German, French, Spanish, Italian and Dutch, in lower case, whole and short."""
+
+SMALL_MONTHS = frozenset(
+    {
+        *("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre"),
+        *("novembre", "décembre", "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto"),
+        *("septiembre", "octubre", "noviembre", "diciembre", "gennaio", "febbraio", "aprile", "maggio", "giugno"),
+        *("luglio", "settembre", "ottobre", "dicembre", "januari", "februari", "maart", "juni", "juli", "augustus"),
+    }
+)
+"""Months that languages write with a small letter, and that are no other word."""
 
 STARTERS = frozenset({"The", "There", "This", "These", "No", "It", "Please", "Es", "Kein", "Keine", "Dies", "Diese"})
 """Words that in the middle of a sentence begin with a small letter: a point before one ended a sentence."""
