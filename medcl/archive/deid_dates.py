@@ -3,7 +3,7 @@
 import re
 
 from medcl.archive.deid_names import UPPER
-from medcl.archive.deid_rule import Rule
+from medcl.archive.deid_rule import DIGIT, Rule, has_words
 from medcl.readers.report_wording import MONTHS, SMALL_MONTHS
 
 
@@ -12,6 +12,9 @@ def _any(words: frozenset[str]) -> str:
 
 
 _MONTH = rf"(?:{_any(MONTHS)})(?![^\W\d_])\.?"
+_SMALL = rf"(?:{_any(SMALL_MONTHS)})"
+_NAMED = has_words(MONTHS)
+_MONTH_INSIDE = rf"(?:{_any(MONTHS)})"
 _YEAR = r"(?:19|20)\d\d"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _DAY_OF_TWO, _MONTH_OF_TWO = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
@@ -28,7 +31,8 @@ _CUE = (
 
 
 def _rule(pattern: str, flags: int = re.IGNORECASE) -> Rule:
-    return Rule("DATE", re.compile(pattern, flags))
+    only = _NAMED if _MONTH in pattern or _MONTH_INSIDE in pattern or _SMALL in pattern else DIGIT
+    return Rule("DATE", re.compile(pattern, flags), only=only)
 
 
 RULES = (
@@ -36,26 +40,32 @@ RULES = (
         _rule(rf"{_FREE}(?P<found>{form}){_DONE}")
         for form in (
             rf"{_YEAR}([-/.]){_MONTH_NUMBER}\2{_DAY}(?:T\d\d:\d\d(?::\d\d)?)?",
-            rf"{_YEAR}{_MONTH_OF_TWO}{_DAY_OF_TWO}(?:\d{{4}}(?:\d\d)?)?",
+            rf"{_YEAR}{_MONTH_OF_TWO}{_DAY_OF_TWO}(?:T?\d{{4}}(?:\d\d)?)?",
             rf"{_DAY_OF_TWO}{_MONTH_OF_TWO}{_YEAR}",
             rf"(?:{_DAY}/{_MONTH_NUMBER}|{_MONTH_NUMBER}/{_DAY})/(?:{_YEAR}|\d\d)",
             rf"(?:{_DAY}-{_MONTH_NUMBER}|{_MONTH_NUMBER}-{_DAY})-(?:{_YEAR}|\d\d)",
             rf"{_DAY}\.[ ]?{_MONTH_NUMBER}\.[ ]?(?:{_YEAR}|\d\d)",
             rf"{_MONTH_NUMBER}/{_YEAR}|{_MONTH_OF_TWO}\.{_YEAR}",
-            rf"{_DAY}{_ORDINAL}[ ]+{_OF}{_MONTH},?[ ]+(?:del?[ ]+)?{_YEAR}",
+            rf"{_DAY}(?:{_ORDINAL}[ ]+|\.){_OF}{_MONTH},?[ ]+(?:del?[ ]+)?{_YEAR}",
             rf"{_DAY}[-./]{_MONTH}[-./](?:{_YEAR}|\d\d)",
-            rf"{_DAY_OF_TWO}{_MONTH}(?:{_YEAR}|\d\d)",
-            rf"{_MONTH}[ ]+{_DAY}(?:st|nd|rd|th)?,?[ ]+{_YEAR}",
+            rf"{_DAY}{_MONTH_INSIDE}(?:{_YEAR}|\d\d)",
+            rf"{_MONTH}[ ]+(?:the[ ]+)?{_DAY}(?:st|nd|rd|th)?,?[ ]+{_YEAR}",
             rf"{_MONTH},?[ ]+(?:of[ ]+|del?[ ]+)?{_YEAR}",
         )
     ),
     # Without a year: the month must be written as one, since `may 2` and `mar 3` are also other things.
     _rule(rf"{_FREE}(?P<found>{_DAY}{_ORDINAL}[ ](?=[{UPPER}])(?i:{_MONTH})){_DONE}", 0),
-    _rule(rf"{_FREE}(?P<found>{_DAY}{_ORDINAL}[ ]{_OF}(?:{_any(SMALL_MONTHS)})){_DONE}", 0),
+    _rule(rf"{_FREE}(?P<found>{_DAY}{_ORDINAL}[ ]{_OF}{_SMALL}){_DONE}", 0),
     _rule(rf"(?<![Ii][mn][ ])(?<![Ee]n[ ])\b(?P<found>(?=[{UPPER}])(?i:{_MONTH})[ ]{_DAY}(?:st|nd|rd|th)?){_DONE}", 0),
     _rule(rf"\b(?:am|vom|seit|bis|zum)[ ](?P<found>{_DAY}\.[ ]?{_MONTH_NUMBER}\.)(?!\d)"),
     _rule(rf"\b(?:on|dated|from)[ ](?P<found>{_MONTH_NUMBER}/{_DAY}){_DONE}"),
     # Six digits are a date only where a word says so.
-    _rule(rf"{_CUE}(?P<found>{_DAY_OF_TWO}{_MONTH_OF_TWO}\d\d|\d\d{_MONTH_OF_TWO}{_DAY_OF_TWO}){_DONE}"),
+    Rule(
+        "DATE",
+        re.compile(
+            rf"{_CUE}(?P<found>{_DAY_OF_TWO}{_MONTH_OF_TWO}\d\d|\d\d{_MONTH_OF_TWO}{_DAY_OF_TWO}){_DONE}", re.IGNORECASE
+        ),
+        only=re.compile(r"(?<!\d)\d{6}(?!\d)").search,
+    ),
 )
 """Of dates; months by name are those of six languages."""

@@ -8,6 +8,9 @@ STOP = (
     *("Indication", "INDICATION", "Radiology", "Department", "Practitioner", "Is", "Was", "At", "On", "And", "Or"),
     *("Attending", "Resident", "Staff", "Radiologist", "Technologist", "Name", "Phone", "Signed", "Dictated", "OB"),
     *("GYN", "ER", "ED", "ICU", "CT", "MRI", "He", "She", "It", "We", "They", "Patient", "Pat", "Pt", "Doctor"),
+    *("Safety", "Chart", "Care", "Education", "Information", "Instructions", "Status", "Type", "Class", "Location"),
+    *("Transport", "Portal", "Comfort", "Motion", "Preparation", "Identification", "Identity", "Demographics", "Data"),
+    *("Dose", "Weight", "Height", "Orientation", "Protocol", "Summary", "Call", "All"),
     *("Mother", "Father", "Wife", "Husband", "Family", "Also", "However", "Otherwise", "Who", "Position", "Consent"),
     # German
     *("Vorname", "Nachname", "Geb", "Geburtsdatum", "Befund", "Beurteilung", "Der", "Die", "Das", "Es", "Sie", "Er"),
@@ -16,7 +19,7 @@ STOP = (
     *("Rechts", "Mutter", "Vater", "Ehefrau", "Ehemann", "Frau", "Herr", "Angehörige", "Zustand", "Radiologie"),
     # French and Spanish
     *("Nom", "Prénom", "Patiente", "Née", "Né", "Le", "La", "Les", "Il", "Elle", "Pas", "Docteur", "Service"),
-    *("Nombre", "Apellidos", "Apellido", "Paciente", "El", "Los", "Las", "Se", "Sin", "Radiología", "Fecha", "Y"),
+    *("Nombre", "Apellidos", "Apellido", "Paciente", "El", "Los", "Las", "Se", "Sin", "Radiología", "Fecha"),
 )
 """No name begins with one of these, whatever announces it."""
 
@@ -29,12 +32,28 @@ PARTICLES = (
 
 TITLES = (
     # With a point, and without one; English, German, French, Spanish, Italian, Dutch.
-    *("Dr", "DR", "Drs", "Dres", "DRES", "Prof", "PROF", "Mrs", "MRS", "Mr", "Ms", "Hr", "Hrn", "Frl", "Priv.-Doz", "PD"),
-    *("Pr", "Mme", "MME", "Mlle", "MLLE", "Mmes", "Mlles", "MM", "Sr", "Sra", "Srta", "Sres", "Sras", "Dra", "Dras"),
-    *("Dña", "DRA", "SR", "SRA", "Sig", "Sig.ra", "Dott", "Dott.ssa", "Prof.ssa", "Dhr", "Mevr", "Mw", "Messrs"),
+    *(
+        "Dr",
+        "DR",
+        "Drs",
+        "Dres",
+        "DRES",
+        "Prof",
+        "PROF",
+        "Mrs",
+        "MRS",
+        "Mr",
+        "Ms",
+        "Hr",
+        "Hrn",
+        "Frl",
+        "Priv.-Doz",
+    ),
+    *("Pr", "Mme", "Mlle", "Mmes", "Mlles", "Sr", "Sra", "Srta", "Sres", "Sras", "Dra", "Dras"),
+    *("Dña", "Sig", "Sig.ra", "Dott", "Dott.ssa", "Prof.ssa", "Dhr", "Mevr", "Mw", "Messrs"),
     *("Miss", "Professor", "Professors", "Professorin", "Doctor", "Doctors", "doctor", "doctors", "Nurse", "nurse"),
     *("Herr", "Herrn", "Herren", "Frau", "Fräulein", "Familie", "Ehepaar", "Eheleute", "Kollege", "Kollegen"),
-    *("Kollegin", "Kolleginnen", "OA", "OÄ", "Oberarzt", "Oberärztin", "Assistenzarzt", "Assistenzärztin"),
+    *("Kollegin", "Kolleginnen", "OÄ", "Oberarzt", "Oberärztin", "Assistenzarzt", "Assistenzärztin"),
     *("Chefarzt", "Chefärztin", "Stationsarzt", "Stationsärztin", "Monsieur", "Messieurs", "Madame", "Mesdames"),
     *("Mademoiselle", "Docteur", "Docteurs", "docteur", "docteurs", "Docteure", "docteure", "Professeur"),
     *("professeur", "Señor", "Señora", "Señores", "Señorita", "señor", "señora", "Doctora", "doctora", "Doctores"),
@@ -46,6 +65,7 @@ PLURALS = (
     *("Drs", "Dres", "DRS", "DRES", "Doctors", "doctors", "Professors", "Messrs", "Herren", "Kollegen", "Kolleginnen"),
     *("MM", "Mmes", "Mlles", "Messieurs", "Mesdames", "Docteurs", "docteurs", "Sres", "Sras", "Señores", "Dras"),
     *("Doctores", "doctores", "Doctoras", "doctoras", "Residents", "residents"),
+    *("Patients", "patients", "Patienten", "Patientinnen", "Pacientes", "pacientes"),
 )
 """Before an enumeration of names."""
 
@@ -125,3 +145,23 @@ EXAMS = (
     *("KOPF", "HALS", "BAUCH", "BECKEN", "HERZ", "LUNGE", "LEBER", "CRANE", "TORAX", "ABDOMEN", "CRÁNEO", "PIE"),
 )
 """In capitals these are no names."""
+
+DEPARTMENTS = (
+    *(
+        "Surgery",
+        "Cardiology",
+        "Oncology",
+        "Neurology",
+        "Neurosurgery",
+        "Orthopaedics",
+        "Orthopedics",
+        "Ortho",
+        "Neuro",
+    ),
+    *("Urology", "Medicine", "Paediatrics", "Pediatrics", "Emergency", "Trauma", "Team", "Anaesthesia", "Anesthesia"),
+    *("Vascular", "ENT", "Hepatology", "Gastroenterology", "Pulmonology", "Rheumatology", "Dermatology", "Psychiatry"),
+    *("Gynaecology", "Gynecology", "Nephrology", "Haematology", "Hematology", "Infectious", "Intensive", "Palliative"),
+    *("Interventional", "Primary", "Referring", "Ordering", "Internal", "General", "Clinical", "Thoracic", "Cardiac"),
+    *("Endocrinology", "Pathology", "Nursing", "Obstetrics", "Ophthalmology", "Plastic", "Transplant", "Critical"),
+)
+"""With whom findings are discussed, too."""

@@ -35,24 +35,31 @@ class Found:
 def deidentify(text: str, known: Sequence[str] = ()) -> str:
     """Replace what identifies a person by `[NAME]`, `[DATE]`, `[ID]`, `[PHONE]`, `[EMAIL]`, `[ADDRESS]` or `[AGE]`.
 
-    By rules, for English and German: a name is found by what stands before or after it (`Dr.`, `Frau`, `dictated by`,
-    `Patient:`, `, MD`), so eponyms stay (`Swan-Ganz catheter`, `Morbus Hodgkin`), and so does a name that nothing
-    announces, unless it is `known`. Dates go with day or month, a year alone stays; so do times, ages up to 89 and
-    names of hospitals and towns without a zip code. What must be certain needs `known` and a person who looks, or a
-    stronger tool (`load_deidentifier`).
+    By rules, for English, German, French and Spanish: a name is found by what stands before or after it (`Dr.`, `Frau`,
+    `M.`, `dictated by`, `Patient:`, `, MD`, a frequent first name) or by its spelling (`DOE^JANE`), so eponyms stay
+    (`Swan-Ganz catheter`, `Morbus Hodgkin`), and so does a name that nothing announces, unless it is `known`. Dates go
+    with day or month, a year alone stays; so do times, ages up to 89 and names of hospitals and towns without a zip
+    code. What must be certain needs `known` and a person who looks, or a stronger tool (`deid_presidio`,
+    `load_deidentifier`); docs/deidentification.md has the figures.
 
     Args:
         text: of a report.
         known: names (`Family^Given`, `Family, Given` or in words) and ids that the report's file states: replaced
-            wherever they stand as whole words, in whatever case; of a name each part too. Numbers of fewer than four
+            wherever they stand as whole words, in whatever case and with or without umlauts and accents; of a name each
+            part too. Numbers of fewer than four
             digits are passed over, since measurements are such.
 
     Returns:
         The text, in Unicode's composed form, otherwise unchanged.
     """
     text = unicodedata.normalize("NFC", text)
+    return replace_found(text, find(text, known))
+
+
+def replace_found(text: str, found: Sequence[Found]) -> str:
+    """Write the kind of each found part in its place."""
     pieces, place = [], 0
-    for one in find(text, known):
+    for one in found:
         pieces += [text[place : one.start], f"[{one.kind}]"]
         place = one.end
     return "".join([*pieces, text[place:]])
@@ -113,7 +120,7 @@ def load_deidentifier(spec: str) -> Deidentifier:
     try:
         found = getattr(import_module(module), name, None)
     except ImportError as error:
-        raise UsageError(f"de-identifier {spec!r}: its module cannot be imported ({error})") from error
+        raise UsageError(f"de-identifier {spec!r}: its module cannot be imported ({type(error).__name__})") from error
     if not callable(found):
         raise UsageError(f"de-identifier {spec!r}: the module {module} has no function {name}")
     function: Deidentifier = found

@@ -1,11 +1,14 @@
 """The texts of reports, without what names a person; in several processes."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier
+from medcl.archive.deid_presidio import find_with_presidio, is_presidio, models_of
+from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier, replace_found
 from medcl.archive.path_ids import ids_of
 from medcl.archive.table import LabelTable
 from medcl.errors import MedclError, UnreadableError
@@ -161,7 +164,26 @@ def _path_ids(path: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
         return {}
 
 
+def check_deidentifier(name: str) -> None:
+    """Refuse a de-identifier that is not there, before any report is read.
+
+    Raises:
+        UsageError: it needs a package or a model that is not installed, or a function that does not exist.
+    """
+    if is_presidio(name):
+        models_of(name)
+    else:
+        _deidentifier(name)
+
+
 def _deidentifier(name: str) -> Deidentifier:
     if name == "none":
         return lambda text, known: text
+    if is_presidio(name):
+        return partial(_with_presidio, name)
     return deidentify if name == "rules" else load_deidentifier(name)
+
+
+def _with_presidio(spec: str, text: str, known: Sequence[str]) -> str:
+    text = unicodedata.normalize("NFC", text)
+    return replace_found(text, find_with_presidio(text, known, spec))

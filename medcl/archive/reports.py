@@ -16,7 +16,7 @@ from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.archive.record import state
 from medcl.archive.report_place import Place, Places
-from medcl.archive.report_read import Clean, Draft, ReadFiles, table_drafts
+from medcl.archive.report_read import Clean, Draft, ReadFiles, check_deidentifier, table_drafts
 from medcl.archive.report_rule import ReportRule
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
@@ -126,6 +126,7 @@ def join_reports(
 def _drafts(
     rule: ReportRule, manifest: Manifest, folder: Path, pattern: re.Pattern[str] | None, jobs: int
 ) -> list[Draft]:
+    check_deidentifier(rule.deidentify)
     clean = Clean(rule.deidentify)
     if rule.files is None:
         if rule.table is None or rule.key is None:

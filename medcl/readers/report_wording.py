@@ -77,7 +77,7 @@ MONTHS = frozenset(
         *("november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
         # German
         *("januar", "jänner", "jaenner", "februar", "feber", "märz", "maerz", "mai", "juni", "juli", "oktober"),
-        *("dezember", "jän", "mär", "mrz", "okt", "dez"),
+        *("dezember", "jän", "febr", "mär", "mrz", "okt", "dez"),
         # French
         *("janvier", "février", "fevrier", "mars", "avril", "juin", "juillet", "août", "aout", "septembre", "octobre"),
         *("novembre", "décembre", "decembre", "janv", "févr", "fév", "avr", "juil", "déc"),
