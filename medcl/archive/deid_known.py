@@ -89,7 +89,7 @@ def _letter(character: str) -> str:
 
 def _spellings_of_id(value: str) -> set[str]:
     found = set()
-    if not value.isdigit() or len(value) >= _SHORTEST_NUMBER:
+    if len(value) >= _SHORTEST_NUMBER:
         found.add(value)
     # `MRN0012345678` is also written without its letters, or without its zeros.
     found |= {part for part in re.findall(r"\d+", value) if len(part.lstrip("0")) >= _LONG_NUMBER}

@@ -47,7 +47,7 @@ _GAP = r"(?:(?<=\.)\s*|\s+)"
 TITLE = rf"{_TITLE}(?:{_DEGREES}{_GAP}{_TITLE}){{0,4}}{_DEGREES}{_GAP}"
 _AND = r"(?:[ \t]*,?[ \t]+(?:and|und|et|y|e|en|&)[ \t]+|[ \t]*[,;/][ \t]*)"
 _ONE = rf"(?:{TITLE})?(?:{_CAPITALS}|{_NAME})"
-_PLURAL = rf"(?<![^\W_])(?:{_any(PLURALS)})(?![^\W_])\.?{_DEGREES}{_GAP}"
+_PLURAL = rf"(?<![^\W_])(?<!\d[ -])(?:(?:{_any(PLURALS)})(?![^\W_])\.?|MM\.){_DEGREES}{_GAP}"
 
 _ROLE = (
     rf"(?i:\b(?:patient(?:in|e)?(?:['’]s)?(?:{_S}(?:full{_S})?name)?|paciente|pat\.|"
@@ -133,7 +133,7 @@ RULES = (
     _rule(
         rf"{_PLURAL}(?P<found>{_ONE}(?:{_AND}{_ONE}){{1,8}})",
         each=rf"(?:{_CAPITALS}|(?!(?:{_TITLE})){_NAME})",
-        only=has_words(PLURALS),
+        only=has_words((*PLURALS, "MM")),
     ),
     # `M. Dubois` is a man in French only, `D. Antonio` one in Spanish only.
     _rule(rf"(?<![^\W_])M\.[ ]?(?P<found>(?!(?:{_any(DISEASES)})\b)(?:{_CAPITALS}|{_NAME}))", only=_FRENCH.search),

@@ -63,7 +63,7 @@ TITLES = (
 
 PLURALS = (
     *("Drs", "Dres", "DRS", "DRES", "Doctors", "doctors", "Professors", "Messrs", "Herren", "Kollegen", "Kolleginnen"),
-    *("MM", "Mmes", "Mlles", "Messieurs", "Mesdames", "Docteurs", "docteurs", "Sres", "Sras", "Señores", "Dras"),
+    *("Mmes", "Mlles", "Messieurs", "Mesdames", "Docteurs", "docteurs", "Sres", "Sras", "Señores", "Dras"),
     *("Doctores", "doctores", "Doctoras", "doctoras", "Residents", "residents"),
     *("Patients", "patients", "Patienten", "Patientinnen", "Pacientes", "pacientes"),
 )

@@ -41,7 +41,7 @@ class ReportSummary:
         without: usable records that no report describes.
         identical: usable reports whose text another one has too.
         no_patient: usable reports of which nobody knows the patient, so that they are in no split.
-        quarantined: reason -> reports that cannot be used.
+        quarantined: reason -> reports that cannot be used; of files with their suffix, `.pdf, damaged PDF`.
     """
 
     reports: int
@@ -188,6 +188,7 @@ def _row(draft: Draft, place: Place, number: int, salt: bytes, public: bool, tra
         # What has neither trial nor study speaks of its whole patient.
         "trial": place.trial,
         "report": draft.text if usable else None,
+        "flags": list(draft.flags) or None,
         "status": draft.status,
         "found_status": draft.status,
         "split": "train" if train and usable and place.patient is not None and not place.patient_known else None,
@@ -223,7 +224,9 @@ def _summary(manifest: Manifest) -> ReportSummary:
     found, texts = links(manifest), text_ids(manifest)
     usable = ok & is_report
     same = Counter(texts[usable].tolist())
-    reasons = Counter(str(reason).split(":")[0] for reason in manifest.column("status")[is_report & ~ok])
+    left_out = is_report & ~ok
+    columns = (manifest.column(name)[left_out] for name in ("status", "path", "format"))
+    reasons = Counter(_reason(*row) for row in zip(*columns, strict=True))
     linked = int((found.n_records[usable] > 0).sum())
     return ReportSummary(
         reports=int(usable.sum()),
@@ -234,3 +237,11 @@ def _summary(manifest: Manifest) -> ReportSummary:
         no_patient=int((manifest.column("patient")[usable] < 0).sum()),
         quarantined=dict(reasons.most_common()),
     )
+
+
+def _reason(status: Any, path: Any, form: Any) -> str:
+    """Why a report is left out, in a few words; of a file its suffix too, so that no kind of file goes unseen."""
+    short = str(status).split(":")[0]
+    if form == "table":
+        return short
+    return f"{os.path.splitext(str(path))[1].lower() or 'no suffix'}, {short}"

@@ -1,4 +1,6 @@
-"""The words by which a report is divided: headings, abbreviations that end with a point, months."""
+"""The words by which a report is divided: headings, abbreviations that end with a point, months; and name fields."""
+
+import re
 
 HEADINGS = (
     # English
@@ -105,3 +107,18 @@ SMALL_MONTHS = frozenset(
 
 STARTERS = frozenset({"The", "There", "This", "These", "No", "It", "Please", "Es", "Kein", "Keine", "Dies", "Diese"})
 """Words that in the middle of a sentence begin with a small letter: a point before one ended a sentence."""
+
+_PERSON = re.compile(
+    r"(?:patient|pat|family|last|first|middle|given|maiden|sur|birth|full|fore|physician|doctor|referring|radiologist)s?"
+    r"[ _.-]*name|(?:patient|pat)[ _.-]*name|name[ _.-]*(?:of[ _.-]*(?:the[ _.-]*)?)?patient|surname|forename|nachname|"
+    r"familienname|vorname|geburtsname|nom|prenom|prénom|nombre|apellidos?|cognome|naam|achternaam|voornaam|"
+    r"(?:referring|attending|requesting|ordering|reading|reporting|performing)[ _.-]*"
+    r"(?:physician|doctor|radiologist|md)"
+    r"(?:s?[ _.-]*name)?|physician|radiologist|technologist|operator|doctor|(?:radiologist|physician|signed|dictated|"
+    r"approved)[ _.-]*by|arzt|hausarzt|überweiser|einsender|befunder|médecin|medecin|médico|medico"
+)
+
+
+def names_a_person(heading: str) -> bool:
+    """Whether the heading of a column or the name of a field is that of persons: `PatientName`, `nachname`."""
+    return _PERSON.fullmatch(heading.strip().lower()) is not None
