@@ -55,10 +55,17 @@ def spellings(name: str) -> str:
     Args:
         name: one word in composed form.
     """
-    folded = "".join(_base(character) for character in name)
-    # After q, and in a vowel before, `ue` is no umlaut, but to take it for one costs nothing: both spellings match.
-    plain = re.sub(r"(?i)([aou])e", r"\1", folded)
-    return "".join(_letter(letters) for letters in re.findall(r"(?i)ss|.", plain, re.DOTALL))
+    return "".join(_letter(letters) for letters in re.findall(r"(?i)ss|.", _plain(name), re.DOTALL))
+
+
+def folded(name: str) -> str:
+    """A name without accents and umlauts, in small letters: the same for all its `spellings`."""
+    return _plain(unicodedata.normalize("NFC", name).lower())
+
+
+def _plain(name: str) -> str:
+    # In Bauer `ue` is no umlaut, but to take it for one costs nothing: both spellings match.
+    return re.sub(r"(?i)([aou])e", r"\1", "".join(_base(character) for character in name))
 
 
 def _base(character: str) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from medcl.archive.identity import record_code
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
+from medcl.archive.name_words import name_codes
 from medcl.archive.record import state
 from medcl.archive.report_place import Place, Places
 from medcl.archive.report_read import Clean, Draft, ReadFiles, check_deidentifier, table_drafts
@@ -119,7 +120,9 @@ def join_reports(
     added = pa.Table.from_pylist(rows, schema=manifest.table.schema)
     joined = replace(manifest, table=pa.concat_tables([manifest.table, added]))
     joined = _with_splits(joined, len(manifest))
-    joined = replace(joined, metadata=_metadata(manifest, rules, len(files) - int(refused.sum())))
+    # With the salt that everybody knows, names could be tried until a code fits.
+    names = [] if public else name_codes((word for own in drafts for draft in own for word in draft.known), salt)
+    joined = replace(joined, metadata=_metadata(manifest, rules, len(files) - int(refused.sum()), names))
     return joined, _summary(joined)
 
 
@@ -211,12 +214,16 @@ def _with_splits(manifest: Manifest, n_records: int) -> Manifest:
     return manifest.with_column("split", pa.array(splits, type=pa.string()))
 
 
-def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: int) -> dict[str, Any]:
+def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: int, names: list[int]) -> dict[str, Any]:
     """What holds for all rows; the scan has counted the files of reports among those that are no records."""
     about = dict(manifest.metadata.get("scan", {}))
     if about.get("other_files") is not None:
         about["other_files"] = max(0, about["other_files"] - files)
-    return {**manifest.metadata, "scan": about, "reports": {"deidentify": [rule.deidentify for rule in rules]}}
+    return {
+        **manifest.metadata,
+        "scan": about,
+        "reports": {"deidentify": [rule.deidentify for rule in rules], "names": names},
+    }
 
 
 def _summary(manifest: Manifest) -> ReportSummary:
