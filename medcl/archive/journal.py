@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from medcl.errors import MedclError
+from medcl.private import claim
 
 
 class Journal:
@@ -26,7 +27,7 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f"{path.name}.new")
-            self._file = draft.open("w", encoding="utf-8")
+            self._file = claim(draft).open("w", encoding="utf-8")
         except OSError as error:
             raise MedclError(f"{path}: the journal of the scan cannot be written: {error.strerror}") from error
         self._write(settings)
