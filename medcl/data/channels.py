@@ -59,8 +59,8 @@ def renamed(present: Sequence[str], names: Mapping[str, str] | None) -> list[str
 
     Args:
         present: names in the file.
-        names: name in a file -> the name it is wanted by. It is for the channel that is spelled so, and only where there
-            is none for those of which it is another spelling.
+        names: name in a file -> the name it is wanted by. It is for the channel that is spelled so; only where there is
+            none, for those of which it is another spelling.
     """
     wishes = {_exact(stated): wish for stated, wish in (names or {}).items()}
     spelled = set(map(_exact, present))

@@ -1,6 +1,7 @@
 """WFDB records: a text header `x.hea` with its signal files, or with segments that are records themselves."""
 
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import UnreadableError, reason
+from medcl.errors import UnreadableError
 from medcl.readers.channel_choice import Channel, calibration_problem, choose
 from medcl.readers.channel_groups import grouped, signal_of
 from medcl.readers.channel_names import listed
@@ -43,13 +44,12 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
         from medcl.readers.wfdb_segments import read_segments
 
         return read_segments(path, header, (stated or Stated()).unit, verify).header
-    frames, files = check_files(path, header.signals, header.frames)
+    frames, files, size = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
     kept = [channels[i] for i in choice.kept]
     names = tuple(channel.name for channel in kept)
-    size = sum(path.with_name(name).stat().st_size for name in files[1:])
-    looked = verify or size <= QUICK
+    looked = (verify or size <= QUICK) and any(line.checksum is not None for line in header.signals)
     wrong = wrong_checksums(header.signals, read_stored(path, header.signals, frames)) if looked else []
     return SignalHeader(
         modality=modality_of(names, "ecg"),
@@ -84,7 +84,7 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
         from medcl.readers.wfdb_segments import read_segments
 
         return read_segments(path, header, (stated or Stated()).unit).signal()
-    frames, _ = check_files(path, header.signals, header.frames)
+    frames, _, _ = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
     modality = modality_of([channels[i].name for i in choice.kept], "ecg")
@@ -119,7 +119,7 @@ def physical(samples: NDArray[Any], line: Line) -> NDArray[np.float32]:
     return values
 
 
-def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[int, tuple[str, ...]]:
+def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[int, tuple[str, ...], int]:
     """Hold the signal files against the header.
 
     Args:
@@ -128,40 +128,50 @@ def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[
         frames: that it states.
 
     Returns:
-        The frames, from the files where the header is silent; and the files of the record, the header first.
+        The frames, from the files where the header is silent; the files of the record, the header first; and the bytes
+        of its signal files.
 
     Raises:
         IncompleteError: a file is missing, too short, or of no known format. Files that are not there are not among
             its own: their names are text of the header.
     """
     groups = by_file(lines)
-    files = (path.name, *(name for name in groups if path.with_name(name).exists()))
+    sizes = {name: _size(path.with_name(name)) for name in groups}
+    files = (path.name, *(name for name, size in sizes.items() if size is not None))
     found = frames
     for number, (name, own) in enumerate(groups.items(), 1):
-        called = _shown(name, path) or f"the signal file number {number}"
+        size, problem = sizes[name], None
         unknown = sorted({line.format for line in own} - FORMATS.keys())
         if unknown:
-            raise IncompleteError(f"unknown storage format: {', '.join(unknown)} of {called}", files)
-        if len({(line.format, line.byte_offset) for line in own}) > 1:
-            raise IncompleteError(f"damaged WFDB header: several storage formats or offsets in {called}", files)
-        try:
-            there = frames_in(path.with_name(name), own)
-            size = path.with_name(name).stat().st_size
-        except FileNotFoundError as error:
-            raise IncompleteError(f"missing signal file: {called}", files) from error
-        except (OSError, UnreadableError) as error:
-            raise IncompleteError(reason(error), files) from error
-        found = there if frames is None else frames
-        if there < found or not size:
-            expected = bytes_of(own, found)
-            says = (
-                f"{there} frames, the header says {found}"
-                if expected is None
-                else (f"{size} bytes, the header says {expected}")
-            )
-            raise IncompleteError(f"truncated signal file: {called} has {says if size else 'no bytes'}", files)
-        frames = found
-    return found or 0, files
+            problem = f"unknown storage format: {', '.join(unknown)} of {{}}"
+        elif len({(line.format, line.byte_offset) for line in own}) > 1:
+            problem = "damaged WFDB header: several storage formats or offsets in {}"
+        elif size is None:
+            problem = "missing signal file: {}"
+        else:
+            try:
+                there = frames_in(path.with_name(name), own, size)
+            except UnreadableError as error:
+                raise IncompleteError(str(error), files) from error
+            found = there if found is None else found
+            if there < found or not size:
+                expected = bytes_of(own, found)
+                problem = f"truncated signal file: {{}} has {size} bytes, the header says {expected}"
+                if expected is None:
+                    problem = f"truncated signal file: {{}} has {there} frames, the header says {found}"
+        if problem is not None:
+            called = _shown(name, path) or f"the signal file number {number}"
+            raise IncompleteError(problem.format(called), files)
+    return found or 0, files, sum(size or 0 for size in sizes.values())
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None where there is no regular one."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
 def _shown(name: str, path: Path) -> str:

@@ -126,13 +126,13 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
             if not set(own) <= set(layout) if variable else own != layout:
                 raise UnreadableError(f"damaged WFDB header: segment {number} has other signals than its record")
             one = path.with_name(f"{name}.hea")
-            frames, its_files = check_files(one, part.signals, part.frames)
+            frames, its_files, bytes_of_it = check_files(one, part.signals, part.frames)
             files += its_files[1:]
             if frames != length:
                 raise UnreadableError(f"damaged WFDB header: segment {number} is not as long as its record says")
             _merge(units, part.signals, number)
             parts.append(_Part(one, part.signals, start, frames))
-            size += sum(path.with_name(file).stat().st_size for file in its_files[1:])
+            size += bytes_of_it
         except IncompleteError as error:
             files += error.files[1:]
             problem = problem or str(error)
