@@ -2,7 +2,7 @@
 
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from medcl.readers.channel_names import listed
 from medcl.readers.signal import WRONG_CHECKSUM, IncompleteError, Signal, SignalHeader, modality_of
 from medcl.readers.stated import Stated
 from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
-from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored
+from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
 
 QUICK = 1 << 20
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
@@ -49,8 +49,7 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
     choice = choose(channels)
     kept = [channels[i] for i in choice.kept]
     names = tuple(channel.name for channel in kept)
-    looked = (verify or size <= QUICK) and any(line.checksum is not None for line in header.signals)
-    wrong = wrong_checksums(header.signals, read_stored(path, header.signals, frames)) if looked else []
+    wrong = wrong_checksums(path, header.signals, frames) if verify or size <= QUICK else []
     return SignalHeader(
         modality=modality_of(names, "ecg"),
         format="wfdb",
@@ -89,7 +88,7 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     choice = choose(channels)
     modality = modality_of([channels[i].name for i in choice.kept], "ecg")
     samples = read_stored(path, header.signals, frames)
-    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(header.signals, samples)))
+    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(path, header.signals, frames)))
 
     def group(chosen: Sequence[int]) -> Signal:
         lines = [header.signals[i] for i in chosen]
@@ -201,13 +200,20 @@ def read_stored(path: Path, lines: Sequence[Line], frames: int) -> dict[int, NDA
     return found
 
 
-def wrong_checksums(lines: Sequence[Line], samples: Mapping[int, NDArray[Any]]) -> list[str]:
-    """Names of the signals whose samples, as stored, are not those that the header has the sum of."""
-    return [
-        lines[number].name
-        for number, own in samples.items()
-        if (checksum := lines[number].checksum) is not None and (int(own.sum(dtype=np.int64)) - checksum) % 2**16
-    ]
+def wrong_checksums(path: Path, lines: Sequence[Line], frames: int) -> list[str]:
+    """Names of the signals whose samples, before skew is taken out, are not those that the header has the sum of.
+
+    Raises:
+        UnreadableError: a file cannot be decoded.
+    """
+    wrong = []
+    for name, own in by_file(lines).items():
+        if any(line.checksum is not None for line in own):
+            found = zip(own, sums(path.with_name(name), own, frames), strict=True)
+            wrong += [
+                line.name for line, total in found if line.checksum is not None and (total - line.checksum) % 2**16
+            ]
+    return wrong
 
 
 def flags_of(lines: Sequence[Line], wrong: Sequence[str]) -> tuple[str, ...]:
