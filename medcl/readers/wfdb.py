@@ -18,7 +18,7 @@ from medcl.readers.stated import Stated
 from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
 from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
 
-QUICK = 1 << 20
+QUICK = 1 << 17
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
 
 
