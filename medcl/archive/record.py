@@ -13,6 +13,7 @@ from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksu
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.archive.schema import SCHEMA
+from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.readers import formats
 from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
@@ -78,7 +79,8 @@ class Look:
         rows: list[Row] = []
         found = Found(stored([]))
         for path in paths:
-            one = self._guarded(path)
+            with quiet():
+                one = self._guarded(path)
             if isinstance(one, dict):
                 rows.append(one)
             elif isinstance(one, str):

@@ -8,6 +8,7 @@ from pathlib import Path
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier
 from medcl.archive.path_ids import ids_of
 from medcl.archive.table import LabelTable
+from medcl.engine.quiet import quiet
 from medcl.errors import MedclError, UnreadableError, reason
 from medcl.readers.report_text import canonical
 
@@ -88,7 +89,9 @@ class ReadFiles:
 
     def __call__(self, paths: Sequence[str]) -> list[Draft]:
         """Read files, whose paths are relative to the root; one that is no report has the format None."""
-        return self.clean([self._one(path) for path in paths])
+        with quiet():
+            drafts = [self._one(path) for path in paths]
+        return self.clean(drafts)
 
     def fatal(self, path: str) -> list[Draft]:
         """What stands for a file whose reading ended the process that tried."""
