@@ -76,11 +76,14 @@ class Look:
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
+        with quiet():
+            return self._looked(paths)
+
+    def _looked(self, paths: Sequence[str]) -> Found:
         rows: list[Row] = []
         found = Found(stored([]))
         for path in paths:
-            with quiet():
-                one = self._guarded(path)
+            one = self._guarded(path)
             if isinstance(one, dict):
                 rows.append(one)
             elif isinstance(one, str):
