@@ -13,6 +13,7 @@ from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksu
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.archive.schema import SCHEMA
+from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.readers import formats
 from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
@@ -75,6 +76,10 @@ class Look:
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
+        with quiet():
+            return self._looked(paths)
+
+    def _looked(self, paths: Sequence[str]) -> Found:
         rows: list[Row] = []
         found = Found(stored([]))
         for path in paths:

@@ -11,6 +11,7 @@ from medcl.archive.deid_presidio import find_with_presidio, is_presidio, models_
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier, replace_found
 from medcl.archive.path_ids import ids_of
 from medcl.archive.table import LabelTable
+from medcl.engine.quiet import quiet
 from medcl.errors import MedclError, UnreadableError, reason
 from medcl.readers.report_text import canonical
 from medcl.readers.report_wording import names_a_person
@@ -93,7 +94,9 @@ class ReadFiles:
 
     def __call__(self, paths: Sequence[str]) -> list[Draft]:
         """Read files, whose paths are relative to the root; one that is no report has the format None."""
-        return self.clean([self._one(path) for path in paths])
+        with quiet():
+            drafts = [self._one(path) for path in paths]
+        return self.clean(drafts)
 
     def fatal(self, path: str) -> list[Draft]:
         """What stands for a file whose reading ended the process that tried."""

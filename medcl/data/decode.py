@@ -12,6 +12,7 @@ from medcl.data.channels import positions
 from medcl.data.config import SignalConfig
 from medcl.data.rates import NO_INVALID, Part, at_one_rate
 from medcl.data.volume_memory import available
+from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.readers.channel_choice import ASIDE
 from medcl.readers.channel_names import is_electrode, is_lead, listed
@@ -74,7 +75,8 @@ class Decoded:
 
 def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
     """Decode recordings; a text is the reason why one cannot be."""
-    return [_decoded_or_reason(job) for job in jobs]
+    with quiet():
+        return [_decoded_or_reason(job) for job in jobs]
 
 
 def died(job: Job) -> list[Decoded | str]:

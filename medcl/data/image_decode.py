@@ -15,6 +15,7 @@ from PIL import Image as Picture
 
 from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data.image_config import ImageConfig
+from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.readers.image import Image, read_image
 
@@ -60,7 +61,8 @@ class Outcome:
 
 def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
     """Decode pictures."""
-    return [_decode(job) for job in jobs]
+    with quiet():
+        return [_decode(job) for job in jobs]
 
 
 def died(job: Job) -> list[Outcome]:

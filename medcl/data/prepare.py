@@ -185,7 +185,8 @@ def _decoded(manifest: Manifest, config: SignalConfig, jobs: int, strict: bool) 
 def _values(manifest: Manifest) -> NDArray[np.float64]:
     """Samples of all channels of each recording, by its header."""
     values: NDArray[np.float64] = manifest.column("n_samples").astype(np.float64)
-    return values * np.maximum(1, manifest.column("n_channels"))
+    values *= np.maximum(1, manifest.column("n_channels"))
+    return values
 
 
 def _bytes(manifest: Manifest, config: SignalConfig) -> list[int]:

@@ -15,6 +15,7 @@ from medcl.data.volume_geometry import cropped, foreground_box, nearest, places,
 from medcl.data.volume_read import read_original
 from medcl.data.volume_stack import read_labels
 from medcl.data.volume_store import array_name
+from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.readers.dicom_spacing import IRREGULAR
 from medcl.readers.volume import Grid, Volume
@@ -85,7 +86,8 @@ def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
     Raises:
         OSError: the disk is full.
     """
-    return [_decode(job) for job in jobs]
+    with quiet():
+        return [_decode(job) for job in jobs]
 
 
 def died(job: Job) -> list[Outcome]:

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.engine.parallel import run_chunks
+from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.readers.formats import FRAGILE
 from medcl.reduce.cache import SignatureCache, record_keys
@@ -123,7 +124,8 @@ def describe(
 
 def described(work: Sequence[Original], strategy: Strategy) -> list[Outcome]:
     """Read records and make their signatures, one after the other."""
-    return [_outcome(original, strategy) for original in work]
+    with quiet():
+        return [_outcome(original, strategy) for original in work]
 
 
 def died(original: Original) -> list[Outcome]:

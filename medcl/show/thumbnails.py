@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import run_chunks
+from medcl.engine.quiet import quiet
 from medcl.errors import reason
 from medcl.readers.formats import FRAGILE
 from medcl.show.pictures import data_uri, encoded, png
@@ -111,11 +112,12 @@ def _drawn(drawings: Sequence[_Drawing]) -> list[Thumbnail]:
     if kind == "report":
         return [_report(record)] * len(pieces)
     try:
-        if kind == "signal":
-            return _strips(root, record, pieces, width or STRIP)
-        if kind == "image":
-            return [_picture(root, record, width or WIDTH)] * len(pieces)
-        return _slices(root, record, pieces, axis, width or WIDTH)
+        with quiet():
+            if kind == "signal":
+                return _strips(root, record, pieces, width or STRIP)
+            if kind == "image":
+                return [_picture(root, record, width or WIDTH)] * len(pieces)
+            return _slices(root, record, pieces, axis, width or WIDTH)
     except Exception as error:
         return [placeholder(kind, reason(error), width or WIDTH)] * len(pieces)
 
