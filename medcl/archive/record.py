@@ -1,6 +1,7 @@
 """One file of an archive as a row of the manifest, seen from another process."""
 
 import hashlib
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
+from medcl.archive.placeholder import FLAG, is_placeholder, stand_in
 from medcl.errors import UnreadableError
 from medcl.readers import formats
 from medcl.readers.signal import IncompleteError, SignalHeader
@@ -49,12 +51,14 @@ class Look:
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
+        zero_is_id: whether 0 in a path is a patient like the others, see `placeholder.zero_is_an_id`.
     """
 
     root: Path
     pattern: re.Pattern[str] | None
     modality: Modality | None
     salt: bytes
+    zero_is_id: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
@@ -88,7 +92,7 @@ class Look:
             header = formats.read_header(full, form)
             if isinstance(header, SignalHeader):
                 row |= {"files": list(header.files)}
-                row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern) or header.ids)
+                row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern), header.ids)
             else:
                 row |= self._scan(path, header)
         except IncompleteError as error:
@@ -105,7 +109,7 @@ class Look:
         from medcl.readers.dicom_file import NoImageError, NoObjectError
 
         try:
-            return read_coded(self.root, path, self.pattern, self.salt)
+            return read_coded(self.root, path, self.pattern, self.salt, zero_is_id=self.zero_is_id)
         except NoImageError:
             return None
         except UnreadableError as error:
@@ -139,7 +143,9 @@ class Look:
             about = image_row(header)
         # No id is taken from these headers: they only have free text.
         ids = ids_of(path, self.pattern)
-        row = about | file_levels(path, ids, self.salt) | self._codes(path, ids) | {"part": 0}
+        owned = self._owned(path, ids, {})
+        row = about | file_levels(path, owned, self.salt) | self._codes(path, ids, {}) | {"part": 0}
+        row["flags"] = [*about["flags"], *([FLAG] if owned != ids else [])]
         return row if self.modality is None or self.modality in _SIGNALS else row | {"modality": self.modality}
 
     def _refused(self, path: str, form: str | None, reason: str) -> Row:
@@ -147,8 +153,19 @@ class Look:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": reason}
         return row | state(self.root, path, [full.name]) | {"checksum": None}
 
-    def _codes(self, path: str, ids: dict[str, str]) -> Row:
-        codes: Row = {}
+    def _owned(self, path: str, in_path: dict[str, str], stated: dict[str, str]) -> dict[str, str]:
+        """The ids of a record: those in its path, else those that it states. Instead of a placeholder, a stand-in."""
+        ids = in_path or stated
+        patient = ids.get("patient")
+        if patient is None or not is_placeholder(patient, zero_is_id=self.zero_is_id and bool(in_path)):
+            return ids
+        # The files of a session are one person's; where none is known, each file stands alone.
+        visit = ids.get("session", ids.get("study"))
+        return ids | {"patient": stand_in(path if visit is None else f"{posixpath.dirname(path)}\0{visit}")}
+
+    def _codes(self, path: str, in_path: dict[str, str], stated: dict[str, str]) -> Row:
+        ids = self._owned(path, in_path, stated)
+        codes: Row = {} if ids == (in_path or stated) else {"flags": [FLAG]}
         patient = ids.get("patient")
         if patient is not None:
             codes["found_patient"] = code("patient", patient, self.salt)

@@ -1,12 +1,13 @@
 """The texts of reports, without what names a person; in several processes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier
 from medcl.archive.path_ids import ids_of
+from medcl.archive.placeholder import is_placeholder, without_placeholders
 from medcl.archive.table import LabelTable
 from medcl.errors import MedclError, UnreadableError
 from medcl.readers.report_text import canonical
@@ -108,9 +109,11 @@ class ReadFiles:
             return Draft(path, form, status=str(error))
         except OSError as error:
             return Draft(path, form, status=f"cannot be read: {error.strerror}")
-        ids = _path_ids(path, self.pattern)
+        ids, stated = _path_ids(path, self.pattern), dict(found.ids)
+        if is_placeholder(stated.get("patient", "")):
+            stated.pop("patient", None)
         known = (*found.ids.values(), *found.records, *ids.values())
-        return Draft(path, form, found.text, "ok", None, dict(found.ids), found.records, ids, known)
+        return Draft(path, form, found.text, "ok", None, stated, found.records, ids, _named(known))
 
 
 def table_drafts(
@@ -141,7 +144,7 @@ def table_drafts(
     """
     bodies = {heading: table.column(column) for heading, column in sections.items()}
     keys = table.column(key) if record else table.codes(key)
-    owners = [None] * len(table) if patient is None else table.codes(patient)
+    owners = [None] * len(table) if patient is None else without_placeholders(table.codes(patient))
     drafts = []
     for row, (path, name, owner) in enumerate(zip(paths, keys, owners, strict=True)):
         cells = {heading: cells[row] or "" for heading, cells in bodies.items()}
@@ -150,15 +153,24 @@ def table_drafts(
         ids = _path_ids(name, pattern) if record and name is not None else {}
         known = (*(word for word in (name, owner) if word is not None), *ids.values())
         stated = {} if owner is None else {"patient": owner}
-        drafts.append(Draft(path, "table", text, key=name, stated=stated, known=known))
+        drafts.append(Draft(path, "table", text, key=name, stated=stated, known=_named(known)))
     return drafts
 
 
 def _path_ids(path: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
     try:
-        return ids_of(path, pattern)
+        ids = ids_of(path, pattern)
     except UnreadableError:
         return {}
+    # A report of nobody known is not that of the first other one. 0 may be a patient: else no record has it.
+    if is_placeholder(ids.get("patient", ""), zero_is_id=True):
+        ids.pop("patient", None)
+    return ids
+
+
+def _named(words: Iterable[str]) -> tuple[str, ...]:
+    """Of what may name a person in a text, what does: `unknown` is a word of reports."""
+    return tuple(word for word in words if not is_placeholder(word))
 
 
 def _deidentifier(name: str) -> Deidentifier:

@@ -16,6 +16,7 @@ from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of
+from medcl.archive.placeholder import is_placeholder, zero_is_an_id
 from medcl.archive.record import Look, Modality, Row, state
 from medcl.archive.schema import SCHEMA
 from medcl.archive.spool import Spool
@@ -28,9 +29,14 @@ from medcl.readers.formats import SUFFIXES, without_suffix
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
-_READER = 2  # raised when the readers find other things in the same files: then nothing old is taken over
+_READER = 3  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
-_NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"
+_NO_PATIENT = (
+    "no patient id: neither the path nor the file's header nor a label table names one. Say where it stands in the "
+    "path with --id-pattern, or in which column of a table with --labels and --patient-column; --patient-per-record "
+    "makes every record a patient of its own"
+)
+_ZEROS = re.compile(r"(?<!\d)0+(?!\d)", re.ASCII)
 
 
 def scan(
@@ -50,8 +56,9 @@ def scan(
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
-    Ids come from the pattern; else from the names of a BIDS folder; else from the headers. A record without a patient
-    is `ok` here, since a label table may still name one: see `require_patients`.
+    Ids come from the pattern; else from the names of a BIDS folder; else from the headers. A record whose patient id is
+    a placeholder, such as ANONYMOUS, stands alone and is flagged: see `medcl.archive.placeholder`. A record of which no
+    id is stated is `ok` here, since a label table may still name one: see `require_patients`.
 
     Args:
         folder: the archive, or the DICOMDIR that lies in it; it is only read.
@@ -79,17 +86,19 @@ def scan(
     """
     folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
+    found = walk(folder, include, SUFFIXES)
+    label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
+    paths = [path for path in found.files if path not in label_paths]
+    zero_is_id = _zero_is_id(paths, pattern)
     settings = {
         "reader": _READER,
         "id_pattern": id_pattern,
         "modality": modality,
         "public_ids": public_ids,
+        "zero_is_id": zero_is_id,
         "salt": fingerprint(salt),
     }
-    found = walk(folder, include, SUFFIXES)
-    label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
-    paths = [path for path in found.files if path not in label_paths]
-    look = Look(folder, pattern, modality, salt)
+    look = Look(folder, pattern, modality, salt, zero_is_id)
     rows: list[Row] = []
     others = 0
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
@@ -115,7 +124,7 @@ def scan(
         # The segments of a record, and the parts of a file that was split for its size, are no records of their own.
         parts = {part for row in rows for part in _companions(row)}
         rows[:] = [row for row in rows if row["path"] not in parts]
-        rows += list(volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt))
+        rows += list(volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt, zero_is_id=zero_is_id))
         # Series that files have come to have been read again by now.
         reused += sum(map(len, series.rows.values()))
     rows += [{"path": path, "found_status": reason} for path, reason in found.unreadable.items()]
@@ -124,7 +133,7 @@ def scan(
     about = {**settings, "images": images, "reused": reused, "other_files": others}
     metadata: dict[str, Any] = {"salt": settings["salt"], "scan": about}
     if public_ids:
-        metadata["dictionary"] = _dictionary(rows, pattern, salt)
+        metadata["dictionary"] = _dictionary(rows, pattern, salt, zero_is_id)
     return Manifest(pa.Table.from_pylist(rows, schema=SCHEMA), folder.resolve(), metadata)
 
 
@@ -184,6 +193,20 @@ def _unchanged(folder: Path, row: Row) -> bool:
     return row["found_status"] == "ok" and (now["size"], now["mtime_ns"]) == (row["size"], row["mtime_ns"])
 
 
+def _zero_is_id(paths: Sequence[str], pattern: re.Pattern[str] | None) -> bool:
+    """Whether 0 in the paths is a patient like the others; nothing is looked up where no path has such a number."""
+
+    def patients(some: Iterable[str]) -> Iterable[str | None]:
+        for path in some:
+            try:
+                yield ids_of(path, pattern).get("patient")
+            except UnreadableError:
+                continue
+
+    zeros = patients(path for path in paths if _ZEROS.search(path))
+    return zero_is_an_id(patients(paths)) if any(one is not None and _ZEROS.fullmatch(one) for one in zeros) else False
+
+
 def _companions(row: Row) -> Iterable[str]:
     """Where a header's own files are; the slices of a DICOM volume are of one rank."""
     folder = row["path"].rpartition("/")
@@ -218,7 +241,9 @@ def _finish(rows: Sequence[Row], salt: bytes, public_ids: bool, images: str) -> 
             )
 
 
-def _dictionary(rows: Sequence[Row], pattern: re.Pattern[str] | None, salt: bytes) -> dict[str, dict[str, str]]:
+def _dictionary(
+    rows: Sequence[Row], pattern: re.Pattern[str] | None, salt: bytes, zero_is_id: bool
+) -> dict[str, dict[str, str]]:
     """Patient code -> clear id, of the ids that stand in paths; what a header says of a patient is never kept."""
     clear = {}
     for row in rows:
@@ -226,6 +251,6 @@ def _dictionary(rows: Sequence[Row], pattern: re.Pattern[str] | None, salt: byte
             patient = ids_of(row["path"], pattern).get("patient")
         except UnreadableError:
             continue
-        if patient is not None:
+        if patient is not None and not is_placeholder(patient, zero_is_id=zero_is_id):
             clear[str(code("patient", patient, salt))] = patient
     return {"patient": clear}

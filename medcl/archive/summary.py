@@ -8,8 +8,11 @@ import pyarrow.compute as pc
 
 from medcl.archive.image_summary import ImageSummary, image_summary
 from medcl.archive.manifest import Manifest
+from medcl.archive.placeholder import FLAG
 from medcl.archive.volume_summary import ASIDE, VolumeSummary, volume_summary
 from medcl.archive.wording import counted, line
+
+_NOBODY = "no patient id"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Summary:
         channels: set of channels, in order -> records.
         quarantined: reason -> records that cannot be used.
         other_files: files that are no records; None if it is not known.
+        alone: usable records whose patient id is a placeholder, so that each study counts as a patient of its own.
         reused: records taken over from the scan before, unopened.
         volumes: what there is of volumes; None without any.
         images: what there is of pictures; None without any.
@@ -41,6 +45,7 @@ class Summary:
     quarantined: dict[str, int]
     other_files: int | None = None
     reused: int = 0
+    alone: int = 0
     volumes: VolumeSummary | None = None
     images: ImageSummary | None = None
 
@@ -59,8 +64,21 @@ class Summary:
             lines.append(str(self.volumes))
         if self.images is not None:
             lines.append(str(self.images))
+        if self.alone:
+            lines.append(
+                line(
+                    "placeholders",
+                    f"{self.alone} records have a placeholder patient id (such as ANONYMOUS, 0 or n/a): ",
+                )
+                + "each study stands alone; --id-pattern or --labels with --patient-column can tell more"
+            )
         lines.append(line("quarantined", f"{sum(self.quarantined.values())}"))
         lines += [f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()]
+        if _NOBODY in self.quarantined:
+            lines.append(
+                f"          {_NOBODY}: say where it stands with --id-pattern or with --labels and --patient-column, or "
+                "that every record is a patient of its own with --patient-per-record"
+            )
         if self.reused:
             lines.append(line("unchanged", f"{self.reused} records as in the last scan, not opened again"))
         if self.other_files is not None:
@@ -96,6 +114,7 @@ def summary(manifest: Manifest) -> Summary:
         quarantined=dict(Counter(reasons).most_common()),
         other_files=about.get("other_files"),
         reused=about.get("reused", 0),
+        alone=sum(FLAG in (flags or ()) for flags in ok.column("flags")) if ok.has("flags") else 0,
         volumes=volume_summary(manifest),
         images=image_summary(manifest),
     )

@@ -14,7 +14,6 @@ from medcl.readers.signal import Signal, SignalHeader, canonical_unit, kept_unit
 
 _FIXED = 256  # bytes of the header, and as many again for each signal
 _STATUS = "Status"  # the trigger channel of BDF
-_ANONYMOUS = {"", "X", "XX", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "NONAME"}
 
 
 @dataclass(frozen=True)
@@ -143,4 +142,4 @@ def _ids(field: str) -> dict[str, str]:
     parts = field.split()
     follows_plus = len(parts) >= 4 and parts[1] in ("M", "F", "X") and re.fullmatch(r"X|\d\d-\w{3}-\d{4}", parts[2])
     patient = parts[0] if follows_plus else " ".join(parts)
-    return {} if patient.upper().strip("_ ") in _ANONYMOUS else {"patient": patient}
+    return {"patient": patient}

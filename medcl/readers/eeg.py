@@ -167,5 +167,5 @@ def _is_voltage(unit: str) -> bool:
 
 
 def _ids(raw: Any) -> dict[str, str]:
-    patient = str((raw.info["subject_info"] or {}).get("his_id") or "").strip()
-    return {"patient": patient} if patient.strip("Xx_ ") else {}
+    patient = (raw.info["subject_info"] or {}).get("his_id")
+    return {} if patient is None else {"patient": str(patient).strip()}

@@ -94,15 +94,18 @@ def test_a_record_is_named_by_path_or_by_stem(tmp_path: Path, keys: list[str]) -
 
 def test_a_stem_of_two_records_is_refused(tmp_path: Path) -> None:
     table = write(tmp_path, "file,sex\n1,f\n")
-    with pytest.raises(MedclError, match="'1' is the name of 2 records; give their paths"):
+    with pytest.raises(MedclError, match="table.csv, line 2, column 'file': the name of 2 records; give their paths"):
         join(archive(["a/1.hea", "b/1.hea"]), table, record_column="file", target_columns=[], salt=SALT)
 
 
-def test_no_match_shows_both_sides_but_no_patient(tmp_path: Path) -> None:
+def test_no_match_says_where_and_shows_no_cell(tmp_path: Path) -> None:
     table = write(tmp_path, "file,id\nrec_77,secret-id\n")
-    with pytest.raises(MedclError, match="'rec_77'.*'a/1.hea'") as raised:
+    with pytest.raises(
+        MedclError, match="The first is a name of 6 characters, in .*table.csv, line 2; .*4 records, of .hea"
+    ) as raised:
         join(FOUR, table, record_column="file", patient_column="id", salt=SALT)
     assert "secret-id" not in str(raised.value)
+    assert "rec_77" not in str(raised.value)
 
 
 def test_rows_that_contradict_each_other_are_counted(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_tables_of_other_formats_say_the_same(tmp_path: Path) -> None:
         ("t.csv", b"file,file\n1,f\n", MedclError, "'file' occurs twice"),
         ("t.csv", b"file,sex\n", MedclError, "no rows"),
         ("t.csv", b"", MedclError, "no rows"),
-        ("t.csv", "file,sex\n1,männlich\n".encode("latin-1"), MedclError, "not UTF-8.*save it as UTF-8"),
+        ("t.csv", "file,sex\n1,f\n2,mała\n".encode("cp1250"), MedclError, "line 3: not UTF-8.*save it as UTF-8"),
         ("t.parquet", b"file,sex\n1,f\n", MedclError, "not a Parquet file"),
         ("t.xlsx", b"", UsageError, "is .csv, .tsv, .parquet, .json or .jsonl"),
         ("absent.csv", None, UsageError, "no such file"),
@@ -281,17 +284,23 @@ def test_a_split_may_be_a_file_of_its_own_and_a_column_tell_the_modality(tmp_pat
     assert joined.column("modality").tolist() == ["ecg", "eeg", "ecg", "eeg"]
     assert joined.column("split").tolist() == ["train", "train", "test", "test"]
     foreign = replace(card, table=CardTable(("train.csv", "test.csv"), "file", "id", modality="kind"))
-    with pytest.raises(MedclError, match="column 'kind': 'Brain' is none of ecg, .*`modality_values`"):
+    with pytest.raises(MedclError, match="train.csv, line 3, column 'kind': none of ecg, .*`modality_values`"):
         join_card(manifest, foreign, tmp_path, salt=SALT)
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("file,id,codes,sex,age,fold\n1,5,{},2,56,1\n", "1 values are no class of 'sex': 2"),
-        ("file,id,codes,sex,age,fold\n1,5,NORM,0,56,1\n", "column 'codes', row 1: not a Python dictionary"),
-        ("file,id,codes,sex,age,fold\n1,5,{},0,old,1\n", "column 'age': 1 values are not numbers"),
-        ("file,id,codes,sex,age,fold\n1,5,{},0,56,8\n", "fold 8 belongs to no split of the card"),
+        (
+            "file,id,codes,sex,age,fold\n1,5,{},2,56,1\n",
+            "column 'sex': 1 values are no class of 'sex', the first in .*, line 2",
+        ),
+        ("file,id,codes,sex,age,fold\n1,5,NORM,0,56,1\n", "line 2, column 'codes': not a Python dictionary"),
+        ("file,id,codes,sex,age,fold\n1,5,{},0,old,1\n", "line 2, column 'age': 1 of 1 values are not numbers"),
+        (
+            "file,id,codes,sex,age,fold\n1,5,{},0,56,8\n",
+            "line 2, column 'fold': 1 rows have a fold that belongs to no split",
+        ),
         ("file,id,codes,sex,age,fold\n1,5,{},0,56,1\n2,5,{},0,56,3\n", "1 of 1 patients are in two splits"),
         ("file,id,codes,sex,age\n1,5,{},0,56\n", "no column 'fold'"),
     ],
@@ -304,7 +313,9 @@ def test_a_table_that_is_not_what_the_card_says_is_refused(tmp_path: Path, table
 def test_a_code_with_two_classes_is_refused(tmp_path: Path) -> None:
     write_ward(tmp_path)
     write(tmp_path, ",class,use\nNORM,NORM,1\nNORM,MI,1\n", "codes.csv")
-    with pytest.raises(MedclError, match="'NORM' has two classes, 'NORM' and 'MI'"):
+    with pytest.raises(
+        MedclError, match="line 3, column 'class': another class than that of the same code in .*, line 2"
+    ):
         join_card(FOUR, ward(), tmp_path, salt=SALT)
 
 
