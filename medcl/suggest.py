@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
+_LOOKED_AT = 20_000  # words that are compared: of a million records the comparison would take a minute
 _SHOWN = 20  # words of a list that an error shows
 
 
@@ -16,8 +18,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     Returns:
         One of `known`; None where none is near.
     """
-    folded = {one.casefold().replace("-", "_"): one for one in known}
+    folded = {one.casefold().replace("-", "_"): one for one in islice(known, _LOOKED_AT)}
     wanted = word.casefold().replace("-", "_")
+    # Two letters in the wrong order, as in egc, are the commonest slip.
+    swapped = [one for key, one in folded.items() if sorted(key) == sorted(wanted)]
+    if swapped:
+        return swapped[0]
     close = get_close_matches(wanted, folded, n=1, cutoff=0.6)
     if close:
         return folded[close[0]]
