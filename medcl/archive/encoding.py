@@ -15,6 +15,7 @@ _MARKS = (
 )
 _LOOKED_AT = 4096  # bytes that tell whether every second one is zero
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_FOREIGN = re.compile(r"[^\x00-\x7f]{3}")  # of Western words no three letters in a row have accents
 _BETWEEN_LETTERS = frozenset("\N{RIGHT SINGLE QUOTATION MARK}\N{ACUTE ACCENT}\N{SOFT HYPHEN}\N{EN DASH}\N{MIDDLE DOT}")
 
 
@@ -62,6 +63,8 @@ def _windows(data: bytes) -> str:
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
+        return ""
+    if _FOREIGN.search(text):
         return ""
     for found in _NOT_ASCII.finditer(text):
         i, letter = found.start(), found[0]

@@ -17,7 +17,8 @@ MISSING = (
 )
 """Words for a missing value, in small letters: those of BIDS, R, pandas, Excel, SPSS and databases, and `unknown` in
 four languages. Signs alone are among them; `no` and `0` are values."""
-_ONLY_AMONG_NUMBERS = frozenset({"none", "nil", "keine", "aucun", "ninguno", "nd", "n.d."})
+_BESIDE_NUMBERS = frozenset({"none", "nil", "keine", "aucun", "ninguno", "nd", "n.d."})
+_BOOLEANS = frozenset({"true", "false"})
 _POSITIVE = re.compile(r"\(?\++\)?")
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -39,7 +40,7 @@ def present(cells: Sequence[str | None], words: Collection[str] = (), keep: Coll
     """The cells of a column, None where they hold no value.
 
     What decides is the column as a whole: `-` is a value beside `+`, as the negative result of a test is; `none` is
-    missing in a column of numbers, and a class among other classes.
+    missing in a column of numbers or of true and false, and a class among other classes.
 
     Args:
         cells: of one column.
@@ -53,8 +54,8 @@ def present(cells: Sequence[str | None], words: Collection[str] = (), keep: Coll
     folded = {cell: cell.strip().casefold() for cell in distinct}
     if any(_POSITIVE.fullmatch(cell) for cell in folded.values()):
         absent -= _DASHES.difference(words)
-    rest = [cell for cell in folded.values() if cell not in absent and cell not in _ONLY_AMONG_NUMBERS]
-    if rest and all(_NUMBER.fullmatch(cell) for cell in rest):
-        absent |= _ONLY_AMONG_NUMBERS
+    rest = [cell for cell in folded.values() if cell not in absent and cell not in _BESIDE_NUMBERS]
+    if rest and (all(_NUMBER.fullmatch(cell) for cell in rest) or _BOOLEANS.issuperset(rest)):
+        absent |= _BESIDE_NUMBERS
     gone = {cell for cell in distinct if folded[cell] in absent and cell not in kept}
     return [None if cell is None or cell in gone else cell for cell in cells]

@@ -12,7 +12,7 @@ from medcl.errors import MedclError
 
 _NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
 _LONGEST = 2**31 - 1  # characters of a cell: a report is longer than the 131,072 that the csv module allows at first
-_SEP_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\r?\n?', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=(.)"?[,;\t]*(\r\n|\r|\n)', re.IGNORECASE)
 _IN_NUMBER = re.compile(r"(?<=\d),(?=\d)", re.ASCII)
 
 
@@ -64,9 +64,9 @@ def read_sheet(path: Path) -> Sheet:
     """
     text, encoding = decode(path, path.read_bytes(), windows=True)
     csv.field_size_limit(_LONGEST)
-    first, heading = 0, text[: text.find("\n") + 1] or text
-    if told := _SEP_LINE.fullmatch(heading):
-        first, text = 1, text[len(heading) :]
+    first = 0
+    if told := _SEP_LINE.match(text):
+        first, text = 1, text[told.end() :]
         candidates = [told[1]]
     else:
         start = text.lstrip("\r\n ")

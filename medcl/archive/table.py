@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from medcl.archive.json_table import read_json, read_json_lines
 from medcl.archive.missing import present
-from medcl.archive.numbers import Column, are_numbers, numbers
+from medcl.archive.numbers import Column, are_numbers, number, numbers
 from medcl.archive.sheet import Sheet, read_sheet
 from medcl.errors import MedclError, UsageError, system_reason
 from medcl.suggest import no_such
@@ -63,6 +63,11 @@ class LabelTable:
             UsageError: there is no such column; names the nearest, and lists those there are.
         """
         if name not in self.columns:
+            if any(number(heading) is not None for heading in self.columns):
+                # What would be listed are cells then, ids among them.
+                raise UsageError(
+                    f"{self.path}: no column {name!r}; its first line holds numbers: is the heading missing?"
+                )
             raise UsageError(f"{self.path}: {no_such('column', name, self.columns)}")
         return present(self.as_written(name), self.missing, keep) if keep else self.columns[name]
 
@@ -204,6 +209,8 @@ def _read_file(path: Path) -> Sheet:
     twice = sorted({name for name in sheet.names if sheet.names.count(name) > 1})
     if twice:
         what = f"the column {twice[0]!r} occurs twice" if twice[0] else "several columns without a heading"
+        if any(number(name) is not None for name in sheet.names):
+            what = "its first line holds numbers, some of them twice: is the heading missing?"
         raise MedclError(f"{path}: {what}: give each column a heading of its own")
     if not sheet.rows:
         raise MedclError(f"{path}: the table has no rows")

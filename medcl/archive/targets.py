@@ -17,6 +17,7 @@ Kind: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
 Label: TypeAlias = str | float | list[str] | None
 
 _FEW_INTEGERS = 20  # more distinct whole numbers than this are taken for a quantity, not for codes of classes
+_INFINITE = ("inf", "infinity", "\N{INFINITY}")
 _FREE_TEXT = 50  # more distinct texts than this, in more than half of the rows, are a report and not a class
 
 
@@ -147,13 +148,14 @@ def _guess(table: LabelTable, column: str, present: Sequence[str], place: str) -
 
 
 def _refuse_broken_numbers(table: LabelTable, column: str) -> None:
-    """A quantity in which a few cells are no numbers is not a set of classes."""
+    """A quantity in which some cells are no numbers is not a set of classes."""
     cells = table.column(column)
     found = [None if cell is None else number(cell) for cell in cells]
-    numbers = {value for value in found if value is not None}
+    numbers = [value for value in found if value is not None]
     others = [row for row, (cell, value) in enumerate(zip(cells, found, strict=True)) if cell and value is None]
-    quantity = len(numbers) > _FEW_INTEGERS or any(not value.is_integer() for value in numbers)
-    if others and quantity and len(numbers) > 2 * len({cells[row] for row in others}):
+    quantity = len(set(numbers)) > _FEW_INTEGERS or any(not value.is_integer() for value in numbers)
+    infinite = numbers and others and all(str(cells[row]).lstrip("+-").casefold() in _INFINITE for row in others)
+    if infinite or (others and quantity and len(numbers) > len(others)):
         raise UsageError(
             f"{table.place(others[0])}, column {column!r}: no number, as {len(others)} of its cells, while the others "
             "are: name a word for missing values with --missing WORD (in a data-set card: `missing`), or say that they "

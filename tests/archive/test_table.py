@@ -115,10 +115,35 @@ def test_a_word_for_a_missing_value_is_no_class_and_no_number(tmp_path: Path, wo
 
 
 def test_what_may_be_a_value_is_one_where_its_column_says_so(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path / "t.csv", "test,grade,age\n+,none,1.5\n-,mild,none\n++,none,2.5\n?,no,3\n"))
+    table = read_table(
+        write(
+            tmp_path / "t.csv",
+            "test,grade,age,seen\n+,none,1.5,True\n-,mild,none,None\n++,none,2.5,False\n?,no,3,True\n",
+        )
+    )
+    assert table.column("seen") == ["True", None, "False", "True"]
     assert table.column("test") == ["+", "-", "++", None]
     assert table.column("grade") == ["none", "mild", "none", "no"]
     assert table.column("age") == ["1.5", None, "2.5", "3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("мир", "cp1251"), ("größer", "mac_roman"), ("mała", "cp1250"), ("日本", "shift_jis"), ("мир", "koi8_r")],
+)
+def test_another_code_page_is_not_taken_for_windows_1252(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "t.csv").write_bytes(f"a,b\n1,x\n2,{text} {text}\n".encode(encoding))
+    with pytest.raises(MedclError, match="t.csv, line 3: not UTF-8 text and not Windows-1252; save it as UTF-8"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_table_without_a_heading_is_not_listed(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "t.csv", "secret-7,1\nsecret-8,2\n"))
+    with pytest.raises(
+        UsageError, match="no column 'file'; its first line holds numbers: is the heading missing"
+    ) as raised:
+        table.column("file")
+    assert "secret" not in str(raised.value)
 
 
 def test_words_of_the_user_are_missing_in_every_format(tmp_path: Path) -> None:
@@ -250,4 +275,7 @@ def test_a_quantity_with_a_word_in_it_is_no_class(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="line 32, column 'age': no number.*--missing WORD.*age:multiclass"):
         targets.infer(table, "age")
     assert len(targets.infer(table, "age", "multiclass").target.classes) == 31
+    few = read_table(write(tmp_path / "u.csv", "dose\n0.5\n2\n-inf\n"))
+    with pytest.raises(UsageError, match="line 4, column 'dose': no number"):
+        targets.infer(few, "dose")
     assert targets.infer(read_table(tmp_path / "t.csv", [">89"]), "age").target.kind == "regression"
