@@ -337,3 +337,39 @@ def test_ptbxl_holds_what_its_authors_published(tmp_path: Path) -> None:
     assert [len(manifest.split_rows(name)) for name in ("train", "val", "test")] == [353, 81, 66]
     assert len(np.unique(manifest.column("patient"))) == 466
     assert manifest.column("patient")[0] == code("patient", "15709", PUBLIC_SALT)
+
+
+def test_a_card_names_words_for_missing_values_and_values_that_look_like_them(tmp_path: Path) -> None:
+    target = CardTarget("result", "binary", ("-", "unknown"), values={"neg": "-"})
+    targets = {"result": target, "age": CardTarget("age", "regression")}
+    card = ward(table=CardTable("table.csv", "file", "id"), targets=targets, folds=None, missing=("-99", "never"))
+    write(tmp_path, "file;id;result;age\n1;1;neg;30,5\n2;2;unknown;-99\n3;n/a;never;n/a\n4;4;-;41\n")
+    joined, report = join_card(FOUR, card, tmp_path, salt=SALT)
+    assert joined.table.column("result").to_pylist() == ["-", "unknown", None, "-"]
+    assert joined.table.column("age").to_pylist() == [30.5, None, None, 41]
+    assert report.dialect == "separator a semicolon"
+
+
+@pytest.mark.parametrize("file", ["../table.csv", "a/../../table.csv"])
+def test_the_tables_of_a_card_lie_in_its_folder(tmp_path: Path, file: str) -> None:
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    write_ward(tmp_path)
+    write_ward(tmp_path / "set")
+    with pytest.raises(UsageError, match="lies outside the folder of the data set"):
+        join_card(FOUR, ward(table=CardTable(file, "file", "id")), tmp_path / "set", salt=SALT)
+    lookup = CardTarget("codes", "multilabel", ("NORM", "MI"), parse="dict", lookup=Lookup(file, "", "class"))
+    with pytest.raises(UsageError, match="lies outside the folder of the data set"):
+        join_card(FOUR, ward(targets={"disease": lookup}), tmp_path / "set", salt=SALT)
+    absolute = ward(table=CardTable(str(tmp_path / "table.csv"), "file", "id"))
+    assert join_card(FOUR, absolute, write_ward(tmp_path / "set"), salt=SALT)[1].matched == 4
+
+
+def test_folds_and_lookups_take_words_for_missing_values_as_missing(tmp_path: Path) -> None:
+    write_ward(
+        tmp_path,
+        "file,id,codes,sex,age,fold\n1,5,\"{'SR': 0}\",0,56,1\n2,6,{},1,n/a,2\n3,7,unknown,.,.,n/a\n4,8,{},0,1,3\n",
+    )
+    write(tmp_path, ",class,use\nNORM,NORM,1\nSR,n/a,1\nn/a,MI,1\n", "codes.csv")
+    joined, _ = join_card(FOUR, ward(), tmp_path, salt=SALT)
+    assert joined.table.column("disease").to_pylist() == [None] * 4
+    assert joined.column("split").tolist() == ["train", "val", None, "test"]
