@@ -43,20 +43,23 @@ def config_parser(command: Callable[..., None]) -> "ArgumentParser":
     from jsonargparse import ArgumentParser
 
     class ConfigParser(ArgumentParser):
-        settings: list[str]
+        classes: list[tuple[type, str | None]]
 
         def add_class_arguments(self, kind: type, nested_key: str | None = None, **options: Any) -> Any:
-            """Remember the names of the settings, which a YAML file may misspell."""
-            prefix = "" if nested_key is None else f"{nested_key}."
-            own = [prefix + name for name in settings_of(kind)] + ([] if nested_key is None else [nested_key])
-            self.settings = [*getattr(self, "settings", []), *own]
+            """Remember the class, whose settings a flag may misspell."""
+            self.classes = [*getattr(self, "classes", []), (kind, nested_key)]
             return super().add_class_arguments(kind, nested_key, **options)
 
         def parse_args(self, args: Any = None, namespace: Any = None, **options: Any) -> Any:  # type: ignore[override]
             """Refuse unknown flags first: argparse would speak of what is missing instead."""
-            known = [*self._option_string_actions, *(f"--{name}" for name in getattr(self, "settings", []))]
-            refuse_unknown(args or (), known)
+            refuse_unknown(args or (), self._flags())
             return super().parse_args(args, namespace, **options)
+
+        def _flags(self) -> Iterator[str]:
+            yield from self._option_string_actions
+            # Types take their time to look up: only where a flag is none of the above.
+            for kind, nested in getattr(self, "classes", []):
+                yield from (f"--{name if nested is None else f'{nested}.{name}'}" for name in settings_of(kind))
 
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise UsageError(f"{_plain(message)} (see `{self.prog} --help`)") from ex
@@ -69,12 +72,12 @@ def config_parser(command: Callable[..., None]) -> "ArgumentParser":
     return ConfigParser(prog=f"medcl {command.__name__}", description=command.__doc__)
 
 
-def with_recipes(words: Sequence[str], settings: Iterable[str], own: Iterable[str]) -> None:
+def check_recipes(words: Sequence[str], kind: type, own: Iterable[str]) -> None:
     """Hold the recipes behind `--config` against the settings that there are.
 
     Args:
         words: of a command, each recipe as a path.
-        settings: dotted names of what a recipe may set.
+        kind: dataclass of the settings.
         own: names of the command's flags, which a recipe may set too.
 
     Raises:
@@ -82,8 +85,8 @@ def with_recipes(words: Sequence[str], settings: Iterable[str], own: Iterable[st
     """
     from medcl.documents import read_yaml
 
-    known = [*settings, *own]
     for path in recipes_in(words):
+        known = [*settings_of(kind), *own]
         content = read_yaml(path, "recipe")
         if not isinstance(content, dict):
             raise UsageError(f"recipe {path}: holds no settings, such as `method: comet`")
@@ -139,12 +142,14 @@ def refuse_unknown(words: Sequence[str], known: Iterable[str]) -> None:
     Raises:
         UsageError: names the flag and the nearest one.
     """
-    flags = [flag for flag in known if flag.startswith("--")]
-    for word in words:
-        name = word.partition("=")[0]
-        if word == "--":
-            return
-        if not name.startswith("--") or any(flag.startswith(name) for flag in flags):
+    given = list(words)[: list(words).index("--")] if "--" in words else words
+    names = [word.partition("=")[0] for word in given if word.startswith("--")]
+    left, flags = iter(known), []
+    for name in names:
+        # What is asked for is looked for first: the rest is listed where it is not there.
+        while not any(flag.startswith(name) for flag in flags) and (flag := next(left, None)) is not None:
+            flags += [flag] if flag.startswith("--") else []
+        if any(flag.startswith(name) for flag in flags):
             continue
         # What lies below a setting that is a mapping, such as --comet.levels.patient, is its own business.
         if any(name.startswith(f"{flag}.") and not _has_parts(flag, flags) for flag in flags):
@@ -205,4 +210,7 @@ def _plain(message: str) -> str:
     """A message of the library that parses settings, on one line and without names of Python's types."""
     text = re.sub(r"Parser key \"?([^\":]+)\"?:", r"\1:", message)
     text = re.sub(r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1", text)
-    return re.sub(r"Expected an? (.+?)\. Got value: (.*)", r"expected \1, got '\2'", " ".join(text.split()))
+    text = " ".join(text.split())
+    if found := re.fullmatch(r"(.*?)Expected an? (?:typing\.)?Literal\[(.+)\]\. Got value: (.*)", text):
+        return f"{found[1]}{not_a_choice(found[3], (one.strip(chr(39)) for one in found[2].split(', ')))}"
+    return re.sub(r"Expected an? (?:typing\.)?(.+?)\. Got value: (.*)", r"expected \1, got '\2'", text)

@@ -101,6 +101,6 @@ def _parse(parser: "ArgumentParser", argv: Sequence[str]) -> tuple[Any, "Config"
     kind = config_class(asked_for(argv))
     own = [action.dest for action in parser._actions]
     parser.add_class_arguments(kind)
-    parsers.with_recipes(argv, parsers.settings_of(kind), own)
+    parsers.check_recipes(argv, kind, own)
     given = parser.instantiate(parser.parse_args(argv))
     return given, kind(**{one.name: given[one.name] for one in fields(kind)})

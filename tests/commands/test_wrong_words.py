@@ -51,6 +51,10 @@ def test_an_unknown_command(word: str, capsys: pytest.CaptureFixture[str]) -> No
         (["pretrain", "--config", "ecg_comet", "--steps", "3"], "no flag '--steps'; did you mean '--optimiser.steps'"),
         (["prepare", "--method", "comett"], "no method 'comett'.*did you mean 'comet'"),
         (["pretrain", "--manifest", "m", "-o", "r", "--optimiser.steps", "many"], "expected int, got 'many'"),
+        (
+            ["pretrain", "--manifest", "m", "-o", "r", "--optimiser.average", "eam"],
+            "optimiser.average: 'eam' is none of swa, ema, none; did you mean 'ema'",
+        ),
         (["embed", "run"], "the following arguments are required: --manifest, -o/--output"),
     ],
 )
