@@ -144,7 +144,8 @@ def refuse_unknown(words: Sequence[str], known: Iterable[str]) -> None:
     """
     given = list(words)[: list(words).index("--")] if "--" in words else words
     names = [word.partition("=")[0] for word in given if word.startswith("--")]
-    left, flags = iter(known), []
+    left = iter(known)
+    flags: list[str] = []
     for name in names:
         # What is asked for is looked for first: the rest is listed where it is not there.
         while not any(flag.startswith(name) for flag in flags) and (flag := next(left, None)) is not None:
