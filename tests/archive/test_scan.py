@@ -200,12 +200,13 @@ def test_ids_come_from_the_header_and_no_name_comes_with_them(tmp_path: Path) ->
     write_edf(tmp_path / "b.edf", EEG, patient=Patient())
     for public in (False, True):
         manifest = scan(tmp_path, salt=SALT, jobs=1, public_ids=public, journal=tmp_path / ".j")
-        assert manifest.column("patient").tolist() == [code("patient", "C-77", SALT), -1]
+        assert manifest.column("patient").tolist() == [code("patient", "C-77", SALT), code("patient", "\0b.edf", SALT)]
         manifest.write(tmp_path / ".m")
         kept = (tmp_path / ".m").read_bytes() + (tmp_path / ".j").read_bytes()
         assert not any(word in kept for word in (b"C-77", b"Haagse", b"1951", b"AUG"))
     assert rows(manifest) == dict.fromkeys(["a.edf", "b.edf"], "ok")
-    assert rows(require_patients(manifest))["b.edf"].startswith("no patient id")
+    assert rows(require_patients(manifest)) == rows(manifest)
+    assert manifest.table.column("flags").to_pylist() == [None, ["placeholder patient id"]]
 
 
 def test_public_ids_stay_readable_and_unique(tmp_path: Path) -> None:
