@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from medcl.commands import archive, embedding, evaluation, exploration, reduction, retrieval, training
 from medcl.errors import MedclError
+from medcl.files import write_reason
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "phantom": archive.phantom,
@@ -56,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Who reads has enough, as `head` does. Python would complain once more when it writes what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        # What is read and written says itself where it fails; this is what is left, such as a temporary folder.
+        print(f"medcl {name}: the work cannot go on: {write_reason(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -6,12 +6,11 @@ training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, 
 `weights_only=True`.
 """
 
-import hashlib
 import json
-import os
 import platform
-import secrets
-from collections.abc import Collection, Iterable
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 import yaml
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.encoders import card as cards
 from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCard
@@ -30,8 +30,10 @@ from medcl.encoders.image_base import ImageEncoder
 from medcl.encoders.joint import JointEncoder
 from medcl.encoders.signal import SignalEncoder
 from medcl.errors import LeakError, MedclError
+from medcl.seen_patients import SeenPatients as SeenPatients
 
 RUN_VERSION = 1
+LOCK, BOARD = ".lock", "tensorboard"
 WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "encoder.safetensors",
     "config.yaml",
@@ -40,52 +42,6 @@ WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "environment.json",
     "last.ckpt",
 )
-
-
-@dataclass(frozen=True)
-class SeenPatients:
-    """Salted hashes of the patients that a run was trained on.
-
-    Args:
-        salt: of this run, so that hashes of two runs cannot be joined.
-        coded_with: fingerprint of the salt that coded the manifest's patients; codes of another salt cannot be
-            compared.
-        hashes: one a patient.
-    """
-
-    salt: str
-    coded_with: str
-    hashes: frozenset[str]
-
-    @classmethod
-    def of(cls, codes: Iterable[int], coded_with: str) -> "SeenPatients":
-        """Hash the codes of `codes` with a new salt."""
-        salt = secrets.token_hex(16)
-        return cls(salt, coded_with, frozenset(_hash(salt, code) for code in codes))
-
-    def among(self, codes: np.ndarray) -> np.ndarray:
-        """Which of the patient codes (n,) were trained on, as (n,) bool."""
-        unique, inverse = np.unique(codes, return_inverse=True)
-        seen = np.array([_hash(self.salt, int(code)) in self.hashes for code in unique], dtype=bool)
-        return seen[inverse]
-
-    def write(self, path: Path) -> None:
-        """Write one hash a line under a line that names both salts."""
-        lines = [f"# salt={self.salt} coded-with={self.coded_with}", *sorted(self.hashes)]
-        path.write_text("\n".join(lines) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "SeenPatients":
-        """Read what `write` wrote.
-
-        Raises:
-            MedclError: if the file is not one of these.
-        """
-        first, *hashes = path.read_text().splitlines() or [""]
-        words = dict(word.split("=", 1) for word in first.removeprefix("# ").split() if "=" in word)
-        if not {"salt", "coded-with"} <= words.keys():
-            raise MedclError(f"{path}: not a list of seen patients (its first line must name the salt)")
-        return cls(words["salt"], words["coded-with"], frozenset(hashes))
 
 
 C = TypeVar("C", bound=Card)
@@ -111,10 +67,6 @@ class Run(Generic[C, E]):
     patients: SeenPatients
 
 
-def _hash(salt: str, code: int) -> str:
-    return hashlib.blake2b(str(code).encode(), key=bytes.fromhex(salt), digest_size=8).hexdigest()
-
-
 def environment() -> dict[str, Any]:
     """Versions of what computes, for the run folder and the report."""
     packages = ("medcl", "torch", "lightning", "numpy", "scikit-learn", "wfdb", "mne", "blosc2")
@@ -126,20 +78,52 @@ def environment() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a run folder to this process while the block runs; the folder is made if need be.
+
+    Raises:
+        MedclError: another process trains in it, or the folder cannot be made.
+    """
+
+    def busy(owner: str) -> MedclError:
+        who = f" ({owner})" if owner else ""
+        return MedclError(f"{folder}: another process{who} trains in this run folder: wait for it, or choose another")
+
+    new = not folder.is_dir()
+    files.make_folder(folder)
+    try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(files.lock(folder / LOCK, busy))
+            except OSError as error:
+                raise files.unwritable(folder, error) from error
+            yield
+    finally:
+        if new:
+            with suppress(OSError):  # It stays where there is something in it.
+                folder.rmdir()
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is something to go on from: a run that was killed before its first checkpoint begins anew."""
+    return (folder / CHECKPOINT).exists() or (folder / WEIGHTS).exists()
+
+
 def start(folder: Path, config: dict[str, Any], patients: SeenPatients) -> None:
     """Make the folder and write what is known before the first step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    (folder / ENVIRONMENT).write_text(json.dumps(environment(), indent=2) + "\n")
+    # Of a run that was killed before its first checkpoint.
+    shutil.rmtree(folder / BOARD, ignore_errors=True)
+    files.write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    files.write(folder / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
     patients.write(folder / PATIENTS)
 
 
 def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
     """Publish the weights atomically, with the card in their metadata."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    partial = folder / (WEIGHTS + ".partial")
-    save_file(weights, partial, metadata={"medcl": cards.to_json(card)})
-    os.replace(partial, folder / WEIGHTS)
+    # In memory first: the library would write to a file of its own, which a killed process leaves.
+    files.write(folder / WEIGHTS, save(weights, metadata={"medcl": cards.to_json(card)}))
 
 
 def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from medcl.errors import MedclError
+from medcl import files
 
 
 class Journal:
@@ -23,15 +23,11 @@ class Journal:
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
         self.rows = _rows(path, settings)
+        files.write(path, f"{json.dumps(settings)}\n{json.dumps(self.rows)}\n", private=True)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f"{path.name}.new")
-            self._file = draft.open("w", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
         except OSError as error:
-            raise MedclError(f"{path}: the journal of the scan cannot be written: {error.strerror}") from error
-        self._write(settings)
-        self.add(self.rows)
-        draft.replace(path)
+            raise files.unwritable(path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +53,7 @@ class Journal:
             self._file.write(json.dumps(value) + "\n")
             self._file.flush()
         except OSError as error:
-            raise MedclError(f"{self.path}: the journal of the scan cannot be written: {error.strerror}") from error
+            raise files.unwritable(self.path, error) from error
 
 
 def _rows(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,8 +1,6 @@
 """The manifest: one row a record, a Parquet file that other programs can open."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl import files
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.errors import MedclError, UsageError
 
@@ -104,17 +103,8 @@ class Manifest:
         path = Path(path)
         stored = {"version": SCHEMA_VERSION, "root": str(self.root), **self.metadata}
         table = self.table.replace_schema_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
-        draft: str | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            with os.fdopen(handle, "wb") as file:
-                pq.write_table(table, file)
-            os.replace(draft, path)
-        except (OSError, pa.ArrowException) as error:
-            if draft is not None:
-                Path(draft).unlink(missing_ok=True)
-            raise MedclError(f"{path}: the manifest cannot be written: {error}") from error
+        with files.draft(path, private=True) as place:
+            pq.write_table(table, place)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

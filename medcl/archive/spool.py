@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from medcl import files
 from medcl.archive.dicom_file_record import CodedFile
 from medcl.errors import MedclError
 
@@ -142,4 +143,5 @@ class Spool:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> MedclError:
-        return MedclError(f"{self.path or 'temporary folder'}: the slices found so far cannot be kept: {error}")
+        why = files.write_reason(error) if isinstance(error, OSError) else "the disk takes no more, or is read-only"
+        return MedclError(f"{self.path or 'temporary folder'}: the slices found so far cannot be kept: {why}")

@@ -3,13 +3,13 @@
 import argparse
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medcl import files
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -182,6 +182,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    files.write(path, json.dumps(content) + "\n")

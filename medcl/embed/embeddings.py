@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.embed.about import EMBEDDING, RUN, About
 from medcl.embed.fingerprints import records_fingerprint
-from medcl.errors import UsageError
+from medcl.errors import MedclError, UsageError
 
 _BATCH = 16384
 _IN_MEMORY = 1 << 26
@@ -126,7 +126,7 @@ class Embeddings:
             array.flags.writeable = False
             return array
         path = self._mapped()
-        with suppress(OSError):
+        with suppress(OSError, MedclError):
             if not path.exists():
                 self._map(path, shape, dtype)
             mapped: NDArray[Any] = np.load(path, mmap_mode="r")
@@ -174,14 +174,10 @@ class Embeddings:
         return self.paths[0].with_name(f".{self.paths[0].name}.vectors-{key}.npy")
 
     def _map(self, path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-        try:
-            array = np.lib.format.open_memmap(draft, mode="w+", dtype=dtype, shape=shape)
+        with files.draft(path, durable=False) as place:
+            array = np.lib.format.open_memmap(place, mode="w+", dtype=dtype, shape=shape)
             self._fill(array)
             array.flush()
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
         for old in path.parent.glob(f".{self.paths[0].name}.vectors-*.npy"):
             if old != path:
                 old.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Embeddings on their way into one file: finished shards stay, so that a run that was killed goes on behind them."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medcl import files
 from medcl.embed.about import EMBEDDING, RUN
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"
 _GROUP = 16384  # rows of a row group at least: many small ones would make the file's own index large
@@ -35,12 +35,11 @@ class Shards:
         self.folder = output.with_name(output.name + ".parts")
         about = self.folder / _PLAN
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not about.exists():
-                _write(about, json.dumps(plan).encode())
-            known = json.loads(about.read_text())
-        except (OSError, ValueError) as error:
-            raise MedclError(f"{self.folder}: embeddings cannot be written there: {error}") from error
+                files.write(about, json.dumps(plan))
+            known = json.loads(about.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise MedclError(f"{about}: {reason(error)}: delete its folder to start anew") from error
         if known != plan:
             other = [name for name in plan if known.get(name) != plan[name]]
             raise UsageError(
@@ -62,15 +61,8 @@ class Shards:
         Raises:
             MedclError: the disk is full.
         """
-        draft = self.path(number).with_suffix(f".{os.getpid()}.draft")
-        try:
-            pq.write_table(table, draft, compression="none")
-            os.replace(draft, self.path(number))
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise MedclError(
-                f"{draft.parent}: embeddings cannot be written: {error.strerror or error}; what is finished stays"
-            ) from error
+        with files.draft(self.path(number)) as place:
+            pq.write_table(table, place, compression="none")
 
     def join(self, count: int, schema: pa.Schema) -> int:
         """Make one file of the shards, in one move, and clear them away.
@@ -85,19 +77,11 @@ class Shards:
         Raises:
             MedclError: the disk is full.
         """
-        draft = self.output.with_name(f".{self.output.name}.{os.getpid()}.draft")
         rows = 0
-        try:
-            with parquet_writer(draft, schema) as writer:
-                for table in self._groups(count, schema):
-                    writer.write_table(table, row_group_size=len(table))
-                    rows += len(table)
-            os.replace(draft, self.output)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise MedclError(
-                f"{self.output}: cannot be written: {error.strerror or error}; its parts are in {self.folder}"
-            ) from error
+        with files.draft(self.output) as place, parquet_writer(place, schema) as writer:
+            for table in self._groups(count, schema):
+                writer.write_table(table, row_group_size=len(table))
+                rows += len(table)
         shutil.rmtree(self.folder, ignore_errors=True)
         return rows
 
@@ -119,9 +103,3 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     plain = [name for name in schema.names if name != EMBEDDING]
     packed = {name: "zstd" for name in plain} | {f"{EMBEDDING}.list.element": "none"}
     return pq.ParquetWriter(path, schema, compression=packed, use_dictionary=plain, write_statistics=[RUN])
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.draft")
-    draft.write_bytes(content)
-    os.replace(draft, path)

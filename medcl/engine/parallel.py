@@ -7,6 +7,7 @@ from typing import TypeVar
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
 
 T = TypeVar("T")
@@ -79,9 +80,7 @@ def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int
     """Work on chunks, taking those that are done out of the dictionary."""
     kind = "generator" if ordered else "generator_unordered"
     # Not more in flight than are worked on one by one, should a process die.
-    parallel = joblib.Parallel(
-        n_jobs=processes, backend="loky", return_as=kind, batch_size=1, pre_dispatch="2 * n_jobs"
-    )
+    parallel = workers(processes, return_as=kind, batch_size=1, pre_dispatch="2 * n_jobs")
     results = parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items()))
     try:
         for number, result in results:
@@ -102,7 +101,7 @@ def _alone(function: Callable[[Sequence[T]], R], item: T, instead: Callable[[T],
     """One item in a process of its own."""
     try:
         # Two jobs, since one would stay in this process.
-        results: list[R] = joblib.Parallel(n_jobs=2, backend="loky")([joblib.delayed(function)([item])])
+        results: list[R] = workers(2)([joblib.delayed(function)([item])])
     except TerminatedWorkerError:
         return instead(item)
     return results[0]

@@ -6,7 +6,6 @@ kept beside the store, under a hash of all that they depend on.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from medcl import files
 from medcl.encoders.card import Card, to_json
 from medcl.evaluate.experiment import Prediction, Setting
 from medcl.evaluate.fractions import Subset
@@ -48,10 +48,8 @@ def path_of(setting: Setting, card: Card, drawn: Sequence[Sequence[Subset]]) -> 
 def save(path: Path, predictions: Sequence[Prediction]) -> None:
     """Keep the predictions of random initialisation, whole or not at all."""
     arrays = {f"{p.protocol}/{p.label}/{p.repeat}/{p.seed}": p.probabilities for p in predictions if p.init == "random"}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
 
 
 def load(path: Path) -> list[Prediction] | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from medcl import files
 from medcl.errors import UsageError
 from medcl.evaluate.search import Archive, Found
 from medcl.show import page
@@ -26,10 +27,9 @@ def write_sheet(archive: Archive, found: Sequence[Found], query: str, path: Path
     if path.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
     shown = archive.pictures(found) if path.suffix.lower() == ".png" or found[0].kind == "image" else []
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-        path.write_bytes(contact_sheet([png(one, TILE) for one in shown], captions))
+        files.write(path, contact_sheet([png(one, TILE) for one in shown], captions))
         return
     pictures = [data_uri(png(one)) for one in shown] or [""] * len(found)
     page.write(

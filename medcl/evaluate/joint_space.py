@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.report_dataset import Reports
@@ -199,11 +200,8 @@ def _path(store: Path, run: JointRun, chosen: Manifest, kind: str, text: str) ->
 
 
 def _save(path: Path, rows: Ints, z: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
         np.savez(file, rows=rows, z=z)
-    os.replace(partial, path)
     _forget(path.parent)
 
 

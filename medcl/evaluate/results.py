@@ -2,12 +2,12 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from medcl import files
 from medcl.archive.manifest import Target
 from medcl.errors import MedclError
 from medcl.evaluate.initialisation import Init as Init
@@ -251,10 +251,7 @@ class Results:
     def save(self, path: Path) -> None:
         """Write the results as JSON, whole or not at all; NaN becomes null."""
         text = json.dumps(plain(self), indent=1, ensure_ascii=False, allow_nan=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        files.write(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Results":

@@ -7,16 +7,17 @@ trained once for all runs that share network, data and settings.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from medcl import files
 from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.typed_json import build, plain
 
@@ -47,13 +48,9 @@ def save(folder: Path, name: str, cell: Cell, network: nn.Module | None) -> None
         cell: its numbers.
         network: to keep its weights as well; they are written before the numbers, which say that the cell is finished.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{name}.{os.getpid()}.partial"
     if network is not None:
-        save_file(dict(_weights(network)), partial)
-        os.replace(partial, folder / f"{name}.safetensors")
-    partial.write_text(json.dumps(plain(cell), allow_nan=False), encoding="utf-8")
-    os.replace(partial, folder / f"{name}.json")
+        files.write(folder / f"{name}.safetensors", to_bytes(dict(_weights(network))))
+    files.write(folder / f"{name}.json", json.dumps(plain(cell), allow_nan=False))
 
 
 def load(folder: Path, name: str, *, weights: bool) -> Cell | None:

@@ -82,7 +82,6 @@ class HeldOut:
             device: where to predict.
             folder: of the files.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         ids = self.manifest.column("record_id")
         for number, predicted in self.predictions(network, overlap, device):
             row, record = int(self.rows[number]), int(self.patches.records[number])

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from medcl import files
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.points import Vectors, vectors_of
+from medcl.errors import MedclError
 from medcl.explore.project import MOST, Method, Projection, place
 
 _ROWS = 4096
@@ -76,20 +77,14 @@ def projection_of(
             known = kept["xy"], kept["fitted"], str(kept["note"])
             return place(vectors, method, seed=seed, most=most, known=known)
     made = place(vectors, method, seed=seed, most=most)
-    with suppress(OSError):
+    with suppress(MedclError):
         _keep(path, made)
     return made
 
 
 def _keep(path: Path, made: Projection) -> None:
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("wb") as file:
-            np.savez(file, xy=made.xy, fitted=made.fitted, note=np.array(made.note))
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
+        np.savez(file, xy=made.xy, fitted=made.fitted, note=np.array(made.note))
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,6 @@
 """An index of embeddings on disk: vectors for faiss, records as Parquet, and a page of JSON that names both."""
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medcl import files
 from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError
 from medcl.explore.cached import content_key
@@ -90,13 +90,12 @@ def save_index(folder: Path, saved: Saved) -> None:
 
     names = {"faiss": f"vectors-{saved.changes}.faiss", "records": f"records-{saved.changes}.parquet"}
     sources = [{"paths": [str(path.resolve()) for path in one.paths], "key": key} for one, key in saved.sources]
-    with suppress(OSError, RuntimeError):
-        folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(saved.faiss, str(folder / names["faiss"]))
-        pq.write_table(saved.records, folder / names["records"])
-        draft = folder / f".{_NAME}.{os.getpid()}.draft"
-        draft.write_text(json.dumps({"changes": saved.changes, "sources": sources, **names}))
-        os.replace(draft, folder / _NAME)
+    with suppress(MedclError, RuntimeError):
+        with files.draft(folder / names["faiss"], durable=False) as place:
+            faiss.write_index(saved.faiss, str(place))
+        with files.draft(folder / names["records"], private=True, durable=False) as place:
+            pq.write_table(saved.records, place)
+        files.write(folder / _NAME, json.dumps({"changes": saved.changes, "sources": sources, **names}), durable=False)
         _remove(folder, tuple(names.values()))
 
 

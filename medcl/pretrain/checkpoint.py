@@ -1,6 +1,6 @@
 """last.ckpt: everything that a run needs to go on to the bit."""
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from medcl import files
 from medcl.errors import MedclError
 
 
@@ -35,9 +36,10 @@ def save(path: Path, step: int, state: State) -> None:
         "optimiser": state.optimiser.state_dict(),
         "average": state.average.state_dict() if state.average is not None else None,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    # In memory first: writing to a file, PyTorch hides why the disk took no more.
+    written = io.BytesIO()
+    torch.save(content, written)
+    files.write(path, written.getbuffer())
 
 
 def step_of(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
 from medcl.reduce.strategy import Signatures
@@ -64,14 +64,10 @@ class SignatureCache:
         name = secrets.token_hex(8)
         path = self.folder / f"{name}.npy"
         about = json.dumps({"keys": list(keys), "counts": [len(one) for one in signatures]})
-        try:
-            np.save(path, np.concatenate(list(signatures)))
-            draft = self.folder / f"{name}.new"
-            draft.write_text(about, encoding="utf-8")
-            # The array is whole before there are keys that lead to it.
-            os.replace(draft, path.with_suffix(".json"))
-        except OSError as error:
-            raise MedclError(f"{self.folder}: signatures cannot be kept there: {error.strerror or error}") from error
+        with files.draft(path) as place, place.open("wb") as file:
+            np.save(file, np.concatenate(list(signatures)))
+        # The array is whole before there are keys that lead to it.
+        files.write(path.with_suffix(".json"), about)
         self._index(path.with_suffix(".json"))
 
     def _index(self, path: Path) -> None:
