@@ -6,6 +6,7 @@ holds is a leftover, and the next process that writes into the folder removes it
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -66,6 +67,24 @@ def write(path: Path, content: str | bytes | memoryview, *, private: bool = Fals
     """Write a file in one move, text as UTF-8; arguments and errors are those of `draft`."""
     with draft(path, private=private, durable=durable) as place:
         place.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def safe_name(text: str) -> str:
+    """A name for a file or folder that stays where it is put, whatever the text, such as that of a column.
+
+    Args:
+        text: any; one that is safe is its own name.
+
+    Returns:
+        Letters, digits, spaces and `._-+%=,()`, at most 100 of them; a text that is changed has its hash behind it, so
+        that two texts have two names.
+    """
+    name = "".join(one if one.isalnum() or one in " ._-+%=,()" else "_" for one in text)[:100]
+    if name.startswith(".") or not name.strip():
+        name = f"_{name}"
+    if name == text:
+        return name
+    return f"{name}-{hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
 
 
 def make_folder(path: Path) -> None:

@@ -18,12 +18,11 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from medcl import files
+from medcl import files, weights
 from medcl.archive.manifest import Manifest
+from medcl.checksums import damaged, file_checksum, read_json, sealed
 from medcl.encoders import card as cards
 from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCard
 from medcl.encoders.image_base import ImageEncoder
@@ -33,6 +32,8 @@ from medcl.errors import LeakError, MedclError
 from medcl.seen_patients import SeenPatients as SeenPatients
 
 RUN_VERSION = 1
+_SUMS = "checksums"
+_COPY = "take it from a copy of the run folder, or train anew in another one"
 LOCK, BOARD = ".lock", "tensorboard"
 WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "encoder.safetensors",
@@ -115,15 +116,14 @@ def start(folder: Path, config: dict[str, Any], patients: SeenPatients) -> None:
     # Of a run that was killed before its first checkpoint.
     shutil.rmtree(folder / BOARD, ignore_errors=True)
     files.write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    files.write(folder / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
     patients.write(folder / PATIENTS)
+    sums = {name: file_checksum(folder / name) for name in (CONFIG, PATIENTS)}
+    files.write(folder / ENVIRONMENT, json.dumps(sealed({**environment(), _SUMS: sums}), indent=2) + "\n")
 
 
 def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
     """Publish the weights atomically, with the card in their metadata."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    # In memory first: the library would write to a file of its own, which a killed process leaves.
-    files.write(folder / WEIGHTS, save(weights, metadata={"medcl": cards.to_json(card)}))
+    weights.write(folder / WEIGHTS, weights.of(encoder), cards.to_json(card))
 
 
 def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
@@ -142,35 +142,63 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
         raise MedclError(f"{folder}: no such folder; a run folder is what `medcl pretrain -o` writes")
     if not (folder / ENVIRONMENT).is_file() or not (folder / CONFIG).is_file():
         raise MedclError(f"{folder}: not a run folder ({ENVIRONMENT} or {CONFIG} is missing)")
-    try:
-        found = int(json.loads((folder / ENVIRONMENT).read_text())["run_version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise MedclError(f"{folder / ENVIRONMENT}: does not name the version of the run folder") from error
+    about = read_json(folder / ENVIRONMENT, _COPY)
+    found = about.get("run_version")
+    if not isinstance(found, int):
+        raise MedclError(f"{folder / ENVIRONMENT}: does not name the version of the run folder")
     if found > RUN_VERSION:
         raise MedclError(
             f"{folder}: version {found} of the run folder, newer than this medcl reads ({RUN_VERSION}): update medcl"
         )
     if not (folder / WEIGHTS).is_file():
         raise MedclError(f"{folder}: pretraining has not finished; `medcl pretrain ... -o {folder} --resume` goes on")
+    path, remedy = folder / WEIGHTS, f"`medcl pretrain ... -o {folder} --resume` writes it again from {CHECKPOINT}"
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            card = cards.from_json((weights.metadata() or {})["medcl"])
-            names = [name for name in weights.keys() if _is_wanted(name, card, kinds)]  # noqa: SIM118  (not a dict)
-            state = {name: weights.get_tensor(name) for name in names}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise MedclError(f"{folder / WEIGHTS}: damaged, or not written by medcl: {error}") from error
+        card = cards.from_json(weights.read_about(path, remedy))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise damaged(path, remedy) from error
+    state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
     try:
         encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
     except (KeyError, TypeError, ValueError) as error:
-        raise MedclError(f"{folder / WEIGHTS}: does not hold what its encoder is built of: {error}") from error
+        raise MedclError(f"{path}: does not hold what its encoder is built of: {remedy}") from error
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
-        raise MedclError(
-            f"{folder / WEIGHTS}: the weights do not fit the encoder that the file names: {error}"
-        ) from error
-    config = yaml.safe_load((folder / CONFIG).read_text())
-    return Run(folder, card, encoder.eval(), config, SeenPatients.read(folder / PATIENTS))
+        raise MedclError(f"{path}: the weights do not fit the encoder that the file names: {remedy}") from error
+    return Run(folder, card, encoder.eval(), read_config(folder), SeenPatients.read(_checked(folder, PATIENTS)))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The whole configuration that a run began with.
+
+    Raises:
+        MedclError: there is none, or it is damaged.
+    """
+    path = _checked(folder, CONFIG)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise damaged(path, _COPY) from error
+    if not isinstance(config, dict):
+        raise damaged(path, _COPY)
+    return config
+
+
+def _checked(folder: Path, name: str) -> Path:
+    """A file of a run folder, held against the checksum that was noted at the start, where one was.
+
+    Raises:
+        MedclError: it is damaged.
+    """
+    path = folder / name
+    try:
+        noted = read_json(folder / ENVIRONMENT, _COPY).get(_SUMS, {})
+        if name in noted and file_checksum(path) != noted[name]:
+            raise damaged(path, _COPY)
+    except (OSError, TypeError) as error:
+        raise damaged(path, _COPY) from error
+    return path
 
 
 def load_signals(folder: Path) -> Run[SignalCard, SignalEncoder]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from medcl import files
-from medcl.errors import MedclError
+from medcl.errors import MedclError, reason
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,10 @@ class SeenPatients:
         Raises:
             MedclError: if the file is not one of these.
         """
-        first, *hashes = path.read_text().splitlines() or [""]
+        try:
+            first, *hashes = path.read_text(encoding="utf-8").splitlines() or [""]
+        except (OSError, UnicodeError) as error:
+            raise MedclError(f"{path}: the list of seen patients {reason(error)}") from error
         words = dict(word.split("=", 1) for word in first.removeprefix("# ").split() if "=" in word)
         if not {"salt", "coded-with"} <= words.keys():
             raise MedclError(f"{path}: not a list of seen patients (its first line must name the salt)")

@@ -21,9 +21,8 @@ ROOT = Path(__file__).parents[1]
 def test_a_file_is_replaced_in_one_move_and_leaves_no_draft(tmp_path: Path) -> None:
     path = tmp_path / "new" / "name.txt"
     files.write(path, "first\n")
-    with pytest.raises(RuntimeError), files.draft(path) as place:
-        place.write_text("half of the sec")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), files.draft(path) as place:
+        place.write_text(f"half of {1 // 0}")
     assert path.read_text() == "first\n"
     files.write(path, b"second\n")
     assert path.read_bytes() == b"second\n"
@@ -113,3 +112,17 @@ def test_a_lock_names_its_owner_and_ends_with_it(tmp_path: Path) -> None:
     with files.lock(path, lambda who: MedclError(who)) as held:
         assert held
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", ".", "", "/etc/x", "a\0b", "~", "x" * 300, ".lock", "a\\b", "\n"])
+def test_a_name_that_leads_elsewhere_becomes_one_that_stays(tmp_path: Path, name: str) -> None:
+    path = tmp_path / files.safe_name(name)
+    files.write(path, "x")
+    assert path.resolve().parent == tmp_path.resolve()
+    assert not path.name.startswith(".")
+    assert files.safe_name(name) != files.safe_name(f"{name}/")
+
+
+@pytest.mark.parametrize("name", ["diagnosis", "Größe (mm)", "1 percent", "a.b-c_d"])
+def test_a_harmless_name_stays_as_it_is(name: str) -> None:
+    assert files.safe_name(name) == name

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from medcl import files
+from medcl import parquet
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.errors import MedclError, UsageError
 
@@ -75,15 +75,19 @@ class Manifest:
             UsageError: no such file, not a manifest, or one of a newer version.
         """
         try:
-            table = pq.read_table(path)
+            with parquet.opened(Path(path), "scan the archive again, or take a copy") as file:
+                table = pq.read_table(file)
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
         except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{path}: is not a manifest: {error}") from error
+            raise UsageError(f"{path}: is not a manifest, or a damaged one: scan the archive again") from error
         stored = (table.schema.metadata or {}).get(_KEY)
         if stored is None or "record_id" not in table.column_names:
             raise UsageError(f"{path}: is a Parquet file, but not a manifest of `medcl scan`")
-        metadata = json.loads(stored)
+        try:
+            metadata = json.loads(stored)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{path}: is a damaged manifest: scan the archive again") from error
         version, root = metadata.pop("version", 0), Path(metadata.pop("root", "."))
         if version > SCHEMA_VERSION:
             raise UsageError(
@@ -103,8 +107,7 @@ class Manifest:
         path = Path(path)
         stored = {"version": SCHEMA_VERSION, "root": str(self.root), **self.metadata}
         table = self.table.replace_schema_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
-        with files.draft(path, private=True) as place:
-            pq.write_table(table, place)
+        parquet.write(path, table, private=True)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.data.index import Index
+from medcl.data.frames import Frames
+from medcl.data.index import FRAMES, Index
 from medcl.data.shards import ShardReader
 from medcl.errors import MedclError
 
@@ -57,6 +58,7 @@ class SignalStore:
         flags_start: (R + 1,) where each recording's seconds begin.
         shard: (R,) number of the shard that holds it.
         start: (R,) its first row there.
+        checksums: of the shards, see `Frames`.
     """
 
     folder: Path
@@ -75,10 +77,11 @@ class SignalStore:
     flags_start: Ints
     shard: Ints
     start: Ints
+    checksums: dict[str, list[int]] = field(default_factory=dict)
     _reader: ShardReader = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_reader", ShardReader(self.folder, len(self.channels)))
+        object.__setattr__(self, "_reader", ShardReader(Frames(self.folder, self.checksums), len(self.channels)))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -104,6 +107,7 @@ class SignalStore:
             channels=about["channels"],
             unit=about["unit"],
             quarantine=about["quarantine"],
+            checksums=about.get(FRAMES, {}),
             flags=np.frombuffer(b"".join(flags), dtype=np.uint8),
             flags_start=np.concatenate([[0], np.cumsum([len(part) for part in flags], dtype=np.int64)]),
             **numbers,

@@ -10,11 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from medcl import files
+from medcl import files, parquet
 from medcl.archive.manifest import Manifest
 from medcl.embed.about import EMBEDDING, RUN, About
 from medcl.embed.fingerprints import records_fingerprint
@@ -68,12 +67,12 @@ class Embeddings:
         return cls(paths, first)
 
     def __len__(self) -> int:
-        return sum(pq.ParquetFile(path).metadata.num_rows for path in self.paths)
+        return sum(parquet_file(path).metadata.num_rows for path in self.paths)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns."""
-        return tuple(self._dataset().schema.names)
+        return tuple(parquet_file(self.paths[0]).schema_arrow.names)
 
     @property
     def dim(self) -> int:
@@ -89,7 +88,8 @@ class Embeddings:
         Raises:
             UsageError: there is no such column.
         """
-        return self._dataset().to_table(columns=self._chosen(columns))
+        chosen = self._chosen(columns)
+        return pa.concat_tables([parquet_file(path).read(chosen) for path in self.paths])
 
     def batches(self, columns: Sequence[str] | None = None, size: int = _BATCH) -> Iterator[pa.RecordBatch]:
         """Columns in batches of rows, in order, so that memory does not grow with their number.
@@ -102,7 +102,7 @@ class Embeddings:
             UsageError: there is no such column.
         """
         chosen = self._chosen(self.columns if columns is None else columns)
-        return (batch for path in self.paths for batch in pq.ParquetFile(path).iter_batches(size, columns=chosen))
+        return (batch for path in self.paths for batch in parquet_file(path).iter_batches(size, columns=chosen))
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as an array, as `Manifest.column` has it.
@@ -148,9 +148,6 @@ class Embeddings:
                 "embed it again"
             )
 
-    def _dataset(self) -> ds.Dataset:
-        return ds.dataset([str(path) for path in self.paths], format="parquet")
-
     def _chosen(self, columns: Sequence[str] | None) -> list[str]:
         have = self.columns
         if columns is None:
@@ -183,6 +180,16 @@ class Embeddings:
                 old.unlink(missing_ok=True)
 
 
+def parquet_file(path: Path) -> pq.ParquetFile:
+    """A file of embeddings, open for reading; what is read is held against its checksums.
+
+    Raises:
+        OSError: it cannot be read.
+        MedclError: it is damaged.
+    """
+    return pq.ParquetFile(parquet.opened(path, "embed the archive again"))
+
+
 def _about(path: Path) -> About:
     """What a file says of itself, after a look at the index of each of its row groups.
 
@@ -190,11 +197,11 @@ def _about(path: Path) -> About:
         UsageError: it holds none, or those of several runs.
     """
     try:
-        file = pq.ParquetFile(path)
+        file = parquet_file(path)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there are no such embeddings: make them with `medcl embed`") from error
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: holds no embeddings: {error}") from error
+        raise UsageError(f"{path}: holds no embeddings, or damaged ones: make them with `medcl embed`") from error
     about = About.of(file.schema_arrow, path)
     runs = _runs(file)
     if runs - {about.run}:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medcl import files
+from medcl import files, parquet
 from medcl.embed.about import EMBEDDING, RUN
 from medcl.errors import MedclError, UsageError, reason
 
@@ -61,8 +61,7 @@ class Shards:
         Raises:
             MedclError: the disk is full.
         """
-        with files.draft(self.path(number)) as place:
-            pq.write_table(table, place, compression="none")
+        parquet.write(self.path(number), table, compression="none")
 
     def join(self, count: int, schema: pa.Schema) -> int:
         """Make one file of the shards, in one move, and clear them away.
@@ -78,10 +77,12 @@ class Shards:
             MedclError: the disk is full.
         """
         rows = 0
-        with files.draft(self.output) as place, parquet_writer(place, schema) as writer:
-            for table in self._groups(count, schema):
-                writer.write_table(table, row_group_size=len(table))
-                rows += len(table)
+        with files.draft(self.output) as place:
+            with parquet_writer(place, schema) as writer:
+                for table in self._groups(count, schema):
+                    writer.write_table(table, row_group_size=len(table))
+                    rows += len(table)
+            parquet.seal(place)
         shutil.rmtree(self.folder, ignore_errors=True)
         return rows
 
@@ -89,11 +90,13 @@ class Shards:
         """The rows of all shards in their order, in tables that are worth a row group."""
         waiting: list[pa.Table] = []
         for number in range(count):
-            for batch in pq.ParquetFile(self.path(number)).iter_batches(_ROWS):
-                waiting.append(pa.table(batch.columns, schema=schema))
-                if sum(map(len, waiting)) >= _GROUP:
-                    yield pa.concat_tables(waiting)
-                    waiting = []
+            path = self.path(number)
+            with parquet.opened(path, "remove it, and the same command makes it again") as file:
+                for batch in pq.ParquetFile(file).iter_batches(_ROWS):
+                    waiting.append(pa.table(batch.columns, schema=schema))
+                    if sum(map(len, waiting)) >= _GROUP:
+                        yield pa.concat_tables(waiting)
+                        waiting = []
         if waiting:
             yield pa.concat_tables(waiting)
 

@@ -182,7 +182,7 @@ def device() -> torch.device:
 
 
 def _load(setting: Setting, one: Work) -> Cell | None:
-    return segment_cell.load(setting.cells, one.name, weights=one.repeat == 0)
+    return segment_cell.load(setting.cells, one.name, with_weights=one.repeat == 0)
 
 
 def _run(setting: Setting, one: Work) -> tuple[str, Cell]:

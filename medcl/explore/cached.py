@@ -71,7 +71,8 @@ def projection_of(
         vectors = vectors_of(embeddings)
     settings = json.dumps([content_key(embeddings, vectors), method, seed, min(most, len(vectors)), _libraries(method)])
     path = folder_of(embeddings) / f"{method}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}.npz"
-    with suppress(OSError, ValueError, KeyError):
+    # ZIP has checksums; a damaged file fails in as many ways as there are.
+    with suppress(Exception):
         kept = np.load(path, allow_pickle=False)
         if kept["xy"].shape == (len(vectors), 2):
             known = kept["xy"], kept["fitted"], str(kept["note"])

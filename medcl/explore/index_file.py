@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medcl import files
+from medcl import files, parquet
+from medcl.checksums import file_checksum, read_json, sealed
 from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError
 from medcl.explore.cached import content_key
@@ -46,7 +47,7 @@ def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
         key: of its content.
 
     Returns:
-        The index; None where there is none, or one of another content.
+        The index; None where there is none, one of another content, or a damaged one, which is made anew.
 
     Raises:
         MedclError: a file that was added to it has gone, or holds something else now.
@@ -54,14 +55,17 @@ def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
     import faiss
 
     try:
-        about = json.loads((folder / _NAME).read_text())
+        about = read_json(folder / _NAME, "")
         if about["sources"][0]["key"] != key:
+            return None
+        if "sum" in about and file_checksum(folder / about["faiss"]) != about["sum"]:
             return None
         # Mapped: cells that nobody looks into stay on the disk.
         index = faiss.read_index(str(folder / about["faiss"]), faiss.IO_FLAG_MMAP)
-        records = pq.read_table(folder / about["records"], memory_map=True)
+        with parquet.opened(folder / about["records"], "") as file:
+            records = pq.read_table(file)
         added = about["sources"][1:]
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError, pa.ArrowException):
+    except (MedclError, OSError, ValueError, KeyError, IndexError, RuntimeError, pa.ArrowException):
         return None
     if index.ntotal != len(records):
         return None
@@ -93,9 +97,10 @@ def save_index(folder: Path, saved: Saved) -> None:
     with suppress(MedclError, RuntimeError):
         with files.draft(folder / names["faiss"], durable=False) as place:
             faiss.write_index(saved.faiss, str(place))
-        with files.draft(folder / names["records"], private=True, durable=False) as place:
-            pq.write_table(saved.records, place)
-        files.write(folder / _NAME, json.dumps({"changes": saved.changes, "sources": sources, **names}), durable=False)
+            sums = {"sum": file_checksum(place)}
+        parquet.write(folder / names["records"], saved.records, private=True, durable=False)
+        about = {"changes": saved.changes, "sources": sources, **names, **sums}
+        files.write(folder / _NAME, json.dumps(sealed(about)), durable=False)
         _remove(folder, tuple(names.values()))
 
 

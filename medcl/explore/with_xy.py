@@ -1,10 +1,9 @@
 """The map as two columns of the file of embeddings, so that other viewers draw it."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medcl import files
-from medcl.embed.embeddings import Embeddings
+from medcl import files, parquet
+from medcl.embed.embeddings import Embeddings, parquet_file
 from medcl.embed.shards import parquet_writer
 from medcl.errors import UsageError
 from medcl.explore.project import Plane
@@ -31,7 +30,7 @@ def write_xy(embeddings: Embeddings, xy: Plane) -> None:
         raise UsageError(f"{embeddings.paths[0]}: the label {targets[0]!r} would be lost: give the label another name")
     at = 0
     for path in embeddings.paths:
-        with files.draft(path) as place, pq.ParquetFile(path) as file:
+        with files.draft(path) as place, parquet_file(path) as file:
             old = file.schema_arrow
             names = [name for name in old.names if name not in (X, Y)]
             own = [pa.field(X, pa.float32()), pa.field(Y, pa.float32())]
@@ -42,3 +41,4 @@ def write_xy(embeddings: Embeddings, xy: Plane) -> None:
                     at += len(batch)
                     columns = [*(batch.column(name) for name in names), pa.array(part[:, 0]), pa.array(part[:, 1])]
                     writer.write_batch(pa.record_batch(columns, schema=schema))
+            parquet.seal(place)

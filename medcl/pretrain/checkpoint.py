@@ -4,13 +4,17 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from medcl import files
+from medcl.checksums import damaged
 from medcl.errors import MedclError
+
+_ANEW = "take it from a copy, or train anew in another folder"
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,20 @@ def resume_from(path: Path, state: State) -> int:
             state.average.load_state_dict(content["average"])
         return int(content["step"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+        raise MedclError(f"{path}: does not fit this configuration: {_ANEW}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MedclError(f"{path}: no checkpoint to resume from; run without --resume")
     try:
+        # PyTorch writes a ZIP archive with checksums, but does not look at them.
+        with ZipFile(path) as parts:
+            broken = parts.testzip()
         content = torch.load(path, map_location="cpu", weights_only=True)
         int(content["step"])
     except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are in unpickling
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+        raise damaged(path, _ANEW) from error
+    if broken is not None:
+        raise damaged(path, _ANEW)
     return dict(content)

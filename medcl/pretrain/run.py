@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from lightning.fabric import Fabric
 
 from medcl import runs
@@ -190,9 +189,7 @@ def _train(job: Job, fabric: Fabric, folder: Path, *, resume: bool, until: int |
 
 def _same_recipe(folder: Path, config: Config) -> None:
     """A run goes on with the recipe that it began with; only the hardware may change."""
-    begun = yaml.safe_load((folder / runs.CONFIG).read_text()) if (folder / runs.CONFIG).is_file() else None
-    if begun is None:
-        raise MedclError(f"{folder}: no {runs.CONFIG} to resume; run without --resume")
+    begun = runs.read_config(folder)
     now = plain(config)
     other = [name for name, value in now.items() if name != "hardware" and begun.get(name) != value]
     if other:
