@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from medcl import files
+from medcl.checksums import checksum
 
 
 class Journal:
-    """JSON lines: first the settings of the scan, then the rows of each finished chunk.
+    """Lines of JSON, each behind its checksum: first the settings of the scan, then the rows of each finished chunk.
 
     Args:
         path: of the file.
@@ -23,7 +24,7 @@ class Journal:
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
         self.path = path
         self.rows = _rows(path, settings)
-        files.write(path, f"{json.dumps(settings)}\n{json.dumps(self.rows)}\n", private=True)
+        files.write(path, _line(settings) + _line(self.rows), private=True)
         try:
             self._file = path.open("a", encoding="utf-8")
         except OSError as error:
@@ -50,7 +51,7 @@ class Journal:
 
     def _write(self, value: Any) -> None:
         try:
-            self._file.write(json.dumps(value) + "\n")
+            self._file.write(_line(value))
             self._file.flush()
         except OSError as error:
             raise files.unwritable(self.path, error) from error
@@ -62,11 +63,28 @@ def _rows(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     try:
         with path.open(encoding="utf-8") as file:
-            if json.loads(next(file, "null")) != settings:
+            if _value(next(file, "")) != settings:
                 return []
             for line in file:
-                rows += json.loads(line)
-    except (OSError, ValueError):
+                rows += _value(line)
+    except (OSError, ValueError, RecursionError):
         # The last line of a killed scan may be cut short: what stands before it counts.
         pass
     return rows
+
+
+def _line(value: Any) -> str:
+    text = json.dumps(value)
+    return f"{checksum(text)} {text}\n"
+
+
+def _value(line: str) -> Any:
+    """What a line holds.
+
+    Raises:
+        ValueError: it is not what was written.
+    """
+    known, _, text = line.rstrip("\n").partition(" ")
+    if known != checksum(text):
+        raise ValueError("a line that was cut short or is damaged")
+    return json.loads(text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medcl import files
+from medcl.checksums import read_json, sealed
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,11 +176,10 @@ def _patients(manifest: "Manifest") -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, "remove its folder, and the same command makes it again")
     except FileNotFoundError:
         return {}
-    return found
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    files.write(path, json.dumps(content) + "\n")
+    files.write(path, json.dumps(sealed(content)) + "\n")

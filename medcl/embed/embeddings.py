@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
+from medcl.checksums import file_checksum
 from medcl.embed.about import EMBEDDING, RUN, About
 from medcl.embed.fingerprints import records_fingerprint
 from medcl.errors import MedclError, UsageError
@@ -127,10 +129,11 @@ class Embeddings:
             return array
         path = self._mapped()
         with suppress(OSError, MedclError):
-            if not path.exists():
+            if not _is_whole(path):
                 self._map(path, shape, dtype)
             mapped: NDArray[Any] = np.load(path, mmap_mode="r")
-            return mapped
+            if mapped.shape == shape and mapped.dtype == dtype:
+                return mapped
         array = np.empty(shape, dtype)
         self._fill(array)
         array.flags.writeable = False
@@ -175,9 +178,29 @@ class Embeddings:
             array = np.lib.format.open_memmap(place, mode="w+", dtype=dtype, shape=shape)
             self._fill(array)
             array.flush()
-        for old in path.parent.glob(f".{self.paths[0].name}.vectors-*.npy"):
-            if old != path:
+            known = file_checksum(place)
+        files.write(_sum_of(path), known, durable=False)
+        for old in path.parent.glob(f".{self.paths[0].name}.vectors-*.npy*"):
+            if old not in (path, _sum_of(path)):
                 old.unlink(missing_ok=True)
+
+
+def _sum_of(path: Path) -> Path:
+    """File of the checksum of mapped vectors."""
+    return path.with_name(f"{path.name}.crc32")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether mapped vectors are there and hold what was written; looked at once a process."""
+    try:
+        return _look(path, path.stat().st_size, path.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=64)
+def _look(path: Path, size: int, mtime_ns: int) -> bool:
+    return _sum_of(path).read_text(errors="replace") == file_checksum(path)
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:
