@@ -27,16 +27,20 @@ def checksum(*parts: Any) -> str:
     return f"{value:08x}"
 
 
-def file_checksum(path: Path) -> str:
-    """CRC-32 of a file.
+def file_checksum(path: Path, *, without: int = 0) -> str:
+    """CRC-32 of a file, 8 hexadecimal digits.
+
+    Args:
+        path: of the file.
+        without: bytes at its end that do not count.
 
     Raises:
         OSError: it cannot be read.
     """
-    value = 0
+    value, left = 0, path.stat().st_size - without
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            value = zlib.crc32(block, value)
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            value, left = zlib.crc32(block, value), left - len(block)
     return f"{value:08x}"
 
 
@@ -47,7 +51,7 @@ def damaged(path: Path, remedy: str) -> MedclError:
         path: of the file.
         remedy: how to make it again.
     """
-    return MedclError(f"{path}: damaged: it does not hold what medcl wrote: {remedy}")
+    return MedclError(f"{path}: damaged, or not written by medcl: {remedy}")
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:

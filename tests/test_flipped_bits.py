@@ -266,6 +266,15 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
         index(tmp_path)
 
 
+def test_damaged_vectors_beside_a_file_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medcl.embed.embeddings._IN_MEMORY", 0)
+    embeddings(tmp_path)
+    wanted = np.array(read_embeddings(tmp_path)[0])
+    (mapped,) = tmp_path.glob(".*vectors-*.npy")
+    for _ in flips(mapped):
+        np.testing.assert_array_equal(read_embeddings(tmp_path)[0], wanted)
+
+
 @pytest.mark.parametrize("name", [runs.CONFIG, runs.ENVIRONMENT, runs.PATIENTS])
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe\x00", b"", b"a: [1\n", b"7"], ids=range(5))
 def test_text_that_is_none_is_an_error_with_a_name(tmp_path: Path, name: str, content: bytes) -> None:

@@ -22,6 +22,7 @@ from medcl.embed.fingerprints import records_fingerprint
 from medcl.errors import MedclError, UsageError
 
 _BATCH = 16384
+_SUM = 8  # bytes of the checksum behind mapped vectors
 _IN_MEMORY = 1 << 26
 """Bytes up to which vectors are read into memory; larger ones are mapped from a file."""
 
@@ -178,16 +179,13 @@ class Embeddings:
             array = np.lib.format.open_memmap(place, mode="w+", dtype=dtype, shape=shape)
             self._fill(array)
             array.flush()
+            # Behind the array, where nobody who maps it looks.
             known = file_checksum(place)
-        files.write(_sum_of(path), known, durable=False)
-        for old in path.parent.glob(f".{self.paths[0].name}.vectors-*.npy*"):
-            if old not in (path, _sum_of(path)):
+            with place.open("ab") as file:
+                file.write(known.encode())
+        for old in path.parent.glob(f".{self.paths[0].name}.vectors-*.npy"):
+            if old != path:
                 old.unlink(missing_ok=True)
-
-
-def _sum_of(path: Path) -> Path:
-    """File of the checksum of mapped vectors."""
-    return path.with_name(f"{path.name}.crc32")
 
 
 def _is_whole(path: Path) -> bool:
@@ -200,7 +198,10 @@ def _is_whole(path: Path) -> bool:
 
 @lru_cache(maxsize=64)
 def _look(path: Path, size: int, mtime_ns: int) -> bool:
-    return _sum_of(path).read_text(errors="replace") == file_checksum(path)
+    with path.open("rb") as file:
+        file.seek(max(0, size - _SUM))
+        known = file.read()
+    return known == file_checksum(path, without=_SUM).encode()
 
 
 def parquet_file(path: Path) -> pq.ParquetFile:

@@ -13,6 +13,7 @@ from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.pretrain.run import pretrain
 from tests.disks import small_disk
+from tests.evaluate.made_results import make_results
 from tests.pretrain.recipe import small
 
 
@@ -26,6 +27,7 @@ def made(ecg_manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     pretrain(small(steps=1), manifest, folder / "ecg.store", folder / "run")
     config = EmbedConfig(level="record", jobs=1)
     embed_manifest(folder / "run", manifest, config, folder / "ecg.store", folder / "e.parquet")
+    make_results(repeats=2).save(folder / "results.json")
     return folder
 
 
@@ -62,6 +64,7 @@ COMMANDS: dict[str, Callable[[Path, Path, Path], list[str]]] = {
         ["embed", str(made / "run"), "--manifest", str(made / "ecg.parquet"), "-o", str(out / "e.parquet")]
     ),
     "finetune": lambda made, ecg, out: _finetune(made, out),
+    "compare": lambda made, ecg, out: ["compare", str(made / "results.json"), "-o", str(out / "page.html")],
     "explore": lambda made, ecg, out: (
         [
             "explore",
