@@ -33,7 +33,7 @@ class Board:
             self._file = self._path.open("ab")
         except OSError as error:
             raise files.unwritable(self._path, error) from error
-        self._records: Any = RecordWriter(self._file)  # type: ignore[no-untyped-call]
+        self._records: Any = RecordWriter(self._file)
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def write(self, values: Mapping[str, float], step: int) -> None:
