@@ -51,6 +51,7 @@ def main() -> int:
                 kills[step.name] += bool(killed)
                 early[step.name] += not killed
                 faults += [f"{step.name}: {fault}" for fault in (_left(killed) if killed else [])]
+                print(f"{sum(kills.values())} kills, {len(faults)} faults: {step.name}", flush=True)
             code, _ = _run(step.again(folder), folder)
             if code:
                 faults.append(f"{step.name}: exit code {code}: {(folder / 'log').read_text()[-500:]}")
