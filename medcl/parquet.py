@@ -5,10 +5,10 @@ Parquet find pages by what the footer says, and see nothing of it; ours holds wh
 reading a column of a large file does not read the file.
 """
 
-import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,8 +60,8 @@ def seal(path: Path) -> None:
         file.write(content + _SEAL.pack(zlib.crc32(footer, zlib.crc32(content)), len(sums), _MARK) + footer)
 
 
-def opened(path: Path, remedy: str) -> BinaryIO:
-    """Open a Parquet file; what is read of it is held against its checksums, where it has some.
+def read(path: Path, remedy: str) -> pa.Table:
+    """Read a table whole.
 
     Args:
         path: of the file.
@@ -69,30 +69,98 @@ def opened(path: Path, remedy: str) -> BinaryIO:
 
     Raises:
         OSError: it cannot be read.
+        pyarrow.ArrowException: it is no Parquet file.
+        MedclError: it is damaged.
+    """
+    return ParquetFile(path, remedy).read()
+
+
+class ParquetFile:
+    """A Parquet file, open for reading; what is read of it is held against its checksums, where it has some.
+
+    Args:
+        path: of the file.
+        remedy: how to make it again.
+
+    Raises:
+        OSError: it cannot be read.
+        pyarrow.ArrowException: it is no Parquet file.
         MedclError: its footer is damaged.
     """
-    file = path.open("rb")
-    try:
-        at = _footer_at(file)
-        file.seek(max(0, at - _SEAL.size))
-        known, count, mark = _SEAL.unpack(file.read(_SEAL.size))
-        if mark == _MARK:
-            start = at - _SEAL.size - 4 * count
-            if start < 0:
-                raise damaged(path, remedy)
-            file.seek(start)
+
+    def __init__(self, path: Path, remedy: str) -> None:
+        self._path, self._remedy = path, remedy
+        self._sums, self._end = self._known()
+        self._seen = bytearray(len(self._sums))
+        # Arrow opens the file itself: its threads and a file object of Python do not go together.
+        self._file = pq.ParquetFile(path)
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.metadata: Any = self._file.metadata
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns, or all, as a table."""
+        for group in range(self.metadata.num_row_groups):
+            self._check_group(group, columns)
+        return self._file.read(columns=columns)
+
+    def read_row_group(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns, or all, of a row group."""
+        self._check_group(group, columns)
+        return self._file.read_row_group(group, columns=columns)
+
+    def iter_batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Columns, or all, in batches of at most `size` rows, in order."""
+        for group in range(self.metadata.num_row_groups):
+            self._check_group(group, columns)
+            yield from self._file.iter_batches(size, row_groups=[group], columns=columns)
+
+    def _known(self) -> tuple[NDArray[np.uint32], int]:
+        """The checksums of blocks, and where the last block ends; none of a file that has no seal."""
+        with self._path.open("rb") as file:
+            try:
+                at = _footer_at(file)
+                file.seek(max(0, at - _SEAL.size))
+                known, count, mark = _SEAL.unpack(file.read(_SEAL.size))
+            except struct.error:
+                return np.empty(0, np.uint32), 0  # Too short for a Parquet file: its reader says so.
+            if mark != _MARK:
+                return np.empty(0, np.uint32), 0
+            end = at - _SEAL.size - 4 * count
+            if end < 0:
+                raise damaged(self._path, self._remedy)
+            file.seek(end)
             content = file.read(4 * count)
             file.seek(at)
             if zlib.crc32(file.read(), zlib.crc32(content)) != known:
-                raise damaged(path, remedy)
-            return _Checked(path, file, np.frombuffer(content, "<u4"), start, remedy)  # type: ignore[return-value]
-    except struct.error:
-        pass  # Too short for a Parquet file: its reader says so.
-    except BaseException:
-        file.close()
-        raise
-    file.seek(0)
-    return file
+                raise damaged(self._path, self._remedy)
+            return np.frombuffer(content, "<u4"), end
+
+    def _check_group(self, group: int, columns: Sequence[str] | None) -> None:
+        """Hold the blocks of the pages of some columns against their checksums.
+
+        Raises:
+            MedclError: one is damaged.
+        """
+        if not len(self._sums):
+            return
+        about = self.metadata.row_group(group)
+        with self._path.open("rb") as file:
+            for number in range(about.num_columns):
+                one = about.column(number)
+                if columns is None or one.path_in_schema.split(".")[0] in columns:
+                    first = min(filter(None, (one.dictionary_page_offset, one.data_page_offset)))
+                    last = first + one.total_compressed_size - 1
+                    for block in range(first // _BLOCK, min(last // _BLOCK, len(self._sums) - 1) + 1):
+                        self._check(file, block)
+
+    def _check(self, file: BinaryIO, block: int) -> None:
+        if self._seen[block]:
+            return
+        start = block * _BLOCK
+        file.seek(start)
+        if zlib.crc32(file.read(min(_BLOCK, self._end - start))) != self._sums[block]:
+            raise damaged(self._path, self._remedy)
+        self._seen[block] = 1
 
 
 def _footer_at(file: BinaryIO) -> int:
@@ -100,58 +168,3 @@ def _footer_at(file: BinaryIO) -> int:
     file.seek(max(0, size - _END.size))
     length, _ = _END.unpack(file.read(_END.size))
     return int(max(0, size - _END.size - length))
-
-
-class _Checked(io.RawIOBase):
-    """A file whose blocks are looked at when they are first read."""
-
-    def __init__(self, path: Path, file: BinaryIO, sums: NDArray[np.uint32], end: int, remedy: str) -> None:
-        super().__init__()
-        self._path, self._file, self._sums, self._end, self._remedy = path, file, sums, end, remedy
-        self._seen = bytearray(len(sums))
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        at = self._file.tell()
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        assert self._file.tell() == at + len(content)
-        return len(content)
-
-    def read(self, size: int | None = -1) -> bytes:
-        at = self._file.tell()
-        content = self._file.read(-1 if size is None else size)
-        first, last = at // _BLOCK, min((at + len(content) - 1) // _BLOCK, len(self._sums) - 1)
-        if any(not self._seen[block] for block in range(first, last + 1)):
-            for block in range(first, last + 1):
-                self._check(block, at, content)
-            self._file.seek(at + len(content))
-        return content
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-    def _check(self, block: int, at: int, content: bytes) -> None:
-        if self._seen[block]:
-            return
-        start, stop = block * _BLOCK, min((block + 1) * _BLOCK, self._end)
-        if at <= start and stop <= at + len(content):
-            whole: bytes | memoryview = memoryview(content)[start - at : stop - at]
-        else:
-            self._file.seek(start)
-            whole = self._file.read(stop - start)
-        if zlib.crc32(whole) != self._sums[block]:
-            raise damaged(self._path, self._remedy)
-        self._seen[block] = 1

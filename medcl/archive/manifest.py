@@ -9,7 +9,6 @@ from typing import Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medcl import parquet
@@ -75,8 +74,7 @@ class Manifest:
             UsageError: no such file, not a manifest, or one of a newer version.
         """
         try:
-            with parquet.opened(Path(path), "scan the archive again, or take a copy") as file:
-                table = pq.read_table(file)
+            table = parquet.read(Path(path), "scan the archive again, or take a copy")
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
         except (pa.ArrowException, OSError) as error:

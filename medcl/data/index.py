@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medcl import parquet
 from medcl.checksums import damaged, file_checksum
@@ -46,8 +45,7 @@ class Index:
         if not path.is_file():
             raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
         try:
-            with parquet.opened(path, remedy_of(folder)) as file:
-                table = pq.read_table(file)
+            table = parquet.read(path, remedy_of(folder))
         except (pa.ArrowException, OSError) as error:
             raise damaged(path, remedy_of(folder)) from error
         stored = (table.schema.metadata or {}).get(self.key)

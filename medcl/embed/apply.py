@@ -141,7 +141,7 @@ def _there(output: Path, wanted: dict[str, str]) -> Done:
         file = parquet_file(output)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{output}: is there, and holds no embeddings: choose another -o") from error
-    found = About.of(file.schema_arrow, output)
+    found = About.of(file.schema, output)
     other = [name for name, value in wanted.items() if found.made_of.get(name) != value]
     if other:
         raise UsageError(

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medcl import files, parquet
@@ -75,7 +74,7 @@ class Embeddings:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns."""
-        return tuple(parquet_file(self.paths[0]).schema_arrow.names)
+        return tuple(parquet_file(self.paths[0]).schema.names)
 
     @property
     def dim(self) -> int:
@@ -204,14 +203,14 @@ def _look(path: Path, size: int, mtime_ns: int) -> bool:
     return known == file_checksum(path, without=_SUM).encode()
 
 
-def parquet_file(path: Path) -> pq.ParquetFile:
+def parquet_file(path: Path) -> parquet.ParquetFile:
     """A file of embeddings, open for reading; what is read is held against its checksums.
 
     Raises:
         OSError: it cannot be read.
         MedclError: it is damaged.
     """
-    return pq.ParquetFile(parquet.opened(path, "embed the archive again"))
+    return parquet.ParquetFile(path, "embed the archive again")
 
 
 def _about(path: Path) -> About:
@@ -226,7 +225,7 @@ def _about(path: Path) -> About:
         raise UsageError(f"{path}: there are no such embeddings: make them with `medcl embed`") from error
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: holds no embeddings, or damaged ones: make them with `medcl embed`") from error
-    about = About.of(file.schema_arrow, path)
+    about = About.of(file.schema, path)
     runs = _runs(file)
     if runs - {about.run}:
         raise UsageError(
@@ -236,7 +235,7 @@ def _about(path: Path) -> About:
     return about
 
 
-def _runs(file: pq.ParquetFile) -> set[str]:
+def _runs(file: parquet.ParquetFile) -> set[str]:
     """Fingerprints of the runs that a file's embeddings are of."""
     names = [file.metadata.schema.column(i).path for i in range(len(file.metadata.schema))]
     place = names.index(RUN)

@@ -91,12 +91,12 @@ class Shards:
         waiting: list[pa.Table] = []
         for number in range(count):
             path = self.path(number)
-            with parquet.opened(path, "remove it, and the same command makes it again") as file:
-                for batch in pq.ParquetFile(file).iter_batches(_ROWS):
-                    waiting.append(pa.table(batch.columns, schema=schema))
-                    if sum(map(len, waiting)) >= _GROUP:
-                        yield pa.concat_tables(waiting)
-                        waiting = []
+            file = parquet.ParquetFile(path, "remove it, and the same command makes it again")
+            for batch in file.iter_batches(_ROWS):
+                waiting.append(pa.table(batch.columns, schema=schema))
+                if sum(map(len, waiting)) >= _GROUP:
+                    yield pa.concat_tables(waiting)
+                    waiting = []
         if waiting:
             yield pa.concat_tables(waiting)
 

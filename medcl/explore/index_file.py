@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from medcl import files, parquet
 from medcl.checksums import file_checksum, read_json, sealed
@@ -62,8 +61,7 @@ def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
             return None
         # Mapped: cells that nobody looks into stay on the disk.
         index = faiss.read_index(str(folder / about["faiss"]), faiss.IO_FLAG_MMAP)
-        with parquet.opened(folder / about["records"], "") as file:
-            records = pq.read_table(file)
+        records = parquet.read(folder / about["records"], "")
         added = about["sources"][1:]
     except (MedclError, OSError, ValueError, KeyError, IndexError, RuntimeError, pa.ArrowException):
         return None

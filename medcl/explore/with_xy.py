@@ -30,13 +30,14 @@ def write_xy(embeddings: Embeddings, xy: Plane) -> None:
         raise UsageError(f"{embeddings.paths[0]}: the label {targets[0]!r} would be lost: give the label another name")
     at = 0
     for path in embeddings.paths:
-        with files.draft(path) as place, parquet_file(path) as file:
-            old = file.schema_arrow
+        with files.draft(path) as place:
+            file = parquet_file(path)
+            old = file.schema
             names = [name for name in old.names if name not in (X, Y)]
             own = [pa.field(X, pa.float32()), pa.field(Y, pa.float32())]
             schema = pa.schema([*(old.field(name) for name in names), *own], metadata=old.metadata)
             with parquet_writer(place, schema) as writer:
-                for batch in file.iter_batches(_ROWS, columns=names):
+                for batch in file.iter_batches(_ROWS, names):
                     part = xy[at : at + len(batch)].astype("float32")
                     at += len(batch)
                     columns = [*(batch.column(name) for name in names), pa.array(part[:, 0]), pa.array(part[:, 1])]
