@@ -256,7 +256,7 @@ def test_a_scan_goes_on_from_the_journal_of_one_that_was_cut_off(tmp_path: Path)
     lines = journal.read_bytes().splitlines(keepends=True)
     # Killed while the last chunk was being written.
     journal.write_bytes(b"".join(lines[:-1]) + lines[-1][:1000])
-    finished = {row["path"] for line in lines[1:-1] for row in json.loads(line)}
+    finished = {row["path"] for line in lines[1:-1] for row in json.loads(line.partition(b" ")[2])}
     assert 0 < len(finished) < 600
     for path in finished:
         spoil(tmp_path / "in" / path)
