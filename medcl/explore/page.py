@@ -13,7 +13,7 @@ from medcl.explore.pack import Blocks
 from medcl.show import page
 from medcl.show.thumbnails import Thumbnail
 
-MOST = 500_000
+MOST = 1_000_000
 """Points that a page can hold: a browser draws as many, but no more, as smoothly as one likes to look at them."""
 Ints: TypeAlias = NDArray[np.integer[Any]]
 
