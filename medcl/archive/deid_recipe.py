@@ -43,7 +43,13 @@ _FATES = {
     "Columns": _GEOMETRY,
     "BitsAllocated": _NUMBERS,
     "BitsStored": _NUMBERS,
+    "WindowCenter": _NUMBERS,
+    "WindowWidth": _NUMBERS,
+    "HighBit": _NUMBERS,
     "PixelRepresentation": _NUMBERS,
+    "PlanarConfiguration": _NUMBERS,
+    "ExtendedOffsetTable": _NUMBERS,
+    "ExtendedOffsetTableLengths": _NUMBERS,
 }
 
 

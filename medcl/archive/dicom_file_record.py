@@ -12,11 +12,11 @@ from typing import Any
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
 from medcl.readers.dicom_slice import Slice, read_slices
+from medcl.readers.dicom_terms import IMAGE_TYPE_TERMS
 
 _NAMES = [field.name for field in fields(Slice)]
 _LISTS = {_NAMES.index(name) for name in ("position", "orientation", "pixel_spacing", "image_type")}
 _DECADES = 36525  # days; by up to a century the days of a patient are moved
-_WORD = re.compile(r"[A-Z0-9_/ ]{0,16}")  # a code of the standard, not what a damaged length has swallowed
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def read_coded(root: Path, path: str, pattern: re.Pattern[str] | None, salt: byt
                 # Within a file all frames are one instance: of thousands, each is hashed once.
                 sop=_text("instance", one.sop, salt),
                 frame_of_reference=_text("frame", one.frame_of_reference, salt),
-                image_type=tuple(part if _WORD.fullmatch(part) else "" for part in one.image_type),
+                image_type=tuple(part if part in IMAGE_TYPE_TERMS else "" for part in one.image_type),
                 date="" if day is None else str(day),
             )
         )

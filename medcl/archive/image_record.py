@@ -14,6 +14,8 @@ _FLAGS = ("burned-in annotation", "duplicate SOP instances", "one SOP instance U
 _FLAGS_OF_VOLUMES = ("localizer", "derived image")
 """Kept of CT, MR and PET; of radiographs, `derived` only says that they were made ready to be looked at."""
 
+_NO_PLACES = "frames without places: each is a picture"
+
 
 def image_row(header: ImageHeader) -> dict[str, Any]:
     """The columns that the header of a picture fills.
@@ -38,8 +40,8 @@ def image_row(header: ImageHeader) -> dict[str, Any]:
 def are_pictures(stack: Stack) -> bool:
     """Whether slices that are no volume are pictures, each by itself.
 
-    Of CT, MR and PET, and where no modality is stated, these are coloured pictures, and one alone without a place:
-    several grey ones are a volume whose places were lost.
+    Of CT, MR and PET, and where no modality is stated, these are coloured pictures, one alone without a place, and the
+    frames of one file that states no places: several grey files are a volume whose places were lost.
 
     Args:
         stack: that `dicom.read_header` refuses.
@@ -52,7 +54,8 @@ def are_pictures(stack: Stack) -> bool:
     if first.modality not in _OF_VOLUMES:
         return True
     coloured = not first.photometric.startswith("MONOCHROME")
-    return coloured or (len(stack.slices) == 1 and first.position is None and "MOSAIC" not in first.image_type)
+    one_file = len({one.file for one in stack.slices}) == 1
+    return coloured or (one_file and first.position is None and "MOSAIC" not in first.image_type)
 
 
 def slice_header(one: Slice, flags: tuple[str, ...]) -> ImageHeader:
@@ -62,7 +65,9 @@ def slice_header(one: Slice, flags: tuple[str, ...]) -> ImageHeader:
         one: of a stack of pictures.
         flags: of the stack.
     """
-    kept = _FLAGS + (_FLAGS_OF_VOLUMES if one.modality in _OF_VOLUMES else ())
+    of_volumes = one.modality in _OF_VOLUMES
+    kept = _FLAGS + (_FLAGS_OF_VOLUMES if of_volumes else ())
+    own = (_NO_PLACES,) if of_volumes and one.frames > 1 and one.position is None else ()
     return ImageHeader(
         format="dicom-image",
         rows=one.rows,
@@ -71,7 +76,7 @@ def slice_header(one: Slice, flags: tuple[str, ...]) -> ImageHeader:
         dtype=one.dtype,
         frames=one.frames,
         modality=MODALITIES[one.modality],
-        flags=tuple(flag for flag in flags if flag.startswith(kept)),
+        flags=own + tuple(flag for flag in flags if flag.startswith(kept)),
     )
 
 

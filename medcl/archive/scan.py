@@ -28,7 +28,7 @@ from medcl.readers.formats import SUFFIXES, without_suffix
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
-_READER = 2  # raised when the readers find other things in the same files: then nothing old is taken over
+_READER = 3  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
 _NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"
 

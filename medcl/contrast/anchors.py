@@ -1,10 +1,12 @@
 """From embeddings and a pairing to one line of numbers an anchor, and from these to a loss."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypedDict
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from medcl.contrast.blockwise import Tensors, by_rows
 from medcl.contrast.gather import Group, gather, gathered, mean
@@ -30,6 +32,11 @@ class Scale(TypedDict, total=False):
 
     block: int | None
     group: Group
+
+
+def block_and_group(block: int | None = None, group: Group = None) -> tuple[int | None, Group]:
+    """The two entries of a `Scale` that is passed as keywords, so that Python refuses any other word."""
+    return block, group
 
 
 def over_anchors(
@@ -73,13 +80,21 @@ def over_anchors(
         else:
             rows = (*rows, scale)
         of_anchors = len(pairing.anchors)
+        if not len(candidates[0]):
+            # Nobody to compare with: one candidate that is none gives the formula something to look at.
+            nothing = scale.new_zeros(len(scale), 1)
+            pairs = pairing.rule(pairing.anchors, pairing.candidates)
+            importance = None if pairs.importance is None else F.pad(pairs.importance, (0, 1), value=1)
+            positive = F.pad(pairs.positive, (0, 1))
+            padded = replace(pairs, positive=positive, candidate=nothing.bool(), importance=importance)
+            return _with(formula(nothing, padded, rows if similarity.inner else rows[:-1]), (*anchors, *candidates))
 
         def of_block(scores: Tensor, rows: Tensors, shared: Tensors) -> Tensor:
             if not similarity.inner:
                 scores, rows = scores * rows[-1], rows[:-1]
             return formula(scores, pairing.rule(rows[:of_anchors], shared), rows[of_anchors:])
 
-        return by_rows(
+        lines = by_rows(
             similarity.score,
             of_block,
             anchors,
@@ -89,6 +104,15 @@ def over_anchors(
             inner=similarity.inner,
             block=block,
         )
+        # A maximum, a sorting or a mask of a formula may step over what is not a number: the loss never does.
+        return _with(lines, tuple(x.detach() for x in (*anchors, *candidates)))
+
+
+def _with(lines: Tensor, tensors: Tensors) -> Tensor:
+    """Lines that depend, with a derivative of 0, on tensors which they may have stepped over; indices stay."""
+    if not lines.is_floating_point():
+        return lines
+    return lines + sum((x.sum() * 0 for x in tensors if x.is_floating_point()), lines.new_zeros(()))
 
 
 def prepare(
@@ -106,8 +130,7 @@ def prepare(
         Anchors; candidates; their pairing; and 1 / temperature, (N, 1).
     """
     pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise UsageError(f"a temperature must be above 0, got {temperature}")
+    above_zero(temperature)
     anchors, candidates = similarity.prepared(a, b)
     if pairing.shape != (len(anchors[0]), len(candidates[0])):
         raise UsageError(
@@ -118,6 +141,25 @@ def prepare(
     candidates = tuple(gather(x, group) for x in candidates)
     scale = per_anchor(temperature, anchors[0]).reciprocal()
     return anchors, candidates, pairing, scale
+
+
+def above_zero(temperature: float | Tensor) -> None:
+    """Refuse a temperature of 0 or below.
+
+    A tensor on a GPU is not looked at, since every step would have to wait for it: there 0 gives infinities. A tensor
+    that is not a number passes, and makes the loss not a number.
+
+    Raises:
+        UsageError: with the temperature.
+    """
+    if not isinstance(temperature, Tensor):
+        refused = not temperature > 0
+    else:
+        looked_at = temperature.device.type == "cpu" and not torch.compiler.is_compiling()
+        refused = looked_at and bool((temperature <= 0).any())
+    if refused:
+        lowest = temperature.min().item() if isinstance(temperature, Tensor) else temperature
+        raise UsageError(f"a temperature must be above 0, got {lowest}")
 
 
 def mean_over_anchors(lines: Tensor, group: Group) -> Tensor:

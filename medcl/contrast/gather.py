@@ -1,5 +1,6 @@
 """Candidates from all processes, and means over the anchors of all processes."""
 
+import warnings
 from dataclasses import replace
 from typing import Any, cast
 
@@ -79,6 +80,13 @@ def mean(sums: Tensor, counts: Tensor, group: Group) -> Tensor:
     if world > 1:
         counts = counts.detach().clone()
         dist.all_reduce(counts, group=group)
+    # On a GPU nothing is asked, since every step would wait for the answer.
+    if counts.device.type == "cpu" and not torch.compiler.is_compiling() and bool((counts == 0).all()):
+        warnings.warn(
+            "no anchor of this batch has a positive, so the loss is 0 and nothing is learned from it: draw batches in "
+            "which records share the id that makes them positive",
+            stacklevel=2,
+        )
     return sums * world / torch.where(counts > 0, counts, 1.0)
 
 

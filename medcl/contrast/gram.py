@@ -1,6 +1,7 @@
 """Volume of the parallelotope that the modalities of a sample span (GRAM)."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Unpack
 
 import torch
@@ -82,7 +83,6 @@ def gram(
 
 
 def _prepare(a: Tensors, b: Tensors) -> tuple[Tensors, Tensors]:
-    """What depends on the candidates only: det G is det C - p' adj(C) p, with p the products with the anchor."""
     x = unit(vectors(a, "gram_volume"))
     if len(b) > MOST:
         raise UsageError(f"gram_volume takes up to {MOST} modalities beside the anchor, got {len(b)}")
@@ -91,40 +91,48 @@ def _prepare(a: Tensors, b: Tensors) -> tuple[Tensors, Tensors]:
         same_length(x, other)
     # A vector of length 0 counts as one across all others, so that nothing is gained by embedding at 0.
     one = torch.ones_like(others[0][:, 0])
-    c = [[one if i == j else (y * z).sum(dim=1) for j, z in enumerate(others)] for i, y in enumerate(others)]
-    places = range(len(c))
-    adjugate = [[_determinant(_minor(c, j, i), one) * (-1) ** (i + j) for j in places] for i in places]
-    determinant = _determinant(c, one)
-    return (x,), (*others, determinant, torch.stack([torch.stack(row, dim=1) for row in adjugate], dim=1))
+    among = [one if i == j else (y * z).sum(dim=1) for i, y in enumerate(others) for j, z in enumerate(others)]
+    return (x,), (*others, torch.stack(among, dim=1).view(len(one), len(b), len(b)))
 
 
 def _score(anchors: Tensors, candidates: Tensors) -> Tensor:
-    *others, determinant, adjugate = candidates
+    *others, among = candidates
     products = [anchors[0] @ other.T for other in others]
-    squared = determinant.expand(len(anchors[0]), -1)
-    for i, p in enumerate(products):
-        squared = squared - adjugate[:, i, i] * p.square()
-        for j in range(i):
-            squared = squared - 2 * adjugate[:, i, j] * p * products[j]
+    # What is left of the others beside the anchor, whose Gram matrix has the same determinant. Where all are nearly
+    # aligned its entries are small, and so are their rounding errors; those of the whole matrix would not cancel.
+    rest = {(i, j): among[:, i, j] - p * q for i, p in enumerate(products) for j, q in enumerate(products) if i <= j}
+    squared = _determinant(rest, len(products))
     # Below this the determinant is rounding, and the root of it would have a derivative without bound.
-    return -squared.clamp(min=torch.finfo(squared.dtype).eps).sqrt()
+    eps = torch.finfo(squared.dtype).eps
+    diagonal = torch.stack([rest[i, i].detach().clamp(min=eps) for i in range(len(products))])
+    return -torch.maximum(squared, eps * diagonal.prod(dim=0) / diagonal.amin(dim=0)).sqrt()
 
 
-def _determinant(rows: list[list[Tensor]], one: Tensor) -> Tensor:
-    """By expansion along the first row: polynomials of (M,), with a derivative wherever."""
-    if not rows:
-        return one
-    total = torch.zeros_like(one)
-    for j, x in enumerate(rows[0]):
-        total = total + (-1) ** j * x * _determinant(_minor(rows, 0, j), one)
-    return total
+def _determinant(entries: dict[tuple[int, int], Tensor], size: int) -> Tensor:
+    """Of symmetric matrices, by Laplace's expansion row by row: polynomials of (n, M), with a derivative wherever.
 
+    Args:
+        entries: of the rows and columns i <= j.
+        size: of the matrices.
 
-def _minor(rows: list[list[Tensor]], i: int, j: int) -> list[list[Tensor]]:
-    return [[x for k, x in enumerate(row) if k != j] for m, row in enumerate(rows) if m != i]
+    Returns:
+        (n, M).
+    """
+    # The minors of the last rows with every set of as many columns.
+    minors: dict[tuple[int, ...], Tensor] = {(j,): entries[min(size - 1, j), max(size - 1, j)] for j in range(size)}
+    for row in range(size - 2, -1, -1):
+        minors = {
+            columns: sum(
+                (-1) ** place * entries[min(row, j), max(row, j)] * minors[columns[:place] + columns[place + 1 :]]
+                for place, j in enumerate(columns)
+            )
+            for columns in combinations(range(size), size - row)
+        }
+    return minors[tuple(range(size))]
 
 
 gram_volume = Similarity("gram_volume", _score, _prepare)
 """Minus the volume sqrt|det G| that the unit vectors of an anchor (N, D) and of one to six modalities (M, D) span: 0
 where all point into one direction, -1 where all are at right angles. The sign of a vector does not matter: opposite
-ones span nothing either. Volumes below the root of the number format's precision (3e-4 in float32) count as that."""
+ones span nothing either. A volume that is smaller than its rounding error counts as that: with one modality the root of
+the number format's precision (3e-4 in float32), with several nearly aligned ones far less."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from medcl.contrast import groups
 from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors, prepare
 from medcl.contrast.blockwise import Tensors
-from medcl.contrast.gather import gathered
+from medcl.contrast.gather import Group, gathered
 from medcl.contrast.pairs import Pairing, Pairs, among_views, hard, matrix
 from medcl.contrast.precision import no_autocast
 from medcl.contrast.row_means import mean_over, negatives, weighed
@@ -78,7 +78,7 @@ def info_nce(
 
     pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
     if similarity.inner and pairing.groups and (log, denominator) == ("outside", "all"):
-        return _by_groups(a, b, {"": pairing}, similarity, temperature, scale)[""]
+        return _by_groups(a, b, {"": pairing}, similarity, temperature, **scale)[""]
 
     def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
         return _lines(scores, pairs, log, denominator)
@@ -122,7 +122,7 @@ def info_nce_levels(
     whole = {level: pairing if without is None else pairing.without(without) for level, pairing in levels.items()}
     kinds = {pairing.groups for pairing in whole.values()}
     if similarity.inner and (kinds <= {"whole", "places"} or kinds == {"without itself"}):
-        return _by_groups(a, b, whole, similarity, temperature, scale)
+        return _by_groups(a, b, whole, similarity, temperature, **scale)
     stacked = _stack(list(levels.values()), without)
 
     def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
@@ -183,10 +183,10 @@ def _by_groups(
     levels: dict[str, Pairing],
     similarity: Similarity,
     temperature: float | Tensor,
-    scale: Scale,
+    block: int | None = None,
+    group: Group = None,
 ) -> dict[str, Tensor]:
     """Log outside, denominator all, for pairings by groups: the normaliser is shared, attraction needs no matrix."""
-    group = scale.get("group")
     first = next(iter(levels.values()))
     with no_autocast(a if isinstance(a, Tensor) else a[0]):
         anchors, candidates, paired, inverse = prepare(
@@ -195,11 +195,14 @@ def _by_groups(
         if any(pairing.shape != first.shape for pairing in levels.values()):
             raise UsageError(f"the levels are pairings of different sizes: {[p.shape for p in levels.values()]}")
         x, y = anchors[0], candidates[0]
+        if not len(y):
+            # Nobody to compare with, in any process.
+            return dict.fromkeys(levels, x.sum() * 0 + y.sum() * 0)
         found = [
             groups.find(paired if pairing is first else gathered(pairing, group), x.dtype)
             for pairing in levels.values()
         ]
-        normaliser, *pulled = groups.attraction_and_repulsion(x, y, inverse, found, block=scale.get("block")).unbind(1)
+        normaliser, *pulled = groups.attraction_and_repulsion(x, y, inverse, found, block=block).unbind(1)
         return {
             level: mean_over_anchors(counted(normaliser - own, of_level.count > 0), group)
             for level, own, of_level in zip(levels, pulled, found, strict=True)

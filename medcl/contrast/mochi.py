@@ -80,6 +80,9 @@ def mochi(
     with torch.no_grad():
         found = over_anchors(hard, a, b, pairing, similarity=similarity, **scale)
         others = gather(b, group)
+    if not len(others):
+        # Nobody to compare with or to mix.
+        return (a.sum() + b.sum()) * 0
     mixed = mix_negatives(a, others, found[:, :-1], found[:, -1], mixing, similarity)
     with no_autocast(a):
         query = similarity.prepared(a, b)[0][0]

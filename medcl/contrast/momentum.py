@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from medcl.contrast.gather import Group, gather
+from medcl.contrast.pairs import Pairing, itself, same
 from medcl.errors import UsageError
 
 Ids = Tensor | Mapping[str, Tensor]
@@ -107,6 +108,23 @@ class MomentumQueue(nn.Module):
             torch.cat([b, self.embeddings[:held]]),
             {level: torch.cat([own, self._of(level)[:held]]) for level, own in named.items()},
         )
+
+    def own_key(self, queries: Tensor) -> Pairing:
+        """Pair each query with its own key, against what is held; the other keys of the batch are left out, as in MoCo.
+
+        For `extend` of keys in the order of the queries: `info_nce(queries, queue.extend(keys, ids)[0],
+        queue.own_key(queries))`. Pair by ids instead where entries of the same patient must not be negatives.
+
+        Args:
+            queries: (N, dim) anchors.
+
+        Returns:
+            The pairing of N anchors with N + held candidates, of yes and no, for candidates of this process.
+        """
+        own = itself(queries, len(queries) + len(self))
+        held = torch.zeros(len(queries) + len(self), dtype=torch.int64, device=queries.device)
+        held[: len(queries)] = 1
+        return own.among(own | same(held.new_zeros(len(queries)), held))
 
     def get_extra_state(self) -> Tensor:
         """How many embeddings were ever held; for `state_dict`."""

@@ -73,7 +73,7 @@ def mv_dhel(views: Tensor | Sequence[Tensor], *, temperature: float | Tensor = 0
     """
     units, attraction = _views(views, temperature)
     below = torch.stack([_others(view, temperature, scale) for view in units.unbind(0)]).sum(dim=0)
-    some = below > -torch.inf
+    some = below != -torch.inf
     return _mean(torch.where(some, below, 0.0) - attraction + torch.log(below.new_tensor(2.0)), some, scale)
 
 

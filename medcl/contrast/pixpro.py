@@ -16,7 +16,8 @@ def propagate(cells: Tensor, transformed: Tensor, *, sharpness: float = 2.0) -> 
 
         y_i = sum_j max(cos(x_i, x_j), 0)^sharpness g(x_j)
 
-    the pixel propagation module of Xie et al., Propagate Yourself (CVPR 2021), eq. 3 and 4.
+    the pixel propagation module of Xie et al., Propagate Yourself (CVPR 2021), eq. 3 and 4. The released code brings
+    g(x) to unit length before it is summed; pass `F.normalize(transformed, dim=2)` for that.
 
     Args:
         cells: (N, S, D), x.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.anchors import Scale, mean_over_anchors
+from medcl.contrast.anchors import Scale, above_zero, block_and_group, mean_over_anchors
 from medcl.contrast.blockwise import Tensors
 from medcl.contrast.precision import accurate, no_autocast
 from medcl.contrast.within import over_samples
@@ -51,12 +51,12 @@ def local(
     Raises:
         UsageError: when shapes do not fit, and for a temperature that is not one number above 0.
     """
+    block, group = block_and_group(**scale)
     if z1.ndim != 3 or z1.shape != z2.shape:
         raise UsageError(f"regions must be (batch, regions, width) twice, got {tuple(z1.shape)} and {tuple(z2.shape)}")
     if isinstance(temperature, Tensor) and temperature.numel() != 1:
         raise UsageError(f"local takes one temperature, got {tuple(temperature.shape)}")
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise UsageError(f"a temperature must be above 0, got {temperature}")
+    above_zero(temperature)
     images, regions = z1.shape[:2]
     itself = torch.eye(regions, dtype=torch.bool, device=z1.device)
     if isinstance(negatives, Tensor):
@@ -85,8 +85,8 @@ def local(
     with no_autocast(z1):
         a, b = (F.normalize(accurate(z), dim=2) for z in (z1, z2))
         inverse = torch.as_tensor(1 / temperature, dtype=a.dtype, device=a.device).reshape(1, 1).expand(images, 1)
-        lines = over_samples(formula, (a, b, inverse), numbers=6 * regions**2, block=scale.get("block"))
-    return mean_over_anchors(lines, scale.get("group"))
+        lines = over_samples(formula, (a, b, inverse), numbers=6 * regions**2, block=block)
+    return mean_over_anchors(lines, group)
 
 
 def nearby(positions: Tensor, count: int = 5) -> Tensor:

@@ -37,8 +37,9 @@ def pmrl(
     modalities are left alone: s_i1 differs from sqrt(M) by little, so it is small.
 
     The sign of u_i is arbitrary, and with it that of u_i . u_j: here u_i points to the side of the sum of the
-    modalities, where the released code takes the sign that the decomposition returns. The released code takes negatives
-    of one process only and adds a matching loss with a second encoder, which is not part of this one.
+    modalities, or of the first one where it lies across the sum; the released code takes the sign that the
+    decomposition returns. It also takes negatives of one process only and adds a matching loss with a second encoder,
+    which is not part of this one.
 
     Args:
         modalities: two or more (N, D), sample i in row i of each.
@@ -80,7 +81,8 @@ def leading(columns: Tensor) -> tuple[Tensor, Tensor]:
     """
     gram = columns.mT @ columns
     eps = torch.finfo(gram.dtype).eps
-    squares, vectors_ = torch.linalg.eigh(gram.detach())
+    # The decomposition refuses what is not a number; through `change` it reaches values and directions all the same.
+    squares, vectors_ = torch.linalg.eigh(gram.detach().nan_to_num())
     # The derivative of an eigenvalue is v' dG v, that of the leading vector the sum of v_k (v_k' dG v) / gap_k; that of
     # all vectors, which autograd would take, is infinite wherever any two values are equal.
     change = vectors_.mT @ (gram - gram.detach()) @ vectors_
@@ -89,8 +91,11 @@ def leading(columns: Tensor) -> tuple[Tensor, Tensor]:
     weights = torch.where(gaps > eps**0.5, change[:, :, -1] / gaps.clamp(min=eps), 0.0)
     vector = vectors_[:, :, -1] + (vectors_ * weights[:, None, :]).sum(dim=2)
     direction = unit((columns * vector[:, None, :]).sum(dim=2))
-    side = (direction * columns.sum(dim=2)).sum(dim=1, keepdim=True) < 0
-    return values, torch.where(side, -direction, direction)
+    side = (direction * columns.sum(dim=2)).sum(dim=1, keepdim=True)
+    # Two modalities that disagree have a direction across their sum: rounding would choose the side.
+    first = (direction * columns[:, :, 0]).sum(dim=1, keepdim=True)
+    turned = torch.where(side.abs() > eps**0.5, side, first) < 0
+    return values, torch.where(turned, -direction, direction)
 
 
 def _prepare(a: Tensors, b: Tensors) -> tuple[Tensors, Tensors]:
@@ -109,7 +114,9 @@ def _score(anchors: Tensors, candidates: Tensors) -> Tensor:
     products = torch.einsum("nd,mkd->nmk", anchors[0], others)[..., None]
     below = torch.cat([products, among.expand(len(products), -1, -1, -1)], dim=3)
     above = torch.cat([torch.ones_like(products[:, :, :1]), products.mT], dim=3)
-    squares: Tensor = torch.linalg.eigvalsh(torch.cat([above, below], dim=2))
+    gram = torch.cat([above, below], dim=2)
+    # The decomposition refuses what is not a number.
+    squares: Tensor = torch.linalg.eigvalsh(gram.nan_to_num()) + 0 * gram.sum(dim=(-2, -1))[..., None]
     return squares[..., -1].sqrt()
 
 

@@ -70,7 +70,9 @@ def across_volumes(
 
     G^D of Chaitanya et al. (see `apart_from_partition`). For slices x_i and x_j of one partition of two volumes, with
     augmentations x'_i and x'_j, the pairs are (x_i, x'_i), (x_i, x_j), (x_j, x'_j) and (x'_i, x'_j), in both
-    directions; (x_i, x'_j) and (x'_i, x_j) are neither positive nor negative, nor are any others of the partition:
+    directions; (x_i, x'_j) and (x'_i, x_j) are neither positive nor negative, nor are any others of the partition.
+    With three and more volumes in a batch all pairs of volumes attract each other here; the released code pairs each
+    volume with its neighbour in the batch only, which is the same for two:
 
         z = torch.cat([x, augmented])
         pairing = across_volumes(slices.repeat(2), partitions.repeat(2), torch.arange(2).repeat_interleave(len(x)))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.anchors import Scale, counted, mean_over_anchors
+from medcl.contrast.anchors import Scale, above_zero, block_and_group, counted, mean_over_anchors
 from medcl.contrast.blockwise import Tensors
 from medcl.contrast.late import cosines, in_parts, prepare_dense
 from medcl.contrast.precision import no_autocast
@@ -82,10 +82,10 @@ def word_alignment(
     Raises:
         UsageError: for a threshold or a temperature outside its range, and shapes that do not fit.
     """
+    block, group = block_and_group(**scale)
     if isinstance(temperature, Tensor) and temperature.numel() != 1:
         raise UsageError(f"word_alignment takes one temperature, got {tuple(temperature.shape)}")
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise UsageError(f"a temperature must be above 0, got {temperature}")
+    above_zero(temperature)
     with no_autocast(regions if isinstance(regions, Tensor) else regions[0]):
         images, reports = sparc(threshold=threshold).prepared(regions, words)
         if len(images[0]) != len(reports[0]):
@@ -108,8 +108,8 @@ def word_alignment(
 
         tensors = (*images, *reports, inverse.expand(len(images[0]), 1))
         numbers = reports[0].shape[1] * (images[0].shape[1] + reports[0].shape[1] + reports[0].shape[2])
-        lines = over_samples(formula, tensors, numbers=numbers, block=scale.get("block"))
-    return mean_over_anchors(lines, scale.get("group"))
+        lines = over_samples(formula, tensors, numbers=numbers, block=block)
+    return mean_over_anchors(lines, group)
 
 
 def _grouped(regions: Tensor, present: Tensor, words: Tensor, threshold: float | None) -> Tensor:

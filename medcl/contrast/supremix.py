@@ -118,7 +118,7 @@ def supremix(
     )
     attraction, count = real[:, 1] + mixed[:, 1], real[:, 2] + mixed[:, 2]
     losses = torch.logaddexp(real[:, 0], mixed[:, 0]) - attraction / count.clamp(min=1)
-    return mean_over_anchors(counted(losses, count > 0), group)
+    return mean_over_anchors(counted(losses, count != 0), group)
 
 
 def _parts(targets: Tensor, draws: Tensor, alone: Pairing, smallest: int) -> Pairing:

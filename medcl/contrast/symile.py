@@ -6,7 +6,7 @@ from typing import Literal, Unpack, get_args
 import torch
 from torch import Tensor
 
-from medcl.contrast.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.anchors import Scale, block_and_group, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.blockwise import Tensors, rows_at_once
 from medcl.contrast.gather import gather
 from medcl.contrast.multilinear import combinations, own_combination, own_place, product
@@ -66,7 +66,7 @@ def symile(
     if negatives not in get_args(Negatives):
         raise UsageError(f"symile knows the negatives {', '.join(get_args(Negatives))}, got {negatives!r}")
     present = _checked(modalities, present)
-    group, block = scale.get("group"), scale.get("block")
+    block, group = block_and_group(**scale)
     with no_autocast(present):
         units = [
             unit(accurate(x).flatten(1).masked_fill(~has[:, None], 0.0))

@@ -146,5 +146,5 @@ def align_uniform(
 def _log_of_mean(logs: Tensor, numbers: Tensor) -> Tensor:
     """From the logarithms of sums (N,) of so many terms (N,) to the logarithm of the mean over all terms."""
     total = numbers.sum()
-    summed = logsumexp_where(logs[None], (numbers > 0)[None])[0]
-    return torch.where(total > 0, summed - total.clamp(min=1).log(), 0.0)
+    summed = logsumexp_where(logs[None], (numbers != 0)[None])[0]
+    return torch.where(total != 0, summed - total.clamp(min=1).log(), 0.0)

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers.dicom_elements import quotable
-from medcl.readers.dicom_file import read_pixels
+from medcl.readers.dicom_file import reading
 from medcl.readers.dicom_geometry import Stack
+from medcl.readers.dicom_lookup import table_of
+from medcl.readers.dicom_pixels import read_frames
 from medcl.readers.dicom_slice import Slice
+from medcl.readers.dicom_terms import quotable
 from medcl.readers.scaling import scaled
 from medcl.readers.volume import Volume, VolumeHeader
 
@@ -95,7 +97,11 @@ def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
         by_file.setdefault(one.file, []).append(number)
     pictures = {}
     for file, numbers in by_file.items():
-        frames, first = read_pixels(root / file), slices[numbers[0]]
+        (header, _, frames), first = read_frames(root / file), slices[numbers[0]]
+        tables = header.get("ModalityLUTSequence")
+        if tables and first.modality != "CT":
+            with reading("damaged header"):
+                frames = table_of(tables[0], header, header.original_encoding[1] is False)(frames)
         if frames.shape != (first.frames, first.rows, first.columns):
             raise UnreadableError(f"its pictures {frames.shape} are of another size than when its header was read")
         for number in numbers:

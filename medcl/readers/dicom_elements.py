@@ -1,6 +1,5 @@
 """The elements of a DICOM header, looked up in several data sets: a frame's own, the shared ones, the object's."""
 
-import re
 from collections.abc import Sequence
 from math import isfinite
 from typing import Any
@@ -28,9 +27,21 @@ def tags_of(keywords: Sequence[str]) -> list[int]:
 
 
 def first(sources: Sequence[pydicom.Dataset], *keywords: str) -> Any:
-    """The value of the first keyword that one of the data sets states, the nearest first; None where none does."""
-    values = (source.get(keyword) for keyword in keywords for source in sources)
-    return next((value for value in values if value is not None and value != ""), None)
+    """The value of the first keyword that one of the data sets states, the nearest first; None where none does.
+
+    Raises:
+        UnreadableError: it is not written as its kind of values is.
+    """
+    for keyword in keywords:
+        for source in sources:
+            try:
+                value = source.get(keyword)
+            except Exception:
+                # pydicom reads a value when it is asked for; its error would quote it.
+                raise _badly_written(keyword) from None
+            if value is not None and value != "":
+                return value
+    return None
 
 
 def every(value: Any) -> list[Any]:
@@ -44,36 +55,56 @@ def text(sources: Sequence[pydicom.Dataset], keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def quotable(value: str) -> str:
-    """A code such as `MONOCHROME2` as it stands; of anything else, which may hold what stood beside it, nothing.
-
-    A length that is damaged makes one element swallow the next, such as the patient's name.
-    """
-    return value if re.fullmatch(r"[A-Z][A-Z0-9_]*( [A-Z0-9_]+)?", value) and len(value) <= 16 else "unknown"
-
-
 def numbers(sources: Sequence[pydicom.Dataset], keyword: str, count: int) -> tuple[float, ...] | None:
     """Exactly `count` numbers, or None where they are not stated.
 
     Raises:
         UnreadableError: another count of them, or one that is not finite.
     """
-    values = tuple(float(value) for value in every(first(sources, keyword)))
+    values = tuple(_float(value, keyword) for value in every(first(sources, keyword)))
     if values and (len(values) != count or not all(map(isfinite, values))):
         raise UnreadableError(f"damaged header: {keyword} is not {count} numbers")
     return values or None
 
 
 def number(sources: Sequence[pydicom.Dataset], *keywords: str) -> float | None:
-    """The first of the values as a number."""
+    """The first of the values as a number.
+
+    Raises:
+        UnreadableError: it is none.
+    """
     values = every(first(sources, *keywords))
-    return float(values[0]) if values and isfinite(float(values[0])) else None
+    value = _float(values[0], keywords[0]) if values else None
+    return value if value is not None and isfinite(value) else None
 
 
 def whole(sources: Sequence[pydicom.Dataset], *keywords: str) -> int | None:
     """The first of the values as a whole number."""
     value = number(sources, *keywords)
     return None if value is None else int(value)
+
+
+def frame_sources(header: Any, part: int) -> list[Any]:
+    """Where the values of one frame stand, the nearest first: its own groups, those of all frames, the header."""
+    shared = [item for group in header.get("SharedFunctionalGroupsSequence") or [] for item in _items(group)]
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    return [*(_items(frames[part]) if part < len(frames) else []), *shared, header]
+
+
+def _items(group: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """The data sets of a functional group: each element of it is a sequence of one."""
+    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
+
+
+def _float(value: Any, keyword: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise _badly_written(keyword) from None
+
+
+def _badly_written(keyword: str) -> UnreadableError:
+    return UnreadableError(f"damaged header: {keyword} is not written as DICOM has it; a number has a decimal point")
 
 
 def b_value(sources: Sequence[pydicom.Dataset]) -> float | None:

@@ -1,40 +1,52 @@
 """One DICOM file: is it one, its header without the pixels, and whether the pixels are all there."""
 
+import io
+import logging
+import os
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import pydicom
-from pydicom._uid_dict import UID_dictionary
-from pydicom.pixels import get_decoder
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from medcl.errors import UnreadableError
-from medcl.readers.dicom_elements import quotable
-from medcl.readers.dicom_quick import QuickHeader, read_quickly
+from medcl.errors import UnreadableError, system_reason
+from medcl.readers.dicom_claims import Claims, claims_of
+from medcl.readers.dicom_fragments import check_frame, frame_spans
+from medcl.readers.dicom_lookup import palette
+from medcl.readers.dicom_place import FIRST_PIXELS, check_native, find_pixels
+from medcl.readers.dicom_quick import QuickHeader, read_meta, read_quickly
+from medcl.readers.dicom_terms import MODALITY_TERMS, UNKNOWN, term
 
 _PREAMBLE = 128  # bytes before the letters DICM
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB", b"AE", b"US"}
-_PIXELS = {(0x7FE0, 0x0008), (0x7FE0, 0x0009), (0x7FE0, 0x0010)}
-_UNDEFINED = 0xFFFFFFFF
-# gdcm, which pydicom would take first, ends the whole process on some damaged pictures; where another can, it decodes.
-DECODERS = {JPEGLSLossless: "pyjpegls", JPEGLSNearLossless: "pyjpegls"}
-DECODERS |= {JPEG2000: "pylibjpeg", JPEG2000Lossless: "pylibjpeg"}
-_MOST_PADDING = 4096  # bytes
+_MOST_UNPACKED = 1 << 28  # bytes of a deflated file
+_META = 1 << 16  # bytes at the start of a file that hold its own group
+_SILENT = logging.CRITICAL + 1
+Header: TypeAlias = pydicom.Dataset | QuickHeader
 
 
 class NoImageError(UnreadableError):
-    """A DICOM object without a picture: a directory, a report, a plan."""
+    """A DICOM object without a picture: a directory, a report, a plan, a waveform.
+
+    Args:
+        message: why, without anything that names a person.
+        sop_class: UID of its class, as the file states it.
+    """
+
+    def __init__(self, message: str, sop_class: str = "") -> None:
+        super().__init__(message)
+        self.sop_class = sop_class
+
+    def __reduce__(self) -> tuple[type["NoImageError"], tuple[str, str]]:
+        return type(self), (str(self), self.sop_class)
 
 
 class NoObjectError(UnreadableError):
@@ -51,10 +63,12 @@ def is_dicom(path: Path) -> bool:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(_PREAMBLE + 4)
-            size = path.stat().st_size
+            return _is_dicom(file.read(_PREAMBLE + 4), path.stat().st_size)
     except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from error
+        raise UnreadableError(f"cannot be read: {system_reason(error)}") from error
+
+
+def _is_dicom(start: bytes, size: int) -> bool:
     return start[_PREAMBLE:] == b"DICM" or _begins_with_an_element(start, size)
 
 
@@ -69,70 +83,128 @@ def _begins_with_an_element(start: bytes, size: int) -> bool:
     return bool(element < 0x20 and 0 < length < min(size, 256) and length % 2 == 0)
 
 
-def read_file_header(path: Path, tags: Sequence[int]) -> pydicom.Dataset | QuickHeader:
-    """Read the elements `tags` of a DICOM image and see that its pixels are there; they are not read.
+def read_file_header(path: Path, tags: Sequence[int]) -> tuple[Header, Claims]:
+    """Read the elements `tags` of a DICOM image and see that its pixels are there; they are not decoded.
 
     Args:
         path: of the file.
-        tags: to read; every other element is passed over. Rows to BitsAllocated must be among them.
+        tags: to read; every other element is passed over. Those of `dicom_claims` and `dicom_fragments` must be among
+            them.
 
     Returns:
-        The elements.
+        The elements, and the pixels that they describe.
 
     Raises:
         NoImageError: it holds no image.
-        NoObjectError: it states no class of object.
-        UnreadableError: it is not a DICOM file, is damaged or truncated, or has too few or too many
-            bytes for the picture that its header describes.
+        NoObjectError: it states no class of object and holds no image.
+        UnreadableError: it is not a DICOM file, is damaged or truncated, holds other or fewer pixels than its header
+            describes, or is compressed in a way that no decoder knows.
+    """
+    with opened(path, tags) as (header, file, size):
+        require_image(header)
+        place = find_pixels(file, header, size)
+        claims = claims_of(header, place.is_float)
+        if place.in_fragments:
+            spans = frame_spans(file, place.start, size, claims, header)
+            check_frame(file, spans[0], claims, place.syntax)
+        else:
+            check_native(file, place, claims)
+    if claims.photometric == "PALETTE COLOR":
+        with opened(path) as (whole, _, _):
+            palette(whole, whole.original_encoding[1] is False)
+    return header, claims
+
+
+@contextmanager
+def opened(path: Path, tags: Sequence[int] | None = None) -> Iterator[tuple[Header, BinaryIO, int]]:
+    """A DICOM file at its pixels.
+
+    Args:
+        path: of the file.
+        tags: of the elements to read, all before the pixels by default.
+
+    Yields:
+        Its header, the file where the pixels begin (unpacked, if it is deflated), and its size.
+
+    Raises:
+        UnreadableError: it is not a DICOM file, or damaged.
     """
     with reading("damaged header"), path.open("rb") as file:
-        header = read_quickly(file, tags) or _read_slowly(file, path, tags)
-        kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", "")
-        if not str(kind).startswith("1.2.840.10008."):
-            raise NoObjectError("not a DICOM object: it states no class that the standard knows")
-        if not header.get("Rows") or not header.get("Columns"):
-            modality = quotable(str(header.get("Modality", "")))
-            if "Image Storage" in UID(str(kind)).name:
-                raise UnreadableError("damaged header: an image without rows and columns, or a file that ends early")
-            raise NoImageError(f"no image: a DICOM object of modality {modality} without rows and columns")
-        if header.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            _check_pixels(file, header, path.stat().st_size)
+        header: Header | None = read_quickly(file, tags) if tags is not None else None
+        if header is not None:
+            yield header, file, os.fstat(file.fileno()).st_size
+            return
+        file.seek(0)
+        if not _is_dicom(file.read(_PREAMBLE + 4), path.stat().st_size):
+            raise UnreadableError("not a DICOM file: neither a preamble nor a first element of one")
+        header, stream = _read_slowly(file, None if tags is None else list(tags))
+        at = stream.tell()
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(at)
+        yield header, stream, size
+
+
+def require_image(header: Header) -> None:
+    """Refuse what holds no picture.
+
+    Raises:
+        NoImageError: an object of a class without pictures.
+        NoObjectError: no object at all.
+        UnreadableError: the header of an image that has lost its size.
+    """
+    if header.get("Rows") and header.get("Columns"):
+        return
+    kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", ""))
+    if not kind:
+        raise NoObjectError("not a DICOM object: it states no class and holds no picture")
+    if "Image Storage" in UID(kind).name:
+        raise UnreadableError("damaged header: an image without rows and columns, or a file that ends early")
+    modality = term(str(header.get("Modality") or ""), MODALITY_TERMS) or UNKNOWN
+    raise NoImageError(f"no image: a DICOM object of modality {modality} without rows and columns", kind)
+
+
+def _read_slowly(file: BinaryIO, tags: list[int] | None) -> tuple[pydicom.Dataset, BinaryIO]:
+    """By pydicom, up to the pixels; the file, or what a deflated one unpacks to."""
+    file.seek(0)
+    start = file.read(_META)
+    meta, at = read_meta(start)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        file.seek(at)
+        file = _inflated(file)
+        return _parsed(file, False, True, meta, tags), file
+    file.seek(0)
+    if start[:2] == b"\0\x08" and start[4:6] not in _VALUE_REPRESENTATIONS:
+        # Big-endian without the kinds of elements, as before the standard: pydicom does not expect it.
+        return _parsed(file, True, False, {}, tags), file
+    return pydicom.dcmread(file, specific_tags=tags, stop_before_pixels=True, force=True), file
+
+
+def _parsed(
+    file: BinaryIO, implicit: bool, little: bool, meta: dict[str, str], tags: list[int] | None
+) -> pydicom.Dataset:
+    wanted: Any = None if tags is None else [Tag(tag) for tag in tags]
+    header = read_dataset(file, implicit, little, stop_when=lambda tag, *_: tag >= FIRST_PIXELS, specific_tags=wanted)
+    header.file_meta = FileMetaDataset()
+    for keyword, value in meta.items():
+        setattr(header.file_meta, keyword, value)
+    header.set_original_encoding(implicit, little)
     return header
 
 
-def _read_slowly(file: BinaryIO, path: Path, tags: Sequence[int]) -> pydicom.Dataset:
-    if not is_dicom(path):
-        raise UnreadableError("not a DICOM file: neither a preamble nor a first element of one")
-    file.seek(0)
-    return pydicom.dcmread(file, specific_tags=list(tags), stop_before_pixels=True, force=True)
-
-
-def read_pixels(path: Path) -> Any:
-    """Decode every frame of a file.
-
-    Returns:
-        (frames, rows, columns) as stored.
-
-    Raises:
-        UnreadableError: the pixels are damaged, or compressed in a way that no installed decoder knows.
-    """
-    with reading("damaged header"):
-        dataset = pydicom.dcmread(path, force=True)
-        uid = dataset.file_meta.get("TransferSyntaxUID", "")
-        syntax = UID(uid).name if uid in UID_dictionary else "an unknown syntax"
-    with reading(f"pixel data (of {syntax}) that is damaged, or that no installed decoder knows"):
-        decoder = DECODERS.get(uid, "")
-        if decoder and decoder in get_decoder(uid).available_plugins:
-            dataset.pixel_array_options(decoding_plugin=decoder)
-        pixels = dataset.pixel_array
-        if pixels.shape[-2:] != (dataset.Rows, dataset.Columns):
-            raise UnreadableError(f"damaged pixel data: decoded to {pixels.shape}, not the size that the header states")
-        return pixels.reshape(-1, *pixels.shape[-2:])
+def _inflated(file: BinaryIO) -> BinaryIO:
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    data = unpacker.decompress(file.read(), _MOST_UNPACKED)
+    if unpacker.unconsumed_tail:
+        raise UnreadableError(f"a deflated file of more than {_MOST_UNPACKED >> 20} MiB: store it unpacked")
+    return io.BytesIO(data)
 
 
 @contextmanager
 def reading(failure: str) -> Iterator[None]:
     """Turn whatever pydicom or a decoder raises into an UnreadableError; its own text may quote values of a patient."""
+    # Its log quotes values too, and whole tracebacks: it stays silent from the first file on.
+    if logging.getLogger("pydicom").level != _SILENT:
+        logging.getLogger("pydicom").setLevel(_SILENT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -140,47 +212,6 @@ def reading(failure: str) -> Iterator[None]:
         except UnreadableError:
             raise
         except OSError as error:
-            raise UnreadableError(f"{failure}: cannot be read ({type(error).__name__})") from None
+            raise UnreadableError(f"{failure}: cannot be read ({system_reason(error)})") from None
         except Exception as error:
             raise UnreadableError(f"{failure}: pydicom cannot read it ({type(error).__name__})") from None
-
-
-def _check_pixels(file: BinaryIO, header: pydicom.Dataset, size: int) -> None:
-    """Hold the element that the file stands at, which pydicom stopped before, against the header."""
-    implicit, little = header.original_encoding
-    order = "<" if little else ">"
-    head = file.read(12)
-    if len(head) < 12 or struct.unpack(f"{order}HH", head[:4]) not in _PIXELS:
-        raise UnreadableError("no pixel data: the file is truncated, or its pixels were taken out")
-    (length,) = struct.unpack(f"{order}I", head[4:8] if implicit else head[8:12])
-    start = file.tell() - (4 if implicit else 0)
-    if length == _UNDEFINED:
-        _check_fragments(file, start, size)
-        return
-    if start + length > size:
-        raise UnreadableError(f"truncated file: {size - start} bytes of pixel data, the header says {length}")
-    values = header.Rows * header.Columns * int(header.get("SamplesPerPixel") or 1)
-    bits = int(header.BitsAllocated) * values * int(header.get("NumberOfFrames") or 1)
-    if str(header.get("PhotometricInterpretation")) == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    expected = (bits + 7) // 8
-    if length < expected:
-        raise UnreadableError(f"wrong pixel data length: {length} bytes for a picture of {expected}")
-    file.seek(start + expected)
-    # Padding is zeros; anything else says that the picture is larger than its rows and columns.
-    if length - expected > _MOST_PADDING or any(file.read(length - expected)[(expected % 2) :]):
-        raise UnreadableError(f"wrong pixel data length: {length} bytes for a picture of {expected}")
-
-
-def _check_fragments(file: BinaryIO, start: int, size: int) -> None:
-    """Compressed pixels are items of a tag, a length and that many bytes; the first is a table of offsets."""
-    items = 0
-    while start + 8 <= size:
-        file.seek(start)
-        group, element, length = struct.unpack("<HHI", file.read(8))
-        if (group, element) != (0xFFFE, 0xE000):
-            break
-        start += 8 + length
-        items += 1
-    if start > size or items < 2:
-        raise UnreadableError("truncated file: it ends within its compressed pixel data")

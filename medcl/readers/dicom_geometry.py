@@ -9,27 +9,10 @@ import numpy as np
 from medcl.errors import UnreadableError, UsageError
 from medcl.readers.dicom_slice import Slice
 from medcl.readers.dicom_spacing import SAME_PLACE, along_normal, places_of, spacing_flags
+from medcl.readers.dicom_terms import CONTRAST_TERMS
 from medcl.readers.volume import Grid
 
 _SAME_SHAPE = 1e-3  # of directions, and of pixel spacings relative to one another
-# Contrasts that one series may hold side by side: parts of the signal, and the images of Dixon.
-_CONTRASTS = {
-    "P",
-    "PHASE",
-    "R",
-    "REAL",
-    "I",
-    "IMAGINARY",
-    "W",
-    "WATER",
-    "F",
-    "FAT",
-    "IP",
-    "IN_PHASE",
-    "OP",
-    "OUT_PHASE",
-}
-_CONTRASTS |= {"OPP_PHASE", "PHASE MAP", "VELOCITY", "ADC", "FA"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -104,7 +87,7 @@ def stacks_of(slices: Sequence[Slice]) -> tuple[Stack, ...]:
 
 def _kind(one: Slice) -> tuple[object, ...]:
     """What slices of a stack have in common exactly."""
-    contrasts = frozenset(one.image_type[2:]) & _CONTRASTS
+    contrasts = frozenset(one.image_type[2:]) & CONTRAST_TERMS
     derived = "DERIVED" in one.image_type[:1]
     shown = (one.modality, one.photometric, derived, "LOCALIZER" in one.image_type, contrasts)
     echo = None if one.echo is None else round(one.echo, 2)

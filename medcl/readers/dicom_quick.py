@@ -109,13 +109,7 @@ def _parse(data: bytes, wanted: _Wanted) -> tuple[QuickHeader, int]:
     """The header, and where its pixels begin; IndexError or struct.error where more bytes are needed."""
     if data[_START - 4 : _START] != b"DICM":
         raise _UnusualError
-    meta: dict[str, str] = {}
-    at = _START
-    for tag, _, start, end in _elements(data, _START, implicit=False, until=_META_END):
-        if tag in (_TRANSFER_SYNTAX, _STORED_CLASS):
-            name = "TransferSyntaxUID" if tag == _TRANSFER_SYNTAX else "MediaStorageSOPClassUID"
-            meta[name] = data[start:end].decode("ascii").rstrip(" \0")
-        at = end
+    meta, at = _meta(data, _START)
     syntax = meta.get("TransferSyntaxUID", "")
     implicit = syntax == ImplicitVRLittleEndian
     if not (implicit or syntax == ExplicitVRLittleEndian or syntax.startswith(_EXPLICIT_FAMILIES)):
@@ -136,6 +130,33 @@ def _parse(data: bytes, wanted: _Wanted) -> tuple[QuickHeader, int]:
                 raise _UnusualError
             values[keyword] = _value(data[start:end], stated, single)
     raise IndexError
+
+
+def _meta(data: bytes, at: int) -> tuple[dict[str, str], int]:
+    """The file's own group, and where it ends."""
+    meta: dict[str, str] = {}
+    for tag, _, start, end in _elements(data, at, implicit=False, until=_META_END):
+        if tag in (_TRANSFER_SYNTAX, _STORED_CLASS):
+            name = "TransferSyntaxUID" if tag == _TRANSFER_SYNTAX else "MediaStorageSOPClassUID"
+            meta[name] = data[start:end].decode("ascii").rstrip(" \0")
+        at = end
+    return meta, at
+
+
+def read_meta(data: bytes) -> tuple[dict[str, str], int]:
+    """The file's own group, at the start of a file with or without a preamble.
+
+    Args:
+        data: the first kilobytes of the file.
+
+    Returns:
+        Transfer syntax and class by keyword, and where the group ends; nothing and 0 where there is no such group.
+    """
+    at = _START if data[_START - 4 : _START] == b"DICM" else 0
+    try:
+        return _meta(data, at) if data[at : at + 2] == b"\2\0" else ({}, 0)
+    except (_UnusualError, UnicodeDecodeError, IndexError, struct.error):
+        return {}, 0
 
 
 def _elements(data: bytes, at: int, implicit: bool, until: int = 1 << 32) -> Iterator[tuple[int, bytes, int, int]]:

@@ -1,15 +1,18 @@
 """One slice of a DICOM series: what its header says of place, contrast and numbers, without names or birth dates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import pydicom
+from pydicom._uid_dict import UID_dictionary
 
 from medcl.errors import UnreadableError
-from medcl.readers.dicom_elements import b_value, every, first, number, numbers, tags_of, text, whole
+from medcl.readers.dicom_claims import Claims
+from medcl.readers.dicom_elements import b_value, every, first, frame_sources, number, numbers, tags_of, text, whole
 from medcl.readers.dicom_file import read_file_header, reading
 from medcl.readers.dicom_image import PICTURES
+from medcl.readers.dicom_terms import MODALITY_TERMS, RESCALE_TERMS, term
 
 KEYWORDS = [
     "SpecificCharacterSet",
@@ -37,6 +40,8 @@ KEYWORDS = [
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
+    "WindowCenter",
+    "WindowWidth",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "NumberOfFrames",
@@ -46,7 +51,11 @@ KEYWORDS = [
     "Columns",
     "BitsAllocated",
     "BitsStored",
+    "HighBit",
     "PixelRepresentation",
+    "PlanarConfiguration",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
 ]
 """Every element of a header that is read, but for the private ones of `dicom_elements` that hold a b-value."""
 
@@ -79,7 +88,7 @@ class Slice:
         photometric: interpretation of the numbers: `MONOCHROME2`.
         dtype: of the stored numbers, such as `int16`.
         bits: of a stored number that are used.
-        transfer_syntax: uid of the way in which the file is written.
+        transfer_syntax: uid of the way in which the file is written, empty where it is no one of the standard.
         date: of the acquisition, `20240131`, or empty: only for the days between two volumes, never to be shown.
         burned_in: whether text is said to stand in the picture; None where the header is silent.
     """
@@ -126,48 +135,45 @@ def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
         The slices in the order of the frames.
 
     Raises:
-        UnreadableError: as `read_file_header`; it names no series; several frames of a volume
-            whose places are not stated.
+        UnreadableError: as `read_file_header`; it has a place and names no series; the places of another number of
+            frames than it states.
     """
-    header = read_file_header(path, tags_of(KEYWORDS))
+    header, claims = read_file_header(path, tags_of(KEYWORDS))
     file = path.relative_to(root).as_posix()
     with reading("damaged header"):
+        placed = bool(header.get("ImagePositionPatient") or header.get("PerFrameFunctionalGroupsSequence"))
         # Pictures of modalities that have no volumes stand alone: neither a series nor places must be stated.
         alone = text([header], "Modality").upper() in PICTURES
-        if not header.get("SeriesInstanceUID") and not (alone and header.get("SOPInstanceUID")):
+        if alone:
+            # What is shown black and white decides the numbers of a picture: that must be readable too.
+            number([header], "WindowCenter")
+            number([header], "WindowWidth")
+        if not header.get("SeriesInstanceUID") and placed and not alone:
             raise UnreadableError("no series instance UID: it cannot be told which slices belong together")
-        count = int(header.get("NumberOfFrames") or 1)
-        frames = header.get("PerFrameFunctionalGroupsSequence") or []
-        if not frames and count > 1 and not alone:
-            raise UnreadableError(f"{count} frames without functional groups: their places are not stated")
-        if frames and len(frames) != count:
-            raise UnreadableError(f"damaged header: {count} frames, the places of {len(frames)}")
-        shared = [item for group in header.get("SharedFunctionalGroupsSequence") or [] for item in _items(group)]
-        groups = [[*_items(frame), *shared, header] for frame in frames] or [[header]] * (count if alone else 1)
-        return tuple(_slice(file, frame, count, sources) for frame, sources in enumerate(groups))
+        groups = len(header.get("PerFrameFunctionalGroupsSequence") or [])
+        if groups not in (0, claims.frames):
+            raise UnreadableError(f"damaged header: {claims.frames} frames, the places of {groups}")
+        slices = (_slice(file, frame, claims, frame_sources(header, frame)) for frame in range(claims.frames))
+        # Of several frames the header has one place, which would be that of all of them.
+        return tuple(one if groups or claims.frames == 1 else replace(one, position=None) for one in slices)
 
 
-def _items(group: pydicom.Dataset) -> list[pydicom.Dataset]:
-    """The data sets of a functional group: each element of it is a sequence of one."""
-    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
-
-
-def _slice(file: str, frame: int, count: int, sources: Sequence[pydicom.Dataset]) -> Slice:
+def _slice(file: str, frame: int, claims: Claims, sources: Sequence[Any]) -> Slice:
     header = sources[-1]
-    signed = {0: "uint", 1: "int"}.get(header.get("PixelRepresentation"), "float")
+    syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
     burned_in = {"YES": True, "NO": False}.get(text(sources, "BurnedInAnnotation").upper())
     dates = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate")
     return Slice(
         file=file,
         frame=frame,
-        frames=count,
+        frames=claims.frames,
         patient=text(sources, "PatientID"),
         study=text(sources, "StudyInstanceUID"),
-        series=text(sources, "SeriesInstanceUID") or text(sources, "SOPInstanceUID"),
+        series=text(sources, "SeriesInstanceUID") or text(sources, "SOPInstanceUID") or file,
         sop=text(sources, "SOPInstanceUID"),
-        modality=text(sources, "Modality").upper(),
-        rows=int(header.Rows),
-        columns=int(header.Columns),
+        modality=term(text(sources, "Modality"), MODALITY_TERMS),
+        rows=claims.rows,
+        columns=claims.columns,
         position=numbers(sources, "ImagePositionPatient", 3),
         orientation=numbers(sources, "ImageOrientationPatient", 6),
         pixel_spacing=numbers(sources, "PixelSpacing", 2),
@@ -180,11 +186,11 @@ def _slice(file: str, frame: int, count: int, sources: Sequence[pydicom.Dataset]
         image_type=tuple(str(part).strip().upper() for part in every(first(sources, "FrameType", "ImageType"))),
         slope=number(sources, "RescaleSlope"),
         intercept=number(sources, "RescaleIntercept"),
-        rescale_type=text(sources, "RescaleType").upper(),
-        photometric=text(sources, "PhotometricInterpretation").upper(),
-        dtype=f"{signed}{header.BitsAllocated}",
-        bits=int(header.get("BitsStored") or header.BitsAllocated),
-        transfer_syntax=str(header.file_meta.get("TransferSyntaxUID", "")),
+        rescale_type=term(text(sources, "RescaleType"), RESCALE_TERMS),
+        photometric=claims.photometric,
+        dtype=claims.dtype,
+        bits=claims.stored,
+        transfer_syntax=syntax if syntax in UID_dictionary else "",
         date=next((date[:8] for date in (text(sources, keyword) for keyword in dates) if date), ""),
         burned_in=burned_in,
     )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medcl.contrast.anchors import block_and_group
 from medcl.contrast.auc import auc
 from medcl.contrast.cacr import cacr
 from medcl.contrast.contrastive_gap import clip_without_gap
@@ -40,7 +41,7 @@ def mixed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: Any) -> Tenso
 def crops(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: Any) -> Tensor:
     """With the axes as prototypes."""
     scores = [F.normalize(z, dim=1) for z in (accurate(z1), accurate(z2), accurate(z1) + accurate(z2))]
-    return swav(scores, group=scale.get("group"))
+    return swav(scores, group=block_and_group(**scale)[1])
 
 
 CASES = [

@@ -1,6 +1,6 @@
 """Which pairing goes with which similarity and loss: all are tried, and the documentation's table is the result."""
 
-import re
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -106,51 +106,32 @@ def test_the_documentation_says_which_go_together() -> None:
     assert table() in PAGE.read_text(), f"docs/contrast.md should hold:\n{table()}"
 
 
-def test_every_line_of_the_documentation_is_a_call_that_works() -> None:
-    """The last column of the table of methods, run as it stands."""
-    rows = re.findall(r"^\| .+ \| `(.+)` \|$", PAGE.read_text(), flags=re.MULTILINE)
-    lines = [line for line in rows if "(" in line]
-    assert len(lines) > 30
-    torch.manual_seed(0)
-    n, dim = 8, 4
-    names = {name: getattr(contrast, name) for name in contrast.__all__}
-    names |= {name: torch.randn(n, dim) for name in ("z1", "z2", "z3", "z4", "x", "y", "q", "image", "text", "ecg")}
-    names |= {name: torch.randn(n, 6, dim) for name in ("regions", "cells1", "cells2", "features1", "features2")}
-    names |= {
-        "z": torch.randn(n, dim),
-        "words": torch.randn(n, 3, dim),
-        "dense1": torch.randn(n, 12, dim),
-        "dense2": torch.randn(n, 12, dim),
-        "sample": torch.arange(n),
-        "study": torch.arange(n),
-        "patient": torch.arange(n) // 2,
-        "trial": torch.arange(n),
-        "label": torch.arange(n) % 3,
-        "text_hash": torch.arange(n) // 3,
-        "slices": torch.arange(n) // 4 * 4 + torch.arange(n) % 2,
-        "volumes": torch.arange(n) % 2,
-        "partitions": torch.arange(n) // 4,
-        "view": torch.arange(n) // 2 % 2,
-        "position": torch.linspace(0, 1, n),
-        "age": torch.linspace(20, 80, n),
-        "predicted": torch.linspace(80, 20, n),
-        "raw": torch.randn(n, 3),
-        "frozen": torch.randn(n, 3),
-        "target": torch.arange(n) % 2 == 0,
-        "weights": torch.rand(n),
-        "scores": [torch.randn(n, 5) for _ in range(3)],
-        "log_scale": torch.tensor(2.3),
-        "bias": torch.tensor(-10.0),
-        "generator": torch.Generator(),
-        "centres": torch.rand(6, 2),
-        "places1": torch.rand(n, 6, 2),
-        "places2": torch.rand(n, 6, 2),
-        "diagonal": torch.ones(n),
-        "queue": contrast.MomentumQueue(16, dim),
-        "individual": contrast.IndividualTemperatures(n),
-        "mixings": [contrast.draw(n, generator=torch.Generator()) for _ in range(3)],
-    }
-    names["queue"].enqueue(torch.randn(4, dim), {"id": torch.arange(100, 104)})
-    for line in lines:
-        value = eval(line, {}, names)  # noqa: S307 - our own page
-        assert torch.isfinite(value).all(), line
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("align_uniform", "clip_without_gap")])
+@pytest.mark.parametrize(("anchors", "candidates"), [(0, 4), (4, 0), (0, 0)])
+def test_a_side_without_a_row_gives_0_with_a_gradient_of_0(loss: str, anchors: int, candidates: int) -> None:
+    a, b = draw(anchors, 3).requires_grad_(), draw(candidates, 3).requires_grad_()
+    value = LOSSES[loss](a, b, same(torch.arange(anchors), torch.arange(candidates)))
+    value.backward()
+    assert value == 0
+    assert a.grad is not None
+    assert b.grad is not None
+    assert not a.grad.any()
+    assert not b.grad.any()
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in (*WITHOUT_TEMPERATURE, "macl")])
+@pytest.mark.parametrize("temperature", [0.0, -0.1])
+def test_a_temperature_of_0_or_below_is_refused_as_a_tensor_too(loss: str, temperature: float) -> None:
+    for given in (temperature, torch.tensor(temperature)):
+        with pytest.raises(UsageError, match="temperature must be above 0"):
+            LOSSES[loss](draw(5, 3), draw(5, 3, seed=1), PAIRINGS["ids"], temperature=given)
+
+
+def test_a_batch_without_a_positive_is_told_once() -> None:
+    nobody = same(torch.arange(3), torch.arange(3, 6))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            assert contrast.info_nce(draw(3, 2), draw(3, 2, seed=1), nobody) == 0
+    assert len(told) == 1
+    assert "no anchor of this batch has a positive" in str(told[0].message)

@@ -117,6 +117,21 @@ def test_extreme_batches_have_a_finite_value_and_gradient(case: Case, situation:
 
 
 @EVERY
+def test_a_misspelt_word_is_refused(case: Case) -> None:
+    with pytest.raises(TypeError, match="temp"):
+        case.loss(*batch(), ids=IDS, y=TARGETS, temp=0.5)
+
+
+@EVERY
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_is_not_a_number_makes_the_loss_not_a_number(case: Case, side: int) -> None:
+    views = batch()
+    views[side][2, 1] = torch.nan
+    value, *_ = value_and_gradients(bound(case), *views)
+    assert value.isnan()
+
+
+@EVERY
 def test_half_precision_embeddings_are_contrasted_in_float32(case: Case) -> None:
     z1, z2 = (z.bfloat16() for z in batch())
     expected = case.loss(z1.float(), z2.float(), ids=IDS, y=TARGETS.float())

@@ -111,3 +111,16 @@ def test_what_has_no_meaning_is_refused() -> None:
         gram(a, (a, a), pairing, temperature=torch.ones(3))
     with pytest.raises(UsageError, match="one tensor"):
         info_nce((a, a), a, pairing, similarity=gram_volume)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("apart", [0.1, 0.03])
+def test_volumes_of_nearly_aligned_modalities_keep_their_digits_in_float32(count: int, apart: float) -> None:
+    anchor = draw(40, 32)
+    others = [anchor + apart * draw(40, 32, seed=1 + k) for k in range(count)]
+    exact = torch.stack([volume(anchor[i], *(other[i] for other in others)) for i in range(40)])
+    single = torch.stack([volume(anchor[i].float(), *(other[i].float() for other in others)) for i in range(40)])
+    a, b = gram_volume.prepared(anchor.float(), [other.float() for other in others])
+
+    error = ((-gram_volume.score(a, b).diagonal().double() - exact) / exact).abs().median()
+    assert error < 3 * ((single.double() - exact) / exact).abs().median() + 1e-6

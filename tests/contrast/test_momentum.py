@@ -121,3 +121,13 @@ def test_what_does_not_fit_is_refused() -> None:
         momentum_update(nn.Linear(1, 1), nn.Linear(1, 1), 1.5)
     with pytest.raises(UsageError, match="parameters"):
         momentum_update(nn.Linear(1, 1), nn.Linear(1, 2), 0.5)
+
+
+def test_a_query_is_contrasted_with_its_own_key_and_what_is_held_but_no_other_key_of_the_batch():
+    queue = MomentumQueue(5, 2)
+    queue.enqueue(torch.eye(2), torch.tensor([7, 8]))
+
+    pairs = queue.own_key(torch.zeros(3, 2)).pairs()
+
+    assert pairs.positive.tolist() == [[i == j for j in range(5)] for i in range(3)]
+    assert pairs.candidate.tolist() == [[i == j or j > 2 for j in range(5)] for i in range(3)]

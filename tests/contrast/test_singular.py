@@ -24,8 +24,9 @@ def reference(*modalities: Tensor, temperature: float, between: float) -> Tensor
         columns = matrix(*(x[i] for x in modalities))
         u, s, _ = torch.linalg.svd(columns, full_matrices=False)
         within.append(-torch.log(torch.exp(s[0] / temperature) / sum(torch.exp(x / temperature) for x in s)))
-        sign = torch.sign(sum(u[:, 0] @ columns[:, k] for k in range(len(modalities)))).detach()
-        directions.append(sign * u[:, 0])
+        side = (u[:, 0].detach() @ columns.detach().sum(dim=1)).item()
+        side = side if abs(side) > 1e-6 else (u[:, 0].detach() @ columns[:, 0].detach()).item()
+        directions.append(u[:, 0] if side > 0 else -u[:, 0])
     across = []
     for i in samples:
         e = [torch.exp(directions[i] @ directions[j] / between) for j in samples]

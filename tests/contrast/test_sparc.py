@@ -18,8 +18,8 @@ HAS_WORD = torch.tensor([[1, 1, 1], [1, 0, 0], [0, 1, 1]], dtype=torch.bool)
 def reference(regions: Tensor, words: Tensor, *, temperature: float, masks: bool) -> Tensor:
     samples = []
     for i in range(len(regions)):
-        image = [v for k, v in enumerate(regions[i]) if HAS_REGION[i, k] or not masks]
-        report = [unit(t) for k, t in enumerate(words[i]) if HAS_WORD[i, k] or not masks]
+        image = [v for k, v in enumerate(regions[i]) if not masks or HAS_REGION[i, k]]
+        report = [unit(t) for k, t in enumerate(words[i]) if not masks or HAS_WORD[i, k]]
         found = []
         for t in report:
             s = [t @ v for v in image]

@@ -19,8 +19,17 @@ DRAWS = torch.rand(2, 5, 4, generator=torch.Generator().manual_seed(3), dtype=to
 OPTIONS = {"window": 2.0, "beta": (2, 3), "temperature": 0.4}
 
 
-def expected(z1: Tensor, z2: Tensor, *, unit: bool = True) -> Tensor:
-    z, y, r = torch.cat([z1, z2]), Y.repeat(2), DRAWS.flatten(0, 1)
+def expected(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    unit: bool = True,
+    targets: Tensor = Y,
+    draws: Tensor = DRAWS,
+    window: float = 2.0,
+    temperature: float = 0.4,
+) -> Tensor:
+    z, y, r = torch.cat([z1, z2]), targets.repeat(2), draws.flatten(0, 1)
     z = F.normalize(z, dim=1) if unit else z
     mixed, n, terms = z.detach(), len(z), []
     for i in range(n):
@@ -28,19 +37,19 @@ def expected(z1: Tensor, z2: Tensor, *, unit: bool = True) -> Tensor:
         for k in range(n):
             if k != i:
                 away = 0.0 if y[i].isnan() or y[k].isnan() else abs(float(y[i] - y[k]))
-                total = total + (away + 1) * torch.exp(z[i] @ z[k] / 0.4)
+                total = total + (away + 1) * torch.exp(z[i] @ z[k] / temperature)
             if k != i and y[k] == y[i]:
-                positive.append(z[i] @ z[k] / 0.4)
+                positive.append(z[i] @ z[k] / temperature)
             if abs(y[i] - y[k]) > 0:
                 share = sorted(((r[i] - r[k]) % 1).tolist())[1]
                 label = share * y[i] + (1 - share) * y[k]
-                s = z[i] @ (share * mixed[i] + (1 - share) * mixed[k]) / 0.4
+                s = z[i] @ (share * mixed[i] + (1 - share) * mixed[k]) / temperature
                 total = total + (abs(label - y[i]) + 1) * torch.exp(s)
         for j, k in product(range(n), repeat=2):
-            if y[i] - 2 < y[j] < y[i] < y[k] < y[i] + 2:
+            if y[i] - window < y[j] < y[i] < y[k] < y[i] + window:
                 c = (y[k] - y[i]) / (y[k] - y[j])
                 torch.testing.assert_close(c * y[j] + (1 - c) * y[k], y[i])
-                s = z[i] @ (c * mixed[j] + (1 - c) * mixed[k]) / 0.4
+                s = z[i] @ (c * mixed[j] + (1 - c) * mixed[k]) / temperature
                 total = total + torch.exp(s)
                 positive.append(s)
         terms += [-sum(torch.log(torch.exp(s) / total) for s in positive) / len(positive)] if positive else []
