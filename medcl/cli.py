@@ -1,5 +1,6 @@
 """The command `medcl`: what it answers to. The commands are in `medcl.commands`."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 the work failed, 2 the call was wrong.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal has no letters for is spelt with escapes, and ends no command.
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())

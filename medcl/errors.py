@@ -69,6 +69,30 @@ def reason(error: BaseException) -> str:
     return f"damaged file: its reader stopped with {type(error).__name__}"
 
 
+def cause(error: BaseException) -> str:
+    """Say in words of ours why a file that is no record cannot be read or written, for a message that names it.
+
+    Args:
+        error: of any class; its text may quote the file, and is not passed on unless medcl wrote it.
+
+    Returns:
+        A clause, such as `the disk is full`, or `line 3, column 7 breaks the grammar` of YAML and JSON.
+    """
+    if isinstance(error, MedclError):
+        return str(error)
+    if isinstance(error, OSError):
+        return system_reason(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    if isinstance(error, UnicodeError):
+        return "its text is not UTF-8"
+    mark = getattr(error, "problem_mark", None)  # of YAML, counted from 0
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (getattr(error, "lineno", None), None)
+    if line is not None:
+        return f"line {line}, column {column or getattr(error, 'colno', 1)} breaks the grammar"
+    return f"reading or writing it stopped with {type(error).__name__}"
+
+
 def system_reason(error: OSError) -> str:
     """Why the operating system refused: words of ours without number and path.
 

@@ -29,7 +29,7 @@ from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCa
 from medcl.encoders.image_base import ImageEncoder
 from medcl.encoders.joint import JointEncoder
 from medcl.encoders.signal import SignalEncoder
-from medcl.errors import LeakError, MedclError
+from medcl.errors import LeakError, MedclError, cause
 
 RUN_VERSION = 1
 WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
@@ -174,17 +174,15 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
             names = [name for name in weights.keys() if _is_wanted(name, card, kinds)]  # noqa: SIM118  (not a dict)
             state = {name: weights.get_tensor(name) for name in names}
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise MedclError(f"{folder / WEIGHTS}: damaged, or not written by medcl: {error}") from error
+        raise MedclError(f"{folder / WEIGHTS}: damaged, or not written by medcl: {cause(error)}") from error
     try:
         encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
     except (KeyError, TypeError, ValueError) as error:
-        raise MedclError(f"{folder / WEIGHTS}: does not hold what its encoder is built of: {error}") from error
+        raise MedclError(f"{folder / WEIGHTS}: does not hold what its encoder is built of: {cause(error)}") from error
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
-        raise MedclError(
-            f"{folder / WEIGHTS}: the weights do not fit the encoder that the file names: {error}"
-        ) from error
+        raise MedclError(f"{folder / WEIGHTS}: the weights do not fit the encoder that the file names") from error
     config = yaml.safe_load((folder / CONFIG).read_text())
     return Run(folder, card, encoder.eval(), config, SeenPatients.read(folder / PATIENTS))
 

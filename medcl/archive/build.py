@@ -1,6 +1,6 @@
 """`medcl scan` as one function: walk the folder, join the labels, split the patients, write the manifest."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from medcl.archive.scan import Summary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split
 from medcl.archive.walk import archive_folder
 from medcl.errors import MedclError, UsageError
+from medcl.readers.stated import Stated
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class ScanRequest:
         seed: of the split.
         jobs: processes.
         cluster: address of a Dask scheduler, whose workers read the headers in their place.
+        stated: of signals whose files leave it open: sampling rate, names of channels, unit.
+        strict: refuse recordings whose samples are not what was recorded.
     """
 
     folder: Path
@@ -70,6 +73,8 @@ class ScanRequest:
     seed: int = 0
     jobs: int = -1
     cluster: str | None = None
+    stated: Stated = field(default_factory=Stated)
+    strict: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", archive_folder(self.folder))
@@ -146,6 +151,8 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         modality=request.modality or (card.modality if card else None),
         images=request.images,
         masks=masks,
+        stated=_stated(request, card),
+        strict=request.strict,
     )
     report = None
     if card is not None:
@@ -192,6 +199,12 @@ def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | Non
     if previous is None or not previous.has("split") or previous.metadata.get("salt") != manifest.metadata.get("salt"):
         return None
     return previous
+
+
+def _stated(request: ScanRequest, card: cards.Card | None) -> Stated:
+    """What the call states of signals; where it leaves something open, what the card does."""
+    own = request.stated.settings()
+    return Stated.of((card.stated.settings() if card is not None else {}) | own)
 
 
 def _report_rules(request: ScanRequest, card: cards.Card | None) -> list[ReportRule]:

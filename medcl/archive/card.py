@@ -12,7 +12,8 @@ import yaml
 from medcl.archive.masks import MaskRule
 from medcl.archive.record import Modality
 from medcl.archive.report_rule import ReportRule
-from medcl.errors import UsageError
+from medcl.errors import UsageError, cause
+from medcl.readers.stated import Stated
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class Card:
         citation: what to cite.
         modality: of its records; of signals, NIfTI and pictures, which do not state it.
         records: glob of the files that are records, relative to the data set's folder.
-        unit: that its signals are in; a file that states another is quarantined.
+        unit: that its signals are in; a file that states another is quarantined, one that states none is in this one.
+        sampling_rate: Hz, of signals whose files do not state it.
+        channels: names of the channels of signals whose files name none, in their order.
         public_ids: whether patient and record ids are public and may be kept in clear.
         id_pattern: regular expression on the path with the groups patient, and if any session or study, series, trial.
         masks: where the label maps of its volumes are.
@@ -144,6 +147,8 @@ class Card:
     modality: Modality
     records: str = "**"
     unit: Literal["mV", "uV", "V"] | None = None
+    sampling_rate: float | None = None
+    channels: tuple[str, ...] = ()
     public_ids: bool = False
     id_pattern: str | None = None
     masks: MaskRule | None = None
@@ -152,6 +157,11 @@ class Card:
     folds: Folds | None = None
     reports: tuple[ReportRule, ...] = ()
     notes: str = ""
+
+    @property
+    def stated(self) -> Stated:
+        """What holds for signals whose files leave it open."""
+        return Stated(self.sampling_rate, self.channels, self.unit or "")
 
     def __post_init__(self) -> None:
         if self.table is None and (self.targets or self.folds):
@@ -183,7 +193,7 @@ def load(path: Path | str) -> Card:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"card {path}: cannot be read: {error}") from error
+        raise UsageError(f"card {path}: cannot be read: {cause(error)}") from error
     try:
         card = _build(Card, content, "")
     except UsageError as error:
@@ -219,6 +229,8 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     # YAML reads 1.0.3 as text but 1 as a number: codes and folds are text here, whichever way they were written.
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     if not isinstance(value, kind):
         raise UsageError(f"{where} has to be {kind.__name__}, not {value!r}")
     return value

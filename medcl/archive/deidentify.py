@@ -113,7 +113,9 @@ def load_deidentifier(spec: str) -> Deidentifier:
     try:
         found = getattr(import_module(module), name, None)
     except ImportError as error:
-        raise UsageError(f"de-identifier {spec!r}: its module cannot be imported ({error})") from error
+        raise UsageError(
+            f"de-identifier {spec!r}: its module cannot be imported: is it installed, or on PYTHONPATH?"
+        ) from error
     if not callable(found):
         raise UsageError(f"de-identifier {spec!r}: the module {module} has no function {name}")
     function: Deidentifier = found

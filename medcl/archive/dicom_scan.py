@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from medcl.archive.file_state import state
 from medcl.archive.path_ids import compile_pattern
-from medcl.archive.record import state
+from medcl.archive.record import refused
 from medcl.archive.spool import Spool
+from medcl.errors import reason
 
 Row = dict[str, Any]
 DICOM = ("dicom", "dicom-image")
@@ -77,7 +79,10 @@ def volumes(
     first_days |= {patient: min(first_days[patient], day) for patient, day in before.items()}
     yield from count_from_first(rows, before, first_days)
     for files in spool.by_series():
-        yield from series_rows(files, first_days, salt)
+        try:
+            yield from series_rows(files, first_days, salt)
+        except Exception as error:
+            yield refused(files[0].path, reason(error)) | {"format": "dicom", "series": files[0].series}
 
 
 def files_of(row: Row) -> list[str]:

@@ -6,7 +6,7 @@ import secrets
 import unicodedata
 from pathlib import Path
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, cause
 
 PUBLIC_SALT = b"medcl public ids"
 """The salt of data sets whose ids are public: their codes are the same at every site."""
@@ -88,7 +88,7 @@ def site_salt() -> bytes:
             _make(path)
         return _long_enough(path.read_bytes().strip(), str(path))
     except OSError as error:
-        raise UsageError(f"{path}: the salt of the ids cannot be kept ({error.strerror}): set MEDCL_SALT") from error
+        raise UsageError(f"{path}: the salt of the ids cannot be kept ({cause(error)}): set MEDCL_SALT") from error
 
 
 def _make(path: Path) -> None:

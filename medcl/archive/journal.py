@@ -1,36 +1,47 @@
-"""What a scan has found so far, on disk: a scan that was killed goes on from it."""
+"""What a scan has found so far, on disk: a scan that was killed goes on from it, and memory does not hold it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from medcl.errors import MedclError
+import pyarrow as pa
+
+from medcl.archive.schema import SCHEMA
+from medcl.errors import MedclError, system_reason
+
+_KEY = b"settings"
 
 
 class Journal:
-    """JSON lines: first the settings of the scan, then the rows of each finished chunk.
+    """A stream of Arrow: the settings of the scan, then the rows of each finished chunk.
 
     Args:
-        path: of the file.
+        path: of the file; None keeps the rows in memory.
         settings: of the scan; rows found with others are not taken over.
+        unchanged: chooses the rows of a killed scan that still hold.
 
     Raises:
         MedclError: it cannot be written.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path | None, settings: dict[str, Any], unchanged: Callable[[pa.Table], pa.Table]) -> None:
         self.path = path
-        self.rows = _rows(path, settings)
+        self._batches: list[pa.RecordBatch] = []
+        if path is None:
+            return
+        kept = unchanged(_rows(path, settings))
+        draft = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f"{path.name}.new")
-            self._file = draft.open("w", encoding="utf-8")
+            self._file = draft.open("wb")
+            schema = SCHEMA.with_metadata({_KEY: json.dumps(settings)})
+            self._stream = pa.ipc.new_stream(self._file, schema)
         except OSError as error:
-            raise MedclError(f"{path}: the journal of the scan cannot be written: {error.strerror}") from error
-        self._write(settings)
-        self.add(self.rows)
+            raise self._failure(error) from error
+        for batch in kept.to_batches(max_chunksize=4096):
+            self.add(batch)
         draft.replace(path)
 
     def __enter__(self) -> Self:
@@ -39,38 +50,54 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self.path is not None:
+            self._file.close()
 
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
+    def add(self, rows: pa.RecordBatch) -> None:
         """Save rows; they are on their way to the disk when this returns.
 
         Args:
-            rows: of a chunk.
+            rows: of a chunk, with the columns of `schema.SCHEMA`.
 
         Raises:
             MedclError: the disk is full, or gone.
         """
-        self._write(list(rows))
-
-    def _write(self, value: Any) -> None:
+        if self.path is None:
+            self._batches.append(rows)
+            return
         try:
-            self._file.write(json.dumps(value) + "\n")
+            self._stream.write_batch(rows)
             self._file.flush()
         except OSError as error:
-            raise MedclError(f"{self.path}: the journal of the scan cannot be written: {error.strerror}") from error
+            raise self._failure(error) from error
+
+    def table(self) -> pa.Table:
+        """All rows; those of a file are mapped, not read."""
+        if self.path is None:
+            return pa.Table.from_batches(self._batches, schema=SCHEMA)
+        return _batches(self.path)
+
+    def _failure(self, error: OSError) -> MedclError:
+        return MedclError(f"{self.path}: the journal of the scan cannot be written: {system_reason(error)}")
 
 
-def _rows(path: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    rows: list[dict[str, Any]] = []
+def _rows(path: Path, settings: dict[str, Any]) -> pa.Table:
+    """The rows of an earlier scan with the same settings."""
     try:
-        with path.open(encoding="utf-8") as file:
-            if json.loads(next(file, "null")) != settings:
-                return []
-            for line in file:
-                rows += json.loads(line)
+        with pa.memory_map(str(path)) as file:
+            stored = pa.ipc.open_stream(file).schema.metadata or {}
+        same = json.loads(stored.get(_KEY, b"null")) == settings
     except (OSError, ValueError):
-        # The last line of a killed scan may be cut short: what stands before it counts.
+        same = False
+    return _batches(path) if same else SCHEMA.empty_table()
+
+
+def _batches(path: Path) -> pa.Table:
+    batches: list[pa.RecordBatch] = []
+    try:
+        stream = pa.ipc.open_stream(pa.memory_map(str(path)))
+        batches.extend(stream)
+    except (OSError, ValueError):
+        # The last chunk of a killed scan may be cut short: what stands before it counts.
         pass
-    return rows
+    return pa.Table.from_batches(batches, schema=SCHEMA) if batches else SCHEMA.empty_table()

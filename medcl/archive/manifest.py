@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, cause
+from medcl.readers.stated import Stated
 
 _KEY = b"medcl"
 
@@ -80,7 +81,7 @@ class Manifest:
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
         except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{path}: is not a manifest: {error}") from error
+            raise UsageError(f"{path}: is not a manifest: {cause(error)}") from error
         stored = (table.schema.metadata or {}).get(_KEY)
         if stored is None or "record_id" not in table.column_names:
             raise UsageError(f"{path}: is a Parquet file, but not a manifest of `medcl scan`")
@@ -114,7 +115,7 @@ class Manifest:
         except (OSError, pa.ArrowException) as error:
             if draft is not None:
                 Path(draft).unlink(missing_ok=True)
-            raise MedclError(f"{path}: the manifest cannot be written: {error}") from error
+            raise MedclError(f"{path}: the manifest cannot be written: {cause(error)}") from error
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -148,6 +149,11 @@ class Manifest:
     def ok(self) -> Self:
         """The records that are not quarantined."""
         return self.select(self.column("status") == "ok")
+
+    @property
+    def stated(self) -> Stated:
+        """What the user stated, when the archive was scanned, of signals whose files leave it open."""
+        return Stated.of(self.metadata.get("scan", {}))
 
     @property
     def kinds(self) -> NDArray[Any]:

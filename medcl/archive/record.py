@@ -1,17 +1,23 @@
 """One file of an archive as a row of the manifest, seen from another process."""
 
-import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+
+from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksum, state
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
-from medcl.errors import UnreadableError
+from medcl.archive.schema import SCHEMA
+from medcl.engine.quiet import quiet
+from medcl.errors import UnreadableError, reason
 from medcl.readers import formats
-from medcl.readers.signal import IncompleteError, SignalHeader
+from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
+from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile
@@ -21,7 +27,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 _SIGNALS = ("ecg", "eeg")
-_HASHED = 65536  # bytes at the head of a header file that its checksum is taken of
+_TOO_LATE = "time of modification: it lies after the year 2262, so no change would be noticed; set it with `touch`"
+_NOT_UNICODE = "its name is not UTF-8: rename the file, or the folder that it lies in"
 
 
 @dataclass(frozen=True)
@@ -29,19 +36,23 @@ class Found:
     """What some files turned out to be.
 
     Args:
-        rows: of those that are records by themselves or claim to be.
+        rows: of those that are records by themselves or claim to be, with the columns of `schema.SCHEMA`.
         dicom: those that are pictures of a DICOM series.
-        others: how many are neither.
+        fragile: those whose reader may end the process: they are to be looked at apart.
+        others: suffix -> how many are none of these.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: pa.RecordBatch
     dicom: "list[CodedFile]" = field(default_factory=list)
-    others: int = 0
+    fragile: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class Look:
     """How a file is looked at.
+
+    Whatever is wrong with a file, it becomes one row that says so, and the files after it are looked at.
 
     Args:
         root: of the archive.
@@ -49,55 +60,83 @@ class Look:
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
+        stated: what the user states of signals whose files leave it open.
+        strict: refuse recordings whose samples are damaged (`DAMAGED`), and read all files whole, for that and for the
+            checksum.
+        apart: whether this process may be ended by a reader.
     """
 
     root: Path
     pattern: re.Pattern[str] | None
     modality: Modality | None
     salt: bytes
+    stated: Stated = field(default_factory=Stated)
+    strict: bool = False
+    apart: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
         rows: list[Row] = []
-        dicom: list[CodedFile] = []
+        found = Found(stored([]))
         for path in paths:
-            one = self._file(path)
+            with quiet():
+                one = self._guarded(path)
             if isinstance(one, dict):
                 rows.append(one)
+            elif isinstance(one, str):
+                found.fragile.append(one)
             elif one is not None:
-                dicom.append(one)
-        return Found(rows, dicom, len(paths) - len(rows) - len(dicom))
+                found.dicom.append(one)
+            else:
+                found.others[formats.suffix_of(path)] += 1
+        return replace(found, rows=stored(rows))
 
     def fatal(self, path: str) -> Found:
         """What stands for a file whose reading ended the process that tried."""
-        return Found([self._refused(path, None, "damaged file: reading its header ends the reader")])
+        return Found(stored([self._refused(path, None, "damaged file: reading its header ends the reader")]))
 
-    def _file(self, path: str) -> "Row | CodedFile | None":
+    def _guarded(self, path: str) -> "Row | CodedFile | str | None":
+        """A row, a file of a DICOM series, the path itself where it is to be looked at apart; None: something else."""
         full = self.root / path
+        form = None
         try:
-            form = formats.identify(full)
+            form = formats.identify(full, self.stated)
+            if form is None and formats.suffix_of(full) not in formats.SUFFIXES:
+                return None
+            if not _is_unicode(path):
+                return self._refused(path, form, _NOT_UNICODE)
             if form is None:
-                return None if formats.suffix_of(full) not in formats.SUFFIXES else self._foreign(path, full)
-        except OSError as error:
-            return self._refused(path, None, f"cannot be read: {error.strerror}")
-        return self._dicom(path, full) if form == "dicom" else self._row(path, full, form)
+                return self._foreign(path, full)
+            if form in formats.FRAGILE and not self.apart:
+                return path
+            return self._dicom(path, full) if form == "dicom" else self._row(path, full, form)
+        except Exception as error:
+            return self._refused(path, form, reason(error))
 
     def _row(self, path: str, full: Path, form: str) -> Row:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
-            header = formats.read_header(full, form)
+            header = formats.read_header(full, form, self.stated, verify=self.strict)
             if isinstance(header, SignalHeader):
                 row |= {"files": list(header.files)}
-                row |= self._signal(header) | self._codes(path, ids_of(path, self.pattern) or header.ids)
+                damage = next((flag for flag in header.flags if flag.startswith(DAMAGED)), None)
+                if self.strict and damage is not None:
+                    raise IncompleteError(damage, header.files)
+                ids = ids_of(path, self.pattern) or header.ids
+                row |= self._signal(header) | self._codes(path, ids) | self._levels(path, header, ids)
             else:
                 row |= self._scan(path, header)
         except IncompleteError as error:
             row |= {"found_status": str(error), "files": list(error.files)}
-        except UnreadableError as error:
-            row["found_status"] = str(error)
-        except OSError as error:
-            row["found_status"] = f"cannot be read: {error.strerror}"
-        return row | state(self.root, path, row["files"]) | {"checksum": self._checksum(full, row["files"])}
+        except Exception as error:
+            row["found_status"] = reason(error)
+        row |= state(self.root, path, row["files"])
+        if row["mtime_ns"] == LAST_TIME:
+            row["found_status"] = _TOO_LATE
+        checksum = header_checksum(full, row["files"])
+        if self.strict and checksum is not None:
+            checksum += content_checksum(full, row["files"])
+        return row | {"checksum": checksum}
 
     def _dicom(self, path: str, full: Path) -> "Row | CodedFile | None":
         # The library of DICOM takes its time to load: only where there is such a file.
@@ -105,16 +144,15 @@ class Look:
         from medcl.readers.dicom_file import NoImageError, NoObjectError
 
         try:
-            return read_coded(self.root, path, self.pattern, self.salt)
+            coded = read_coded(self.root, path, self.pattern, self.salt)
+            return coded if coded.mtime_ns < LAST_TIME else self._refused(path, "dicom", _TOO_LATE)
         except NoImageError:
             return None
         except UnreadableError as error:
             # Some bytes that only begin like DICOM, in a file that does not claim to be, are another file.
             if isinstance(error, NoObjectError) and formats.suffix_of(full) != ".dcm":
                 return None
-            return self._refused(path, "dicom", str(error))
-        except OSError as error:
-            return self._refused(path, "dicom", f"cannot be read: {error.strerror}")
+            raise
 
     def _signal(self, header: SignalHeader) -> Row:
         return {
@@ -124,7 +162,16 @@ class Look:
             "n_channels": len(header.channels),
             "channels": list(header.channels),
             "units": list(header.units),
+            "flags": list(header.flags),
         }
+
+    def _levels(self, path: str, header: SignalHeader, ids: dict[str, str]) -> Row:
+        """The study and the series of a signal that states them, as DICOM does."""
+        if "study" not in header.ids:
+            return {}
+        from medcl.archive.volume_record import file_levels
+
+        return file_levels(path, ids, self.salt)
 
     def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:
         """A volume or a picture that is a file of its own."""
@@ -142,10 +189,9 @@ class Look:
         row = about | file_levels(path, ids, self.salt) | self._codes(path, ids) | {"part": 0}
         return row if self.modality is None or self.modality in _SIGNALS else row | {"modality": self.modality}
 
-    def _refused(self, path: str, form: str | None, reason: str) -> Row:
-        full = self.root / path
-        row: Row = {"path": path, "format": form, "files": [full.name], "found_status": reason}
-        return row | state(self.root, path, [full.name]) | {"checksum": None}
+    def _refused(self, path: str, form: str | None, why: str) -> Row:
+        row = refused(path, why) | {"format": form}
+        return row | state(self.root, path, [Path(path).name])
 
     def _codes(self, path: str, ids: dict[str, str]) -> Row:
         codes: Row = {}
@@ -166,36 +212,39 @@ class Look:
         claim = f"the content is not that of a {formats.suffix_of(full)} file"
         return self._refused(path, None, f"not what its name says: {claim}")
 
-    def _checksum(self, full: Path, files: Sequence[str]) -> str | None:
-        """Of the header's first bytes, and of the names and sizes of all files."""
-        try:
-            with full.open("rb") as file:
-                digest = hashlib.blake2b(file.read(_HASHED), digest_size=16)
-            for name in files:
-                size = full.with_name(name).stat().st_size if full.with_name(name).exists() else -1
-                digest.update(f"\0{name}\0{size}".encode("utf-8", "surrogateescape"))
-        except OSError:
-            return None
-        return digest.hexdigest()
 
-
-def state(root: Path, path: str, files: Sequence[str]) -> Row:
-    """Whether a record has changed is told by the size of its files together and the time of the newest.
+def refused(path: str, why: str) -> Row:
+    r"""The row of what cannot be used.
 
     Args:
-        root: of the archive.
-        path: of the record, relative to the root.
-        files: of the record, relative to its folder.
-
-    Returns:
-        `size` in bytes and `mtime_ns`; of a file that is not there, nothing.
+        path: relative to the root of the archive. Bytes of a name that are not UTF-8 are spelt `\xfc`, since a
+            manifest holds no others.
+        why: in words of ours.
     """
-    size = newest = 0
-    folder = (root / path).parent
-    for name in files:
-        try:
-            about = (folder / name).stat()
-        except OSError:
-            continue
-        size, newest = size + about.st_size, max(newest, about.st_mtime_ns)
-    return {"size": size, "mtime_ns": newest}
+    path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return {"path": path, "files": [path.rpartition("/")[2]], "found_status": why}
+
+
+def stored(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows as the columns of `schema.SCHEMA`.
+
+    A row that a column cannot hold (a number of more than 64 bits, half a character) is refused; the others stay.
+
+    Args:
+        rows: column -> value; what is missing is null.
+    """
+    try:
+        return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+    except (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError):
+        if len(rows) == 1:
+            why = "damaged file: its header states numbers or names that no table can hold"
+            return pa.RecordBatch.from_pylist([refused(str(rows[0]["path"]), why)], schema=SCHEMA)
+        return pa.concat_batches([stored([row]) for row in rows])
+
+
+def _is_unicode(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -8,7 +8,8 @@ from pathlib import Path
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier
 from medcl.archive.path_ids import ids_of
 from medcl.archive.table import LabelTable
-from medcl.errors import MedclError, UnreadableError
+from medcl.engine.quiet import quiet
+from medcl.errors import MedclError, UnreadableError, reason
 from medcl.readers.report_text import canonical
 
 EMPTY = "empty report"
@@ -88,7 +89,9 @@ class ReadFiles:
 
     def __call__(self, paths: Sequence[str]) -> list[Draft]:
         """Read files, whose paths are relative to the root; one that is no report has the format None."""
-        return self.clean([self._one(path) for path in paths])
+        with quiet():
+            drafts = [self._one(path) for path in paths]
+        return self.clean(drafts)
 
     def fatal(self, path: str) -> list[Draft]:
         """What stands for a file whose reading ended the process that tried."""
@@ -104,10 +107,8 @@ class ReadFiles:
             if form is None:
                 return Draft(path, None, status="no report: a DICOM object of another kind")
             found = read_reports(self.root / path, form)
-        except UnreadableError as error:
-            return Draft(path, form, status=str(error))
-        except OSError as error:
-            return Draft(path, form, status=f"cannot be read: {error.strerror}")
+        except Exception as error:
+            return Draft(path, form, status=reason(error))
         ids = _path_ids(path, self.pattern)
         known = (*found.ids.values(), *found.records, *ids.values())
         return Draft(path, form, found.text, "ok", None, dict(found.ids), found.records, ids, known)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from medcl.archive.file_state import state
 from medcl.archive.identity import record_code
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.record import state
 from medcl.archive.report_place import Place, Places
 from medcl.archive.report_read import Clean, Draft, ReadFiles, table_drafts
 from medcl.archive.report_rule import ReportRule
@@ -23,6 +23,7 @@ from medcl.archive.walk import walk
 from medcl.archive.wording import counted, line
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
+from medcl.readers.formats import suffix_of
 
 __all__ = ["ReportRule", "ReportSummary", "join_reports"]
 
@@ -119,7 +120,7 @@ def join_reports(
     added = pa.Table.from_pylist(rows, schema=manifest.table.schema)
     joined = replace(manifest, table=pa.concat_tables([manifest.table, added]))
     joined = _with_splits(joined, len(manifest))
-    joined = replace(joined, metadata=_metadata(manifest, rules, len(files) - int(refused.sum())))
+    joined = replace(joined, metadata=_metadata(manifest, rules, files.difference(listed[refused])))
     return joined, _summary(joined)
 
 
@@ -209,11 +210,12 @@ def _with_splits(manifest: Manifest, n_records: int) -> Manifest:
     return manifest.with_column("split", pa.array(splits, type=pa.string()))
 
 
-def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: int) -> dict[str, Any]:
+def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: Iterable[str]) -> dict[str, Any]:
     """What holds for all rows; the scan has counted the files of reports among those that are no records."""
     about = dict(manifest.metadata.get("scan", {}))
-    if about.get("other_files") is not None:
-        about["other_files"] = max(0, about["other_files"] - files)
+    if about.get("others") is not None:
+        others: Counter[str] = Counter(about["others"])
+        about["others"] = dict(others - Counter(map(suffix_of, files)))
     return {**manifest.metadata, "scan": about, "reports": {"deidentify": [rule.deidentify for rule in rules]}}
 
 

@@ -1,9 +1,10 @@
 """Files on disk -> one row a record: found by content, read by header, only where something has changed."""
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,25 +12,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medcl.archive.dicom_scan import DICOM, KnownSeries, volumes
-from medcl.archive.identity import code, fingerprint, record_code
+from medcl.archive.file_state import state
+from medcl.archive.finish import finish
+from medcl.archive.identity import code, fingerprint
 from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of
-from medcl.archive.record import Look, Modality, Row, state
+from medcl.archive.record import Look, Modality, Row, refused, stored
 from medcl.archive.schema import SCHEMA
 from medcl.archive.spool import Spool
 from medcl.archive.summary import Summary, summary
-from medcl.archive.volume_summary import ASIDE
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
-from medcl.readers.formats import SUFFIXES, without_suffix
+from medcl.readers.formats import SUFFIXES, suffix_of
+from medcl.readers.stated import Stated
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
 _READER = 3  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
+_FEW = 8  # files a call where a reader may end the process: those around it are read again
 _NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"
 
 
@@ -47,6 +51,8 @@ def scan(
     modality: Modality | None = None,
     images: Literal["original", "all"] = "original",
     masks: MaskRule | None = None,
+    stated: Stated | None = None,
+    strict: bool = False,
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
@@ -68,6 +74,8 @@ def scan(
         images: `original` leaves localizers and derived images (reformatted, processed) of DICOM out: they are rows,
             but their status is `localizer` or `derived image`; `all` uses them.
         masks: where label maps are; they are no records.
+        stated: of signals whose files leave it open: sampling rate, names of channels, unit.
+        strict: refuse recordings whose samples are not what was recorded, by a checksum or a length; all are read.
 
     Returns:
         One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
@@ -85,47 +93,60 @@ def scan(
         "modality": modality,
         "public_ids": public_ids,
         "salt": fingerprint(salt),
+        **(stated or Stated()).settings(),
+        **({"strict": True} if strict else {}),
     }
     found = walk(folder, include, SUFFIXES)
     label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
     paths = [path for path in found.files if path not in label_paths]
-    look = Look(folder, pattern, modality, salt)
-    rows: list[Row] = []
-    others = 0
+    known, wanted = _known(previous, settings), set(paths)
+    look = Look(folder, pattern, modality, salt, stated or Stated(), strict)
+    others: Counter[str] = Counter()
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
-    with Journal(journal, settings) if journal is not None else nullcontext() as kept, Spool(beside, settings) as spool:
-        earlier = _known(previous, settings)
-        single = [row for row in earlier if row["format"] not in DICOM] + (kept.rows if kept is not None else [])
-        by_path = {row["path"]: row for row in single}
-        rows += [by_path[path] for path in paths if path in by_path and _unchanged(folder, by_path[path])]
-        series = KnownSeries((row for row in earlier if row["format"] in DICOM), folder, set(paths))
-        reused = len(rows)
+    with (
+        Journal(journal, settings, lambda table: _unchanged(table, folder, wanted)) as kept,
+        Spool(beside, settings) as spool,
+    ):
+        done = set(kept.table()["path"].to_pylist())
+        of_series = pc.is_in(known["format"], pa.array(DICOM))
+        taken = _unchanged(known.filter(pc.invert(of_series)), folder, wanted - done)
+        series = KnownSeries(known.filter(of_series).to_pylist(), folder, wanted)
+        reused = len(done) + len(taken)
 
-        def read(new: Sequence[str]) -> None:
-            nonlocal others
-            for result in run_chunks(look, new, jobs=jobs, chunk=_CHUNK, instead=look.fatal, cluster=cluster):
-                rows.extend(result.rows)
-                spool.add(result.dicom)
-                others += result.others
-                if kept is not None:
+        def read(new: Sequence[str], apart: bool = False) -> None:
+            fragile: list[str] = []
+            one, chunk = replace(look, apart=apart), _FEW if apart else _CHUNK
+            for result in run_chunks(one, new, jobs=jobs, chunk=chunk, instead=one.fatal, apart=apart, cluster=cluster):
+                if len(result.rows):
                     kept.add(result.rows)
+                spool.add(result.dicom)
+                fragile += result.fragile
+                others.update(result.others)
+            if fragile:
+                read(sorted(fragile), apart=True)
 
-        done = {row["path"] for row in rows} | spool.keep(folder, paths) | series.files()
+        done |= {*taken["path"].to_pylist(), *spool.keep(folder, paths), *series.files()}
         read([path for path in paths if path not in done])
-        # The segments of a record, and the parts of a file that was split for its size, are no records of their own.
-        parts = {part for row in rows for part in _companions(row)}
-        rows[:] = [row for row in rows if row["path"] not in parts]
-        rows += list(volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt))
+        of_volumes = volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt)
+        for first in iter(lambda: list(islice(of_volumes, _CHUNK)), []):
+            kept.add(stored(first))
         # Series that files have come to have been read again by now.
         reused += sum(map(len, series.rows.values()))
-    rows += [{"path": path, "found_status": reason} for path, reason in found.unreadable.items()]
-    rows.sort(key=lambda row: (str(row["path"]), row.get("part") or 0))
-    _finish(rows, salt, public_ids, images)
-    about = {**settings, "images": images, "reused": reused, "other_files": others}
+        unreadable = stored([refused(path, why) for path, why in found.unreadable.items()])
+        table = pa.concat_tables([taken, kept.table(), pa.Table.from_batches([unreadable])])
+        # The segments of a record, and the parts of a file that was split for its size, are no records of their own.
+        parts = _companions(table, {*wanted, *found.companions})
+        if not parts.isdisjoint(wanted):
+            single = pc.invert(pc.is_in(table["format"], pa.array(DICOM)))
+            part = pc.is_in(table["path"], pa.array(sorted(parts & wanted)))
+            table = table.filter(pc.invert(pc.and_(single, part)))
+        table = finish(table, salt, public_ids, images)
+    others.update(suffix_of(path) for path in found.companions if path not in parts)
+    about = {**settings, "images": images, "reused": reused, "others": dict(others), "skipped": dict(found.skipped)}
     metadata: dict[str, Any] = {"salt": settings["salt"], "scan": about}
     if public_ids:
-        metadata["dictionary"] = _dictionary(rows, pattern, salt)
-    return Manifest(pa.Table.from_pylist(rows, schema=SCHEMA), folder.resolve(), metadata)
+        metadata["dictionary"] = _dictionary(table["path"], pattern, salt)
+    return Manifest(table, folder.resolve(), metadata)
 
 
 def scan_to(folder: Path, output: Path, *, previous: Manifest | None = None, **options: Any) -> Manifest:
@@ -167,63 +188,43 @@ def require_patients(manifest: Manifest) -> Manifest:
     return manifest.with_column("status", pc.if_else(nobody, pa.scalar(_NO_PATIENT), status))
 
 
-def _known(previous: Manifest | None, settings: Row) -> list[Row]:
+def _known(previous: Manifest | None, settings: Row) -> pa.Table:
     """The rows of an earlier scan with the same settings; reports are no rows of a scan, but joined to it."""
     if previous is None or not all(previous.has(name) for name in SCHEMA.names):
-        return []
+        return SCHEMA.empty_table()
     about = previous.metadata.get("scan", {})
-    if {name: about.get(name) for name in settings} != settings:
-        return []
-    rows: list[Row] = previous.table.select(SCHEMA.names).to_pylist()
-    return [row for row in rows if row["modality"] != "report"]
+    if {name: about.get(name) for name in settings} != settings or Stated.of(about) != Stated.of(settings):
+        return SCHEMA.empty_table()
+    table = previous.table.select(SCHEMA.names).cast(SCHEMA)
+    return table.filter(pc.not_equal(pc.fill_null(table["modality"], ""), "report"))
 
 
-def _unchanged(folder: Path, row: Row) -> bool:
-    """Whether a row may be taken over; what could not be read is always tried again."""
-    now = state(folder, row["path"], row["files"] or [])
-    return row["found_status"] == "ok" and (now["size"], now["mtime_ns"]) == (row["size"], row["mtime_ns"])
+def _unchanged(table: pa.Table, folder: Path, wanted: set[str]) -> pa.Table:
+    """The rows that may be taken over; what could not be read is always tried again."""
+    same: list[bool] = []
+    for batch in table.select(["path", "files", "size", "mtime_ns", "found_status"]).to_batches(max_chunksize=_CHUNK):
+        for row in batch.to_pylist():
+            now = {} if row["path"] not in wanted else state(folder, row["path"], row["files"] or [])
+            same.append(row["found_status"] == "ok" and now == {"size": row["size"], "mtime_ns": row["mtime_ns"]})
+    return table.filter(pa.array(same, pa.bool_()))
 
 
-def _companions(row: Row) -> Iterable[str]:
-    """Where a header's own files are; the slices of a DICOM volume are of one rank."""
-    folder = row["path"].rpartition("/")
-    return (f"{folder[0]}{folder[1]}{name}" for name in row["files"][1:])
+def _companions(table: pa.Table, there: set[str]) -> set[str]:
+    """Which of some files a header names as its own; the slices of a DICOM volume are of one rank."""
+    found: set[str] = set()
+    for batch in table.select(["path", "files"]).to_batches(max_chunksize=_CHUNK):
+        for row in batch.to_pylist():
+            folder, slash, _ = row["path"].rpartition("/")
+            found.update(f"{folder}{slash}{name}" for name in row["files"][1:])
+    return found & there
 
 
-def _finish(rows: Sequence[Row], salt: bytes, public_ids: bool, images: str) -> None:
-    """Fill in what depends on the other rows: ids that are unique, and records that share a trial."""
-    twins = defaultdict(list)
-    stems = defaultdict(list)
-    for row in rows:
-        row |= {"patient": row.get("found_patient"), "status": row["found_status"], "split": None}
-        aside = [flag for flag in ASIDE if flag in (row.get("flags") or ())]
-        if row["status"] == "ok" and aside and images == "original":
-            row["status"] = aside[0]
-        stems[without_suffix(row["path"]) if public_ids else row["path"]].append(row)
-        if row["status"] == "ok":
-            twins[row["trial"]].append(row)
-    for same in twins.values():
-        for row in same if len(same) > 1 else ():
-            other = same[1] if row is same[0] else same[0]
-            row["status"] = f"duplicate record id: also {other['path']}"
-    for stem, same in stems.items():
-        in_path: dict[str, int] = defaultdict(int)
-        for row in same:
-            # Several volumes may begin in one file.
-            number, in_path[row["path"]] = in_path[row["path"]], in_path[row["path"]] + 1
-            behind = f"#{number}" if number else ""
-            clear = stem if len({other["path"] for other in same}) == 1 else row["path"]
-            row["record_id"] = (clear if public_ids else record_code(row["path"] + behind, salt)) + (
-                behind if public_ids else ""
-            )
-
-
-def _dictionary(rows: Sequence[Row], pattern: re.Pattern[str] | None, salt: bytes) -> dict[str, dict[str, str]]:
+def _dictionary(paths: pa.ChunkedArray, pattern: re.Pattern[str] | None, salt: bytes) -> dict[str, dict[str, str]]:
     """Patient code -> clear id, of the ids that stand in paths; what a header says of a patient is never kept."""
     clear = {}
-    for row in rows:
+    for path in paths:
         try:
-            patient = ids_of(row["path"], pattern).get("patient")
+            patient = ids_of(path.as_py(), pattern).get("patient")
         except UnreadableError:
             continue
         if patient is not None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from medcl.archive.dicom_file_record import CodedFile
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (value TEXT);
@@ -142,4 +142,4 @@ class Spool:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> MedclError:
-        return MedclError(f"{self.path or 'temporary folder'}: the slices found so far cannot be kept: {error}")
+        return MedclError(f"{self.path or 'temporary folder'}: the slices found so far cannot be kept: {cause(error)}")

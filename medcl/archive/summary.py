@@ -1,7 +1,8 @@
 """What a manifest holds, in a few lines."""
 
+import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow.compute as pc
@@ -24,8 +25,10 @@ class Summary:
         modalities: modality -> records.
         sampling_rates: Hz -> records.
         channels: set of channels, in order -> records.
+        flags: what is unusual about recordings, without details -> usable records.
         quarantined: reason -> records that cannot be used.
-        other_files: files that are no records; None if it is not known.
+        others: suffix -> files that are no records; None if it is not known.
+        skipped: why -> files and folders that were not looked at.
         reused: records taken over from the scan before, unopened.
         volumes: what there is of volumes; None without any.
         images: what there is of pictures; None without any.
@@ -38,8 +41,10 @@ class Summary:
     modalities: dict[str, int]
     sampling_rates: dict[float, int]
     channels: dict[tuple[str, ...], int]
+    flags: dict[str, int]
     quarantined: dict[str, int]
-    other_files: int | None = None
+    others: dict[str, int] | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
     reused: int = 0
     volumes: VolumeSummary | None = None
     images: ImageSummary | None = None
@@ -55,6 +60,9 @@ class Summary:
                 line("sampling rate", counted({f"{rate:g} Hz": count for rate, count in self.sampling_rates.items()})),
                 line("channels", counted({_short(names): count for names, count in self.channels.items()})),
             ]
+        if self.flags:
+            lines.append(line("unusual", f"{sum(self.flags.values())} flags of usable recordings"))
+            lines += [f"  {count:>6}  {flag}" for flag, count in self.flags.items()]
         if self.volumes is not None:
             lines.append(str(self.volumes))
         if self.images is not None:
@@ -63,8 +71,11 @@ class Summary:
         lines += [f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()]
         if self.reused:
             lines.append(line("unchanged", f"{self.reused} records as in the last scan, not opened again"))
-        if self.other_files is not None:
-            lines.append(line("other files", f"{self.other_files}"))
+        if self.others is not None:
+            listed = f" ({counted(_shown(self.others), shown=8, alone=True)})" if self.others else ""
+            lines.append(line("other files", f"{sum(self.others.values())}{listed}"))
+        if self.skipped:
+            lines.append(line("not looked at", counted(self.skipped, shown=8, alone=True)))
         return "\n".join(lines)
 
 
@@ -84,6 +95,7 @@ def summary(manifest: Manifest) -> Summary:
         pc.divide(pc.cast(signals.table.column("n_samples"), "double"), signals.table.column("sampling_rate"))
     )
     reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason not in ("ok", *ASIDE)]
+    flags = Counter(flag.split(":")[0] for own in signals.column("flags") for flag in own or ())
     about = manifest.metadata.get("scan", {})
     return Summary(
         records=len(ok),
@@ -93,12 +105,23 @@ def summary(manifest: Manifest) -> Summary:
         modalities=dict(Counter(ok.column("modality").tolist()).most_common()),
         sampling_rates=dict(Counter(signals.column("sampling_rate").tolist()).most_common()),
         channels=dict(Counter(tuple(names) for names in signals.column("channels")).most_common()),
+        flags=dict(flags.most_common()),
         quarantined=dict(Counter(reasons).most_common()),
-        other_files=about.get("other_files"),
+        others=about.get("others"),
+        skipped=about.get("skipped", {}),
         reused=about.get("reused", 0),
         volumes=volume_summary(manifest),
         images=image_summary(manifest),
     )
+
+
+def _shown(others: dict[str, int]) -> dict[str, int]:
+    """Suffixes by count, the most frequent first; what is too long or too odd for a suffix may be a name."""
+    shown: Counter[str] = Counter()
+    for suffix, count in others.items():
+        plain = re.fullmatch(r"\.[a-z0-9]{1,6}(\.gz)?", suffix) is not None
+        shown[suffix if plain else "another suffix" if suffix else "without suffix"] += count
+    return dict(sorted(shown.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _short(names: tuple[str, ...]) -> str:

@@ -2,15 +2,18 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, system_reason
 from medcl.readers.formats import suffix_of
 
 _COMPANIONS = {".dat": ".hea", ".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 """Suffix -> the suffix of the header beside which such a file holds no record of its own."""
+_HIDDEN, _AGAIN, _NOWHERE = "hidden", "second links", "links to nothing"
+_SPECIAL, _EXCLUDED = "devices and pipes", "not in --include"
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,14 @@ class Walk:
     Args:
         files: that may be records, relative to the folder, with /, sorted.
         unreadable: folders and links that cannot be followed -> reason.
+        companions: files that the header beside them speaks for, by their suffixes; whether it does, its reader says.
+        skipped: why -> files and folders that are not looked at.
     """
 
     files: list[str]
     unreadable: dict[str, str]
+    companions: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
 def archive_folder(path: Path) -> Path:
@@ -41,9 +48,10 @@ def archive_folder(path: Path) -> Path:
 def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ()) -> Walk:
     """List the files of a folder and all below it.
 
-    Hidden files and folders (`.git`) are left out, and signal files that a header beside them speaks for. Links are
-    followed, out of the folder too, for archives are often put together of them; what they lead to is listed under the
-    name of the link. No folder is entered twice and no file of the archive is listed under a second name.
+    Hidden files and folders (`.git`) are counted and left out; so are signal files that a header beside them speaks
+    for, which are listed apart. Links are followed, out of the folder too, for archives are often put together of them;
+    what they lead to is listed under the name of the link. No folder is entered twice and no file of the archive is
+    listed under a second name.
 
     Args:
         root: the archive.
@@ -54,13 +62,20 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
         The files.
 
     Raises:
-        UsageError: there is no such folder, or the glob matches no file.
+        UsageError: there is no such folder, its name is not UTF-8, or the glob matches no file.
     """
     if not root.is_dir():
         raise UsageError(f"{root}: there is no such folder")
+    try:
+        str(root.resolve()).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(root).decode("utf-8", "backslashreplace")
+        raise UsageError(f"{shown}: the name of this folder, or of one above it, is not UTF-8: rename it") from error
     allowed = re.compile(_glob(include)) if include is not None else None
     files: list[str] = []
     unreadable: dict[str, str] = {}
+    companions: list[str] = []
+    skipped: Counter[str] = Counter()
     seen_folders: set[tuple[int, int]] = set()
     seen_files: set[tuple[int, int]] = set()
     linked: list[str] = []
@@ -73,15 +88,22 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
             about = full.stat()
             identity = (about.st_dev, about.st_ino)
             if not full.is_dir():
-                if full.is_file() and identity not in seen_files:
+                if not full.is_file():
+                    skipped[_SPECIAL] += 1
+                elif identity in seen_files:
+                    skipped[_AGAIN] += 1
+                else:
                     files.append(relative)
                 seen_files.add(identity)
                 continue
             if identity in seen_folders:
+                skipped[_AGAIN] += 1
                 continue
             seen_folders.add(identity)
             with os.scandir(full) as entries:
-                listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
+                every = sorted(entries, key=lambda entry: entry.name)
+            listed = [entry for entry in every if not entry.name.startswith(".")]
+            skipped[_HIDDEN] += len(every) - len(listed)
             prefix = f"{relative}/" if relative else ""
             headers = {os.path.splitext(entry.name)[1].lower() for entry in listed}
             for entry in listed:
@@ -89,25 +111,30 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(prefix + entry.name)
                 elif _COMPANIONS.get(suffix) in headers:
-                    continue
+                    companions.append(prefix + entry.name)
                 elif entry.is_symlink():
                     linked.append(prefix + entry.name)
                 elif entry.is_file():
                     seen_files.add((about.st_dev, entry.inode()))
                     files.append(prefix + entry.name)
+                else:
+                    skipped[_SPECIAL] += 1
         except OSError as error:
             if full.is_symlink() and suffix_of(relative) not in suffixes:
+                skipped[_NOWHERE] += 1
                 continue
-            unreadable[relative] = f"cannot be read: {error.strerror}"
+            unreadable[relative] = f"cannot be read: {system_reason(error)}"
     if allowed is not None:
         chosen = [path for path in files if allowed.fullmatch(path)]
         if files and not chosen:
             raise UsageError(
                 f"{include!r} matches none of the {len(files)} files in {root}; ** also stands for folders"
             )
+        skipped[_EXCLUDED] += len(files) - len(chosen)
         files = chosen
+        companions = [path for path in companions if allowed.fullmatch(path)]
         unreadable = {path: reason for path, reason in unreadable.items() if allowed.fullmatch(path)}
-    return Walk(sorted(files), unreadable)
+    return Walk(sorted(files), unreadable, companions, +skipped)
 
 
 def _glob(pattern: str) -> str:

@@ -112,6 +112,18 @@ def scan(argv: Sequence[str]) -> None:
         "--mask-classes", nargs="+", metavar="CLASS", help="names of the voxel values from 0, the background, on"
     )
     parser.add_argument("--mask-name", default="mask", help="column of the label maps in the manifest")
+    parser.add_argument(
+        "--sampling-rate", type=float, metavar="HZ", help="of signals whose files do not state it, such as .npy"
+    )
+    parser.add_argument(
+        "--channels", nargs="+", default=[], metavar="NAME", help="of signals whose files name none, in their order"
+    )
+    parser.add_argument("--unit", default="", help="of signals whose files state none: uV, mV or V")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse recordings with a wrong checksum or an incomplete end, which are flagged else; reads all samples",
+    )
     _add_report_options(parser)
     _add_split_options(parser)
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
@@ -124,6 +136,7 @@ def scan(argv: Sequence[str]) -> None:
         raise UsageError("--masks and --mask-classes need each other: where label maps are, and what their values mean")
     from medcl.archive.build import ScanRequest, build_manifest
     from medcl.archive.masks import MaskRule
+    from medcl.readers.stated import Stated
 
     request = ScanRequest(
         folder=given.folder,
@@ -146,6 +159,8 @@ def scan(argv: Sequence[str]) -> None:
         seed=given.seed,
         jobs=given.jobs,
         cluster=given.cluster,
+        stated=Stated(given.sampling_rate, tuple(given.channels), given.unit),
+        strict=given.strict,
     )
     print(build_manifest(request))
 

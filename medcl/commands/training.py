@@ -19,6 +19,12 @@ def prepare(argv: Sequence[str]) -> None:
     parser.add_argument("--config", action="config", help="the recipe (YAML) that will be trained; its `data` counts")
     parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="compare more with the scan than sizes, times and headers: every byte, where the scan was --strict too, "
+        "and the headers of all slices of a DICOM volume",
+    )
     given, config = _parse(parser, argv)
     from medcl.pretrain.config import PretrainConfig
     from medcl.pretrain.joint_config import JointPretrainConfig
@@ -27,22 +33,24 @@ def prepare(argv: Sequence[str]) -> None:
     if isinstance(config, PretrainConfig):
         from medcl.data.prepare import prepare as decode
 
-        store = decode(manifest, config.data, folder, jobs=given.jobs)
+        store = decode(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
         held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
         print(f"{store.folder}: {held}")
+        for note, count in store.notes.items():
+            print(f"{count:>8}  {note}")
         lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
     elif isinstance(config, JointPretrainConfig):
         from medcl.pretrain.joint_sides import WORDS, prepare_sides
 
         lines = []
-        for kind, made in prepare_sides(config, manifest, folder, given.jobs).items():
+        for kind, made in prepare_sides(config, manifest, folder, given.jobs, given.strict).items():
             found, word = made.store, WORDS[kind]
             print(f"{found.folder}: {len(found.record_ids)} {word}")
             lines += quarantine.told(found.quarantine, len(found.record_ids) + len(found.quarantine), word)
     else:
         from medcl.data.volume_prepare import prepare_volumes
 
-        volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs)
+        volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
         masks = f", label maps: {', '.join(volumes.masks)}" if volumes.masks else ""
         print(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
         total = len(volumes) + len(volumes.quarantine)

@@ -26,8 +26,10 @@ _ROUNDING = 1e-6
 class SignalWindows(Dataset[dict[str, Any]]):
     """Windows of fixed length and stride over the recordings of a manifest.
 
-    Recordings shorter than one window hold none (they are never padded), and windows that touch a second with gaps
-    (NaN) are left out. `too_short` and `with_gaps` count both; flat and clipped stretches stay, with their flag.
+    Recordings shorter than one window hold none (they are never padded). No window reaches across a gap in time from
+    one stretch of a recording into the next. Windows that touch a second with missing values (NaN) are left out.
+    `too_short` and `with_gaps` count those of the first and the last kind; flat and clipped stretches stay, with their
+    flag.
 
     Args:
         store: prepared recordings.
@@ -52,11 +54,12 @@ class SignalWindows(Dataset[dict[str, Any]]):
             raise UsageError(f"data.window and data.stride must be at least one sample ({1 / store.sampling_rate:g} s)")
         records = records_of(store, manifest, "signal")
         rows = np.flatnonzero(records >= 0)
-        counts = np.maximum(0, (store.n_samples[records[rows]] - self.length) // stride + 1)
-        self.too_short = int((counts == 0).sum())
+        rows, starts, lengths = _stretches(store, records, rows)
+        counts = np.maximum(0, (lengths - self.length) // stride + 1)
+        self.too_short = len(np.unique(rows)) - len(np.unique(rows[counts > 0]))
         self.rows: Ints = np.repeat(rows, counts)
-        window = np.arange(len(self.rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.starts: Ints = window * stride
+        self.starts: Ints = np.repeat(starts, counts) + _within(counts) * stride
+        window = _within(np.bincount(self.rows, minlength=len(records)))
         self._records: Ints = records[self.rows]
         self.flags = self._window_flags()
         whole = (self.flags & NAN) == 0
@@ -134,3 +137,20 @@ class SignalWindows(Dataset[dict[str, Any]]):
         for ahead in range(int((last - first).max(initial=-1)) + 1):
             flags |= self.store.flags[np.minimum(first + ahead, last)]
         return flags
+
+
+def _stretches(store: SignalStore, records: Ints, rows: Ints) -> tuple[Ints, Ints, Ints]:
+    """The stretches without a gap of some recordings, (S,): rows of the manifest, first samples, lengths."""
+    own = records[rows]
+    first, counts = store.stretches_start[own], np.diff(store.stretches_start)[own]
+    number = np.repeat(first, counts) + _within(counts)
+    starts = store.stretches[number]
+    ends = np.append(store.stretches[1:], 0)
+    ends[store.stretches_start[1:] - 1] = store.n_samples
+    return np.repeat(rows, counts), starts, ends[number] - starts
+
+
+def _within(counts: Ints) -> Ints:
+    """Numbers from 0 on within each of some groups, one behind the other."""
+    within: Ints = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return within

@@ -37,6 +37,28 @@ def check(config: SignalConfig, sampling_rate: float) -> None:
             )
 
 
+class TooShortError(UnreadableError):
+    """A recording, or a stretch of it, is shorter than a filter."""
+
+
+def ratio(rate: float, wanted: float) -> Fraction:
+    """How many samples one becomes.
+
+    Args:
+        rate: in Hz.
+        wanted: the rate to come to, in Hz.
+
+    Raises:
+        UnreadableError: if the two rates have no small common measure.
+    """
+    found = Fraction(wanted / rate).limit_denominator(1000)
+    if abs(float(found) * rate / wanted - 1) > 1e-6:
+        raise UnreadableError(
+            f"{rate:g} Hz cannot be resampled to {wanted:g} Hz: the ratio is not one of integers up to 1000"
+        )
+    return found
+
+
 def resample(x: Floats, rate: float, wanted: float) -> Floats:
     """Resample by a polyphase filter, with an antialiasing FIR.
 
@@ -53,12 +75,8 @@ def resample(x: Floats, rate: float, wanted: float) -> Floats:
     """
     from scipy.signal import resample_poly
 
-    ratio = Fraction(wanted / rate).limit_denominator(1000)
-    if abs(float(ratio) * rate / wanted - 1) > 1e-6:
-        raise UnreadableError(
-            f"{rate:g} Hz cannot be resampled to {wanted:g} Hz: the ratio is not one of integers up to 1000"
-        )
-    resampled: Floats = resample_poly(x, ratio.numerator, ratio.denominator, axis=1, padtype="line")
+    step = ratio(rate, wanted)
+    resampled: Floats = resample_poly(x, step.numerator, step.denominator, axis=1, padtype="line")
     return resampled
 
 
@@ -74,7 +92,7 @@ def band_and_notch(x: Floats, rate: float, config: SignalConfig) -> Floats:
         (channels, time).
 
     Raises:
-        UnreadableError: if the recording is shorter than a filter.
+        TooShortError: if the recording is shorter than a filter.
     """
     if config.band is not None and config.band != [None, None]:
         x = _fir(x, rate, config.band[0], config.band[1], "auto")
@@ -90,7 +108,7 @@ def _fir(x: Floats, rate: float, low: float | None, high: float | None, transiti
     shape = {"l_trans_bandwidth": transition, "h_trans_bandwidth": transition, "verbose": "error"}
     length = len(mne.filter.create_filter(None, rate, low, high, **shape))
     if length > x.shape[1]:
-        raise UnreadableError(
+        raise TooShortError(
             f"too short for its filter: {x.shape[1] / rate:g} s, and the filter has {length / rate:.1f} s; "
             "a higher low edge of data.band or no data.notch shortens it"
         )

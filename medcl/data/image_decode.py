@@ -7,15 +7,16 @@ between those of their neighbours. BOX, the plain mean, takes whole pixels only,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data.image_config import ImageConfig
-from medcl.errors import UnreadableError
+from medcl.engine.quiet import quiet
+from medcl.errors import UnreadableError, reason
 from medcl.readers.image import Image, read_image
 
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow has it
@@ -29,16 +30,14 @@ class Job:
     Args:
         number: of the picture in the store.
         record_id: of the manifest.
-        path: of the file.
-        format: as the manifest has it.
+        scanned: its files, as they were when they were scanned.
         part: number of the frame.
         config: size, range, margins.
     """
 
     number: int
     record_id: str
-    path: Path
-    format: str
+    scanned: Scanned
     part: int
     config: ImageConfig
 
@@ -62,13 +61,14 @@ class Outcome:
 
 def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
     """Decode pictures."""
-    return [_decode(job) for job in jobs]
+    with quiet():
+        return [_decode(job) for job in jobs]
 
 
 def died(job: Job) -> list[Outcome]:
     """The outcome of a picture whose decoding ended the process."""
-    reason = "damaged file, or too little memory: decoding it ends the reader"
-    return [Outcome(job.number, job.record_id, reason=reason)]
+    why = "damaged file, or too little memory: decoding it ends the reader"
+    return [Outcome(job.number, job.record_id, reason=why)]
 
 
 def _decode(job: Job) -> Outcome:
@@ -76,12 +76,11 @@ def _decode(job: Job) -> Outcome:
     # Percentiles are those of the picture as it is.
     least = 0 if config.percentiles is not None else round(_EVERY_PIXEL * max(config.size) / (1 - 2 * config.border))
     try:
-        image = read_image(job.path, job.format, job.part, at_least=least)
+        require_unchanged(job.scanned)
+        image = read_image(job.scanned.root / job.scanned.path, job.scanned.format, job.part, at_least=least)
         return Outcome(job.number, job.record_id, prepared(image, config))
-    except UnreadableError as error:
-        return Outcome(job.number, job.record_id, reason=str(error))
-    except MemoryError:
-        return Outcome(job.number, job.record_id, reason="larger than memory: prepare it on a machine with more")
+    except Exception as error:
+        return Outcome(job.number, job.record_id, reason=reason(error))
 
 
 def prepared(image: Image, config: ImageConfig) -> NDArray[np.uint8]:

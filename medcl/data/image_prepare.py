@@ -10,6 +10,7 @@ import joblib
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.unchanged import scanned
 from medcl.data.image_config import ImageConfig
 from medcl.data.image_decode import Job, Outcome, decode_all, died
 from medcl.data.image_store import IMAGE_STORE_VERSION, ImageStore, ImageWriter, write_index
@@ -23,7 +24,9 @@ _CHUNK = 16
 _FITS = ("pad", "crop", "stretch")
 
 
-def prepare_images(manifest: Manifest, config: ImageConfig, folder: Path, *, jobs: int = -1) -> ImageStore:
+def prepare_images(
+    manifest: Manifest, config: ImageConfig, folder: Path, *, jobs: int = -1, strict: bool = False
+) -> ImageStore:
     """Decode every readable picture of a manifest, once; its records of other kinds are passed over.
 
     A store is found again by its key: the pictures with their checksums, sizes and times, and all settings. Others lie
@@ -34,6 +37,7 @@ def prepare_images(manifest: Manifest, config: ImageConfig, folder: Path, *, job
         config: size, range, margins.
         folder: that holds the stores.
         jobs: processes that decode; the store is the same for any number.
+        strict: see `unchanged.scanned`.
 
     Returns:
         The store. Pictures that cannot be prepared are in its `quarantine`, with the reason.
@@ -46,7 +50,7 @@ def prepare_images(manifest: Manifest, config: ImageConfig, folder: Path, *, job
     pictures = only(manifest, "image")
     key = _key(pictures, config)
     needed = len(pictures) * math.prod(_shape(config))
-    made = publish(folder, key, needed, lambda partial: _make(pictures, config, partial, key, jobs))
+    made = publish(folder, key, needed, lambda partial: _make(pictures, config, partial, key, jobs, strict))
     return ImageStore.open(made)
 
 
@@ -88,12 +92,12 @@ def _key(manifest: Manifest, config: ImageConfig) -> str:
     return digest.hexdigest()
 
 
-def _make(manifest: Manifest, config: ImageConfig, folder: Path, key: str, jobs: int) -> None:
+def _make(manifest: Manifest, config: ImageConfig, folder: Path, key: str, jobs: int, strict: bool) -> None:
     shape = _shape(config)
     writer = ImageWriter(folder, len(manifest), shape)
     places: dict[int, str] = {}
     quarantine: dict[str, str] = {}
-    for outcome in _outcomes(manifest, config, jobs):
+    for outcome in _outcomes(manifest, config, jobs, strict):
         writer.add(outcome.number, outcome.picture)
         if outcome.picture is None:
             quarantine[outcome.record_id] = outcome.reason
@@ -118,12 +122,12 @@ def _make(manifest: Manifest, config: ImageConfig, folder: Path, key: str, jobs:
     write_index(folder, [places[place] for place in order], order, about)
 
 
-def _outcomes(manifest: Manifest, config: ImageConfig, jobs: int) -> Iterator[Outcome]:
+def _outcomes(manifest: Manifest, config: ImageConfig, jobs: int, strict: bool) -> Iterator[Outcome]:
     """What became of each picture, in about their order."""
-    names = ("record_id", "path", "format", "part")
+    columns = manifest.column("record_id"), scanned(manifest, strict=strict), manifest.column("part")
     work = [
-        Job(number, str(record_id), manifest.root / str(path), str(form), max(0, int(part)), config)
-        for number, (record_id, path, form, part) in enumerate(zip(*map(manifest.column, names), strict=True))
+        Job(number, str(record_id), files, max(0, int(part)), config)
+        for number, (record_id, files, part) in enumerate(zip(*columns, strict=True))
     ]
     processes = joblib.cpu_count() if jobs == -1 else max(1, jobs)
     chunk = max(1, min(_CHUNK, math.ceil(len(work) / (4 * processes))))

@@ -4,6 +4,7 @@ A store is a folder: `pictures.b2nd` (pictures, channels, rows, columns) uint8, 
 pictures in the order of the manifest, each a block of its own; `index.parquet` says which record lies where.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ class ImageWriter:
                 self._array[first : first + len(pictures)] = pictures
             except RuntimeError as error:
                 # This is how blosc2 tells that the file system took no more.
-                raise OSError(f"pictures {first} to {first + len(pictures)}: {error}") from error
+                raise OSError(errno.ENOSPC, f"pictures {first} to {first + len(pictures)}") from error
 
     @property
     def written(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 
 INDEX = "index.parquet"
 
@@ -42,7 +42,9 @@ class Index:
         try:
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
-            raise MedclError(f"{folder}: a damaged store ({error}): remove it and prepare the archive again") from error
+            raise MedclError(
+                f"{folder}: a damaged store ({cause(error)}): remove it and prepare the archive again"
+            ) from error
         stored = (table.schema.metadata or {}).get(self.key)
         if stored is None:
             raise MedclError(f"{folder}: not a store of {self.records}: was it prepared from other records?")

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.unchanged import scanned
 from medcl.data import filters
 from medcl.data.channels import canonical
 from medcl.data.config import SignalConfig
-from medcl.data.decode import UNITS, Decoded, Job, decode_all
+from medcl.data.decode import NEEDED, UNITS, Decoded, Job, decode_all, died
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter
 from medcl.data.store import SIGNAL_INDEX, STORE_VERSION, SignalStore
+from medcl.data.volume_memory import available
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
+from medcl.readers.formats import FRAGILE
 
 _IN_FLIGHT = 1 << 28
 """Bytes of decoded recordings that may wait to be written: the processes decode faster than one process compresses."""
@@ -60,16 +64,22 @@ def resolve(manifest: Manifest, config: SignalConfig) -> SignalConfig:
         raise UsageError(f"data.sampling_rate: {rate:g} Hz is not above 0")
     filters.check(config, rate)
     stated = config.channels if config.channels is not None else manifest.table.column("channels")[0].as_py()
-    channels = list(map(canonical, stated))
+    called = {canonical(name): wish for name, wish in (config.channel_names or {}).items()}
+    # The channels of the first recording have the names of the files; those in the recipe are what is wanted.
+    wishes = stated if config.channels is not None else [called.get(canonical(name), name) for name in stated]
+    channels = list(map(canonical, wishes))
     twice = sorted({name for name in channels if channels.count(name) > 1})
     if twice or not channels:
         raise UsageError(
             f"data.channels must name each channel once: {f'{twice[0]} is there twice' if twice else 'it is empty'}"
+            + ("" if config.channels is not None else "; name them, or tell them apart with data.channel_names")
         )
     return replace(config, sampling_rate=rate, channels=channels)
 
 
-def prepare(manifest: Manifest, config: SignalConfig, folder: Path, *, jobs: int = -1) -> SignalStore:
+def prepare(
+    manifest: Manifest, config: SignalConfig, folder: Path, *, jobs: int = -1, strict: bool = False
+) -> SignalStore:
     """Decode every readable recording of a manifest, once.
 
     A store is found again by its key: the records with their checksums, sizes and times, and all settings that change
@@ -82,6 +92,7 @@ def prepare(manifest: Manifest, config: SignalConfig, folder: Path, *, jobs: int
         config: rate, channels and filters; window, stride and standardisation do not matter here.
         folder: that holds the stores.
         jobs: processes that decode; the store is the same for any number.
+        strict: see `unchanged.scanned`.
 
     Returns:
         The store. Recordings that cannot be decoded are in its `quarantine`, with the reason.
@@ -93,22 +104,24 @@ def prepare(manifest: Manifest, config: SignalConfig, folder: Path, *, jobs: int
     manifest = only(manifest, "signal")
     config = resolve(manifest, config)
     key = _key(manifest, config)
-    made = publish(
-        folder, key, sum(_bytes(manifest, config)), lambda partial: _make(manifest, config, partial, key, jobs)
-    )
+    sizes, room = np.array(_bytes(manifest, config)), available()
+    # What does not fit into memory is not decoded: what its header claims is no reason to refuse the others.
+    needed = int(sizes.sum() if room is None else sizes[_values(manifest) * NEEDED <= room].sum())
+    made = publish(folder, key, needed, lambda partial: _make(manifest, config, partial, key, jobs, strict))
     return SignalStore.open(made)
 
 
 def _key(manifest: Manifest, config: SignalConfig) -> str:
-    settings = [STORE_VERSION, config.sampling_rate, config.channels, config.band, config.notch]
+    settings: list[Any] = [STORE_VERSION, config.sampling_rate, config.channels, config.band, config.notch]
+    settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=10)
     for name in ("record_id", "checksum", "size", "mtime_ns"):
         digest.update("\n".join(map(str, manifest.column(name))).encode())
     return digest.hexdigest()
 
 
-def _make(manifest: Manifest, config: SignalConfig, folder: Path, key: str, jobs: int) -> None:
-    columns, quarantine = _write_shards(manifest, config, folder, jobs)
+def _make(manifest: Manifest, config: SignalConfig, folder: Path, key: str, jobs: int, strict: bool) -> None:
+    columns, quarantine = _write_shards(manifest, config, folder, jobs, strict)
     about = {
         "key": key,
         "sampling_rate": config.sampling_rate,
@@ -120,13 +133,15 @@ def _make(manifest: Manifest, config: SignalConfig, folder: Path, key: str, jobs
 
 
 def _write_shards(
-    manifest: Manifest, config: SignalConfig, folder: Path, jobs: int
+    manifest: Manifest, config: SignalConfig, folder: Path, jobs: int, strict: bool
 ) -> tuple[dict[str, list[Any]], dict[str, str]]:
     """Columns of the index, and the quarantine."""
     columns: dict[str, list[Any]] = defaultdict(list)
     quarantine: dict[str, str] = {}
     ids = map(str, manifest.column("record_id"))
-    bar = tqdm(_decoded(manifest, config, jobs), total=len(manifest), desc="prepare", unit="record", disable=None)
+    bar = tqdm(
+        _decoded(manifest, config, jobs, strict), total=len(manifest), desc="prepare", unit="record", disable=None
+    )
     with bar, ShardWriter(folder, len(config.channels or ())) as writer:
         for record_id, one in zip(ids, bar, strict=True):
             if isinstance(one, str):
@@ -135,6 +150,7 @@ def _write_shards(
             shard, start = writer.append(one.data)
             row = {"record_id": record_id, "shard": shard, "start": start, "n_samples": len(one.data)}
             row |= {"flags": one.flags.tobytes(), "invalid": one.invalid}
+            row |= {"stretches": list(one.starts), "notes": list(one.notes)}
             row |= {name: getattr(one, name) for name in ("gain", "offset", "mean", "std")}
             for name, value in row.items():
                 columns[name].append(value)
@@ -144,11 +160,13 @@ def _write_shards(
     return columns, quarantine
 
 
-def _decoded(manifest: Manifest, config: SignalConfig, jobs: int) -> Iterator[Decoded | str]:
+def _decoded(manifest: Manifest, config: SignalConfig, jobs: int, strict: bool) -> Iterator[Decoded | str]:
     """Every recording in the order of the manifest, with at most _IN_FLIGHT bytes ahead of the one that is taken."""
     work = [
-        Job(str(manifest.root / path), str(form), str(modality), config)
-        for path, form, modality in zip(*map(manifest.column, ("path", "format", "modality")), strict=True)
+        Job(one, str(modality), count, config, manifest.stated)
+        for one, modality, count in zip(
+            scanned(manifest, strict=strict), manifest.column("modality"), _values(manifest).tolist(), strict=True
+        )
     ]
     processes = (os.cpu_count() or 1) if jobs == -1 else jobs
     first = waiting = 0
@@ -158,9 +176,18 @@ def _decoded(manifest: Manifest, config: SignalConfig, jobs: int) -> Iterator[De
         if i + 1 == len(sizes) or (waiting + sizes[i + 1] > _IN_FLIGHT and i + 1 - first >= processes):
             part = work[first : i + 1]
             chunk = min(_CHUNK, math.ceil(len(part) / max(1, 4 * processes)))
-            for decoded in run_chunks(decode_all, part, jobs=jobs, chunk=chunk, ordered=True):
+            apart = any(job.scanned.format in FRAGILE for job in part)
+            for decoded in run_chunks(
+                decode_all, part, jobs=jobs, chunk=chunk, ordered=True, instead=died, apart=apart
+            ):
                 yield from decoded
             first, waiting = i + 1, 0
+
+
+def _values(manifest: Manifest) -> NDArray[np.float64]:
+    """Samples of all channels of each recording, by its header."""
+    values: NDArray[np.float64] = manifest.column("n_samples").astype(np.float64)
+    return values * np.maximum(1, manifest.column("n_channels"))
 
 
 def _bytes(manifest: Manifest, config: SignalConfig) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 
 _AT_BEST = 0.2
 """Prepared records do not compress further than this; with less room there is no use in starting."""
@@ -40,7 +40,7 @@ def publish(folder: Path, key: str, needed: int, make: Callable[[Path], None]) -
                 _make(folder, key, make)
     except OSError as error:
         raise MedclError(
-            f"{folder}: the store cannot be written ({error.strerror or error}): it needs up to {in_words(needed)}, "
+            f"{folder}: the store cannot be written ({cause(error)}): it needs up to {in_words(needed)}, "
             f"{in_words(_free(folder))} are free: make room or choose another folder"
         ) from error
     return folder / key

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.data.index import Index
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 
 REPORT_STORE_VERSION = 1
 TEXTS = "texts.arrow"
@@ -68,7 +68,9 @@ class ReportStore:
             text = _map(folder / "draws.npy")
             texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["text"]
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise MedclError(f"{folder}: a damaged store ({error}): remove it and prepare the archive again") from error
+            raise MedclError(
+                f"{folder}: a damaged store ({cause(error)}): remove it and prepare the archive again"
+            ) from error
         return cls(
             folder=folder,
             record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),

@@ -1,5 +1,6 @@
 """Shards: the files of a store, each one compressed array (time, channels) with recordings one behind the other."""
 
+import errno
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class _Shard:
             self.array[before:] = rows[:count]
         except RuntimeError as error:
             # This is how blosc2 tells that the file system took no more.
-            raise OSError(f"shard {self.number}: {error}") from error
+            raise OSError(errno.ENOSPC, f"shard {self.number}") from error
         self.waiting, self.n_waiting = [rows[count:].copy()], len(rows) - count
 
 

@@ -5,6 +5,8 @@ archive holds them (int16 stays int16), and `index.parquet` with where each reco
 physical units, and its quality.
 """
 
+from collections import Counter
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +19,7 @@ from medcl.data.index import Index
 from medcl.data.shards import ShardReader
 from medcl.errors import MedclError
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 SIGNAL_INDEX = Index(
     "recordings",
     b"medcl",
@@ -28,6 +30,8 @@ SIGNAL_INDEX = Index(
             *((name, pa.int64()) for name in ("shard", "start", "n_samples", "invalid")),
             *((name, pa.list_(pa.float64())) for name in ("gain", "offset", "mean", "std")),
             ("flags", pa.binary()),
+            ("stretches", pa.list_(pa.int64())),
+            ("notes", pa.list_(pa.string())),
         ]
     ),
 )
@@ -57,6 +61,9 @@ class SignalStore:
         flags_start: (R + 1,) where each recording's seconds begin.
         shard: (R,) number of the shard that holds it.
         start: (R,) its first row there.
+        stretches: (S,) first samples of the stretches of all recordings, within which there is no gap in time.
+        stretches_start: (R + 1,) where each recording's stretches begin.
+        notes: what was done to recordings and what is unusual about them, without details -> number of recordings.
     """
 
     folder: Path
@@ -75,6 +82,9 @@ class SignalStore:
     flags_start: Ints
     shard: Ints
     start: Ints
+    stretches: Ints
+    stretches_start: Ints
+    notes: dict[str, int]
     _reader: ShardReader = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,7 +106,7 @@ class SignalStore:
             name: np.asarray(table[name].combine_chunks().flatten(), dtype=np.float64).reshape(len(table), -1)
             for name in ("gain", "offset", "mean", "std")
         }
-        flags = table["flags"].to_pylist()
+        flags, stretches, notes = (table[name].to_pylist() for name in ("flags", "stretches", "notes"))
         return cls(
             folder=folder,
             record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
@@ -105,7 +115,10 @@ class SignalStore:
             unit=about["unit"],
             quarantine=about["quarantine"],
             flags=np.frombuffer(b"".join(flags), dtype=np.uint8),
-            flags_start=np.concatenate([[0], np.cumsum([len(part) for part in flags], dtype=np.int64)]),
+            flags_start=_starts(flags),
+            stretches=np.array([start for own in stretches for start in own], dtype=np.int64),
+            stretches_start=_starts(stretches),
+            notes=dict(Counter(note.split(":")[0] for own in notes for note in own)),
             **numbers,
             **matrices,
         )
@@ -169,3 +182,9 @@ class SignalStore:
         values = ((native - self.offset[record]) / self.gain[record]).astype(np.float32)
         values[native == self.invalid[record]] = np.nan
         return np.ascontiguousarray(values.T)
+
+
+def _starts(parts: Sequence[Sized]) -> Ints:
+    """(R + 1,) where the parts of each recording begin, one behind the other."""
+    starts: Ints = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
+    return starts

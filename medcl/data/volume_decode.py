@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_file import write_array
 from medcl.data.volume_geometry import cropped, foreground_box, nearest, places, resampled, respaced
 from medcl.data.volume_read import read_original
 from medcl.data.volume_stack import read_labels
 from medcl.data.volume_store import array_name
-from medcl.errors import UnreadableError
+from medcl.engine.quiet import quiet
+from medcl.errors import UnreadableError, reason
 from medcl.readers.dicom_spacing import IRREGULAR
 from medcl.readers.volume import Grid, Volume
 
@@ -27,12 +29,9 @@ class Job:
     """A volume to decode, and how.
 
     Args:
-        root: of the archive.
         record_id: of the manifest.
-        path: relative to the root.
-        files: of the volume, relative to the folder of `path`.
+        scanned: its files, as they were when they were scanned.
         part: which volume of its files it is.
-        format: as the manifest has it.
         modality: `ct` is in HU.
         dtype: of the stored numbers.
         n_channels: that every volume of the store has.
@@ -44,12 +43,9 @@ class Job:
         folder: of the store that is being made.
     """
 
-    root: Path
     record_id: str
-    path: str
-    files: tuple[str, ...]
+    scanned: Scanned
     part: int
-    format: str
     modality: str
     dtype: str
     n_channels: int
@@ -88,7 +84,8 @@ def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
     Raises:
         OSError: the disk is full.
     """
-    return [_decode(job) for job in jobs]
+    with quiet():
+        return [_decode(job) for job in jobs]
 
 
 def died(job: Job) -> list[Outcome]:
@@ -103,8 +100,8 @@ def _decode(job: Job) -> Outcome:
         volume, slices = _read(job)
         data, start, stop, grid = _prepared(volume, job.config)
         low, high = _range(data, job.config)
-    except (UnreadableError, OSError, MemoryError) as error:
-        return Outcome(job.number, job.record_id, reason=_reason(error))
+    except Exception as error:
+        return Outcome(job.number, job.record_id, reason=reason(error))
     if job.dtype == "uint8" and data.dtype == np.int16 and data.min() >= 0 and data.max() <= 255:
         data = data.astype(np.uint8)
     labels: dict[int, NDArray[np.uint8]] = {}
@@ -113,9 +110,9 @@ def _decode(job: Job) -> Outcome:
     for number, mask in enumerate(job.masks):
         if mask is not None:
             try:
-                labels[number] = nearest(_labels(job.root / mask[0], mask[1], volume.grid, slices), at)
-            except (UnreadableError, OSError, MemoryError) as error:
-                reasons[number] = _reason(error)
+                labels[number] = nearest(_labels(job.scanned.root / mask[0], mask[1], volume.grid, slices), at)
+            except Exception as error:
+                reasons[number] = reason(error)
     # What goes wrong from here on is the disk of the store, not the file.
     written = write_array(job.folder / array_name(job.number), data, job.axis)
     for number, prepared in labels.items():
@@ -136,15 +133,6 @@ def _decode(job: Job) -> Outcome:
     return Outcome(job.number, job.record_id, row, "", reasons, written)
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        # Without the path, which may name a patient.
-        return f"cannot be read: {error.strerror or type(error).__name__}"
-    if isinstance(error, MemoryError):
-        return "larger than memory: prepare it on a machine with more"
-    return str(error)
-
-
 def _read(job: Job) -> tuple[Volume, "Stack | None"]:
     """The volume, and its slices where they were resampled onto its grid."""
     irregular = [flag for flag in job.flags if flag.startswith(IRREGULAR)]
@@ -153,7 +141,9 @@ def _read(job: Job) -> tuple[Volume, "Stack | None"]:
             f"{'; '.join(irregular)}: data.irregular=resample puts it on a regular grid, keep takes it as it is"
         )
     resample = bool(irregular) and job.config.irregular == "resample"
-    volume, slices = read_original(job.root, job.path, job.files, job.part, job.format, job.modality, resample)
+    require_unchanged(job.scanned)
+    files = job.scanned
+    volume, slices = read_original(files.root, files.path, files.files, job.part, files.format, job.modality, resample)
     if len(volume.data) != job.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {job.n_channels}")
     return volume, slices

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.unchanged import scanned
 from medcl.data.matching import only
 from medcl.data.publish import in_words, publish
 from medcl.data.volume_config import VolumeConfig
@@ -25,7 +26,9 @@ _CLASSES = 256
 _KEYED = ("record_id", "checksum", "size", "mtime_ns")
 
 
-def prepare_volumes(manifest: Manifest, config: VolumeConfig, folder: Path, *, jobs: int = -1) -> VolumeStore:
+def prepare_volumes(
+    manifest: Manifest, config: VolumeConfig, folder: Path, *, jobs: int = -1, strict: bool = False
+) -> VolumeStore:
     """Decode every readable volume of a manifest, once, and its label maps.
 
     A store is found again by its key: the records with their checksums, sizes and times, their label maps with sizes
@@ -39,6 +42,7 @@ def prepare_volumes(manifest: Manifest, config: VolumeConfig, folder: Path, *, j
         config: of the patches; of `size` only matters across which axis slices are cut, if any.
         folder: that holds the stores.
         jobs: processes that decode; the store is the same for any number.
+        strict: see `unchanged.scanned`.
 
     Returns:
         The store. Volumes that cannot be prepared are in its `quarantine`, label maps that cannot be used in its
@@ -52,7 +56,10 @@ def prepare_volumes(manifest: Manifest, config: VolumeConfig, folder: Path, *, j
     check(manifest, config)
     key = _key(manifest, config)
     sizes = _bytes(manifest, config)
-    made = publish(folder, key, int(sizes.sum()), lambda partial: _make(manifest, config, partial, key, jobs))
+    room = available()
+    # What does not fit into memory is not decoded: what its header claims is no reason to refuse the others.
+    needed = int(sizes.sum() if room is None else sizes[_memory(manifest, config) <= room].sum())
+    made = publish(folder, key, needed, lambda partial: _make(manifest, config, partial, key, jobs, strict))
     return VolumeStore.open(made)
 
 
@@ -123,8 +130,8 @@ def _state(path: Path) -> str:
     return f"{about.st_size} {about.st_mtime_ns}"
 
 
-def _make(manifest: Manifest, config: VolumeConfig, folder: Path, key: str, jobs: int) -> None:
-    outcomes = sorted(_outcomes(manifest, config, folder, jobs), key=lambda outcome: outcome.number)
+def _make(manifest: Manifest, config: VolumeConfig, folder: Path, key: str, jobs: int, strict: bool) -> None:
+    outcomes = sorted(_outcomes(manifest, config, folder, jobs, strict), key=lambda outcome: outcome.number)
     rows = [outcome.row for outcome in outcomes if outcome.row]
     quarantine = {outcome.record_id: outcome.reason for outcome in outcomes if not outcome.row}
     if not rows:
@@ -144,9 +151,9 @@ def _make(manifest: Manifest, config: VolumeConfig, folder: Path, key: str, jobs
     VOLUME_INDEX.write(folder, {name: [row[name] for row in rows] for name in rows[0]}, about)
 
 
-def _outcomes(manifest: Manifest, config: VolumeConfig, folder: Path, jobs: int) -> Iterator[Outcome]:
+def _outcomes(manifest: Manifest, config: VolumeConfig, folder: Path, jobs: int, strict: bool) -> Iterator[Outcome]:
     """What became of each volume, in any order."""
-    work = _jobs(manifest, config, folder)
+    work = _jobs(manifest, config, folder, strict)
     needs, room = _memory(manifest, config), available()
     processes = min(joblib.cpu_count() if jobs == -1 else max(1, jobs), len(work))
     together: list[Job] = []
@@ -179,22 +186,19 @@ def _outcomes(manifest: Manifest, config: VolumeConfig, folder: Path, jobs: int)
                 yield outcome
 
 
-def _jobs(manifest: Manifest, config: VolumeConfig, folder: Path) -> list[Job]:
+def _jobs(manifest: Manifest, config: VolumeConfig, folder: Path, strict: bool) -> list[Job]:
     n_channels, axis = _n_channels(manifest), slice_axis(config)
     masks = [(manifest.column(name), len(masks.classes)) for name, masks in manifest.masks.items()]
-    names = ("record_id", "path", "files", "part", "format", "modality", "dtype", "flags")
+    names = ("record_id", "part", "modality", "dtype", "flags")
     jobs = []
-    for row, values in enumerate(zip(*map(manifest.column, names), strict=True)):
-        record_id, path, files, part, form, modality, dtype, flags = values
+    files = scanned(manifest, strict=strict)
+    for row, (record_id, part, modality, dtype, flags) in enumerate(zip(*map(manifest.column, names), strict=True)):
         paths = tuple(None if column[row] is None else (str(column[row]), classes) for column, classes in masks)
         jobs.append(
             Job(
-                root=manifest.root,
                 record_id=str(record_id),
-                path=str(path),
-                files=tuple(files or [Path(str(path)).name]),
+                scanned=files[row],
                 part=max(0, int(part)),
-                format=str(form),
                 modality=str(modality),
                 dtype=str(dtype),
                 n_channels=n_channels,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.embed.about import EMBEDDING, RUN, About
 from medcl.embed.fingerprints import records_fingerprint
-from medcl.errors import UsageError
+from medcl.errors import UsageError, cause
 
 _BATCH = 16384
 _IN_MEMORY = 1 << 26
@@ -198,7 +198,7 @@ def _about(path: Path) -> About:
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there are no such embeddings: make them with `medcl embed`") from error
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: holds no embeddings: {error}") from error
+        raise UsageError(f"{path}: holds no embeddings: {cause(error)}") from error
     about = About.of(file.schema_arrow, path)
     runs = _runs(file)
     if runs - {about.run}:

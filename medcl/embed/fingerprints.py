@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 from medcl.runs import WEIGHTS
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "part", "report")
@@ -25,7 +25,7 @@ def run_fingerprint(folder: Path) -> str:
     try:
         return _digest(weights, weights.stat().st_mtime_ns)
     except OSError as error:
-        raise MedclError(f"{weights}: cannot be read: {error.strerror or error}") from error
+        raise MedclError(f"{weights}: cannot be read: {cause(error)}") from error
 
 
 def records_fingerprint(manifest: Manifest) -> str:

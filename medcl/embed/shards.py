@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medcl.embed.about import EMBEDDING, RUN
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, cause
 
 _PLAN = "plan.json"
 _GROUP = 16384  # rows of a row group at least: many small ones would make the file's own index large
@@ -40,7 +40,7 @@ class Shards:
                 _write(about, json.dumps(plan).encode())
             known = json.loads(about.read_text())
         except (OSError, ValueError) as error:
-            raise MedclError(f"{self.folder}: embeddings cannot be written there: {error}") from error
+            raise MedclError(f"{self.folder}: embeddings cannot be written there: {cause(error)}") from error
         if known != plan:
             other = [name for name in plan if known.get(name) != plan[name]]
             raise UsageError(
@@ -69,7 +69,7 @@ class Shards:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise MedclError(
-                f"{draft.parent}: embeddings cannot be written: {error.strerror or error}; what is finished stays"
+                f"{draft.parent}: embeddings cannot be written: {cause(error)}; what is finished stays"
             ) from error
 
     def join(self, count: int, schema: pa.Schema) -> int:
@@ -96,7 +96,7 @@ class Shards:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise MedclError(
-                f"{self.output}: cannot be written: {error.strerror or error}; its parts are in {self.folder}"
+                f"{self.output}: cannot be written: {cause(error)}; its parts are in {self.folder}"
             ) from error
         shutil.rmtree(self.folder, ignore_errors=True)
         return rows

@@ -17,7 +17,7 @@ from huggingface_hub import constants, snapshot_download
 from torch import nn
 from transformers.utils import logging
 
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, cause
 
 T = TypeVar("T")
 _NEEDS = "the folder needs config.json, tokenizer.json and model.safetensors"
@@ -51,7 +51,7 @@ def find(name: str, download: bool) -> Path:
     except (OSError, ValueError) as error:
         if download:
             raise MedclError(
-                f"{name}: this hub name cannot be fetched ({_first_line(error)}): is there a network? Else give the "
+                f"{name}: this hub name cannot be fetched ({cause(error)}): is there a network? Else give the "
                 "folder of a copy"
             ) from error
         raise MedclError(
@@ -118,7 +118,7 @@ def rebuild(architecture: str) -> Any:
         from_config = cast(Callable[..., Any], transformers.AutoModel.from_config)
         return _encoder(from_config(config, trust_remote_code=False), "the card")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"not the architecture of a transformers model: {_first_line(error)}") from error
+        raise UsageError(f"not the architecture of a transformers model: {cause(error)}") from error
 
 
 def _encoder(model: Any, name: str) -> Any:
@@ -135,7 +135,7 @@ def _read(read: Callable[..., Any], folder: Path, what: str, **settings: Any) ->
     # A damaged file can end in any of these, and in a bare Exception of the libraries beneath.
     except Exception as error:
         raise MedclError(
-            f"{folder.absolute()}: the {what} of the transformers model cannot be read ({_first_line(error)}): {_NEEDS}"
+            f"{folder.absolute()}: the {what} of the transformers model cannot be read ({cause(error)}): {_NEEDS}"
         ) from error
 
 
@@ -148,7 +148,3 @@ def _without_progress() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -132,7 +132,7 @@ class Tokenizer:
         try:
             inner = tokenizers.Tokenizer.from_str(json.dumps(fields["tokenizer"]))
         except Exception as error:  # The library raises nothing more specific.
-            raise ValueError(f"not the JSON of a tokenizer: {error}") from error
+            raise ValueError("not the JSON of a tokenizer: the library cannot read it") from error
         return cls(inner, int(fields["padding"]))
 
     def __reduce__(self) -> tuple[type[Self], tuple[tokenizers.Tokenizer, int]]:

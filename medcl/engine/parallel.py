@@ -22,6 +22,7 @@ def run_chunks(
     chunk: int = 256,
     ordered: bool = False,
     instead: Callable[[T], R] | None = None,
+    apart: bool = False,
     cluster: str | None = None,
 ) -> Iterator[R]:
     """Run a function over chunks of the items.
@@ -33,7 +34,8 @@ def run_chunks(
         chunk: items a call: enough to outweigh sending them (some ms), few enough to be worth saving one by one.
         ordered: yield in the order of the items, where what is written depends on it; else as they come.
         instead: what stands for an item that a process died of, as a parser does of some damaged files. The items
-            around it are worked on again, one by one.
+            around it are worked on again, one by one: the results then come one an item.
+        apart: never in this process, not even one chunk, since the function may end the process that it runs in.
         cluster: address of a Dask scheduler, such as `tcp://10.0.0.1:8786`, whose workers are used in the place of
             processes here; they read the same files under the same paths.
 
@@ -41,16 +43,13 @@ def run_chunks(
         The function's results, one a chunk; only a few chunks are in flight, so memory does not grow with the items.
 
     Raises:
-        UsageError: a number of jobs or a chunk that cannot be, `instead` of ordered results, or a cluster without the
-            package for it.
+        UsageError: a number of jobs or a chunk that cannot be, or a cluster without the package for it.
         MedclError: a process died, as a rule for want of memory, and there is no `instead`; or no cluster answers.
     """
     if jobs == 0 or jobs < -1:
         raise UsageError(f"jobs {jobs}: a number of processes, or -1 for one a core")
     if chunk < 1:
         raise UsageError(f"chunk {chunk}: at least one item a call")
-    if ordered and instead is not None:
-        raise UsageError("results that replace those of processes that died come in no order")
     chunks = {number: items[start : start + chunk] for number, start in enumerate(range(0, len(items), chunk))}
     if cluster is not None:
         from medcl.engine.cluster import run_on_cluster
@@ -58,7 +57,7 @@ def run_chunks(
         yield from run_on_cluster(function, chunks, cluster, ordered=ordered, instead=instead)
         return
     processes = min(joblib.cpu_count() if jobs == -1 else jobs, len(chunks))
-    if processes <= 1:
+    if processes <= 1 and not (apart and chunks):
         yield from map(function, chunks.values())
         return
     while chunks:
@@ -69,8 +68,9 @@ def run_chunks(
                 raise MedclError(
                     f"a process of {processes} died, as a rule for want of memory: use fewer --jobs"
                 ) from error
-            # Those in flight are the first that have no result: the one to blame is among them.
-            for number in list(chunks)[: 2 * processes]:
+            # Those in flight are among the first that have no result, as a rule: then the one to blame is among them.
+            # Else it is met again, behind fewer chunks.
+            for number in list(chunks)[: 2 * max(1, processes)]:
                 for item in chunks.pop(number):
                     yield _alone(function, item, instead)
 
@@ -78,9 +78,10 @@ def run_chunks(
 def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int, ordered: bool) -> Iterator[R]:
     """Work on chunks, taking those that are done out of the dictionary."""
     kind = "generator" if ordered else "generator_unordered"
-    # Not more in flight than are worked on one by one, should a process die.
+    # Not more in flight than are worked on one by one, should a process die. One job would stay in this process.
+    ahead = 2 * processes if processes > 1 else 1
     parallel = joblib.Parallel(
-        n_jobs=processes, backend="loky", return_as=kind, batch_size=1, pre_dispatch="2 * n_jobs"
+        n_jobs=max(2, processes), backend="loky", return_as=kind, batch_size=1, pre_dispatch=ahead
     )
     results = parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items()))
     try:

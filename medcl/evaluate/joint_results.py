@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from medcl.embed.modality_gap import Gap
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 from medcl.evaluate.retrieval import Retrieval
 from medcl.evaluate.typed_json import build, plain
 from medcl.evaluate.zero_shot import ZeroShot
@@ -129,7 +129,11 @@ class JointResults:
             MedclError: it cannot be read, or holds something else.
         """
         try:
-            loaded: JointResults = build(cls, json.loads(path.read_text(encoding="utf-8")), "results")
+            content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
+            raise MedclError(f"{path}: not the results of `medcl evaluate` ({cause(error)})") from error
+        try:
+            loaded: JointResults = build(cls, content, "results")
+        except ValueError as error:
             raise MedclError(f"{path}: not the results of `medcl evaluate` ({error})") from error
         return loaded

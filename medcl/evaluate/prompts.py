@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from medcl.archive.manifest import Manifest, Target
-from medcl.errors import UsageError
+from medcl.errors import UsageError, cause
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def read_prompts(path: Path) -> list[Prompts]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{path}: the prompts cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path}: the prompts cannot be read: {cause(error)}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the prompts are not YAML in UTF-8: {error}") from error
+        raise UsageError(f"{path}: the prompts are not YAML in UTF-8: {cause(error)}") from error
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: prompts are written as `target: {{classes: {{class: [prompts]}}}}`")
     return [_of(str(target), body, path) for target, body in content.items()]

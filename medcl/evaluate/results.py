@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medcl.archive.manifest import Target
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 from medcl.evaluate.initialisation import Init as Init
 from medcl.evaluate.segment_results import Segmentation
 from medcl.evaluate.typed_json import build, plain
@@ -267,10 +267,10 @@ class Results:
             content = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise MedclError(
-                f"{path}: cannot be read ({error.strerror}); pass the results.json of a finished evaluation"
+                f"{path}: cannot be read ({cause(error)}); pass the results.json of a finished evaluation"
             ) from error
         except ValueError as error:
-            raise MedclError(f"{path}: not a medcl results file (it is not JSON: {error})") from error
+            raise MedclError(f"{path}: not a medcl results file (it is not JSON: {cause(error)})") from error
         version = content.get("version") if isinstance(content, dict) else None
         if not isinstance(version, int):
             raise MedclError(f"{path}: not a medcl results file (it states no version)")

@@ -93,7 +93,7 @@ def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder 
         try:
             unknown = part.load_state_dict(source.state_dict(), strict=False).unexpected_keys
         except RuntimeError as error:
-            raise MedclError(f"the run's weights do not fit its own network: {error}") from error
+            raise MedclError("the run's weights do not fit its own network: it is damaged") from error
         if unknown:
             raise MedclError(f"the run has weights that its network lacks: {', '.join(unknown)}")
     return network

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.shards import parquet_writer
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, cause
 from medcl.explore.project import Plane
 
 X, Y = "x", "y"
@@ -48,7 +48,7 @@ def write_xy(embeddings: Embeddings, xy: Plane) -> None:
                         writer.write_batch(pa.record_batch(columns, schema=schema))
             os.replace(draft, path)
         except (OSError, pa.ArrowException) as error:
-            raise MedclError(f"{path}: cannot be written: {error}") from error
+            raise MedclError(f"{path}: cannot be written: {cause(error)}") from error
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def take_up(encoder: ImageEncoder, begun: ImageEncoder) -> None:
     try:
         found = encoder.network.load_state_dict(begun.network.state_dict(), strict=False)
     except RuntimeError as error:
-        raise UsageError(f"encoder: it is another network than the one it begins with: {error}") from error
+        raise UsageError("encoder: it is another network than the one it begins with") from error
     more = [
         name for name in found.missing_keys if not (name.startswith("decoder.") and isinstance(encoder.network, UNet))
     ]

@@ -63,7 +63,7 @@ def resume_from(path: Path, state: State) -> int:
             state.average.load_state_dict(content["average"])
         return int(content["step"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+        raise MedclError(f"{path}: does not fit this configuration, or is damaged") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -73,5 +73,5 @@ def _read(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         int(content["step"])
     except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are in unpickling
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged: {error}") from error
+        raise MedclError(f"{path}: does not fit this configuration, or is damaged") from error
     return dict(content)

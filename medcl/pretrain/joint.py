@@ -108,7 +108,7 @@ def _method(
         try:
             sides[kind].load_state_dict(encoder.state_dict())
         except RuntimeError as error:
-            raise UsageError(f"{kind}.encoder: it is another network than the one it begins with: {error}") from error
+            raise UsageError(f"{kind}.encoder: it is another network than the one it begins with") from error
     local = own.width if own.local > 0 and config.method != "simclr" else 0
     joint = JointEncoder(sides, own.hidden, own.projection, local)
     views = {str(kind): side.views for kind, side in made.items() if side.views is not None}

@@ -59,6 +59,7 @@ class Given:
     store: Path
     begun: Run[Any, Any] | None
     jobs: int
+    strict: bool
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,9 @@ class Made:
     missing: int
 
 
-def prepare_sides(config: JointPretrainConfig, manifest: Manifest, store: Path, jobs: int = -1) -> dict[str, Made]:
+def prepare_sides(
+    config: JointPretrainConfig, manifest: Manifest, store: Path, jobs: int = -1, strict: bool = False
+) -> dict[str, Made]:
     """Prepare all records of a recipe, as its training would.
 
     Args:
@@ -92,6 +95,7 @@ def prepare_sides(config: JointPretrainConfig, manifest: Manifest, store: Path, 
         manifest: of all kinds.
         store: folder in which records are prepared once.
         jobs: processes that prepare; -1 is one a core.
+        strict: see `unchanged.scanned`.
 
     Raises:
         UsageError: as `make`.
@@ -99,10 +103,14 @@ def prepare_sides(config: JointPretrainConfig, manifest: Manifest, store: Path, 
     """
     manifest = manifest.ok()
     chosen = in_splits(manifest, config.splits)
-    return {kind: make(kind, side, manifest, chosen, store, jobs=jobs) for kind, side in config.sides.items()}
+    return {
+        kind: make(kind, side, manifest, chosen, store, jobs=jobs, strict=strict) for kind, side in config.sides.items()
+    }
 
 
-def make(kind: str, side: Side, manifest: Manifest, chosen: Manifest, store: Path, *, jobs: int = -1) -> Made:
+def make(
+    kind: str, side: Side, manifest: Manifest, chosen: Manifest, store: Path, *, jobs: int = -1, strict: bool = False
+) -> Made:
     """Prepare one side.
 
     Args:
@@ -112,6 +120,7 @@ def make(kind: str, side: Side, manifest: Manifest, chosen: Manifest, store: Pat
         chosen: what is trained on.
         store: folder in which records are prepared once.
         jobs: processes that prepare; -1 is one a core.
+        strict: see `unchanged.scanned`.
 
     Raises:
         UsageError: the settings do not fit the archive, or `init` is of another kind.
@@ -125,7 +134,7 @@ def make(kind: str, side: Side, manifest: Manifest, chosen: Manifest, store: Pat
     begun = runs.load(Path(side.init)) if side.init else None
     if begun is not None:
         card_in(begun, kind)
-    given = Given(manifest.of_kind(cast(Kind, kind)), chosen.select(where), where, store, begun, jobs)
+    given = Given(manifest.of_kind(cast(Kind, kind)), chosen.select(where), where, store, begun, jobs, strict)
     if isinstance(side, ImageSide):
         return _images(side, given)
     if isinstance(side, VolumeSide):
@@ -153,7 +162,7 @@ def encoder_in(run: Run[Any, Any], kind: str) -> nn.Module:
 
 
 def _images(side: ImageSide, given: Given) -> Made:
-    store = prepare_images(given.every, side.data, given.store, jobs=given.jobs)
+    store = prepare_images(given.every, side.data, given.store, jobs=given.jobs, strict=given.strict)
     pictures = Pictures(store, given.chosen, side.data)
     modality = "+".join(sorted({str(one) for one in given.chosen.column("modality")[pictures.rows]}))
     return Made(
@@ -168,7 +177,7 @@ def _images(side: ImageSide, given: Given) -> Made:
 
 
 def _volumes(side: VolumeSide, given: Given) -> Made:
-    store = prepare_volumes(given.every, side.data, given.store, jobs=given.jobs)
+    store = prepare_volumes(given.every, side.data, given.store, jobs=given.jobs, strict=given.strict)
     patches = VolumePatches(store, given.chosen, side.data)
     modality = "+".join(sorted({str(one) for one in given.chosen.column("modality")[patches.rows]}))
     return Made(
@@ -183,7 +192,7 @@ def _volumes(side: VolumeSide, given: Given) -> Made:
 
 
 def _signals(side: SignalSide, given: Given) -> Made:
-    store = prepare(given.every, side.data, given.store, jobs=given.jobs)
+    store = prepare(given.every, side.data, given.store, jobs=given.jobs, strict=given.strict)
     windows = SignalWindows(store, given.chosen, side.data)
     data = replace(side.data, sampling_rate=store.sampling_rate, channels=list(store.channels))
     return Made(

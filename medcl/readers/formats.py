@@ -1,50 +1,98 @@
 """Which format a file is in, by its content, and the reader of that format."""
 
-import re
-import struct
-import zlib
-from collections.abc import Callable
-from dataclasses import replace
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from medcl.errors import UnreadableError
+from medcl.readers import content
+from medcl.readers.content import Begins, pattern, xml
 from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.readers.image import ImageHeader
     from medcl.readers.volume import Volume, VolumeHeader
 
-SUFFIXES = {
-    ".hea": "wfdb",
-    ".edf": "edf",
-    ".bdf": "bdf",
-    ".gdf": "gdf",
-    ".fif": "fif",
-    ".vhdr": "brainvision",
-    ".set": "eeglab",
-    ".nii": "nifti",
-    ".nii.gz": "nifti",
-    ".dcm": "dicom",
-    ".nrrd": "nrrd",
-    ".nhdr": "nrrd",
-    ".mha": "metaimage",
-    ".mhd": "metaimage",
-    ".jpg": "jpeg",
-    ".jpeg": "jpeg",
-    ".png": "png",
+
+@dataclass(frozen=True)
+class Format:
+    """A format that medcl knows.
+
+    Args:
+        name: as the manifest has it.
+        kind: of what it holds. `unread` is known by its content and not read: its reader says what to do.
+        begins: tells it by its first bytes.
+        reader: module of `medcl.readers` with `read_header` and `read_signal`, `read_volume` or `read_image`.
+        suffixes: a file of such a name that is in no known format is reported.
+        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file.
+        takes: keyword arguments of its readers beside the path: `format`, `stated`, and of `read_header` also `verify`.
+    """
+
+    name: str
+    kind: Literal["signal", "volume", "picture", "dicom", "unread"]
+    begins: Begins
+    reader: str
+    suffixes: tuple[str, ...] = ()
+    fragile: bool = False
+    takes: tuple[str, ...] = ()
+
+
+_UNREAD = {
+    "scp-ecg": content.is_scp,
+    "ishne": pattern(rb"(ISHNE1\.0|ANN  1\.0)"),
+    "nihon-kohden": pattern(rb"(EEG-1100|EEG-2100|EEG-1200|DAE-2100|QI-403A)"),
+    "persyst": pattern(rb"\s*\[FileInfo\]"),
+    "ctf": pattern(rb"MEG4[12]RS"),
+    "micromed": pattern(rb"\* MICROMED"),
+    "neuroscan": pattern(rb"Version 3\.0"),
+    "xdf": pattern(rb"XDF:"),
+    "bci2000": pattern(rb"(BCI2000V=|HeaderLen=)"),
 }
+
+FORMATS = (
+    Format("dicom-waveform", "signal", content.is_dicom_waveform, "dicom_waveform"),
+    Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",)),
+    Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
+    Format("jpeg", "picture", pattern(rb"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
+    Format("png", "picture", pattern(rb"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
+    Format("nrrd", "volume", pattern(rb"NRRD000"), "monai_volume", (".nrrd", ".nhdr")),
+    Format("metaimage", "volume", content.is_metaimage, "monai_volume", (".mha", ".mhd")),
+    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
+    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
+    Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
+    Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
+    Format(
+        "brainvision",
+        "signal",
+        pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision (Core )?Data Exchange Header"),
+        "brainvision",
+        (".vhdr",),
+        takes=("stated",),
+    ),
+    Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "verify")),
+    Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), fragile=True),
+    Format("muse", "signal", xml("RestingECG"), "muse"),
+    Format("philips", "signal", xml("restingecgdata"), "philips"),
+    Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
+    *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
+    Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes=("stated",)),
+    Format("npy", "signal", pattern(rb"\x93NUMPY"), "npy", takes=("stated",)),
+    Format("table", "signal", content.is_parquet_or_text, "table_signal", takes=("stated",)),
+)
+"""Every format, in the order in which a file is held against them: adding one is a module and a line here."""
+
+BY_NAME = {format.name: format for format in FORMATS}
+SUFFIXES = {suffix: format.name for format in FORMATS for suffix in format.suffixes}
 """Suffix -> the format that a file of this name claims to be in."""
-VOLUMES = ("nifti", "dicom", "nrrd", "metaimage")
+VOLUMES = ("dicom", *(format.name for format in FORMATS if format.kind == "volume"))
 """The formats of volumes. A DICOM volume is many files, which have a way of their own."""
-PICTURES = ("jpeg", "png")
+PICTURES = tuple(format.name for format in FORMATS if format.kind == "picture")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
-_HEAD = 1024  # bytes that tell the format, packed or not
-_FIF_START = bytes.fromhex("000000640000001f00000014")  # tag of a file id, its type and its 20 bytes
-_NIFTI = (b"n+1", b"ni1", b"n+2", b"ni2")
-_METAIMAGE = re.compile(rb"(Comment|ObjectType|NDims) *=")
-_FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")  # of a DICOM file without a preamble
-_WFDB_RECORD = re.compile(rb"[ \t]*[-\w]+(/\d+)?[ \t]+\d+([ \t]|$)")
+FRAGILE = frozenset(format.name for format in FORMATS if format.fragile)
+"""The formats whose files are read by binary code that may end the process: they are read in one of their own."""
 
 
 def suffix_of(path: PurePath | str) -> str:
@@ -58,65 +106,44 @@ def without_suffix(path: str) -> str:
     return path[: len(path) - len(suffix_of(path))]
 
 
-def identify(path: Path) -> str | None:
+def identify(path: Path, stated: Stated | None = None) -> str | None:
     """Tell the format of a file by its first bytes.
 
     WFDB and EEGLAB files also need their suffix: WFDB programs find a record only as `NAME.hea`, and an EEGLAB file is
-    a MATLAB file like any other until it is read whole. A pair of NIfTI
-    .hdr and .img counts as NIfTI, and the reader says why it reads none.
+    a MATLAB file like any other until it is read whole. A pair of NIfTI .hdr and .img counts as NIfTI. A table is a
+    signal where it has a time column, or where the user states a sampling rate.
 
     Args:
         path: of a file.
+        stated: of signals, by the user.
 
     Returns:
-        One of the values of `SUFFIXES`, or None: this is no recording, volume or picture that medcl reads.
+        The name of a format, or None: this is no recording, volume or picture that medcl knows.
 
     Raises:
         OSError: it cannot be opened.
     """
     with path.open("rb", buffering=0) as file:
-        head = file.read(_HEAD)
-    if head[128:132] == b"DICM":
-        return "dicom"
-    if _is_nifti(head):
-        return "nifti"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"NRRD000"):
-        return "nrrd"
-    if _METAIMAGE.match(head) and b"NDims" in head:
-        return "metaimage"
-    if head.startswith(b"0       ") and head[184:192].strip().isdigit():
-        return "edf"
-    if head.startswith(b"\xffBIOSEMI"):
-        return "bdf"
-    if head.startswith(b"GDF ") and head[4:8].strip().replace(b".", b"").isdigit():
-        return "gdf"
-    if head.startswith(_FIF_START):
-        return "fif"
-    if re.match(rb"(\xef\xbb\xbf)?Brain ?Vision Data Exchange Header", head, re.IGNORECASE):
-        return "brainvision"
-    suffix = path.suffix.lower()
-    if suffix == ".hea" and _starts_a_record(head):
-        return "wfdb"
-    if suffix == ".set" and head.startswith((b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")):
-        return "eeglab"
-    if head[:2] in _FIRST_GROUPS:
-        # The library that knows for certain takes its time to load: only where the first bytes allow it.
-        from medcl.readers.dicom_file import is_dicom
-
-        return "dicom" if is_dicom(path) else None
+        head = file.read(content.HEAD)
+    for format in FORMATS:
+        if format.begins(head, path):
+            if format.name == "table" and not _module(format.name).is_signal(path, stated or Stated()):
+                return None
+            return format.name
     return None
 
 
-def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | ImageHeader":
+def read_header(
+    path: Path, format: str, stated: Stated | None = None, *, verify: bool = False
+) -> "SignalHeader | VolumeHeader | ImageHeader":
     """Read what a recording, a volume or a picture says of itself.
 
     Args:
         path: of its header: x.hea, x.vhdr, x.edf, x.nii.gz.
         format: as `identify` tells it, not `dicom`: its volumes and pictures are read series by series.
+        stated: what the user states of signals whose files leave it open.
+        verify: hold all samples against the checksums of the format, where it has some (WFDB), not only those of small
+            files.
 
     Returns:
         The header; the files that it names are there and as long as it says, where that can be told.
@@ -124,19 +151,18 @@ def read_header(path: Path, format: str) -> "SignalHeader | VolumeHeader | Image
     Raises:
         UnreadableError: with what is wrong.
     """
-    if format in PICTURES:
-        import medcl.readers.image as image
-
-        return image.read_header(path, format)
-    return _volume_reader(format)[0](path) if format in VOLUMES else _reader(format)[0](path)
+    reader = _module(format, "signal", "volume", "picture", "unread")
+    header: SignalHeader | VolumeHeader | ImageHeader = reader.read_header(path, **_options(format, stated, verify))
+    return header
 
 
-def read_signal(path: Path, format: str) -> Signal:
+def read_signal(path: Path, format: str, stated: Stated | None = None) -> Signal:
     """Read a recording.
 
     Args:
         path: of its header.
         format: as `identify` tells it.
+        stated: as it was given to `read_header`.
 
     Returns:
         The whole signal.
@@ -144,7 +170,9 @@ def read_signal(path: Path, format: str) -> Signal:
     Raises:
         UnreadableError: with what is wrong.
     """
-    return _reader(format)[1](path)
+    reader = _module(format, "signal", "unread")
+    signal: Signal = reader.read_signal(path, **_options(format, stated))
+    return signal
 
 
 def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
@@ -161,51 +189,19 @@ def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
     Raises:
         UnreadableError: with what is wrong.
     """
-    return replace(_volume_reader(format)[1](path), unit=unit)
+    volume: Volume = _module(format, "volume").read_volume(path)
+    return replace(volume, unit=unit)
 
 
-def _reader(format: str) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
-    # Each reader imports a library that takes a second to load: only the one that is needed.
-    if format == "wfdb":
-        import medcl.readers.wfdb as wfdb
-
-        return wfdb.read_header, wfdb.read_signal
-    if format in ("edf", "bdf"):
-        import medcl.readers.edf as edf
-
-        return edf.read_header, edf.read_signal
-    if format in SUFFIXES.values():
-        import medcl.readers.eeg as eeg
-
-        return lambda path: eeg.read_header(path, format), lambda path: eeg.read_signal(path, format)
-    raise UnreadableError(f"format {format!r} is none of {', '.join(SUFFIXES.values())}")
+def _options(format: str, stated: Stated | None, verify: bool | None = None) -> dict[str, Any]:
+    """The arguments that the reader of a format takes."""
+    every = {"format": format, "stated": stated or Stated(), "verify": verify}
+    return {name: every[name] for name in BY_NAME[format].takes if every[name] is not None}
 
 
-def _volume_reader(format: str) -> "tuple[Callable[[Path], VolumeHeader], Callable[[Path], Volume]]":
-    if format == "nifti":
-        import medcl.readers.nifti as nifti
-
-        return nifti.read_header, nifti.read_volume
-    if format in ("nrrd", "metaimage"):
-        import medcl.readers.monai_volume as monai_volume
-
-        return monai_volume.read_header, monai_volume.read_volume
-    raise UnreadableError(f"format {format!r}: a volume in one file is nifti, nrrd or metaimage")
-
-
-def _is_nifti(head: bytes) -> bool:
-    """Whether a file begins with the header of NIfTI-1 or NIfTI-2, packed with gzip or not."""
-    if head[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, _HEAD)
-        except zlib.error:
-            return False
-    lengths = {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
-    return (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI)
-
-
-def _starts_a_record(head: bytes) -> bool:
-    """Whether the first line that is no comment begins like `NAME 12` or `NAME/3 12`."""
-    lines = [line for line in head.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
-    # A header may open with a comment longer than what was read: then the reader has to say.
-    return bool(_WFDB_RECORD.match(lines[0])) if lines else b"#" in head
+def _module(format: str, *kinds: str) -> Any:
+    """The reader of a format: each imports a library that takes a second to load, so only the one that is needed."""
+    if format not in BY_NAME or (kinds and BY_NAME[format].kind not in kinds):
+        known: Iterable[str] = (name for name, each in BY_NAME.items() if not kinds or each.kind in kinds)
+        raise UnreadableError(f"format {format!r} is none of {', '.join(known)}")
+    return importlib.import_module(f"medcl.readers.{BY_NAME[format].reader}")

@@ -1,31 +1,38 @@
 """What a reader of recordings returns: a header, a signal, and the units they are in."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.readers.channel_names import is_electrode, is_lead
+from medcl.readers.units import VOLTS, canonical_unit
+
+__all__ = [
+    "CUT",
+    "DAMAGED",
+    "WRONG_CHECKSUM",
+    "IncompleteError",
+    "Modality",
+    "Signal",
+    "SignalHeader",
+    "canonical_unit",
+    "kept_unit",
+    "modality_of",
+]
 
 Modality = Literal["ecg", "eeg"]
 
-_VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9}
-_SPELLINGS = {
-    **{name: name for name in _VOLTS},
-    **{name.lower(): name for name in _VOLTS},
-    # Two characters look like mu, and a third byte pair is mu in the Japanese encoding of some recorders.
-    **dict.fromkeys(["\u00b5V", "\u03bcV", "\x83\xcaV", "\u00c2\u00b5V", "UV", "\u00b5v", "\u03bcv"], "uV"),
-    **dict.fromkeys(["microvolt", "microvolts", "microV"], "uV"),
-    **dict.fromkeys(["millivolt", "millivolts"], "mV"),
-    **dict.fromkeys(["volt", "volts", "Volt", "Volts"], "V"),
-}
 _KEPT_IN = {"ecg": "mV", "eeg": "uV"}
-
-_LEAD = re.compile(r"(lead )?(i|ii|iii|av[rlf]|v\d{1,2}r?|vx|vy|vz|mcl\d?|ml(i|ii|iii)|cm\d|d\d|ecg\d*|ekg\d*)")
-_ELECTRODE = re.compile(r"(fp|af|f|fc|ft|c|cp|t|tp|p|po|o|i|a|m)(z|\d{1,2})")
+WRONG_CHECKSUM = "wrong checksum"
+CUT = "last data record incomplete"
+DAMAGED = (WRONG_CHECKSUM, CUT)
+"""How the flags begin of recordings that are usable and not what was recorded: a strict scan refuses them."""
+_RATES = (1.0, 1e6)
+"""Hz; a signal of fewer samples is none of a heart or brain, and no recorder takes more."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +42,14 @@ class SignalHeader:
     Args:
         modality: `ecg` or `eeg`, by the names of the channels where the format leaves it open.
         format: `wfdb`, `edf`, `bdf`, `gdf`, `fif`, `brainvision` or `eeglab`.
-        sampling_rate: Hz, of all channels.
+        sampling_rate: Hz, of all channels that are named here.
         n_samples: a channel.
-        channels: names as stated.
+        channels: names as stated, of the channels that are the signal (`channel_choice`).
         units: as stated, in one spelling: `V`, `mV`, `uV`, `nV`; others as they are.
         ids: clear ids that the header carries, such as `patient`. Never a name or a birth date by themselves.
         files: every file of the recording relative to the folder of the header, the header first.
         segments: header files of the segments of a multi-segment WFDB record; they are no recordings of their own.
+        flags: what is unusual, in words: channels that are set aside, gaps, damage that costs nothing else.
     """
 
     modality: Modality
@@ -53,10 +61,15 @@ class SignalHeader:
     ids: dict[str, str]
     files: tuple[str, ...]
     segments: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.sampling_rate) and self.sampling_rate > 0):
             raise UnreadableError("unknown sampling rate: the header states none that is above 0 Hz")
+        if not _RATES[0] <= self.sampling_rate <= _RATES[1]:
+            raise UnreadableError(
+                f"sampling rate of {self.sampling_rate:g} Hz: an ECG or EEG has between {_RATES[0]:g} and {_RATES[1]:g}"
+            )
         if not self.channels:
             raise UnreadableError("no signal: the header states no channel")
         if self.n_samples <= 0:
@@ -78,6 +91,10 @@ class Signal:
         gain: (channels,) digital values a unit; ones for physical data.
         offset: (channels,) digital value of zero; zeros for physical data.
         invalid: digital value that means "not a number"; None if there is none.
+        starts: first samples of the stretches without a gap between them, from 0 on.
+        aside: channels that are no part of the signal but can be asked for: of other sampling rates or units, markers.
+        unusable: name of a channel -> why it holds no values.
+        flags: what is unusual, in words, of the header and of the samples.
     """
 
     data: NDArray[Any]
@@ -87,6 +104,10 @@ class Signal:
     gain: NDArray[np.float64]
     offset: NDArray[np.float64]
     invalid: int | None = None
+    starts: tuple[int, ...] = (0,)
+    aside: "tuple[Signal, ...]" = ()
+    unusable: dict[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
     def physical(self) -> NDArray[np.float32]:
         """The signal in `units`.
@@ -116,18 +137,6 @@ class IncompleteError(UnreadableError):
         self.files = files
 
 
-def canonical_unit(text: str) -> str:
-    """One spelling for the units of voltage.
-
-    Args:
-        text: as stated, such as the five ways to write microvolt.
-
-    Returns:
-        `V`, `mV`, `uV` or `nV`; any other text without the space around it.
-    """
-    return _SPELLINGS.get(text.strip(), text.strip())
-
-
 def kept_unit(unit: str, modality: Modality) -> tuple[str, float]:
     """The unit that a signal is kept in, and the factor to get there.
 
@@ -138,10 +147,10 @@ def kept_unit(unit: str, modality: Modality) -> tuple[str, float]:
     Returns:
         Unit, and what a value in `unit` is multiplied by.
     """
-    if unit not in _VOLTS:
+    if unit not in VOLTS:
         return unit, 1.0
     kept = _KEPT_IN[modality]
-    return kept, _VOLTS[unit] / _VOLTS[kept]
+    return kept, VOLTS[unit] / VOLTS[kept]
 
 
 def modality_of(channels: Sequence[str], default: Modality) -> Modality:
@@ -155,13 +164,7 @@ def modality_of(channels: Sequence[str], default: Modality) -> Modality:
         `ecg` if every name is that of an ECG lead; `eeg` if names are electrodes of the 10-20 system and none is a
         lead; else the default.
     """
-    leads = [bool(_LEAD.fullmatch(name.strip().lower())) for name in channels]
+    leads = list(map(is_lead, channels))
     if leads and all(leads):
         return "ecg"
-    return "eeg" if not any(leads) and any(map(_is_electrode, channels)) else default
-
-
-def _is_electrode(name: str) -> bool:
-    """`Fp1`, `EEG Fp1-REF`, and of a bipolar channel, `FP1-F7`, either end."""
-    ends = re.sub(r"^eeg\s+", "", name.strip().lower()).split("-")
-    return any(_ELECTRODE.fullmatch(end.strip()) for end in ends)
+    return "eeg" if not any(leads) and any(map(is_electrode, channels)) else default

@@ -1,237 +1,222 @@
 """WFDB records: a text header `x.hea` with its signal files, or with segments that are records themselves."""
 
-from dataclasses import replace
-from math import ceil
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
-from medcl.errors import UnreadableError
-from medcl.readers.signal import IncompleteError, Signal, SignalHeader, kept_unit, modality_of
-from medcl.readers.wfdb_header import NOTHING, Header, parse, samples_per_frame
+from medcl.errors import UnreadableError, reason
+from medcl.readers.channel_choice import Channel, calibration_problem, choose
+from medcl.readers.channel_groups import grouped, signal_of
+from medcl.readers.channel_names import listed
+from medcl.readers.signal import WRONG_CHECKSUM, IncompleteError, Signal, SignalHeader, modality_of
+from medcl.readers.stated import Stated
+from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
+from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored
 
-# Storage format -> bits of a sample, bytes of a sample in the file (None: compressed), and the value that is no number.
-_FORMATS: dict[str, tuple[int, float | None, int | None]] = {
-    "8": (32, 1, None),
-    "16": (16, 2, -(2**15)),
-    "24": (24, 3, -(2**23)),
-    "32": (32, 4, -(2**31)),
-    "61": (16, 2, -(2**15)),
-    "80": (8, 1, -(2**7)),
-    "160": (16, 2, -(2**15)),
-    "212": (12, 1.5, -(2**11)),
-    "310": (10, 4 / 3, -(2**9)),
-    "311": (10, 4 / 3, -(2**9)),
-    "508": (8, None, -(2**7)),
-    "516": (16, None, -(2**15)),
-    "524": (24, None, -(2**23)),
-}
+QUICK = 1 << 20
+"""Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
 
 
-def read_header(path: Path) -> SignalHeader:
+def read_header(path: Path, stated: Stated | None = None, verify: bool = False) -> SignalHeader:
     """Read the header of a record.
 
-    The grammar is wfdb's own (`wfdb.io.header`). `wfdb.rdheader` is not called: it fills in 250 Hz and mV where the
-    header is silent, which is not to be assumed, and looks each field up in a pandas table, which takes 100 times as
-    long as the matching.
+    Where it is silent the defaults of the format hold: 250 Hz, 200 values a unit, mV.
 
     Args:
         path: x.hea. A record of several segments (`x/3`) is read with the headers of its segments.
+        stated: by the user: the unit of signals that state none, in the place of mV.
+        verify: hold the samples against the checksums however many there are; otherwise only those of a small file.
 
     Returns:
-        The header. Several samples a frame make a higher sampling rate, if all signals have as many.
+        The header. Several samples a frame make a higher sampling rate.
 
     Raises:
-        UnreadableError: it breaks the grammar, signals differ in sampling rate, a rate, length or unit is missing.
+        UnreadableError: it cannot be understood, or no signal of it can be used.
         IncompleteError: a signal file is missing or too short.
     """
-    header = parse(path)
+    header = parse(path, (stated or Stated()).unit)
     if header.segments:
-        return _read_segments(path, header)
-    files = (path.name, *dict.fromkeys(line.file for line in header.signals))
-    frames = _check_files(path.parent, header, files)
-    per_frame = samples_per_frame(header)
-    names = tuple(line.name for line in header.signals)
+        from medcl.readers.wfdb_segments import read_segments
+
+        return read_segments(path, header, (stated or Stated()).unit, verify).header
+    frames, files = check_files(path, header.signals, header.frames)
+    channels = channels_of(header)
+    choice = choose(channels)
+    kept = [channels[i] for i in choice.kept]
+    names = tuple(channel.name for channel in kept)
+    size = sum(path.with_name(name).stat().st_size for name in files[1:])
+    looked = verify or size <= QUICK
+    wrong = wrong_checksums(header.signals, read_stored(path, header.signals, frames), frames) if looked else []
     return SignalHeader(
         modality=modality_of(names, "ecg"),
         format="wfdb",
-        sampling_rate=(header.rate or 0.0) * per_frame,
-        n_samples=frames * per_frame,
+        sampling_rate=kept[0].rate,
+        n_samples=frames * header.signals[choice.kept[0]].per_frame,
         channels=names,
-        units=tuple(line.unit for line in header.signals),
+        units=tuple(channel.unit for channel in kept),
         ids={},
         files=files,
+        flags=(*choice.flags, *flags_of(header.signals, wrong)),
     )
 
 
-def read_signal(path: Path) -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a record.
 
     Args:
         path: x.hea.
+        stated: as `read_header`.
 
     Returns:
         Digital values, int16 where the storage format has at most 16 bits, else int32. Physical values (float32, NaN
         in gaps) where segments are joined, whose gains may differ, or where signals mark missing samples differently.
+        A checksum that is not that of the samples is a flag.
 
     Raises:
-        UnreadableError: as `read_header`; or a checksum of the header is not that of the samples (of a record of
-            segments: of the segment's).
+        UnreadableError: as `read_header`.
     """
-    stated = read_header(path)
-    return _join(path, stated) if stated.segments else _read(path, stated)
+    header = parse(path, (stated or Stated()).unit)
+    if header.segments:
+        from medcl.readers.wfdb_segments import read_segments
+
+        return read_segments(path, header, (stated or Stated()).unit).signal()
+    frames, _ = check_files(path, header.signals, header.frames)
+    channels = channels_of(header)
+    choice = choose(channels)
+    modality = modality_of([channels[i].name for i in choice.kept], "ecg")
+    samples = read_stored(path, header.signals, frames)
+    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(header.signals, samples, frames)))
+
+    def group(chosen: Sequence[int]) -> Signal:
+        lines = [header.signals[i] for i in chosen]
+        rows = [aligned(samples[i], header.signals[i], frames) for i in chosen]
+        own = [channels[i] for i in chosen]
+        markers = {FORMATS[line.format].invalid for line in lines}
+        if len(markers) > 1:
+            values = np.stack([physical(row, line) for row, line in zip(rows, lines, strict=True)])
+            return signal_of(values, own, modality)
+        gain, offset = (np.array([getattr(line, name) for line in lines], float) for name in ("gain", "baseline"))
+        return signal_of(np.stack(rows), own, modality, gain, offset, invalid=markers.pop())
+
+    return grouped(channels, choice, group, flags)
 
 
-def _read(path: Path, stated: SignalHeader) -> Signal:
-    """A record that is not divided, in the units of `stated.modality`."""
-    units, factors = zip(*(kept_unit(unit, stated.modality) for unit in stated.units), strict=True)
-    header = parse(path)
-    per_frame = samples_per_frame(header)
-    record, samples = _decode(path, per_frame)
-    # The checksums are those of the samples as stored, before skew is taken out.
-    skewed = any(line.skew for line in header.signals)
-    _verify(_decode(path, per_frame, ignore_skew=True)[1] if skewed else samples, header)
-    formats = [line.format for line in header.signals]
-    dtype = np.int16 if max(_FORMATS[storage][0] for storage in formats) <= 16 else np.int32
-    data = samples.astype(dtype, copy=False)
-    gain = np.array(record.adc_gain, dtype=np.float64) / np.array(factors)
-    offset = np.array(record.baseline, dtype=np.float64)
-    markers = [_FORMATS[storage][2] for storage in formats]
-    if len(set(markers)) == 1:
-        return Signal(data, stated.sampling_rate, stated.channels, units, gain, offset, markers[0])
-    values = (samples.astype(np.float64) - offset[:, None]) / gain[:, None]
-    for row, marker in enumerate(markers):
-        values[row, samples[row] == marker] = np.nan
-    return _physical(values.astype(np.float32), stated, units)
+def channels_of(header: Header) -> list[Channel]:
+    """The channels of a record that is not divided."""
+    return [Channel(line.name, line.unit, header.rate * line.per_frame, _problem(line)) for line in header.signals]
 
 
-def _join(path: Path, stated: SignalHeader) -> Signal:
-    """The segments of a record one behind the other, NaN where nothing or not this signal was recorded."""
-    header = parse(path)
-    units = tuple(kept_unit(unit, stated.modality)[0] for unit in stated.units)
-    data = np.full((len(stated.channels), stated.n_samples), np.nan, dtype=np.float32)
-    start = 0
-    for name, length in header.segments:
-        if name != NOTHING and length:
-            one = path.with_name(f"{name}.hea")
-            # In the units of the whole: a segment may hold too few signals to be told as ECG or EEG by itself.
-            part = _read(one, replace(read_header(one), modality=stated.modality))
-            stop = start + part.data.shape[1]
-            if part.data.shape[1] * (header.rate or 0.0) != length * stated.sampling_rate or stop > data.shape[1]:
-                raise UnreadableError(f"damaged WFDB header: segment {name} is not as long as its record says")
-            data[[stated.channels.index(lead) for lead in part.channels], start:stop] = part.physical()
-        start += round(length * stated.sampling_rate / (header.rate or 1.0))
-    return _physical(data, stated, units)
+def physical(samples: NDArray[Any], line: Line) -> NDArray[np.float32]:
+    """Samples of a signal in its unit, NaN where there is no value."""
+    values = ((samples - float(line.baseline)) / line.gain).astype(np.float32)
+    invalid = FORMATS[line.format].invalid
+    if invalid is not None:
+        values[samples == invalid] = np.nan
+    return values
 
 
-def _physical(data: NDArray[np.float32], stated: SignalHeader, units: tuple[str, ...]) -> Signal:
-    zeros = np.zeros(len(units))
-    return Signal(data, stated.sampling_rate, stated.channels, units, zeros + 1, zeros)
+def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[int, tuple[str, ...]]:
+    """Hold the signal files against the header.
 
+    Args:
+        path: of the header.
+        lines: of its signals.
+        frames: that it states.
 
-def _check_files(folder: Path, header: Header, files: tuple[str, ...]) -> int:
-    """Hold the signal files against the header; returns the frames, from the size where the header is silent."""
-    frames = header.frames
-    for name in files[1:]:
-        lines = [line for line in header.signals if line.file == name]
-        unknown = {line.format for line in lines} - _FORMATS.keys()
+    Returns:
+        The frames, from the files where the header is silent; and the files of the record, the header first.
+
+    Raises:
+        IncompleteError: a file is missing, too short, or of no known format. Files that are not there are not among
+            its own: their names are text of the header.
+    """
+    groups = by_file(lines)
+    files = (path.name, *(name for name in groups if path.with_name(name).exists()))
+    found = frames
+    for number, (name, own) in enumerate(groups.items(), 1):
+        called = _shown(name, path) or f"the signal file number {number}"
+        unknown = sorted({line.format for line in own} - FORMATS.keys())
         if unknown:
-            raise IncompleteError(f"unknown storage format: {', '.join(sorted(unknown))} of {name}", files)
+            raise IncompleteError(f"unknown storage format: {', '.join(unknown)} of {called}", files)
+        if len({(line.format, line.byte_offset) for line in own}) > 1:
+            raise IncompleteError(f"damaged WFDB header: several storage formats or offsets in {called}", files)
         try:
-            size = (folder / name).stat().st_size
-        except OSError as error:
-            raise IncompleteError(f"missing signal file: {name}", files) from error
-        width = _FORMATS[lines[0].format][1]
-        samples = sum(line.per_frame for line in lines)
-        if width is not None and frames is None:
-            frames = int((size - lines[0].byte_offset) / width) // samples
-        if width is not None and frames is not None:
-            expected = lines[0].byte_offset + ceil(round(frames * samples * width, 3))
-            if size < expected:
-                raise IncompleteError(
-                    f"truncated signal file: {name} has {size} bytes, the header says {expected}", files
-                )
-        elif size == 0:
-            raise IncompleteError(f"truncated signal file: {name} is empty", files)
-    return frames or 0
+            there = frames_in(path.with_name(name), own)
+            size = path.with_name(name).stat().st_size
+        except FileNotFoundError as error:
+            raise IncompleteError(f"missing signal file: {called}", files) from error
+        except (OSError, UnreadableError) as error:
+            raise IncompleteError(reason(error), files) from error
+        found = there if frames is None else frames
+        if there < found or not size:
+            expected = bytes_of(own, found)
+            says = (
+                f"{there} frames, the header says {found}"
+                if expected is None
+                else (f"{size} bytes, the header says {expected}")
+            )
+            raise IncompleteError(f"truncated signal file: {called} has {says if size else 'no bytes'}", files)
+        frames = found
+    return found or 0, files
 
 
-def _read_segments(path: Path, header: Header) -> SignalHeader:
-    """The header of a record of segments; the layout (of a variable record: its first header) names the signals."""
-    names = list(dict.fromkeys(name for name, _ in header.segments if name != NOTHING))
-    segments = tuple(f"{name}.hea" for name in names)
-    files = [path.name, *segments]
-    units: dict[str, str] = {}
-    layout: dict[str, str] = {}
-    fixed = bool(header.segments[0][1])
-    rates, frame_rates, problem = {header.rate}, set(), None
-    for name in names:
-        one = path.with_name(f"{name}.hea")
-        try:
-            if not one.exists():
-                raise UnreadableError(f"missing segment: {one.name}")
-            part = parse(one)
-            own = (one.name, *(line.file for line in part.signals if line.file != NOTHING))
-            files += own[1:]
-            rates.add(part.rate)
-            if header.segments[0] != (name, 0):
-                _check_files(path.parent, part, tuple(dict.fromkeys(own)))
-                for line in part.signals:
-                    if units.setdefault(line.name, line.unit) != line.unit:
-                        raise UnreadableError(f"several units: {line.name} changes its unit in segment {name}")
-            frame_rates.add(samples_per_frame(part))
-            own_names = [line.name for line in part.signals]
-            layout = layout or {line.name: line.unit for line in part.signals}
-            if len(set(own_names)) < len(own_names):
-                raise UnreadableError(f"several signals of one name in segment {name}: they cannot be told apart")
-            if own_names != list(layout) if fixed else not layout.keys() >= set(own_names):
-                raise UnreadableError(f"damaged WFDB header: segment {name} has other signals than its record")
-        except UnreadableError as error:
-            problem = problem or str(error)
-    every = tuple(dict.fromkeys(files))
-    if len(rates) > 1 or len(frame_rates) > 1:
-        problem = problem or "several sampling rates: the segments differ from their record"
-    if problem is not None:
-        raise IncompleteError(problem, every)
-    per_frame = frame_rates.pop() if frame_rates else 1
-    frames = header.frames if header.frames is not None else sum(length for _, length in header.segments)
-    return SignalHeader(
-        modality=modality_of(tuple(layout), "ecg"),
-        format="wfdb",
-        sampling_rate=(header.rate or 0.0) * per_frame,
-        n_samples=frames * per_frame,
-        channels=tuple(layout),
-        units=tuple(units.get(name, unit) for name, unit in layout.items()),
-        ids={},
-        files=every,
-        segments=segments,
-    )
+def _shown(name: str, path: Path) -> str:
+    """A file name of a header as a reason may quote it: only the header's own, since any other may be a person's."""
+    return name if re.fullmatch(rf"{re.escape(path.stem)}([-_]?\d*)?\.\w{{1,4}}", name) else ""
 
 
-def _decode(path: Path, per_frame: int, ignore_skew: bool = False) -> tuple[Any, NDArray[Any]]:
-    """The record, and its samples (channels, time) as the library decodes them."""
-    try:
-        # Smoothing averages the samples of a frame; where a frame has one sample it is how wfdb reads format 61 at all.
-        expanded = per_frame > 1
-        record = wfdb.rdrecord(
-            str(path.with_suffix("")),
-            physical=False,
-            smooth_frames=not expanded,
-            ignore_skew=ignore_skew,
-            return_res=32,
-        )
-        return record, np.stack(record.e_d_signal) if expanded else np.ascontiguousarray(record.d_signal.T)
-    except Exception as error:
-        raise UnreadableError(
-            f"damaged signal file: wfdb cannot decode it ({type(error).__name__}: {error})"
-        ) from error
+def by_file(lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """The signals of each signal file; those without one are of none."""
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.file != NOTHING:
+            groups.setdefault(line.file, []).append(line)
+    return groups
 
 
-def _verify(samples: NDArray[Any], header: Header) -> None:
-    sums = samples.sum(axis=1, dtype=np.int64)
-    for line, total in zip(header.signals, sums, strict=True):
-        if line.checksum is not None and (int(total) - line.checksum) % 2**16:
-            raise UnreadableError(f"wrong checksum: the samples of {line.name} are not those that were recorded")
+def read_stored(path: Path, lines: Sequence[Line], frames: int) -> dict[int, NDArray[Any]]:
+    """Samples as stored, by the number of the signal: of frames behind the last too, as far as skew needs them.
+
+    Raises:
+        UnreadableError: a file cannot be decoded.
+    """
+    found: dict[int, NDArray[Any]] = {}
+    for name, own in by_file(lines).items():
+        file = path.with_name(name)
+        reach = frames + max(line.skew for line in own)
+        numbers = [number for number, line in enumerate(lines) if line.file == name]
+        reach = reach if reach == frames else min(reach, frames_in(file, own))
+        found |= dict(zip(numbers, stored(file, own, reach), strict=True))
+    return found
+
+
+def wrong_checksums(lines: Sequence[Line], samples: Mapping[int, NDArray[Any]], frames: int) -> list[str]:
+    """Names of the signals whose samples, as stored, are not those that the header has the sum of."""
+    wrong = []
+    for number, own in samples.items():
+        line = lines[number]
+        # Of what is stored: before skew is taken out.
+        if line.checksum is not None:
+            total = int(own[: frames * line.per_frame].sum(dtype=np.int64))
+            if (total - line.checksum) % 2**16:
+                wrong.append(line.name)
+    return wrong
+
+
+def flags_of(lines: Sequence[Line], wrong: Sequence[str]) -> tuple[str, ...]:
+    """What is unusual about the signals of a header."""
+    flags = [f"{WRONG_CHECKSUM}: {listed(wrong)}"] if wrong else []
+    raw = [line.name for line in lines if not line.calibrated and line.file != NOTHING]
+    if raw:
+        flags.append(f"no gain stated, 200 values a unit as the format has it: {listed(raw)}")
+    return tuple(flags)
+
+
+def _problem(line: Line) -> str:
+    if line.file == NOTHING or line.format == "0":
+        return "no samples"
+    return calibration_problem(line.unit, 1 / line.gain)

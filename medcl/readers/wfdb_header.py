@@ -1,15 +1,27 @@
-"""The text of a WFDB header, by the grammar of the wfdb package."""
+"""The text of a WFDB header (header(5) of the WFDB Applications Guide), with the defaults that the format defines."""
 
+import re
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from wfdb.io import header as grammar
+from medcl.errors import UnreadableError, quoted
+from medcl.readers.channel_names import numbered
+from medcl.readers.units import canonical_unit
 
-from medcl.errors import UnreadableError
-from medcl.readers.signal import canonical_unit
-
-NOTHING = "~"  # a segment in which nothing was recorded
+NOTHING = "~"  # a segment in which nothing was recorded, or a signal without a file
+RATE, GAIN, UNIT = 250.0, 200.0, "mV"
+"""Defaults of the format: frames a second, digital values a unit, unit."""
+_LARGEST = 1 << 24  # bytes of a header; one of a thousand segments has some 20 kB
+_COUNT = r"\d{1,15}"
+_RECORD = re.compile(
+    rf"(?P<name>[^/\s]+?)(?:/(?P<segments>{_COUNT}))?[ \t]+(?P<signals>{_COUNT})(?:[ \t]+(?P<rest>.*))?"
+)
+_RATE = re.compile(r"(?P<rate>\d*\.?\d*(?:[eE][-+]?\d+)?)(?:/.*)?")
+_STORAGE = re.compile(
+    rf"(?P<format>\d{{1,4}})(?:x(?P<per_frame>{_COUNT}))?(?::(?P<skew>{_COUNT}))?(?:\+(?P<offset>{_COUNT}))?"
+)
+_GAIN = re.compile(rf"(?P<gain>[-+]?\d*\.?\d*(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?{_COUNT})\))?(?:/(?P<unit>\S*))?")
+_WHOLE = re.compile(rf"[-+]?{_COUNT}(?:[ \t]+|$)")
 
 
 @dataclass(frozen=True)
@@ -17,14 +29,18 @@ class Line:
     """One signal of a header.
 
     Args:
-        file: that holds its samples.
+        file: that holds its samples, in the folder of the header; `~` for none.
         format: of storage.
         per_frame: samples a frame.
         skew: frames that it is behind the others in the file.
         byte_offset: of the first sample.
-        unit: in one spelling; empty where none is stated.
-        checksum: sum of the samples modulo 2**16, if stated.
-        name: of the lead.
+        gain: digital values a unit.
+        calibrated: whether the header states a gain; 200 is what the format assumes.
+        baseline: digital value of zero; the ADC zero where none is stated, which is 0 where none is.
+        unit: in one spelling; mV where none is stated.
+        initial: first digital value, from which format 8 counts; the ADC zero where none is stated.
+        checksum: sum of the samples modulo 2**16; None where none was computed (0 stands for that).
+        name: of the lead, unique in its header.
     """
 
     file: str
@@ -32,63 +48,67 @@ class Line:
     per_frame: int
     skew: int
     byte_offset: int
+    gain: float
+    calibrated: bool
+    baseline: int
     unit: str
+    initial: int
     checksum: int | None
     name: str
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header as its text states it.
+    """A header.
 
     Args:
-        rate: frames a second; None where none is stated.
+        rate: frames a second.
         frames: of the record; None where it is not stated.
         signals: of a record that is not divided.
         segments: name and frames of each, of a record that is.
     """
 
-    rate: float | None
+    rate: float
     frames: int | None
     signals: tuple[Line, ...]
     segments: tuple[tuple[str, int], ...]
 
 
-def parse(path: Path) -> Header:
+def parse(path: Path, unit: str = "") -> Header:
     """Read the text of a header.
+
+    What stands behind the number of samples (time and date, in whatever form) is not needed and not read.
 
     Args:
         path: x.hea.
+        unit: of signals whose line states none; mV, as the format has it, where it is empty.
 
     Returns:
-        What it states, and no default where it is silent.
+        What it states, with the defaults of the format where it is silent.
 
     Raises:
-        UnreadableError: it cannot be read, or breaks the grammar.
+        UnreadableError: it cannot be understood, or leads to files outside its folder.
     """
-    try:
-        lines, _ = grammar.parse_header_content(_text(path.read_bytes()))
-    except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from error
-    record = grammar.rx_record.match(lines[0]) if lines else None
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise UnreadableError("damaged WFDB header: more than 16 MiB of text")
+    lines = [line for line in map(str.strip, _text(content).splitlines()) if line and not line.startswith("#")]
+    record = _RECORD.fullmatch(lines[0]) if lines else None
     if record is None:
-        raise UnreadableError("not a WFDB header: the first line names no record")
-    try:
-        rate = float(record["fs"]) if record["fs"] else None
-        frames = int(record["sig_len"]) if record["sig_len"] else None
-        if record["base_time"]:
-            grammar.wfdb_strptime(record["base_time"])
-        if record["base_date"]:
-            datetime.strptime(record["base_date"], "%d/%m/%Y")
-        stated = int(record["n_seg"] or record["n_sig"])
-        kind = "segment" if record["n_seg"] else "signal"
-        if len(lines) - 1 != stated:
-            raise UnreadableError(f"damaged WFDB header: it states {stated} {kind}s and describes {len(lines) - 1}")
-        if record["n_seg"]:
-            return Header(rate, frames, (), tuple(_segment(line) for line in lines[1:]))
-        return Header(rate, frames, tuple(_line(line, number) for number, line in enumerate(lines[1:])), ())
-    except ValueError as error:
-        raise UnreadableError(f"damaged WFDB header: {error}") from error
+        raise UnreadableError("not a WFDB header: the first line names no record and no number of signals")
+    stated = int(record["segments"] or record["signals"])
+    kind = "segment" if record["segments"] else "signal"
+    if len(lines) - 1 != stated:
+        raise UnreadableError(f"damaged WFDB header: it states {stated} {kind}s and describes {len(lines) - 1}")
+    rate, frames = _rate_and_frames((record["rest"] or "").split())
+    if record["segments"]:
+        return Header(rate, frames, (), tuple(_segment(line, number) for number, line in enumerate(lines[1:], 1)))
+    signals = [_line(line, number, unit) for number, line in enumerate(lines[1:])]
+    names = numbered([line.name for line in signals])
+    return Header(
+        rate, frames, tuple(Line(**{**vars(line), "name": name}) for line, name in zip(signals, names, strict=True)), ()
+    )
 
 
 def _text(content: bytes) -> str:
@@ -99,45 +119,77 @@ def _text(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def _segment(text: str) -> tuple[str, int]:
-    match = grammar.rx_segment.match(text)
-    if match is None:
-        raise UnreadableError("damaged WFDB header: a segment line breaks the grammar")
-    return match["seg_name"], int(match["seg_len"])
+def _rate_and_frames(fields: list[str]) -> tuple[float, int | None]:
+    rate = RATE
+    if fields:
+        match = _RATE.fullmatch(fields[0])
+        # A slash belongs to the counter frequency, but without a rate before it the field is none.
+        if match is None or not match["rate"].strip("."):
+            raise UnreadableError(f"unknown sampling rate: the header states {quoted(fields[0])}")
+        rate = float(match["rate"])
+    if len(fields) < 2 or re.search(r"[:/]|\d-", fields[1]):
+        # A time or a date stands where the number of samples may be left out.
+        return rate, None
+    if not re.fullmatch(_COUNT, fields[1]):
+        raise UnreadableError(f"damaged WFDB header: {quoted(fields[1])} is no number of samples")
+    return rate, int(fields[1])
 
 
-def _line(text: str, number: int) -> Line:
-    match = grammar.rx_signal.match(text)
-    if match is None:
-        raise UnreadableError(f"damaged WFDB header: the line of signal {number} breaks the grammar")
+def _segment(text: str, number: int) -> tuple[str, int]:
+    fields = text.split()
+    if len(fields) < 2 or not re.fullmatch(_COUNT, fields[1]):
+        raise UnreadableError(f"damaged WFDB header: the line of segment {number} has no name and length")
+    return _inside(fields[0], f"segment {number}"), int(fields[1])
+
+
+def _inside(name: str, what: str) -> str:
+    """A name of a file in the folder of the header."""
+    if re.search(r"[/\\\0]", name) or name in (".", ".."):
+        raise UnreadableError(f"the header leads outside its folder: the name of {what} is a path")
+    return name
+
+
+def _line(text: str, number: int, unit: str) -> Line:
+    fields = text.split(maxsplit=2)
+    storage = _STORAGE.fullmatch(fields[1]) if len(fields) > 1 else None
+    if storage is None:
+        raise UnreadableError(f"damaged WFDB header: the line of signal {number} has no file and storage format")
+    if storage["per_frame"] is not None and int(storage["per_frame"]) == 0:
+        raise UnreadableError(f"damaged WFDB header: signal {number} has no sample in a frame")
+    gain, rest = _gain(fields[2] if len(fields) > 2 else "", number)
+    # ADC resolution, ADC zero, initial value, checksum, block size: whole numbers, as many as there are; then the name.
+    numbers: list[int] = []
+    while len(numbers) < 5 and (match := _WHOLE.match(rest)) is not None:
+        numbers.append(int(match[0]))
+        rest = rest[match.end() :]
+    zero = numbers[1] if len(numbers) > 1 else 0
+    value = float(gain["gain"] or 0)
     return Line(
-        file=match["file_name"],
-        format=match["fmt"],
-        per_frame=int(match["samps_per_frame"] or 1),
-        skew=int(match["skew"] or 0),
-        byte_offset=int(match["byte_offset"] or 0),
-        unit=canonical_unit(match["units"]),
-        checksum=int(match["checksum"]) if match["checksum"] else None,
-        name=match["sig_name"].strip() or f"signal {number}",
+        file=_inside(fields[0], f"the file of signal {number}"),
+        format=storage["format"],
+        per_frame=int(storage["per_frame"] or 1),
+        skew=int(storage["skew"] or 0),
+        byte_offset=int(storage["offset"] or 0),
+        gain=value or GAIN,
+        calibrated=value != 0,
+        baseline=int(gain["baseline"] or zero),
+        unit=canonical_unit(gain["unit"] or "") or unit or UNIT,
+        initial=numbers[2] if len(numbers) > 2 else zero,
+        checksum=(numbers[3] or None) if len(numbers) > 3 else None,
+        name=rest.strip() or f"signal {number}",
     )
 
 
-def samples_per_frame(header: Header) -> int:
-    """How many samples of each signal stand in a frame, that is, at one tick of the stated rate.
-
-    Args:
-        header: of a record that is not divided.
-
-    Returns:
-        The number; 1 where there is no signal.
-
-    Raises:
-        UnreadableError: the signals differ in it, so they differ in sampling rate.
-    """
-    counts = {line.per_frame for line in header.signals}
-    if len(counts) > 1:
-        rates = ", ".join(f"{(header.rate or 0) * count:g}" for count in sorted(counts))
-        raise UnreadableError(
-            f"several sampling rates: signals of {rates} Hz in one record; they are not resampled here"
-        )
-    return counts.pop() if counts else 1
+def _gain(text: str, number: int) -> tuple[dict[str, str | None], str]:
+    """The parts of the field of the gain, and what stands behind it; no parts where a name stands in its place."""
+    field, rest = (*text.split(maxsplit=1), "", "")[:2]
+    match = _GAIN.fullmatch(field)
+    try:
+        if match is not None:
+            float(match["gain"] or 0)
+            return match.groupdict(), rest
+    except ValueError:
+        match = None
+    if re.search(r"[/()]|^[-+.]?\d", field):
+        raise UnreadableError(f"damaged WFDB header: the gain of signal {number} is no number: {quoted(field)}")
+    return {"gain": None, "baseline": None, "unit": None}, text

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 from medcl.reduce.strategy import Signatures
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "path", "part", "format", "modality", "report")
@@ -37,7 +37,7 @@ class SignatureCache:
             for path in sorted(folder.glob("*.json")):
                 self._index(path)
         except OSError as error:
-            raise MedclError(f"{folder}: signatures cannot be kept there: {error.strerror or error}") from error
+            raise MedclError(f"{folder}: signatures cannot be kept there: {cause(error)}") from error
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -71,7 +71,7 @@ class SignatureCache:
             # The array is whole before there are keys that lead to it.
             os.replace(draft, path.with_suffix(".json"))
         except OSError as error:
-            raise MedclError(f"{self.folder}: signatures cannot be kept there: {error.strerror or error}") from error
+            raise MedclError(f"{self.folder}: signatures cannot be kept there: {cause(error)}") from error
         self._index(path.with_suffix(".json"))
 
     def _index(self, path: Path) -> None:

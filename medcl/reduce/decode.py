@@ -1,8 +1,7 @@
 """Records as the pieces that strategies look at, read from their original files, one at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,12 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.archive.unchanged import Scanned, require_unchanged, scanned
 from medcl.data.volume_read import read_original
 from medcl.errors import UnreadableError
 from medcl.readers.formats import read_signal
 from medcl.readers.image import read_image
+from medcl.readers.stated import Stated
 from medcl.reduce.strategy import Pieces
 
 
@@ -24,28 +25,24 @@ class Original:
     Args:
         row: of the manifest.
         kind: of record.
-        root: of the archive.
-        path: relative to the root.
-        files: relative to the folder of `path`.
+        scanned: its files, as they were when they were scanned.
         part: which volume or picture of its files it is.
-        format: as the manifest has it.
         modality: as the manifest has it; `ct` is in HU.
         axis: across which a volume is cut into slices; None: it is one piece.
         slices: that there are, by the manifest.
         text: of a report.
+        stated: of signals whose files leave it open, as the archive was scanned.
     """
 
     row: int
     kind: Kind
-    root: Path
-    path: str
-    files: tuple[str, ...]
+    scanned: Scanned
     part: int
-    format: str
     modality: str
     axis: int | None
     slices: int
     text: str
+    stated: Stated = field(default_factory=Stated)
 
 
 def originals(manifest: Manifest, rows: Sequence[int], axis: int | None) -> list[Original]:
@@ -56,27 +53,25 @@ def originals(manifest: Manifest, rows: Sequence[int], axis: int | None) -> list
         rows: which records.
         axis: across which volumes are cut; None where each is one piece.
     """
-    names = ("path", "files", "part", "format", "modality", "shape", "report")
+    names = ("part", "modality", "shape", "report")
     nothing = np.full(len(manifest), None, dtype=object)  # a column that an older manifest does not have
     columns = {name: manifest.column(name) if manifest.has(name) else nothing for name in names}
     kinds = manifest.kinds
     found = []
-    for row in rows:
-        path, files, part, form, modality, shape, text = (columns[name][row] for name in names)
+    for row, files in zip(rows, scanned(manifest.select(rows)), strict=True):
+        part, modality, shape, text = (columns[name][row] for name in names)
         volume = kinds[row] == "volume"
         found.append(
             Original(
                 row=int(row),
                 kind=kinds[row],
-                root=manifest.root,
-                path=str(path),
-                files=tuple(files or [Path(str(path)).name]),
+                scanned=files,
                 part=max(0, int(part or 0)),
-                format=str(form),
                 modality=str(modality),
                 axis=axis if volume else None,
                 slices=int(shape[axis]) if volume and axis is not None else 1,
                 text="" if text is None else str(text),
+                stated=manifest.stated,
             )
         )
     return found
@@ -96,25 +91,17 @@ def pieces_of(original: Original) -> Pieces:
     Raises:
         UnreadableError: the file is gone, damaged, or not the one that was scanned.
     """
-    try:
-        return _read(original)
-    except OSError as error:
-        # Without the path, which may name a patient.
-        raise UnreadableError(f"cannot be read: {error.strerror or type(error).__name__}") from error
-    except MemoryError as error:
-        raise UnreadableError("larger than memory: reduce it on a machine with more") from error
-
-
-def _read(original: Original) -> Pieces:
     if original.kind == "report":
         return [original.text]
-    path = original.root / original.path
+    require_unchanged(original.scanned)
+    files = original.scanned
+    path = files.root / files.path
     if original.kind == "signal":
-        return [read_signal(path, original.format).physical()]
+        return [read_signal(path, files.format, original.stated).physical()]
     if original.kind == "image":
-        return [read_image(path, original.format, original.part).data]
-    where = original.root, original.path, original.files, original.part
-    volume, _ = read_original(*where, original.format, original.modality)
+        return [read_image(path, files.format, original.part).data]
+    where = files.root, files.path, files.files, original.part
+    volume, _ = read_original(*where, files.format, original.modality)
     data: NDArray[Any] = volume.data
     if original.axis is None:
         return [data]

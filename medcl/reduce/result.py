@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT
 from medcl.archive.wording import line
-from medcl.errors import MedclError
+from medcl.errors import MedclError, cause
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import WHOLE
 
@@ -111,7 +111,7 @@ def write_dropped(dropped: pa.Table, path: Path) -> None:
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise MedclError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise MedclError(f"{path}: cannot be written: {cause(error)}") from error
 
 
 def _dropped(manifest: Manifest, selections: Sequence[Selection]) -> pa.Table:

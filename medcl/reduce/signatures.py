@@ -12,7 +12,9 @@ from tqdm.auto import tqdm
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.engine.parallel import run_chunks
-from medcl.errors import UnreadableError
+from medcl.engine.quiet import quiet
+from medcl.errors import UnreadableError, reason
+from medcl.readers.formats import FRAGILE
 from medcl.reduce.cache import SignatureCache, record_keys
 from medcl.reduce.decode import Original, originals, pieces_of
 from medcl.reduce.strategy import Signatures, Strategy
@@ -108,6 +110,7 @@ def describe(
             jobs=jobs,
             chunk=CHUNK[units.family.kind],
             instead=died,
+            apart=any(original.scanned.format in FRAGILE for original in work),
             cluster=cluster,
         ):
             done = [(key[one.row], one.signatures) for one in outcomes if one.signatures is not None]
@@ -121,7 +124,8 @@ def describe(
 
 def described(work: Sequence[Original], strategy: Strategy) -> list[Outcome]:
     """Read records and make their signatures, one after the other."""
-    return [_outcome(original, strategy) for original in work]
+    with quiet():
+        return [_outcome(original, strategy) for original in work]
 
 
 def died(original: Original) -> list[Outcome]:
@@ -132,12 +136,12 @@ def died(original: Original) -> list[Outcome]:
 def _outcome(original: Original, strategy: Strategy) -> Outcome:
     try:
         pieces = pieces_of(original)
-    except UnreadableError as error:
-        return Outcome(original.row, unreadable=str(error))
+    except Exception as error:
+        return Outcome(original.row, unreadable=reason(error))
     try:
         return Outcome(original.row, strategy.signatures(pieces))
-    except UnreadableError as error:
-        return Outcome(original.row, incomparable=str(error))
+    except (UnreadableError, MemoryError) as error:
+        return Outcome(original.row, incomparable=reason(error))
 
 
 def _places(units: Units, strategy: Strategy) -> Described:

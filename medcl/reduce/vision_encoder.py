@@ -14,7 +14,7 @@ from torch import Tensor
 
 from medcl.archive.schema import Kind
 from medcl.embed.points import unit
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, cause
 from medcl.reduce.by_cosine import ByCosine
 from medcl.reduce.resized import resized
 from medcl.reduce.strategy import Pieces, Signatures, Unit
@@ -101,7 +101,7 @@ def _model(folder: Path) -> _Model:
     try:
         network = AutoModel.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MedclError(f"--encoder {folder}: the model cannot be read: {error}") from error
+        raise MedclError(f"--encoder {folder}: the model cannot be read: {cause(error)}") from error
     network = getattr(network, "vision_model", network)
     if getattr(network, "main_input_name", "") != "pixel_values":
         kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.errors import UnreadableError
+from medcl.engine.parallel import run_chunks
+from medcl.engine.quiet import quiet
+from medcl.errors import reason
+from medcl.readers.formats import FRAGILE
 from medcl.show.pictures import data_uri, encoded, png
 
 WIDTH, STRIP = 128, 300  # pixels of the longer side of a picture, of the width of a strip
@@ -69,38 +72,57 @@ def thumbnails(
     rows = sorted({row for row, _ in wanted})
     few = manifest.select(np.array(rows, dtype=np.int64))
     columns = {name: few.column(name) for name in names if few.has(name)}
+    stated = manifest.stated
     for number, (row, kind) in enumerate(zip(rows, few.kinds, strict=True)):
-        record = {name: values[number] for name, values in columns.items()}
+        record = {name: values[number] for name, values in columns.items()} | {"stated": stated}
         places = [place for place, (one, _) in enumerate(wanted) if one == row]
         pieces = [wanted[place][1] for place in places]
-        for place, one in zip(places, _drawn(manifest.root, str(kind), record, pieces, axis, width), strict=True):
+        drawing = _Drawing(manifest.root, str(kind), record, tuple(pieces), axis, width)
+        # A reader that may end its process does so elsewhere.
+        apart = record.get("format") in FRAGILE
+        (drawn,) = run_chunks(_drawn, [drawing], jobs=1, chunk=1, instead=_died, apart=apart)
+        for place, one in zip(places, drawn, strict=True):
             made[place] = one
     return [one for one in made if one is not None]
 
 
-def _drawn(
-    root: Path, kind: str, record: dict[str, Any], pieces: Sequence[int | None], axis: int, width: int
-) -> list[Thumbnail]:
+@dataclass(frozen=True)
+class _Drawing:
+    """What is drawn of one record: its pieces, see `thumbnails`."""
+
+    root: Path
+    kind: str
+    record: dict[str, Any]
+    pieces: tuple[int | None, ...]
+    axis: int
+    width: int
+
+
+def _died(drawing: _Drawing) -> list[Thumbnail]:
+    """What stands for a record whose reading ended the process."""
+    why = "damaged file: reading it ends the reader"
+    return [placeholder(drawing.kind, why, drawing.width or WIDTH)] * len(drawing.pieces)
+
+
+def _drawn(drawings: Sequence[_Drawing]) -> list[Thumbnail]:
     """The pieces of one record."""
+    (drawing,) = drawings
+    root, kind, record, pieces = drawing.root, drawing.kind, drawing.record, drawing.pieces
+    axis, width = drawing.axis, drawing.width
     if kind == "report":
         return [_report(record)] * len(pieces)
     try:
-        if kind == "signal":
-            return _strips(root, record, pieces, width or STRIP)
-        if kind == "image":
-            return [_picture(root, record, width or WIDTH)] * len(pieces)
-        return _slices(root, record, pieces, axis, width or WIDTH)
-    except UnreadableError as error:
-        reason = str(error)
-    except OSError as error:
-        # Without the path, which may name a patient.
-        reason = f"cannot be read: {error.strerror or type(error).__name__}"
-    except MemoryError:
-        reason = "larger than memory"
-    return [placeholder(kind, reason, width or WIDTH)] * len(pieces)
+        with quiet():
+            if kind == "signal":
+                return _strips(root, record, pieces, width or STRIP)
+            if kind == "image":
+                return [_picture(root, record, width or WIDTH)] * len(pieces)
+            return _slices(root, record, pieces, axis, width or WIDTH)
+    except Exception as error:
+        return [placeholder(kind, reason(error), width or WIDTH)] * len(pieces)
 
 
-def placeholder(kind: str, reason: str, width: int = WIDTH) -> Thumbnail:
+def placeholder(kind: str, why: str, width: int = WIDTH) -> Thumbnail:
     """A grey picture with a cross, and why."""
     from PIL import Image, ImageDraw
 
@@ -109,7 +131,7 @@ def placeholder(kind: str, reason: str, width: int = WIDTH) -> Thumbnail:
     draw.line([(0, 0), (blank.width, blank.height)], fill=170)
     draw.line([(0, blank.height), (blank.width, 0)], fill=170)
     draw.text((blank.width // 2, blank.height // 2), "not readable", fill=60, anchor="mm")
-    return Thumbnail(kind, encoded(blank), missing=reason)
+    return Thumbnail(kind, encoded(blank), missing=why)
 
 
 def _report(record: dict[str, Any]) -> Thumbnail:
@@ -155,7 +177,7 @@ def _strips(root: Path, record: dict[str, Any], pieces: Sequence[int | None], wi
     from medcl.readers.formats import read_signal
     from medcl.show import ecg, eeg
 
-    signal = read_signal(root / str(record["path"]), str(record["format"]))
+    signal = read_signal(root / str(record["path"]), str(record["format"]), record["stated"])
     draw = eeg.strip if record["modality"] == "eeg" else ecg.strip
     return [Thumbnail("signal", draw(signal, float(piece or 0), width)) for piece in pieces]
 

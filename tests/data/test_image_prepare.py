@@ -119,8 +119,8 @@ def test_what_cannot_be_read_is_quarantined_with_the_reason(tmp_path: Path) -> N
     store = prepare_images(manifest, ImageConfig(size=(40, 40)), tmp_path / "s", jobs=1)
     assert store.record_ids.tolist() == ["a.png", "d.png"]
     np.testing.assert_array_equal(store.read([1, 0])[:, 0], [pixels_of(3), pixels_of(0)])
-    assert store.quarantine["b.png"].startswith("truncated file")
-    assert store.quarantine["c.png"].startswith("cannot be read: No such file")
+    assert store.quarantine["b.png"].startswith("changed since the scan: 200 bytes, the manifest has ")
+    assert store.quarantine["c.png"].startswith("cannot be read: not found")
     for path in (tmp_path / "a").iterdir():
         path.write_bytes(b"")
     for name in "ad":

@@ -66,9 +66,20 @@ def test_only_the_item_that_a_process_dies_of_is_lost(chunk: int) -> None:
     assert sorted(found) == [-7, *(number for number in range(40) if number != 7)]
 
 
-def test_replaced_results_have_no_order() -> None:
-    with pytest.raises(UsageError, match="no order"):
-        list(run_chunks(squares, range(3), jobs=2, ordered=True, instead=lambda number: []))
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_replaced_results_stay_in_order(chunk: int) -> None:
+    parts = run_chunks(die_of_seven, range(40), jobs=2, chunk=chunk, ordered=True, instead=lambda number: [-number])
+    assert [value for part in parts for value in part] == [-7 if number == 7 else number for number in range(40)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("numbers", [[7], [7, 8], [6, 7, 8, 9]])
+def test_an_item_that_ends_its_process_never_ends_this_one(jobs: int, numbers: list[int]) -> None:
+    options = {"jobs": jobs, "chunk": 2, "ordered": True, "apart": True}
+    parts = run_chunks(die_of_seven, numbers, instead=lambda number: [-number], **options)
+    assert [value for part in parts for value in part] == [-7 if number == 7 else number for number in numbers]
+    assert os.getpid() not in set(run_chunks(process_of, numbers, **options))
+    assert list(run_chunks(process_of, [], **options)) == []
 
 
 @pytest.mark.parametrize(("jobs", "chunk"), [(0, 1), (-2, 1), (1, 0)])

@@ -105,9 +105,6 @@ def test_samples_per_frame_are_a_higher_sampling_rate(tmp_path: Path) -> None:
 
     assert (header.sampling_rate, header.n_samples) == (250, 500)
     np.testing.assert_array_equal(signal.data, written)
-    path.write_text(text.replace("16x2", "16", 1))
-    with pytest.raises(UnreadableError, match="several sampling rates: signals of 125, 250 Hz"):
-        read_header(path, "wfdb")
 
 
 def test_skewed_signals_are_aligned_and_their_checksums_still_hold(tmp_path: Path) -> None:
@@ -161,8 +158,8 @@ def test_a_segment_that_is_missing_or_wrong_spoils_its_record(tmp_path: Path) ->
     content = bytearray((tmp_path / "s_2.dat").read_bytes())
     content[100] ^= 1
     (tmp_path / "s_2.dat").write_bytes(content)
-    with pytest.raises(UnreadableError, match="wrong checksum"):
-        read_signal(path, "wfdb")
+    assert read_header(path, "wfdb").flags == ("wrong checksum: V1",)
+    assert read_signal(path, "wfdb").flags == ("wrong checksum: V1",)
     (tmp_path / "s_2.hea").unlink()
     with pytest.raises(UnreadableError, match="missing segment: s_2.hea"):
         read_header(path, "wfdb")
@@ -172,9 +169,7 @@ def test_a_segment_that_is_missing_or_wrong_spoils_its_record(tmp_path: Path) ->
     ("edit", "reason"),
     [
         (lambda text: text.replace(" 250 500", " 0 500"), "unknown sampling rate"),
-        (lambda text: text.replace("a 3 250 500", "a 3"), "unknown sampling rate"),
         (lambda text: text.replace(" 250 500", " 250 0"), "zero length"),
-        (lambda text: text.replace("/mV", "", 1), "unknown unit: channel I states none"),
         (lambda text: text.replace("a 3 ", "a 4 "), "it states 4 signals and describes 3"),
         (lambda text: text.replace("a.dat 16", "a.dat 99"), "unknown storage format: 99"),
         (lambda text: text.replace("a 3 ", "a 0 ").split("\n")[0], "no signal"),
@@ -202,8 +197,7 @@ def test_a_missing_signal_file_and_a_wrong_checksum_are_named(tmp_path: Path) ->
     content = bytearray((tmp_path / "a.dat").read_bytes())
     content[2] ^= 1
     (tmp_path / "a.dat").write_bytes(content)
-    with pytest.raises(UnreadableError, match="wrong checksum: the samples of II"):
-        read_signal(path, "wfdb")
+    assert read_header(path, "wfdb").flags == read_signal(path, "wfdb").flags == ("wrong checksum: II",)
     (tmp_path / "a.dat").unlink()
     with pytest.raises(UnreadableError, match="missing signal file: a.dat"):
         read_header(path, "wfdb")

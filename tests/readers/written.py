@@ -186,21 +186,35 @@ def write_eeglab(path: Path, values: Values, *, rate: float = 100) -> Path:
     return path
 
 
-def write_gdf(path: Path, values: Values, *, rate: int = 100, unit: str = "uV", seconds: int = 1) -> Path:
-    """Write values (channels, samples) in uV as int16 at 0.1 uV, GDF 1.25, data records of a second."""
+def write_gdf(
+    path: Path,
+    values: Values,
+    *,
+    rate: int = 100,
+    unit: str = "uV",
+    units: Sequence[str] = (),
+    rates: Sequence[int] = (),
+    seconds: int = 1,
+) -> Path:
+    """Write values (channels, samples) as int16 at a tenth of their unit, GDF 1.25, data records of a second.
+
+    A channel with another of the `rates` keeps each so-many-th sample.
+    """
     count, samples = values.shape
     records = samples // rate
+    rates, units = rates or (rate,) * count, units or (unit,) * count
     stored = np.rint(values / 0.1).astype("<i2").reshape(count, records, rate)
     text = b"".join
     head = b"GDF 1.25" + b"P7 Secret".ljust(80) + b"".ljust(80) + b"2026010100000000"
     head += struct.pack("<q", 256 * (count + 1)) + bytes(24) + bytes(20)
     head += struct.pack("<q", records) + struct.pack("<II", seconds, 1) + struct.pack("<I", count)
     head += text(name.encode().ljust(16) for name in ELECTRODES) + bytes(80 * count)
-    head += text(unit.encode().ljust(8) for _ in range(count))
+    head += text(one.encode().ljust(8) for one in units)
     head += struct.pack(f"<{count}d", *[-3276.8] * count) + struct.pack(f"<{count}d", *[3276.7] * count)
     head += struct.pack(f"<{count}q", *[-32768] * count) + struct.pack(f"<{count}q", *[32767] * count)
-    head += b" " * (80 * count) + struct.pack(f"<{count}i", *[rate] * count) + struct.pack(f"<{count}i", *[3] * count)
+    head += b" " * (80 * count) + struct.pack(f"<{count}i", *rates) + struct.pack(f"<{count}i", *[3] * count)
     head += bytes(32 * count)
     assert len(head) == 256 * (count + 1), len(head)
-    path.write_bytes(head + stored.transpose(1, 0, 2).tobytes() + bytes(8))
+    body = text(stored[i, record, :: rate // rates[i]].tobytes() for record in range(records) for i in range(count))
+    path.write_bytes(head + body + bytes(8))
     return path

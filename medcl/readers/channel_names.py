@@ -1,0 +1,78 @@
+"""Channel names: ECG leads and 10-20 electrodes as files spell them, and one spelling of each."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+_BEFORE = re.compile(r"^((mdc_ecg_lead|mdc_eeg_lead|eeg|ecg|ekg|lead|pol)[\s_:-]+)+", re.IGNORECASE)
+_REFERENCE = re.compile(r"[-_\s:]+(ref|le|ar|av|avg)$", re.IGNORECASE)
+_LEAD = re.compile(r"i{1,3}|av[rlf]|v\d{1,2}r?|v[xyz]|ml(i{1,3})", re.IGNORECASE)
+_ELECTRODE = re.compile(r"(fp|afp|aff|af|f|fft|ffc|ft|fc|t|tp|c|cp|p|po|o|i|n|a|m)(z|\d{1,2})(h?)", re.IGNORECASE)
+# The 10-10 system gave four electrodes of the 10-20 system new names; they sit where they sat.
+_RENAMED = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+_OTHER_LEAD = re.compile(r"mcl\d?|cm\d|d\d|(ecg|ekg)[\s_]*\d*", re.IGNORECASE)
+_TRIGGER = re.compile(
+    r"(bdf |edf )?(status|triggers?|trig|stim(ulus)?|sti[\s_]?\d+|(event[\s_]?)?markers?|events?|dc[\s_]?trigger)",
+    re.IGNORECASE,
+)
+_SHOWN = 64
+
+
+def canonical(name: str) -> str:
+    """One spelling of a channel's name.
+
+    Args:
+        name: as a file or a person spells it: `AVR`, `Lead II`, `MDC_ECG_LEAD_II`, `EEG FP1-Ref`, `T3`.
+
+    Returns:
+        `aVR`, `II`, `Fp1`, `T7`: without the kind of signal before it and without a reference that all channels share
+        behind it. A derivation keeps both ends (`EEG FP1-F7` is `Fp1-F7`, `C3-A2` stays); so does any other name.
+    """
+    bare = _BEFORE.sub("", name.strip())
+    bare = _REFERENCE.sub("", bare).strip(" .")
+    return "-".join(_spelled(end.strip(" .")) for end in bare.split("-"))
+
+
+def is_lead(name: str) -> bool:
+    """Whether a channel has the name of an ECG lead."""
+    return any(_LEAD.fullmatch(one) or _OTHER_LEAD.fullmatch(one) for one in (canonical(name), name.strip()))
+
+
+def is_electrode(name: str) -> bool:
+    """Whether a channel has the name of an electrode, `EEG Fp1-REF`, or of a bipolar channel with one, `FP1-F7`."""
+    return any(_ELECTRODE.fullmatch(end) for end in canonical(name).split("-"))
+
+
+def is_trigger(name: str) -> bool:
+    """Whether a channel has the name of a marker or trigger, such as `Status` or `Event marker`."""
+    return _TRIGGER.fullmatch(name.strip()) is not None
+
+
+def numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """Names that tell every channel apart: `T8-P8`, `T8-P8 #2` where a file has two of one name."""
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+    return tuple(result)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence; of very many the first."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
+
+
+def _spelled(name: str) -> str:
+    if _LEAD.fullmatch(name):
+        upper = name.upper()
+        if upper.startswith("AV"):
+            return f"a{upper[1:]}"
+        return upper.capitalize() if upper[-1] in "XYZ" else upper
+    electrode = _ELECTRODE.fullmatch(name)
+    if electrode is None:
+        return name
+    row = electrode[1].upper()
+    spelled = f"{row.replace('FP', 'Fp')}{electrode[2].lower()}{electrode[3].lower()}"
+    return _RENAMED.get(spelled, spelled)
