@@ -105,12 +105,13 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
             listed = [entry for entry in every if not entry.name.startswith(".")]
             skipped[_HIDDEN] += len(every) - len(listed)
             prefix = f"{relative}/" if relative else ""
-            headers = {os.path.splitext(entry.name)[1].lower() for entry in listed}
+            names = {entry.name for entry in listed}
+            headers = {os.path.splitext(name)[1].lower() for name in names}
             for entry in listed:
                 suffix = os.path.splitext(entry.name)[1].lower()
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(prefix + entry.name)
-                elif _COMPANIONS.get(suffix) in headers:
+                elif _COMPANIONS.get(suffix) in headers or (suffix == ".mat" and f"{entry.name[:-4]}.hea" in names):
                     companions.append(prefix + entry.name)
                 elif entry.is_symlink():
                     linked.append(prefix + entry.name)

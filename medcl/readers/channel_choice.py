@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medcl.errors import UnreadableError
-from medcl.readers.channel_names import is_electrode, is_lead, is_trigger, listed
+from medcl.readers.channel_names import is_electrode, is_lead, is_trigger, is_unused, listed
 from medcl.readers.units import VOLTS
 
 ASIDE = "channels aside"
@@ -63,7 +63,7 @@ def choose(channels: Sequence[Channel]) -> Choice:
         UnreadableError: nothing can be used.
     """
     usable = [i for i, channel in enumerate(channels) if not channel.problem]
-    signals = [i for i in usable if not is_trigger(channels[i].name)] or usable
+    signals = [i for i in usable if not _is_other(channels[i].name)] or usable
     pool = [i for i in signals if channels[i].unit in VOLTS]
     if not pool:
         silent = [channels[i].name for i in signals if not channels[i].unit]
@@ -98,6 +98,10 @@ def calibration_problem(unit: str, step: float) -> str:
     return "" if low <= abs(step) * VOLTS.get(unit, 1.0) <= high else "no calibration"
 
 
+def _is_other(name: str) -> bool:
+    return is_trigger(name) or is_unused(name)
+
+
 def _is_known(name: str) -> bool:
     return is_lead(name) or is_electrode(name)
 
@@ -113,8 +117,8 @@ def _flags(channels: Sequence[Channel], kept: Sequence[int], main: float) -> tup
             continue
         if channel.problem:
             reasons[channel.problem].append(channel.name)
-        elif is_trigger(channel.name):
-            reasons["marker"].append(channel.name)
+        elif _is_other(channel.name):
+            reasons["unused" if is_unused(channel.name) else "marker"].append(channel.name)
         elif not channel.unit:
             reasons["no unit"].append(channel.name)
         elif channel.rate != main:

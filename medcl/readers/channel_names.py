@@ -15,6 +15,7 @@ _TRIGGER = re.compile(
     r"(bdf |edf )?(status|triggers?|trig|stim(ulus)?|sti[\s_]?\d+|(event[\s_]?)?markers?|events?|dc[\s_]?trigger)",
     re.IGNORECASE,
 )
+_UNUSED = re.compile(r"[-_.\s]+( #\d+)?|unnamed( #\d+)?")
 _SHOWN = 64
 
 
@@ -46,6 +47,11 @@ def is_electrode(name: str) -> bool:
 def is_trigger(name: str) -> bool:
     """Whether a channel has the name of a marker or trigger, such as `Status` or `Event marker`."""
     return _TRIGGER.fullmatch(name.strip()) is not None
+
+
+def is_unused(name: str) -> bool:
+    """Whether a channel has the name that recorders give to an input without an electrode, `-`, or none."""
+    return _UNUSED.fullmatch(name) is not None
 
 
 def numbered(names: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ _COLUMNS = (
     *(("label", 16), ("transducer", 80), ("unit", 8), ("physical_low", 8), ("physical_high", 8)),
     *(("digital_low", 8), ("digital_high", 8), ("filters", 80), ("samples", 8), ("reserved", 32)),
 )
-_UNUSED = re.compile(r"[-.\s]*")
 _LONGEST = 1e6  # seconds of a data record
 
 
@@ -100,7 +99,7 @@ def parse(path: Path, unit: str = "") -> EdfHeader:
     with np.errstate(all="ignore"):
         gain = digital / physical
         offset = ranges[3] - ranges[1] * gain
-    names = iter(numbered([label for label, note in zip(labels, notes, strict=True) if not note]))
+    names = iter(numbered([label or "unnamed" for label, note in zip(labels, notes, strict=True) if not note]))
     channels = [
         None
         if note
@@ -159,12 +158,7 @@ def _fields(table: bytes, count: int) -> dict[str, list[bytes]]:
 
 def _channel(name: str, stated: str, unit: str, rate: float, physical: float, digital: float) -> Channel:
     own = canonical_unit(stated) or unit
-    if _UNUSED.fullmatch(name.split(" #")[0]):
-        problem = "unused"
-    elif not rate:
-        problem = "no samples"
-    else:
-        problem = calibration_problem(own, physical / digital if digital else 0.0)
+    problem = calibration_problem(own, physical / digital if digital else 0.0) if rate else "no samples"
     return Channel(name, own, rate, problem)
 
 

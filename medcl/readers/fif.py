@@ -1,6 +1,8 @@
 """FIF recordings, through mne: raw data in one file or several parts, and epochs; packed with gzip or not."""
 
 import contextlib
+import gzip
+import struct
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ _UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m
 _TRIGGERS = (FIFF.FIFFV_STIM_CH, FIFF.FIFFV_SYST_CH)
 _KINDS = {int(value) for name, value in FIFF.items() if name.startswith("FIFFV_") and name.endswith("_CH")}
 _MOST_PARTS = 1000
+_POINTER = 52  # bytes before the place of the directory, the second tag
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def _parts(first: Path, packed: bool) -> tuple[list[Path], set[int]]:
     """The files of a recording, each beside the first, and the kinds of blocks in the first."""
     parts, blocks, following = [first], set[int](), first
     while True:
+        _check_order(following, packed)
         file, tree, directory = fiff_open(following)
         with file:
             size = following.stat().st_size
@@ -130,6 +134,30 @@ def _parts(first: Path, packed: bool) -> tuple[list[Path], set[int]]:
         if following in parts or len(parts) >= _MOST_PARTS:
             raise UnreadableError("damaged file: its parts name each other in a circle")
         parts.append(following)
+
+
+def _check_order(path: Path, packed: bool) -> None:
+    """See that tags do not lead in a circle where mne goes from tag to tag: in files without a directory of them."""
+    with gzip.open(path) if packed else path.open("rb") as file:
+        pointer = file.read(_POINTER + 4)[_POINTER:]
+        directory = struct.unpack(">i", pointer)[0] if len(pointer) == 4 else 0
+        if directory > 0:
+            file.seek(directory)
+            if file.read(4) == FIFF.FIFF_DIR.to_bytes(4, "big"):
+                return
+        place = 0
+        while True:
+            file.seek(place)
+            head = file.read(16)
+            if len(head) < 16:
+                return
+            size, following = struct.unpack(">8xii", head)
+            if following < 0:
+                return
+            after = following or place + 16 + size
+            if after <= place:
+                raise UnreadableError("damaged file: its tags lead back to one before")
+            place = after
 
 
 def _next(file: Any, tree: Any) -> list[str]:

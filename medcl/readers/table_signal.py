@@ -68,6 +68,11 @@ def is_signal(path: Path, stated: Stated) -> bool:
         table = _first_rows(path)
     except (pa.ArrowException, UnicodeError, ValueError, IndexError):
         return False
+    except OSError as error:
+        # Arrow reports what is damaged in a file as if the system did.
+        if error.errno is not None:
+            raise
+        return False
     if len(table) < _SHORTEST or not all(_is_number(field.type) for field in table.schema):
         return False
     columns = _columns(table.column_names)

@@ -50,7 +50,7 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
     names = tuple(channel.name for channel in kept)
     size = sum(path.with_name(name).stat().st_size for name in files[1:])
     looked = verify or size <= QUICK
-    wrong = wrong_checksums(header.signals, read_stored(path, header.signals, frames), frames) if looked else []
+    wrong = wrong_checksums(header.signals, read_stored(path, header.signals, frames)) if looked else []
     return SignalHeader(
         modality=modality_of(names, "ecg"),
         format="wfdb",
@@ -89,11 +89,11 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     choice = choose(channels)
     modality = modality_of([channels[i].name for i in choice.kept], "ecg")
     samples = read_stored(path, header.signals, frames)
-    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(header.signals, samples, frames)))
+    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(header.signals, samples)))
 
     def group(chosen: Sequence[int]) -> Signal:
         lines = [header.signals[i] for i in chosen]
-        rows = [aligned(samples[i], header.signals[i], frames) for i in chosen]
+        rows = [aligned(samples[i], header.signals[i]) for i in chosen]
         own = [channels[i] for i in chosen]
         markers = {FORMATS[line.format].invalid for line in lines}
         if len(markers) > 1:
@@ -179,32 +179,25 @@ def by_file(lines: Sequence[Line]) -> dict[str, list[Line]]:
 
 
 def read_stored(path: Path, lines: Sequence[Line], frames: int) -> dict[int, NDArray[Any]]:
-    """Samples as stored, by the number of the signal: of frames behind the last too, as far as skew needs them.
+    """Samples as stored, before skew is taken out, by the number of the signal.
 
     Raises:
         UnreadableError: a file cannot be decoded.
     """
     found: dict[int, NDArray[Any]] = {}
     for name, own in by_file(lines).items():
-        file = path.with_name(name)
-        reach = frames + max(line.skew for line in own)
         numbers = [number for number, line in enumerate(lines) if line.file == name]
-        reach = reach if reach == frames else min(reach, frames_in(file, own))
-        found |= dict(zip(numbers, stored(file, own, reach), strict=True))
+        found |= dict(zip(numbers, stored(path.with_name(name), own, frames), strict=True))
     return found
 
 
-def wrong_checksums(lines: Sequence[Line], samples: Mapping[int, NDArray[Any]], frames: int) -> list[str]:
+def wrong_checksums(lines: Sequence[Line], samples: Mapping[int, NDArray[Any]]) -> list[str]:
     """Names of the signals whose samples, as stored, are not those that the header has the sum of."""
-    wrong = []
-    for number, own in samples.items():
-        line = lines[number]
-        # Of what is stored: before skew is taken out.
-        if line.checksum is not None:
-            total = int(own[: frames * line.per_frame].sum(dtype=np.int64))
-            if (total - line.checksum) % 2**16:
-                wrong.append(line.name)
-    return wrong
+    return [
+        lines[number].name
+        for number, own in samples.items()
+        if (checksum := lines[number].checksum) is not None and (int(own.sum(dtype=np.int64)) - checksum) % 2**16
+    ]
 
 
 def flags_of(lines: Sequence[Line], wrong: Sequence[str]) -> tuple[str, ...]:

@@ -89,10 +89,9 @@ def parse(path: Path, unit: str = "") -> Header:
     Raises:
         UnreadableError: it cannot be understood, or leads to files outside its folder.
     """
-    with path.open("rb") as file:
-        content = file.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
+    if path.stat().st_size > _LARGEST:
         raise UnreadableError("damaged WFDB header: more than 16 MiB of text")
+    content = path.read_bytes()
     lines = [line for line in map(str.strip, _text(content).splitlines()) if line and not line.startswith("#")]
     record = _RECORD.fullmatch(lines[0]) if lines else None
     if record is None:

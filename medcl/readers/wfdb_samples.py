@@ -127,20 +127,19 @@ def stored(path: Path, lines: Sequence[Line], frames: int) -> list[NDArray[Any]]
     ]
 
 
-def aligned(samples: NDArray[Any], line: Line, frames: int) -> NDArray[Any]:
+def aligned(samples: NDArray[Any], line: Line) -> NDArray[Any]:
     """Take out the skew of a signal.
 
     Args:
-        samples: as stored, of `frames` frames and of those behind them that the file still has.
+        samples: as stored.
         line: of the signal.
-        frames: of the record.
 
     Returns:
-        (frames x samples a frame,); what the file does not hold is invalid, or 0 where the format knows no such value.
+        As many samples; the last, which would lie behind the end, are invalid, or 0 where the format knows no such
+        value.
     """
-    kept = samples[line.skew * line.per_frame :][: frames * line.per_frame]
-    missing = frames * line.per_frame - len(kept)
-    return np.pad(kept, (0, missing), constant_values=FORMATS[line.format].invalid or 0) if missing else kept
+    skew = min(line.skew * line.per_frame, len(samples))
+    return np.pad(samples[skew:], (0, skew), constant_values=FORMATS[line.format].invalid or 0) if skew else samples
 
 
 def _unpacked(raw: NDArray[np.uint8], form: str) -> NDArray[Any]:

@@ -69,11 +69,11 @@ class Joined:
         wrong: list[str] = []
         for part in self.parts:
             samples = read_stored(part.path, part.lines, part.frames)
-            wrong += wrong_checksums(part.lines, samples, part.frames)
+            wrong += wrong_checksums(part.lines, samples)
             for number, stored in samples.items():
                 i = place[part.lines[number].name]
                 if i in rows:
-                    own = physical(aligned(stored, part.lines[number], part.frames), part.lines[number])
+                    own = physical(aligned(stored, part.lines[number]), part.lines[number])
                     rows[i][part.start * self.per_frame[i] :][: len(own)] = own
 
         def group(chosen: Sequence[int]) -> Signal:
@@ -157,7 +157,7 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
     per_frame = tuple(per_frame for _, per_frame, _ in units.values())
     flags = list(choice.flags)
     if verify or size <= QUICK:
-        looked = [wrong_checksums(p.lines, read_stored(p.path, p.lines, p.frames), p.frames) for p in parts]
+        looked = [wrong_checksums(p.lines, read_stored(p.path, p.lines, p.frames)) for p in parts]
         flags += flags_of((), list(dict.fromkeys(name for wrong in looked for name in wrong)))
     flags += flags_of([line for part in parts for line in part.lines], ())
     stated = SignalHeader(
