@@ -34,6 +34,8 @@ def read_record(folder: Path) -> Any:
     paths = sorted(path for path in folder.iterdir() if path.is_file())
     if any(formats.identify(path) == "dicom" for path in paths):
         return read_dicom(folder, paths)
+    # Beside the samples of an .npy lies a .json that describes them.
+    paths = [path for path in paths if path.suffix != ".json"] or paths
     path = next((path for path in paths if path.suffix in HEADERS), paths[0])
     form = formats.identify(path)
     if form is None:
@@ -58,7 +60,7 @@ def read_dicom(folder: Path, paths: list[Path]) -> Any:
     for path in paths[:1] if len(paths) == 1 else []:
         for frame in range(min(2, len(slices))):
             try:
-                read.append(read_image(path, "dicom", frame))
+                read.append(read_image(path, "dicom-image", frame))
             except UnreadableError as error:
                 refused.append(error)
     for stack in stacks_of(slices) if slices else ():
