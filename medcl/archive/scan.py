@@ -31,7 +31,7 @@ from medcl.readers.stated import Stated
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 
-_READER = 3  # raised when the readers find other things in the same files: then nothing old is taken over
+_READER = 5  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
 _FEW = 8  # files a call where a reader may end the process: those around it are read again
 _NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"

@@ -37,3 +37,20 @@ def told(reasons: Mapping[str, str], total: int, what: str) -> list[str]:
     if rest:
         lines.append(f"{sum(map(len, rest)):>8}  for {len(rest)} other reasons")
     return lines
+
+
+def filled(voxels: Mapping[str, int]) -> list[str]:
+    """Say how many voxels were not a number and were filled, as `data.nan` has it.
+
+    Args:
+        voxels: id of a record -> how many of it.
+
+    Returns:
+        One line, or none where no voxel was.
+    """
+    if not voxels:
+        return []
+    some = f"{', '.join(list(voxels)[:_IDS])}{f' and {len(voxels) - _IDS} more' if len(voxels) > _IDS else ''}"
+    return [
+        f"filled: {sum(voxels.values())} voxels that were not a number (data.nan), of {len(voxels)} volumes: {some}"
+    ]

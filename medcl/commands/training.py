@@ -47,6 +47,7 @@ def prepare(argv: Sequence[str]) -> None:
             found, word = made.store, WORDS[kind]
             print(f"{found.folder}: {len(found.record_ids)} {word}")
             lines += quarantine.told(found.quarantine, len(found.record_ids) + len(found.quarantine), word)
+            lines += quarantine.filled(getattr(found, "filled", {}))
     else:
         from medcl.data.volume_prepare import prepare_volumes
 
@@ -55,6 +56,7 @@ def prepare(argv: Sequence[str]) -> None:
         print(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
         total = len(volumes) + len(volumes.quarantine)
         lines = quarantine.told(volumes.quarantine, total, "volumes")
+        lines += quarantine.filled(volumes.filled)
         for name, reasons in volumes.mask_quarantine.items():
             lines += quarantine.told(reasons, total, f"label maps {name!r}")
     print(*lines, sep="\n", end="\n" if lines else "")

@@ -19,6 +19,8 @@ class VolumeConfig:
             margin of 10 mm.
         irregular: what becomes of volumes whose slices do not lie on a regular, untilted grid: `quarantine`,
             `resample` onto one, their label maps with them, or `keep` as if they did.
+        nan: what becomes of voxels that are not a number, such as those outside of a field of view: `refuse` leaves
+            their volume out, `zero` and `minimum` (the lowest number of the volume, as air in a CT) fill them.
         largest: of the store, in GB, at most; 0 is no limit but the disk.
     """
 
@@ -28,4 +30,5 @@ class VolumeConfig:
     percentiles: tuple[float, float] = (1.0, 99.0)
     foreground: bool = False
     irregular: Literal["keep", "resample", "quarantine"] = "quarantine"
+    nan: Literal["refuse", "zero", "minimum"] = "refuse"
     largest: float = 0.0

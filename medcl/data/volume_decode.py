@@ -68,6 +68,7 @@ class Outcome:
         reason: why not.
         mask_reasons: number of a label map -> why that one cannot be used.
         written: bytes on the disk.
+        filled: voxels that were not a number.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Outcome:
     reason: str = ""
     mask_reasons: dict[int, str] = field(default_factory=dict)
     written: int = 0
+    filled: int = 0
 
 
 def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
@@ -130,7 +132,7 @@ def _decode(job: Job) -> Outcome:
         "high": high,
         "masks": [number in labels for number in range(len(job.masks))],
     }
-    return Outcome(job.number, job.record_id, row, "", reasons, written)
+    return Outcome(job.number, job.record_id, row, "", reasons, written, volume.filled)
 
 
 def _read(job: Job) -> tuple[Volume, "Stack | None"]:
@@ -143,7 +145,8 @@ def _read(job: Job) -> tuple[Volume, "Stack | None"]:
     resample = bool(irregular) and job.config.irregular == "resample"
     require_unchanged(job.scanned)
     files = job.scanned
-    volume, slices = read_original(files.root, files.path, files.files, job.part, files.format, job.modality, resample)
+    where = files.root, files.path, files.files, job.part, files.format, job.modality
+    volume, slices = read_original(*where, resample, job.config.nan)
     if len(volume.data) != job.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {job.n_channels}")
     return volume, slices

@@ -112,7 +112,8 @@ def _key(manifest: Manifest, config: VolumeConfig) -> str:
     scale = ["window", *config.window] if config.window is not None else ["percentiles", *config.percentiles]
     spacing = None if config.spacing is None else list(config.spacing)
     classes = {name: masks.classes for name, masks in manifest.masks.items()}
-    settings = [VOLUME_STORE_VERSION, spacing, scale, config.foreground, config.irregular, slice_axis(config), classes]
+    chosen = [config.foreground, config.irregular, config.nan]
+    settings = [VOLUME_STORE_VERSION, spacing, scale, *chosen, slice_axis(config), classes]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=10)
     for name in _KEYED:
         digest.update("\n".join(map(str, manifest.column(name))).encode())
@@ -143,6 +144,7 @@ def _make(manifest: Manifest, config: VolumeConfig, folder: Path, key: str, jobs
         "n_channels": _n_channels(manifest),
         "masks": names,
         "quarantine": quarantine,
+        "filled": {outcome.record_id: outcome.filled for outcome in outcomes if outcome.filled},
         "mask_quarantine": {
             name: {one.record_id: one.mask_reasons[mask] for one in outcomes if mask in one.mask_reasons}
             for mask, name in enumerate(names)

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 from medcl.data.volume_stack import stack_of
 from medcl.errors import UnreadableError
 from medcl.readers.formats import read_volume
-from medcl.readers.volume import Volume
+from medcl.readers.volume import Nan, Volume
 
 if TYPE_CHECKING:
     from medcl.readers.dicom_geometry import Stack
 
 
 def read_original(
-    root: Path, path: str, files: Sequence[str], part: int, format: str, modality: str, resample: bool = False
+    root: Path,
+    path: str,
+    files: Sequence[str],
+    part: int,
+    format: str,
+    modality: str,
+    resample: bool = False,
+    nan: Nan = "refuse",
 ) -> tuple[Volume, "Stack | None"]:
     """Read a volume on axes of RAS+, CT in HU.
 
@@ -26,6 +33,7 @@ def read_original(
         format: as the manifest has it.
         modality: `ct` is in HU.
         resample: put tilted or uneven slices onto a regular grid; only DICOM says where each lies.
+        nan: what becomes of voxels that are not a number.
 
     Returns:
         The volume, and its slices where they were resampled.
@@ -37,12 +45,12 @@ def read_original(
     if format != "dicom":
         if resample:
             raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
-        return read_volume(root / path, format, "HU" if modality == "ct" else "stored"), None
+        return read_volume(root / path, format, "HU" if modality == "ct" else "stored", nan), None
     stack = stack_of(root, path, files, part)
     if resample:
         from medcl.readers.dicom_resample import read_regular
 
-        return read_regular(stack, root), stack
+        return read_regular(stack, root, nan), stack
     from medcl.readers import dicom
 
-    return dicom.read_volume(stack, root), None
+    return dicom.read_volume(stack, root, nan), None

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers import nifti
-from medcl.readers.nifti_header import distance
-from medcl.readers.volume import Grid, Volume
+from medcl.readers import label_map
+from medcl.readers.volume import Grid, Volume, distance
 
 if TYPE_CHECKING:
     from medcl.readers.dicom_geometry import Stack
@@ -62,15 +61,15 @@ def read_labels(path: Path, grid: Grid, stack: "Stack | None" = None, allow_empt
         UnreadableError: the label map cannot be read, or lies on another grid.
     """
     if stack is None:
-        return nifti.read_labels(path, grid, allow_empty)
+        return label_map.read_labels(path, grid, allow_empty)
     from medcl.readers import dicom
     from medcl.readers.dicom_resample import regular_labels
 
     slices = dicom.read_header(stack).grid
-    if not same_place(nifti.read_header(path).grid, slices):
-        return nifti.read_labels(path, grid, allow_empty)
+    if not same_place(label_map.header_of(path)[0].grid, slices):
+        return label_map.read_labels(path, grid, allow_empty)
     like = _empty(slices)
-    moved: NDArray[np.int16] = regular_labels(like.as_stored(nifti.read_labels(path, slices, allow_empty)), stack)
+    moved: NDArray[np.int16] = regular_labels(like.as_stored(label_map.read_labels(path, slices, allow_empty)), stack)
     return moved
 
 

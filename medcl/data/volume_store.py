@@ -17,7 +17,7 @@ from medcl.data.index import Index
 from medcl.data.volume_file import ArrayFiles
 from medcl.errors import MedclError, UsageError
 
-VOLUME_STORE_VERSION = 1
+VOLUME_STORE_VERSION = 2
 VOLUME_INDEX = Index(
     "volumes",
     b"medcl volumes",
@@ -33,7 +33,7 @@ VOLUME_INDEX = Index(
         ]
     ),
 )
-"""`about`: key, n_channels, masks, quarantine, mask_quarantine. Matrices are flat, and `masks` is `masked`."""
+"""`about`: key, n_channels, masks, quarantine, mask_quarantine, filled. Matrices are flat, and `masks` is `masked`."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -58,6 +58,7 @@ class VolumeStore:
         masks: names of the columns of label maps that were prepared.
         quarantine: record id -> why the volume could not be prepared.
         mask_quarantine: name of the column -> record id -> why that label map cannot be used.
+        filled: record id -> voxels that were not a number and became what `data.nan` says.
         masked: (R, M) which label maps a volume has.
         file: (R,) number of its file.
     """
@@ -76,6 +77,7 @@ class VolumeStore:
     masks: tuple[str, ...]
     quarantine: dict[str, str]
     mask_quarantine: dict[str, dict[str, str]]
+    filled: dict[str, int]
     masked: Bools
     file: Ints
     _files: ArrayFiles = field(init=False, repr=False)
@@ -111,6 +113,7 @@ class VolumeStore:
             masks=tuple(about["masks"]),
             quarantine=about["quarantine"],
             mask_quarantine=about["mask_quarantine"],
+            filled=about["filled"],
             masked=matrix("masks", len(about["masks"])).astype(bool),
             **triples,
             **affines,

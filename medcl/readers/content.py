@@ -28,6 +28,16 @@ def pattern(text: bytes) -> Begins:
     return lambda head, path: compiled.match(head) is not None
 
 
+def starts(letters: bytes) -> Begins:
+    """A format whose files begin with these bytes."""
+    return lambda head, path: head.startswith(letters)
+
+
+def named(suffix: str, begins: Begins) -> Begins:
+    """A format whose files also need their suffix."""
+    return lambda head, path: path.suffix.lower() == suffix and begins(head, path)
+
+
 def xml(root: str) -> Begins:
     """A format whose files are XML with a root element of this name."""
     return lambda head, path: head[:1] in b"<\xef\xff\xfe\n\r\t " and root_element(head) == root
@@ -55,7 +65,7 @@ def root_element(head: bytes) -> str:
 
 def is_dicom_waveform(head: bytes, path: Path) -> bool:
     """A DICOM object of signals, by the class that it states first."""
-    return _WAVEFORM.search(head, 0, 512) is not None and (head[128:132] == b"DICM" or head[:2] in _FIRST_GROUPS)
+    return (head[128:132] == b"DICM" or head[:2] in _FIRST_GROUPS) and _WAVEFORM.search(head, 0, 512) is not None
 
 
 def is_dicom(head: bytes, path: Path) -> bool:
@@ -71,10 +81,21 @@ def is_dicom(head: bytes, path: Path) -> bool:
 
 
 def is_nifti(head: bytes, path: Path) -> bool:
-    """The header of NIfTI-1 or NIfTI-2, packed with gzip or not; a pair of .hdr and .img too."""
+    """The header of NIfTI-1 or NIfTI-2, packed with gzip or not, or of ANALYZE 7.5, which has no mark but its name."""
     head = unpacked(head)
     lengths = {struct.unpack(f"{order}i", head[:4])[0] for order in "<>"} if len(head) >= 4 else set()
-    return (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI)
+    if (348 in lengths and head[344:347] in _NIFTI) or (540 in lengths and head[4:7] in _NIFTI):
+        return True
+    # Its length, and one to seven axes.
+    analyze = 348 in lengths and any(
+        1 <= struct.unpack(f"{order}h", head[40:42].ljust(2, b"\0"))[0] <= 7 for order in "<>"
+    )
+    return analyze and len(head) >= 348 and path.name.lower().removesuffix(".gz").endswith(".hdr")
+
+
+def is_mgh(head: bytes, path: Path) -> bool:
+    """A FreeSurfer volume, packed or not: it only begins with a number, so that it needs its suffix."""
+    return path.suffix.lower() in (".mgh", ".mgz") and unpacked(head).startswith(b"\0\0\0\1")
 
 
 def is_fif(head: bytes, path: Path) -> bool:
@@ -129,6 +150,7 @@ def is_scp(head: bytes, path: Path) -> bool:
     return head[16:22] == b"SCPECG"
 
 
-def is_parquet_or_text(head: bytes, path: Path) -> bool:
-    """What may be a table: Parquet, or text in lines."""
-    return head.startswith(b"PAR1") or (b"\n" in head and b"\0" not in head)
+def is_table(head: bytes, path: Path) -> bool:
+    """What may be a table: Parquet, or text in lines, named so; whether it is one of samples, its reader tells."""
+    named = path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq")
+    return named and (head.startswith(b"PAR1") or (b"\n" in head and b"\0" not in head))

@@ -15,7 +15,7 @@ from medcl.readers.dicom_pixels import read_frames
 from medcl.readers.dicom_slice import Slice
 from medcl.readers.dicom_terms import quotable
 from medcl.readers.scaling import scaled
-from medcl.readers.volume import Volume, VolumeHeader
+from medcl.readers.volume import Nan, Volume, VolumeHeader
 
 _MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
 _HU = {"HU", "US", ""}  # US: unspecified, which scanners write of HU
@@ -59,7 +59,7 @@ def read_header(stack: Stack) -> VolumeHeader:
     )
 
 
-def read_volume(stack: Stack, root: Path) -> Volume:
+def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
     """Decode the slices of a stack, compressed or not, and rescale each by its own slope and intercept.
 
     MONOCHROME1 says that low numbers are to be shown bright. An MR or PT so written is inverted within the range of
@@ -69,6 +69,8 @@ def read_volume(stack: Stack, root: Path) -> Volume:
         stack: of a series.
         root: of the archive, the one that its slices were read with.
 
+        nan: what becomes of voxels of float pixel data that are not a number.
+
     Returns:
         The volume, one channel: int16 where every rescaled number is a whole one in its range, else float32.
 
@@ -76,7 +78,7 @@ def read_volume(stack: Stack, root: Path) -> Volume:
         UnreadableError: as `read_header`; a file is gone or its pixels are damaged.
     """
     header = read_header(stack)
-    return Volume.of(read_pictures(stack.slices, root)[None], header.grid, header.unit)
+    return Volume.of(read_pictures(stack.slices, root)[None], header.grid, header.unit, nan)
 
 
 def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:

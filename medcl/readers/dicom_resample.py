@@ -1,5 +1,6 @@
 """A stack with gantry tilt, uneven spacing or missing slices, resampled onto a regular, untilted grid."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from medcl.errors import UnreadableError
 from medcl.readers.dicom import read_header, read_pictures, read_volume
 from medcl.readers.dicom_geometry import Stack
 from medcl.readers.dicom_spacing import EVEN, along_normal, places_of, step_of
-from medcl.readers.volume import Grid, Volume
+from medcl.readers.volume import Grid, Nan, Volume, finite
 
 AIR = -1024
 """HU of voxels that lie outside what was scanned."""
@@ -21,7 +22,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 Floats = NDArray[np.float64]
 
 
-def read_regular(stack: Stack, root: Path) -> Volume:
+def read_regular(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
     """Decode a stack and resample it onto planes at equal distances along the normal, one straight behind another.
 
     The planes begin at the first slice, a step apart: the median distance of neighbouring slices along their normal.
@@ -35,6 +36,7 @@ def read_regular(stack: Stack, root: Path) -> Volume:
     Args:
         stack: of a series.
         root: of the archive, the one that its slices were read with.
+        nan: what becomes of voxels that are not a number.
 
     Returns:
         The volume, one channel; int16 where `read_volume` gives int16 (rounded to whole numbers), else float32. Voxels
@@ -47,9 +49,9 @@ def read_regular(stack: Stack, root: Path) -> Volume:
     """
     header = read_header(stack)
     if len(stack.slices) == 1:
-        return read_volume(stack, root)
+        return read_volume(stack, root, nan)
     grid, along, shifts = _regular(stack, header.grid)
-    pictures = read_pictures(stack.slices, root)
+    pictures, filled = finite(read_pictures(stack.slices, root), nan)
     fill = np.float32(AIR if header.unit == "HU" else pictures.min())
     resampled = np.empty(grid.shape, pictures.dtype)
     for plane in range(grid.shape[2]):
@@ -63,7 +65,7 @@ def read_regular(stack: Stack, root: Path) -> Volume:
                 )
         mixed = np.where(np.isnan(mixed), fill, mixed)
         resampled[..., plane] = np.rint(mixed) if resampled.dtype.kind == "i" else mixed
-    return Volume.of(resampled[None], grid, header.unit)
+    return replace(Volume.of(resampled[None], grid, header.unit), filled=filled)
 
 
 def regular_labels(labels: NDArray[Any], stack: Stack) -> NDArray[Any]:

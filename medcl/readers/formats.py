@@ -2,19 +2,19 @@
 
 import importlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from medcl.errors import UnreadableError
 from medcl.readers import content
-from medcl.readers.content import Begins, pattern, xml
+from medcl.readers.content import Begins, named, pattern, starts, xml
 from medcl.readers.signal import Signal, SignalHeader
 from medcl.readers.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.readers.image import ImageHeader
-    from medcl.readers.volume import Volume, VolumeHeader
+    from medcl.readers.volume import Nan, Volume, VolumeHeader
 
 
 @dataclass(frozen=True)
@@ -46,28 +46,39 @@ _UNREAD = {
     "nihon-kohden": pattern(rb"(EEG-1100|EEG-2100|EEG-1200|DAE-2100|QI-403A)"),
     "persyst": pattern(rb"\s*\[FileInfo\]"),
     "ctf": pattern(rb"MEG4[12]RS"),
-    "micromed": pattern(rb"\* MICROMED"),
-    "neuroscan": pattern(rb"Version 3\.0"),
-    "xdf": pattern(rb"XDF:"),
+    "micromed": starts(b"* MICROMED"),
+    "neuroscan": starts(b"Version 3.0"),
+    "xdf": starts(b"XDF:"),
     "bci2000": pattern(rb"(BCI2000V=|HeaderLen=)"),
+    "minc": named(".mnc", pattern(rb"\x89HDF\r\n\x1a\n|CDF")),
+    "afni": named(".head", pattern(rb".*type = string-attribute")),
+    "par-rec": named(".par", pattern(rb".*DATA DESCRIPTION FILE")),
+    "ecat": starts(b"MATRIX7"),
+    "tiff": pattern(rb"II[*+]\0|MM\0[*+]"),
+    "bmp": pattern(rb"BM....\0\0\0\0....[\x0c(l|]\0"),
+    "webp": pattern(rb"RIFF....WEBP"),
+    "gif": pattern(rb"GIF8[79]a"),
+    "jpeg2000": pattern(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
+    "heif": pattern(rb"....ftyp(heic|heix|mif1|avif)"),
 }
 
 FORMATS = (
+    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
+    Format("bdf", "signal", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
     Format("dicom-waveform", "signal", content.is_dicom_waveform, "dicom_waveform"),
     Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",)),
     Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
-    Format("jpeg", "picture", pattern(rb"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
-    Format("png", "picture", pattern(rb"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
-    Format("nrrd", "volume", pattern(rb"NRRD000"), "monai_volume", (".nrrd", ".nhdr")),
-    Format("metaimage", "volume", content.is_metaimage, "monai_volume", (".mha", ".mhd")),
-    Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
-    Format("bdf", "signal", pattern(rb"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
+    Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
+    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
+    Format("mgh", "volume", content.is_mgh, "mgh", (".mgh", ".mgz")),
+    Format("nrrd", "volume", starts(b"NRRD000"), "nrrd", (".nrrd", ".nhdr")),
+    Format("metaimage", "volume", content.is_metaimage, "metaimage", (".mha", ".mhd")),
     Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
     Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
     Format(
         "brainvision",
         "signal",
-        pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision (Core )?Data Exchange Header"),
+        pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision( Core| V-Amp)? Data Exchange Header"),
         "brainvision",
         (".vhdr",),
         takes=("stated",),
@@ -79,8 +90,8 @@ FORMATS = (
     Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
     *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
     Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes=("stated",)),
-    Format("npy", "signal", pattern(rb"\x93NUMPY"), "npy", takes=("stated",)),
-    Format("table", "signal", content.is_parquet_or_text, "table_signal", takes=("stated",)),
+    Format("npy", "signal", starts(b"\x93NUMPY"), "npy", takes=("stated",)),
+    Format("table", "signal", content.is_table, "table_signal", takes=("stated",)),
 )
 """Every format, in the order in which a file is held against them: adding one is a module and a line here."""
 
@@ -110,7 +121,8 @@ def identify(path: Path, stated: Stated | None = None) -> str | None:
     """Tell the format of a file by its first bytes.
 
     WFDB and EEGLAB files also need their suffix: WFDB programs find a record only as `NAME.hea`, and an EEGLAB file is
-    a MATLAB file like any other until it is read whole. A pair of NIfTI .hdr and .img counts as NIfTI. A table is a
+    a MATLAB file like any other until it is read whole. ANALYZE, whose header has no mark of its own, needs its .hdr, as
+    MGH, which only begins with a number, does .mgh or .mgz. A pair of .hdr and .img is known by its .hdr. A table is a
     signal where it has a time column, or where the user states a sampling rate.
 
     Args:
@@ -175,13 +187,14 @@ def read_signal(path: Path, format: str, stated: Stated | None = None) -> Signal
     return signal
 
 
-def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
+def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "refuse") -> "Volume":
     """Read a volume that is one file.
 
     Args:
         path: of it.
         format: as `identify` tells it, not `dicom`.
         unit: of its numbers, which these formats do not state: `HU` for CT.
+        nan: what becomes of voxels that are not a number.
 
     Returns:
         The whole volume.
@@ -189,8 +202,8 @@ def read_volume(path: Path, format: str, unit: str = "stored") -> "Volume":
     Raises:
         UnreadableError: with what is wrong.
     """
-    volume: Volume = _module(format, "volume").read_volume(path)
-    return replace(volume, unit=unit)
+    volume: Volume = _module(format, "volume").read_volume(path, unit, nan)
+    return volume
 
 
 def _options(format: str, stated: Stated | None, verify: bool | None = None) -> dict[str, Any]:

@@ -5,8 +5,6 @@ palette the colours that it stands for (grey where all of them are). 1 bit becom
 it is; colours of 16 bits become 8, as Pillow reads them. Of an animation the first picture is read.
 """
 
-import os
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +13,31 @@ from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
-from medcl.errors import UnreadableError
+from medcl.errors import UnreadableError, system_reason
 from medcl.readers.image import Image, ImageHeader, check_size
+from medcl.readers.picture_end import picture_end
 
 _NAMES = {"jpeg": "JPEG", "png": "PNG"}
 _ORIENTATION = 0x0112
-_TURNED = (5, 6, 7, 8)  # EXIF orientations in which rows and columns change places
-_TAIL = 1 << 16
-_JPEG_END, _PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
+_TURNS = {
+    2: Picture.Transpose.FLIP_LEFT_RIGHT,
+    3: Picture.Transpose.ROTATE_180,
+    4: Picture.Transpose.FLIP_TOP_BOTTOM,
+    5: Picture.Transpose.TRANSPOSE,
+    6: Picture.Transpose.ROTATE_270,
+    7: Picture.Transpose.TRANSVERSE,
+    8: Picture.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns a picture upright."""
+_TURNED = (5, 6, 7, 8)  # orientations in which rows and columns change places
 _DEEP = ("I", "I;16", "I;16B", "I;16L")
 _GREY = ("1", "L", *_DEEP)
 
 
 def read_header(path: Path, format: str) -> ImageHeader:
-    """Read the header of a file and see that its end is there.
+    """Read the header of a file and see that its end is there, and that it can hold its pixels; none is decoded.
 
     Args:
         path: of the file.
@@ -42,18 +49,21 @@ def read_header(path: Path, format: str) -> ImageHeader:
     Raises:
         UnreadableError: as `medcl.readers.image.read_header`.
     """
-    _check_end(path, format)
+    end = picture_end(path, format)
+    flags = [f"{end.behind} bytes behind the end of the picture: not read"] if end.behind else []
     with _opened(path, format) as picture:
         columns, rows = picture.size
-        if _orientation(picture) in _TURNED:
+        if _orientation(picture, end.exif) in _TURNED:
             rows, columns = columns, rows
+        if _transparent(picture):
+            flags.append("transparent pixels")
         return ImageHeader(
             format=format,
             rows=rows,
             columns=columns,
             n_channels=1 if _is_grey(picture) else 3,
             dtype="uint16" if picture.mode in _DEEP else "uint8",
-            flags=("transparent pixels",) if _transparent(picture) else (),
+            flags=tuple(flags),
         )
 
 
@@ -71,7 +81,9 @@ def read_image(path: Path, format: str, at_least: int = 0) -> Image:
     Raises:
         UnreadableError: as `medcl.readers.image.read_image`.
     """
+    end = picture_end(path, format)
     with _opened(path, format) as picture:
+        turn = _TURNS.get(_orientation(picture, end.exif))
         if at_least:
             # Only a JPEG knows what this means; it stays at least as large as is asked for.
             longer = at_least * max(picture.size) / min(picture.size)
@@ -79,10 +91,10 @@ def read_image(path: Path, format: str, at_least: int = 0) -> Image:
             picture.draft(None, (wanted[0], wanted[1]))
         picture.load()
         if picture.mode in _DEEP:
-            deep = np.asarray(ImageOps.exif_transpose(picture))
+            deep = np.asarray(picture if turn is None else picture.transpose(turn))
             return Image(np.ascontiguousarray(deep.astype(np.uint16))[None], (0.0, 65535.0))
         grey = _is_grey(picture)
-        shown = ImageOps.exif_transpose(picture)
+        shown = picture if turn is None else picture.transpose(turn)
         if _transparent(picture):
             shown = Picture.alpha_composite(Picture.new("RGBA", shown.size, (0, 0, 0, 255)), shown.convert("RGBA"))
         pixels = np.asarray(shown.convert("L" if grey else "RGB"))
@@ -108,28 +120,28 @@ def _opened(path: Path, format: str) -> Iterator[Any]:
             raise UnreadableError("a picture of more pixels than any that is real: make a smaller copy of it") from None
         except UnidentifiedImageError:
             raise UnreadableError(f"damaged header: not a {name} picture") from None
-        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-            raise UnreadableError(f"cannot be read: {error.strerror}") from None
-        except (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, KeyError, TypeError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise UnreadableError(f"cannot be read: {system_reason(error)}") from None
             reason = "truncated file" if "truncated" in str(error) else "damaged file"
             raise UnreadableError(f"{reason}: its {name} picture cannot be decoded") from None
 
 
-def _check_end(path: Path, format: str) -> None:
-    """Whether the mark that ends a picture is there: a copy that was broken off lacks it."""
+def _orientation(picture: Any, exif: bytes) -> int:
+    """How a picture is to be turned, 1 where nothing readable says it: a damaged remark does not cost a picture."""
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - _TAIL))
-            tail = file.read(_TAIL)
-    except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from None
-    if (_PNG_END if format == "png" else _JPEG_END) not in tail:
-        raise UnreadableError(f"truncated file: the end of its {_NAMES.get(format, format)} picture is missing")
-
-
-def _orientation(picture: Any) -> int:
-    return int(picture.getexif().get(_ORIENTATION, 1))
+        # Not `getexif` of a PNG, which would decode it to look behind its pixels.
+        if exif:
+            found = Picture.Exif()
+            found.load(exif)
+        else:
+            found = Picture.Image.getexif(picture)
+        number = int(found.get(_ORIENTATION, 1))
+    except Exception:
+        return 1
+    return number if number in _TURNS else 1
 
 
 def _transparent(picture: Any) -> bool:

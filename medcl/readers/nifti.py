@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 in one file, .nii or .nii.gz: volumes, label maps, and masks on the grid of a volume."""
+"""NIfTI-1 and NIfTI-2 in one file or in a pair: volumes, label maps, and masks on the grid of a volume."""
 
 import gzip
 import os
@@ -9,22 +9,22 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UnreadableError, UsageError
-from medcl.readers.nifti_header import BLOCK, Stored, distance, opened, parse
-from medcl.readers.scaling import scaled
-from medcl.readers.volume import Grid, Volume, VolumeHeader
+from medcl.errors import MedclError, UsageError, system_reason
+from medcl.readers.label_map import labels_of
+from medcl.readers.nifti_header import parse
+from medcl.readers.volume import Grid, Nan, Volume, VolumeHeader, distance
+from medcl.readers.voxels import volume
 
-_SAME_PLACE = 1e-3  # mm
 _EXPRESSED = 1e-2  # of a voxel: a qform that is further off, such as that of a sheared grid, is left out
-_WHOLE = 1e-3  # how far a label may be from a whole number: a program that wrote it as number * slope rounded it
 _INTEGERS = (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)
 _INT16 = np.iinfo(np.int16)
 
 
 def read_header(path: Path) -> VolumeHeader:
-    """Read the header of a NIfTI file, whatever its name.
+    """Read the header of a NIfTI or ANALYZE file, whatever its name.
 
-    Geometry is that of the sform where its code says that it holds, else of the qform, else of pixdim with a flag.
+    Of a pair of .hdr and .img it is the .hdr. ANALYZE, which does not say where left is, is read with a flag. Geometry
+    is that of the sform where its code says that it holds, else of the qform, else of pixdim with a flag.
     Free text (`descrip`, `db_name`, `aux_file`), in which names have been found, is not read.
 
     Args:
@@ -35,17 +35,18 @@ def read_header(path: Path) -> VolumeHeader:
 
     Raises:
         UnreadableError: it is not NIfTI, damaged or shorter than it says, has other than 3 axes (4 with channels), no
-            spacing, or voxels that are colours or complex.
+            spacing, or voxels that are colours or complex; the other file of a pair is not beside it.
     """
     return parse(path).header
 
 
-def read_volume(path: Path, unit: str = "stored") -> Volume:
+def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
     """Read a volume.
 
     Args:
         path: of the file.
         unit: of its numbers, which NIfTI does not state: `HU` for CT.
+        nan: what becomes of voxels that are not a number.
 
     Returns:
         number * slope + inter: int16 where the numbers are integers, slope and inter are whole and every value fits,
@@ -54,7 +55,7 @@ def read_volume(path: Path, unit: str = "stored") -> Volume:
     Raises:
         UnreadableError: as `read_header`; damaged gzip, voxels that are not a number, or beyond float32.
     """
-    return _volume(path, parse(path), unit)
+    return volume(parse(path), unit, nan)
 
 
 def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np.int16]:
@@ -73,23 +74,7 @@ def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np
             several channels, values that are not whole or beyond int16, or no voxel that is labelled.
     """
     stored = parse(path)
-    header = stored.header
-    if header.n_channels > 1:
-        raise UnreadableError(f"a label map of {header.n_channels} channels: one label a voxel is read")
-    _check_same(header.grid.to_ras(), like.to_ras())
-    values = _volume(path, stored, header.unit).data[0]
-    labels: NDArray[Any] = np.rint(values)
-    fraction = int((np.abs(values - labels) > _WHOLE).sum())
-    if fraction:
-        raise UnreadableError(f"{fraction} voxels of the label map are not whole numbers: resampled, or no label map")
-    if labels.min() < _INT16.min or labels.max() > _INT16.max:
-        raise UnreadableError(f"labels from {labels.min():g} to {labels.max():g} do not fit into int16")
-    if not (allow_empty or labels.any()):
-        raise UnreadableError(
-            "an empty label map: every voxel is 0, so it shows no structure (allow_empty=True reads it all the same)"
-        )
-    whole: NDArray[np.int16] = labels.astype(np.int16)
-    return whole
+    return labels_of(stored.header, lambda: volume(stored, "stored", "zero"), like, allow_empty)
 
 
 def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
@@ -127,54 +112,7 @@ def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise MedclError(f"the mask cannot be written: {error.strerror}") from error
-
-
-def _volume(path: Path, stored: Stored, unit: str) -> Volume:
-    values = scaled(_read(path, stored), stored.slope, stored.inter)
-    channels = np.moveaxis(values.reshape(stored.shape, order="F"), -1, 0)
-    return Volume.of(channels, stored.header.grid, unit)
-
-
-def _read(path: Path, stored: Stored) -> NDArray[Any]:
-    """The numbers in the order of the file; a map of it, read-only, where it is not packed."""
-    total = int(np.prod(stored.shape, dtype=np.int64))
-    if not stored.is_gzip:
-        try:
-            with opened(path):
-                return np.asarray(np.memmap(path, stored.dtype, "r", stored.offset, (total,)))
-        except ValueError as error:
-            raise UnreadableError("truncated file: it became shorter while it was read") from error
-    numbers = np.empty(total, dtype=stored.dtype)
-    room = memoryview(numbers.view(np.uint8).data)
-    with opened(path) as file:
-        file.seek(stored.offset)
-        at = 0
-        while at < len(room):
-            count = file.readinto(room[at : at + BLOCK])
-            if not count:
-                raise UnreadableError(f"truncated file: it ends {len(room) - at} bytes before its last voxel")
-            at += count
-        while file.read(BLOCK):
-            pass  # only at its end is a gzip file held against its checksum
-    return numbers
-
-
-def _check_same(labels: Grid, volume: Grid) -> None:
-    if labels.shape != volume.shape:
-        raise UnreadableError(f"the label map has {labels.shape} voxels (in RAS+), its volume {volume.shape}")
-    apart = distance(labels.affine, volume.affine, volume.shape)
-    if apart > _SAME_PLACE:
-        axes = (labels.affine[:3, :3] / labels.spacing * volume.affine[:3, :3] / volume.spacing).sum(axis=0)
-        parts = {
-            "spacing by {:.4g} mm": float(np.abs(labels.spacing - volume.spacing).max()),
-            "origin by {:.4g} mm": float(np.linalg.norm(labels.affine[:3, 3] - volume.affine[:3, 3])),
-            "axes by {:.3g} degrees": float(np.degrees(np.arccos(np.clip(axes, -1, 1))).max()),
-        }
-        differing = ", ".join(text.format(much) for text, much in parts.items() if much > 1e-4)
-        raise UnreadableError(
-            f"the label map lies up to {apart:.4g} mm beside its volume ({differing}): resample it onto the volume"
-        )
+        raise MedclError(f"the mask cannot be written: {system_reason(error)}") from error
 
 
 def _smallest(data: NDArray[Any]) -> NDArray[Any]:

@@ -1,14 +1,6 @@
 """The header of a NIfTI file: geometry in mm, what the numbers mean, and whether the file is as long as it says."""
 
-import gzip
-import io
-import os
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from itertools import product
-from math import prod
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +10,15 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers.volume import Affine, Grid, VolumeHeader
+from medcl.readers.unpack import Unpacked, opened
+from medcl.readers.volume import Affine, Grid, VolumeHeader, distance
+from medcl.readers.voxels import Part, Stored, check_gzip, check_length
 
-BLOCK = 1 << 22  # bytes, or voxels, that are taken at a time
-_GZIP = b"\x1f\x8b"
-_DEFLATE_LIMIT = 1032  # no byte of a gzip file holds more than this many
 _KINDS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the first number, the header's length
 _UNITS = {1: (1e3, 1.0), 2: (1.0, 1.0), 3: (1.0, 1e3)}  # m, mm, um: times, divided by, is mm
 _TOLERANCE = 0.1  # of a voxel: a quaternion in float32 can be that far off in a tilted volume
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Where and how a file keeps its numbers, i first and channels last: value = number * slope + inter."""
-
-    header: VolumeHeader
-    shape: tuple[int, int, int, int]
-    dtype: np.dtype[Any]
-    offset: int
-    slope: float
-    inter: float
-    is_gzip: bool
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    """A file, unpacked where its content (not its name) is gzip; whatever fails is an `UnreadableError`."""
-    try:
-        with path.open("rb") as raw:
-            is_gzip = raw.peek(2)[:2] == _GZIP
-            with gzip.GzipFile(fileobj=raw) if is_gzip else nullcontext(raw) as file:
-                yield file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UnreadableError(f"damaged gzip file, cut short or altered: {error}; copy it again") from error
-    except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from error
+_ORIENT = 252  # byte of an ANALYZE header
+_ORIENTS = {1: "coronal", 2: "sagittal", 3: "flipped axial", 4: "flipped coronal", 5: "flipped sagittal"}
 
 
 def parse(path: Path) -> Stored:
@@ -63,23 +29,31 @@ def parse(path: Path) -> Stored:
     """
     with opened(path) as file:
         block = file.read(max(_KINDS))
-        is_gzip = isinstance(file, gzip.GzipFile)
+        packing = "gzip" if isinstance(file, Unpacked) else "raw"
     raw = _raw_header(block)
+    single = not _is_analyze(raw) and raw["magic"].item()[:2] == b"n+"
     try:
         dtype: np.dtype[Any] = raw.get_data_dtype()
         slope, inter = raw.get_slope_inter()
-    except (HeaderDataError, KeyError) as error:
-        raise UnreadableError(f"damaged header: of its type of voxels or its scaling, {error}") from error
+    except (HeaderDataError, KeyError):
+        raise UnreadableError("damaged header: its type of voxels or its scaling is none of NIfTI") from None
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise UnreadableError(f"voxels of type {raw.get_value_label('datatype')}: only integers and floats are read")
     shape, channels = _shape(raw)
-    grid, flags = _geometry(raw, shape)
+    grid, flags = _analyze_geometry(raw, shape, path) if _is_analyze(raw) else _geometry(raw, shape)
     offset = float(raw["vox_offset"])
-    if not (offset.is_integer() and offset >= int(raw["sizeof_hdr"]) + 4):
+    least = int(raw["sizeof_hdr"]) + 4 if single else 0
+    if single and offset == 0:
+        flags.append("no vox_offset: voxels taken as right behind the header")
+        offset = float(least)
+    if not (offset.is_integer() and least <= offset < 2**62):
         raise UnreadableError(f"damaged header: its voxels start at byte {offset:g}, within the header")
-    extra = _check_length(path, is_gzip, int(offset) + prod(shape) * channels * dtype.itemsize)
-    if extra:
-        flags.append(f"{extra} bytes after the last voxel: not read")
+    data = path
+    if not single:
+        data = _image(path)
+        with opened(data) as file:
+            packing = "gzip" if isinstance(file, Unpacked) else "raw"
+    part = Part(data, 0, int(offset)) if packing == "gzip" else Part(data, int(offset))
     header = VolumeHeader(
         modality="mr",
         format="nifti",
@@ -87,19 +61,14 @@ def parse(path: Path) -> Stored:
         n_channels=channels,
         dtype=dtype.name,
         unit="stored",
-        files=(path.name,),
-        flags=tuple(flags),
+        files=(path.name,) if single else (path.name, data.name),
     )
     if slope is None:  # written as 0 or no number
         slope, inter = 1.0, 0.0
-    return Stored(header, (*shape, channels), dtype, int(offset), slope, inter, is_gzip)
-
-
-def distance(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
-    """How far the voxels of two grids of one shape lie apart at most, mm: at one of their corners."""
-    corners = np.array(list(product(*((0, length - 1) for length in shape))), dtype=np.float64)
-    apart = corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]
-    return float(np.linalg.norm(apart, axis=1).max())
+    stored = Stored(header, (*shape, channels), 3, dtype, (part,), packing, slope, inter)
+    _check_width(raw, dtype, stored)
+    flags += [*check_length(stored), *check_gzip(stored)]
+    return replace(stored, header=replace(header, flags=tuple(flags)))
 
 
 def _raw_header(block: bytes) -> Any:
@@ -111,12 +80,42 @@ def _raw_header(block: bytes) -> Any:
         if len(block) < length:
             raise UnreadableError(f"truncated file: it ends within its header of {length} bytes")
         magic = block[344:348] if length == 348 else block[4:8]
-        if magic[:2] == b"ni":
-            raise UnreadableError("a pair of .hdr and .img: convert it into one .nii file")
-        if magic[:2] != b"n+":
-            raise UnreadableError("not a NIfTI file: ANALYZE or another format, which does not say where left is")
-        return _KINDS[length](block[:length], endianness=mark, check=False)
+        if magic[:2] in (b"n+", b"ni"):
+            return _KINDS[length](block[:length], endianness=mark, check=False)
+        if length == 348:
+            return nib.Spm2AnalyzeHeader(block[:length], endianness=mark, check=False)
     raise UnreadableError("not a NIfTI file: it does not begin with the length of a NIfTI header")
+
+
+def _is_analyze(raw: Any) -> bool:
+    return isinstance(raw, nib.Spm2AnalyzeHeader)
+
+
+def _image(path: Path) -> Path:
+    """The file of the voxels that belongs to a header, by its name: x.img or x.img.gz beside x.hdr or x.hdr.gz."""
+    packed = path.suffix.lower() == ".gz"
+    stem = path.with_suffix("") if packed else path
+    if stem.suffix.lower() != ".hdr":
+        raise UnreadableError("the header of a pair of .hdr and .img, under another name: rename both as they were")
+    image = ".IMG" if stem.suffix.isupper() else ".img"
+    names = [stem.with_suffix(image), stem.with_suffix(f"{image}.gz")]
+    for found in reversed(names) if packed else names:
+        if found.is_file():
+            return found
+    raise UnreadableError("the file of its voxels (.img) is not beside it: copy both")
+
+
+def _check_width(raw: Any, dtype: np.dtype[Any], stored: Stored) -> None:
+    """Refuse a header whose two statements about the type of its voxels differ, where the file says that one is wrong.
+
+    Of a file that is as long as its datatype says, bitpix is an oversight.
+    """
+    bits = int(raw["bitpix"])
+    (part,) = stored.parts
+    if bits == dtype.itemsize * 8 or bits <= 0 or stored.packing == "gzip":
+        return
+    if part.path.stat().st_size == part.offset + stored.count * bits // 8:
+        raise UnreadableError(f"damaged header: voxels of {dtype.name}, but {bits} bits of each are in the file")
 
 
 def _shape(raw: Any) -> tuple[tuple[int, int, int], int]:
@@ -127,6 +126,8 @@ def _shape(raw: Any) -> tuple[tuple[int, int, int], int]:
     lengths = [int(length) for length in raw["dim"][1 : n_axes + 1]]
     while len(lengths) > 4 and lengths[-1] == 1:
         lengths.pop()
+    if len(lengths) == 5 and lengths[3] == 1:
+        del lengths[3]  # no time, and then the channels: a field of vectors
     if len(lengths) not in (3, 4):
         raise UnreadableError(
             f"{len(lengths)} axes, shape {tuple(lengths)}: a volume has 3, or 4 with its channels last"
@@ -171,29 +172,23 @@ def _geometry(raw: Any, shape: tuple[int, int, int]) -> tuple[Grid, list[str]]:
     return Grid(shape, _in_mm(raw.get_base_affine(), times, by)), flags
 
 
+def _analyze_geometry(raw: Any, shape: tuple[int, int, int], path: Path) -> tuple[Grid, list[str]]:
+    """As SPM and nibabel have it: the format itself says neither where left is nor where the volume lies."""
+    flags = ["ANALYZE: which side is left is not stated, axes taken as LAS"]
+    orient = raw.binaryblock[_ORIENT]
+    if orient in _ORIENTS:
+        flags.append(f"orient states {_ORIENTS[orient]} slices: not used, since programs write it wrongly")
+    if path.with_suffix(".mat").is_file():
+        flags.append("a .mat lies beside it, which may state its orientation: not read")
+    if (raw["pixdim"][1:4] < 0).any():
+        flags.append("negative pixdim: its sign is ignored")
+        raw["pixdim"][1:4] = np.abs(raw["pixdim"][1:4])
+    return Grid(shape, np.asarray(raw.get_best_affine(), dtype=np.float64)), flags
+
+
 def _in_mm(affine: Affine, times: float, by: float) -> Affine:
     return np.vstack([affine[:3].astype(np.float64) * times / by, affine[3:]])
 
 
 def _text(spacing: NDArray[np.float64]) -> str:
     return " x ".join(f"{length:.4g}" for length in spacing)
-
-
-def _check_length(path: Path, is_gzip: bool, end: int) -> int:
-    """Bytes that follow the last voxel, which the header promises to lie before byte `end` of the unpacked file."""
-    found = path.stat().st_size
-    if is_gzip:
-        if end > found * _DEFLATE_LIMIT:
-            raise UnreadableError(
-                f"truncated file: {found} bytes of gzip cannot hold the {end} that its header promises"
-            )
-        with path.open("rb") as packed:
-            packed.seek(-4, os.SEEK_END)
-            # Written last, by most programs for the whole file; where it is another number the file has to be unpacked.
-            if int.from_bytes(packed.read(), "little") == end % 2**32:
-                return 0
-        with opened(path) as file:
-            found = sum(len(block) for block in iter(lambda: file.read(BLOCK), b""))
-    if found < end:
-        raise UnreadableError(f"truncated file: {found} bytes, its header promises {end}")
-    return found - end

@@ -20,7 +20,6 @@ from medcl.readers.signal import Signal, SignalHeader
 from medcl.readers.stated import Description, Stated, sidecar
 from medcl.readers.units import VOLTS, canonical_unit
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 _HEAD = 1 << 16  # bytes by which a table is known as a recording
 _SHORTEST = 16  # rows of a recording
 _TIME = re.compile(r"(time|t|timestamp|seconds?|sec|s)[\s_]*[\[(]?\s*(?P<unit>s|sec|seconds|ms|us)?\s*[\])]?", re.I)
@@ -62,8 +61,6 @@ def is_signal(path: Path, stated: Stated) -> bool:
     Raises:
         OSError: it cannot be opened.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        return False
     try:
         table = _first_rows(path)
     except (pa.ArrowException, UnicodeError, ValueError, IndexError):

@@ -1,7 +1,8 @@
 """What a reader of volumes returns: a header, voxels in RAS+ with spacing in mm, and the way back to the file."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, UsageError
 
 Affine = NDArray[np.float64]
+Nan = Literal["refuse", "zero", "minimum"]
+"""What becomes of voxels that are not a number (NaN), such as those outside of a field of view: the volume is refused,
+or they become 0 or the lowest number of the volume. Infinite voxels are always refused."""
 RAS = axcodes2ornt("RAS")
 SPACINGS = (1e-6, 1e5)
 """mm: from below a cell's organelle to beyond a body; what lies outside is in another unit or damaged."""
@@ -46,7 +50,8 @@ class Grid:
     @property
     def spacing(self) -> NDArray[np.float64]:
         """Distance of neighbouring voxels along each axis, mm, (3,); with gantry tilt, along the sheared axis."""
-        lengths: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
+        with np.errstate(over="ignore"):  # of a damaged file, which is then refused
+            lengths: NDArray[np.float64] = np.linalg.norm(self.affine[:3, :3], axis=0)
         return lengths
 
     @property
@@ -67,7 +72,7 @@ class VolumeHeader:
 
     Args:
         modality: `ct`, `mr`, `pt`, ...; `mr` where the format leaves it open and nobody says otherwise.
-        format: `nifti`, `dicom`, `nrrd` or `metaimage`.
+        format: `nifti`, `dicom`, `nrrd`, `metaimage` or `mgh`.
         grid: as stored.
         n_channels: values a voxel: time points, echoes; 1 as a rule.
         dtype: of the stored numbers, such as `int16`.
@@ -99,6 +104,7 @@ class Volume:
         grid: of `data`, in RAS+.
         stored: the grid of the file, for the way back.
         unit: of the numbers.
+        filled: voxels that were not a number, and got the one that the caller asked for.
 
     Raises:
         UnreadableError: voxels that are not a number, or a shape that is not that of the grid.
@@ -108,24 +114,26 @@ class Volume:
     grid: Grid
     stored: Grid
     unit: str
+    filled: int = 0
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[1:] != self.grid.shape:
             raise UnreadableError(f"voxels {self.data.shape} do not fit a grid of {self.grid.shape}")
-        if self.data.dtype.kind != "f" or np.isfinite(_sum(self.data)):
-            return
-        broken = self.data.size - np.count_nonzero(np.isfinite(self.data))
-        if broken:
-            raise UnreadableError(f"{broken} of {self.data.size} voxels are not a number")
+        finite(self.data)
 
     @classmethod
-    def of(cls, stored_data: NDArray[Any], stored: Grid, unit: str) -> "Volume":
-        """A volume from voxels (channels, i, j, k) on the axes of the file."""
+    def of(cls, stored_data: NDArray[Any], stored: Grid, unit: str, nan: Nan = "refuse") -> "Volume":
+        """A volume from voxels (channels, i, j, k) on the axes of the file.
+
+        Raises:
+            UnreadableError: as `finite`.
+        """
+        stored_data, filled = finite(stored_data, nan)
         turn = ornt_transform(io_orientation(stored.affine), RAS)
         turned = np.moveaxis(apply_orientation(np.moveaxis(stored_data, 0, -1), turn), -1, 0)
         if any(stride < 0 for stride in turned.strides) or not turned.flags.writeable:
             turned = turned.copy(order="K")  # torch takes no flipped view, and a map of a file ends with the file
-        return cls(turned, stored.to_ras(), stored, unit)
+        return cls(turned, stored.to_ras(), stored, unit, filled)
 
     def as_stored(self, data: NDArray[Any]) -> NDArray[Any]:
         """Voxels (x, y, z) on the axes of this volume, such as a predicted mask, on those of its file, (i, j, k).
@@ -138,6 +146,46 @@ class Volume:
         turn = ornt_transform(RAS, io_orientation(self.stored.affine))
         turned: NDArray[Any] = np.ascontiguousarray(apply_orientation(data, turn))
         return turned
+
+
+def distance(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
+    """How far the voxels of two grids of one shape lie apart at most, mm: at one of their corners."""
+    corners = np.array(list(product(*((0, length - 1) for length in shape))), dtype=np.float64)
+    apart = corners @ (one - other)[:3, :3].T + (one - other)[:3, 3]
+    return float(np.linalg.norm(apart, axis=1).max())
+
+
+def finite(data: NDArray[Any], nan: Nan = "refuse") -> tuple[NDArray[Any], int]:
+    """Voxels of which each is a number.
+
+    Args:
+        data: of any shape.
+        nan: what becomes of those that are none.
+
+    Returns:
+        The same array where every voxel is a number, else a copy that is filled; and how many were filled.
+
+    Raises:
+        UnreadableError: infinite voxels, voxels that are not a number where these are refused, or no other ones.
+    """
+    if data.dtype.kind != "f" or np.isfinite(_sum(data)):
+        return data, 0
+    infinite = int(np.isinf(data).sum())
+    if infinite:
+        raise UnreadableError(
+            f"{infinite} of {data.size} voxels are infinite: the file was computed or written wrongly"
+        )
+    missing = np.isnan(data)
+    count = int(missing.sum())
+    if not count:
+        return data, 0
+    if nan == "refuse":
+        raise UnreadableError(
+            f"{count} of {data.size} voxels are not a number (NaN): data.nan=zero or data.nan=minimum fills them"
+        )
+    if count == data.size:
+        raise UnreadableError("every voxel is not a number (NaN)")
+    return np.where(missing, data.dtype.type(0) if nan == "zero" else np.nanmin(data), data), count
 
 
 def _sum(data: NDArray[Any]) -> Any:

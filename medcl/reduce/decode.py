@@ -101,7 +101,8 @@ def pieces_of(original: Original) -> Pieces:
     if original.kind == "image":
         return [read_image(path, files.format, original.part).data]
     where = files.root, files.path, files.files, original.part
-    volume, _ = read_original(*where, files.format, original.modality)
+    # What slices show is compared, and air beside the field of view shows nothing.
+    volume, _ = read_original(*where, files.format, original.modality, nan="minimum")
     data: NDArray[Any] = volume.data
     if original.axis is None:
         return [data]

@@ -148,7 +148,8 @@ def _slices(root: Path, record: dict[str, Any], pieces: Sequence[int | None], ax
 
     path, files = str(record["path"]), record.get("files") or (Path(str(record["path"])).name,)
     part = max(0, int(record.get("part", 0)))
-    volume, _ = read_original(root, path, tuple(files), part, str(record["format"]), str(record["modality"]))
+    where = root, path, tuple(files), part, str(record["format"]), str(record["modality"])
+    volume, _ = read_original(*where, nan="minimum")
     window = window_of(volume, str(record["modality"]))
     made = []
     for piece in pieces:

@@ -5,16 +5,20 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from nibabel.freesurfer.mghformat import MGHImage
 
+from medcl.commands.quarantine import filled
 from medcl.data import volume_prepare
 from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError, UsageError
+from tests.readers.test_text_volumes import write_mha, write_nrrd
 
 from .volume_archive import archive, labels, manifest_of, noise, save
 
@@ -87,6 +91,29 @@ def test_volumes_that_cannot_be_prepared_are_quarantined_and_the_rest_goes_on(tm
     assert VolumeStore.open(store.folder).quarantine == reasons
 
 
+@pytest.mark.parametrize(("nan", "value"), [("zero", 0), ("minimum", 100)])
+def test_voxels_that_are_no_number_are_filled_where_that_is_asked_for_and_counted(
+    tmp_path: Path, nan: Literal["zero", "minimum"], value: float
+) -> None:
+    root = tmp_path / "a"
+    whole = noise((10, 10, 10)).astype(np.float32) + 100
+    data = np.pad(whole, ((1, 0), (0, 0), (0, 0)), constant_values=np.nan)
+    whole[0, 0, 0] = data[1, 0, 0] = 100
+    save(root / "v0.nii.gz", data)
+    save(root / "v1.nii.gz", np.pad(whole, ((1, 0), (0, 0), (0, 0))))
+    manifest = manifest_of(root)
+    refused = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    assert refused.quarantine == {
+        "r0": "100 of 1100 voxels are not a number (NaN): data.nan=zero or data.nan=minimum fills them"
+    }
+    assert refused.filled == {}
+    store = prepare_volumes(manifest, replace(CONFIG, nan=nan), tmp_path / "store", jobs=1)
+    assert store.filled == VolumeStore.open(store.folder).filled == {"r0": 100}
+    read = store.read(0, ZERO, store.shape[0])[0]
+    np.testing.assert_array_equal(read, np.where(np.isnan(data), value, data))
+    assert filled(store.filled) == ["filled: 100 voxels that were not a number (data.nan), of 1 volumes: r0"]
+
+
 def test_label_maps_that_cannot_be_used_leave_their_volume_usable(tmp_path: Path) -> None:
     root = tmp_path / "a"
     for i in range(6):
@@ -112,6 +139,22 @@ def test_label_maps_that_cannot_be_used_leave_their_volume_usable(tmp_path: Path
         assert expected in reasons[record_id]
     with pytest.raises(MedclError, match="labels 9"):
         store.read_mask("organs", 0, ZERO, store.shape[0])
+
+
+def test_label_maps_may_be_in_another_format_than_their_volume(tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    affine = np.diag([1.0, 1.0, 2.0, 1.0])
+    names = {"v0.nii.gz": "m0.nrrd", "v1.nii.gz": "m1.mha", "v2.nii.gz": "m2.mgz", "v3.nii.gz": "m3.txt"}
+    for i, name in enumerate(names):
+        save(root / name, noise(seed=i))
+    write_nrrd(root / "m0.nrrd", labels(seed=0), affine)
+    write_mha(root / "m1.mha", labels(seed=1), affine)
+    MGHImage(labels(seed=2), affine.astype(np.float32)).to_filename(root / "m2.mgz")
+    (root / "m3.txt").write_text("no labels")
+    store = prepare_volumes(manifest_of(root, names), CONFIG, tmp_path / "store", jobs=1)
+    assert store.mask_quarantine["organs"] == {"r3": "no label map: NIfTI, NRRD, MetaImage and MGH are read as such"}
+    for i in range(3):
+        np.testing.assert_array_equal(store.read_mask("organs", i, ZERO, store.shape[i]), labels(seed=i))
 
 
 def test_label_maps_follow_their_volume_to_another_grid(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from PIL import ImageOps
 
 from medcl.errors import UnreadableError
 from medcl.readers.image import LARGEST, read_header, read_image
@@ -135,26 +136,97 @@ def test_text_is_no_picture(tmp_path: Path, form: str) -> None:
         read_image(path, form)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+
+def _written_png(rows: int, columns: int, packed: bytes, behind: bytes = b"") -> bytes:
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", packed) + behind + _chunk(b"IEND", b"")
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     for side in (10_000, 60_000):
-        header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-        (tmp_path / "a.png").write_bytes(
-            b"\x89PNG\r\n\x1a\n"
-            + chunk(b"IHDR", header)
-            + chunk(b"IDAT", zlib.compress(bytes(99)))
-            + chunk(b"IEND", b"")
-        )
+        (tmp_path / "a.png").write_bytes(_written_png(side, side, zlib.compress(bytes(99))))
         assert side * side > LARGEST
         for read in (read_header, read_image):
             with pytest.raises(UnreadableError, match="smaller copy"):
                 read(tmp_path / "a.png", "png")
 
 
+def test_a_file_that_cannot_hold_the_pixels_of_its_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(_written_png(5000, 5000, zlib.compress(bytes(99))))
+    Picture.fromarray(_noise(40, 40)).save(tmp_path / "a.jpg")
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    at = content.index(b"\xff\xc0\x00\x0b\x08")
+    struct.pack_into(">HH", content, at + 5, 5000, 5000)
+    (tmp_path / "a.jpg").write_bytes(content)
+    for form, name in (("png", "a.png"), ("jpeg", "a.jpg")):
+        for read in (read_header, read_image):
+            with pytest.raises(UnreadableError, match="cannot hold"):
+                read(tmp_path / name, form)
+    even = np.zeros((4000, 4000), np.uint8)
+    Picture.fromarray(even).save(tmp_path / "even.jpg", progressive=True, quality=5)
+    Picture.fromarray(even).save(tmp_path / "even.png", compress_level=9)
+    for form, name in (("png", "even.png"), ("jpeg", "even.jpg")):
+        assert read_header(tmp_path / name, form).rows == 4000
+        assert read_image(tmp_path / name, form).data.max() < 20
+
+
+def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(_written_png(20, 30, b"no deflate" * 9))
+    assert read_header(tmp_path / "a.png", "png").columns == 30
+    with pytest.raises(UnreadableError, match="damaged|truncated"):
+        read_image(tmp_path / "a.png", "png")
+
+
+@pytest.mark.parametrize("behind", [1, 200_000])
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_what_lies_behind_a_picture_is_said_and_not_read(tmp_path: Path, form: str, behind: int) -> None:
+    path = tmp_path / "a.bin"
+    Picture.fromarray(_noise(64, 48)).save(path, form.upper())
+    expected = read_image(path, form).data
+    path.write_bytes(path.read_bytes() + bytes(behind))
+    assert read_header(path, form).flags == (f"{behind} bytes behind the end of the picture: not read",)
+    np.testing.assert_array_equal(read_image(path, form).data, expected)
+
+
+def test_the_end_of_a_small_picture_within_a_jpeg_is_not_that_of_the_picture(tmp_path: Path) -> None:
+    room = io.BytesIO()
+    Picture.fromarray(_noise(16, 16)).save(room, "JPEG")
+    Picture.fromarray(_noise(64, 48)).save(tmp_path / "a.jpg", comment=room.getvalue())
+    content = (tmp_path / "a.jpg").read_bytes()
+    assert content.count(b"\xff\xd9") == 2
+    assert read_header(tmp_path / "a.jpg", "jpeg").rows == 64
+    (tmp_path / "a.jpg").write_bytes(content[:-500])
+    with pytest.raises(UnreadableError, match="truncated file: the end of its JPEG picture is missing"):
+        read_header(tmp_path / "a.jpg", "jpeg")
+
+
+@pytest.mark.parametrize("remark", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0II*\0" + bytes(90)])
+def test_a_damaged_remark_does_not_cost_a_picture(tmp_path: Path, remark: bytes) -> None:
+    Picture.fromarray(_noise(16, 32)).save(tmp_path / "a.jpg", exif=remark)
+    assert read_header(tmp_path / "a.jpg", "jpeg").columns == 32
+    assert read_image(tmp_path / "a.jpg", "jpeg").data.shape == (1, 16, 32)
+
+
+@pytest.mark.parametrize("turned", [1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_a_png_is_turned_as_it_says_also_behind_its_pixels(tmp_path: Path, turned: int) -> None:
+    pixels = _noise(3, 5)
+    exif = Picture.Exif()
+    exif[0x0112] = turned
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
+    (tmp_path / "a.png").write_bytes(
+        _written_png(3, 5, packed, _chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    )
+    expected = np.asarray(ImageOps.exif_transpose(Picture.open(tmp_path / "a.png")))
+    header = read_header(tmp_path / "a.png", "png")
+    assert (header.rows, header.columns) == expected.shape
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", "png").data[0], expected)
+
+
 def test_a_missing_file_is_said_without_its_path(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match="cannot be read: No such file") as refusal:
+    with pytest.raises(UnreadableError, match="cannot be read: not found") as refusal:
         read_image(tmp_path / "secret.png", "png")
     assert "secret" not in str(refusal.value)
 

@@ -1,0 +1,132 @@
+"""The bytes of a file, unpacked where they are packed, in little memory; what lies behind packed data is counted."""
+
+import bz2
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from medcl.errors import UnreadableError, system_reason
+
+BLOCK = 1 << 22  # bytes, or voxels, that are taken at a time
+LIMITS = {"gzip": 1032, "zlib": 1032, "bzip2": 1_500_000}
+"""How many bytes one byte of each packing holds at most."""
+_GZIP = b"\x1f\x8b"
+_FIRST, _STEP = 1 << 12, 1 << 17  # packed bytes that are taken at a time; few at first, since a header needs few
+_MAKERS: dict[str, Any] = {
+    "gzip": lambda: zlib.decompressobj(31),
+    "zlib": lambda: zlib.decompressobj(47),  # with the header of zlib or of gzip
+    "bzip2": bz2.BZ2Decompressor,
+}
+_STARTS = {"gzip": _GZIP + b"\x08", "zlib": None, "bzip2": b"BZh"}
+
+
+class Bytes(Protocol):
+    """What a reader of voxels needs of a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most this many; none at the end."""
+
+    def readinto(self, room: memoryview, /) -> int | None:
+        """Fill the room, or a part of it; 0 at the end."""
+
+
+class Unpacked:
+    """Reads what a packed file holds, also of several packed parts one after the other.
+
+    Args:
+        raw: the file, at the first byte that is packed.
+        packing: `gzip`, `zlib` or `bzip2`.
+    """
+
+    def __init__(self, raw: BinaryIO, packing: str) -> None:
+        self._raw, self._packing = raw, packing
+        self._unpack = _MAKERS[packing]()
+        self._ready = memoryview(b"")
+        self._ended = False
+        self._step = _FIRST
+        self.behind = 0
+        """Bytes behind the end of the packed data, once that is reached."""
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the room, or a part of it; 0 at the end.
+
+        Raises:
+            UnreadableError: the packed data end early or were altered.
+        """
+        while not self._ready and not self._ended:
+            self._ready = memoryview(self._next())
+        count = min(len(room), len(self._ready))
+        room[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at most this many; none at the end.
+
+        Raises:
+            UnreadableError: as `readinto`.
+        """
+        room = bytearray(size)
+        at = 0
+        while at < size and (count := self.readinto(memoryview(room)[at:])):
+            at += count
+        return bytes(room[:at])
+
+    def _next(self) -> bytes:
+        if self._unpack.eof:
+            return self._further(self._unpack.unused_data)
+        waiting = b"" if self._packing == "bzip2" else self._unpack.unconsumed_tail
+        if not waiting and getattr(self._unpack, "needs_input", True):
+            waiting = self._raw.read(self._step)
+            self._step = min(_STEP, 2 * self._step)
+            if not waiting:
+                raise UnreadableError(f"damaged {self._packing} file, cut short or altered: copy it again")
+        return self._taken(waiting)
+
+    def _further(self, rest: bytes) -> bytes:
+        """The next packed part; what does not begin like one only lies behind the end."""
+        rest += self._raw.read(_STEP)
+        start = _STARTS[self._packing]
+        if rest and start is not None and rest.startswith(start):
+            self._unpack = _MAKERS[self._packing]()
+            return self._taken(rest)
+        self._ended = True
+        self.behind = len(rest)
+        if rest:
+            here = self._raw.tell()
+            self.behind += self._raw.seek(0, io.SEEK_END) - here
+        return b""
+
+    def _taken(self, packed: bytes) -> bytes:
+        try:
+            unpacked: bytes = self._unpack.decompress(packed, BLOCK)
+        except (zlib.error, OSError, EOFError, ValueError):
+            raise UnreadableError(f"damaged {self._packing} file, cut short or altered: copy it again") from None
+        return unpacked
+
+
+@contextmanager
+def opened(path: Path, packing: str | None = None, offset: int = 0) -> Iterator[Bytes]:
+    """A file, unpacked; whatever fails is an `UnreadableError`.
+
+    Args:
+        path: of the file.
+        packing: of its bytes, one of `LIMITS` or `raw`; None unpacks what begins like gzip, whatever its name.
+        offset: bytes that are left out, before anything is unpacked.
+    """
+    try:
+        with path.open("rb") as raw:
+            if packing is None:
+                packing = "gzip" if raw.peek(2)[:2] == _GZIP else "raw"
+            raw.seek(offset)
+            yield raw if packing == "raw" else Unpacked(raw, packing)
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {system_reason(error)}") from None
+
+
+def skip(file: Bytes, count: int) -> None:
+    """Pass over bytes of an unpacked file, as far as there are any."""
+    while count > 0 and (block := file.read(min(count, BLOCK))):
+        count -= len(block)
