@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo demo-reports test lint benchmark clean
+.PHONY: demo demo-reports test fuzz lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -71,6 +71,13 @@ test: $(BIN)/installed
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
 	@echo "== benchmarks: speed and memory as ratios, one at a time"
 	@$(BIN)/pytest -m benchmark
+
+# Damaged inputs a kind of input.
+N ?= 10000
+
+fuzz: $(BIN)/installed
+	@echo "== fuzz: $(N) damaged inputs of each kind, under limits of time and memory"
+	@$(BIN)/python -m tests.fuzz --inputs $(N)
 
 clean:
 	rm -rf demo $(VENV)

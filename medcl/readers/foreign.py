@@ -13,8 +13,12 @@ _LONGEST = 60  # seconds; a sound header takes milliseconds
 
 
 @contextlib.contextmanager
-def foreign() -> Iterator[list[warnings.WarningMessage]]:
+def foreign(library: str, what: str) -> Iterator[list[warnings.WarningMessage]]:
     """Whatever another library raises becomes an UnreadableError in words of ours.
+
+    Args:
+        library: that parses.
+        what: the format that it parses, as an error names it.
 
     Yields:
         Its warnings, which are not shown: they quote names and paths of the file.
@@ -29,8 +33,13 @@ def foreign() -> Iterator[list[warnings.WarningMessage]]:
                 yield said
         except UnreadableError:
             raise
-        except Exception as error:
+        except (MemoryError, OSError, UnicodeError) as error:
             raise UnreadableError(reason(error)) from None
+        except Exception as error:
+            raise UnreadableError(
+                f"damaged or unusual file: {library}, which parses {what}, stopped with {type(error).__name__}: "
+                "if it opens there, save it anew"
+            ) from None
 
 
 def named_file(header: Path, name: str, suffixes: tuple[str, ...], what: str) -> tuple[Path, tuple[str, ...]]:

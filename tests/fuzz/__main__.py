@@ -47,7 +47,10 @@ def many(kinds: list[str], inputs: int, jobs: int) -> int:
 
 def _of(kind: str, inputs: int, folder: Path) -> dict[int, Outcome]:
     with Worker(kind, folder / kind.replace(" ", "_")) as worker:
-        return {number: worker.read(number) for number in range(inputs)}
+        try:
+            return {number: worker.read(number) for number in range(inputs)}
+        except AssertionError as error:
+            return {-1: Outcome("foreign", str(error))}
 
 
 def again(kind: str, number: int) -> None:
