@@ -43,7 +43,7 @@ class ScanRequest:
         images: whether localizers and derived images of DICOM are left out (`original`) or used (`all`).
         masks: where label maps are.
         reports: where the reports are, beside those of the card.
-        deidentify: of all reports, in the place of what their rules say: `rules`, `none` or `module:function`.
+        deidentify: of all reports, in the place of what their rules say, see `ReportRule`.
         fractions: of the patients in train, val, test, or their numbers, where no official folds are known.
         stratify: target whose proportions the split keeps; None is the first one.
         seed: of the split.

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from medcl.archive.schema import SCHEMA
 from medcl.errors import MedclError, system_reason
+from medcl.private import claim
 
 _KEY = b"settings"
 
@@ -35,7 +36,7 @@ class Journal:
         draft = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = draft.open("wb")
+            self._file = claim(draft).open("wb")
             schema = SCHEMA.with_metadata({_KEY: json.dumps(settings)})
             self._stream = pa.ipc.new_stream(self._file, schema)
         except OSError as error:

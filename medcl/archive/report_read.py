@@ -1,19 +1,23 @@
 """The texts of reports, without what names a person; in several processes."""
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier
+from medcl.archive.deid_presidio import find_with_presidio, is_presidio, models_of
+from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier, replace_found
 from medcl.archive.path_ids import ids_of
 from medcl.archive.table import LabelTable
 from medcl.engine.quiet import quiet
 from medcl.errors import MedclError, UnreadableError, reason
 from medcl.readers.report_text import canonical
+from medcl.readers.report_wording import names_a_person
 
 EMPTY = "empty report"
-_SHORTEST = 4  # characters of an id that is looked for in the text: a shorter one is also a count or a measurement
+_SHORTEST = 4  # characters of an id
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\ufffd]")
 
 
@@ -31,6 +35,7 @@ class Draft:
         records: names of records that the file says it belongs to.
         path_ids: ids in its path.
         known: what names a person and may stand in the text.
+        flags: what a person should know of how it was read.
     """
 
     path: str
@@ -42,6 +47,7 @@ class Draft:
     records: tuple[str, ...] = ()
     path_ids: dict[str, str] = field(default_factory=dict)
     known: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,7 @@ class Clean:
             return replace(draft, text="", status=EMPTY)
         if _NO_TEXT.search(draft.text):
             return replace(draft, text="", status="not text: it holds control characters, or signs that were lost")
-        known = [word for word in draft.known if len(word.strip()) >= _SHORTEST]
-        text = clear(draft.text, known)
+        text = clear(draft.text, draft.known)
         if not isinstance(text, str):
             raise MedclError(f"de-identifier {self.deidentify!r}: the function returned no text")
         return replace(draft, text=text) if text.strip() else replace(draft, text="", status=EMPTY)
@@ -107,11 +112,11 @@ class ReadFiles:
             if form is None:
                 return Draft(path, None, status="no report: a DICOM object of another kind")
             found = read_reports(self.root / path, form)
-        except Exception as error:
+        except Exception as error:  # A damaged file may raise anything, and ends no scan.
             return Draft(path, form, status=reason(error))
         ids = _path_ids(path, self.pattern)
-        known = (*found.ids.values(), *found.records, *ids.values())
-        return Draft(path, form, found.text, "ok", None, dict(found.ids), found.records, ids, known)
+        known = (*_long(found.ids.values()), *_long(found.records), *_long(ids.values()), *found.names)
+        return Draft(path, form, found.text, "ok", None, dict(found.ids), found.records, ids, known, found.flags)
 
 
 def table_drafts(
@@ -143,16 +148,24 @@ def table_drafts(
     bodies = {heading: table.column(column) for heading, column in sections.items()}
     keys = table.column(key) if record else table.codes(key)
     owners = [None] * len(table) if patient is None else table.codes(patient)
+    used = {key, patient, *sections.values()}
+    persons = [table.columns[name] for name in table.columns if name not in used and names_a_person(name)]
     drafts = []
     for row, (path, name, owner) in enumerate(zip(paths, keys, owners, strict=True)):
         cells = {heading: cells[row] or "" for heading, cells in bodies.items()}
         # The text of one column is kept as it is: what looks like a heading in it may be one.
         text = cells[""] if set(cells) == {""} else canonical(cells)
         ids = _path_ids(name, pattern) if record and name is not None else {}
-        known = (*(word for word in (name, owner) if word is not None), *ids.values())
+        named = (cells[row] for cells in persons)
+        known = (*_long((name, owner, *ids.values())), *(word for word in named if word is not None))
         stated = {} if owner is None else {"patient": owner}
         drafts.append(Draft(path, "table", text, key=name, stated=stated, known=known))
     return drafts
+
+
+def _long(ids: Iterable[str | None]) -> list[str]:
+    """Without those that are too short to look for: `12`, `PA` and `a0` are also a count, a view and a measurement."""
+    return [one for one in ids if one is not None and len(one.strip()) >= _SHORTEST]
 
 
 def _path_ids(path: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
@@ -162,7 +175,26 @@ def _path_ids(path: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
         return {}
 
 
+def check_deidentifier(name: str) -> None:
+    """Refuse a de-identifier that is not there, before any report is read.
+
+    Raises:
+        UsageError: it needs a package or a model that is not installed, or a function that does not exist.
+    """
+    if is_presidio(name):
+        models_of(name)
+    else:
+        _deidentifier(name)
+
+
 def _deidentifier(name: str) -> Deidentifier:
     if name == "none":
         return lambda text, known: text
+    if is_presidio(name):
+        return partial(_with_presidio, name)
     return deidentify if name == "rules" else load_deidentifier(name)
+
+
+def _with_presidio(spec: str, text: str, known: Sequence[str]) -> str:
+    text = unicodedata.normalize("NFC", text)
+    return replace_found(text, find_with_presidio(text, known, spec))

@@ -23,8 +23,9 @@ class ReportRule:
             folder of a DICOM series; a file has the name of its record beside or above it, or states it), a `study`
             (the key is its clear id, or that of a session) or a `patient`. A file speaks of the finest of these that
             can be found, but of no finer one.
-        deidentify: `rules` replaces names, dates, ids and numbers; `none` keeps the text; `module:function` is a
-            function of the text and of the names that are known to stand in it.
+        deidentify: `rules` replaces names, dates, ids and numbers; `presidio` what presidio finds as well
+            (`presidio:LANGUAGE=MODEL,...` with other spaCy models than the one for English); `none` keeps the text;
+            `module:function` is a function of the text and of the names that are known to stand in it.
     """
 
     files: str | None = None
@@ -43,5 +44,5 @@ class ReportRule:
             raise UsageError("reports in a table: `column` names the one of the text, or `sections` one a heading")
         if self.table is not None and self.key is None:
             raise UsageError("reports in a table: `key` names the column that tells what each report describes")
-        if self.deidentify not in ("rules", "none") and not all(self.deidentify.partition(":")):
-            raise UsageError(f"deidentify is {self.deidentify!r}, allowed are rules, none or module:function")
+        if self.deidentify not in ("rules", "none", "presidio") and not all(self.deidentify.partition(":")):
+            raise UsageError(f"deidentify is {self.deidentify!r}, allowed are rules, presidio, none or module:function")

@@ -15,8 +15,9 @@ from medcl.archive.file_state import state
 from medcl.archive.identity import record_code
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
+from medcl.archive.name_words import name_codes
 from medcl.archive.report_place import Place, Places
-from medcl.archive.report_read import Clean, Draft, ReadFiles, table_drafts
+from medcl.archive.report_read import Clean, Draft, ReadFiles, check_deidentifier, table_drafts
 from medcl.archive.report_rule import ReportRule
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
@@ -42,7 +43,7 @@ class ReportSummary:
         without: usable records that no report describes.
         identical: usable reports whose text another one has too.
         no_patient: usable reports of which nobody knows the patient, so that they are in no split.
-        quarantined: reason -> reports that cannot be used.
+        quarantined: reason -> reports that cannot be used; of files with their suffix, `.pdf, damaged PDF`.
     """
 
     reports: int
@@ -120,13 +121,16 @@ def join_reports(
     added = pa.Table.from_pylist(rows, schema=manifest.table.schema)
     joined = replace(manifest, table=pa.concat_tables([manifest.table, added]))
     joined = _with_splits(joined, len(manifest))
-    joined = replace(joined, metadata=_metadata(manifest, rules, files.difference(listed[refused])))
+    # With the salt that everybody knows, names could be tried until a code fits.
+    names = [] if public else name_codes((word for own in drafts for draft in own for word in draft.known), salt)
+    joined = replace(joined, metadata=_metadata(manifest, rules, files.difference(listed[refused]), names))
     return joined, _summary(joined)
 
 
 def _drafts(
     rule: ReportRule, manifest: Manifest, folder: Path, pattern: re.Pattern[str] | None, jobs: int
 ) -> list[Draft]:
+    check_deidentifier(rule.deidentify)
     clean = Clean(rule.deidentify)
     if rule.files is None:
         if rule.table is None or rule.key is None:
@@ -188,6 +192,7 @@ def _row(draft: Draft, place: Place, number: int, salt: bytes, public: bool, tra
         # What has neither trial nor study speaks of its whole patient.
         "trial": place.trial,
         "report": draft.text if usable else None,
+        "flags": list(draft.flags) or None,
         "status": draft.status,
         "found_status": draft.status,
         "split": "train" if train and usable and place.patient is not None and not place.patient_known else None,
@@ -210,13 +215,19 @@ def _with_splits(manifest: Manifest, n_records: int) -> Manifest:
     return manifest.with_column("split", pa.array(splits, type=pa.string()))
 
 
-def _metadata(manifest: Manifest, rules: Sequence[ReportRule], files: Iterable[str]) -> dict[str, Any]:
+def _metadata(
+    manifest: Manifest, rules: Sequence[ReportRule], files: Iterable[str], names: list[int]
+) -> dict[str, Any]:
     """What holds for all rows; the scan has counted the files of reports among those that are no records."""
     about = dict(manifest.metadata.get("scan", {}))
     if about.get("others") is not None:
         others: Counter[str] = Counter(about["others"])
         about["others"] = dict(others - Counter(map(suffix_of, files)))
-    return {**manifest.metadata, "scan": about, "reports": {"deidentify": [rule.deidentify for rule in rules]}}
+    return {
+        **manifest.metadata,
+        "scan": about,
+        "reports": {"deidentify": [rule.deidentify for rule in rules], "names": names},
+    }
 
 
 def _summary(manifest: Manifest) -> ReportSummary:
@@ -224,7 +235,9 @@ def _summary(manifest: Manifest) -> ReportSummary:
     found, texts = links(manifest), text_ids(manifest)
     usable = ok & is_report
     same = Counter(texts[usable].tolist())
-    reasons = Counter(str(reason).split(":")[0] for reason in manifest.column("status")[is_report & ~ok])
+    left_out = is_report & ~ok
+    columns = (manifest.column(name)[left_out] for name in ("status", "path", "format"))
+    reasons = Counter(_reason(*row) for row in zip(*columns, strict=True))
     linked = int((found.n_records[usable] > 0).sum())
     return ReportSummary(
         reports=int(usable.sum()),
@@ -235,3 +248,11 @@ def _summary(manifest: Manifest) -> ReportSummary:
         no_patient=int((manifest.column("patient")[usable] < 0).sum()),
         quarantined=dict(reasons.most_common()),
     )
+
+
+def _reason(status: Any, path: Any, form: Any) -> str:
+    """Why a report is left out, in a few words; of a file its suffix too, so that no kind of file goes unseen."""
+    short = str(status).split(":")[0]
+    if form == "table":
+        return short
+    return f"{os.path.splitext(str(path))[1].lower() or 'no suffix'}, {short}"

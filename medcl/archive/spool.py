@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from medcl.archive.dicom_file_record import CodedFile
 from medcl.errors import MedclError, cause
+from medcl.private import claim
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (value TEXT);
@@ -118,6 +119,8 @@ class Spool:
         try:
             if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                if not self.path.exists():
+                    claim(self.path)
             self._base = sqlite3.connect(self.path or "")
         except (OSError, sqlite3.Error) as error:
             raise self._failure(error) from error

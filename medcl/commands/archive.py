@@ -216,7 +216,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--deidentify",
-        metavar="rules|none|MODULE:FUNCTION",
+        metavar="rules|presidio|none|MODULE:FUNCTION",
         help="how names, dates, ids and numbers are replaced in reports; default: by rules, or as the card says",
     )
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from medcl.data.index import Index
 from medcl.errors import MedclError, cause
+from medcl.private import claim
 
 REPORT_STORE_VERSION = 1
 TEXTS = "texts.arrow"
@@ -115,16 +116,17 @@ def write(
     """Write a store.
 
     Args:
-        folder: an empty one.
+        folder: an empty one; it and its files become readable by their owner only.
         columns: one value a report: `record_id`, and `draws`, how many it has.
         arrays: `tokens`, `offsets`, `ids` of the texts, and `draws`, the number of the text of each draw.
         texts: (U,) large strings.
         about: key, quarantine, settings.
     """
+    folder.chmod(0o700)
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        np.save(claim(folder / f"{name}.npy"), array, allow_pickle=False)
     table = pa.table({"text": texts})
-    with pa.OSFile(str(folder / TEXTS), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with pa.OSFile(str(claim(folder / TEXTS)), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     _INDEX.write(folder, columns, about)
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from medcl.embed.about import EMBEDDING, RUN
 from medcl.errors import MedclError, UsageError, cause
+from medcl.private import claim
 
 _PLAN = "plan.json"
 _GROUP = 16384  # rows of a row group at least: many small ones would make the file's own index large
@@ -64,7 +65,7 @@ class Shards:
         """
         draft = self.path(number).with_suffix(f".{os.getpid()}.draft")
         try:
-            pq.write_table(table, draft, compression="none")
+            pq.write_table(table, claim(draft), compression="none")
             os.replace(draft, self.path(number))
         except OSError as error:
             draft.unlink(missing_ok=True)
@@ -88,7 +89,7 @@ class Shards:
         draft = self.output.with_name(f".{self.output.name}.{os.getpid()}.draft")
         rows = 0
         try:
-            with parquet_writer(draft, schema) as writer:
+            with parquet_writer(claim(draft), schema) as writer:
                 for table in self._groups(count, schema):
                     writer.write_table(table, row_group_size=len(table))
                     rows += len(table)

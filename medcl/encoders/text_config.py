@@ -17,6 +17,9 @@ class TextEncoderConfig:
         depth: layers of `transformer`.
         dropout: of `transformer`.
         vocabulary: largest number of tokens of the tokenizer of `transformer`.
+        patients: of that tokenizer, in the reports of how many patients a word has to occur to be learned: a name that
+            de-identification missed is a word of few, and weights with their vocabulary are made to be shared. Words
+            of name fields are never learned. What is not learned is spelled in pieces.
         pooling: how the tokens' embeddings become one vector: `mean`, `max`, or `cls`, the first token's.
         freeze: of a transformers model, how many of its first layers are not trained, its token embeddings among
             them; ConVIRT freezes 6 of 12. -1 freezes all of it.
@@ -30,6 +33,7 @@ class TextEncoderConfig:
     depth: int = 2
     dropout: float = 0.1
     vocabulary: int = 8000
+    patients: int = 5
     pooling: Literal["mean", "max", "cls"] = "mean"
     freeze: int = 0
     lora: int = 0

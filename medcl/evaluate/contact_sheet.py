@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medcl.errors import UsageError
 from medcl.evaluate.search import Archive, Found
+from medcl.private import claim
 from medcl.show import page
 from medcl.show.contact_sheet import TILE, contact_sheet
 from medcl.show.pictures import data_uri, png
@@ -29,7 +30,7 @@ def write_sheet(archive: Archive, found: Sequence[Found], query: str, path: Path
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-        path.write_bytes(contact_sheet([png(one, TILE) for one in shown], captions))
+        claim(path).write_bytes(contact_sheet([png(one, TILE) for one in shown], captions))
         return
     pictures = [data_uri(png(one)) for one in shown] or [""] * len(found)
     page.write(

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError
 from medcl.explore.cached import content_key
+from medcl.private import claim
 
 _NAME = "index.json"
 Sources: TypeAlias = tuple[tuple[Embeddings, str], ...]
@@ -93,7 +94,7 @@ def save_index(folder: Path, saved: Saved) -> None:
     with suppress(OSError, RuntimeError):
         folder.mkdir(parents=True, exist_ok=True)
         faiss.write_index(saved.faiss, str(folder / names["faiss"]))
-        pq.write_table(saved.records, folder / names["records"])
+        pq.write_table(saved.records, claim(folder / names["records"]))
         draft = folder / f".{_NAME}.{os.getpid()}.draft"
         draft.write_text(json.dumps({"changes": saved.changes, "sources": sources, **names}))
         os.replace(draft, folder / _NAME)

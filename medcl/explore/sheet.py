@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
+from medcl.private import claim
 
 
 def write_pictures(
@@ -38,4 +39,4 @@ def write_pictures(
     if any(not one.png for one in shown):
         raise UsageError(f"-o {path}: a contact sheet shows pictures, volumes and recordings, not reports")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(contact_sheet([one.png for one in shown], captions))
+    claim(path).write_bytes(contact_sheet([one.png for one in shown], captions))

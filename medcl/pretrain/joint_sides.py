@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medcl import runs
+from medcl.archive.identity import site_salt
 from medcl.archive.links import taking_part
 from medcl.archive.manifest import Manifest
+from medcl.archive.name_words import is_name
 from medcl.archive.schema import Kind
 from medcl.data.dataset import SignalWindows
 from medcl.data.image_dataset import Pictures
@@ -25,6 +27,7 @@ from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.encoders import image, signal, text
 from medcl.encoders.card import ImageCard, JointCard, SideCard, TextCard, VolumeCard, kind_of
+from medcl.encoders.common_words import common_words
 from medcl.encoders.tokens import Tokenizer
 from medcl.errors import MedclError, UsageError
 from medcl.pretrain.job import in_splits, plain
@@ -230,5 +233,8 @@ def _tokenizer(side: ReportSide, given: Given) -> Tokenizer:
         return Tokenizer.from_json(card.tokenizer)
     if side.encoder.name != text.FROM_SCRATCH:
         return Tokenizer.of_model(side.encoder.name, side.encoder.download)
-    texts = [str(one) for one in given.chosen.column("report") if one is not None]
+    columns = zip(given.chosen.column("report"), given.chosen.column("patient").tolist(), strict=True)
+    texts, patients = zip(*((str(one), patient) for one, patient in columns if one is not None), strict=True)
+    named = is_name(given.every, site_salt())
+    texts = common_words(texts, np.array(patients, dtype=np.int64), side.encoder.patients, named)
     return Tokenizer.train(texts, side.encoder.vocabulary)

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from medcl.errors import UnreadableError
 
 
+class _TimeIsUpError(BaseException):
+    """No `Exception`: parsers catch those, go on, and have no second alarm."""
+
+
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Give up what is still running after some time.
@@ -19,19 +23,21 @@ def deadline(seconds: float) -> Iterator[None]:
         seconds: from now.
 
     Raises:
-        UnreadableError: from within, wherever the code is by then.
+        UnreadableError: time is up, wherever the code was by then.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 
     def stop(number: int, frame: object) -> None:
-        raise UnreadableError(f"damaged file: its header cannot be read in {seconds:g} s")
+        raise _TimeIsUpError
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except _TimeIsUpError:
+        raise UnreadableError(f"damaged file: it cannot be read in {seconds:g} s") from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -121,9 +121,9 @@ def identify(path: Path, stated: Stated | None = None) -> str | None:
     """Tell the format of a file by its first bytes.
 
     WFDB and EEGLAB files also need their suffix: WFDB programs find a record only as `NAME.hea`, and an EEGLAB file is
-    a MATLAB file like any other until it is read whole. ANALYZE, whose header has no mark of its own, needs its .hdr, as
-    MGH, which only begins with a number, does .mgh or .mgz. A pair of .hdr and .img is known by its .hdr. A table is a
-    signal where it has a time column, or where the user states a sampling rate.
+    a MATLAB file like any other until it is read whole. ANALYZE, whose header has no mark of its own, needs its .hdr,
+    as MGH, which only begins with a number, does .mgh or .mgz. A pair of .hdr and .img is known by its .hdr. A table is
+    a signal where it has a time column, or where the user states a sampling rate.
 
     Args:
         path: of a file.

@@ -1,23 +1,41 @@
-"""One report from one file: plain text, XML or a DICOM structured report, and the ids that it states."""
+"""One report from one file, in whatever format its content is, and the ids and names that it states."""
 
-import codecs
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from medcl.errors import UnreadableError
+from medcl.errors import UnreadableError, system_reason
+from medcl.readers.deadline import deadline
 from medcl.readers.dicom_file import is_dicom
+from medcl.readers.report_decode import MARKS, decoded
+from medcl.readers.report_docx import is_docx, read_docx
+from medcl.readers.report_hl7 import is_hl7, read_hl7
+from medcl.readers.report_html import read_html
 from medcl.readers.report_parts import Report
+from medcl.readers.report_pdf import read_pdf
+from medcl.readers.report_rtf import read_rtf
 from medcl.readers.report_sr import is_structured_report, read_sr
 from medcl.readers.report_text import canonical, sections
 from medcl.readers.report_xml import read_xml
 
-Format = Literal["text", "xml", "dicom-sr"]
+Format = Literal["text", "rtf", "html", "pdf", "docx", "hl7", "xml", "dicom-sr"]
 
 MOST_BYTES = 16 * 2**20
 """Of a file; the reports of a whole hospital in one file are a table."""
-_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-# Of the control characters text has tab, line feed, form feed and carriage return.
-_CONTROLS = frozenset(map(chr, range(32))) - set("\t\n\f\r")
+_LONGEST = 60.0  # seconds that a file may take
+_OTHERS = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a Word document of before 2007 (.doc): save it as .docx or as text"),
+    (b"PK\x03\x04", "a ZIP file: unpack it, or save an OpenDocument text as .docx"),
+    (b"\x1f\x8b", "a gzip file: unpack it"),
+    (b"BZh", "a bzip2 file: unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z file: unpack it"),
+    (b"\x89PNG", "a PNG picture: a scan has to be read by a program for text recognition (OCR)"),
+    (b"\xff\xd8\xff", "a JPEG picture: a scan has to be read by a program for text recognition (OCR)"),
+    (b"II*\0", "a TIFF picture: a scan has to be read by a program for text recognition (OCR)"),
+    (b"MM\0*", "a TIFF picture: a scan has to be read by a program for text recognition (OCR)"),
+    (b"%!PS", "PostScript: save it as PDF or text"),
+)
+"""Formats that begin so and are refused by name."""
 
 
 def read_reports(path: Path, format: Format) -> Report:
@@ -25,21 +43,30 @@ def read_reports(path: Path, format: Format) -> Report:
 
     Args:
         path: of the file.
-        format: 'text' (UTF-8, or UTF-16 that begins with its byte-order mark), 'xml' or 'dicom-sr'.
+        format: as `identify_report` found it. RTF and PDF need the extra `medcl[reports]`.
 
     Returns:
         The report. Its text is empty where the file holds none: that is no error of the file.
 
     Raises:
-        UnreadableError: the file cannot be opened, is larger than `MOST_BYTES`, is not of that format, or its bytes
-            are not in the encoding that it states; no byte is guessed or replaced.
+        UnreadableError: the file cannot be opened, is larger than `MOST_BYTES`, takes longer than a minute, is not of
+            that format, needs a package that is not installed, or its bytes are not in the encoding that it states.
     """
     content = _bytes(path)
     if format == "dicom-sr":
         return read_sr(path)
-    if format == "xml":
-        return read_xml(content)
-    return Report(text=canonical(sections(_decoded(content))))
+    if format == "text":
+        return _read_text(content)
+    readers: dict[Format, Callable[[bytes], Report]] = {
+        "rtf": read_rtf,
+        "html": read_html,
+        "pdf": read_pdf,
+        "docx": read_docx,
+        "hl7": read_hl7,
+        "xml": read_xml,
+    }
+    with deadline(_LONGEST):
+        return readers[format](content)
 
 
 def identify_report(path: Path) -> Format | None:
@@ -49,7 +76,7 @@ def identify_report(path: Path) -> Format | None:
         path: of the file.
 
     Returns:
-        The format; None where it is a DICOM object that is no report. A file that is neither DICOM nor XML is 'text':
+        The format; None where it is a DICOM object that is no report. A file of no format that is known is 'text':
         whether it is readable is for `read_reports` to say.
 
     Raises:
@@ -58,9 +85,21 @@ def identify_report(path: Path) -> Format | None:
     if is_dicom(path):
         return "dicom-sr" if is_structured_report(path) else None
     with path.open("rb") as file:
-        start = file.read(256)
-    # In UTF-16 every other byte of an XML's beginning is 0.
-    plain = start.removeprefix(codecs.BOM_UTF8).replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
+        start = file.read(1024)
+    # In UTF-16 every other byte of a beginning is 0.
+    mark = next((mark for mark, _ in MARKS if start.startswith(mark)), b"")
+    plain = start.removeprefix(mark).replace(b"\0", b"").lstrip()
+    if plain.startswith(b"{\\rtf"):
+        return "rtf"
+    # Some programs write lines of their own before a PDF.
+    if b"%PDF-" in plain:
+        return "pdf"
+    if plain.startswith(b"PK\x03\x04") and is_docx(_bytes(path)):
+        return "docx"
+    if is_hl7(start):
+        return "hl7"
+    if plain.lower().startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in plain.lower():
+        return "html"
     return "xml" if plain.startswith((b"<?xml", b"<!--", b"<!DOCTYPE")) or _is_element(plain) else "text"
 
 
@@ -74,7 +113,7 @@ def _bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from error
+        raise UnreadableError(f"cannot be read: {system_reason(error)}") from error
     if len(content) > MOST_BYTES:
         raise UnreadableError(
             f"a report of more than {MOST_BYTES // 2**20} MB: if it holds many reports, write them as a table (CSV)"
@@ -82,26 +121,9 @@ def _bytes(path: Path) -> bytes:
     return content
 
 
-def _decoded(content: bytes) -> str:
-    """The text of a file.
-
-    Raises:
-        UnreadableError: its bytes are no text in UTF-8, nor in the UTF-16 that its mark announces.
-    """
-    mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", "utf-8"))
-    body = content[len(mark) :]
-    try:
-        text = body.decode(encoding)
-    except UnicodeDecodeError as error:
-        where = f"byte {len(mark) + error.start} is no {encoding.upper()}"
-        if b"\0" in body and not mark:
-            raise UnreadableError(f"not text: {where}, and there are zero bytes: binary, or UTF-16 unmarked") from None
-        raise UnreadableError(
-            f"not text: {where}: if it is in another encoding, such as Latin-1, convert it: "
-            "iconv -f LATIN1 -t UTF-8 FILE"
-        ) from None
-    control = next((place for place, character in enumerate(text) if character in _CONTROLS), None)
-    if control is not None:
-        before = len(mark) + len(text[:control].encode(encoding))
-        raise UnreadableError(f"not text: byte {before} is a control character: binary, or UTF-16 without its mark")
-    return text
+def _read_text(content: bytes) -> Report:
+    other = next((words for begin, words in _OTHERS if content.startswith(begin)), None)
+    if other is not None:
+        raise UnreadableError(f"not text: {other}")
+    text, flags = decoded(content)
+    return Report(canonical(sections(text)), flags=flags)

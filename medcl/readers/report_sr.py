@@ -1,9 +1,11 @@
 """DICOM structured reports: the tree of their content as sections of text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pydicom
+from pydicom.multival import MultiValue
 
 from medcl.errors import UnreadableError
 from medcl.readers.dicom_file import reading
@@ -66,8 +68,12 @@ def read_sr(path: Path) -> Report:
         ids = {name: str(dataset.get(keyword) or "").strip() for name, keyword in _IDS.items()}
         ids["name"] = str(dataset.get("PatientName") or "").strip()
         records = tuple(dict.fromkeys(_references(dataset, 0)))
+        persons = (element.value for element in dataset.iterall() if element.VR == "PN")
+        names = tuple(
+            dict.fromkeys(str(one).strip() for person in persons for one in _each(person) if str(one).strip())
+        )
     text = canonical({heading: "\n".join(lines) for heading, lines in found.items()})
-    return Report(text, {name: value for name, value in ids.items() if value}, records)
+    return Report(text, {name: value for name, value in ids.items() if value}, records, names)
 
 
 def _lines(item: pydicom.Dataset, heading: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -111,6 +117,11 @@ def _measurement(item: pydicom.Dataset) -> str:
         code = "" if code in {"1", "{1}"} or code.startswith("{") else code
         return f"{value.get('NumericValue', '')} {code}".strip()
     return ""
+
+
+def _each(value: Any) -> Sequence[Any]:
+    """One name, or several."""
+    return value if isinstance(value, MultiValue) else (value,)
 
 
 def _meaning(sequence: pydicom.Sequence | None) -> str:

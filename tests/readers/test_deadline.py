@@ -23,6 +23,23 @@ def test_what_does_not_end_is_given_up() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
+def parse_and_catch() -> None:
+    with deadline(0.1):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                sum(range(1000))
+            except Exception:
+                continue
+
+
+def test_a_parser_that_catches_everything_ends_too() -> None:
+    begun = time.monotonic()
+    with pytest.raises(UnreadableError, match=r"cannot be read in 0.1 s"):
+        parse_and_catch()
+    assert time.monotonic() < begun + 20
+
+
 def test_what_ends_in_time_is_left_alone() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with deadline(5):

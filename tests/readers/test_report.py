@@ -49,11 +49,16 @@ def test_text_in_big_endian_utf_16(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("Kein \xd6dem".encode("latin-1"), r"byte 5 is no UTF-8.*iconv -f LATIN1"),
+        ("Нет отёка лёгких".encode("cp1251"), r"byte 0 is no UTF-8.*iconv -f LATIN2"),
+        ("Kein \xd6dem\x81".encode("latin-1"), r"byte 5 is no UTF-8.*iconv -f LATIN2"),
         (b"\xef\xbb\xbfKein \xd6dem", r"byte 8 is no UTF-8"),
         (b"abc\x00def", r"byte 3 is a control character"),
         (bytes(range(256)), r"byte 128 is no UTF-8, and there are zero bytes"),
-        (b"\x1f\x8b\x08\x00packed", r"not text: byte 1 is no UTF-8"),
+        (b"\x1f\x8b\x08\x00packed", r"not text: a gzip file: unpack it"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", r"Word document of before 2007.*save it as .docx"),
+        (b"PK\x03\x04 something", r"a ZIP file"),
+        (b"\x89PNG\r\n", r"a PNG picture: .*OCR"),
+        (b"\xfe\xedbinary\x00\x01", r"there are zero bytes"),
         ("Ödem".encode("utf-16")[:-1], r"byte 8 is no UTF-16"),
         ("Ödem".encode("utf-16-le"), "not text: .* UTF-16"),
         (b"x" * (MOST_BYTES + 1), r"more than 16 MB.*table"),
@@ -63,6 +68,14 @@ def test_what_is_no_text_is_refused_with_its_place(tmp_path: Path, content: byte
     with pytest.raises(UnreadableError, match=reason) as refused:
         read_reports(write(tmp_path / "r.txt", content), "text")
     assert "Kein" not in str(refused.value)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_western_text_without_a_mark_is_read_and_flagged(tmp_path: Path, encoding: str) -> None:
+    text = "Befund: Größe der Läsion 2,5 ± 0,1 cm, rechter Lungenflügel frei."
+    report = read_reports(write(tmp_path / "r.txt", text.encode(encoding)), "text")
+    assert report.text == "BEFUND:\nGröße der Läsion 2,5 ± 0,1 cm, rechter Lungenflügel frei."
+    assert report.flags == ("its bytes are no UTF-8: read as Windows-1252",)
 
 
 def test_an_empty_and_a_missing_file(tmp_path: Path) -> None:
