@@ -76,10 +76,12 @@ def parse(path: Path, unit: str = "") -> EdfHeader:
     with path.open("rb") as file:
         fixed = file.read(FIXED)
         count = _whole(fixed[252:256], "the number of signals")
-        table = file.read(FIXED * count)
         size = file.seek(0, 2)
-    if len(table) < FIXED * count:
-        raise UnreadableError("truncated file: it ends within its header")
+        # A number of four characters may be 1e99: nothing is read before the file is known to hold it.
+        if size < FIXED * (count + 1):
+            raise UnreadableError("truncated file: it ends within its header")
+        file.seek(FIXED)
+        table = file.read(FIXED * count)
     is_bdf = fixed.startswith(b"\xff")
     reserved = _text(fixed[192:236])
     fields = _fields(table, count)

@@ -33,9 +33,10 @@ def foreign(library: str, what: str) -> Iterator[list[warnings.WarningMessage]]:
                 yield said
         except UnreadableError:
             raise
-        except (MemoryError, OSError, UnicodeError) as error:
-            raise UnreadableError(reason(error)) from None
         except Exception as error:
+            # Libraries also raise OSError, without a number, for content that they do not understand.
+            if isinstance(error, MemoryError | UnicodeError) or getattr(error, "errno", None) is not None:
+                raise UnreadableError(reason(error)) from None
             raise UnreadableError(
                 f"damaged or unusual file: {library}, which parses {what}, stopped with {type(error).__name__}: "
                 "if it opens there, save it anew"

@@ -1,14 +1,15 @@
 """Small sound recordings, volumes, pictures and reports in every format, and how a scan and `prepare` read them."""
 
 import gzip
+import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from PIL import Image
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
@@ -21,7 +22,7 @@ from medcl.readers.dicom_slice import read_slices
 from medcl.readers.image import read_image
 from medcl.readers.report import identify_report, read_reports
 from tests.archive import every_format
-from tests.readers import dicom_files, test_report, write_signals
+from tests.readers import dicom_files, test_report, test_report_formats, write_signals
 from tests.readers.written import waves, write_edf, write_wfdb
 
 Write = Callable[[Path], object]
@@ -101,25 +102,12 @@ def wfdb_segments(folder: Path) -> None:
     (folder / "a.hea").write_text("a/3 3 250 2500\nb 1000\n~ 500\nc 1000\n")
 
 
-def compressed(syntax: str, made: Dataset) -> Dataset:
-    """A radiograph with its pixels in another transfer syntax."""
-    made.file_meta.TransferSyntaxUID = syntax
-    return made
-
-
 def dicom_written(how: str, folder: Path) -> None:
     """A radiograph, with its pixels or its whole content compressed."""
     path = dicom_files.radiograph(folder / "a.dcm")
-    import io
-
-    import pydicom
-
     made = pydicom.dcmread(path)
     made.Rows, made.Columns = 24, 32
     pixels = np.random.default_rng(0).integers(0, 255, (24, 32)).astype(np.uint8)
-    if how == "jpeg":
-        made.BitsAllocated = made.BitsStored = 8
-        made.HighBit = 7
     kinds = {"jpeg": ("JPEG", JPEGBaseline8Bit), "jpeg-2000": ("JPEG2000", JPEG2000)}
     if how in kinds:
         made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
@@ -156,10 +144,12 @@ def picture(mode: str, folder: Path) -> None:
     every_format.pixels().convert("L").convert(mode).save(folder / name, **options)
 
 
-def report(name: str, content: str, folder: Path) -> None:
-    (folder / name).write_text(content, encoding="utf-8")
+def report(name: str, content: str | bytes, folder: Path) -> None:
+    (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+PDF = b"BT /F 12 Tf 10 200 Td (FINDINGS: normal.) Tj 0 -20 Td (IMPRESSION: none.) Tj ET"
+DOCX = "<w:p><w:r><w:t>FINDINGS: Clear</w:t></w:r><w:r><w:tab/><w:t>lungs, 3 mm.</w:t></w:r></w:p>"
 RECORDS: dict[str, Write] = {
     **every_format.WRITERS,
     **{name: write for name, write in write_signals.WRITERS.items() if name not in every_format.WRITERS},
@@ -178,5 +168,11 @@ RECORDS: dict[str, Write] = {
 REPORTS: dict[str, Write] = {
     "report text": partial(report, "a.txt", "Findings: no effusion, 3 cm mass.\nImpression: normal\n"),
     "report xml": partial(report, "a.xml", test_report.OPEN_I),
+    "report rtf": partial(report, "a.rtf", test_report_formats.RTF),
+    "report html": partial(report, "a.html", test_report_formats.HTML),
+    "report c-cda": partial(report, "a.xml", test_report_formats.CDA),
+    "report pdf": partial(report, "a.pdf", test_report_formats.pdf(PDF)),
+    "report docx": partial(report, "a.docx", test_report_formats.docx(DOCX)),
+    "report hl7": partial(report, "a.hl7", test_report_formats.HL7),
     "report sr": lambda folder: test_report.structured(folder / "a.dcm"),
 }

@@ -1,16 +1,13 @@
 """No damaged input raises what is not ours, hangs or ends its process; `make fuzz` tries more of them."""
 
 import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.kinds import FRAGILE, KINDS
-from tests.fuzz.mutate import damaged
+from tests.fuzz.kinds import KINDS
 from tests.fuzz.worker import Worker, is_finding
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory a process are those of Linux")
