@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from medcl.commands import archive, embedding, evaluation, exploration, reduction, retrieval, training
 from medcl.errors import MedclError
+from medcl.suggest import no_such
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "phantom": archive.phantom,
@@ -22,6 +23,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "embed": embedding.embed,
     "explore": exploration.explore,
 }
+_FLAGS = ("--help", "--version")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     name, *rest = words
     if name not in COMMANDS:
-        print(f"medcl: no command {name!r}\n\n{_overview()}", file=sys.stderr)
+        told = no_such("flag", name, _FLAGS) if name.startswith("-") else no_such("command", name, COMMANDS)
+        print(f"medcl: {told}", file=sys.stderr)
         return 2
     try:
         COMMANDS[name](rest)

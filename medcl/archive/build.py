@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from medcl import shipped
 from medcl.archive import card as cards
 from medcl.archive.identity import PUBLIC_SALT, site_salt
 from medcl.archive.labels import JoinReport, join, join_card
@@ -31,11 +32,12 @@ class ScanRequest:
         folder: the archive; only read.
         output: the manifest. If it exists, records that have not changed since are not opened again, and its patients
             keep their splits.
-        card: data-set card.
+        card: data-set card: a YAML file, or the name of one that medcl comes with.
         labels: label table.
         record_column: its column that names the record.
         patient_column: its column with the patient.
         target_columns: its columns to predict, `name` or `name:kind`.
+        missing: words for a missing value in tables, beside the usual ones and those of the card.
         id_pattern: regular expression on the path with the groups patient, session or study, series, trial.
         patient_per_record: count every record without a patient as a patient of its own.
         include: glob of the paths that count.
@@ -60,6 +62,7 @@ class ScanRequest:
     record_column: str | None = None
     patient_column: str | None = None
     target_columns: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     id_pattern: str | None = None
     patient_per_record: bool = False
     include: str | None = None
@@ -107,6 +110,8 @@ class BuildReport:
                 f"label table: {self.join.matched} records matched, {self.join.records_absent} not in the table, "
                 f"{self.join.rows_absent} rows name no record; labelled: {labelled}"
             )
+            if self.join.dialect:
+                lines.append(f"  read with {self.join.dialect}")
         if self.reports is not None:
             lines.append(str(self.reports))
         lines.append("split, patients: " + ", ".join(f"{name} {count}" for name, count in self.splits.items()))
@@ -129,7 +134,9 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         UsageError: options that contradict each other, a column that is not there.
         MedclError: the folder cannot be read, holds no record, or the labels do not fit.
     """
-    card = cards.load(request.card) if request.card else None
+    card = cards.load(shipped.find("card", request.card)) if request.card else None
+    missing = (*request.missing, *(card.missing if card else ()))
+    card = None if card is None else replace(card, missing=missing)
     previous = Manifest.read(request.output) if request.output.exists() else None
     # Reports are read again at every scan: what they describe may have come or gone.
     known = None if previous is None else previous.select(previous.kinds != "report")
@@ -164,6 +171,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
             record_column=request.record_column,
             patient_column=request.patient_column,
             target_columns=request.target_columns,
+            missing=missing,
             salt=salt,
         )
     manifest = _own_patients(manifest) if request.patient_per_record else require_patients(manifest)
@@ -185,7 +193,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     if rules:
         compiled = compile_pattern(id_pattern) if id_pattern else None
         manifest, report_summary = join_reports(
-            manifest, rules, request.folder, salt=salt, pattern=compiled, jobs=request.jobs
+            manifest, rules, request.folder, salt=salt, pattern=compiled, missing=missing, jobs=request.jobs
         )
     manifest.write(request.output)
     patients = manifest.column("patient")

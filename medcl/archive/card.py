@@ -3,17 +3,21 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from os.path import normpath
 from pathlib import Path
 from typing import Any, Literal
-
-import yaml
 
 from medcl.archive.masks import MaskRule
 from medcl.archive.record import Modality
 from medcl.archive.report_rule import ReportRule
-from medcl.errors import UsageError, cause
+from medcl.documents import read_yaml
+from medcl.errors import UsageError
 from medcl.readers.stated import Stated
+from medcl.suggest import did_you_mean
+
+_QUOTED = 60  # characters of a wrong value that an error repeats
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ class Card:
         table: that describes the records.
         targets: name -> how it is read from the table.
         folds: the official split.
+        missing: words of its tables for a missing value, beside the usual ones (`n/a`, `unknown`, `.`).
         reports: where its reports are; a rule without `files` and `table` means columns of the card's own table.
         notes: the published protocol and what to beware of.
     """
@@ -155,6 +160,7 @@ class Card:
     table: CardTable | None = None
     targets: dict[str, CardTarget] = field(default_factory=dict)
     folds: Folds | None = None
+    missing: tuple[str, ...] = ()
     reports: tuple[ReportRule, ...] = ()
     notes: str = ""
 
@@ -190,16 +196,30 @@ def load(path: Path | str) -> Card:
     Raises:
         UsageError: no such file, not YAML, or a key that is unknown, missing or of the wrong type, with its name.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"card {path}: cannot be read: {cause(error)}") from error
+    content = read_yaml(path, "card")
     try:
         card = _build(Card, content, "")
     except UsageError as error:
         raise UsageError(f"card {path}: {error}") from error
     assert isinstance(card, Card)
     return card
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a table that a card names.
+
+    Args:
+        folder: of the data set.
+        name: relative to it, or absolute.
+
+    Raises:
+        UsageError: it leads out of the folder by `..`, where no one expects a card to read.
+    """
+    if normpath(name).split("/")[0] == "..":
+        raise UsageError(
+            f"the table {name} lies outside the folder of the data set: put it inside, or give its absolute path"
+        )
+    return folder / name
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
@@ -215,16 +235,17 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         fits = [option for option in options if isinstance(value, list) == (typing.get_origin(option) is tuple)]
         return _build((fits or options)[0], value, where)
     if origin is Literal:
-        if value not in arguments:
-            raise UsageError(f"{where} is {value!r}, allowed are {', '.join(map(str, arguments))}")
+        # A list or mapping in the place of a word has no hash, and is none of them.
+        if not isinstance(value, str) or value not in arguments:
+            raise UsageError(f"{where} is {_shown(value)}, allowed are {', '.join(map(str, arguments))}")
         return value
     if origin is tuple:
         if not isinstance(value, list):
-            raise UsageError(f"{where} has to be a list, not {value!r}")
+            raise UsageError(f"{where} has to be a list, not {_shown(value)}")
         return tuple(_build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict:
         if not isinstance(value, dict):
-            raise UsageError(f"{where} has to be a mapping, not {value!r}")
+            raise UsageError(f"{where} has to be a mapping, not {_shown(value)}")
         return {_build(str, k, f"a key of {where}"): _build(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
     # YAML reads 1.0.3 as text but 1 as a number: codes and folds are text here, whichever way they were written.
     if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
@@ -232,19 +253,20 @@ def _build(kind: Any, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind):
-        raise UsageError(f"{where} has to be {kind.__name__}, not {value!r}")
+        raise UsageError(f"{where} has to be {kind.__name__}, not {_shown(value)}")
     return value
 
 
 def _build_dataclass(kind: type, value: Any, where: str) -> Any:
     prefix = f"{where}." if where else ""
     if not isinstance(value, dict):
-        raise UsageError(f"{where or 'it'} has to be a mapping with keys, not {value!r}")
+        raise UsageError(f"{where or 'it'} has to be a mapping with keys, not {_shown(value)}")
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     unknown = [str(key) for key in value if key not in fields]
     if unknown:
-        raise UsageError(f"unknown key {prefix}{unknown[0]}; known are {', '.join(fields)}")
+        hint = did_you_mean(unknown[0], fields)
+        raise UsageError(f"unknown key {prefix}{_shown(unknown[0], str)}; known are {', '.join(fields)}{hint}")
     needed = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
     missing = [name for name in needed if name not in value]
     if missing:
@@ -254,3 +276,9 @@ def _build_dataclass(kind: type, value: Any, where: str) -> Any:
         return kind(**built)
     except UsageError as error:
         raise UsageError(f"{where}: {error}" if where else str(error)) from error
+
+
+def _shown(value: Any, form: Callable[[Any], str] = repr) -> str:
+    """A value as an error quotes it: its beginning."""
+    text = form(value)
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."

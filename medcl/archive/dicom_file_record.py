@@ -11,6 +11,7 @@ from typing import Any
 
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
+from medcl.archive.placeholder import is_placeholder, stand_in
 from medcl.readers.dicom_slice import Slice, read_slices
 from medcl.readers.dicom_terms import IMAGE_TYPE_TERMS
 
@@ -28,9 +29,10 @@ class CodedFile:
         size: bytes.
         mtime_ns: when it was changed.
         series: code.
-        patient: code; None where the header states none.
+        patient: code.
         day: of its first slice, counted from a day that only the site's salt knows; None where not stated.
         slices: as text, see `coded` and `decoded`.
+        alone: whether its patient id is a placeholder, so that its study counts as a patient of its own.
     """
 
     path: str
@@ -40,9 +42,12 @@ class CodedFile:
     patient: int | None
     day: int | None
     slices: str
+    alone: bool = False
 
 
-def read_coded(root: Path, path: str, pattern: re.Pattern[str] | None, salt: bytes) -> CodedFile:
+def read_coded(
+    root: Path, path: str, pattern: re.Pattern[str] | None, salt: bytes, *, zero_is_id: bool = False
+) -> CodedFile:
     """Read the header of a DICOM image and code what identifies a person.
 
     Args:
@@ -50,6 +55,7 @@ def read_coded(root: Path, path: str, pattern: re.Pattern[str] | None, salt: byt
         path: of the file, relative to the root.
         pattern: of ids; where there is one, patient and study are those of the path, not those of the header.
         salt: of the codes.
+        zero_is_id: whether 0 in a path is a patient like the others.
 
     Returns:
         The file.
@@ -64,15 +70,19 @@ def read_coded(root: Path, path: str, pattern: re.Pattern[str] | None, salt: byt
     visit = named.get("study", named.get("session"))
     slices = []
     days = []
+    alone = False
     for one in stated:
-        patient = _text("patient", named.get("patient", one.patient), salt)
+        clear = named.get("patient", one.patient)
+        if is_placeholder(clear, zero_is_id=zero_is_id and "patient" in named):
+            alone, clear = True, stand_in(one.study or one.series or path)
+        patient = _text("patient", clear, salt)
         day = _day(one.date, patient, salt)
         days += [] if day is None else [day]
         slices.append(
             replace(
                 one,
                 patient=patient,
-                study=_text("study", one.study if visit is None else f"{named['patient']}\0{visit}", salt),
+                study=_text("study", one.study if visit is None else f"{clear}\0{visit}", salt),
                 series=_text("series", one.series, salt),
                 # Within a file all frames are one instance: of thousands, each is hashed once.
                 sop=_text("instance", one.sop, salt),
@@ -90,6 +100,7 @@ def read_coded(root: Path, path: str, pattern: re.Pattern[str] | None, salt: byt
         patient=int(first.patient) if first.patient else None,
         day=min(days, default=None),
         slices=coded(slices),
+        alone=alone,
     )
 
 

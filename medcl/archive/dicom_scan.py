@@ -49,7 +49,14 @@ class KnownSeries:
 
 
 def volumes(
-    spool: Spool, known: KnownSeries, read: ReadFiles, *, root: Path, id_pattern: str | None, salt: bytes
+    spool: Spool,
+    known: KnownSeries,
+    read: ReadFiles,
+    *,
+    root: Path,
+    id_pattern: str | None,
+    salt: bytes,
+    zero_is_id: bool,
 ) -> Iterator[Row]:
     """The rows of all DICOM volumes, those of an earlier scan first; series by series, in little memory.
 
@@ -60,6 +67,7 @@ def volumes(
         root: of the archive.
         id_pattern: of ids.
         salt: of the codes.
+        zero_is_id: whether 0 in a path is a patient like the others.
     """
     grown = spool.series() & known.rows.keys()
     if grown:
@@ -75,7 +83,7 @@ def volumes(
     from medcl.archive.dicom_series import count_from_first, kept_first_days, series_rows
 
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
-    before = kept_first_days(rows, first_days, root, pattern, salt)
+    before = kept_first_days(rows, first_days, root, pattern, salt, zero_is_id=zero_is_id)
     first_days |= {patient: min(first_days[patient], day) for patient, day in before.items()}
     yield from count_from_first(rows, before, first_days)
     for files in spool.by_series():

@@ -8,6 +8,7 @@ from typing import Any
 from medcl.archive.dicom_file_record import CodedFile, checksum, decoded, read_coded
 from medcl.archive.identity import code
 from medcl.archive.image_record import are_pictures, image_row, slice_header
+from medcl.archive.placeholder import FLAG
 from medcl.archive.volume_record import volume_row
 from medcl.errors import UnreadableError
 from medcl.readers.dicom import read_header
@@ -55,6 +56,7 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
                 paths = [*paths, *(path for path in about if path not in own)]
                 part = number
         row = _stack_row(stack, picture, first_day, salt)
+        row["flags"] += [FLAG] if any(about[path].alone for path in paths) else []
         rows.append(row | {"part": part} | _whereabouts(paths, about))
         sizes = [(name, about[path].size) for name, path in zip(rows[-1]["files"], paths, strict=True)]
         rows[-1]["checksum"] = checksum(sizes, list(stack.slices))
@@ -62,7 +64,7 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
 
 
 def kept_first_days(
-    rows: Iterable[Row], days: Mapping[int, int], root: Path, pattern: Any, salt: bytes
+    rows: Iterable[Row], days: Mapping[int, int], root: Path, pattern: Any, salt: bytes, *, zero_is_id: bool
 ) -> dict[int, int]:
     """The first days of patients of whom some series are new and others known from an earlier scan.
 
@@ -75,6 +77,7 @@ def kept_first_days(
         root: of the archive.
         pattern: of ids.
         salt: of the codes.
+        zero_is_id: whether 0 in a path is a patient like the others.
 
     Returns:
         Patient -> the day that the `days` of their known rows are counted from.
@@ -88,7 +91,8 @@ def kept_first_days(
         read = []
         for name in row["files"]:
             try:
-                read.append(read_coded(root, posixpath.normpath(posixpath.join(folder, name)), pattern, salt).day)
+                path = posixpath.normpath(posixpath.join(folder, name))
+                read.append(read_coded(root, path, pattern, salt, zero_is_id=zero_is_id).day)
             except (UnreadableError, OSError):
                 read = []
                 break

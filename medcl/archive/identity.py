@@ -1,7 +1,9 @@
 """Codes instead of clear ids: the same patient is the same number here and nobody elsewhere."""
 
 import hashlib
+import math
 import os
+import re
 import secrets
 import unicodedata
 from pathlib import Path
@@ -11,6 +13,17 @@ from medcl.errors import UsageError, cause
 PUBLIC_SALT = b"medcl public ids"
 """The salt of data sets whose ids are public: their codes are the same at every site."""
 _SHORTEST = 8  # bytes of a salt; below, codes could be undone by trying every salt
+_LEAST = 16  # bits of a salt as estimated here; common words and repetitions have fewer
+_COMMON = (
+    "password passwort motdepasse contrasena secret geheim salt salz medcl changeme default example test testing admin "
+    "administrator root hospital klinik clinic patient patients qwerty qwertz azerty asdf letmein welcome abc xyz "
+    "hello foo bar baz demo site none null"
+)
+_SPELLED = str.maketrans(
+    {"a": "[a4@]", "e": "[e3]", "i": "[i1!]", "l": "[l1]", "o": "[o0]", "s": "[s5$]", "t": "[t7+]", "z": "[z2]"}
+)
+_COMMON_WORD = re.compile("|".join(word.translate(_SPELLED) for word in sorted(_COMMON.split(), key=len, reverse=True)))
+_TO_MAKE = "python -c 'import secrets; print(secrets.token_hex(32))'"
 
 
 def code(level: str, clear_id: str, salt: bytes) -> int:
@@ -77,16 +90,16 @@ def site_salt() -> bytes:
         At least 8 bytes.
 
     Raises:
-        UsageError: the salt is too short, or its file cannot be read or made.
+        UsageError: the salt is too short or easily guessed, or its file cannot be read or made.
     """
     given = os.environ.get("MEDCL_SALT")
     if given is not None:
-        return _long_enough(given.strip().encode(), "MEDCL_SALT")
+        return _hard_to_guess(given.strip().encode("utf-8", "surrogateescape"), "MEDCL_SALT")
     path = Path.home() / ".config" / "medcl" / "salt"
     try:
         if not path.exists():
             _make(path)
-        return _long_enough(path.read_bytes().strip(), str(path))
+        return _hard_to_guess(path.read_bytes().strip(), str(path))
     except OSError as error:
         raise UsageError(f"{path}: the salt of the ids cannot be kept ({cause(error)}): set MEDCL_SALT") from error
 
@@ -105,10 +118,32 @@ def _make(path: Path) -> None:
         draft.unlink()
 
 
-def _long_enough(salt: bytes, place: str) -> bytes:
+def _hard_to_guess(salt: bytes, place: str) -> bytes:
+    """Refuse a salt with which anybody could code names until one fits."""
     if len(salt) < _SHORTEST:
-        raise UsageError(f"{place}: the salt has {len(salt)} bytes, at least {_SHORTEST} are needed")
+        raise UsageError(
+            f"{place}: the salt has {len(salt)} bytes, at least {_SHORTEST} are needed; make one: {_TO_MAKE}"
+        )
+    if _bits(salt) < _LEAST:
+        raise UsageError(
+            f"{place}: the salt is easily guessed: it repeats, counts up, or is a common word; make one: {_TO_MAKE}"
+        )
     return salt
+
+
+def _bits(salt: bytes) -> float:
+    """About how many bits it takes to guess a salt: what repeats, counts on or is a common word adds next to none."""
+    text = salt[:256].decode("latin-1").casefold()
+    text = _COMMON_WORD.sub(lambda found: found[0][0], text)
+    # What has been there before, forwards, is as good as one letter.
+    kept = ""
+    for i, letter in enumerate(text):
+        before = text[i - 1] if i else ""
+        counts_on = before != "" and ord(letter) - ord(before) in (-1, 0, 1)
+        if not counts_on and text[max(0, i - 1) : i + 1] not in text[: max(0, i - 1) + 1]:
+            kept += letter
+    distinct = len(set(text))
+    return len(kept) * math.log2(max(distinct, 1))
 
 
 def _digest(level: str, clear_id: str, salt: bytes, size: int) -> bytes:

@@ -1,6 +1,7 @@
 """What a scan has found so far, on disk: a scan that was killed goes on from it, and memory does not hold it."""
 
 import json
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -36,11 +37,13 @@ class Journal:
         draft = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = claim(draft).open("wb")
+            self._file = claim(draft).open("w+b")
             schema = SCHEMA.with_metadata({_KEY: json.dumps(settings)})
             self._stream = pa.ipc.new_stream(self._file, schema)
         except OSError as error:
             raise self._failure(error) from error
+        # The settings reach the file with the first batch only.
+        self.add(pa.RecordBatch.from_pylist([], schema=SCHEMA))
         for batch in kept.to_batches(max_chunksize=4096):
             self.add(batch)
         draft.replace(path)
@@ -73,10 +76,19 @@ class Journal:
             raise self._failure(error) from error
 
     def table(self) -> pa.Table:
-        """All rows; those of a file are mapped, not read."""
+        """All rows; those of a file are mapped, not read.
+
+        Raises:
+            MedclError: the file is not what was written.
+        """
         if self.path is None:
             return pa.Table.from_batches(self._batches, schema=SCHEMA)
-        return _batches(self.path)
+        # The file that was opened, whatever lies under its name by now.
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        try:
+            return pa.Table.from_batches(pa.ipc.open_stream(pa.py_buffer(mapped)), schema=SCHEMA)
+        except (OSError, ValueError) as error:
+            raise MedclError(f"{self.path}: the journal of the scan was changed: remove it and scan again") from error
 
     def _failure(self, error: OSError) -> MedclError:
         return MedclError(f"{self.path}: the journal of the scan cannot be written: {system_reason(error)}")
@@ -84,20 +96,11 @@ class Journal:
 
 def _rows(path: Path, settings: dict[str, Any]) -> pa.Table:
     """The rows of an earlier scan with the same settings."""
-    try:
-        with pa.memory_map(str(path)) as file:
-            stored = pa.ipc.open_stream(file).schema.metadata or {}
-        same = json.loads(stored.get(_KEY, b"null")) == settings
-    except (OSError, ValueError):
-        same = False
-    return _batches(path) if same else SCHEMA.empty_table()
-
-
-def _batches(path: Path) -> pa.Table:
     batches: list[pa.RecordBatch] = []
     try:
         stream = pa.ipc.open_stream(pa.memory_map(str(path)))
-        batches.extend(stream)
+        if json.loads((stream.schema.metadata or {}).get(_KEY, b"null")) == settings:
+            batches.extend(stream)
     except (OSError, ValueError):
         # The last chunk of a killed scan may be cut short: what stands before it counts.
         pass

@@ -3,17 +3,18 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
 from medcl.archive import targets
-from medcl.archive.card import Card, CardTable
+from medcl.archive.card import Card, CardTable, Folds, inside
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.naming import RecordNames
+from medcl.archive.placeholder import FLAG, is_placeholder, stand_in, zero_is_an_id
 from medcl.archive.record import Modality
 from medcl.archive.schema import SCHEMA
 from medcl.archive.split import official
@@ -37,6 +38,7 @@ class JoinReport:
         rows_absent: rows of the table that name no record.
         labelled: target -> records that have a label.
         other_unit: records quarantined because their file states another unit than the card.
+        dialect: what is unusual about the table's file, such as its separator; empty where nothing is.
     """
 
     records: int
@@ -46,6 +48,7 @@ class JoinReport:
     rows_absent: int
     labelled: dict[str, int]
     other_unit: int = 0
+    dialect: str = ""
 
 
 def join(
@@ -55,6 +58,7 @@ def join(
     record_column: str,
     patient_column: str | None = None,
     target_columns: Sequence[str] = (),
+    missing: Sequence[str] = (),
     salt: bytes,
 ) -> tuple[Manifest, JoinReport]:
     """Join a table of labels to the records.
@@ -62,7 +66,8 @@ def join(
     A row names its record by the path relative to the manifest's root, with or without suffix, or by the file's stem
     where that names one record only; or it names the DICOM volumes of a folder by its path. A patient column replaces
     the ids that the scan found: a record that the table does not name then has no patient, since the two kinds of ids
-    cannot be compared.
+    cannot be compared. A record whose cell is missing or a placeholder (ANONYMOUS) keeps the patient that the scan
+    found, or else stands alone, as a patient of its own.
 
     Args:
         manifest: scanned records.
@@ -70,6 +75,7 @@ def join(
         record_column: column that names the record.
         patient_column: column of the patient id; it is kept only as a code.
         target_columns: columns that become targets, each with an optional kind: `age` or `age:regression`.
+        missing: words for a missing value, beside the usual ones.
         salt: of the codes, the same as the manifest's.
 
     Returns:
@@ -80,7 +86,7 @@ def join(
             column.
         MedclError: no row names a record, or two rows say different things about one.
     """
-    table = read_table(table_path)
+    table = read_table(table_path, missing)
     labels = [targets.infer(table, *targets.parse_column(text)) for text in target_columns]
     used = [label.target.name for label in labels] + ([patient_column] if patient_column else [])
     row_of_record, report = _match(manifest, table, record_column, used)
@@ -111,7 +117,7 @@ def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes
     if card.table is None:
         return manifest, JoinReport(len(manifest), 0, 0, 0, 0, {}, other_unit)
     files = [card.table.file] if isinstance(card.table.file, str) else card.table.file
-    table = read_table([folder / file for file in files])
+    table = read_table([inside(folder, file) for file in files], card.missing)
     labels = [targets.from_card(table, name, rule, folder) for name, rule in card.targets.items()]
     used = [rule.column for rule in card.targets.values()]
     used += [name for name in (card.table.patient, card.table.modality, card.folds and card.folds.column) if name]
@@ -120,13 +126,14 @@ def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes
         manifest = _with_modality(manifest, table, card.table, row_of_record)
     manifest, report = _apply(manifest, table, row_of_record, report, card.table.patient, labels, salt)
     if card.folds is not None:
-        manifest = official(manifest, _pick(table.codes(card.folds.column), row_of_record), card.folds)
+        manifest = official(manifest, _pick(_folds(table, card.folds), row_of_record), card.folds)
     return manifest, replace(report, other_unit=other_unit)
 
 
 def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[str]) -> tuple[Ints, JoinReport]:
     """The table's row of each record, (records,), -1 where none names it."""
-    keys = table.column(column)
+    # A file may be called `unknown` or `na`: a name that no record has does no harm.
+    keys = table.as_written(column)
     names = RecordNames(manifest)
     paths = names.paths
     rows_of_record: dict[int, list[int]] = defaultdict(list)
@@ -135,34 +142,47 @@ def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[st
         try:
             records = () if key is None else names.rows(key)
         except MedclError as error:
-            raise MedclError(f"{table.path}, column {column!r}: {error}") from error
+            raise MedclError(f"{table.place(row)}, column {column!r}: {error}") from error
         for record in records:
             rows_of_record[record].append(row)
             naming.add(row)
     if not rows_of_record:
-        example = next((key for key in keys if key is not None), "nothing")
+        suffixes = sorted({PurePosixPath(path).suffix for path in paths} - {""})
         raise MedclError(
-            f"{table.path}: no row of column {column!r} names a record of the archive. The column holds e.g. "
-            f"{example!r}, the archive e.g. {paths[0] if paths else 'nothing'!r}: the paths, with or without suffix, "
-            "or the file names, or the folders of DICOM series, have to agree"
+            f"{table.path}: no row of column {column!r} names a record of the archive. {_named_like(table, keys)}; "
+            f"the archive has {len(paths)} records, of {', '.join(suffixes) or 'files without a suffix'}: the paths "
+            "relative to the archive, with or without suffix, or the file names, or the folders of DICOM series, have "
+            "to agree"
         )
     _refuse_contradictions(table, column, used, list(rows_of_record.values()))
     row_of_record = np.full(len(paths), -1, dtype=np.int64)
     for record, rows in rows_of_record.items():
         row_of_record[record] = rows[0]
     matched, named = len(rows_of_record), len(naming)
-    return row_of_record, JoinReport(len(paths), len(table), matched, len(paths) - matched, len(table) - named, {})
+    absent = len(paths) - matched, len(table) - named
+    return row_of_record, JoinReport(len(paths), len(table), matched, *absent, {}, dialect=table.dialect)
 
 
 def _refuse_contradictions(table: LabelTable, key: str, used: Sequence[str], groups: Sequence[list[int]]) -> None:
     repeated = [rows for rows in groups if len(rows) > 1]
     for column in used:
         cells = table.codes(column)
-        count = sum(len({cells[row] for row in rows}) > 1 for rows in repeated)
-        if count:
+        differing = [rows for rows in repeated if len({cells[row] for row in rows}) > 1]
+        if differing:
             raise MedclError(
-                f"{table.path}: {count} records are named by several rows of {key!r} that differ in column {column!r}"
+                f"{table.path}: {len(differing)} records are named by several rows of {key!r} that differ in column "
+                f"{column!r}, the first in {' and '.join(table.place(row) for row in differing[0][:2])}"
             )
+
+
+def _named_like(table: LabelTable, keys: Sequence[str | None]) -> str:
+    """What the cells look like that should name records, without showing one."""
+    row = next((row for row, key in enumerate(keys) if key is not None), None)
+    if row is None:
+        return "Its cells are empty"
+    text = str(keys[row])
+    kind = "a path" if "/" in text or "\\" in text else "a number" if text.isdecimal() else "a name"
+    return f"The first is {kind} of {len(text)} characters, in {table.place(row)}"
 
 
 def _apply(
@@ -175,9 +195,7 @@ def _apply(
     salt: bytes,
 ) -> tuple[Manifest, JoinReport]:
     if patient_column is not None:
-        clear = _pick(table.codes(patient_column), row_of_record)
-        codes = [None if one is None else code("patient", one, salt) for one in clear]
-        manifest = manifest.with_column("patient", pa.array(codes, type=pa.int64()))
+        manifest = _with_patients(manifest, _patients(table, patient_column), row_of_record, salt)
     known: dict[str, Target] = dict(manifest.targets)
     labelled = {}
     for label in labels:
@@ -191,14 +209,53 @@ def _apply(
     return manifest.with_targets(known), replace(report, labelled=labelled)
 
 
-def _with_modality(manifest: Manifest, table: LabelTable, rule: CardTable, row_of_record: Ints) -> Manifest:
-    """The modality of each record as the table has it; one that the table leaves open keeps its own."""
-    cells = table.column(str(rule.modality))
-    known = {name: rule.modality_values.get(name, name.lower()) for name in set(cells) if name is not None}
-    foreign = sorted(name for name, modality in known.items() if modality not in get_args(Modality))
+def _patients(table: LabelTable, column: str) -> list[str]:
+    """The clear id of every row; empty where it is missing or a placeholder."""
+    ids = table.codes(column)
+    zero = zero_is_an_id(ids)
+    return ["" if one is None or is_placeholder(one, zero_is_id=zero) else one for one in ids]
+
+
+def _with_patients(manifest: Manifest, ids: Sequence[str], row_of_record: Ints, salt: bytes) -> Manifest:
+    """The patient of each record as the table has it; where it names nobody, the one found, or a stand-in."""
+    found = manifest.table.column("patient").to_pylist()
+    flags = manifest.table.column("flags").to_pylist() if manifest.has("flags") else [None] * len(manifest)
+    codes: list[int | None] = []
+    for record, (path, clear) in enumerate(zip(manifest.column("path"), _pick(ids, row_of_record), strict=True)):
+        if clear is None:
+            codes.append(None)
+        elif clear:
+            codes.append(code("patient", clear, salt))
+            flags[record] = [flag for flag in flags[record] or () if flag != FLAG]
+        elif found[record] is not None:
+            codes.append(found[record])
+        else:
+            codes.append(code("patient", stand_in(str(path)), salt))
+            flags[record] = [*(flags[record] or ()), FLAG]
+    manifest = manifest.with_column("patient", pa.array(codes, type=pa.int64()))
+    return manifest.with_column("flags", pa.array(flags, type=pa.list_(pa.string())))
+
+
+def _folds(table: LabelTable, rule: Folds) -> list[str | None]:
+    known = (*rule.train, *rule.val, *rule.test)
+    cells = table.codes(rule.column, known)
+    foreign = [row for row, cell in enumerate(cells) if cell is not None and cell not in known]
     if foreign:
         raise MedclError(
-            f"{table.path}, column {rule.modality!r}: {foreign[0]!r} is none of {', '.join(get_args(Modality))}: say "
+            f"{table.place(foreign[0])}, column {rule.column!r}: {len(foreign)} rows have a fold that belongs to no "
+            f"split of the card ({', '.join(known)}), this one the first"
+        )
+    return cells
+
+
+def _with_modality(manifest: Manifest, table: LabelTable, rule: CardTable, row_of_record: Ints) -> Manifest:
+    """The modality of each record as the table has it; one that the table leaves open keeps its own."""
+    cells = table.column(str(rule.modality), rule.modality_values)
+    known = {name: rule.modality_values.get(name, name.lower()) for name in set(cells) if name is not None}
+    foreign = next((row for row, cell in enumerate(cells) if cell and known[cell] not in get_args(Modality)), None)
+    if foreign is not None:
+        raise MedclError(
+            f"{table.place(foreign)}, column {rule.modality!r}: none of {', '.join(get_args(Modality))}: say "
             "which it is with `modality_values`"
         )
     stated = [None if cell is None else known[cell] for cell in _pick(cells, row_of_record)]

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
+from medcl.documents import parse_json
 from medcl.errors import MedclError, UsageError, cause
 from medcl.readers.stated import Stated
+from medcl.suggest import did_you_mean
 
 _KEY = b"medcl"
 
@@ -81,11 +83,13 @@ class Manifest:
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
         except (pa.ArrowException, OSError) as error:
-            raise UsageError(f"{path}: is not a manifest: {cause(error)}") from error
+            raise UsageError(f"{path}: is not a manifest: {_no_parquet(error)}") from error
         stored = (table.schema.metadata or {}).get(_KEY)
         if stored is None or "record_id" not in table.column_names:
             raise UsageError(f"{path}: is a Parquet file, but not a manifest of `medcl scan`")
-        metadata = json.loads(stored)
+        metadata = parse_json(stored, f"{path}")
+        if not isinstance(metadata, dict) or not isinstance(metadata.get("version", 0), int):
+            raise UsageError(f"{path}: damaged: what it says of itself is no description of a manifest")
         version, root = metadata.pop("version", 0), Path(metadata.pop("root", "."))
         if version > SCHEMA_VERSION:
             raise UsageError(
@@ -247,7 +251,10 @@ class Manifest:
             MedclError: a record carries a class that the target does not have.
         """
         if target_name not in self.targets:
-            raise UsageError(f"no target {target_name!r} in the manifest: it has {', '.join(self.targets) or 'none'}")
+            raise UsageError(
+                f"no target {target_name!r} in the manifest: it has {', '.join(self.targets) or 'none'}"
+                f"{did_you_mean(target_name, self.targets)}"
+            )
         target, values = self.targets[target_name], self._column(target_name)
         if target.kind == "regression":
             return self.column(target_name).astype(np.float32)
@@ -272,12 +279,24 @@ class Manifest:
 
     def _column(self, name: str) -> pa.ChunkedArray:
         if not self.has(name):
-            raise UsageError(f"no column {name!r} in the manifest: it has {', '.join(self.table.column_names)}")
+            raise UsageError(
+                f"no column {name!r} in the manifest: it has {', '.join(self.table.column_names)}"
+                f"{did_you_mean(name, self.table.column_names)}"
+            )
         return self.table.column(name)
 
     def _class_numbers(self, target: Target, values: pa.ChunkedArray) -> NDArray[np.int64]:
         numbers = pc.index_in(values, value_set=pa.array(target.classes, type=pa.string()))
         foreign = pc.unique(values.filter(pc.and_(values.is_valid(), numbers.is_null()))).to_pylist()
         if foreign:
-            raise MedclError(f"target {target.name!r}: {foreign[0]!r} is not one of its classes {list(target.classes)}")
+            raise MedclError(
+                f"target {target.name!r}: {len(foreign)} values are not one of its classes {list(target.classes)}"
+            )
         return np.asarray(pc.fill_null(numbers, -1).to_numpy(), dtype=np.int64)
+
+
+def _no_parquet(error: Exception) -> str:
+    """Why a file was not read or written, in words of ours: pyarrow's may quote the file."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return cause(error)
+    return "no Parquet file, or a damaged one"

@@ -54,7 +54,7 @@ class RecordNames:
             return self._folders[key.rstrip("/")]
         named = self._of_name.get(PurePosixPath(key).name, set())
         if len(named) > 1:
-            raise MedclError(f"{key!r} is the name of {len(named)} records; give their paths")
+            raise MedclError(f"the name of {len(named)} records; give their paths")
         return [row for one in named for row in self._of_path[one]]
 
 

@@ -1,5 +1,6 @@
 """One file of an archive as a row of the manifest, seen from another process."""
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import pyarrow as pa
 from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksum, state
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of
+from medcl.archive.placeholder import FLAG, is_placeholder, stand_in
 from medcl.archive.schema import SCHEMA
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
@@ -60,6 +62,7 @@ class Look:
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
             it is `mr`, of pictures `image`; DICOM states it.
         salt: of the codes.
+        zero_is_id: whether 0 in a path is a patient like the others, see `placeholder.zero_is_an_id`.
         stated: what the user states of signals whose files leave it open.
         strict: refuse recordings whose samples are damaged (`DAMAGED`), and read all files whole, for that and for the
             checksum.
@@ -73,14 +76,18 @@ class Look:
     stated: Stated = field(default_factory=Stated)
     strict: bool = False
     apart: bool = False
+    zero_is_id: bool = False
 
     def __call__(self, paths: Sequence[str]) -> Found:
         """Look at files, whose paths are relative to the root."""
+        with quiet():
+            return self._looked(paths)
+
+    def _looked(self, paths: Sequence[str]) -> Found:
         rows: list[Row] = []
         found = Found(stored([]))
         for path in paths:
-            with quiet():
-                one = self._guarded(path)
+            one = self._guarded(path)
             if isinstance(one, dict):
                 rows.append(one)
             elif isinstance(one, str):
@@ -122,8 +129,11 @@ class Look:
                 damage = next((flag for flag in header.flags if flag.startswith(DAMAGED)), None)
                 if self.strict and damage is not None:
                     raise IncompleteError(damage, header.files)
-                ids = ids_of(path, self.pattern) or header.ids
-                row |= self._signal(header) | self._codes(path, ids) | self._levels(path, header, ids)
+                in_path = ids_of(path, self.pattern)
+                owned, codes = self._owned(path, in_path, header.ids), self._codes(path, in_path, header.ids)
+                own = self._signal(header)
+                own["flags"] = [*own["flags"], *codes.get("flags", ())]
+                row |= codes | self._levels(path, header, owned) | own
             else:
                 row |= self._scan(path, header)
         except IncompleteError as error:
@@ -144,7 +154,7 @@ class Look:
         from medcl.readers.dicom_file import NoImageError, NoObjectError
 
         try:
-            coded = read_coded(self.root, path, self.pattern, self.salt)
+            coded = read_coded(self.root, path, self.pattern, self.salt, zero_is_id=self.zero_is_id)
             return coded if coded.mtime_ns < LAST_TIME else self._refused(path, "dicom", _TOO_LATE)
         except NoImageError:
             return None
@@ -186,15 +196,28 @@ class Look:
             about = image_row(header)
         # No id is taken from these headers: they only have free text.
         ids = ids_of(path, self.pattern)
-        row = about | file_levels(path, ids, self.salt) | self._codes(path, ids) | {"part": 0}
+        owned = self._owned(path, ids, {})
+        row = about | file_levels(path, owned, self.salt) | self._codes(path, ids, {}) | {"part": 0}
+        row["flags"] = [*about["flags"], *([FLAG] if owned != ids else [])]
         return row if self.modality is None or self.modality in _SIGNALS else row | {"modality": self.modality}
 
     def _refused(self, path: str, form: str | None, why: str) -> Row:
         row = refused(path, why) | {"format": form}
         return row | state(self.root, path, [Path(path).name])
 
-    def _codes(self, path: str, ids: dict[str, str]) -> Row:
-        codes: Row = {}
+    def _owned(self, path: str, in_path: dict[str, str], stated: dict[str, str]) -> dict[str, str]:
+        """The ids of a record: those in its path, else those that it states. Instead of a placeholder, a stand-in."""
+        ids = in_path or stated
+        patient = ids.get("patient")
+        if patient is None or not is_placeholder(patient, zero_is_id=self.zero_is_id and bool(in_path)):
+            return ids
+        # The files of a session are one person's; where none is known, each file stands alone.
+        visit = ids.get("session", ids.get("study"))
+        return ids | {"patient": stand_in(path if visit is None else f"{posixpath.dirname(path)}\0{visit}")}
+
+    def _codes(self, path: str, in_path: dict[str, str], stated: dict[str, str]) -> Row:
+        ids = self._owned(path, in_path, stated)
+        codes: Row = {} if ids == (in_path or stated) else {"flags": [FLAG]}
         patient = ids.get("patient")
         if patient is not None:
             codes["found_patient"] = code("patient", patient, self.salt)

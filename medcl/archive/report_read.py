@@ -10,6 +10,7 @@ from pathlib import Path
 from medcl.archive.deid_presidio import find_with_presidio, is_presidio, models_of
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier, replace_found
 from medcl.archive.path_ids import ids_of
+from medcl.archive.placeholder import is_placeholder, without_placeholders
 from medcl.archive.table import LabelTable
 from medcl.engine.quiet import quiet
 from medcl.errors import MedclError, UnreadableError, reason
@@ -114,9 +115,11 @@ class ReadFiles:
             found = read_reports(self.root / path, form)
         except Exception as error:  # A damaged file may raise anything, and ends no scan.
             return Draft(path, form, status=reason(error))
-        ids = _path_ids(path, self.pattern)
+        ids, stated = _path_ids(path, self.pattern), dict(found.ids)
+        if is_placeholder(stated.get("patient", "")):
+            stated.pop("patient", None)
         known = (*_long(found.ids.values()), *_long(found.records), *_long(ids.values()), *found.names)
-        return Draft(path, form, found.text, "ok", None, dict(found.ids), found.records, ids, known, found.flags)
+        return Draft(path, form, found.text, "ok", None, stated, found.records, ids, _named(known), found.flags)
 
 
 def table_drafts(
@@ -147,7 +150,7 @@ def table_drafts(
     """
     bodies = {heading: table.column(column) for heading, column in sections.items()}
     keys = table.column(key) if record else table.codes(key)
-    owners = [None] * len(table) if patient is None else table.codes(patient)
+    owners = [None] * len(table) if patient is None else without_placeholders(table.codes(patient))
     used = {key, patient, *sections.values()}
     persons = [table.columns[name] for name in table.columns if name not in used and names_a_person(name)]
     drafts = []
@@ -159,7 +162,7 @@ def table_drafts(
         named = (cells[row] for cells in persons)
         known = (*_long((name, owner, *ids.values())), *(word for word in named if word is not None))
         stated = {} if owner is None else {"patient": owner}
-        drafts.append(Draft(path, "table", text, key=name, stated=stated, known=known))
+        drafts.append(Draft(path, "table", text, key=name, stated=stated, known=_named(known)))
     return drafts
 
 
@@ -170,9 +173,18 @@ def _long(ids: Iterable[str | None]) -> list[str]:
 
 def _path_ids(path: str, pattern: re.Pattern[str] | None) -> dict[str, str]:
     try:
-        return ids_of(path, pattern)
+        ids = ids_of(path, pattern)
     except UnreadableError:
         return {}
+    # A report of nobody known is not that of the first other one. 0 may be a patient: else no record has it.
+    if is_placeholder(ids.get("patient", ""), zero_is_id=True):
+        ids.pop("patient", None)
+    return ids
+
+
+def _named(words: Iterable[str]) -> tuple[str, ...]:
+    """Of what may name a person in a text, what does: `unknown` is a word of reports."""
+    return tuple(word for word in words if not is_placeholder(word))
 
 
 def check_deidentifier(name: str) -> None:

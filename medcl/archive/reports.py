@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from medcl.archive.card import inside
 from medcl.archive.file_state import state
 from medcl.archive.identity import record_code
 from medcl.archive.links import links, text_ids
@@ -74,6 +75,7 @@ def join_reports(
     *,
     salt: bytes,
     pattern: re.Pattern[str] | None = None,
+    missing: Sequence[str] = (),
     jobs: int = -1,
 ) -> tuple[Manifest, ReportSummary]:
     """Add reports to the records.
@@ -88,6 +90,7 @@ def join_reports(
         folder: of the archive.
         salt: of the codes, the same as the manifest's.
         pattern: of ids in paths.
+        missing: words of tables for a missing value, beside the usual ones.
         jobs: processes.
 
     Returns:
@@ -99,7 +102,7 @@ def join_reports(
         MedclError: what is no table, or a key that is the name of several records.
     """
     manifest = manifest.select(manifest.kinds != "report")
-    drafts = [_drafts(rule, manifest, folder, pattern, jobs) for rule in rules]
+    drafts = [_drafts(rule, manifest, folder, pattern, missing, jobs) for rule in rules]
     files = {draft.path for own in drafts for draft in own if draft.format != "table"}
     listed = manifest.column("path")
     # A damaged DICOM file that a rule claims is a report that cannot be read, not a volume.
@@ -128,7 +131,12 @@ def join_reports(
 
 
 def _drafts(
-    rule: ReportRule, manifest: Manifest, folder: Path, pattern: re.Pattern[str] | None, jobs: int
+    rule: ReportRule,
+    manifest: Manifest,
+    folder: Path,
+    pattern: re.Pattern[str] | None,
+    missing: Sequence[str],
+    jobs: int,
 ) -> list[Draft]:
     check_deidentifier(rule.deidentify)
     clean = Clean(rule.deidentify)
@@ -136,7 +144,7 @@ def _drafts(
         if rule.table is None or rule.key is None:
             raise UsageError("reports in a table need `table` and `key`")
         tables = [rule.table] if isinstance(rule.table, str) else rule.table
-        table = read_table([folder / one for one in tables])
+        table = read_table([inside(folder, one) for one in tables], missing)
         relative = {path: os.path.relpath(path, folder).replace(os.sep, "/") for path in set(table.files)}
         paths = [relative[path] for path in table.files]
         sections = rule.sections or {"": str(rule.column)}

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of
+from medcl.archive.placeholder import is_placeholder, zero_is_an_id
 from medcl.archive.record import Look, Modality, Row, refused, stored
 from medcl.archive.schema import SCHEMA
 from medcl.archive.spool import Spool
@@ -34,7 +35,12 @@ __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 _READER = 5  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256
 _FEW = 8  # files a call where a reader may end the process: those around it are read again
-_NO_PATIENT = "no patient id: neither the path nor the file's header nor a label table names one"
+_NO_PATIENT = (
+    "no patient id: neither the path nor the file's header nor a label table names one. Say where it stands in the "
+    "path with --id-pattern, or in which column of a table with --labels and --patient-column; --patient-per-record "
+    "makes every record a patient of its own"
+)
+_ZEROS = re.compile(r"(?<!\d)0+(?!\d)", re.ASCII)
 
 
 def scan(
@@ -56,8 +62,9 @@ def scan(
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
-    Ids come from the pattern; else from the names of a BIDS folder; else from the headers. A record without a patient
-    is `ok` here, since a label table may still name one: see `require_patients`.
+    Ids come from the pattern; else from the names of a BIDS folder; else from the headers. A record whose patient id is
+    a placeholder, such as ANONYMOUS, stands alone and is flagged: see `medcl.archive.placeholder`. A record of which no
+    id is stated is `ok` here, since a label table may still name one: see `require_patients`.
 
     Args:
         folder: the archive, or the DICOMDIR that lies in it; it is only read.
@@ -87,20 +94,22 @@ def scan(
     """
     folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
+    found = walk(folder, include, SUFFIXES)
+    label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
+    paths = [path for path in found.files if path not in label_paths]
+    zero_is_id = _zero_is_id(paths, pattern)
     settings = {
         "reader": _READER,
         "id_pattern": id_pattern,
         "modality": modality,
         "public_ids": public_ids,
+        "zero_is_id": zero_is_id,
         "salt": fingerprint(salt),
         **(stated or Stated()).settings(),
         **({"strict": True} if strict else {}),
     }
-    found = walk(folder, include, SUFFIXES)
-    label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
-    paths = [path for path in found.files if path not in label_paths]
     known, wanted = _known(previous, settings), set(paths)
-    look = Look(folder, pattern, modality, salt, stated or Stated(), strict)
+    look = Look(folder, pattern, modality, salt, stated or Stated(), strict, zero_is_id=zero_is_id)
     others: Counter[str] = Counter()
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
     with (
@@ -127,7 +136,7 @@ def scan(
 
         done |= {*taken["path"].to_pylist(), *spool.keep(folder, paths), *series.files()}
         read([path for path in paths if path not in done])
-        of_volumes = volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt)
+        of_volumes = volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt, zero_is_id=zero_is_id)
         for first in iter(lambda: list(islice(of_volumes, _CHUNK)), []):
             kept.add(stored(first))
         # Series that files have come to have been read again by now.
@@ -145,7 +154,7 @@ def scan(
     about = {**settings, "images": images, "reused": reused, "others": dict(others), "skipped": dict(found.skipped)}
     metadata: dict[str, Any] = {"salt": settings["salt"], "scan": about}
     if public_ids:
-        metadata["dictionary"] = _dictionary(table["path"], pattern, salt)
+        metadata["dictionary"] = _dictionary(table["path"], pattern, salt, zero_is_id)
     return Manifest(table, folder.resolve(), metadata)
 
 
@@ -219,7 +228,23 @@ def _companions(table: pa.Table, there: set[str]) -> set[str]:
     return found & there
 
 
-def _dictionary(paths: pa.ChunkedArray, pattern: re.Pattern[str] | None, salt: bytes) -> dict[str, dict[str, str]]:
+def _zero_is_id(paths: Sequence[str], pattern: re.Pattern[str] | None) -> bool:
+    """Whether 0 in the paths is a patient like the others; nothing is looked up where no path has such a number."""
+
+    def patients(some: Iterable[str]) -> Iterable[str | None]:
+        for path in some:
+            try:
+                yield ids_of(path, pattern).get("patient")
+            except UnreadableError:
+                continue
+
+    zeros = patients(path for path in paths if _ZEROS.search(path))
+    return zero_is_an_id(patients(paths)) if any(one is not None and _ZEROS.fullmatch(one) for one in zeros) else False
+
+
+def _dictionary(
+    paths: pa.ChunkedArray, pattern: re.Pattern[str] | None, salt: bytes, zero_is_id: bool
+) -> dict[str, dict[str, str]]:
     """Patient code -> clear id, of the ids that stand in paths; what a header says of a patient is never kept."""
     clear = {}
     for path in paths:
@@ -227,6 +252,6 @@ def _dictionary(paths: pa.ChunkedArray, pattern: re.Pattern[str] | None, salt: b
             patient = ids_of(path.as_py(), pattern).get("patient")
         except UnreadableError:
             continue
-        if patient is not None:
+        if patient is not None and not is_placeholder(patient, zero_is_id=zero_is_id):
             clear[str(code("patient", patient, salt))] = patient
     return {"patient": clear}

@@ -43,7 +43,8 @@ SCHEMA = pa.schema(
 )
 """The columns that every scan writes; label columns come behind them.
 
-A recording has `sampling_rate` (Hz) and `n_samples`. A volume has `study`, `series`, `shape` and `spacing` (mm) along
+A recording has `sampling_rate` (Hz), `n_samples` and `flags` (channels that are set aside, gaps, a wrong checksum, in
+words). A volume has `study`, `series`, `shape` and `spacing` (mm) along
 the axes of RAS+, `orientation` as stored (`LPS`), `days` since its patient's first study, `part` (which volume of its
 files it is, from 0) and `flags` (what is unusual about its geometry, in words). `trial` is one recording or one volume.
 A picture has `shape` (rows, columns). A report has its text, without what names a person, in `report`; its `trial` is

@@ -14,9 +14,11 @@ from medcl.private import claim
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (value TEXT);
 CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, series INTEGER, patient INTEGER, day INTEGER, slices TEXT
+    path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, series INTEGER, patient INTEGER, day INTEGER, slices TEXT,
+    alone INTEGER
 ) WITHOUT ROWID;
 """
+_COLUMNS = ("path", "size", "mtime_ns", "series", "patient", "day", "slices", "alone")
 _AT_ONCE = 500  # variables of a statement
 
 
@@ -58,12 +60,12 @@ class Spool:
         Raises:
             MedclError: the disk is full, or gone.
         """
-        rows = [(one.path, one.size, one.mtime_ns, one.series, one.patient, one.day, one.slices) for one in files]
+        rows = [tuple(getattr(one, name) for name in _COLUMNS) for one in files]
         if not rows:
             return
         try:
             with self._base:
-                self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._base.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             raise self._failure(error) from error
 
@@ -104,9 +106,7 @@ class Spool:
         with self._base:
             self._base.execute("CREATE INDEX IF NOT EXISTS by_series ON files (series, path)")
         files: list[CodedFile] = []
-        for row in self._base.execute(
-            "SELECT path, size, mtime_ns, series, patient, day, slices FROM files ORDER BY series, path"
-        ):
+        for row in self._base.execute(f"SELECT {', '.join(_COLUMNS)} FROM files ORDER BY series, path"):
             one = CodedFile(*row)
             if files and files[0].series != one.series:
                 yield files

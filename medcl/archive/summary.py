@@ -9,8 +9,11 @@ import pyarrow.compute as pc
 
 from medcl.archive.image_summary import ImageSummary, image_summary
 from medcl.archive.manifest import Manifest
+from medcl.archive.placeholder import FLAG
 from medcl.archive.volume_summary import ASIDE, VolumeSummary, volume_summary
 from medcl.archive.wording import counted, line
+
+_NOBODY = "no patient id"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Summary:
         quarantined: reason -> records that cannot be used.
         others: suffix -> files that are no records; None if it is not known.
         skipped: why -> files and folders that were not looked at.
+        alone: usable records whose patient id is a placeholder, so that each study counts as a patient of its own.
         reused: records taken over from the scan before, unopened.
         volumes: what there is of volumes; None without any.
         images: what there is of pictures; None without any.
@@ -46,6 +50,7 @@ class Summary:
     others: dict[str, int] | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     reused: int = 0
+    alone: int = 0
     volumes: VolumeSummary | None = None
     images: ImageSummary | None = None
 
@@ -67,8 +72,21 @@ class Summary:
             lines.append(str(self.volumes))
         if self.images is not None:
             lines.append(str(self.images))
+        if self.alone:
+            lines.append(
+                line(
+                    "placeholders",
+                    f"{self.alone} records have a placeholder patient id (such as ANONYMOUS, 0 or n/a): ",
+                )
+                + "each study stands alone; --id-pattern or --labels with --patient-column can tell more"
+            )
         lines.append(line("quarantined", f"{sum(self.quarantined.values())}"))
         lines += [f"  {count:>6}  {reason}" for reason, count in self.quarantined.items()]
+        if _NOBODY in self.quarantined:
+            lines.append(
+                f"          {_NOBODY}: say where it stands with --id-pattern or with --labels and --patient-column, or "
+                "that every record is a patient of its own with --patient-per-record"
+            )
         if self.reused:
             lines.append(line("unchanged", f"{self.reused} records as in the last scan, not opened again"))
         if self.others is not None:
@@ -110,6 +128,7 @@ def summary(manifest: Manifest) -> Summary:
         others=about.get("others"),
         skipped=about.get("skipped", {}),
         reused=about.get("reused", 0),
+        alone=sum(FLAG in (flags or ()) for flags in ok.column("flags")) if ok.has("flags") else 0,
         volumes=volume_summary(manifest),
         images=image_summary(manifest),
     )

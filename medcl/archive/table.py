@@ -1,9 +1,8 @@
 """Label tables, read as text: a number that is an id, such as 007 or 15709.0, stays what was written."""
 
-import csv
 import glob
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medcl.archive.json_table import read_json, read_json_lines
-from medcl.errors import MedclError, UsageError
+from medcl.archive.missing import present
+from medcl.archive.numbers import Column, are_numbers, number, numbers
+from medcl.archive.sheet import Sheet, read_sheet
+from medcl.errors import MedclError, UsageError, system_reason
+from medcl.suggest import no_such
 
 FILE_COLUMN = "{file}"
 """Column of a table of several files: the stem of the file that a row stands in, such as `train`."""
 
-_MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "null"})
 _JSON = {".json": read_json, ".jsonl": read_json_lines}
-_LONGEST = 2**31 - 1  # characters of a cell: a report is longer than the 131,072 that the csv module allows at first
-_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*)?", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*|,0{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -28,75 +29,161 @@ class LabelTable:
 
     Args:
         path: where it was read from; of several files, the pattern or the first of them.
-        columns: name -> cells; None where a cell is empty or one of NA, N/A, NaN, nan, null.
+        columns: name -> cells; None where a cell holds no value, see `missing.present`.
         files: (rows,) the file of each row.
+        written: name -> cells as the file has them.
+        numbers: (rows,) the line, row or object of its file that each row is, counted from 1.
+        counted: which of these.
+        missing: further words for a missing value.
+        separator: between the cells of a text file.
+        dialect: what is unusual about the file, in words.
     """
 
     path: Path
     columns: dict[str, list[str | None]]
     files: Sequence[Path] = ()
+    written: "dict[str, list[str | None]] | None" = None
+    numbers: Sequence[int] = ()
+    counted: str = "row"
+    missing: tuple[str, ...] = ()
+    separator: str = ""
+    dialect: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), []))
 
-    def column(self, name: str) -> list[str | None]:
+    def column(self, name: str, keep: Collection[str] = ()) -> list[str | None]:
         """The cells of a column.
 
+        Args:
+            name: its heading.
+            keep: texts that are values, though they are words for a missing one elsewhere.
+
         Raises:
-            UsageError: there is no such column; lists those there are.
+            UsageError: there is no such column; names the nearest, and lists those there are.
         """
         if name not in self.columns:
-            raise UsageError(f"{self.path}: no column {name!r}; there are {', '.join(map(repr, self.columns))}")
-        return self.columns[name]
+            if any(number(heading) is not None for heading in self.columns):
+                # What would be listed are cells then, ids among them.
+                raise UsageError(
+                    f"{self.path}: no column {name!r}; its first line holds numbers: is the heading missing?"
+                )
+            raise UsageError(f"{self.path}: {no_such('column', name, self.columns)}")
+        return present(self.as_written(name), self.missing, keep) if keep else self.columns[name]
 
-    def codes(self, name: str) -> list[str | None]:
+    def as_written(self, name: str) -> list[str | None]:
+        """The cells of a column with the words for missing values; None where a cell is empty."""
+        written = self.columns if self.written is None else self.written
+        if name not in written:
+            return self.column(name)
+        return [cell or None for cell in written[name]]
+
+    def codes(self, name: str, keep: Collection[str] = ()) -> list[str | None]:
         """The cells of a column of ids or codes: where all of them are whole numbers, 15709.0 is 15709.
 
         Raises:
             UsageError: there is no such column.
         """
+        return whole(self.column(name, keep))
+
+    def values(self, name: str, cells: Sequence[str | None]) -> list[float | None]:
+        """Numbers of a column, in the decimal mark that the table shows.
+
+        Args:
+            name: of the column.
+            cells: of it, perhaps with more of them left out.
+
+        Raises:
+            UsageError: a cell is no number, or its decimal mark cannot be told.
+        """
+        # A cell of Parquet or JSON was a number already: its point is decimal.
+        return numbers(Column(name, cells, _Places(self)), self.columns.values(), european=self.separator == ";")
+
+    def is_numeric(self, name: str) -> bool:
+        """Whether all cells of a column that hold a value are written as numbers, and there is one."""
         cells = self.column(name)
-        matches = [None if cell is None else _WHOLE_NUMBER.fullmatch(cell) for cell in cells]
-        if any(match is None and cell is not None for match, cell in zip(matches, cells, strict=True)):
-            return cells
-        return [match and match[1] for match in matches]
+        return any(cell is not None for cell in cells) and are_numbers(cells)
+
+    def place(self, row: int) -> str:
+        """Where a row stands, as an error names it: `labels.csv, line 7`."""
+        file = self.files[row] if self.files else self.path
+        return f"{file}, {self.counted} {self.numbers[row] if self.numbers else row + 1}"
 
 
-def read_table(path: Path | str | Sequence[Path | str]) -> LabelTable:
+class _Places(Sequence[str]):
+    """The places of a table's rows, told where one is asked for."""
+
+    def __init__(self, table: LabelTable) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, row: int) -> str:  # type: ignore[override]
+        return self._table.place(row)
+
+
+def whole(cells: Sequence[str | None]) -> list[str | None]:
+    """Codes without the decimals that a spreadsheet gave them, where all of them are whole numbers."""
+    matches = [None if cell is None else _WHOLE_NUMBER.fullmatch(cell) for cell in cells]
+    if any(match is None and cell is not None for match, cell in zip(matches, cells, strict=True)):
+        return list(cells)
+    return [match and match[1] for match in matches]
+
+
+def read_table(path: Path | str | Sequence[Path | str], missing: Iterable[str] = ()) -> LabelTable:
     """Read a label table.
 
-    .csv (comma, or semicolon where the heading has no comma), .tsv, .parquet; .json is a list of objects, .jsonl one
-    object a line. The keys of nested objects are joined with dots: `Description.Caption`.
+    .csv and .tsv with any of the usual separators and encodings (see `sheet.read_sheet`), .parquet; .json is a list of
+    objects, .jsonl one object a line. The keys of nested objects are joined with dots: `Description.Caption`.
 
     Args:
         path: the table; or several files of one table, as a list or as a glob (`descriptions_*.jsonl`). Their rows
             follow one another, by name where a glob finds them, and the column `{file}` tells the stem of each row's
             file. All have the same columns, but for JSON, where a key may be missing.
+        missing: words for a missing value, beside those of `medcl.archive.missing`.
 
     Returns:
         Its cells as text. List cells of Parquet and JSON are joined with `|`.
 
     Raises:
         UsageError: no such file, or another suffix.
-        MedclError: it is not a table: not UTF-8, a heading twice, a row of another length, no row.
+        MedclError: it is not a table: in no known encoding, a heading twice, a row of another length, no row.
     """
     given = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
     files = [file for one in given for file in _found(one)]
     if not files:
         raise UsageError("a label table of no file")
-    if len(files) == 1:
-        return _read_file(files[0])
-    tables = [_read_file(file) for file in files]
-    names = list(dict.fromkeys(name for table in tables for name in table.columns))
-    for table in tables:
-        missing = [name for name in names if name not in table.columns]
-        if missing and table.path.suffix.lower() not in _JSON:
-            raise MedclError(f"{table.path}: no column {missing[0]!r}, which another file of the table has")
-    columns = {
-        name: [cell for table in tables for cell in table.columns.get(name, [None] * len(table))] for name in names
-    }
-    columns[FILE_COLUMN] = [table.path.stem for table in tables for _ in range(len(table))]
-    return LabelTable(given[0], columns, [file for table in tables for file in table.files])
+    words = tuple(missing)
+    sheets = [_read_file(file) for file in files]
+    names = list(dict.fromkeys(name for sheet in sheets for name in sheet.names))
+    for file, sheet in zip(files, sheets, strict=True):
+        lacking = [name for name in names if name not in sheet.names]
+        if lacking and file.suffix.lower() not in _JSON:
+            raise MedclError(f"{file}: no column {lacking[0]!r}, which another file of the table has")
+    written = {name: [cell for sheet in sheets for cell in _cells(sheet, name)] for name in names}
+    columns = {name: present(cells, words) for name, cells in written.items()}
+    if len(files) > 1:
+        stems: list[str | None] = [file.stem for file, sheet in zip(files, sheets, strict=True) for _ in sheet.rows]
+        columns[FILE_COLUMN] = written[FILE_COLUMN] = stems
+    return LabelTable(
+        path=given[0],
+        columns=columns,
+        files=[file for file, sheet in zip(files, sheets, strict=True) for _ in sheet.rows],
+        written=written,
+        numbers=[number for sheet in sheets for number in sheet.numbers],
+        counted=sheets[0].counted,
+        missing=words,
+        separator=sheets[0].separator,
+        dialect=next((sheet.dialect for sheet in sheets if sheet.dialect), ""),
+    )
+
+
+def _cells(sheet: Sheet, name: str) -> list[str | None]:
+    if name not in sheet.names:
+        return [None] * len(sheet.rows)
+    position = sheet.names.index(name)
+    return [row[position] for row in sheet.rows]
 
 
 def _found(path: Path) -> list[Path]:
@@ -109,52 +196,36 @@ def _found(path: Path) -> list[Path]:
     return files
 
 
-def _read_file(path: Path) -> LabelTable:
-    readers = {".csv": _read_text, ".tsv": _read_text, ".parquet": _read_parquet} | _JSON
+def _read_file(path: Path) -> Sheet:
+    readers = {".csv": read_sheet, ".tsv": read_sheet, ".parquet": _read_parquet} | _JSON
     if path.suffix.lower() not in readers:
         raise UsageError(f"{path}: a label table is .csv, .tsv, .parquet, .json or .jsonl")
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
-    names, rows = readers[path.suffix.lower()](path)
-    twice = sorted({name for name in names if names.count(name) > 1})
+    try:
+        sheet = readers[path.suffix.lower()](path)
+    except OSError as error:
+        raise MedclError(f"{path}: cannot be read: {system_reason(error)}") from error
+    twice = sorted({name for name in sheet.names if sheet.names.count(name) > 1})
     if twice:
-        raise MedclError(f"{path}: the column {twice[0]!r} occurs twice")
-    if not rows:
+        what = f"the column {twice[0]!r} occurs twice" if twice[0] else "several columns without a heading"
+        if any(number(name) is not None for name in sheet.names):
+            what = "its first line holds numbers, some of them twice: is the heading missing?"
+        raise MedclError(f"{path}: {what}: give each column a heading of its own")
+    if not sheet.rows:
         raise MedclError(f"{path}: the table has no rows")
-    cells = [[None if cell in _MISSING else cell for cell in column] for column in zip(*rows, strict=True)]
-    return LabelTable(path, dict(zip(names, cells, strict=True)), [path] * len(rows))
+    return sheet
 
 
-def _read_text(path: Path) -> tuple[list[str], list[list[str | None]]]:
-    csv.field_size_limit(_LONGEST)
+def _read_parquet(path: Path) -> Sheet:
     try:
-        # utf-8-sig: spreadsheets write a byte-order mark, which would become part of the first heading.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            heading = file.readline()
-            file.seek(0)
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if "," not in heading and ";" in heading else ","
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            names = [name.strip() for name in next(reader, [])]
-            rows: list[list[str | None]] = []
-            for row in reader:
-                if row and len(row) != len(names):
-                    raise MedclError(f"{path}, line {reader.line_num}: {len(row)} cells under {len(names)} headings")
-                if row:
-                    rows.append([cell.strip() for cell in row])
-    except UnicodeDecodeError as error:
-        raise MedclError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
-    except csv.Error as error:
-        raise MedclError(f"{path}: not a table of text: {error}") from error
-    return names, rows
-
-
-def _read_parquet(path: Path) -> tuple[list[str], list[list[str | None]]]:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise MedclError(f"{path}: not a Parquet file: {error}") from error
-    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
-    return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]
+        table = pq.ParquetFile(path).read()
+        columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
+    # A value that Python has no type for, such as a time after the year 9999, is a ValueError or an OverflowError.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise MedclError(f"{path}: not a Parquet file, or a damaged one") from error
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Sheet(list(table.column_names), rows, list(range(1, len(rows) + 1)), "row")
 
 
 def _text(value: object) -> str | None:

@@ -1,14 +1,15 @@
 """Cells of a label table -> labels: inferred from the values, or as a data-set card says."""
 
 import ast
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from medcl.archive.card import CardTarget, Lookup
+from medcl.archive.card import CardTarget, Lookup, inside
 from medcl.archive.manifest import Target
+from medcl.archive.missing import is_missing
+from medcl.archive.numbers import number
 from medcl.archive.table import LabelTable, read_table
 from medcl.errors import MedclError, UsageError
 
@@ -16,6 +17,7 @@ Kind: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
 Label: TypeAlias = str | float | list[str] | None
 
 _FEW_INTEGERS = 20  # more distinct whole numbers than this are taken for a quantity, not for codes of classes
+_INFINITE = ("inf", "infinity", "\N{INFINITY}")
 _FREE_TEXT = 50  # more distinct texts than this, in more than half of the rows, are a report and not a class
 
 
@@ -41,8 +43,8 @@ def infer(table: LabelTable, column: str, kind: Kind | None = None) -> Labels:
 
     Unless a kind is given: two distinct values are binary (the second in order is the positive class), up to 20
     distinct whole numbers are multiclass, other numbers a regression; text with `|` or `;` is multilabel, other text
-    multiclass. An empty cell is unlabelled; a multilabel cell that holds only the separator is labelled with no
-    class.
+    multiclass. A cell that is empty or holds a word for a missing value (`n/a`, `unknown`; see
+    `medcl.archive.missing`) is unlabelled; a multilabel cell that holds only the separator is labelled with no class.
 
     Args:
         table: the label table.
@@ -57,19 +59,17 @@ def infer(table: LabelTable, column: str, kind: Kind | None = None) -> Labels:
     """
     cells = table.codes(column)
     present = [cell for cell in cells if cell is not None]
-    numbers = [_number(cell) for cell in present]
     place = f"{table.path}, column {column!r}"
     if kind is None:
-        kind = _guess(present, numbers, place)
+        kind = _guess(table, column, present, place)
     if kind == "regression":
-        bad = sum(number is None for number in numbers)
-        if bad or not present:
-            raise UsageError(f"{place}: {bad} of {len(present)} values are not numbers, so it is no regression target")
-        return Labels(Target(column, kind), [None if cell is None else float(cell) for cell in cells])
+        if not present:
+            raise UsageError(f"{place}: no row has a value, so it is no regression target")
+        return Labels(Target(column, kind), list(table.values(column, table.column(column))))
     values: list[Label] = list(cells)
     if kind == "multilabel":
         separator = "|" if any("|" in cell for cell in present) else ";"
-        split = [None if cell is None else _split(cell, separator) for cell in cells]
+        split = [None if cell is None else _present_parts(cell, separator, table.missing) for cell in cells]
         values = list(split)
         distinct = {part for parts in split if parts for part in parts}
     else:
@@ -87,7 +87,7 @@ def from_card(table: LabelTable, name: str, rule: CardTarget, folder: Path) -> L
     Args:
         table: the card's table.
         name: of the target.
-        rule: how it is read.
+        rule: how it is read. What it names as a value or a class is one, though it be a word for a missing value.
         folder: of the data set, where the card's lookup table is.
 
     Returns:
@@ -100,26 +100,23 @@ def from_card(table: LabelTable, name: str, rule: CardTarget, folder: Path) -> L
     target = Target(name, rule.kind, rule.classes)
     place = f"{table.path}, column {rule.column!r}"
     if rule.kind == "regression":
-        unknown = {_number(text) for text in rule.unknown}
-        numbers = [
-            None if cell is None or cell in rule.unknown else _number(cell) for cell in table.column(rule.column)
-        ]
-        missing = sum(cell is None or cell in rule.unknown for cell in table.column(rule.column))
-        if numbers.count(None) > missing:
-            raise MedclError(f"{place}: {numbers.count(None) - missing} values are not numbers")
-        return Labels(target, [None if number in unknown else number for number in numbers])
-    classes = _read_lookup(rule.lookup, folder) if rule.lookup else None
+        unknown = {number(text) for text in rule.unknown} - {None}
+        cells = [None if cell in rule.unknown else cell for cell in table.column(rule.column)]
+        numbers = table.values(rule.column, cells)
+        return Labels(target, [None if value in unknown else value for value in numbers])
+    classes = _read_lookup(rule.lookup, folder, rule.classes, table.missing) if rule.lookup else None
     values: list[Label] = []
-    foreign: set[str] = set()
-    for row, cell in enumerate(table.codes(rule.column)):
+    foreign: list[int] = []
+    for row, cell in enumerate(table.codes(rule.column, (*rule.values, *rule.classes))):
         if cell is None or cell in rule.unknown:
             values.append(None)
             continue
-        codes = [rule.values.get(code, code) for code in _codes(cell, rule, f"{place}, row {row + 1}")]
+        codes = [rule.values.get(code, code) for code in _codes(cell, rule, table, row)]
         if classes is not None:
             codes = [classes[code] for code in codes if code in classes]
         found = set(codes)
-        foreign |= found.difference(rule.classes)
+        if not found.issubset(rule.classes):
+            foreign.append(row)
         if rule.kind == "multilabel":
             # In the order of the classes, so that equal labels are equal lists.
             kept = [known for known in rule.classes if known in found]
@@ -127,63 +124,88 @@ def from_card(table: LabelTable, name: str, rule: CardTarget, folder: Path) -> L
         else:
             values.append(codes[0] if codes else None)
     if foreign:
-        raise MedclError(f"{place}: {len(foreign)} values are no class of {name!r}: {', '.join(sorted(foreign)[:3])}")
+        raise MedclError(
+            f"{place}: {len(foreign)} values are no class of {name!r}, the first in {table.place(foreign[0])}; the "
+            f"card knows {', '.join(map(repr, rule.classes))}: add what is missing to `classes`, `values` or `unknown`"
+        )
     return Labels(target, values)
 
 
-def _guess(present: Sequence[str], numbers: Sequence[float | None], place: str) -> Kind:
+def _guess(table: LabelTable, column: str, present: Sequence[str], place: str) -> Kind:
     distinct = set(present)
-    if None not in numbers:
-        whole = all(number is not None and number.is_integer() for number in numbers)
-        if len(distinct) > 2:
-            return "multiclass" if whole and len(distinct) <= _FEW_INTEGERS else "regression"
-        return "binary"
+    if table.is_numeric(column):
+        if len(distinct) <= 2:
+            return "binary"
+        found = [value for value in table.values(column, table.column(column)) if value is not None]
+        whole = all(value.is_integer() for value in found)
+        return "multiclass" if whole and len(distinct) <= _FEW_INTEGERS else "regression"
     if any("|" in cell or ";" in cell for cell in present):
         return "multilabel"
+    _refuse_broken_numbers(table, column)
     if len(distinct) > max(_FREE_TEXT, len(present) / 2):
         raise UsageError(f"{place}: {len(distinct)} distinct texts in {len(present)} rows are free text, not classes")
     return "binary" if len(distinct) == 2 else "multiclass"
 
 
-def _codes(cell: str, rule: CardTarget, place: str) -> list[str]:
+def _refuse_broken_numbers(table: LabelTable, column: str) -> None:
+    """A quantity in which some cells are no numbers is not a set of classes."""
+    cells = table.column(column)
+    found = [None if cell is None else number(cell) for cell in cells]
+    numbers = [value for value in found if value is not None]
+    others = [row for row, (cell, value) in enumerate(zip(cells, found, strict=True)) if cell and value is None]
+    quantity = len(set(numbers)) > _FEW_INTEGERS or any(not value.is_integer() for value in numbers)
+    infinite = numbers and others and all(str(cells[row]).lstrip("+-").casefold() in _INFINITE for row in others)
+    if infinite or (others and quantity and len(numbers) > len(others)):
+        raise UsageError(
+            f"{table.place(others[0])}, column {column!r}: no number, as {len(others)} of its cells, while the others "
+            "are: name a word for missing values with --missing WORD (in a data-set card: `missing`), or say that they "
+            f"are classes with {column}:multiclass"
+        )
+
+
+def _codes(cell: str, rule: CardTarget, table: LabelTable, row: int) -> list[str]:
     if rule.parse == "text":
         return [cell]
     if rule.parse == "separated":
         return _split(cell, rule.separator)
+    place = f"{table.place(row)}, column {rule.column!r}"
     try:
         value = ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise MedclError(f"{place}: not a Python dictionary") from error
     if not isinstance(value, dict):
         raise MedclError(f"{place}: not a Python dictionary")
     return [str(key) for key in value]
 
 
-def _read_lookup(rule: Lookup, folder: Path) -> dict[str, str]:
+def _read_lookup(rule: Lookup, folder: Path, known: Collection[str], missing: Collection[str]) -> dict[str, str]:
     """Code -> class, of the rows that the rule admits."""
-    table = read_table(folder / rule.file)
+    table = read_table(inside(folder, rule.file), missing)
     admitted = [True] * len(table)
     for column, wanted in rule.where.items():
-        admitted = [old and cell == wanted for old, cell in zip(admitted, table.codes(column), strict=True)]
-    result: dict[str, str] = {}
-    for use, code, value in zip(admitted, table.codes(rule.key), table.column(rule.value), strict=True):
-        if use and code is not None and value is not None and result.setdefault(code, value) != value:
-            raise MedclError(f"{table.path}: {code!r} has two classes, {result[code]!r} and {value!r}")
-    return result
+        admitted = [old and cell == wanted for old, cell in zip(admitted, table.codes(column, (wanted,)), strict=True)]
+    row_of: dict[str, int] = {}
+    codes, values = table.codes(rule.key), table.column(rule.value, known)
+    for row, (use, code, value) in enumerate(zip(admitted, codes, values, strict=True)):
+        if use and code is not None and value is not None and values[row_of.setdefault(code, row)] != value:
+            raise MedclError(
+                f"{table.place(row)}, column {rule.value!r}: another class than that of the same code in "
+                f"{table.place(row_of[code])}"
+            )
+    return {code: str(values[row]) for code, row in row_of.items()}
 
 
 def _split(cell: str, separator: str) -> list[str]:
     return [part.strip() for part in cell.split(separator) if part.strip()]
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+def _present_parts(cell: str, separator: str, missing: Collection[str]) -> list[str] | None:
+    """The classes in a cell; None where all that it names is missing."""
+    parts = _split(cell, separator)
+    there = [part for part in parts if not is_missing(part, missing)]
+    return there if there or not parts else None
 
 
 def _in_order(values: Iterable[str]) -> list[str]:
     """Numbers by size, text by alphabet."""
-    return sorted(values, key=lambda text: (_number(text) is None, _number(text) or 0.0, text))
+    return sorted(values, key=lambda text: (number(text) is None, number(text) or 0.0, text))

@@ -68,7 +68,11 @@ def scan(argv: Sequence[str]) -> None:
         required=True,
         help="the manifest, a Parquet file; a second scan reads only what changed",
     )
-    parser.add_argument("--card", type=Path, help="data-set card (YAML) that says how ids, labels and folds are found")
+    parser.add_argument(
+        "--card",
+        type=Path,
+        help="data-set card (YAML, or the name of a shipped one) that says how ids, labels and folds are found",
+    )
     parser.add_argument(
         "--labels", type=Path, help="table with one row a record: CSV, TSV, Parquet, JSON or JSON lines"
     )
@@ -80,6 +84,13 @@ def scan(argv: Sequence[str]) -> None:
         default=[],
         metavar="COLUMN",
         help="its columns to predict; name:kind fixes the kind",
+    )
+    parser.add_argument(
+        "--missing",
+        nargs="+",
+        default=[],
+        metavar="WORD",
+        help="words of tables for a missing value, beside n/a, NaN, unknown, . and the like",
     )
     parser.add_argument(
         "--id-pattern",
@@ -146,6 +157,7 @@ def scan(argv: Sequence[str]) -> None:
         record_column=given.record_column,
         patient_column=given.patient_column,
         target_columns=tuple(given.target_columns),
+        missing=tuple(given.missing),
         id_pattern=given.id_pattern,
         patient_per_record=given.patient_per_record,
         include=given.include,

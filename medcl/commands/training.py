@@ -66,7 +66,9 @@ def pretrain(argv: Sequence[str]) -> None:
     """Train an encoder on a manifest without labels."""
     parser = _parser(pretrain)
     parser.add_argument(
-        "--config", action="config", help="a recipe (YAML); single values are overridden as --optimiser.steps 500"
+        "--config",
+        action="config",
+        help="a recipe (YAML, or the name of a shipped one); single values are overridden as --optimiser.steps 500",
     )
     parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the run folder")
@@ -105,7 +107,10 @@ def _parse(parser: "ArgumentParser", argv: Sequence[str]) -> tuple[Any, "Config"
     """The words of a command, and the configuration of the method that they name."""
     from medcl.pretrain.methods import asked_for, config_class
 
+    argv = parsers.named_recipes(argv)
     kind = config_class(asked_for(argv))
+    own = [action.dest for action in parser._actions]
     parser.add_class_arguments(kind)
+    parsers.check_recipes(argv, kind, own)
     given = parser.instantiate(parser.parse_args(argv))
     return given, kind(**{one.name: given[one.name] for one in fields(kind)})

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.readers.channel_names import canonical, listed
 
-__all__ = ["canonical", "positions"]
+__all__ = ["canonical", "positions", "renamed"]
 
 
 def positions(
@@ -32,12 +32,11 @@ def positions(
     Raises:
         UnreadableError: names that the recording lacks, has without values, or has twice.
     """
-    called = {_key(stated): wish for stated, wish in (names or {}).items()}
     places: dict[str, list[int]] = {}
-    for place, name in enumerate(present):
-        places.setdefault(_key(called.get(_key(name), name)), []).append(place)
+    for place, name in enumerate(renamed(present, names)):
+        places.setdefault(_key(name), []).append(place)
     missing = [name for name in wanted if _key(name) not in places]
-    empty = {_key(called.get(_key(name), name)): reason for name, reason in (unusable or {}).items()}
+    empty = dict(zip(map(_key, renamed(list(unusable or ()), names)), (unusable or {}).values(), strict=True))
     for name in missing:
         if _key(name) in empty:
             raise UnreadableError(f"channel {name} cannot be used: {empty[_key(name)]}")
@@ -53,6 +52,24 @@ def positions(
             "(data.channel_names tells them apart)"
         )
     return np.array([places[_key(name)][0] for name in wanted], dtype=np.int64)
+
+
+def renamed(present: Sequence[str], names: Mapping[str, str] | None) -> list[str]:
+    """The names that channels are wanted by.
+
+    Args:
+        present: names in the file.
+        names: name in a file -> the name it is wanted by. It is for the channel that is spelled so; only where there is
+            none, for those of which it is another spelling.
+    """
+    wishes = {_exact(stated): wish for stated, wish in (names or {}).items()}
+    spelled = set(map(_exact, present))
+    loose = {_key(stated): wish for stated, wish in (names or {}).items() if _exact(stated) not in spelled}
+    return [wishes.get(_exact(name), loose.get(_key(name), name)) for name in present]
+
+
+def _exact(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _key(name: str) -> str:

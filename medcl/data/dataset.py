@@ -26,10 +26,9 @@ _ROUNDING = 1e-6
 class SignalWindows(Dataset[dict[str, Any]]):
     """Windows of fixed length and stride over the recordings of a manifest.
 
-    Recordings shorter than one window hold none (they are never padded). No window reaches across a gap in time from
-    one stretch of a recording into the next. Windows that touch a second with missing values (NaN) are left out.
-    `too_short` and `with_gaps` count those of the first and the last kind; flat and clipped stretches stay, with their
-    flag.
+    Recordings shorter than one window hold none (they are never padded), and no window reaches across a gap in time,
+    from one stretch of a recording into the next. Windows that touch a second with missing values (NaN) are left out.
+    `too_short` counts such recordings, `with_gaps` such windows; flat and clipped stretches stay, with their flag.
 
     Args:
         store: prepared recordings.

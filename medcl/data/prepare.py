@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import scanned
 from medcl.data import filters
-from medcl.data.channels import canonical
+from medcl.data.channels import canonical, renamed
 from medcl.data.config import SignalConfig
 from medcl.data.decode import NEEDED, UNITS, Decoded, Job, decode_all, died
 from medcl.data.matching import only
@@ -64,10 +64,8 @@ def resolve(manifest: Manifest, config: SignalConfig) -> SignalConfig:
         raise UsageError(f"data.sampling_rate: {rate:g} Hz is not above 0")
     filters.check(config, rate)
     stated = config.channels if config.channels is not None else manifest.table.column("channels")[0].as_py()
-    called = {canonical(name): wish for name, wish in (config.channel_names or {}).items()}
     # The channels of the first recording have the names of the files; those in the recipe are what is wanted.
-    wishes = stated if config.channels is not None else [called.get(canonical(name), name) for name in stated]
-    channels = list(map(canonical, wishes))
+    channels = list(map(canonical, stated if config.channels is not None else renamed(stated, config.channel_names)))
     twice = sorted({name for name in channels if channels.count(name) > 1})
     if twice or not channels:
         raise UsageError(
@@ -187,7 +185,8 @@ def _decoded(manifest: Manifest, config: SignalConfig, jobs: int, strict: bool) 
 def _values(manifest: Manifest) -> NDArray[np.float64]:
     """Samples of all channels of each recording, by its header."""
     values: NDArray[np.float64] = manifest.column("n_samples").astype(np.float64)
-    return values * np.maximum(1, manifest.column("n_channels"))
+    values *= np.maximum(1, manifest.column("n_channels"))
+    return values
 
 
 def _bytes(manifest: Manifest, config: SignalConfig) -> list[int]:

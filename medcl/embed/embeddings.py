@@ -19,6 +19,7 @@ from medcl.archive.manifest import Manifest
 from medcl.embed.about import EMBEDDING, RUN, About
 from medcl.embed.fingerprints import records_fingerprint
 from medcl.errors import UsageError, cause
+from medcl.suggest import did_you_mean
 
 _BATCH = 16384
 _IN_MEMORY = 1 << 26
@@ -157,7 +158,8 @@ class Embeddings:
             return [name for name in have if name != EMBEDDING]
         unknown = [name for name in columns if name not in have]
         if unknown:
-            raise UsageError(f"no column {unknown[0]!r} in the embeddings: they have {', '.join(have)}")
+            hint = did_you_mean(unknown[0], have)
+            raise UsageError(f"no column {unknown[0]!r} in the embeddings: they have {', '.join(have)}{hint}")
         return list(columns)
 
     def _fill(self, array: NDArray[Any]) -> None:

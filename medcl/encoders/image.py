@@ -7,6 +7,7 @@ from medcl.encoders.image_base import Backbone, ImageEncoder
 from medcl.encoders.image_config import WIDTHS, ImageEncoderConfig
 from medcl.encoders.unet import UNet
 from medcl.errors import UsageError
+from medcl.suggest import did_you_mean
 
 __all__ = ["NETWORKS", "ImageEncoder", "build"]
 
@@ -42,7 +43,8 @@ def check(config: ImageEncoderConfig, n_channels: int) -> None:
         UsageError: with the field and its value.
     """
     if config.name not in NETWORKS:
-        raise UsageError(f"no image encoder is called {config.name!r}; choose one of {', '.join(NETWORKS)}")
+        hint = did_you_mean(config.name, NETWORKS)
+        raise UsageError(f"no image encoder is called {config.name!r}; choose one of {', '.join(NETWORKS)}{hint}")
     if config.dims not in (2, 3):
         raise UsageError(f"an image encoder has dims=2 (images) or dims=3 (volumes), got dims={config.dims}")
     stride = 1 if config.stride is None else config.stride

@@ -6,6 +6,7 @@ from medcl.encoders.dilated import DilatedEncoder
 from medcl.encoders.resnet import ResNetEncoder
 from medcl.encoders.transformer import TransformerEncoder
 from medcl.errors import UsageError
+from medcl.suggest import did_you_mean
 
 __all__ = ["ENCODERS", "SignalEncoder", "build"]
 
@@ -30,7 +31,8 @@ def build(config: SignalEncoderConfig, n_channels: int) -> SignalEncoder:
         UsageError: when the configuration names no encoder or holds sizes that cannot be meant.
     """
     if config.name not in ENCODERS:
-        raise UsageError(f"no encoder is called {config.name!r}; choose one of {', '.join(ENCODERS)}")
+        hint = did_you_mean(config.name, ENCODERS)
+        raise UsageError(f"no encoder is called {config.name!r}; choose one of {', '.join(ENCODERS)}{hint}")
     sizes = {"n_channels": n_channels, "dim": config.dim, "hidden": config.hidden, "stride": config.stride}
     for name, size in (sizes | {"depth": config.depth}).items():
         if size < 1:

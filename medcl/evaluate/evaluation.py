@@ -16,6 +16,7 @@ from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results
 from medcl.evaluate.task import Task
+from medcl.suggest import did_you_mean
 
 
 def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
@@ -39,6 +40,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         raise UsageError(
             f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
             + (f" and the label maps {', '.join(manifest.masks)}" if manifest.masks else "")
+            + did_you_mean(config.target, [*manifest.targets, *manifest.masks])
         )
     run, manifest = runs.load(run_folder), manifest.ok()
     side = joint_side.choose(run.card, manifest, config.target)

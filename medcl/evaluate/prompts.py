@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from medcl import shipped
 from medcl.archive.manifest import Manifest, Target
-from medcl.errors import UsageError, cause
+from medcl.documents import read_yaml
+from medcl.errors import UsageError
+from medcl.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,8 @@ def read_prompts(path: Path) -> list[Prompts]:
     Raises:
         UsageError: no such file, not YAML, or not as described above; the message names the target and the class.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: the prompts cannot be read: {cause(error)}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the prompts are not YAML in UTF-8: {cause(error)}") from error
+    path = shipped.find("prompts", path)
+    content = read_yaml(path, "prompts")
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: prompts are written as `target: {{classes: {{class: [prompts]}}}}`")
     return [_of(str(target), body, path) for target, body in content.items()]
@@ -63,7 +60,10 @@ def check(prompts: Prompts, manifest: Manifest) -> Target:
     target = manifest.targets.get(prompts.target)
     if target is None:
         held = ", ".join(manifest.targets) or "none"
-        raise UsageError(f"prompts for the target {prompts.target!r}: the manifest has no such target; it has {held}")
+        hint = did_you_mean(prompts.target, manifest.targets)
+        raise UsageError(
+            f"prompts for the target {prompts.target!r}: the manifest has no such target; it has {held}{hint}"
+        )
     if target.kind == "regression":
         raise UsageError(f"prompts for the target {prompts.target!r}: it is a number and has no classes to tell apart")
     unknown = [name for name in prompts.positive if name not in target.classes]

@@ -19,6 +19,7 @@ from medcl.errors import UsageError
 from medcl.evaluate.joint_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint, kept_before, with_side
 from medcl.evaluate.marks import Ints
 from medcl.show.pictures import grey
+from medcl.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Archive:
         """
         rows = np.flatnonzero(self.manifest.column("record_id") == record_id)
         if not len(rows):
-            raise UsageError(f"--record {record_id}: the manifest has no such record")
+            hint = did_you_mean(record_id, map(str, self.manifest.column("record_id")))
+            raise UsageError(f"--record {record_id}: the manifest has no such record{hint}")
         status = self.manifest.column("status")[rows[0]]
         if status != "ok":
             raise UsageError(f"--record {record_id}: the record is quarantined: {status}")

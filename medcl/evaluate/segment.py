@@ -24,6 +24,7 @@ from medcl.evaluate.results import Procedure, Results, Split
 from medcl.evaluate.segment_config import SegmentationConfig
 from medcl.evaluate.segment_pictures import draw
 from medcl.evaluate.segment_results import Segmentation, speed_of
+from medcl.suggest import did_you_mean
 
 CELLS = "segmentations"
 """Folder of finished networks, beside the stores."""
@@ -111,6 +112,7 @@ def _check(config: SegmentationConfig, manifest: Manifest) -> None:
     if config.target not in manifest.masks:
         raise UsageError(
             f"--target {config.target}: the manifest has the label maps {', '.join(manifest.masks) or '(none)'}"
+            f"{did_you_mean(config.target, manifest.masks)}"
         )
     for text in config.labels:
         parse(text)

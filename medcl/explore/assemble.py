@@ -20,6 +20,7 @@ from medcl.explore.neighbours import among
 from medcl.explore.page import MOST, Ints, PageData
 from medcl.explore.project import Method
 from medcl.show.thumbnails import Thumbnail
+from medcl.suggest import did_you_mean
 
 NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 NEIGHBOURS = 10
@@ -74,7 +75,8 @@ def page_data(
         table = _joined(table, manifest, rows)
     columns = columns_of(table, of.targets)
     if color and color not in columns:
-        raise UsageError(f"{path}: no column {color!r} to colour by: there are {', '.join(columns) or 'none'}")
+        hint = did_you_mean(color, columns)
+        raise UsageError(f"{path}: no column {color!r} to colour by: there are {', '.join(columns) or 'none'}{hint}")
     projections = {one: projection_of(embeddings, one, seed=seed, vectors=vectors) for one in dict.fromkeys(methods)}
     starts = table[START].to_pylist() if START in table.column_names else [None] * len(records)
     shown: dict[int, Thumbnail] = {}

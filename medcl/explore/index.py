@@ -17,6 +17,7 @@ from medcl.errors import UsageError
 from medcl.explore.cached import content_key, folder_of
 from medcl.explore.index_file import Saved, read_index, save_index, writable
 from medcl.explore.neighbours import EXACT, add, is_exact, new_index, search
+from medcl.suggest import did_you_mean
 
 _RECORD, _PATIENT, _SPLIT = "record_id", "patient", "split"
 _KEPT = (_RECORD, _PATIENT, _SPLIT, KIND, START)
@@ -133,7 +134,8 @@ class Index:
         """
         places = np.flatnonzero(np.asarray(pc.equal(self.records[_RECORD], record_id).fill_null(False)))
         if not len(places):
-            raise UsageError(f"--record {record_id}: the embeddings have no such record")
+            hint = did_you_mean(record_id, (str(one) for one in self.records[_RECORD].to_pylist() if one is not None))
+            raise UsageError(f"--record {record_id}: the embeddings have no such record{hint}")
         mean: NDArray[np.float32] = unit(self._vectors(places)).mean(axis=0)
         return mean
 

@@ -12,6 +12,7 @@ from medcl.errors import UsageError
 from medcl.explore.pack import Blocks
 from medcl.show import page
 from medcl.show.thumbnails import Thumbnail
+from medcl.suggest import did_you_mean
 
 MOST = 1_000_000
 """Points that a page can hold: a browser draws as many, but no more, as smoothly as one likes to look at them."""
@@ -153,6 +154,7 @@ def _check(data: PageData) -> None:
     if data.color and data.color not in data.columns:
         raise UsageError(
             f"{data.file}: no column {data.color!r} to colour by: there are {', '.join(data.columns) or 'none'}"
+            f"{did_you_mean(data.color, data.columns)}"
         )
 
 

@@ -107,7 +107,8 @@ function save(name, text, type) {
 
 function csv(rows) {
   // A cell that a spreadsheet would take for a formula is kept from being one.
-  const cell = (value) => (/^[=+@\t]|^-(?!\d)/.test(value) ? `"'${value.replaceAll('"', '""')}"` : /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  const formula = (value) => /^[=+@\t\r]/.test(value) || (/^-/.test(value) && !/^-\d*[.,]?\d+(e[-+]?\d+)?$/i.test(value));
+  const cell = (value) => (formula(value) ? `"'${value.replaceAll('"', '""')}"` : /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
   const lines = [["record_id", ...about.columns.map((one) => one.name)].map(cell).join(",")];
   const minus = (value) => value.replace("−", "-");
   for (const row of rows) lines.push([cell(ids()[row]), ...about.columns.map((one) => (one.numbers ? minus(valueOf(one, row)) : cell(valueOf(one, row))))].join(","));

@@ -11,6 +11,7 @@ from medcl.embed.points import BLOCK, Ints, Vectors, blocks, sample
 from medcl.errors import UsageError
 from medcl.explore.axes import Axes, principal_axes
 from medcl.explore.neighbours import euclidean_index
+from medcl.suggest import did_you_mean
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -91,7 +92,7 @@ def place(
         UsageError: see `project`.
     """
     if method not in METHODS:
-        raise UsageError(f"no projection {method!r}: there are {', '.join(METHODS)}")
+        raise UsageError(f"no projection {method!r}: there are {', '.join(METHODS)}{did_you_mean(method, METHODS)}")
     if vectors.ndim != 2 or not len(vectors):
         raise UsageError(f"vectors (N, dim) expected, with N above 0; got {vectors.shape}")
     if known is None:

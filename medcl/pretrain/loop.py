@@ -61,9 +61,15 @@ def fabric_for(config: HardwareConfig) -> Fabric:
     accelerator = config.accelerator
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if config.devices < 1:
+        raise UsageError(f"hardware.devices: {config.devices}; a run needs at least one device")
     there = torch.cuda.device_count() if accelerator == "cuda" else config.devices
-    if config.devices < 1 or config.devices > there:
-        raise UsageError(f"hardware.devices: {config.devices} of {accelerator} cannot be had")
+    if config.devices > there:
+        wanted = f"{config.devices} CUDA device{'s' if config.devices > 1 else ''}"
+        raise UsageError(
+            f"hardware.devices: requested {wanted}, found {there}; set hardware.accelerator to cpu or auto, or "
+            "hardware.devices to what there is"
+        )
     if config.chunk < 0:
         raise UsageError(f"hardware.chunk: {config.chunk} views at a time cannot be; 0 is all of them")
     precision = config.precision

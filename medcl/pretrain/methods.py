@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
+from medcl.documents import read_yaml
 from medcl.errors import UsageError
+from medcl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from medcl.pretrain.config import PretrainConfig
@@ -39,7 +39,7 @@ def config_class(method: str) -> "type[PretrainConfig] | type[VolumePretrainConf
         return JointPretrainConfig
     raise UsageError(
         f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes, "
-        f"{', '.join(JOINT)} on the modalities that the recipe has"
+        f"{', '.join(JOINT)} on the modalities that the recipe has{did_you_mean(method, (*SIGNALS, *VOLUMES, *JOINT))}"
     )
 
 
@@ -62,7 +62,7 @@ def asked_for(words: Sequence[str]) -> str:
 
 def _in_file(path: Path) -> str:
     try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+        found = read_yaml(path, "recipe")
+    except UsageError:
         return ""
     return str(found.get("method", "")) if isinstance(found, dict) else ""

@@ -1,6 +1,6 @@
 """Which channels of a recording are its signal, and which are set aside: one channel does not cost a recording."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,7 +80,8 @@ def choose(channels: Sequence[Channel]) -> Choice:
         votes[channels[i].rate][1] += 1
     main = max(votes, key=lambda rate: (*votes[rate], rate))
     kept = tuple(i for i in pool if channels[i].rate == main)
-    aside = tuple(i for i in usable if i not in set(kept))
+    chosen = set(kept)
+    aside = tuple(i for i in usable if i not in chosen)
     return Choice(kept, aside, _flags(channels, kept, main))
 
 
@@ -112,8 +113,9 @@ def _counted(names: Sequence[str]) -> str:
 
 def _flags(channels: Sequence[Channel], kept: Sequence[int], main: float) -> tuple[str, ...]:
     reasons: dict[str, list[str]] = defaultdict(list)
+    chosen = set(kept)
     for i, channel in enumerate(channels):
-        if i in set(kept):
+        if i in chosen:
             continue
         if channel.problem:
             reasons[channel.problem].append(channel.name)
@@ -126,7 +128,7 @@ def _flags(channels: Sequence[Channel], kept: Sequence[int], main: float) -> tup
         else:
             reasons["no voltage"].append(f"{channel.name} ({channel.unit})")
     flags = [f"{ASIDE}, {reason}: {listed(names)}" for reason, names in reasons.items()]
-    twice = [name for name, count in Counter(c.name.split(" #")[0] for c in channels).items() if count > 1]
-    if any(f"{name} #2" == channel.name for name in twice for channel in channels):
+    twice = [channel.name[:-3] for channel in channels if channel.name.endswith(" #2")]
+    if twice:
         flags.append(f"channels of one name, numbered: {listed(twice)}")
     return tuple(flags)

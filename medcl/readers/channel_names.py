@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 _BEFORE = re.compile(r"^((mdc_ecg_lead|mdc_eeg_lead|eeg|ecg|ekg|lead|pol)[\s_:-]+)+", re.IGNORECASE)
 _REFERENCE = re.compile(r"[-_\s:]+(ref|le|ar|av|avg)$", re.IGNORECASE)
@@ -19,6 +20,7 @@ _UNUSED = re.compile(r"[-_.\s]+( #\d+)?|unnamed( #\d+)?")
 _SHOWN = 64
 
 
+@lru_cache(4096)
 def canonical(name: str) -> str:
     """One spelling of a channel's name.
 
@@ -34,21 +36,25 @@ def canonical(name: str) -> str:
     return "-".join(_spelled(end.strip(" .")) for end in bare.split("-"))
 
 
+@lru_cache(4096)
 def is_lead(name: str) -> bool:
     """Whether a channel has the name of an ECG lead."""
     return any(_LEAD.fullmatch(one) or _OTHER_LEAD.fullmatch(one) for one in (canonical(name), name.strip()))
 
 
+@lru_cache(4096)
 def is_electrode(name: str) -> bool:
     """Whether a channel has the name of an electrode, `EEG Fp1-REF`, or of a bipolar channel with one, `FP1-F7`."""
     return any(_ELECTRODE.fullmatch(end) for end in canonical(name).split("-"))
 
 
+@lru_cache(4096)
 def is_trigger(name: str) -> bool:
     """Whether a channel has the name of a marker or trigger, such as `Status` or `Event marker`."""
     return _TRIGGER.fullmatch(name.strip()) is not None
 
 
+@lru_cache(4096)
 def is_unused(name: str) -> bool:
     """Whether a channel has the name that recorders give to an input without an electrode, `-`, or none."""
     return _UNUSED.fullmatch(name) is not None

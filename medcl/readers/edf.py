@@ -15,7 +15,6 @@ from medcl.readers.edf_header import EdfHeader, parse
 from medcl.readers.signal import Signal, SignalHeader, modality_of
 from medcl.readers.stated import Stated
 
-_ANONYMOUS = {"", "X", "XX", "UNKNOWN", "ANONYMOUS", "ANONYMIZED", "NONAME"}
 _ONSET = re.compile(rb"[+-]\d{1,12}(\.\d{0,12})?(?=[\x14\x15])")
 _ONSET_BYTES = 32
 
@@ -143,4 +142,4 @@ def _ids(field: str) -> dict[str, str]:
     parts = field.split()
     follows_plus = len(parts) >= 4 and parts[1] in ("M", "F", "X") and re.fullmatch(r"X|\d\d-\w{3}-\d{4}", parts[2])
     patient = parts[0] if follows_plus else " ".join(parts)
-    return {} if patient.upper().strip("_ ") in _ANONYMOUS else {"patient": patient}
+    return {"patient": patient}

@@ -1,6 +1,7 @@
 """Units of voltage: the ways to write them, and one spelling of each."""
 
 import re
+from functools import lru_cache
 
 VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6, "nV": 1e-9}
 """Unit -> volts."""
@@ -10,6 +11,7 @@ _VOLT = re.compile(r"(?P<prefix>|m|milli|u|mu|mc|micro|n|nano)v(olts?)?")
 _PREFIXES = {"": "V", "m": "mV", "milli": "mV", "n": "nV", "nano": "nV"}
 
 
+@lru_cache(4096)
 def canonical_unit(text: str) -> str:
     """One spelling for the units of voltage.
 

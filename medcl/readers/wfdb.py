@@ -1,23 +1,24 @@
 """WFDB records: a text header `x.hea` with its signal files, or with segments that are records themselves."""
 
 import re
-from collections.abc import Mapping, Sequence
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import UnreadableError, reason
+from medcl.errors import UnreadableError
 from medcl.readers.channel_choice import Channel, calibration_problem, choose
 from medcl.readers.channel_groups import grouped, signal_of
 from medcl.readers.channel_names import listed
 from medcl.readers.signal import WRONG_CHECKSUM, IncompleteError, Signal, SignalHeader, modality_of
 from medcl.readers.stated import Stated
 from medcl.readers.wfdb_header import NOTHING, Header, Line, parse
-from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored
+from medcl.readers.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
 
-QUICK = 1 << 20
+QUICK = 1 << 17
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
 
 
@@ -43,14 +44,12 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
         from medcl.readers.wfdb_segments import read_segments
 
         return read_segments(path, header, (stated or Stated()).unit, verify).header
-    frames, files = check_files(path, header.signals, header.frames)
+    frames, files, size = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
     kept = [channels[i] for i in choice.kept]
     names = tuple(channel.name for channel in kept)
-    size = sum(path.with_name(name).stat().st_size for name in files[1:])
-    looked = verify or size <= QUICK
-    wrong = wrong_checksums(header.signals, read_stored(path, header.signals, frames)) if looked else []
+    wrong = wrong_checksums(path, header.signals, frames) if verify or size <= QUICK else []
     return SignalHeader(
         modality=modality_of(names, "ecg"),
         format="wfdb",
@@ -84,12 +83,12 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
         from medcl.readers.wfdb_segments import read_segments
 
         return read_segments(path, header, (stated or Stated()).unit).signal()
-    frames, _ = check_files(path, header.signals, header.frames)
+    frames, _, _ = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
     modality = modality_of([channels[i].name for i in choice.kept], "ecg")
     samples = read_stored(path, header.signals, frames)
-    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(header.signals, samples)))
+    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(path, header.signals, frames)))
 
     def group(chosen: Sequence[int]) -> Signal:
         lines = [header.signals[i] for i in chosen]
@@ -119,7 +118,7 @@ def physical(samples: NDArray[Any], line: Line) -> NDArray[np.float32]:
     return values
 
 
-def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[int, tuple[str, ...]]:
+def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[int, tuple[str, ...], int]:
     """Hold the signal files against the header.
 
     Args:
@@ -128,40 +127,50 @@ def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[
         frames: that it states.
 
     Returns:
-        The frames, from the files where the header is silent; and the files of the record, the header first.
+        The frames, from the files where the header is silent; the files of the record, the header first; and the bytes
+        of its signal files.
 
     Raises:
         IncompleteError: a file is missing, too short, or of no known format. Files that are not there are not among
             its own: their names are text of the header.
     """
     groups = by_file(lines)
-    files = (path.name, *(name for name in groups if path.with_name(name).exists()))
+    sizes = {name: _size(path.with_name(name)) for name in groups}
+    files = (path.name, *(name for name, size in sizes.items() if size is not None))
     found = frames
     for number, (name, own) in enumerate(groups.items(), 1):
-        called = _shown(name, path) or f"the signal file number {number}"
+        size, problem = sizes[name], None
         unknown = sorted({line.format for line in own} - FORMATS.keys())
         if unknown:
-            raise IncompleteError(f"unknown storage format: {', '.join(unknown)} of {called}", files)
-        if len({(line.format, line.byte_offset) for line in own}) > 1:
-            raise IncompleteError(f"damaged WFDB header: several storage formats or offsets in {called}", files)
-        try:
-            there = frames_in(path.with_name(name), own)
-            size = path.with_name(name).stat().st_size
-        except FileNotFoundError as error:
-            raise IncompleteError(f"missing signal file: {called}", files) from error
-        except (OSError, UnreadableError) as error:
-            raise IncompleteError(reason(error), files) from error
-        found = there if frames is None else frames
-        if there < found or not size:
-            expected = bytes_of(own, found)
-            says = (
-                f"{there} frames, the header says {found}"
-                if expected is None
-                else (f"{size} bytes, the header says {expected}")
-            )
-            raise IncompleteError(f"truncated signal file: {called} has {says if size else 'no bytes'}", files)
-        frames = found
-    return found or 0, files
+            problem = f"unknown storage format: {', '.join(unknown)} of {{}}"
+        elif len({(line.format, line.byte_offset) for line in own}) > 1:
+            problem = "damaged WFDB header: several storage formats or offsets in {}"
+        elif size is None:
+            problem = "missing signal file: {}"
+        else:
+            try:
+                there = frames_in(path.with_name(name), own, size)
+            except UnreadableError as error:
+                raise IncompleteError(str(error), files) from error
+            found = there if found is None else found
+            if there < found or not size:
+                expected = bytes_of(own, found)
+                problem = f"truncated signal file: {{}} has {size} bytes, the header says {expected}"
+                if expected is None:
+                    problem = f"truncated signal file: {{}} has {there} frames, the header says {found}"
+        if problem is not None:
+            called = _shown(name, path) or f"the signal file number {number}"
+            raise IncompleteError(problem.format(called), files)
+    return found or 0, files, sum(size or 0 for size in sizes.values())
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None where there is no regular one."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
 def _shown(name: str, path: Path) -> str:
@@ -191,13 +200,20 @@ def read_stored(path: Path, lines: Sequence[Line], frames: int) -> dict[int, NDA
     return found
 
 
-def wrong_checksums(lines: Sequence[Line], samples: Mapping[int, NDArray[Any]]) -> list[str]:
-    """Names of the signals whose samples, as stored, are not those that the header has the sum of."""
-    return [
-        lines[number].name
-        for number, own in samples.items()
-        if (checksum := lines[number].checksum) is not None and (int(own.sum(dtype=np.int64)) - checksum) % 2**16
-    ]
+def wrong_checksums(path: Path, lines: Sequence[Line], frames: int) -> list[str]:
+    """Names of the signals whose samples, before skew is taken out, are not those that the header has the sum of.
+
+    Raises:
+        UnreadableError: a file cannot be decoded.
+    """
+    wrong = []
+    for name, own in by_file(lines).items():
+        if any(line.checksum is not None for line in own):
+            found = zip(own, sums(path.with_name(name), own, frames), strict=True)
+            wrong += [
+                line.name for line, total in found if line.checksum is not None and (total - line.checksum) % 2**16
+            ]
+    return wrong
 
 
 def flags_of(lines: Sequence[Line], wrong: Sequence[str]) -> tuple[str, ...]:

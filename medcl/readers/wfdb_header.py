@@ -1,7 +1,7 @@
 """The text of a WFDB header (header(5) of the WFDB Applications Guide), with the defaults that the format defines."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medcl.errors import UnreadableError, quoted
@@ -17,11 +17,13 @@ _RECORD = re.compile(
     rf"(?P<name>[^/\s]+?)(?:/(?P<segments>{_COUNT}))?[ \t]+(?P<signals>{_COUNT})(?:[ \t]+(?P<rest>.*))?"
 )
 _RATE = re.compile(r"(?P<rate>\d*\.?\d*(?:[eE][-+]?\d+)?)(?:/.*)?")
-_STORAGE = re.compile(
-    rf"(?P<format>\d{{1,4}})(?:x(?P<per_frame>{_COUNT}))?(?::(?P<skew>{_COUNT}))?(?:\+(?P<offset>{_COUNT}))?"
+_FORMAT = rf"(?P<format>\d{{1,4}})(?:x(?P<per_frame>{_COUNT}))?(?::(?P<skew>{_COUNT}))?(?:\+(?P<offset>{_COUNT}))?"
+_GAIN = rf"(?P<gain>[-+]?\d*\.?\d*(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?{_COUNT})\))?(?:/(?P<unit>\S*))?"
+# ADC resolution, ADC zero, initial value, checksum and block size: whole numbers, as many as there are; then the name.
+_SIGNAL = re.compile(
+    rf"(?P<file>\S+)\s+{_FORMAT}(?:\s+(?=[-+.\d(/]){_GAIN}(?!\S))?"
+    rf"(?P<numbers>(?:\s+[-+]?{_COUNT}(?!\S)){{0,5}})(?:\s+(?P<name>.*))?"
 )
-_GAIN = re.compile(rf"(?P<gain>[-+]?\d*\.?\d*(?:[eE][-+]?\d+)?)(?:\((?P<baseline>-?{_COUNT})\))?(?:/(?P<unit>\S*))?")
-_WHOLE = re.compile(rf"[-+]?{_COUNT}(?:[ \t]+|$)")
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,10 @@ def parse(path: Path, unit: str = "") -> Header:
     if record["segments"]:
         return Header(rate, frames, (), tuple(_segment(line, number) for number, line in enumerate(lines[1:], 1)))
     signals = [_line(line, number, unit) for number, line in enumerate(lines[1:])]
-    names = numbered([line.name for line in signals])
-    return Header(
-        rate, frames, tuple(Line(**{**vars(line), "name": name}) for line, name in zip(signals, names, strict=True)), ()
-    )
+    names = [line.name for line in signals]
+    if len(set(names)) < len(names):
+        signals = [replace(line, name=name) for line, name in zip(signals, numbered(names), strict=True)]
+    return Header(rate, frames, tuple(signals), ())
 
 
 def _text(content: bytes) -> str:
@@ -143,52 +145,40 @@ def _segment(text: str, number: int) -> tuple[str, int]:
 
 def _inside(name: str, what: str) -> str:
     """A name of a file in the folder of the header."""
-    if re.search(r"[/\\\0]", name) or name in (".", ".."):
+    if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
         raise UnreadableError(f"the header leads outside its folder: the name of {what} is a path")
     return name
 
 
 def _line(text: str, number: int, unit: str) -> Line:
-    fields = text.split(maxsplit=2)
-    storage = _STORAGE.fullmatch(fields[1]) if len(fields) > 1 else None
-    if storage is None:
+    match = _SIGNAL.fullmatch(text)
+    if match is None:
         raise UnreadableError(f"damaged WFDB header: the line of signal {number} has no file and storage format")
-    if storage["per_frame"] is not None and int(storage["per_frame"]) == 0:
+    file, form, per_frame, skew, offset, gain, baseline, own_unit, numbers, name = match.groups()
+    name = (name or "").strip()
+    fields = list(map(int, numbers.split()))
+    try:
+        value = float(gain or 0)
+    except ValueError:
+        value = float("nan")
+    if value != value or (gain is None and re.match(r"[-+.]?\d|\S*[/()]", name)):
+        # A name may stand where the gain is left out, but this was one.
+        field = name.split()[0] if gain is None else gain
+        raise UnreadableError(f"damaged WFDB header: the gain of signal {number} is no number: {quoted(field)}")
+    if per_frame is not None and int(per_frame) == 0:
         raise UnreadableError(f"damaged WFDB header: signal {number} has no sample in a frame")
-    gain, rest = _gain(fields[2] if len(fields) > 2 else "", number)
-    # ADC resolution, ADC zero, initial value, checksum, block size: whole numbers, as many as there are; then the name.
-    numbers: list[int] = []
-    while len(numbers) < 5 and (match := _WHOLE.match(rest)) is not None:
-        numbers.append(int(match[0]))
-        rest = rest[match.end() :]
-    zero = numbers[1] if len(numbers) > 1 else 0
-    value = float(gain["gain"] or 0)
+    zero = fields[1] if len(fields) > 1 else 0
     return Line(
-        file=_inside(fields[0], f"the file of signal {number}"),
-        format=storage["format"],
-        per_frame=int(storage["per_frame"] or 1),
-        skew=int(storage["skew"] or 0),
-        byte_offset=int(storage["offset"] or 0),
+        file=_inside(file, f"the file of signal {number}"),
+        format=form,
+        per_frame=int(per_frame or 1),
+        skew=int(skew or 0),
+        byte_offset=int(offset or 0),
         gain=value or GAIN,
         calibrated=value != 0,
-        baseline=int(gain["baseline"] or zero),
-        unit=canonical_unit(gain["unit"] or "") or unit or UNIT,
-        initial=numbers[2] if len(numbers) > 2 else zero,
-        checksum=(numbers[3] or None) if len(numbers) > 3 else None,
-        name=rest.strip() or f"signal {number}",
+        baseline=int(baseline or zero),
+        unit=canonical_unit(own_unit or "") or unit or UNIT,
+        initial=fields[2] if len(fields) > 2 else zero,
+        checksum=(fields[3] or None) if len(fields) > 3 else None,
+        name=name or f"signal {number}",
     )
-
-
-def _gain(text: str, number: int) -> tuple[dict[str, str | None], str]:
-    """The parts of the field of the gain, and what stands behind it; no parts where a name stands in its place."""
-    field, rest = (*text.split(maxsplit=1), "", "")[:2]
-    match = _GAIN.fullmatch(field)
-    try:
-        if match is not None:
-            float(match["gain"] or 0)
-            return match.groupdict(), rest
-    except ValueError:
-        match = None
-    if re.search(r"[/()]|^[-+.]?\d", field):
-        raise UnreadableError(f"damaged WFDB header: the gain of signal {number} is no number: {quoted(field)}")
-    return {"gain": None, "baseline": None, "unit": None}, text

@@ -1,6 +1,5 @@
 """The samples of WFDB signal files, in each of their storage formats (signal(5) of the WFDB Applications Guide)."""
 
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,24 +52,22 @@ _FLAC_BEST = 8192  # samples that a byte of FLAC can stand for: a block of 65,53
 _CHUNK = 1 << 20
 
 
-def frames_in(path: Path, lines: Sequence[Line]) -> int:
+def frames_in(path: Path, lines: Sequence[Line], size: int) -> int:
     """How many frames a signal file holds, by its size or, compressed, by its own header.
 
     Args:
         path: of the file.
         lines: of the signals in it.
+        size: of the file, in bytes.
 
     Raises:
         OSError: it cannot be looked at.
         UnreadableError: it is no file of its format.
     """
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
-        raise FileNotFoundError(2, "no regular file")
     width = sum(line.per_frame for line in lines)
     group = FORMATS[lines[0].format].group
     if group is not None:
-        rest = max(0, about.st_size - lines[0].byte_offset)
+        rest = max(0, size - lines[0].byte_offset)
         # The last group need not be whole: a sample needs as many bytes as its bits reach into.
         behind = rest % group[0]
         samples = rest // group[0] * group[1] + behind * group[1] // group[0]
@@ -80,7 +77,7 @@ def frames_in(path: Path, lines: Sequence[Line]) -> int:
     if len(head) < _FLAC_HEADER or not head.startswith(b"fLaC"):
         raise UnreadableError("damaged signal file: it is no FLAC stream, as its storage format says")
     total = int.from_bytes(head[18:26], "big") & (2**36 - 1)
-    return min(total, about.st_size * _FLAC_BEST) // lines[0].per_frame
+    return min(total, size * _FLAC_BEST) // lines[0].per_frame
 
 
 def bytes_of(lines: Sequence[Line], frames: int) -> int | None:
@@ -105,26 +102,36 @@ def stored(path: Path, lines: Sequence[Line], frames: int) -> list[NDArray[Any]]
         OSError: it cannot be read.
         UnreadableError: it is damaged.
     """
-    storage, first = FORMATS[lines[0].format], lines[0]
-    width = sum(line.per_frame for line in lines)
-    if storage.group is None:
-        flat = _flac(path, lines, frames)
-    else:
-        size = -(-frames * width // storage.group[1]) * storage.group[0]
-        with path.open("rb") as file:
-            file.seek(first.byte_offset)
-            raw = np.frombuffer(file.read(size), dtype=np.uint8)
-        flat = _unpacked(np.pad(raw, (0, size - len(raw))), first.format)[: frames * width]
-    table = flat.reshape(frames, width)
+    table = _table(path, lines, frames)
     ends = np.cumsum([line.per_frame for line in lines])
     signals = [table[:, end - line.per_frame : end].reshape(-1) for line, end in zip(lines, ends, strict=True)]
-    if first.format != "8":
+    if lines[0].format != "8":
         return signals
     # Format 8 holds the steps from one sample to the next.
     return [
         (line.initial + np.cumsum(steps, dtype=np.int64)).astype(np.int32)
         for line, steps in zip(lines, signals, strict=True)
     ]
+
+
+def sums(path: Path, lines: Sequence[Line], frames: int) -> list[int]:
+    """Sums of the samples of each signal as stored, as the checksums of headers are.
+
+    Args:
+        path: of the file.
+        lines: of the signals in it, in their order.
+        frames: of the record.
+
+    Raises:
+        OSError: it cannot be read.
+        UnreadableError: it is damaged.
+    """
+    if lines[0].format == "8":
+        return [int(samples.sum(dtype=np.int64)) for samples in stored(path, lines, frames)]
+    columns = _table(path, lines, frames).sum(axis=0, dtype=np.int64)
+    begins = np.cumsum([0, *(line.per_frame for line in lines[:-1])])
+    found: list[int] = np.add.reduceat(columns, begins).tolist()
+    return found
 
 
 def aligned(samples: NDArray[Any], line: Line) -> NDArray[Any]:
@@ -140,6 +147,19 @@ def aligned(samples: NDArray[Any], line: Line) -> NDArray[Any]:
     """
     skew = min(line.skew * line.per_frame, len(samples))
     return np.pad(samples[skew:], (0, skew), constant_values=FORMATS[line.format].invalid or 0) if skew else samples
+
+
+def _table(path: Path, lines: Sequence[Line], frames: int) -> NDArray[Any]:
+    """(frames, samples of a frame) as the file has them."""
+    storage, width = FORMATS[lines[0].format], sum(line.per_frame for line in lines)
+    if storage.group is None:
+        return _flac(path, lines, frames).reshape(frames, width)
+    size = -(-frames * width // storage.group[1]) * storage.group[0]
+    with path.open("rb") as file:
+        file.seek(lines[0].byte_offset)
+        raw = np.frombuffer(file.read(size), dtype=np.uint8)
+    raw = raw if len(raw) == size else np.pad(raw, (0, size - len(raw)))
+    return _unpacked(raw, lines[0].format)[: frames * width].reshape(frames, width)
 
 
 def _unpacked(raw: NDArray[np.uint8], form: str) -> NDArray[Any]:

@@ -69,7 +69,7 @@ class Joined:
         wrong: list[str] = []
         for part in self.parts:
             samples = read_stored(part.path, part.lines, part.frames)
-            wrong += wrong_checksums(part.lines, samples)
+            wrong += wrong_checksums(part.path, part.lines, part.frames)
             for number, stored in samples.items():
                 i = place[part.lines[number].name]
                 if i in rows:
@@ -126,13 +126,13 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
             if not set(own) <= set(layout) if variable else own != layout:
                 raise UnreadableError(f"damaged WFDB header: segment {number} has other signals than its record")
             one = path.with_name(f"{name}.hea")
-            frames, its_files = check_files(one, part.signals, part.frames)
+            frames, its_files, bytes_of_it = check_files(one, part.signals, part.frames)
             files += its_files[1:]
             if frames != length:
                 raise UnreadableError(f"damaged WFDB header: segment {number} is not as long as its record says")
             _merge(units, part.signals, number)
             parts.append(_Part(one, part.signals, start, frames))
-            size += sum(path.with_name(file).stat().st_size for file in its_files[1:])
+            size += bytes_of_it
         except IncompleteError as error:
             files += error.files[1:]
             problem = problem or str(error)
@@ -157,7 +157,7 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
     per_frame = tuple(per_frame for _, per_frame, _ in units.values())
     flags = list(choice.flags)
     if verify or size <= QUICK:
-        looked = [wrong_checksums(p.lines, read_stored(p.path, p.lines, p.frames)) for p in parts]
+        looked = [wrong_checksums(part.path, part.lines, part.frames) for part in parts]
         flags += flags_of((), list(dict.fromkeys(name for wrong in looked for name in wrong)))
     flags += flags_of([line for part in parts for line in part.lines], ())
     stated = SignalHeader(

@@ -13,6 +13,7 @@ from medcl.reduce.mutual_information import MutualInformation
 from medcl.reduce.ssim import Ssim
 from medcl.reduce.strategy import Strategy
 from medcl.reduce.texts import SameText
+from medcl.suggest import did_you_mean
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "hash": Hash,
@@ -42,5 +43,6 @@ def strategy_of(name: str) -> Strategy:
         UsageError: there is none of that name.
     """
     if name not in STRATEGIES:
-        raise UsageError(f"strategy {name}: one of {', '.join([*STRATEGIES, EMBEDDING])}")
+        known = [*STRATEGIES, EMBEDDING]
+        raise UsageError(f"strategy {name}: one of {', '.join(known)}{did_you_mean(name, known)}")
     return STRATEGIES[name]()

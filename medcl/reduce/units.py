@@ -10,6 +10,7 @@ from medcl.archive.schema import Kind
 from medcl.errors import UsageError
 from medcl.reduce.config import ReduceConfig, Scope
 from medcl.reduce.strategy import Unit
+from medcl.suggest import did_you_mean
 
 Ints = NDArray[np.int64]
 WHOLE = -1
@@ -106,7 +107,8 @@ def chosen_rows(manifest: Manifest, split: str | None) -> NDArray[np.bool_]:
     chosen = np.asarray(splits == (split or "train"), dtype=bool)
     if not chosen.any():
         there = ", ".join(sorted({str(one) for one in splits if one is not None})) or "no splits"
-        raise UsageError(f"--split {split}: no record is of this split; the manifest has {there}")
+        hint = did_you_mean(str(split), there.split(", "))
+        raise UsageError(f"--split {split}: no record is of this split; the manifest has {there}{hint}")
     both: NDArray[np.bool_] = chosen & ok
     return both
 

@@ -42,6 +42,14 @@ def test_fingerprint_and_record_code_give_nothing_away() -> None:
 def test_the_salt_comes_from_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDCL_SALT", "a salt from outside")
     assert site_salt() == b"a salt from outside"
+    for weak in ("0" * 32, "a" * 100, "abababababab", "0123456789", "9876543210", "abcdefgh", "password", "Passw0rd!"):
+        monkeypatch.setenv("MEDCL_SALT", weak)
+        with pytest.raises(UsageError, match="MEDCL_SALT: the salt is easily guessed.*make one: python -c") as raised:
+            site_salt()
+        assert weak not in str(raised.value)
+    for strong in ("salt of the repro", "5d81d9ce9cc30af4", "correct horse battery", "UalnuOyDVUQU"):
+        monkeypatch.setenv("MEDCL_SALT", strong)
+        assert site_salt() == strong.encode()
     monkeypatch.setenv("MEDCL_SALT", "short")
     with pytest.raises(UsageError, match="MEDCL_SALT: the salt has 5 bytes"):
         site_salt()

@@ -94,15 +94,18 @@ def test_a_record_is_named_by_path_or_by_stem(tmp_path: Path, keys: list[str]) -
 
 def test_a_stem_of_two_records_is_refused(tmp_path: Path) -> None:
     table = write(tmp_path, "file,sex\n1,f\n")
-    with pytest.raises(MedclError, match="'1' is the name of 2 records; give their paths"):
+    with pytest.raises(MedclError, match="table.csv, line 2, column 'file': the name of 2 records; give their paths"):
         join(archive(["a/1.hea", "b/1.hea"]), table, record_column="file", target_columns=[], salt=SALT)
 
 
-def test_no_match_shows_both_sides_but_no_patient(tmp_path: Path) -> None:
+def test_no_match_says_where_and_shows_no_cell(tmp_path: Path) -> None:
     table = write(tmp_path, "file,id\nrec_77,secret-id\n")
-    with pytest.raises(MedclError, match="'rec_77'.*'a/1.hea'") as raised:
+    with pytest.raises(
+        MedclError, match="The first is a name of 6 characters, in .*table.csv, line 2; .*4 records, of .hea"
+    ) as raised:
         join(FOUR, table, record_column="file", patient_column="id", salt=SALT)
     assert "secret-id" not in str(raised.value)
+    assert "rec_77" not in str(raised.value)
 
 
 def test_rows_that_contradict_each_other_are_counted(tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_tables_of_other_formats_say_the_same(tmp_path: Path) -> None:
         ("t.csv", b"file,file\n1,f\n", MedclError, "'file' occurs twice"),
         ("t.csv", b"file,sex\n", MedclError, "no rows"),
         ("t.csv", b"", MedclError, "no rows"),
-        ("t.csv", "file,sex\n1,männlich\n".encode("latin-1"), MedclError, "not UTF-8.*save it as UTF-8"),
+        ("t.csv", "file,sex\n1,f\n2,mała\n".encode("cp1250"), MedclError, "line 3: not UTF-8.*save it as UTF-8"),
         ("t.parquet", b"file,sex\n1,f\n", MedclError, "not a Parquet file"),
         ("t.xlsx", b"", UsageError, "is .csv, .tsv, .parquet, .json or .jsonl"),
         ("absent.csv", None, UsageError, "no such file"),
@@ -281,17 +284,23 @@ def test_a_split_may_be_a_file_of_its_own_and_a_column_tell_the_modality(tmp_pat
     assert joined.column("modality").tolist() == ["ecg", "eeg", "ecg", "eeg"]
     assert joined.column("split").tolist() == ["train", "train", "test", "test"]
     foreign = replace(card, table=CardTable(("train.csv", "test.csv"), "file", "id", modality="kind"))
-    with pytest.raises(MedclError, match="column 'kind': 'Brain' is none of ecg, .*`modality_values`"):
+    with pytest.raises(MedclError, match="train.csv, line 3, column 'kind': none of ecg, .*`modality_values`"):
         join_card(manifest, foreign, tmp_path, salt=SALT)
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("file,id,codes,sex,age,fold\n1,5,{},2,56,1\n", "1 values are no class of 'sex': 2"),
-        ("file,id,codes,sex,age,fold\n1,5,NORM,0,56,1\n", "column 'codes', row 1: not a Python dictionary"),
-        ("file,id,codes,sex,age,fold\n1,5,{},0,old,1\n", "column 'age': 1 values are not numbers"),
-        ("file,id,codes,sex,age,fold\n1,5,{},0,56,8\n", "fold 8 belongs to no split of the card"),
+        (
+            "file,id,codes,sex,age,fold\n1,5,{},2,56,1\n",
+            "column 'sex': 1 values are no class of 'sex', the first in .*, line 2",
+        ),
+        ("file,id,codes,sex,age,fold\n1,5,NORM,0,56,1\n", "line 2, column 'codes': not a Python dictionary"),
+        ("file,id,codes,sex,age,fold\n1,5,{},0,old,1\n", "line 2, column 'age': 1 of 1 values are not numbers"),
+        (
+            "file,id,codes,sex,age,fold\n1,5,{},0,56,8\n",
+            "line 2, column 'fold': 1 rows have a fold that belongs to no split",
+        ),
         ("file,id,codes,sex,age,fold\n1,5,{},0,56,1\n2,5,{},0,56,3\n", "1 of 1 patients are in two splits"),
         ("file,id,codes,sex,age\n1,5,{},0,56\n", "no column 'fold'"),
     ],
@@ -304,7 +313,9 @@ def test_a_table_that_is_not_what_the_card_says_is_refused(tmp_path: Path, table
 def test_a_code_with_two_classes_is_refused(tmp_path: Path) -> None:
     write_ward(tmp_path)
     write(tmp_path, ",class,use\nNORM,NORM,1\nNORM,MI,1\n", "codes.csv")
-    with pytest.raises(MedclError, match="'NORM' has two classes, 'NORM' and 'MI'"):
+    with pytest.raises(
+        MedclError, match="line 3, column 'class': another class than that of the same code in .*, line 2"
+    ):
         join_card(FOUR, ward(), tmp_path, salt=SALT)
 
 
@@ -326,3 +337,39 @@ def test_ptbxl_holds_what_its_authors_published(tmp_path: Path) -> None:
     assert [len(manifest.split_rows(name)) for name in ("train", "val", "test")] == [353, 81, 66]
     assert len(np.unique(manifest.column("patient"))) == 466
     assert manifest.column("patient")[0] == code("patient", "15709", PUBLIC_SALT)
+
+
+def test_a_card_names_words_for_missing_values_and_values_that_look_like_them(tmp_path: Path) -> None:
+    target = CardTarget("result", "binary", ("-", "unknown"), values={"neg": "-"})
+    targets = {"result": target, "age": CardTarget("age", "regression")}
+    card = ward(table=CardTable("table.csv", "file", "id"), targets=targets, folds=None, missing=("-99", "never"))
+    write(tmp_path, "file;id;result;age\n1;1;neg;30,5\n2;2;unknown;-99\n3;n/a;never;n/a\n4;4;-;41\n")
+    joined, report = join_card(FOUR, card, tmp_path, salt=SALT)
+    assert joined.table.column("result").to_pylist() == ["-", "unknown", None, "-"]
+    assert joined.table.column("age").to_pylist() == [30.5, None, None, 41]
+    assert report.dialect == "separator a semicolon"
+
+
+@pytest.mark.parametrize("file", ["../table.csv", "a/../../table.csv"])
+def test_the_tables_of_a_card_lie_in_its_folder(tmp_path: Path, file: str) -> None:
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    write_ward(tmp_path)
+    write_ward(tmp_path / "set")
+    with pytest.raises(UsageError, match="lies outside the folder of the data set"):
+        join_card(FOUR, ward(table=CardTable(file, "file", "id")), tmp_path / "set", salt=SALT)
+    lookup = CardTarget("codes", "multilabel", ("NORM", "MI"), parse="dict", lookup=Lookup(file, "", "class"))
+    with pytest.raises(UsageError, match="lies outside the folder of the data set"):
+        join_card(FOUR, ward(targets={"disease": lookup}), tmp_path / "set", salt=SALT)
+    absolute = ward(table=CardTable(str(tmp_path / "table.csv"), "file", "id"))
+    assert join_card(FOUR, absolute, write_ward(tmp_path / "set"), salt=SALT)[1].matched == 4
+
+
+def test_folds_and_lookups_take_words_for_missing_values_as_missing(tmp_path: Path) -> None:
+    write_ward(
+        tmp_path,
+        "file,id,codes,sex,age,fold\n1,5,\"{'SR': 0}\",0,56,1\n2,6,{},1,n/a,2\n3,7,unknown,.,.,n/a\n4,8,{},0,1,3\n",
+    )
+    write(tmp_path, ",class,use\nNORM,NORM,1\nSR,n/a,1\nn/a,MI,1\n", "codes.csv")
+    joined, _ = join_card(FOUR, ward(), tmp_path, salt=SALT)
+    assert joined.table.column("disease").to_pylist() == [None] * 4
+    assert joined.column("split").tolist() == ["train", "val", None, "test"]

@@ -19,7 +19,11 @@ from edfio import Patient
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import require_patients, scan, scan_to, summary
+from medcl.data.config import SignalConfig
+from medcl.data.prepare import prepare
 from medcl.errors import UsageError
+from medcl.readers.stated import Stated
+from tests.readers.raw_edf import channel, digital, write
 from tests.readers.written import (
     waves,
     write_bdf,
@@ -196,12 +200,13 @@ def test_ids_come_from_the_header_and_no_name_comes_with_them(tmp_path: Path) ->
     write_edf(tmp_path / "b.edf", EEG, patient=Patient())
     for public in (False, True):
         manifest = scan(tmp_path, salt=SALT, jobs=1, public_ids=public, journal=tmp_path / ".j")
-        assert manifest.column("patient").tolist() == [code("patient", "C-77", SALT), -1]
+        assert manifest.column("patient").tolist() == [code("patient", "C-77", SALT), code("patient", "\0b.edf", SALT)]
         manifest.write(tmp_path / ".m")
         kept = (tmp_path / ".m").read_bytes() + (tmp_path / ".j").read_bytes()
         assert not any(word in kept for word in (b"C-77", b"Haagse", b"1951", b"AUG"))
     assert rows(manifest) == dict.fromkeys(["a.edf", "b.edf"], "ok")
-    assert rows(require_patients(manifest))["b.edf"].startswith("no patient id")
+    assert rows(require_patients(manifest)) == rows(manifest)
+    assert manifest.table.column("flags").to_pylist() == [None, ["placeholder patient id"]]
 
 
 def test_public_ids_stay_readable_and_unique(tmp_path: Path) -> None:
@@ -389,3 +394,30 @@ def test_ptbxl_is_read_whole(real_data: Path) -> None:
     assert counted.sampling_rates == {100.0: 500}
     assert counted.hours == pytest.approx(500 * 10 / 3600)
     assert [len(names) for names in counted.channels] == [12]
+
+
+def test_a_wrong_checksum_is_a_flag_and_a_refusal_where_it_is_asked_for(tmp_path: Path) -> None:
+    copies(tmp_path / "a", ["good", "bad"])
+    samples = bytearray((tmp_path / "a/bad.dat").read_bytes())
+    samples[0] ^= 1
+    (tmp_path / "a/bad.dat").write_bytes(samples)
+    flagged = scan(tmp_path / "a", salt=SALT, jobs=1)
+    assert rows(flagged) == {"bad.hea": "ok", "good.hea": "ok"}
+    assert [list(flags) for flags in flagged.column("flags")] == [["wrong checksum: I"], []]
+    assert "1  wrong checksum" in str(summary(flagged))
+    strict = scan(tmp_path / "a", salt=SALT, jobs=1, strict=True, previous=flagged)
+    assert rows(strict) == {"bad.hea": "wrong checksum: I", "good.hea": "ok"}
+    again = scan(tmp_path / "a", salt=SALT, jobs=1, previous=strict)
+    assert rows(again)["bad.hea"] == "ok"
+
+
+def test_a_stated_unit_reaches_the_manifest_and_the_store(tmp_path: Path) -> None:
+    write(tmp_path / "a/a.edf", [channel("Fp1", ""), channel("Cz", "mV")])
+    stated = scan(tmp_path / "a", salt=SALT, jobs=1, stated=Stated(unit="uV"))
+    assert stated.column("units")[0] == ["uV", "mV"]
+    store = prepare(stated, SignalConfig(), tmp_path / "store", jobs=1)
+    expected = np.stack([digital(0, 4, 100) / 10, digital(1, 4, 100) * 100.0])
+    np.testing.assert_allclose(store.read(0), expected, rtol=1e-5)
+    silent = scan(tmp_path / "a", salt=SALT, jobs=1, previous=stated)
+    assert silent.column("channels")[0] == ["Cz"]
+    assert silent.column("flags")[0] == ["channels aside, no unit: Fp1"]

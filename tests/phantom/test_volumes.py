@@ -148,7 +148,7 @@ def test_a_command_that_would_write_nothing_is_a_wrong_call(tmp_path):
 
 
 def test_the_cards_find_patients_lesions_and_label_maps(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("MEDCL_SALT", "a" * 32)
+    monkeypatch.setenv("MEDCL_SALT", "the salt of another site")
     write_volumes(tmp_path / "archive", ct_patients=3, mr_patients=3, seed=2)
     for name in ("ct", "mr"):
         rows = table(tmp_path / "archive" / name / "labels.csv")

@@ -82,7 +82,7 @@ def test_the_header_gives_the_patients_code_and_nothing_else_of_the_person(tmp_p
     path = write_edf(tmp_path / "a.edf", VALUES, patient=person)
     assert read_header(path, "edf").ids == {"patient": "MCH-0234567"}
     anonymous = write_edf(tmp_path / "b.edf", VALUES, patient=Patient())
-    assert read_header(anonymous, "edf").ids == {}
+    assert read_header(anonymous, "edf").ids == {"patient": "X"}
     assert "Secret" not in repr(read_header(write_fif(tmp_path / "c_raw.fif", VALUES * 1e-6), "fif"))
     assert "Secret" not in repr(read_header(write_gdf(tmp_path / "d.gdf", VALUES), "gdf"))
 

@@ -1,0 +1,128 @@
+"""Every command names the nearest right word for a wrong one, and prints no page of usage."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+
+from medcl import shipped
+from medcl.cli import COMMANDS, main
+from medcl.errors import UsageError
+from medcl.pretrain.config import HardwareConfig
+from medcl.pretrain.loop import fabric_for
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(list(words)) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "usage:" not in told.err
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_flag_is_named_even_where_others_are_missing(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"phantom": "--seed", "compare": "--names", "scan": "--patient-column"}.get(command, "--manifest")
+    known = {"split": "--stratify", "reduce": "--threshold", "explore": "--projection"}.get(command, known)
+    wrong = known[:-2] + known[-1] + known[-2]
+    assert f"no flag '{wrong}'; did you mean '{known}'?" in said(capsys, command, wrong, "x")
+
+
+@pytest.mark.parametrize("word", ["scna", "finetun", "--verison"])
+def test_an_unknown_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    right = {"scna": "scan", "finetun": "finetune", "--verison": "--version"}[word]
+    assert f"did you mean '{right}'?" in said(capsys, word)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["scan", "x", "-o", "m", "--modality", "egc"], "--modality: 'egc' is none of ecg, .*did you mean 'ecg'"),
+        (["scan", "x", "-o", "m", "--card", "ptbxxl"], "card ptbxxl: there is no such file.*did you mean 'ptbxl'"),
+        (["finetune", "x", "--manifest", "m", "--target", "y", "--protocols", "prob"], "did you mean 'probe'"),
+        (["finetune", "x", "--manifest", "m", "--finetune.stps", "3"], "no flag '--finetune.stps'.* 'steps'"),
+        (["pretrain", "--config", "ecg_comt"], "recipe ecg_comt: there is no such file.*did you mean 'ecg_comet'"),
+        (["pretrain", "--config=ecg_comet", "--optimiser.stpes", "3"], "no flag '--optimiser.stpes'; .*mean 'steps'"),
+        (["pretrain", "--config", "ecg_comet", "--steps", "3"], "no flag '--steps'; did you mean '--optimiser.steps'"),
+        (["prepare", "--method", "comett"], "no method 'comett'.*did you mean 'comet'"),
+        (["pretrain", "--manifest", "m", "-o", "r", "--optimiser.steps", "many"], "expected int, got 'many'"),
+        (
+            ["pretrain", "--manifest", "m", "-o", "r", "--optimiser.average", "eam"],
+            "optimiser.average: 'eam' is none of swa, ema, none; did you mean 'ema'",
+        ),
+        (["embed", "run"], "the following arguments are required: --manifest, -o/--output"),
+    ],
+)
+def test_wrong_values(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    err = said(capsys, *words)
+    assert re.search(told, err), err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("optimiser: {stpes: 3}", "no setting 'optimiser.stpes'; optimiser has steps, .*did you mean 'steps'"),
+        ("optimizer: {steps: 3}", "no setting 'optimizer'; did you mean 'optimiser'"),
+        ("steps: 3", "no setting 'steps'; did you mean 'optimiser.steps'"),
+        ("method: convirt\nimage: {encoder: {nmae: unet}}", "no setting 'image.encoder.nmae'.*did you mean 'name'"),
+        ("- 1", "holds no settings"),
+    ],
+)
+def test_a_wrong_key_of_a_recipe(recipe: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(recipe)
+    err = said(capsys, "pretrain", "--config", str(path), "--manifest", "m.parquet", "-o", str(tmp_path / "run"))
+    assert re.search(f"recipe .*r.yaml: {told}", err), err
+
+
+def test_a_setting_that_is_a_mapping_takes_any_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["pretrain", "--config", "ecg_comet", "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path)]
+    err = said(capsys, *words, "--comet.levels", "{trial: 1.0}")
+    assert "there is no such manifest" in err
+
+
+def test_shipped_files_go_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shipped.find("card", "ptbxl").name == "ptbxl.yaml"
+    assert shipped.find("card", "datasets/ptbxl.yaml").is_file()
+    assert shipped.find("recipe", "ecg_comet.yaml") == shipped.find("recipe", "ecg_comet")
+    assert shipped.find("prompts", "ptbxl").parent.name == "prompts"
+    own = tmp_path / "ptbxl"
+    own.write_text("x: 1")
+    assert shipped.find("card", "ptbxl") == Path("ptbxl"), "a file that is there comes first"
+    with pytest.raises(UsageError, match="card elsewhere/ptbxl.yaml: there is no such file"):
+        shipped.find("card", "elsewhere/ptbxl.yaml")
+
+
+def test_a_wheel_holds_cards_recipes_and_prompts() -> None:
+    """Of the mapping that setuptools follows: the folders beside the package become parts of it."""
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    inside = {
+        ".".join(path.relative_to(root).parent.parts)
+        for path in (root / "medcl").rglob("*.py")
+        if "__pycache__" not in path.parts
+    }
+    assert set(settings["packages"]) == inside | {"medcl.datasets", "medcl.pipelines"}
+    held: dict[str, set[str]] = {}
+    for package, folder in settings["package-dir"].items():
+        patterns = settings["package-data"][package]
+        held[package] = {path.name for pattern in patterns for path in (root / folder).glob(pattern)}
+    assert {f"{name}.yaml" for name in shipped.shipped("card")} <= held["medcl.datasets"]
+    both = [*shipped.shipped("recipe"), *shipped.shipped("prompts")]
+    assert {f"{name}.yaml" for name in both} <= held["medcl.pipelines"]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "requested 1 CUDA device, found 0"), (2, "requested 2 CUDA devices, found 0")]
+)
+def test_devices_that_are_not_there(count: int, words: str) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there are CUDA devices here")
+    with pytest.raises(UsageError, match=words):
+        fabric_for(HardwareConfig(accelerator="cuda", devices=count))
