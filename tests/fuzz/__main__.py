@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,14 +35,15 @@ def many(kinds: list[str], inputs: int, jobs: int) -> int:
             memory = max(one.memory for one in outcomes.values()) / 2**20
             numbers = "".join(f"{counts[column]:>12}" for column in COLUMNS)
             print(f"{kind:<20}{inputs:>8}{numbers}{slowest:>8.2f} s{memory:>7.0f} MB", flush=True)
-            findings += [
-                f"{kind!r} {n}: {one.what}: {one.detail}" for n, one in outcomes.items() if is_finding(kind, one)
-            ]
-            by_class = Counter(one.detail.split(" < ", 1)[-1] for one in outcomes.values() if one.what == "generic")
-            findings += [f"  ({kind}: {count} by class at {place})" for place, count in by_class.most_common(3)]
+            places: dict[str, list[str]] = defaultdict(list)
+            for number, one in outcomes.items():
+                if is_finding(kind, one):
+                    raised, *frames = one.detail.split(" < ")
+                    places[" < ".join([f"{one.what}: {raised.partition(':')[0]}", *frames])].append(str(number))
+            findings += [f"{kind!r} {', '.join(some[:4])} ({len(some)}): {place}" for place, some in places.items()]
     print(f"{'all':<20}{inputs * len(kinds):>8}" + "".join(f"{total[column]:>12}" for column in COLUMNS))
     print(*findings, sep="\n")
-    return sum(not one.startswith("  ") for one in findings)
+    return len(findings)
 
 
 def _of(kind: str, inputs: int, folder: Path) -> dict[int, Outcome]:

@@ -19,7 +19,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from medcl.archive.scan import scan
+from medcl.data.config import SignalConfig
+from medcl.data.prepare import prepare
 from medcl.errors import MedclError
+from tests.fuzz.kinds import FRAGILE, KINDS
 from tests.fuzz.mutate import damaged
 
 SECONDS = 10.0
@@ -29,7 +33,7 @@ MEMORY = 2 << 30
 _STUCK = 120.0  # seconds of the clock, for what waits without working; machines are busy
 _GENERIC = "its reader stopped with"
 
-What = Literal["same", "other", "refused", "generic", "foreign", "hang", "crash"]
+What = Literal["same", "other", "refused", "generic", "foreign", "hang", "ended", "crash"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Outcome:
 
     Args:
         what: `same` and `other` were read, as before or as something else; `refused` in words that say why; `generic`
-            with the class of a foreign exception in the place of words; `foreign` is an exception that is not ours.
+            with the class of a foreign exception in the place of words; `foreign` is an exception that is not ours;
+            `ended` took its process with it, and the commands refuse it all the same.
         detail: the error, or where it was raised.
         seconds: of the processor.
         memory: bytes beyond those that the process had before.
@@ -59,8 +64,6 @@ class Worker:
     """
 
     def __init__(self, kind: str, scratch: Path) -> None:
-        from tests.fuzz.kinds import KINDS
-
         self.kind, self.scratch = kind, scratch
         self.sound = scratch / "sound"
         if not self.sound.exists():
@@ -86,7 +89,7 @@ class Worker:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.fuzz.kinds"])
+        context.set_forkserver_preload(["tests.fuzz.worker"])
         self._pipe, end = context.Pipe()
         self._process = context.Process(target=_serve, args=(self.kind, self.sound, end), daemon=True)
         self._process.start()
@@ -104,16 +107,27 @@ class Worker:
             code, self._process = self._process.exitcode, None
             if code == -signal.SIGPROF:
                 return Outcome("hang", f"more than {SECONDS:g} s", SECONDS)
+            if self.kind.startswith(FRAGILE) and self._is_quarantined():
+                return Outcome("ended", f"exit code {code}")
             return Outcome("crash", f"exit code {code}")
         self._process.kill()
         self._process.join()
         self._process = None
         return Outcome("hang", f"no answer in {_STUCK:g} s", _STUCK)
 
+    def _is_quarantined(self) -> bool:
+        """Whether the commands survive what has ended the process, and refuse the record."""
+        manifest = scan(self.scratch / "input", salt=b"the salt of the tests", jobs=1)
+        if not len(manifest.ok().table):
+            return True
+        try:
+            prepare(manifest.ok(), SignalConfig(sampling_rate=100, channels=["Fz"]), self.scratch / "store", jobs=1)
+        except MedclError:
+            return True
+        return False
+
 
 def _serve(kind: str, sound: Path, pipe: Connection) -> None:
-    from tests.fuzz.kinds import KINDS
-
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     read = KINDS[kind].read
@@ -214,6 +228,4 @@ def _memory(name: str) -> int:
 
 def is_finding(kind: str, outcome: Outcome) -> bool:
     """Whether an outcome is one that no damage may have."""
-    from tests.fuzz.kinds import KINDS
-
-    return outcome.what in ("foreign", "hang", "crash") or (KINDS[kind].sealed and outcome.what == "other")
+    return outcome.what in ("generic", "foreign", "hang", "crash") or (KINDS[kind].sealed and outcome.what == "other")
