@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo demo-reports test chaos lint benchmark clean
+.PHONY: demo demo-reports test chaos fuzz lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -75,6 +75,13 @@ test: $(BIN)/installed
 chaos: $(BIN)/installed
 	@echo "== chaos: 100 kills over scan, prepare, pretrain, reduce, embed and finetune; results as of undisturbed runs"
 	@$(BIN)/python -m tests.chaos --kills 100
+
+# Damaged inputs a kind of input.
+N ?= 10000
+
+fuzz: $(BIN)/installed
+	@echo "== fuzz: $(N) damaged inputs of each kind, under limits of time and memory"
+	@$(BIN)/python -m tests.fuzz --inputs $(N)
 
 clean:
 	rm -rf demo $(VENV)

@@ -1,5 +1,6 @@
 """Run a function over many records in several processes, here or on a cluster."""
 
+import faulthandler
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
@@ -95,6 +96,8 @@ def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int
 
 
 def _numbered(function: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T]) -> tuple[int, R]:
+    # What ends this process is told as the reason of a record, not as a page of frames on the terminal.
+    faulthandler.disable()
     return number, function(chunk)
 
 
@@ -102,7 +105,7 @@ def _alone(function: Callable[[Sequence[T]], R], item: T, instead: Callable[[T],
     """One item in a process of its own."""
     try:
         # Two jobs, since one would stay in this process.
-        results: list[R] = workers(2)([joblib.delayed(function)([item])])
+        results: list[tuple[int, R]] = workers(2)([joblib.delayed(_numbered)(function, 0, [item])])
     except TerminatedWorkerError:
         return instead(item)
-    return results[0]
+    return results[0][1]

@@ -14,7 +14,7 @@ from medcl.show import page
 from medcl.show.thumbnails import Thumbnail
 from medcl.suggest import did_you_mean
 
-MOST = 500_000
+MOST = 1_000_000
 """Points that a page can hold: a browser draws as many, but no more, as smoothly as one likes to look at them."""
 Ints: TypeAlias = NDArray[np.integer[Any]]
 

@@ -62,7 +62,7 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """
     opened = _open(path, stated)
     header = opened.header
-    with foreign():
+    with foreign("mne", "BrainVision files"):
         values = opened.raw.get_data(picks=opened.picks, verbose="ERROR")
     # mne gives V for each voltage.
     for row, unit in zip(values, header.units, strict=True):
@@ -82,7 +82,7 @@ def _open(path: Path, stated: Stated | None) -> _Opened:
     name = (_stated(text, "DataFile") or b"").decode("utf-8", "surrogateescape")
     name = name.replace("$b", path.stem)
     data, flags = named_file(path, name, (".eeg", ".dat", ".avg", ".seg"), "file of samples")
-    with foreign():
+    with foreign("mne", "BrainVision files"):
         raw = mne.io.read_raw_brainvision(
             path,
             preload=False,

@@ -85,7 +85,7 @@ def read_signal(path: Path) -> Signal:
 
 
 def _read(path: Path) -> _Group:
-    with foreign():
+    with foreign("pydicom", "DICOM"):
         dataset = pydicom.dcmread(path, force=True)
         groups = list(dataset.get("WaveformSequence") or ())
         if not groups:

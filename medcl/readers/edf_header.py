@@ -76,10 +76,12 @@ def parse(path: Path, unit: str = "") -> EdfHeader:
     with path.open("rb") as file:
         fixed = file.read(FIXED)
         count = _whole(fixed[252:256], "the number of signals")
-        table = file.read(FIXED * count)
         size = file.seek(0, 2)
-    if len(table) < FIXED * count:
-        raise UnreadableError("truncated file: it ends within its header")
+        # A number of four characters may be 1e99: nothing is read before the file is known to hold it.
+        if size < FIXED * (count + 1):
+            raise UnreadableError("truncated file: it ends within its header")
+        file.seek(FIXED)
+        table = file.read(FIXED * count)
     is_bdf = fixed.startswith(b"\xff")
     reserved = _text(fixed[192:236])
     fields = _fields(table, count)
@@ -100,11 +102,8 @@ def parse(path: Path, unit: str = "") -> EdfHeader:
         gain = digital / physical
         offset = ranges[3] - ranges[1] * gain
     patient = _text(fixed[8:88])
-    names = iter(
-        numbered(
-            [one or "unnamed" for one, note in zip(without_person(labels, patient), notes, strict=True) if not note]
-        )
-    )
+    shown = without_person(labels, patient)
+    names = iter(numbered([one or "unnamed" for one, note in zip(shown, notes, strict=True) if not note]))
     said = [_text(one) for one in fields["unit"]]
     units = [one if one == safe else "" for one, safe in zip(said, without_person(said, patient), strict=True)]
     channels = [

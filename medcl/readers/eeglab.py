@@ -79,7 +79,7 @@ def read_signal(path: Path) -> Signal:
         order: Literal["C", "F"] = "C" if about.samples.suffix.lower() == ".dat" else "F"
         every: NDArray[Any] = np.memmap(about.samples, np.dtype("<f4"), "r", shape=shape, order=order)
     elif about.samples is None:
-        with foreign(), matlab.opened(path) as file:
+        with foreign("scipy or h5py", "MATLAB files"), matlab.opened(path) as file:
             dataset = _of_version_73(file)
             # As HDF5 keeps it the order of dimensions is reversed: (trials, samples, channels).
             every = dataset[()].reshape(length, about.count).T
@@ -89,7 +89,7 @@ def read_signal(path: Path) -> Signal:
 
 
 def _read(path: Path) -> _Set:
-    with foreign():
+    with foreign("scipy or h5py", "MATLAB files"):
         newer = matlab.is_hdf5(path)
         names = {name for name, _, _ in matlab.variables(path)}
         if not names & {"EEG", "nbchan"}:
@@ -133,7 +133,7 @@ def _samples(
     """Where the samples are, their file beside the .set, and a flag if that is not the one that the .set names."""
     data = about.get("data")
     if newer:
-        with foreign(), matlab.opened(path) as file:
+        with foreign("scipy or h5py", "MATLAB files"), matlab.opened(path) as file:
             dataset = _of_version_73(file)
             if matlab.class_of(dataset) == "char":
                 data = "".join(map(chr, dataset[()].reshape(-1).tolist())).strip("\0 ") if dataset.size < 4096 else ""

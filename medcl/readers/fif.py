@@ -73,7 +73,7 @@ def read_signal(path: Path) -> Signal:
     """
     with _opened(path) as opened:
         header = opened.header
-        with foreign():
+        with foreign("mne", "FIF"):
             values = opened.data.get_data(picks=opened.picks, verbose="ERROR")
         if values.ndim == 3:
             values = values.transpose(1, 0, 2).reshape(len(opened.picks), -1)
@@ -91,7 +91,7 @@ def _opened(path: Path) -> Iterator[_Opened]:
             # mne chooses by the name: a link with the right one.
             source = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"recording_raw{suffix}"
             source.symlink_to(path.resolve())
-        with foreign() as said:
+        with foreign("mne", "FIF") as said:
             parts, blocks = _parts(source, packed)
             if FIFF.FIFFB_MNE_EPOCHS in blocks:
                 data = mne.read_epochs(source, preload=False, proj=False, verbose="WARNING")

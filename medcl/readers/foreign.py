@@ -13,8 +13,12 @@ _LONGEST = 60  # seconds; a sound header takes milliseconds
 
 
 @contextlib.contextmanager
-def foreign() -> Iterator[list[warnings.WarningMessage]]:
+def foreign(library: str, what: str) -> Iterator[list[warnings.WarningMessage]]:
     """Whatever another library raises becomes an UnreadableError in words of ours.
+
+    Args:
+        library: that parses.
+        what: the format that it parses, as an error names it.
 
     Yields:
         Its warnings, which are not shown: they quote names and paths of the file.
@@ -30,7 +34,24 @@ def foreign() -> Iterator[list[warnings.WarningMessage]]:
         except UnreadableError:
             raise
         except Exception as error:
-            raise UnreadableError(reason(error)) from None
+            raise refusal(error, library, what) from None
+
+
+def refusal(error: BaseException, library: str, what: str) -> UnreadableError:
+    """What a library that parses a file has stopped with, in words of ours.
+
+    Args:
+        error: of the library.
+        library: its name.
+        what: the format that it parses.
+    """
+    # Libraries also raise OSError, without a number, for content that they do not understand.
+    if isinstance(error, MemoryError | UnicodeError) or getattr(error, "errno", None) is not None:
+        return UnreadableError(reason(error))
+    return UnreadableError(
+        f"damaged or unusual file: {library}, which parses {what}, stopped with {type(error).__name__}: if it opens "
+        "elsewhere, save it anew"
+    )
 
 
 def named_file(header: Path, name: str, suffixes: tuple[str, ...], what: str) -> tuple[Path, tuple[str, ...]]:

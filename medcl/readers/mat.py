@@ -48,7 +48,7 @@ def read_signal(path: Path, stated: Stated) -> Signal:
         UnreadableError: as `read_header`.
     """
     header, kept, time_first, name, shape = _read(path, stated)
-    with foreign():
+    with foreign("scipy or h5py", "MATLAB files"):
         array = np.asarray(matlab.values(path, (name,))[name])
     if array.dtype.kind not in "fiu" or array.size != np.prod(shape):
         raise UnreadableError("damaged file: the array is not the one that its header describes")
@@ -56,7 +56,7 @@ def read_signal(path: Path, stated: Stated) -> Signal:
 
 
 def _read(path: Path, stated: Stated) -> tuple[SignalHeader, list[int], bool, str, tuple[int, ...]]:
-    with foreign():
+    with foreign("scipy or h5py", "MATLAB files"):
         every = matlab.variables(path)
         arrays = [
             (name, tuple(shape))

@@ -47,7 +47,7 @@ def read_signal(path: Path, stated: Stated) -> Signal:
 
 
 def _read(path: Path, stated: Stated) -> tuple[SignalHeader, list[int], bool, NDArray[Any]]:
-    with path.open("rb") as file, foreign():
+    with path.open("rb") as file, foreign("numpy", ".npy"):
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, kind = read(file)

@@ -3,7 +3,8 @@
 import logging
 from io import BytesIO
 
-from medcl.errors import UnreadableError, reason
+from medcl.errors import UnreadableError
+from medcl.readers.foreign import refusal
 from medcl.readers.report_parts import Report
 from medcl.readers.report_text import canonical, sections, spaced
 
@@ -53,7 +54,7 @@ def read_pdf(content: bytes) -> Report:
     except DependencyError:
         raise UnreadableError("PDF in an encryption that needs the package cryptography") from None
     except (Exception, RecursionError) as error:  # pypdf raises whatever its parts raise.
-        raise UnreadableError(f"damaged PDF: {reason(error).removeprefix('damaged file: ')}") from None
+        raise refusal(error, "pypdf", "PDF") from None
     if not any(part.strip() for part in parts):
         holds = "no page" if not pages else "no text: a scan, which a program for text recognition (OCR) has to read"
         raise UnreadableError(f"PDF that holds {holds}")

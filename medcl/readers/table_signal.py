@@ -101,7 +101,7 @@ def read_header(path: Path, stated: Stated) -> SignalHeader:
     """
     columns = _columns(_names(path))
     length, rate = 0, None
-    with foreign():
+    with foreign("pyarrow", "tables"):
         if columns.time is None:
             length = sum(len(batch) for batch in _batches(path, columns.channels[:1]))
         else:
@@ -124,7 +124,7 @@ def read_signal(path: Path, stated: Stated) -> Signal:
         UnreadableError: as `read_header`.
     """
     columns = _columns(_names(path))
-    with foreign():
+    with foreign("pyarrow", "tables"):
         values = _read(path, columns.channels if columns.time is None else [*columns.channels, columns.time])
         rate = None if columns.time is None else _rate(values[-1], columns.factor)
     values = values[: len(columns.channels)]
@@ -211,7 +211,7 @@ def _first_rows(path: Path) -> pa.Table:
 
 
 def _names(path: Path) -> list[str]:
-    with foreign():
+    with foreign("pyarrow", "tables"):
         names = list(_first_rows(path).column_names)
     if len(set(names)) < len(names):
         raise UnreadableError("two columns of one name: rename them")

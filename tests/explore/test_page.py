@@ -236,7 +236,7 @@ def test_a_page_holds_each_picture_once(path: Path) -> None:
     ("changed", "told"),
     [
         ({"ids": []}, "no embedding to show"),
-        ({"ids": ["a"] * (MOST + 1)}, "500,000 points at most"),
+        ({"ids": ["a"] * (MOST + 1)}, "1,000,000 points at most"),
         ({"projections": {}}, "no projection"),
         ({"projections": {"PCA": np.zeros((3, 2))}}, r"projection 'PCA' is of shape \(3, 2\)"),
         ({"columns": {"age": np.zeros(3)}}, "column 'age'"),
