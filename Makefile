@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo demo-reports test fuzz lint benchmark clean
+.PHONY: demo demo-reports test chaos fuzz lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -71,6 +71,10 @@ test: $(BIN)/installed
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
 	@echo "== benchmarks: speed and memory as ratios, one at a time"
 	@$(BIN)/pytest -m benchmark
+
+chaos: $(BIN)/installed
+	@echo "== chaos: 100 kills over scan, prepare, pretrain, reduce, embed and finetune; results as of undisturbed runs"
+	@$(BIN)/python -m tests.chaos --kills 100
 
 # Damaged inputs a kind of input.
 N ?= 10000

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from medcl.commands import archive, embedding, evaluation, exploration, reduction, retrieval, training
 from medcl.errors import MedclError
+from medcl.files import write_reason
 from medcl.suggest import no_such
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -64,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Who reads has enough, as `head` does. Python would complain once more when it writes what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        # What is read and written says itself where it fails; this is what is left, such as a temporary folder.
+        print(f"medcl {name}: the work cannot go on: {write_reason(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -62,6 +62,8 @@ def reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read: {system_reason(error)}"
+    if isinstance(error, ImportError):
+        return f"needs the package {error.name or 'of an extra'}, which is not installed"
     if isinstance(error, MemoryError):
         return "not enough memory: its header asks for more than this machine has, or it is damaged"
     if isinstance(error, UnicodeError):

@@ -6,12 +6,11 @@ training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, 
 `weights_only=True`.
 """
 
-import hashlib
 import json
-import os
 import platform
-import secrets
-from collections.abc import Collection, Iterable
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,19 +18,23 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
+from medcl import files, weights
 from medcl.archive.manifest import Manifest
+from medcl.checksums import damaged, file_checksum, read_json, sealed
 from medcl.encoders import card as cards
 from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCard
 from medcl.encoders.image_base import ImageEncoder
 from medcl.encoders.joint import JointEncoder
 from medcl.encoders.signal import SignalEncoder
-from medcl.errors import LeakError, MedclError, cause
+from medcl.errors import LeakError, MedclError
+from medcl.seen_patients import SeenPatients as SeenPatients
 
 RUN_VERSION = 1
+_SUMS = "checksums"
+_COPY = "take it from a copy of the run folder, or train anew in another one"
+LOCK, BOARD = ".lock", "tensorboard"
 WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "encoder.safetensors",
     "config.yaml",
@@ -40,52 +43,6 @@ WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "environment.json",
     "last.ckpt",
 )
-
-
-@dataclass(frozen=True)
-class SeenPatients:
-    """Salted hashes of the patients that a run was trained on.
-
-    Args:
-        salt: of this run, so that hashes of two runs cannot be joined.
-        coded_with: fingerprint of the salt that coded the manifest's patients; codes of another salt cannot be
-            compared.
-        hashes: one a patient.
-    """
-
-    salt: str
-    coded_with: str
-    hashes: frozenset[str]
-
-    @classmethod
-    def of(cls, codes: Iterable[int], coded_with: str) -> "SeenPatients":
-        """Hash the codes of `codes` with a new salt."""
-        salt = secrets.token_hex(16)
-        return cls(salt, coded_with, frozenset(_hash(salt, code) for code in codes))
-
-    def among(self, codes: np.ndarray) -> np.ndarray:
-        """Which of the patient codes (n,) were trained on, as (n,) bool."""
-        unique, inverse = np.unique(codes, return_inverse=True)
-        seen = np.array([_hash(self.salt, int(code)) in self.hashes for code in unique], dtype=bool)
-        return seen[inverse]
-
-    def write(self, path: Path) -> None:
-        """Write one hash a line under a line that names both salts."""
-        lines = [f"# salt={self.salt} coded-with={self.coded_with}", *sorted(self.hashes)]
-        path.write_text("\n".join(lines) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "SeenPatients":
-        """Read what `write` wrote.
-
-        Raises:
-            MedclError: if the file is not one of these.
-        """
-        first, *hashes = path.read_text().splitlines() or [""]
-        words = dict(word.split("=", 1) for word in first.removeprefix("# ").split() if "=" in word)
-        if not {"salt", "coded-with"} <= words.keys():
-            raise MedclError(f"{path}: not a list of seen patients (its first line must name the salt)")
-        return cls(words["salt"], words["coded-with"], frozenset(hashes))
 
 
 C = TypeVar("C", bound=Card)
@@ -111,10 +68,6 @@ class Run(Generic[C, E]):
     patients: SeenPatients
 
 
-def _hash(salt: str, code: int) -> str:
-    return hashlib.blake2b(str(code).encode(), key=bytes.fromhex(salt), digest_size=8).hexdigest()
-
-
 def environment() -> dict[str, Any]:
     """Versions of what computes, for the run folder and the report."""
     packages = ("medcl", "torch", "lightning", "numpy", "scikit-learn", "wfdb", "mne", "blosc2")
@@ -126,20 +79,51 @@ def environment() -> dict[str, Any]:
     }
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a run folder to this process while the block runs; the folder is made if need be.
+
+    Raises:
+        MedclError: another process trains in it, or the folder cannot be made.
+    """
+
+    def busy(owner: str) -> MedclError:
+        who = f" ({owner})" if owner else ""
+        return MedclError(f"{folder}: another process{who} trains in this run folder: wait for it, or choose another")
+
+    new = not folder.is_dir()
+    files.make_folder(folder)
+    try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(files.lock(folder / LOCK, busy))
+            except OSError as error:
+                raise files.unwritable(folder, error) from error
+            yield
+    finally:
+        if new:
+            with suppress(OSError):  # It stays where there is something in it.
+                folder.rmdir()
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is something to go on from: a run that was killed before its first checkpoint begins anew."""
+    return (folder / CHECKPOINT).exists() or (folder / WEIGHTS).exists()
+
+
 def start(folder: Path, config: dict[str, Any], patients: SeenPatients) -> None:
     """Make the folder and write what is known before the first step."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    (folder / ENVIRONMENT).write_text(json.dumps(environment(), indent=2) + "\n")
+    # Of a run that was killed before its first checkpoint.
+    shutil.rmtree(folder / BOARD, ignore_errors=True)
+    files.write(folder / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     patients.write(folder / PATIENTS)
+    sums = {name: file_checksum(folder / name) for name in (CONFIG, PATIENTS)}
+    files.write(folder / ENVIRONMENT, json.dumps(sealed({**environment(), _SUMS: sums}), indent=2) + "\n")
 
 
 def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
     """Publish the weights atomically, with the card in their metadata."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    partial = folder / (WEIGHTS + ".partial")
-    save_file(weights, partial, metadata={"medcl": cards.to_json(card)})
-    os.replace(partial, folder / WEIGHTS)
+    weights.write(folder / WEIGHTS, weights.of(encoder), cards.to_json(card))
 
 
 def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
@@ -158,33 +142,63 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
         raise MedclError(f"{folder}: no such folder; a run folder is what `medcl pretrain -o` writes")
     if not (folder / ENVIRONMENT).is_file() or not (folder / CONFIG).is_file():
         raise MedclError(f"{folder}: not a run folder ({ENVIRONMENT} or {CONFIG} is missing)")
-    try:
-        found = int(json.loads((folder / ENVIRONMENT).read_text())["run_version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise MedclError(f"{folder / ENVIRONMENT}: does not name the version of the run folder") from error
+    about = read_json(folder / ENVIRONMENT, _COPY)
+    found = about.get("run_version")
+    if not isinstance(found, int):
+        raise MedclError(f"{folder / ENVIRONMENT}: does not name the version of the run folder")
     if found > RUN_VERSION:
         raise MedclError(
             f"{folder}: version {found} of the run folder, newer than this medcl reads ({RUN_VERSION}): update medcl"
         )
     if not (folder / WEIGHTS).is_file():
         raise MedclError(f"{folder}: pretraining has not finished; `medcl pretrain ... -o {folder} --resume` goes on")
+    path, remedy = folder / WEIGHTS, f"`medcl pretrain ... -o {folder} --resume` writes it again from {CHECKPOINT}"
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            card = cards.from_json((weights.metadata() or {})["medcl"])
-            names = [name for name in weights.keys() if _is_wanted(name, card, kinds)]  # noqa: SIM118  (not a dict)
-            state = {name: weights.get_tensor(name) for name in names}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise MedclError(f"{folder / WEIGHTS}: damaged, or not written by medcl: {cause(error)}") from error
+        card = cards.from_json(weights.read_about(path, remedy))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise damaged(path, remedy) from error
+    state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
     try:
         encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
     except (KeyError, TypeError, ValueError) as error:
-        raise MedclError(f"{folder / WEIGHTS}: does not hold what its encoder is built of: {cause(error)}") from error
+        raise MedclError(f"{path}: does not hold what its encoder is built of: {remedy}") from error
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
-        raise MedclError(f"{folder / WEIGHTS}: the weights do not fit the encoder that the file names") from error
-    config = yaml.safe_load((folder / CONFIG).read_text())
-    return Run(folder, card, encoder.eval(), config, SeenPatients.read(folder / PATIENTS))
+        raise MedclError(f"{path}: the weights do not fit the encoder that the file names: {remedy}") from error
+    return Run(folder, card, encoder.eval(), read_config(folder), SeenPatients.read(_checked(folder, PATIENTS)))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The whole configuration that a run began with.
+
+    Raises:
+        MedclError: there is none, or it is damaged.
+    """
+    path = _checked(folder, CONFIG)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise damaged(path, _COPY) from error
+    if not isinstance(config, dict):
+        raise damaged(path, _COPY)
+    return config
+
+
+def _checked(folder: Path, name: str) -> Path:
+    """A file of a run folder, held against the checksum that was noted at the start, where one was.
+
+    Raises:
+        MedclError: it is damaged.
+    """
+    path = folder / name
+    try:
+        noted = read_json(folder / ENVIRONMENT, _COPY).get(_SUMS, {})
+        if name in noted and file_checksum(path) != noted[name]:
+            raise damaged(path, _COPY)
+    except (OSError, TypeError) as error:
+        raise damaged(path, _COPY) from error
+    return path
 
 
 def load_signals(folder: Path) -> Run[SignalCard, SignalEncoder]:

@@ -12,7 +12,7 @@ from medcl.archive.journal import Journal
 from medcl.data.report_prepare import prepare_reports
 from medcl.data.text_config import TextConfig
 from medcl.encoders.tokens import Tokenizer
-from medcl.private import claim
+from medcl.files import claim
 from medcl.show import page
 from tests.data import report_archive
 

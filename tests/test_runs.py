@@ -66,7 +66,7 @@ def test_a_tokenizer_that_is_none_is_a_damaged_run(tmp_path: Path) -> None:
     tampered = replace(card, sides={**card.sides, "report": replace(report, tokenizer='{"padding": 0}')})
     runs.start(tmp_path, {}, runs.SeenPatients.of([1], "x"))
     runs.save_encoder(tmp_path, encoder, tampered)
-    with pytest.raises(MedclError, match=r"encoder.safetensors: .* not the JSON of a tokenizer"):
+    with pytest.raises(MedclError, match=r"encoder.safetensors: does not hold what its encoder is built of"):
         runs.load(tmp_path)
     assert set(runs.load_joint(tmp_path, ["signal"]).encoder.sides) == {"signal"}
 

@@ -2,7 +2,8 @@
 
 import json
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,10 +11,11 @@ from typing import Any, Self
 import pyarrow as pa
 
 from medcl.archive.schema import SCHEMA
+from medcl.checksums import checksum
 from medcl.errors import MedclError, system_reason
-from medcl.private import claim
+from medcl.files import claim
 
-_KEY = b"settings"
+_KEY, _SUM = b"settings", b"crc32"
 
 
 class Journal:
@@ -70,7 +72,7 @@ class Journal:
             self._batches.append(rows)
             return
         try:
-            self._stream.write_batch(rows)
+            self._stream.write_batch(rows, custom_metadata={_SUM: checksum(rows.serialize())})
             self._file.flush()
         except OSError as error:
             raise self._failure(error) from error
@@ -86,7 +88,7 @@ class Journal:
         # The file that was opened, whatever lies under its name by now.
         mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         try:
-            return pa.Table.from_batches(pa.ipc.open_stream(pa.py_buffer(mapped)), schema=SCHEMA)
+            return pa.Table.from_batches(_batches(pa.ipc.open_stream(pa.py_buffer(mapped))), schema=SCHEMA)
         except (OSError, ValueError) as error:
             raise MedclError(f"{self.path}: the journal of the scan was changed: remove it and scan again") from error
 
@@ -100,8 +102,22 @@ def _rows(path: Path, settings: dict[str, Any]) -> pa.Table:
     try:
         stream = pa.ipc.open_stream(pa.memory_map(str(path)))
         if json.loads((stream.schema.metadata or {}).get(_KEY, b"null")) == settings:
-            batches.extend(stream)
+            batches.extend(_batches(stream))
     except (OSError, ValueError):
         # The last chunk of a killed scan may be cut short: what stands before it counts.
         pass
     return pa.Table.from_batches(batches, schema=SCHEMA) if batches else SCHEMA.empty_table()
+
+
+def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of a stream, each held against its checksum.
+
+    Raises:
+        ValueError: one is not what was written.
+    """
+    with suppress(StopIteration):
+        while True:
+            batch, about = stream.read_next_batch_with_custom_metadata()
+            if (about or {}).get(_SUM) != checksum(batch.serialize()).encode():
+                raise ValueError("rows that are damaged")
+            yield batch

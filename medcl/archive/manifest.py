@@ -1,8 +1,6 @@
 """The manifest: one row a record, a Parquet file that other programs can open."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +9,9 @@ from typing import Any, Literal, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl import parquet
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.documents import parse_json
 from medcl.errors import MedclError, UsageError, cause
@@ -79,7 +77,7 @@ class Manifest:
             UsageError: no such file, not a manifest, or one of a newer version.
         """
         try:
-            table = pq.read_table(path)
+            table = parquet.read(Path(path), "scan the archive again, or take a copy")
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
         except (pa.ArrowException, OSError) as error:
@@ -109,17 +107,7 @@ class Manifest:
         path = Path(path)
         stored = {"version": SCHEMA_VERSION, "root": str(self.root), **self.metadata}
         table = self.table.replace_schema_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
-        draft: str | None = None
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            with os.fdopen(handle, "wb") as file:
-                pq.write_table(table, file)
-            os.replace(draft, path)
-        except (OSError, pa.ArrowException) as error:
-            if draft is not None:
-                Path(draft).unlink(missing_ok=True)
-            raise MedclError(f"{path}: the manifest cannot be written: {cause(error)}") from error
+        parquet.write(path, table, private=True)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

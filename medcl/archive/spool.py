@@ -7,9 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from medcl import files
 from medcl.archive.dicom_file_record import CodedFile
-from medcl.errors import MedclError, cause
-from medcl.private import claim
+from medcl.errors import MedclError
+from medcl.files import claim
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS settings (value TEXT);
@@ -145,4 +146,5 @@ class Spool:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> MedclError:
-        return MedclError(f"{self.path or 'temporary folder'}: the slices found so far cannot be kept: {cause(error)}")
+        why = files.write_reason(error) if isinstance(error, OSError) else "the disk takes no more, or is read-only"
+        return MedclError(f"{self.path or 'temporary folder'}: the slices found so far cannot be kept: {why}")

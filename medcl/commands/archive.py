@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medcl import files
 from medcl.commands import parsers
 from medcl.errors import UsageError
 
@@ -36,6 +37,13 @@ def phantom(argv: Sequence[str]) -> None:
         parser.error("a number of patients is below 0")
     if not any(counts):
         parser.error("nothing to write: every number of patients is 0")
+    try:
+        _write_phantom(given)
+    except OSError as error:
+        raise files.unwritable(given.folder, error) from error
+
+
+def _write_phantom(given: argparse.Namespace) -> None:
     if given.ecg_patients or given.eeg_subjects:
         from medcl.phantom.archive import write
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from medcl import files
 from medcl.commands import parsers
 
 
@@ -58,7 +59,7 @@ def finetune(argv: Sequence[str]) -> None:
     from medcl.evaluate.table import show
 
     manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
-    output = given.output or given.run / "eval" / given.target
+    output = given.output or given.run / "eval" / files.safe_name(given.target)
     if given.target in manifest.masks:
         from medcl.evaluate.segment import evaluate_masks
         from medcl.evaluate.segment_config import SegmentationConfig

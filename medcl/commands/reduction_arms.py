@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT
 from medcl.commands.reduction_folds import Fold
+from medcl.files import safe_name
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.units import WHOLE, Units
 
@@ -48,7 +49,7 @@ class Arm:
     def name(self) -> str:
         """Of its folder."""
         plain = "".join(c if c.isalnum() or c in ".-" else "-" for c in self.by)
-        return "all" if self.how == "all" else f"{plain}_{self.how}_{self.budget}"
+        return "all" if self.how == "all" else safe_name(f"{plain}_{self.how}_{self.budget}")
 
     def recipe(self, config: "Config", seed: int) -> "Config":
         """The recipe with this seed, and the steps that this arm takes."""

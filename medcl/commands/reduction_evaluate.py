@@ -3,13 +3,14 @@
 import argparse
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medcl import files
+from medcl.checksums import read_json, sealed
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -175,13 +176,10 @@ def _patients(manifest: "Manifest") -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, "remove its folder, and the same command makes it again")
     except FileNotFoundError:
         return {}
-    return found
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(path.name + ".partial")
-    draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    files.write(path, json.dumps(sealed(content)) + "\n")

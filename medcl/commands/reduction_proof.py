@@ -1,13 +1,14 @@
 """Whether a reduction helped: quality and time of every arm, as a table and a file."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from medcl import files
+from medcl.checksums import read_json, sealed
 from medcl.errors import MedclError
 from medcl.evaluate.statistics import Interval, mean_interval, paired_interval
 from medcl.evaluate.wording import METRICS
@@ -137,10 +138,7 @@ class Proof:
 
     def save(self, path: Path) -> None:
         """Write `results.json`, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(path.name + ".partial")
-        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, path)
+        files.write(path, json.dumps(sealed(asdict(self)), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Proof":
@@ -150,7 +148,7 @@ class Proof:
             MedclError: it is not one.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path, "evaluate the reduction again")
             return cls(**{**found, "cells": tuple(Cell(**one) for one in found["cells"])})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise MedclError(f"{path}: no results of `medcl reduce --evaluate`") from error

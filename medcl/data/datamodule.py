@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from medcl.engine.watch import watched_worker
+
 Batch = dict[str, Any]
 
 
@@ -67,6 +69,7 @@ def loader(
         dataset,
         batch_sampler=_Steps(sampler, start, stop, rank, world),
         num_workers=workers,
+        worker_init_fn=watched_worker,
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,

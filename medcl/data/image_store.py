@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.data.index import Index
+from medcl.data.frames import Frame, Frames
+from medcl.data.index import FRAMES, Index
 from medcl.errors import MedclError
 
 IMAGE_STORE_VERSION = 1
@@ -23,7 +24,7 @@ ARRAY = "pictures.b2nd"
 _INDEX = Index(
     "pictures", b"medcl images", IMAGE_STORE_VERSION, pa.schema([("record_id", pa.string()), ("place", pa.int64())])
 )
-_PICTURES_OF_A_CHUNK = 64
+_PICTURES_OF_A_CHUNK = 16
 """A block is one picture, so that no other is decompressed with it; a chunk is what is written at once."""
 Ints = NDArray[np.int64]
 
@@ -39,6 +40,7 @@ class ImageStore:
         n_channels: 1 (grey) or 3 (red, green, blue).
         quarantine: record id -> why the picture could not be prepared.
         place: (R,) of each in the array.
+        checksums: of the array, see `Frames`.
     """
 
     folder: Path
@@ -47,7 +49,8 @@ class ImageStore:
     n_channels: int
     quarantine: dict[str, str]
     place: Ints
-    _opened: dict[int, Any] = field(init=False, repr=False, default_factory=dict)
+    checksums: dict[str, list[int]] = field(default_factory=dict)
+    _opened: dict[int, Frame] = field(init=False, repr=False, default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -67,6 +70,7 @@ class ImageStore:
             size=(rows, columns),
             n_channels=about["n_channels"],
             quarantine=about["quarantine"],
+            checksums=about.get(FRAMES, {}),
             place=table["place"].to_numpy(),
         )
 
@@ -95,22 +99,23 @@ class ImageStore:
             raise MedclError(f"{self.folder}: picture {int(numbers.max())} of {len(self)}")
         shape = (self.n_channels, *self.size)
         pictures = np.empty((len(numbers), *shape), dtype=np.uint8)
-        places, array = self.place[numbers], self._array()
+        places, frame = self.place[numbers], self._frame()
+        array = frame.array
         for i in np.argsort(places, kind="stable").tolist():
             place = int(places[i])
+            frame.check(place // array.chunks[0])
             # What indexing comes down to, without half a ms of looking at what the index might be.
-            array.get_slice_numpy(pictures[i : i + 1], ((place, 0, 0, 0), (place + 1, *shape)))
+            try:
+                array.get_slice_numpy(pictures[i : i + 1], ((place, 0, 0, 0), (place + 1, *shape)))
+            except RuntimeError as error:
+                raise frame.damaged() from error
         return pictures
 
-    def _array(self) -> Any:
+    def _frame(self) -> Frame:
         # A map that was opened before a fork is not used behind it: blosc2's handles are not made for two processes.
         process = os.getpid()
         if process not in self._opened:
-            import blosc2
-
-            # Threads would cost more than the one block of a picture does.
-            path = str(self.folder / ARRAY)
-            self._opened[process] = blosc2.open(path, mode="r", mmap_mode="r", dparams={"nthreads": 1})
+            self._opened[process] = Frames(self.folder, self.checksums).open(ARRAY)
         return self._opened[process]
 
 

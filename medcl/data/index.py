@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medcl.errors import MedclError, cause
+from medcl import parquet
+from medcl.checksums import damaged, file_checksum
+from medcl.data.frames import remedy_of, write_sums
+from medcl.errors import MedclError
 
 INDEX = "index.parquet"
+FRAMES = "checksums"
+"""What holds for all records includes this: of `Frames`, absent in a store from before there were checksums."""
+_PARTS = "parts"
 
 
 @dataclass(frozen=True)
@@ -40,29 +45,37 @@ class Index:
         if not path.is_file():
             raise MedclError(f"{folder}: not a prepared store ({INDEX} is missing)")
         try:
-            table = pq.read_table(path)
+            table = parquet.read(path, remedy_of(folder))
         except (pa.ArrowException, OSError) as error:
-            raise MedclError(
-                f"{folder}: a damaged store ({cause(error)}): remove it and prepare the archive again"
-            ) from error
+            raise damaged(path, remedy_of(folder)) from error
         stored = (table.schema.metadata or {}).get(self.key)
         if stored is None:
             raise MedclError(f"{folder}: not a store of {self.records}: was it prepared from other records?")
-        about = json.loads(stored)
-        if about["version"] != self.version:
+        try:
+            about = json.loads(stored)
+            version = about["version"]
+            parts = about.get(_PARTS, {})
+            broken = [name for name, known in parts.items() if file_checksum(folder / name) != known]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise damaged(path, remedy_of(folder)) from error
+        if version != self.version:
             raise MedclError(
-                f"{folder}: a store of version {about['version']}, this medcl reads version {self.version}: "
+                f"{folder}: a store of version {version}, this medcl reads version {self.version}: "
                 "prepare the archive again"
             )
+        if broken:
+            raise damaged(folder / broken[0], remedy_of(folder))
         return table, about
 
     def write(self, folder: Path, columns: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-        """Write the index, last of all: without it a folder is no store.
+        """Write the index, last of all, with the checksums of what is in the folder.
 
         Args:
             folder: of the store.
             columns: one value a record, as the schema names them.
             about: what holds for all records: JSON values.
         """
-        stored = json.dumps({"version": self.version, **about}).encode()
-        pq.write_table(pa.table(dict(columns), schema=self.schema.with_metadata({self.key: stored})), folder / INDEX)
+        # Arrays in frames are looked at chunk by chunk; the other parts are small, and are looked at as a whole.
+        parts = {one.name: file_checksum(one) for one in sorted(folder.iterdir()) if one.suffix in (".npy", ".arrow")}
+        stored = json.dumps({"version": self.version, FRAMES: write_sums(folder), _PARTS: parts, **about}).encode()
+        parquet.write(folder / INDEX, pa.table(dict(columns), schema=self.schema.with_metadata({self.key: stored})))

@@ -1,14 +1,13 @@
 """How a prepared store comes into being: once, in one step, by one process, and not on a disk that is too small."""
 
-import fcntl
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medcl.errors import MedclError, cause
+from medcl import files
+from medcl.errors import MedclError
 
 _AT_BEST = 0.2
 """Prepared records do not compress further than this; with less room there is no use in starting."""
@@ -40,8 +39,8 @@ def publish(folder: Path, key: str, needed: int, make: Callable[[Path], None]) -
                 _make(folder, key, make)
     except OSError as error:
         raise MedclError(
-            f"{folder}: the store cannot be written ({cause(error)}): it needs up to {in_words(needed)}, "
-            f"{in_words(_free(folder))} are free: make room or choose another folder"
+            f"{folder}: the store cannot be written ({files.write_reason(error)}): it needs up to "
+            f"{in_words(needed)}, {in_words(_free(folder))} are free: make room or choose another folder"
         ) from error
     return folder / key
 
@@ -54,32 +53,12 @@ def in_words(count: int) -> str:
 @contextmanager
 def _turn(folder: Path, key: str) -> Iterator[None]:
     """Wait until no other process prepares this store, and clear away what one that was killed has left."""
-    path = folder / f".{key}.lock"
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:
-                # Some network file systems know no locks. There, two processes do the same work; the first publishes.
-                yield
-                return
-            # The one before may have taken the file away; then this is not the lock that others wait for.
-            if not _is_at(path, file.fileno()):
-                continue
-            try:
-                for left in folder.glob(f"partial-{key}-*"):
-                    shutil.rmtree(left, ignore_errors=True)
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+    with files.lock(folder / f".{key}.lock") as alone:
+        # Where a file system knows no locks, two processes do the same work, and the first publishes.
+        if alone:
+            for left in folder.glob(f"partial-{key}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+        yield
 
 
 def _make(folder: Path, key: str, make: Callable[[Path], None]) -> None:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from medcl.checksums import damaged
+from medcl.data.frames import remedy_of
 from medcl.data.index import Index
-from medcl.errors import MedclError, cause
-from medcl.private import claim
+from medcl.files import claim
 
 REPORT_STORE_VERSION = 1
 TEXTS = "texts.arrow"
@@ -69,9 +70,7 @@ class ReportStore:
             text = _map(folder / "draws.npy")
             texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["text"]
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise MedclError(
-                f"{folder}: a damaged store ({cause(error)}): remove it and prepare the archive again"
-            ) from error
+            raise damaged(folder, remedy_of(folder)) from error
         return cls(
             folder=folder,
             record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),

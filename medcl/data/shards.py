@@ -10,6 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.data.frames import Frame, Frames
+
 _SHARD_BYTES = 1 << 30
 """A shard is closed before it grows beyond this (uncompressed), unless one recording alone is larger."""
 _BLOCK_BYTES = 1 << 14
@@ -17,9 +19,9 @@ _BLOCK_BYTES = 1 << 14
 _BLOCKS_OF_A_CHUNK = 32
 
 
-def shard_path(folder: Path, number: int) -> Path:
+def shard_name(number: int) -> str:
     """File of a shard."""
-    return folder / f"{number:05d}.b2nd"
+    return f"{number:05d}.b2nd"
 
 
 @dataclass
@@ -109,7 +111,7 @@ class ShardWriter:
             dtype=dtype,
             chunks=(chunk_rows, self._n_channels),
             blocks=(block_rows, self._n_channels),
-            urlpath=str(shard_path(self._folder, number)),
+            urlpath=str(self._folder / shard_name(number)),
             mode="w",
             cparams={"codec": blosc2.Codec.ZSTD, "clevel": 5, "filters": [blosc2.Filter.SHUFFLE]},
         )
@@ -120,13 +122,13 @@ class ShardReader:
     """Reads stretches of the shards of a store, memory-mapped; only the blocks that a stretch touches are decompressed.
 
     Args:
-        folder: of the store.
+        frames: of the store.
         n_channels: of every recording.
     """
 
-    def __init__(self, folder: Path, n_channels: int) -> None:
-        self._folder, self._n_channels = folder, n_channels
-        self._open: dict[tuple[int, int], Any] = {}
+    def __init__(self, frames: Frames, n_channels: int) -> None:
+        self._frames, self._n_channels = frames, n_channels
+        self._open: dict[tuple[int, int], Frame] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Memory maps stay in their process."""
@@ -134,24 +136,25 @@ class ShardReader:
 
     def dtype(self, shard: int) -> np.dtype[Any]:
         """The type in which a shard holds its numbers."""
-        dtype: np.dtype[Any] = self._array(shard).dtype
+        dtype: np.dtype[Any] = self._frame(shard).array.dtype
         return dtype
 
     def read_into(self, out: NDArray[Any], shard: int, start: int) -> None:
         """Read the rows from `start` on into (time, channels), contiguous and of the shard's type."""
         # Chunks and blocks span all channels, so rows lie one behind the other: a slice of the flat chunks takes a
         # third of the time of one of the array.
-        first = start * self._n_channels
-        self._array(shard).schunk.get_slice(first, first + out.size, out=out)
+        first, frame = start * self._n_channels, self._frame(shard)
+        chunk = frame.array.chunks[0]
+        for number in range(start // chunk, (start + len(out) - 1) // chunk + 1):
+            frame.check(number)
+        try:
+            frame.array.schunk.get_slice(first, first + out.size, out=out)
+        except RuntimeError as error:
+            raise frame.damaged() from error
 
-    def _array(self, shard: int) -> Any:
+    def _frame(self, shard: int) -> Frame:
         # A map that was opened before a fork is not used behind it: blosc2's handles are not made for two processes.
         key = (os.getpid(), shard)
         if key not in self._open:
-            import blosc2
-
-            # Threads would cost more than the few blocks of a window do.
-            self._open[key] = blosc2.open(
-                str(shard_path(self._folder, shard)), mode="r", mmap_mode="r", dparams={"nthreads": 1}
-            )
+            self._open[key] = self._frames.open(shard_name(shard))
         return self._open[key]

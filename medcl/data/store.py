@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.data.index import Index
+from medcl.data.frames import Frames
+from medcl.data.index import FRAMES, Index
 from medcl.data.shards import ShardReader
 from medcl.errors import MedclError
 
@@ -64,6 +65,7 @@ class SignalStore:
         stretches: (S,) first samples of the stretches of all recordings, within which there is no gap in time.
         stretches_start: (R + 1,) where each recording's stretches begin.
         notes: what was done to recordings and what is unusual about them, without details -> number of recordings.
+        checksums: of the shards, see `Frames`.
     """
 
     folder: Path
@@ -85,10 +87,11 @@ class SignalStore:
     stretches: Ints
     stretches_start: Ints
     notes: dict[str, int]
+    checksums: dict[str, list[int]] = field(default_factory=dict)
     _reader: ShardReader = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_reader", ShardReader(self.folder, len(self.channels)))
+        object.__setattr__(self, "_reader", ShardReader(Frames(self.folder, self.checksums), len(self.channels)))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -114,6 +117,7 @@ class SignalStore:
             channels=about["channels"],
             unit=about["unit"],
             quarantine=about["quarantine"],
+            checksums=about.get(FRAMES, {}),
             flags=np.frombuffer(b"".join(flags), dtype=np.uint8),
             flags_start=_starts(flags),
             stretches=np.array([start for own in stretches for start in own], dtype=np.int64),

@@ -2,11 +2,15 @@
 
 import os
 from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from medcl.data.frames import Frame, Frames
 
 Ints = NDArray[np.int64]
 _CHUNK, _BLOCK = (32, 32, 32), (16, 16, 32)
@@ -71,12 +75,12 @@ class ArrayFiles:
     """Reads parts of the arrays of a store, memory-mapped; only the blocks that a part touches are decompressed.
 
     Args:
-        folder: of the store.
+        frames: of the store.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._open: OrderedDict[tuple[int, str], tuple[Any, np.int16]] = OrderedDict()
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._open: OrderedDict[tuple[int, str], tuple[Frame, np.int16]] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
         """Memory maps stay in their process."""
@@ -93,24 +97,39 @@ class ArrayFiles:
         Returns:
             (channels, *size).
         """
-        array, shift = self._array(name)
+        frame, shift = self._frame(name)
+        array, stop = frame.array, start + size
+        for chunk in _chunks(array, start, stop):
+            frame.check(chunk)
         part: NDArray[Any] = np.empty((array.shape[0], *map(int, size)), dtype=array.dtype)
         # What indexing comes down to, without half a ms of looking at what the index might be.
-        array.get_slice_numpy(part, ((0, *map(int, start)), (array.shape[0], *(int(end) for end in start + size))))
+        try:
+            array.get_slice_numpy(part, ((0, *map(int, start)), (array.shape[0], *map(int, stop))))
+        except RuntimeError as error:
+            raise frame.damaged() from error
         if shift:
             part -= shift
         return part
 
-    def _array(self, name: str) -> tuple[Any, np.int16]:
+    def _frame(self, name: str) -> tuple[Frame, np.int16]:
         # A map that was opened before a fork is not used behind it: blosc2's handles are not made for two processes.
         key = (os.getpid(), name)
         if key not in self._open:
-            import blosc2
-
-            # Threads would cost more than the few blocks of a crop do.
-            array = blosc2.open(str(self._folder / name), mode="r", mmap_mode="r", dparams={"nthreads": 1})
-            self._open[key] = array, np.int16(array.schunk.meta["shift"])
+            frame = self._frames.open(name)
+            self._open[key] = frame, np.int16(frame.array.schunk.meta["shift"])
             if len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
         return self._open[key]
+
+
+def _chunks(array: Any, start: Ints, stop: Ints) -> Iterator[int]:
+    """Numbers of the chunks (1, x, y, z) that a part touches, of all channels."""
+    _, *sizes = array.chunks
+    grid = [-(-length // size) for length, size in zip(array.shape[1:], sizes, strict=True)]
+    touched = [
+        range(int(first) // size, (int(last) - 1) // size + 1)
+        for first, last, size in zip(start, stop, sizes, strict=True)
+    ]
+    for channel, x, y, z in product(range(array.shape[0]), *touched):
+        yield ((channel * grid[0] + x) * grid[1] + y) * grid[2] + z

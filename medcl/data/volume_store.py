@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.data.index import Index
+from medcl.data.frames import Frames
+from medcl.data.index import FRAMES, Index
 from medcl.data.volume_file import ArrayFiles
 from medcl.errors import MedclError, UsageError
 
@@ -61,6 +62,7 @@ class VolumeStore:
         filled: record id -> voxels that were not a number and became what `data.nan` says.
         masked: (R, M) which label maps a volume has.
         file: (R,) number of its file.
+        checksums: of the files, see `Frames`.
     """
 
     folder: Path
@@ -80,10 +82,11 @@ class VolumeStore:
     filled: dict[str, int]
     masked: Bools
     file: Ints
+    checksums: dict[str, list[int]] = field(default_factory=dict)
     _files: ArrayFiles = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_files", ArrayFiles(self.folder))
+        object.__setattr__(self, "_files", ArrayFiles(Frames(self.folder, self.checksums)))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -112,6 +115,7 @@ class VolumeStore:
             n_channels=about["n_channels"],
             masks=tuple(about["masks"]),
             quarantine=about["quarantine"],
+            checksums=about.get(FRAMES, {}),
             mask_quarantine=about["mask_quarantine"],
             filled=about["filled"],
             masked=matrix("masks", len(about["masks"])).astype(bool),

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
 from medcl.embed.about import LEFT_OUT, About, schema_of
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embedding import embed_pieces, on_host
+from medcl.embed.embeddings import parquet_file
 from medcl.embed.fingerprints import manifest_fingerprint, records_fingerprint, run_fingerprint
 from medcl.embed.plan import Plan
 from medcl.embed.pooling import DivergedError, Vectors, pooled
@@ -138,10 +138,10 @@ def _there(output: Path, wanted: dict[str, str]) -> Done:
         UsageError: other embeddings than those wanted.
     """
     try:
-        file = pq.ParquetFile(output)
+        file = parquet_file(output)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{output}: is there, and holds no embeddings: choose another -o") from error
-    found = About.of(file.schema_arrow, output)
+    found = About.of(file.schema, output)
     other = [name for name, value in wanted.items() if found.made_of.get(name) != value]
     if other:
         raise UsageError(

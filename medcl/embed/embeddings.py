@@ -2,26 +2,27 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl import files, parquet
 from medcl.archive.manifest import Manifest
+from medcl.checksums import file_checksum
 from medcl.embed.about import EMBEDDING, RUN, About
 from medcl.embed.fingerprints import records_fingerprint
-from medcl.errors import UsageError, cause
+from medcl.errors import MedclError, UsageError
 from medcl.suggest import did_you_mean
 
 _BATCH = 16384
+_SUM = 8  # bytes of the checksum behind mapped vectors
 _IN_MEMORY = 1 << 26
 """Bytes up to which vectors are read into memory; larger ones are mapped from a file."""
 
@@ -69,12 +70,12 @@ class Embeddings:
         return cls(paths, first)
 
     def __len__(self) -> int:
-        return sum(pq.ParquetFile(path).metadata.num_rows for path in self.paths)
+        return sum(parquet_file(path).metadata.num_rows for path in self.paths)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns."""
-        return tuple(self._dataset().schema.names)
+        return tuple(parquet_file(self.paths[0]).schema.names)
 
     @property
     def dim(self) -> int:
@@ -90,7 +91,8 @@ class Embeddings:
         Raises:
             UsageError: there is no such column.
         """
-        return self._dataset().to_table(columns=self._chosen(columns))
+        chosen = self._chosen(columns)
+        return pa.concat_tables([parquet_file(path).read(chosen) for path in self.paths])
 
     def batches(self, columns: Sequence[str] | None = None, size: int = _BATCH) -> Iterator[pa.RecordBatch]:
         """Columns in batches of rows, in order, so that memory does not grow with their number.
@@ -103,7 +105,7 @@ class Embeddings:
             UsageError: there is no such column.
         """
         chosen = self._chosen(self.columns if columns is None else columns)
-        return (batch for path in self.paths for batch in pq.ParquetFile(path).iter_batches(size, columns=chosen))
+        return (batch for path in self.paths for batch in parquet_file(path).iter_batches(size, columns=chosen))
 
     def column(self, name: str) -> NDArray[Any]:
         """A column as an array, as `Manifest.column` has it.
@@ -127,11 +129,12 @@ class Embeddings:
             array.flags.writeable = False
             return array
         path = self._mapped()
-        with suppress(OSError):
-            if not path.exists():
+        with suppress(OSError, MedclError):
+            if not _is_whole(path):
                 self._map(path, shape, dtype)
             mapped: NDArray[Any] = np.load(path, mmap_mode="r")
-            return mapped
+            if mapped.shape == shape and mapped.dtype == dtype:
+                return mapped
         array = np.empty(shape, dtype)
         self._fill(array)
         array.flags.writeable = False
@@ -148,9 +151,6 @@ class Embeddings:
                 f"{self.paths[0]}: the manifest holds other records than were embedded, or their files have changed: "
                 "embed it again"
             )
-
-    def _dataset(self) -> ds.Dataset:
-        return ds.dataset([str(path) for path in self.paths], format="parquet")
 
     def _chosen(self, columns: Sequence[str] | None) -> list[str]:
         have = self.columns
@@ -176,17 +176,43 @@ class Embeddings:
         return self.paths[0].with_name(f".{self.paths[0].name}.vectors-{key}.npy")
 
     def _map(self, path: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
-        try:
-            array = np.lib.format.open_memmap(draft, mode="w+", dtype=dtype, shape=shape)
+        with files.draft(path, durable=False) as place:
+            array = np.lib.format.open_memmap(place, mode="w+", dtype=dtype, shape=shape)
             self._fill(array)
             array.flush()
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+            # Behind the array, where nobody who maps it looks.
+            known = file_checksum(place)
+            with place.open("ab") as file:
+                file.write(known.encode())
         for old in path.parent.glob(f".{self.paths[0].name}.vectors-*.npy"):
             if old != path:
                 old.unlink(missing_ok=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether mapped vectors are there and hold what was written; looked at once a process."""
+    try:
+        return _look(path, path.stat().st_size, path.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=64)
+def _look(path: Path, size: int, mtime_ns: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, size - _SUM))
+        known = file.read()
+    return known == file_checksum(path, without=_SUM).encode()
+
+
+def parquet_file(path: Path) -> parquet.ParquetFile:
+    """A file of embeddings, open for reading; what is read is held against its checksums.
+
+    Raises:
+        OSError: it cannot be read.
+        MedclError: it is damaged.
+    """
+    return parquet.ParquetFile(path, "embed the archive again")
 
 
 def _about(path: Path) -> About:
@@ -196,12 +222,12 @@ def _about(path: Path) -> About:
         UsageError: it holds none, or those of several runs.
     """
     try:
-        file = pq.ParquetFile(path)
+        file = parquet_file(path)
     except FileNotFoundError as error:
         raise UsageError(f"{path}: there are no such embeddings: make them with `medcl embed`") from error
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: holds no embeddings: {cause(error)}") from error
-    about = About.of(file.schema_arrow, path)
+        raise UsageError(f"{path}: holds no embeddings, or damaged ones: make them with `medcl embed`") from error
+    about = About.of(file.schema, path)
     runs = _runs(file)
     if runs - {about.run}:
         raise UsageError(
@@ -211,7 +237,7 @@ def _about(path: Path) -> About:
     return about
 
 
-def _runs(file: pq.ParquetFile) -> set[str]:
+def _runs(file: parquet.ParquetFile) -> set[str]:
     """Fingerprints of the runs that a file's embeddings are of."""
     names = [file.metadata.schema.column(i).path for i in range(len(file.metadata.schema))]
     place = names.index(RUN)

@@ -1,7 +1,6 @@
 """Embeddings on their way into one file: finished shards stay, so that a run that was killed goes on behind them."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medcl import files, parquet
 from medcl.embed.about import EMBEDDING, RUN
-from medcl.errors import MedclError, UsageError, cause
-from medcl.private import claim
+from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"
 _GROUP = 16384  # rows of a row group at least: many small ones would make the file's own index large
@@ -36,12 +35,11 @@ class Shards:
         self.folder = output.with_name(output.name + ".parts")
         about = self.folder / _PLAN
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not about.exists():
-                _write(about, json.dumps(plan).encode())
-            known = json.loads(about.read_text())
-        except (OSError, ValueError) as error:
-            raise MedclError(f"{self.folder}: embeddings cannot be written there: {cause(error)}") from error
+                files.write(about, json.dumps(plan), private=True)
+            known = json.loads(about.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise MedclError(f"{about}: {reason(error)}: delete its folder to start anew") from error
         if known != plan:
             other = [name for name in plan if known.get(name) != plan[name]]
             raise UsageError(
@@ -63,15 +61,7 @@ class Shards:
         Raises:
             MedclError: the disk is full.
         """
-        draft = self.path(number).with_suffix(f".{os.getpid()}.draft")
-        try:
-            pq.write_table(table, claim(draft), compression="none")
-            os.replace(draft, self.path(number))
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise MedclError(
-                f"{draft.parent}: embeddings cannot be written: {cause(error)}; what is finished stays"
-            ) from error
+        parquet.write(self.path(number), table, private=True, compression="none")
 
     def join(self, count: int, schema: pa.Schema) -> int:
         """Make one file of the shards, in one move, and clear them away.
@@ -86,19 +76,13 @@ class Shards:
         Raises:
             MedclError: the disk is full.
         """
-        draft = self.output.with_name(f".{self.output.name}.{os.getpid()}.draft")
         rows = 0
-        try:
-            with parquet_writer(claim(draft), schema) as writer:
+        with files.draft(self.output, private=True) as place:
+            with parquet_writer(place, schema) as writer:
                 for table in self._groups(count, schema):
                     writer.write_table(table, row_group_size=len(table))
                     rows += len(table)
-            os.replace(draft, self.output)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise MedclError(
-                f"{self.output}: cannot be written: {cause(error)}; its parts are in {self.folder}"
-            ) from error
+            parquet.seal(place)
         shutil.rmtree(self.folder, ignore_errors=True)
         return rows
 
@@ -106,7 +90,9 @@ class Shards:
         """The rows of all shards in their order, in tables that are worth a row group."""
         waiting: list[pa.Table] = []
         for number in range(count):
-            for batch in pq.ParquetFile(self.path(number)).iter_batches(_ROWS):
+            path = self.path(number)
+            file = parquet.ParquetFile(path, "remove it, and the same command makes it again")
+            for batch in file.iter_batches(_ROWS):
                 waiting.append(pa.table(batch.columns, schema=schema))
                 if sum(map(len, waiting)) >= _GROUP:
                     yield pa.concat_tables(waiting)
@@ -120,9 +106,3 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     plain = [name for name in schema.names if name != EMBEDDING]
     packed = {name: "zstd" for name in plain} | {f"{EMBEDDING}.list.element": "none"}
     return pq.ParquetWriter(path, schema, compression=packed, use_dictionary=plain, write_statistics=[RUN])
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.draft")
-    draft.write_bytes(content)
-    os.replace(draft, path)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
 
 T = TypeVar("T")
@@ -81,9 +82,7 @@ def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int
     kind = "generator" if ordered else "generator_unordered"
     # Not more in flight than are worked on one by one, should a process die. One job would stay in this process.
     ahead = 2 * processes if processes > 1 else 1
-    parallel = joblib.Parallel(
-        n_jobs=max(2, processes), backend="loky", return_as=kind, batch_size=1, pre_dispatch=ahead
-    )
+    parallel = workers(max(2, processes), return_as=kind, batch_size=1, pre_dispatch=ahead)
     results = parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items()))
     try:
         for number, result in results:
@@ -106,8 +105,7 @@ def _alone(function: Callable[[Sequence[T]], R], item: T, instead: Callable[[T],
     """One item in a process of its own."""
     try:
         # Two jobs, since one would stay in this process.
-        alone = joblib.Parallel(n_jobs=2, backend="loky")
-        results: list[tuple[int, R]] = alone([joblib.delayed(_numbered)(function, 0, [item])])
+        results: list[tuple[int, R]] = workers(2)([joblib.delayed(_numbered)(function, 0, [item])])
     except TerminatedWorkerError:
         return instead(item)
     return results[0][1]

@@ -6,15 +6,14 @@ kept beside the store, under a hash of all that they depend on.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
+from medcl import files
 from medcl.encoders.card import Card, to_json
 from medcl.evaluate.experiment import Prediction, Setting
 from medcl.evaluate.fractions import Subset
@@ -48,10 +47,8 @@ def path_of(setting: Setting, card: Card, drawn: Sequence[Sequence[Subset]]) -> 
 def save(path: Path, predictions: Sequence[Prediction]) -> None:
     """Keep the predictions of random initialisation, whole or not at all."""
     arrays = {f"{p.protocol}/{p.label}/{p.repeat}/{p.seed}": p.probabilities for p in predictions if p.init == "random"}
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
 
 
 def load(path: Path) -> list[Prediction] | None:
@@ -65,5 +62,5 @@ def load(path: Path) -> list[Prediction] | None:
                 protocol, label, repeat, seed = name.split("/")
                 kept.append(Prediction(protocol, "random", label, int(repeat), int(seed), arrays[name]))
             return kept
-    except (OSError, ValueError, BadZipFile):
+    except Exception:  # noqa: BLE001 - a damaged archive fails in as many ways as there are in unpacking
         return None

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from medcl import files
 from medcl.errors import UsageError
 from medcl.evaluate.search import Archive, Found
-from medcl.private import claim
 from medcl.show import page
 from medcl.show.contact_sheet import TILE, contact_sheet
 from medcl.show.pictures import data_uri, png
@@ -27,10 +27,9 @@ def write_sheet(archive: Archive, found: Sequence[Found], query: str, path: Path
     if path.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
     shown = archive.pictures(found) if path.suffix.lower() == ".png" or found[0].kind == "image" else []
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-        claim(path).write_bytes(contact_sheet([png(one, TILE) for one in shown], captions))
+        files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)
         return
     pictures = [data_uri(png(one)) for one in shown] or [""] * len(found)
     page.write(

@@ -69,7 +69,8 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     predictions = experiment.run_all(setting, drawn, ("pretrained",) if known else ("pretrained", "random"))
     if known is None:
         baseline.save(kept, predictions)
-    predictions += known or []
+    # One order, whether the baseline was computed now or before.
+    predictions = experiment.in_order(predictions + (known or []), config, drawn)
     found, undefined = summary.scores(task, rows["test"], predictions)
     if undefined:
         notes.append(
@@ -97,7 +98,6 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    output.mkdir(parents=True, exist_ok=True)
     results.save(output / "results.json")
     write_report(results, output / "report.html")
     return results

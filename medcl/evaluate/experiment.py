@@ -9,11 +9,11 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -22,6 +22,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed.embedding import embed_records
 from medcl.embed.pieces import Encoder, PieceConfig, Pieces, pieces
+from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_side
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
@@ -133,8 +134,26 @@ def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) 
     work = (
         delayed(_repeat)(setting, repeat, subset_list, pretrained, inits) for repeat, subset_list in enumerate(drawn)
     )
-    finished = Parallel(n_jobs=min(jobs, len(drawn)), return_as="generator")(work)
+    finished = workers(min(jobs, len(drawn)), return_as="generator")(work)
     return [prediction for part in tqdm(finished, total=len(drawn), unit="repeat", disable=None) for prediction in part]
+
+
+def in_order(
+    predictions: Sequence[Prediction], config: EvaluateConfig, drawn: Sequence[Sequence[Subset]]
+) -> list[Prediction]:
+    """Predictions by repeat, initialisation, fraction and protocol."""
+    inits, protocols = get_args(Init), list[str](config.protocols)
+    labels = [[subset.label for subset in subset_list] for subset_list in drawn]
+
+    def place(one: Prediction) -> tuple[int, ...]:
+        return (
+            one.repeat,
+            inits.index(one.init),
+            labels[one.repeat].index(one.label),
+            protocols.index(one.protocol),
+        )
+
+    return sorted(predictions, key=place)
 
 
 def _frozen(setting: Setting) -> bool:

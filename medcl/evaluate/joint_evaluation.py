@@ -103,7 +103,6 @@ def evaluate_joint(
         software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    output.mkdir(parents=True, exist_ok=True)
     results.save(output / "results.json")
     write_report(results, output / "report.html", [(picture, overlay) for _, picture, overlay in shown])
     return results

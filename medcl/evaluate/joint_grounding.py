@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.data.report_draws import draws
 from medcl.data.text_config import TextConfig
@@ -71,8 +72,7 @@ def ground(
             file = Path("grounding") / grounding.file_name(record_id, [title, str(place)])
             ground_png = pictures.png(pictures.grey(x.numpy()))
             overlay = pictures.png(grounding.overlay(x.numpy(), cells))
-            (output / file).parent.mkdir(parents=True, exist_ok=True)
-            (output / file).write_bytes(overlay)
+            files.write(output / file, overlay)
             about = Grounded(
                 title,
                 phrase,

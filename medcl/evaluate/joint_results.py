@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medcl import files
+from medcl.checksums import read_json, sealed
 from medcl.embed.modality_gap import Gap
-from medcl.errors import MedclError, cause
+from medcl.errors import MedclError
 from medcl.evaluate.retrieval import Retrieval
 from medcl.evaluate.typed_json import build, plain
 from medcl.evaluate.zero_shot import ZeroShot
-from medcl.show.page import write
 
 VERSION = 1
 
@@ -119,7 +120,7 @@ class JointResults:
 
     def save(self, path: Path) -> None:
         """Write the results as JSON, whole or not at all; NaN becomes null."""
-        write(path, json.dumps(plain(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        files.write(path, json.dumps(sealed(plain(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "JointResults":
@@ -129,11 +130,7 @@ class JointResults:
             MedclError: it cannot be read, or holds something else.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            loaded: JointResults = build(cls, read_json(path, "evaluate again"), "results")
         except (OSError, ValueError) as error:
-            raise MedclError(f"{path}: not the results of `medcl evaluate` ({cause(error)})") from error
-        try:
-            loaded: JointResults = build(cls, content, "results")
-        except ValueError as error:
-            raise MedclError(f"{path}: not the results of `medcl evaluate` ({error})") from error
+            raise MedclError(f"{path}: not the results of `medcl evaluate`") from error
         return loaded

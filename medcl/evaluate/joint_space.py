@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.report_dataset import Reports
@@ -199,11 +199,8 @@ def _path(store: Path, run: JointRun, chosen: Manifest, kind: str, text: str) ->
 
 
 def _save(path: Path, rows: Ints, z: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
         np.savez(file, rows=rows, z=z)
-    os.replace(partial, path)
     _forget(path.parent)
 
 
@@ -222,7 +219,7 @@ def _load(path: Path) -> tuple[Ints, Any] | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             known = arrays["rows"], arrays["z"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+    except Exception:  # noqa: BLE001 - a damaged archive fails in as many ways as there are in unpacking
         return None
     with suppress(OSError):  # A store that may only be read serves all the same.
         os.utime(path)

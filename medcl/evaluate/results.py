@@ -2,14 +2,15 @@
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from medcl import files
 from medcl.archive.manifest import Target
-from medcl.errors import MedclError, cause
+from medcl.checksums import read_json, sealed
+from medcl.errors import MedclError
 from medcl.evaluate.initialisation import Init as Init
 from medcl.evaluate.segment_results import Segmentation
 from medcl.evaluate.typed_json import build, plain
@@ -250,11 +251,8 @@ class Results:
 
     def save(self, path: Path) -> None:
         """Write the results as JSON, whole or not at all; NaN becomes null."""
-        text = json.dumps(plain(self), indent=1, ensure_ascii=False, allow_nan=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        text = json.dumps(sealed(plain(self)), indent=1, ensure_ascii=False, allow_nan=False)
+        files.write(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Results":
@@ -264,14 +262,10 @@ class Results:
             MedclError: there is no such file, it holds something else, or a newer medcl wrote it.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise MedclError(
-                f"{path}: cannot be read ({cause(error)}); pass the results.json of a finished evaluation"
-            ) from error
-        except ValueError as error:
-            raise MedclError(f"{path}: not a medcl results file (it is not JSON: {cause(error)})") from error
-        version = content.get("version") if isinstance(content, dict) else None
+            content = read_json(path, "evaluate again, or pass the results.json of a finished evaluation")
+        except FileNotFoundError as error:
+            raise MedclError(f"{path}: not found; pass the results.json of a finished evaluation") from error
+        version = content.get("version")
         if not isinstance(version, int):
             raise MedclError(f"{path}: not a medcl results file (it states no version)")
         if version > VERSION:

@@ -100,7 +100,6 @@ def evaluate_masks(
         software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    output.mkdir(parents=True, exist_ok=True)
     results.save(output / "results.json")
     write_report(results, output / "report.html", draw(setting, work, cells))
     if config.save_masks:

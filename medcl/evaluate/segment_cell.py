@@ -7,16 +7,16 @@ trained once for all runs that share network, data and settings.
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
+from medcl import files, weights
+from medcl.checksums import read_json, sealed
+from medcl.errors import MedclError
 from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.typed_json import build, plain
 
@@ -33,7 +33,7 @@ def name_of(about: Mapping[str, Any]) -> str:
 def hash_of(network: nn.Module) -> str:
     """Hash of all weights of a network."""
     digest = hashlib.blake2b(digest_size=12)
-    for name, tensor in _weights(network):
+    for name, tensor in weights.of(network).items():
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
 
@@ -47,29 +47,25 @@ def save(folder: Path, name: str, cell: Cell, network: nn.Module | None) -> None
         cell: its numbers.
         network: to keep its weights as well; they are written before the numbers, which say that the cell is finished.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{name}.{os.getpid()}.partial"
     if network is not None:
-        save_file(dict(_weights(network)), partial)
-        os.replace(partial, folder / f"{name}.safetensors")
-    partial.write_text(json.dumps(plain(cell), allow_nan=False), encoding="utf-8")
-    os.replace(partial, folder / f"{name}.json")
+        weights.write(folder / f"{name}.safetensors", weights.of(network))
+    files.write(folder / f"{name}.json", json.dumps(sealed(plain(cell)), allow_nan=False))
 
 
-def load(folder: Path, name: str, *, weights: bool) -> Cell | None:
+def load(folder: Path, name: str, *, with_weights: bool) -> Cell | None:
     """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew.
 
     Args:
         folder: of all cells.
         name: of this one.
-        weights: whether its weights have to be there, too.
+        with_weights: whether its weights have to be there, too.
     """
     path = folder / f"{name}.json"
-    if not path.is_file() or (weights and not path.with_suffix(".safetensors").is_file()):
+    if not path.is_file() or (with_weights and not path.with_suffix(".safetensors").is_file()):
         return None
     try:
-        cell: Cell = build(Cell, json.loads(path.read_text(encoding="utf-8")), "cell")
-    except (OSError, ValueError):
+        cell: Cell = build(Cell, read_json(path, "remove it"), "cell")
+    except (OSError, ValueError, MedclError):
         return None
     return cell
 
@@ -77,12 +73,7 @@ def load(folder: Path, name: str, *, weights: bool) -> Cell | None:
 def restore(folder: Path, name: str, network: nn.Module) -> bool:
     """Give a network the kept weights of a cell; False where they cannot be read."""
     try:
-        network.load_state_dict(load_file(folder / f"{name}.safetensors"))
-    except (OSError, SafetensorError, RuntimeError):
+        network.load_state_dict(weights.read(folder / f"{name}.safetensors", "remove it"))
+    except (MedclError, RuntimeError):
         return False
     return True
-
-
-def _weights(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in network.state_dict().items():
-        yield name, tensor.detach().cpu().contiguous()

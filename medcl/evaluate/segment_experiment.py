@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -25,6 +25,7 @@ from medcl.data.volume_prepare import slice_axis
 from medcl.data.volume_store import VolumeStore
 from medcl.encoders.card import VolumeCard
 from medcl.encoders.image_base import ImageEncoder
+from medcl.engine.watch import workers
 from medcl.evaluate import segment_cell, segment_network
 from medcl.evaluate.fractions import Subset, parse
 from medcl.evaluate.initialisation import Init
@@ -159,7 +160,7 @@ def run_all(setting: Setting, work: Sequence[Work]) -> list[Cell]:
     every = 1 if torch.cuda.is_available() else os.cpu_count() or 1
     jobs = setting.config.jobs if setting.config.jobs > 0 else every
     fresh: dict[str, Cell] = {}
-    parallel = Parallel(n_jobs=max(1, min(jobs, len(missing))), return_as="generator_unordered", batch_size=1)
+    parallel = workers(max(1, min(jobs, len(missing))), return_as="generator_unordered", batch_size=1)
     finished = parallel(delayed(_run)(setting, one) for one in missing)
     with tqdm(total=len(work), initial=len(work) - len(missing), unit="network", disable=None) as bar:
         for name, cell in finished:
@@ -181,7 +182,7 @@ def device() -> torch.device:
 
 
 def _load(setting: Setting, one: Work) -> Cell | None:
-    return segment_cell.load(setting.cells, one.name, weights=one.repeat == 0)
+    return segment_cell.load(setting.cells, one.name, with_weights=one.repeat == 0)
 
 
 def _run(setting: Setting, one: Work) -> tuple[str, Cell]:

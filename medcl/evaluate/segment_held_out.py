@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from medcl import files
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
 from medcl.data.volume_config import VolumeConfig
@@ -82,10 +83,9 @@ class HeldOut:
             device: where to predict.
             folder: of the files.
         """
-        folder.mkdir(parents=True, exist_ok=True)
         ids = self.manifest.column("record_id")
         for number, predicted in self.predictions(network, overlap, device):
             row, record = int(self.rows[number]), int(self.patches.records[number])
             # Where ids may be kept in clear, that of a record is its path.
-            path = folder / f"{str(ids[row]).replace('/', '_')}.nii.gz"
+            path = folder / f"{files.safe_name(str(ids[row]).replace('/', '_'))}.nii.gz"
             write_labels(path, predicted, self.patches.store, record, self.manifest, row)

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from medcl import files
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.points import Vectors, vectors_of
+from medcl.errors import MedclError
 from medcl.explore.project import MOST, Method, Projection, place
 
 _ROWS = 4096
@@ -70,26 +71,21 @@ def projection_of(
         vectors = vectors_of(embeddings)
     settings = json.dumps([content_key(embeddings, vectors), method, seed, min(most, len(vectors)), _libraries(method)])
     path = folder_of(embeddings) / f"{method}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}.npz"
-    with suppress(OSError, ValueError, KeyError):
+    # ZIP has checksums; a damaged file fails in as many ways as there are.
+    with suppress(Exception):
         kept = np.load(path, allow_pickle=False)
         if kept["xy"].shape == (len(vectors), 2):
             known = kept["xy"], kept["fitted"], str(kept["note"])
             return place(vectors, method, seed=seed, most=most, known=known)
     made = place(vectors, method, seed=seed, most=most)
-    with suppress(OSError):
+    with suppress(MedclError):
         _keep(path, made)
     return made
 
 
 def _keep(path: Path, made: Projection) -> None:
-    path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("wb") as file:
-            np.savez(file, xy=made.xy, fitted=made.fitted, note=np.array(made.note))
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
+        np.savez(file, xy=made.xy, fitted=made.fitted, note=np.array(made.note))
 
 
 @lru_cache(maxsize=8)

@@ -1,7 +1,6 @@
 """An index of embeddings on disk: vectors for faiss, records as Parquet, and a page of JSON that names both."""
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from medcl import files, parquet
+from medcl.checksums import file_checksum, read_json, sealed
 from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError
 from medcl.explore.cached import content_key
-from medcl.private import claim
 
 _NAME = "index.json"
 Sources: TypeAlias = tuple[tuple[Embeddings, str], ...]
@@ -47,7 +46,7 @@ def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
         key: of its content.
 
     Returns:
-        The index; None where there is none, or one of another content.
+        The index; None where there is none, one of another content, or a damaged one, which is made anew.
 
     Raises:
         MedclError: a file that was added to it has gone, or holds something else now.
@@ -55,14 +54,16 @@ def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
     import faiss
 
     try:
-        about = json.loads((folder / _NAME).read_text())
+        about = read_json(folder / _NAME, "")
         if about["sources"][0]["key"] != key:
+            return None
+        if "sum" in about and file_checksum(folder / about["faiss"]) != about["sum"]:
             return None
         # Mapped: cells that nobody looks into stay on the disk.
         index = faiss.read_index(str(folder / about["faiss"]), faiss.IO_FLAG_MMAP)
-        records = pq.read_table(folder / about["records"], memory_map=True)
+        records = parquet.read(folder / about["records"], "")
         added = about["sources"][1:]
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError, pa.ArrowException):
+    except (MedclError, OSError, ValueError, KeyError, IndexError, RuntimeError, pa.ArrowException):
         return None
     if index.ntotal != len(records):
         return None
@@ -91,13 +92,13 @@ def save_index(folder: Path, saved: Saved) -> None:
 
     names = {"faiss": f"vectors-{saved.changes}.faiss", "records": f"records-{saved.changes}.parquet"}
     sources = [{"paths": [str(path.resolve()) for path in one.paths], "key": key} for one, key in saved.sources]
-    with suppress(OSError, RuntimeError):
-        folder.mkdir(parents=True, exist_ok=True)
-        faiss.write_index(saved.faiss, str(folder / names["faiss"]))
-        pq.write_table(saved.records, claim(folder / names["records"]))
-        draft = folder / f".{_NAME}.{os.getpid()}.draft"
-        draft.write_text(json.dumps({"changes": saved.changes, "sources": sources, **names}))
-        os.replace(draft, folder / _NAME)
+    with suppress(MedclError, RuntimeError):
+        with files.draft(folder / names["faiss"], durable=False) as place:
+            faiss.write_index(saved.faiss, str(place))
+            sums = {"sum": file_checksum(place)}
+        parquet.write(folder / names["records"], saved.records, private=True, durable=False)
+        about = {"changes": saved.changes, "sources": sources, **names, **sums}
+        files.write(folder / _NAME, json.dumps(sealed(about)), durable=False)
         _remove(folder, tuple(names.values()))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
-from medcl.private import claim
 
 
 def write_pictures(
@@ -38,5 +38,4 @@ def write_pictures(
     shown = thumbnails(manifest, [(place[one], None) for one in record_ids])
     if any(not one.png for one in shown):
         raise UsageError(f"-o {path}: a contact sheet shows pictures, volumes and recordings, not reports")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    claim(path).write_bytes(contact_sheet([one.png for one in shown], captions))
+    files.write(path, contact_sheet([one.png for one in shown], captions), private=True)

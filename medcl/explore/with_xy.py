@@ -1,14 +1,11 @@
 """The map as two columns of the file of embeddings, so that other viewers draw it."""
 
-import os
-from contextlib import suppress
-
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from medcl.embed.embeddings import Embeddings
+from medcl import files, parquet
+from medcl.embed.embeddings import Embeddings, parquet_file
 from medcl.embed.shards import parquet_writer
-from medcl.errors import MedclError, UsageError, cause
+from medcl.errors import UsageError
 from medcl.explore.project import Plane
 
 X, Y = "x", "y"
@@ -33,22 +30,16 @@ def write_xy(embeddings: Embeddings, xy: Plane) -> None:
         raise UsageError(f"{embeddings.paths[0]}: the label {targets[0]!r} would be lost: give the label another name")
     at = 0
     for path in embeddings.paths:
-        draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-        try:
-            with pq.ParquetFile(path) as file:
-                old = file.schema_arrow
-                names = [name for name in old.names if name not in (X, Y)]
-                own = [pa.field(X, pa.float32()), pa.field(Y, pa.float32())]
-                schema = pa.schema([*(old.field(name) for name in names), *own], metadata=old.metadata)
-                with parquet_writer(draft, schema) as writer:
-                    for batch in file.iter_batches(_ROWS, columns=names):
-                        part = xy[at : at + len(batch)].astype("float32")
-                        at += len(batch)
-                        columns = [*(batch.column(name) for name in names), pa.array(part[:, 0]), pa.array(part[:, 1])]
-                        writer.write_batch(pa.record_batch(columns, schema=schema))
-            os.replace(draft, path)
-        except (OSError, pa.ArrowException) as error:
-            raise MedclError(f"{path}: cannot be written: {cause(error)}") from error
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
+        with files.draft(path, private=True) as place:
+            file = parquet_file(path)
+            old = file.schema
+            names = [name for name in old.names if name not in (X, Y)]
+            own = [pa.field(X, pa.float32()), pa.field(Y, pa.float32())]
+            schema = pa.schema([*(old.field(name) for name in names), *own], metadata=old.metadata)
+            with parquet_writer(place, schema) as writer:
+                for batch in file.iter_batches(_ROWS, names):
+                    part = xy[at : at + len(batch)].astype("float32")
+                    at += len(batch)
+                    columns = [*(batch.column(name) for name in names), pa.array(part[:, 0]), pa.array(part[:, 1])]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
+            parquet.seal(place)

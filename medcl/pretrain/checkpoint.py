@@ -1,15 +1,20 @@
 """last.ckpt: everything that a run needs to go on to the bit."""
 
-import os
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from medcl import files
+from medcl.checksums import damaged
 from medcl.errors import MedclError
+
+_ANEW = "take it from a copy, or train anew in another folder"
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,10 @@ def save(path: Path, step: int, state: State) -> None:
         "optimiser": state.optimiser.state_dict(),
         "average": state.average.state_dict() if state.average is not None else None,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    # In memory first: writing to a file, PyTorch hides why the disk took no more.
+    written = io.BytesIO()
+    torch.save(content, written)
+    files.write(path, written.getbuffer())
 
 
 def step_of(path: Path) -> int:
@@ -63,15 +69,20 @@ def resume_from(path: Path, state: State) -> int:
             state.average.load_state_dict(content["average"])
         return int(content["step"])
     except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged") from error
+        raise MedclError(f"{path}: does not fit this configuration: {_ANEW}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MedclError(f"{path}: no checkpoint to resume from; run without --resume")
     try:
+        # PyTorch writes a ZIP archive with checksums, but does not look at them.
+        with ZipFile(path) as parts:
+            broken = parts.testzip()
         content = torch.load(path, map_location="cpu", weights_only=True)
         int(content["step"])
     except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are in unpickling
-        raise MedclError(f"{path}: does not fit this configuration, or is damaged") from error
+        raise damaged(path, _ANEW) from error
+    if broken is not None:
+        raise damaged(path, _ANEW)
     return dict(content)

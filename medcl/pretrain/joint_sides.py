@@ -236,5 +236,5 @@ def _tokenizer(side: ReportSide, given: Given) -> Tokenizer:
     columns = zip(given.chosen.column("report"), given.chosen.column("patient").tolist(), strict=True)
     texts, patients = zip(*((str(one), patient) for one, patient in columns if one is not None), strict=True)
     named = is_name(given.every, site_salt())
-    texts = common_words(texts, np.array(patients, dtype=np.int64), side.encoder.patients, named)
-    return Tokenizer.train(texts, side.encoder.vocabulary)
+    common = common_words(texts, np.array(patients, dtype=np.int64), side.encoder.patients, named)
+    return Tokenizer.train(common, side.encoder.vocabulary)

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 from tqdm.auto import tqdm
 
 from medcl.errors import MedclError, UsageError
+from medcl.pretrain.board import Board
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.metrics import MetricsFile
-from medcl.runs import CHECKPOINT, METRICS
+from medcl.runs import BOARD, CHECKPOINT, METRICS
 
 Batch = dict[str, Any]
 Losses = dict[str, Tensor]
@@ -170,7 +170,7 @@ def train(
     step = resume_from(folder / CHECKPOINT, state) if resume else before
     last = min(end, until or end)
     metrics = MetricsFile(folder / METRICS, keep_below=step, columns=stage.columns) if fabric.is_global_zero else None
-    board = TensorBoardLogger(folder, name="tensorboard", version="") if fabric.is_global_zero else None
+    board = Board(folder / BOARD) if fabric.is_global_zero else None
     values: dict[str, float] = {}
     seen, begun = 0, time.perf_counter()
     bar = tqdm(total=end, initial=step, desc=stage.name, unit="step", disable=None if fabric.is_global_zero else True)
@@ -211,7 +211,7 @@ def train(
             if metrics is not None and board is not None:
                 row = {"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)}
                 metrics.write({**row, "stage": stage.name} if stage.name else row)
-                board.log_metrics({**values, "learning_rate": rate}, step)
+                board.write({**values, "learning_rate": rate}, step)
             stop = _sum(fabric, asked()) > 0  # by a signal that only one of the processes may have got
             if stop or (step % checkpoint_every == 0 and step < last):
                 checkpoint()
@@ -222,7 +222,7 @@ def train(
     checkpoint()
     if metrics is not None and board is not None:
         metrics.close()
-        board.finalize("success")
+        board.close()
     kept = average.module if average is not None else method
     return Trained(kept, step, values, seen / max(1e-9, time.perf_counter() - begun))
 

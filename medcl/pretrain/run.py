@@ -1,14 +1,15 @@
 """`medcl pretrain` as one function: a configuration and a manifest in, a run folder out."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from lightning.fabric import Fabric
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
+from medcl.engine.watch import end_with_parent
 from medcl.errors import MedclError, UsageError
 from medcl.pretrain import joint, signals, volumes
 from medcl.pretrain.checkpoint import step_of
@@ -83,9 +84,29 @@ def pretrain(
     _check(config)
     fabric = fabric_for(config.hardware)
     fabric.launch()
-    # Only the first process looks: another one may come when the first has begun to write.
-    if fabric.is_global_zero and (folder / runs.ENVIRONMENT).exists() and not resume:
+    if fabric.local_rank:
+        # The first process of this machine has started this one.
+        end_with_parent()
+    if resume and fabric.is_global_zero and not any((folder / name).exists() for name in (runs.CONFIG, runs.LOCK)):
+        raise MedclError(f"{folder}: no run to resume; run without --resume")
+    with runs.alone(folder) if fabric.is_global_zero else nullcontext():
+        return _pretrain(config, manifest, store, folder, fabric, resume=resume, until=until)
+
+
+def _pretrain(
+    config: Config,
+    manifest: Manifest,
+    store: Path,
+    folder: Path,
+    fabric: Fabric,
+    *,
+    resume: bool,
+    until: int | None,
+) -> Pretrained:
+    begun = runs.is_begun(folder)
+    if begun and not resume:
         raise UsageError(f"{folder} already holds a run: choose another folder, or go on with --resume")
+    resume = begun
     # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
     manifest = manifest.ok()
     chosen = in_splits(manifest, config.splits)
@@ -168,9 +189,7 @@ def _train(job: Job, fabric: Fabric, folder: Path, *, resume: bool, until: int |
 
 def _same_recipe(folder: Path, config: Config) -> None:
     """A run goes on with the recipe that it began with; only the hardware may change."""
-    begun = yaml.safe_load((folder / runs.CONFIG).read_text()) if (folder / runs.CONFIG).is_file() else None
-    if begun is None:
-        raise MedclError(f"{folder}: no {runs.CONFIG} to resume; run without --resume")
+    begun = runs.read_config(folder)
     now = plain(config)
     other = [name for name, value in now.items() if name != "hardware" and begun.get(name) != value]
     if other:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 _BEFORE = re.compile(r"^((mdc_ecg_lead|mdc_eeg_lead|eeg|ecg|ekg|lead|pol)[\s_:-]+)+", re.IGNORECASE)
@@ -17,7 +17,9 @@ _TRIGGER = re.compile(
     re.IGNORECASE,
 )
 _UNUSED = re.compile(r"[-_.\s]+( #\d+)?|unnamed( #\d+)?")
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _SHOWN = 64
+_KINDS = {"eeg", "ecg", "ekg", "emg", "eog", "meg", "ref", "lead", "channel", "female", "male", "startdate"}
 
 
 @lru_cache(4096)
@@ -68,6 +70,30 @@ def numbered(names: Sequence[str]) -> tuple[str, ...]:
         seen[name] += 1
         result.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
     return tuple(result)
+
+
+def without_person(names: Iterable[str], person: str) -> tuple[str, ...]:
+    """Names of channels, or units, that do not repeat the name of the patient.
+
+    Args:
+        names: as the file has them.
+        person: the header's own field of the patient's name.
+
+    Returns:
+        `channel 3` in the place of one that has a word of the person's, of three letters or more. Names of leads and
+        electrodes stay, and so does the kind of signal, which stands in the place of a name in some files.
+    """
+    words = set(_WORD.findall(person.casefold())) - _KINDS
+
+    def repeats(name: str) -> bool:
+        own = _WORD.findall(name.casefold())
+        # Three letters are met within other words by chance.
+        return any(word in own or (len(word) > 3 and word in name.casefold()) for word in words)
+
+    return tuple(
+        f"channel {place}" if repeats(name) and not (is_lead(name) or is_electrode(name)) else name
+        for place, name in enumerate(names, start=1)
+    )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, quoted
 from medcl.readers.channel_choice import Channel, calibration_problem
-from medcl.readers.channel_names import numbered
+from medcl.readers.channel_names import numbered, without_person
 from medcl.readers.signal import CUT
 from medcl.readers.units import canonical_unit
 
@@ -101,14 +101,15 @@ def parse(path: Path, unit: str = "") -> EdfHeader:
     with np.errstate(all="ignore"):
         gain = digital / physical
         offset = ranges[3] - ranges[1] * gain
-    names = iter(numbered([label or "unnamed" for label, note in zip(labels, notes, strict=True) if not note]))
+    patient = _text(fixed[8:88])
+    shown = without_person(labels, patient)
+    names = iter(numbered([one or "unnamed" for one, note in zip(shown, notes, strict=True) if not note]))
+    said = [_text(one) for one in fields["unit"]]
+    units = [one if one == safe else "" for one, safe in zip(said, without_person(said, patient), strict=True)]
     channels = [
-        None
-        if note
-        else _channel(next(names), _text(fields["unit"][i]), unit, samples[i] / duration, physical[i], digital[i])
+        None if note else _channel(next(names), units[i], unit, samples[i] / duration, physical[i], digital[i])
         for i, note in enumerate(notes)
     ]
-    patient = _text(fixed[8:88])
     discontinuous = reserved.startswith(("EDF+D", "BDF+D"))
     return EdfHeader(
         width, start, records, duration, samples, tuple(channels), gain, offset, discontinuous, patient, flags

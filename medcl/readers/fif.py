@@ -17,6 +17,7 @@ from mne.io.constants import FIFF
 
 from medcl.errors import UnreadableError
 from medcl.readers.channel_choice import Channel, choose
+from medcl.readers.channel_names import without_person
 from medcl.readers.foreign import foreign
 from medcl.readers.physical import physical_signal
 from medcl.readers.signal import IncompleteError, Signal, SignalHeader, modality_of
@@ -184,9 +185,11 @@ def _blocks(tree: Any) -> Iterator[int]:
 def _described(data: Any, samples: int, starts: tuple[int, ...], files: tuple[str, ...]) -> _Opened:
     info = data.info
     rate = float(info["sfreq"])
+    about = info["subject_info"] or {}
+    person = " ".join(str(about.get(field) or "") for field in ("first_name", "middle_name", "last_name", "his_id"))
     every = [
         Channel(name, _UNITS.get(int(each["unit"]), ""), rate, _problem(int(each["kind"])))
-        for name, each in zip(info["ch_names"], info["chs"], strict=True)
+        for name, each in zip(without_person(info["ch_names"], person), info["chs"], strict=True)
     ]
     choice = choose(every)
     channels = tuple(every[number].name for number in choice.kept)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.readers.channel_choice import Channel, Choice, calibration_problem, choose
 from medcl.readers.channel_groups import grouped
-from medcl.readers.channel_names import numbered
+from medcl.readers.channel_names import numbered, without_person
 from medcl.readers.physical import physical
 from medcl.readers.signal import Signal, SignalHeader, canonical_unit, modality_of
 from medcl.readers.stated import Stated
@@ -100,6 +100,7 @@ def _read(path: Path, stated: Stated) -> _Layout:
     if 0 in duration:
         raise UnreadableError("unknown sampling rate: the header states data records of no duration")
     column = _Columns(about, count)
+    patient = fixed[8:74].decode("latin-1").replace("\0", " ")
     names = [text.decode("latin-1").split("\0")[0].strip() for text in column.texts(0, 16)]
     if newer:
         units = [_unit_of(code) for code in column.numbers(102, "<u2")]
@@ -126,7 +127,7 @@ def _read(path: Path, stated: Stated) -> _Layout:
         zeros = span[0] - digital[0] * gains
     every = [
         Channel(name, unit or stated.unit, rate, calibration_problem(unit or stated.unit, gain))
-        for name, unit, rate, gain in zip(numbered(names), units, rates, gains, strict=True)
+        for name, unit, rate, gain in zip(numbered(without_person(names, patient)), units, rates, gains, strict=True)
     ]
     choice = choose(every)
     first = choice.kept[0]

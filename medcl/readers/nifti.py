@@ -1,7 +1,6 @@
 """NIfTI-1 and NIfTI-2 in one file or in a pair: volumes, label maps, and masks on the grid of a volume."""
 
 import gzip
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UsageError, system_reason
+from medcl import files
+from medcl.errors import UsageError
 from medcl.readers.label_map import labels_of
 from medcl.readers.nifti_header import parse
 from medcl.readers.volume import Grid, Nan, Volume, VolumeHeader, distance
@@ -105,14 +105,8 @@ def write_like(path: Path, data: NDArray[Any], volume: Volume) -> None:
     if apart > _EXPRESSED * volume.stored.spacing.min():
         image.set_qform(None, "unknown")
     content = image.to_bytes()
-    partial = path.with_name(path.name + ".partial")
-    try:
-        # Without the time of writing: the same mask is the same file.
-        partial.write_bytes(gzip.compress(content, 6, mtime=0) if path.name.endswith(".gz") else content)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise MedclError(f"the mask cannot be written: {system_reason(error)}") from error
+    # Without the time of writing: the same mask is the same file.
+    files.write(path, gzip.compress(content, 6, mtime=0) if path.name.endswith(".gz") else content)
 
 
 def _smallest(data: NDArray[Any]) -> NDArray[Any]:

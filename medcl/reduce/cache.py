@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl import files
 from medcl.archive.manifest import Manifest
-from medcl.errors import MedclError, cause
+from medcl.checksums import damaged, file_checksum, read_json, sealed
+from medcl.errors import MedclError
 from medcl.reduce.strategy import Signatures
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "path", "part", "format", "modality", "report")
@@ -32,12 +33,13 @@ class SignatureCache:
         self.folder = folder
         self._known: dict[str, tuple[Path, int, int]] = {}
         self._open: dict[Path, NDArray[Any]] = {}
+        self._sums: dict[Path, str] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(folder.glob("*.json")):
                 self._index(path)
         except OSError as error:
-            raise MedclError(f"{folder}: signatures cannot be kept there: {cause(error)}") from error
+            raise files.unwritable(folder, error) from error
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -46,6 +48,8 @@ class SignatureCache:
         """The signatures of a record, (pieces, width), mapped from the file."""
         path, start, count = self._known[key]
         if path not in self._open:
+            if self._sums[path] not in ("", file_checksum(path)):
+                raise damaged(path, f"remove {self.folder}, and the same command makes it again")
             self._open[path] = np.load(path, mmap_mode="r")
         return self._open[path][start : start + count]
 
@@ -63,22 +67,24 @@ class SignatureCache:
             return
         name = secrets.token_hex(8)
         path = self.folder / f"{name}.npy"
-        about = json.dumps({"keys": list(keys), "counts": [len(one) for one in signatures]})
-        try:
-            np.save(path, np.concatenate(list(signatures)))
-            draft = self.folder / f"{name}.new"
-            draft.write_text(about, encoding="utf-8")
-            # The array is whole before there are keys that lead to it.
-            os.replace(draft, path.with_suffix(".json"))
-        except OSError as error:
-            raise MedclError(f"{self.folder}: signatures cannot be kept there: {cause(error)}") from error
+        about: dict[str, Any] = {"keys": list(keys), "counts": [len(one) for one in signatures]}
+        with files.draft(path) as place, place.open("wb") as file:
+            np.save(file, np.concatenate(list(signatures)))
+            file.flush()
+            about["sum"] = file_checksum(place)
+        # The array is whole before there are keys that lead to it.
+        files.write(path.with_suffix(".json"), json.dumps(sealed(about)))
         self._index(path.with_suffix(".json"))
 
     def _index(self, path: Path) -> None:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        start = 0
+        try:
+            about = read_json(path, "")
+        except MedclError:
+            return  # Damaged: what it leads to is computed again.
+        start, array = 0, path.with_suffix(".npy")
+        self._sums[array] = str(about.get("sum", ""))
         for key, count in zip(about["keys"], about["counts"], strict=True):
-            self._known[key] = path.with_suffix(".npy"), start, count
+            self._known[key] = array, start, count
             start += count
 
 

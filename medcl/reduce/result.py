@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT
 from medcl.archive.wording import line
-from medcl.errors import MedclError, cause
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import WHOLE
 
@@ -105,13 +105,8 @@ def write_dropped(dropped: pa.Table, path: Path) -> None:
     Raises:
         MedclError: it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        pq.write_table(dropped, draft)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise MedclError(f"{path}: cannot be written: {cause(error)}") from error
+    with files.draft(path, private=True) as place:
+        pq.write_table(dropped, place)
 
 
 def _dropped(manifest: Manifest, selections: Sequence[Selection]) -> pa.Table:

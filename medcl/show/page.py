@@ -1,11 +1,10 @@
 """A page that is one file: style, charts and data inside, nothing loaded from anywhere."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from medcl.private import claim
+from medcl import files
 
 Figure: TypeAlias = dict[str, Any]
 """A plotly figure in plain data; a colour may be a CSS variable of `page.html`, as `var(--line-0)`."""
@@ -13,10 +12,7 @@ Figure: TypeAlias = dict[str, Any]
 
 def write(path: Path, html: str) -> None:
     """Write a page, whole or not at all; it shows patients, so that only its owner can read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    claim(partial).write_text(html, encoding="utf-8")
-    os.replace(partial, path)
+    files.write(path, html, private=True)
 
 
 def render(template: str, figures: dict[str, Figure], **context: Any) -> str:

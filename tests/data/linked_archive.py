@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from medcl.archive.file_state import header_checksum
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
 
@@ -45,7 +46,7 @@ def picture_row(folder: Path, number: int, pattern: int, **levels: int) -> dict[
         "part": 0,
         "size": about.st_size,
         "mtime_ns": about.st_mtime_ns,
-        "checksum": f"image-{number}",
+        "checksum": header_checksum(path, [path.name]),
         "status": "ok",
         "split": "train",
         **levels,

@@ -16,11 +16,13 @@ from safetensors.torch import load_file
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.data.config import SignalConfig
+from medcl.data.prepare import prepare
 from medcl.encoders.config import SignalEncoderConfig
 from medcl.errors import MedclError, UsageError
 from medcl.pretrain.config import CometConfig, HardwareConfig, OptimiserConfig
 from medcl.pretrain.loop import learning_rate
 from medcl.pretrain.run import pretrain
+from tests.disks import small_disk
 
 from .recipe import small
 
@@ -179,6 +181,46 @@ def test_a_finished_run_is_not_overwritten(ecg_manifest: Manifest, store: Path, 
     pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run")
     with pytest.raises(UsageError, match="already holds a run"):
         pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, resume: bool
+) -> None:
+    pretrain(small(steps=3), ecg_manifest, store, tmp_path / "whole")
+    pretrain(small(steps=3), ecg_manifest, store, tmp_path / "run", until=1)
+    (tmp_path / "run" / runs.CHECKPOINT).unlink()
+    done = pretrain(small(steps=3), ecg_manifest, store, tmp_path / "run", resume=resume)
+    assert done.finished
+    assert same_weights(tmp_path / "whole", tmp_path / "run")
+    assert len((tmp_path / "run" / runs.METRICS).read_text().splitlines()) == 4
+    assert len(list((tmp_path / "run" / runs.BOARD).iterdir())) == 1
+
+
+def test_a_second_process_in_a_run_folder_is_refused(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    with runs.alone(tmp_path / "run"):
+        for resume in (False, True):
+            with pytest.raises(MedclError, match=rf"another process \(\S+ process {os.getpid()}\) trains in this run"):
+                pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run", resume=resume)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_where_no_run_is_makes_no_folder(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(MedclError, match="no run to resume"):
+        pretrain(small(steps=1), ecg_manifest, store, tmp_path / "run", resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("most", [0, 500, 3000, 20000])
+def test_a_full_disk_stops_a_run_with_one_sentence_and_no_leftover(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, most: int
+) -> None:
+    prepare(ecg_manifest, small().data, store, jobs=1)
+    with small_disk(most), pytest.raises(MedclError, match=r"cannot be written: it is larger than the file system"):
+        pretrain(small(steps=100), ecg_manifest, store, tmp_path / "run")
+    assert not list(tmp_path.rglob("*medcl-draft"))
+    # With room on the disk the same command goes on.
+    assert pretrain(small(steps=2), ecg_manifest, store, tmp_path / "run").finished
 
 
 def test_resuming_with_another_recipe_is_refused(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:

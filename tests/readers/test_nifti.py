@@ -403,7 +403,7 @@ def test_a_mask_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(MedclError, match="the disk is full"):
+    with pytest.raises(MedclError, match="cannot be written: the disk is full"):
         write_like(path, volume.data[0] * 0, volume)
     assert [one.name for one in tmp_path.iterdir()] == ["mask.nii.gz"]
     assert path.read_bytes() == before
@@ -422,6 +422,7 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=reason):
             write_like(tmp_path / name, data, volume)
+    (tmp_path / "a file").write_text("")
     with pytest.raises(MedclError, match="cannot be written"):
-        write_like(tmp_path / "missing" / "mask.nii", volume.data[0], volume)
-    assert list(tmp_path.iterdir()) == []
+        write_like(tmp_path / "a file" / "mask.nii", volume.data[0], volume)
+    assert [one.name for one in tmp_path.iterdir()] == ["a file"]

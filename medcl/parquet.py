@@ -1,0 +1,170 @@
+"""Parquet files of ours with checksums that every other program passes over.
+
+Between the pages and the footer stands a CRC-32 of each 64 kB of pages, and one of these and of the footer. Readers of
+Parquet find pages by what the footer says, and see nothing of it; ours holds what it reads against them, so that
+reading a column of a large file does not read the file.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from medcl import files
+from medcl.checksums import damaged
+
+_BLOCK = 1 << 16
+_MARK = b"medcl crc-32"
+_SEAL = struct.Struct("<II12s")  # CRC-32 of the checksums and the footer, number of blocks, mark
+_END = struct.Struct("<I4s")  # length of the footer, PAR1
+
+
+def write(path: Path, table: pa.Table, *, private: bool = False, durable: bool = True, **options: Any) -> None:
+    """Write a table with checksums, whole or not at all.
+
+    Args:
+        path: of the file.
+        table: that is written.
+        private: readable by the owner alone.
+        durable: see `files.draft`.
+        **options: of `pyarrow.parquet.write_table`.
+
+    Raises:
+        MedclError: it cannot be written.
+    """
+    with files.draft(path, private=private, durable=durable) as place:
+        pq.write_table(table, place, **options)
+        seal(place)
+
+
+def seal(path: Path) -> None:
+    """Put the checksums into a Parquet file that is finished.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with path.open("r+b") as file:
+        at = _footer_at(file)
+        file.seek(0)
+        sums = np.array([zlib.crc32(file.read(min(_BLOCK, at - start))) for start in range(0, at, _BLOCK)], "<u4")
+        footer = file.read()
+        file.seek(at)
+        content = sums.tobytes()
+        file.write(content + _SEAL.pack(zlib.crc32(footer, zlib.crc32(content)), len(sums), _MARK) + footer)
+
+
+def read(path: Path, remedy: str) -> pa.Table:
+    """Read a table whole.
+
+    Args:
+        path: of the file.
+        remedy: how to make it again.
+
+    Raises:
+        OSError: it cannot be read.
+        pyarrow.ArrowException: it is no Parquet file.
+        MedclError: it is damaged.
+    """
+    return ParquetFile(path, remedy).read()
+
+
+class ParquetFile:
+    """A Parquet file, open for reading; what is read of it is held against its checksums, where it has some.
+
+    Args:
+        path: of the file.
+        remedy: how to make it again.
+
+    Raises:
+        OSError: it cannot be read.
+        pyarrow.ArrowException: it is no Parquet file.
+        MedclError: its footer is damaged.
+    """
+
+    def __init__(self, path: Path, remedy: str) -> None:
+        self._path, self._remedy = path, remedy
+        self._sums, self._end = self._known()
+        self._seen = bytearray(len(self._sums))
+        # Arrow opens the file itself: its threads and a file object of Python do not go together.
+        self._file = pq.ParquetFile(path)
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.metadata: Any = self._file.metadata
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns, or all, as a table."""
+        for group in range(self.metadata.num_row_groups):
+            self._check_group(group, columns)
+        return self._file.read(columns=columns)
+
+    def read_row_group(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Columns, or all, of a row group."""
+        self._check_group(group, columns)
+        return self._file.read_row_group(group, columns=columns)
+
+    def iter_batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Columns, or all, in batches of at most `size` rows, in order."""
+        for group in range(self.metadata.num_row_groups):
+            self._check_group(group, columns)
+            yield from self._file.iter_batches(size, row_groups=[group], columns=columns)
+
+    def _known(self) -> tuple[NDArray[np.uint32], int]:
+        """The checksums of blocks, and where the last block ends; none of a file that has no seal."""
+        with self._path.open("rb") as file:
+            try:
+                at = _footer_at(file)
+                file.seek(max(0, at - _SEAL.size))
+                known, count, mark = _SEAL.unpack(file.read(_SEAL.size))
+            except struct.error:
+                return np.empty(0, np.uint32), 0  # Too short for a Parquet file: its reader says so.
+            if mark != _MARK:
+                return np.empty(0, np.uint32), 0
+            end = at - _SEAL.size - 4 * count
+            if end < 0:
+                raise damaged(self._path, self._remedy)
+            file.seek(end)
+            content = file.read(4 * count)
+            file.seek(at)
+            if zlib.crc32(file.read(), zlib.crc32(content)) != known:
+                raise damaged(self._path, self._remedy)
+            return np.frombuffer(content, "<u4"), end
+
+    def _check_group(self, group: int, columns: Sequence[str] | None) -> None:
+        """Hold the blocks of the pages of some columns against their checksums.
+
+        Raises:
+            MedclError: one is damaged.
+        """
+        if not len(self._sums):
+            return
+        about = self.metadata.row_group(group)
+        with self._path.open("rb") as file:
+            for number in range(about.num_columns):
+                one = about.column(number)
+                if columns is None or one.path_in_schema.split(".")[0] in columns:
+                    first = min(filter(None, (one.dictionary_page_offset, one.data_page_offset)))
+                    last = first + one.total_compressed_size - 1
+                    for block in range(first // _BLOCK, min(last // _BLOCK, len(self._sums) - 1) + 1):
+                        self._check(file, block)
+
+    def _check(self, file: BinaryIO, block: int) -> None:
+        if self._seen[block]:
+            return
+        start = block * _BLOCK
+        file.seek(start)
+        if zlib.crc32(file.read(min(_BLOCK, self._end - start))) != self._sums[block]:
+            raise damaged(self._path, self._remedy)
+        self._seen[block] = 1
+
+
+def _footer_at(file: BinaryIO) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END.size))
+    length, _ = _END.unpack(file.read(_END.size))
+    return int(max(0, size - _END.size - length))

@@ -1,0 +1,118 @@
+"""A disk that is full or a folder that is none: every command says one sentence, and leaves nothing half made."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.cli import main
+from medcl.data.prepare import prepare
+from medcl.embed.apply import embed_manifest
+from medcl.embed.config import EmbedConfig
+from medcl.pretrain.run import pretrain
+from tests.disks import small_disk
+from tests.evaluate.made_results import make_results
+from tests.pretrain.recipe import small
+
+
+@pytest.fixture(scope="module")
+def made(ecg_manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a manifest, its store, a run and embeddings."""
+    folder = tmp_path_factory.mktemp("made")
+    manifest = Manifest.read(ecg_manifest_path)
+    manifest.write(folder / "ecg.parquet")
+    prepare(manifest, small().data, folder / "ecg.store", jobs=1)
+    pretrain(small(steps=1), manifest, folder / "ecg.store", folder / "run")
+    config = EmbedConfig(level="record", jobs=1)
+    embed_manifest(folder / "run", manifest, config, folder / "ecg.store", folder / "e.parquet")
+    make_results(repeats=2).save(folder / "results.json")
+    return folder
+
+
+def _finetune(made: Path, output: Path) -> list[str]:
+    words = ["finetune", made / "run", "--manifest", made / "ecg.parquet", "--target", "diagnosis", "--labels", "100%"]
+    few = ["--repeats", "1", "--protocols", "knn", "--bootstrap", "20", "--jobs", "1"]
+    return [str(word) for word in (*words, *few, "-o", output)]
+
+
+COMMANDS: dict[str, Callable[[Path, Path, Path], list[str]]] = {
+    "phantom": lambda made, ecg, out: ["phantom", str(out), "--ecg-patients", "1", "--eeg-subjects", "0"],
+    "phantom of volumes": lambda made, ecg, out: (
+        ["phantom", str(out), "--ecg-patients", "0", "--eeg-subjects", "0", "--mr-patients", "1"]
+    ),
+    "scan": lambda made, ecg, out: (
+        ["scan", str(ecg), "--patient-per-record", "--jobs", "1", "-o", str(out / "m.parquet")]
+    ),
+    "split": lambda made, ecg, out: ["split", str(made / "ecg.parquet"), "-o", str(out / "m.parquet")],
+    "reduce": lambda made, ecg, out: (
+        [
+            "reduce",
+            str(made / "ecg.parquet"),
+            "--by",
+            "entropy",
+            "--keep",
+            "50%",
+            "--jobs",
+            "1",
+            "-o",
+            str(out / "r.parquet"),
+        ]
+    ),
+    "embed": lambda made, ecg, out: (
+        ["embed", str(made / "run"), "--manifest", str(made / "ecg.parquet"), "-o", str(out / "e.parquet")]
+    ),
+    "finetune": lambda made, ecg, out: _finetune(made, out),
+    "compare": lambda made, ecg, out: ["compare", str(made / "results.json"), "-o", str(out / "page.html")],
+    "explore": lambda made, ecg, out: (
+        [
+            "explore",
+            str(made / "e.parquet"),
+            "--projection",
+            "pca",
+            "--thumbnails",
+            "none",
+            "-o",
+            str(out / "page.html"),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("disk", ["full", "none"])
+def test_a_command_says_one_sentence_and_leaves_nothing(
+    made: Path, phantom_archive: Path, tmp_path: Path, name: str, disk: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    if disk == "none":
+        output.write_text("a file in the place of the folder")
+    before = sorted(made.rglob("*"))
+    words = COMMANDS[name](made, phantom_archive / "ecg", output)
+    with small_disk(0 if disk == "full" else 1 << 30):
+        code = main(words)
+    error = capsys.readouterr().err
+    assert code in (1, 2), error
+    assert "cannot be" in error
+    assert len(error.strip().splitlines()) == 1, error
+    assert "Errno" not in error
+    assert not [one for one in tmp_path.rglob("*") if "draft" in one.name or "partial" in one.name]
+    assert not [one for one in made.rglob("*") if one not in before and "draft" in one.name]
+
+
+def test_a_store_says_it_too(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Manifest.read(made / "ecg.parquet").write(tmp_path / "m.parquet")
+    with small_disk(0):
+        code = main(["prepare", "--manifest", str(tmp_path / "m.parquet"), "--method", "comet", "--jobs", "1"])
+    error = capsys.readouterr().err
+    assert code == 1
+    assert "the store cannot be written" in error
+    assert len(error.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("partial*"))
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_sentence(ecg_manifest: Manifest, made: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(runs.MedclError, match=r"run: cannot be written: it is already there"):
+        pretrain(small(steps=1), ecg_manifest, made / "ecg.store", tmp_path / "run")

@@ -1,0 +1,294 @@
+"""A bit that a disk has turned, anywhere in a file of ours: the same result, or an error that names the file."""
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.data import image_store, report_store, shards
+from medcl.data.image_store import ImageStore, ImageWriter
+from medcl.data.report_store import ReportStore
+from medcl.data.store import SIGNAL_INDEX, SignalStore
+from medcl.data.volume_file import write_array
+from medcl.data.volume_store import VOLUME_INDEX, VolumeStore, array_name
+from medcl.embed.shards import Shards
+from medcl.encoders.card import SignalCard
+from medcl.encoders.config import SignalEncoderConfig
+from medcl.errors import MedclError
+from medcl.evaluate.results import Results
+from medcl.explore.embeddings import Embeddings
+from medcl.explore.index import Index
+from medcl.pretrain.checkpoint import State, resume_from, save
+from medcl.reduce.cache import SignatureCache
+from tests.evaluate.made_results import make_results
+from tests.explore.archives import embeddings_file
+
+FLIPS = 12
+"""A file; more by hand find the same."""
+RNG = np.random.default_rng(0)
+SIGNALS = RNG.integers(-300, 300, (3, 700, 2)).astype(np.int16)
+PICTURES = RNG.integers(0, 255, (20, 1, 9, 7)).astype(np.uint8)
+VOLUME = RNG.integers(-1000, 1000, (1, 40, 35, 33)).astype(np.int16)
+VECTORS = RNG.normal(size=(30, 8)).astype(np.float32)
+
+
+def signals(folder: Path) -> None:
+    with shards.ShardWriter(folder, 2) as writer:
+        places = [writer.append(one) for one in SIGNALS]
+    numbers: dict[str, Any] = {name: [[1.0, 2.0]] * 3 for name in ("gain", "offset", "mean", "std")}
+    columns = {
+        "record_id": ["a", "b", "c"],
+        "shard": [shard for shard, _ in places],
+        "start": [start for _, start in places],
+        "n_samples": [700] * 3,
+        "invalid": [-32768] * 3,
+        "flags": [b"\0\1"] * 3,
+        **numbers,
+    }
+    about = {"key": "k", "sampling_rate": 100.0, "channels": ["I", "II"], "unit": "mV", "quarantine": {}}
+    SIGNAL_INDEX.write(folder, columns, about)
+
+
+def read_signals(folder: Path) -> Any:
+    store = SignalStore.open(folder)
+    values = [store.read(record) for record in range(len(store))]
+    return values, store.record_ids, store.sampling_rate, store.unit, store.channels, store.flags, store.mean, store.std
+
+
+def pictures(folder: Path) -> None:
+    writer = ImageWriter(folder, 20, (1, 9, 7))
+    for place in range(20):
+        writer.add(place, PICTURES[place])
+    about = {"key": "k", "size": [9, 7], "n_channels": 1, "quarantine": {}}
+    image_store.write_index(folder, [f"p{place}" for place in range(20)], range(20), about)
+
+
+def read_pictures(folder: Path) -> Any:
+    store = ImageStore.open(folder)
+    return store.read(np.arange(len(store))), store.record_ids
+
+
+def volumes(folder: Path) -> None:
+    write_array(folder / array_name(0), VOLUME, None)
+    write_array(folder / array_name(0, 0), (VOLUME > 0).astype(np.uint8), 2)
+    affine = np.eye(4).ravel().tolist()
+    columns = {
+        "record_id": ["v"],
+        "file": [0],
+        **{name: [[40, 35, 33]] for name in ("shape", "original_shape", "box_stop")},
+        "box_start": [[0, 0, 0]],
+        **{name: [affine] for name in ("affine", "original_affine")},
+        "low": [-1000.0],
+        "high": [1000.0],
+        "masks": [[True]],
+    }
+    about = {"key": "k", "n_channels": 1, "masks": ["mask"], "quarantine": {}, "mask_quarantine": {}}
+    VOLUME_INDEX.write(folder, columns, about)
+
+
+def read_volumes(folder: Path) -> Any:
+    store = VolumeStore.open(folder)
+    size = np.array([40, 35, 33])
+    whole = store.read(0, np.zeros(3, np.int64), size), store.read_mask("mask", 0, np.zeros(3, np.int64), size)
+    return *whole, store.low, store.high, store.affine, store.record_ids
+
+
+def reports(folder: Path) -> None:
+    arrays = {
+        "tokens": np.arange(40, dtype=np.int32),
+        "offsets": np.array([0, 15, 40]),
+        "ids": np.array([7, 8]),
+        "draws": np.array([0, 1, 1]),
+    }
+    about = {"key": "k", "quarantine": {}, "settings": {"draw": "whole"}}
+    report_store.write(
+        folder, {"record_id": ["a", "b"], "draws": [1, 2]}, arrays, pa.array(["one", "two"], pa.large_string()), about
+    )
+
+
+def read_reports(folder: Path) -> Any:
+    store = ReportStore.open(folder)
+    return store.read(np.arange(3)), store.texts.to_pylist(), store.ids, store.starts, store.record_ids
+
+
+def run(folder: Path) -> None:
+    config = SignalEncoderConfig(name="resnet", dim=4, hidden=4, depth=2, stride=4)
+    card = SignalCard(encoder=config, channels=("I", "II"), sampling_rate=100.0, window=2.0, standardise="window")
+    torch.manual_seed(0)
+    runs.start(folder, {"method": "comet", "seed": 0}, runs.SeenPatients.of(range(5), "salt"))
+    runs.save_encoder(folder, card.build(), card)
+
+
+def read_run(folder: Path) -> Any:
+    found = runs.load(folder)
+    weights = {name: tensor.numpy() for name, tensor in found.encoder.state_dict().items()}
+    return weights, found.card, found.config, found.patients
+
+
+def network() -> State:
+    torch.manual_seed(0)
+    model = nn.Linear(5, 3)
+    return State(model, torch.optim.AdamW(model.parameters()), None)
+
+
+def checkpoint(folder: Path) -> None:
+    state = network()
+    state.method(torch.ones(2, 5)).sum().backward()
+    state.optimiser.step()
+    save(folder / runs.CHECKPOINT, 3, state)
+
+
+def read_checkpoint(folder: Path) -> Any:
+    state = network()
+    step = resume_from(folder / runs.CHECKPOINT, state)
+    moments = {
+        f"{number} {name}": np.asarray(value)
+        for number, one in state.optimiser.state_dict()["state"].items()
+        for name, value in one.items()
+    }
+    return step, {name: one.numpy() for name, one in state.method.state_dict().items()}, moments
+
+
+def manifest(folder: Path) -> None:
+    table = pa.table(
+        {"record_id": [f"r{row}" for row in range(50)], "patient": list(range(50)), "x": RNG.normal(size=50)}
+    )
+    Manifest(table, Path("/archive"), {"salt": "s"}).write(folder / "m.parquet")
+
+
+def read_manifest(folder: Path) -> Any:
+    found = Manifest.read(folder / "m.parquet")
+    return found.table.to_pydict(), found.root, found.metadata
+
+
+def embeddings(folder: Path) -> None:
+    made = embeddings_file(folder / "plain.parquet", VECTORS, {"patient": list(range(30))})
+    parts = Shards(folder / "e.parquet", {"run": "r"})
+    table = pq.read_table(made.paths[0])
+    parts.write(0, table.slice(0, 10))
+    parts.write(1, table.slice(10))
+    parts.join(2, table.schema)
+    (folder / "plain.parquet").unlink()
+
+
+def read_embeddings(folder: Path) -> Any:
+    found = Embeddings.read(folder / "e.parquet")
+    return found.vectors(), found.table().to_pydict(), found.about, len(found)
+
+
+def index(folder: Path) -> None:
+    Index.open(embeddings_file(folder / "e.parquet", VECTORS, {"patient": list(range(30))}))
+
+
+def read_index(folder: Path) -> Any:
+    found = Index.open(Embeddings.read(folder / "e.parquet"))
+    return [(one.record_id, one.similarity) for row in range(30) for one in found.nearest(VECTORS[row], 3)]
+
+
+def signatures(folder: Path) -> None:
+    SignatureCache(folder).add(["a", "b"], [VECTORS[:10], VECTORS[10:]])
+
+
+def read_signatures(folder: Path) -> Any:
+    cache = SignatureCache(folder)
+    # What is not known any more is computed again.
+    return [np.array(cache[key]) if key in cache else made for key, made in (("a", VECTORS[:10]), ("b", VECTORS[10:]))]
+
+
+def results(folder: Path) -> None:
+    make_results(repeats=2).save(folder / "results.json")
+
+
+def read_results(folder: Path) -> Any:
+    return repr(Results.load(folder / "results.json"))
+
+
+KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
+    "signals": (signals, read_signals),
+    "pictures": (pictures, read_pictures),
+    "volumes": (volumes, read_volumes),
+    "reports": (reports, read_reports),
+    "run": (run, read_run),
+    "checkpoint": (checkpoint, read_checkpoint),
+    "manifest": (manifest, read_manifest),
+    "embeddings": (embeddings, read_embeddings),
+    "signatures": (signatures, read_signatures),
+    "results": (results, read_results),
+}
+
+
+def flips(path: Path, count: int = FLIPS) -> Iterator[None]:
+    """Turn one bit after the other, each back again."""
+    whole, rng = path.read_bytes(), random.Random(path.name)
+    for _ in range(count):
+        at, bit = rng.randrange(len(whole)), rng.randrange(8)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+        yield
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_flipped_bit_gives_other_numbers(kind: str, tmp_path: Path) -> None:
+    make, read = KINDS[kind]
+    make(tmp_path)
+    wanted = read(tmp_path)
+    refused: list[tuple[str, str]] = []
+    paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert paths
+    for path in paths:
+        for _ in flips(path):
+            try:
+                found = read(tmp_path)
+            except MedclError as error:
+                refused.append((path.name, str(error)))
+                continue
+            np.testing.assert_equal(found, wanted)
+    assert refused
+    # Where the checksums themselves are damaged, the file that they are of is named.
+    assert not [(name, text) for name, text in refused if name not in text and name != "checksums.bin"]
+
+
+def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
+    index(tmp_path)
+    wanted = read_index(tmp_path)
+    for path in [path for path in (tmp_path / "e.parquet.explore").rglob("*") if path.is_file()]:
+        for _ in flips(path, 4):
+            assert read_index(tmp_path) == wanted
+        index(tmp_path)
+
+
+def test_damaged_vectors_beside_a_file_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medcl.embed.embeddings._IN_MEMORY", 0)
+    embeddings(tmp_path)
+    wanted = np.array(read_embeddings(tmp_path)[0])
+    (mapped,) = tmp_path.glob(".*vectors-*.npy")
+    for _ in flips(mapped):
+        np.testing.assert_array_equal(read_embeddings(tmp_path)[0], wanted)
+
+
+@pytest.mark.parametrize("name", [runs.CONFIG, runs.ENVIRONMENT, runs.PATIENTS])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe\x00", b"", b"a: [1\n", b"7"], ids=range(5))
+def test_text_that_is_none_is_an_error_with_a_name(tmp_path: Path, name: str, content: bytes) -> None:
+    run(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MedclError, match=name):
+        runs.load(tmp_path)
+
+
+def test_a_store_from_before_there_were_checksums_opens(tmp_path: Path) -> None:
+    signals(tmp_path)
+    wanted = read_signals(tmp_path)
+    table = pq.read_table(tmp_path / "index.parquet")
+    stored = table.schema.metadata[b"medcl"].replace(b'"checksums"', b'"otherwise"')
+    pq.write_table(table.replace_schema_metadata({b"medcl": stored}), tmp_path / "index.parquet")
+    (tmp_path / "checksums.bin").unlink()
+    np.testing.assert_equal(read_signals(tmp_path), wanted)
