@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import scipy.io
 from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
+from nibabel.freesurfer.mghformat import MGHImage
 from PIL import Image, PngImagePlugin
 from pydicom.dataelem import DataElement
 
@@ -153,6 +154,15 @@ def nrrd(folder: Path) -> None:
     (folder / "a.nrrd").write_bytes(head.encode() + voxels)
 
 
+def mgh(folder: Path) -> None:
+    """What stands behind the voxels are tags; one of them is the command line that made the file."""
+    voxels = np.random.default_rng(0).integers(0, 999, (6, 7, 8)).astype(np.int16)
+    MGHImage(voxels, np.eye(4, dtype=np.float32)).to_filename(folder / "a.mgh")
+    said = f"{PERSON} {BORN}\0".encode()
+    with (folder / "a.mgh").open("ab") as file:
+        file.write(struct.pack(">iq", 3, len(said)) + said)
+
+
 def metaimage(folder: Path) -> None:
     head = f"Comment = {PERSON} {BORN}\nObjectType = Image\nNDims = 3\nName = {PERSON}\nBinaryData = True\n"
     head += "BinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
@@ -179,6 +189,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "dicom": dicom,
     "jpeg": jpeg,
     "png": png,
+    "mgh": mgh,
     "nrrd": nrrd,
     "metaimage": metaimage,
 }

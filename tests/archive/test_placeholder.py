@@ -111,7 +111,7 @@ def test_a_patient_zero_of_numbered_folders_is_one(tmp_path: Path) -> None:
             write_edf(path, EEG)
     manifest = scan(tmp_path, salt=SALT, jobs=1, id_pattern=r"^(?P<patient>\d)/")
     assert len(set(patients(manifest))) == 3
-    assert manifest.column("flags").tolist() == [None] * 6
+    assert manifest.column("flags").tolist() == [[]] * 6
 
 
 def pictures(folder: Path, ids: list[str]) -> BuildReport:

@@ -206,7 +206,7 @@ def test_ids_come_from_the_header_and_no_name_comes_with_them(tmp_path: Path) ->
         assert not any(word in kept for word in (b"C-77", b"Haagse", b"1951", b"AUG"))
     assert rows(manifest) == dict.fromkeys(["a.edf", "b.edf"], "ok")
     assert rows(require_patients(manifest)) == rows(manifest)
-    assert manifest.table.column("flags").to_pylist() == [None, ["placeholder patient id"]]
+    assert manifest.table.column("flags").to_pylist() == [[], ["placeholder patient id"]]
 
 
 def test_public_ids_stay_readable_and_unique(tmp_path: Path) -> None:
@@ -420,4 +420,4 @@ def test_a_stated_unit_reaches_the_manifest_and_the_store(tmp_path: Path) -> Non
     np.testing.assert_allclose(store.read(0), expected, rtol=1e-5)
     silent = scan(tmp_path / "a", salt=SALT, jobs=1, previous=stated)
     assert silent.column("channels")[0] == ["Cz"]
-    assert silent.column("flags")[0] == ["channels aside, no unit: Fp1"]
+    assert silent.column("flags")[0] == ["channels aside, no unit: Fp1", "placeholder patient id"]

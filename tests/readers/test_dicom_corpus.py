@@ -14,7 +14,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
 from medcl.data.volume_read import read_original
 from medcl.readers.dicom_pixels import read_frames
-from medcl.readers.formats import identify
+from medcl.readers.formats import identify, read_signal
 from medcl.readers.image import read_image
 
 ROOT = Path(pydicom.data.__file__).parent
@@ -86,6 +86,8 @@ def test_what_a_scan_calls_ok_can_be_decoded(manifest: Manifest) -> None:
         if row["format"] == "dicom":
             where = (row["path"], row["files"], row["part"], row["format"], row["modality"])
             assert list(read_original(ROOT, *where)[0].data.shape[1:]) == row["shape"]
+        elif row["format"] == "dicom-waveform":
+            assert read_signal(ROOT / row["path"], row["format"]).data.shape == (row["n_channels"], row["n_samples"])
         else:
             assert list(read_image(ROOT / row["path"], row["format"], row["part"]).data.shape[1:]) == row["shape"]
     assert len(rows) > 60

@@ -169,7 +169,7 @@ def test_clinical_documents_give_sections_and_whom_they_name(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "form", "words"),
     [
-        (b"%PDF-1.4\n1 0 obj", "pdf", "damaged PDF"),
+        (b"%PDF-1.4\n1 0 obj", "pdf", "which parses PDF"),
         (b"%PDF-1.7\n" + b"[" * 200_000, "pdf", "PDF"),
         (b"{\\rtf1 " + b"{" * 100_000 + b"}" * 100_000 + b"}", "rtf", "groups more than 256 deep"),
         (b"{\\rtf1 open", "rtf", "its end is missing"),
