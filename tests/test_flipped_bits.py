@@ -52,6 +52,8 @@ def signals(folder: Path) -> None:
         "n_samples": [700] * 3,
         "invalid": [-32768] * 3,
         "flags": [b"\0\1"] * 3,
+        "stretches": [[0]] * 3,
+        "notes": [[]] * 3,
         **numbers,
     }
     about = {"key": "k", "sampling_rate": 100.0, "channels": ["I", "II"], "unit": "mV", "quarantine": {}}
@@ -91,7 +93,7 @@ def volumes(folder: Path) -> None:
         "high": [1000.0],
         "masks": [[True]],
     }
-    about = {"key": "k", "n_channels": 1, "masks": ["mask"], "quarantine": {}, "mask_quarantine": {}}
+    about = {"key": "k", "n_channels": 1, "masks": ["mask"], "quarantine": {}, "mask_quarantine": {}, "filled": {}}
     VOLUME_INDEX.write(folder, columns, about)
 
 

@@ -42,7 +42,11 @@ class Frame:
                 if not len(sums) or _of_rest(self._file) != sums[0]:
                     raise damaged(path, remedy)
                 self._offsets = _offsets(self._file)
+                if len(sums) != 1 + len(self._offsets):
+                    raise damaged(path.parent / SUMS, remedy)
                 self._seen = bytearray(len(self._offsets))
+                if len(self._offsets):
+                    self.check(0)  # blosc2 reads its head when it opens the array, and trusts it.
             # Threads would cost more than the few blocks of a window do.
             self.array: Any = blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
         except (OSError, ValueError, RuntimeError, IndexError) as error:

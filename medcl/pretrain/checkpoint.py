@@ -11,10 +11,11 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from medcl import files
-from medcl.checksums import damaged
+from medcl.checksums import checksum, damaged, file_checksum
 from medcl.errors import MedclError
 
 _ANEW = "take it from a copy, or train anew in another folder"
+_MARK, _DIGITS = b"crc32:", 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ def save(path: Path, step: int, state: State) -> None:
     # In memory first: writing to a file, PyTorch hides why the disk took no more.
     written = io.BytesIO()
     torch.save(content, written)
+    # Its checksum is the comment of the ZIP archive, whose length stands in the two bytes before it.
+    written.seek(-2, io.SEEK_END)
+    written.write((len(_MARK) + _DIGITS).to_bytes(2, "little"))
+    with written.getbuffer() as whole:
+        found = checksum(whole)
+    written.write(_MARK + found.encode())
     files.write(path, written.getbuffer())
 
 
@@ -76,13 +83,18 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MedclError(f"{path}: no checkpoint to resume from; run without --resume")
     try:
-        # PyTorch writes a ZIP archive with checksums, but does not look at them.
+        # PyTorch writes a ZIP archive with checksums of its parts, but does not look at them; its index has none.
         with ZipFile(path) as parts:
-            broken = parts.testzip()
+            broken = parts.testzip() is not None or not _is_whole(path, parts.comment)
         content = torch.load(path, map_location="cpu", weights_only=True)
         int(content["step"])
     except Exception as error:  # noqa: BLE001 - a damaged file fails in as many ways as there are in unpickling
         raise damaged(path, _ANEW) from error
-    if broken is not None:
+    if broken:
         raise damaged(path, _ANEW)
     return dict(content)
+
+
+def _is_whole(path: Path, comment: bytes) -> bool:
+    """Whether a file is what its comment says; an older one has none."""
+    return not comment or comment == _MARK + file_checksum(path, without=len(comment)).encode()

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.fuzz.records import RECORDS, REPORTS, read_record, read_report
 from tests.fuzz.texts import TEXTS
+from tests.test_flipped_bits import KINDS as OWN
 
 FRAGILE = ("eeglab", "mat")
 """Kinds that begin so are read by binary code which may end its process; medcl reads them in one of their own."""
@@ -31,4 +32,5 @@ KINDS: dict[str, Kind] = {
     **{name: Kind(write, read_record) for name, write in RECORDS.items()},
     **{name: Kind(write, read_report) for name, write in REPORTS.items()},
     **{name: Kind(*both) for name, both in TEXTS.items()},
+    **{f"own {name}": Kind(*both, sealed=True) for name, both in OWN.items()},
 }
