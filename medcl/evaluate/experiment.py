@@ -142,7 +142,7 @@ def in_order(
     predictions: Sequence[Prediction], config: EvaluateConfig, drawn: Sequence[Sequence[Subset]]
 ) -> list[Prediction]:
     """Predictions by repeat, initialisation, fraction and protocol."""
-    inits, protocols = get_args(Init), list(config.protocols)
+    inits, protocols = get_args(Init), list[str](config.protocols)
     labels = [[subset.label for subset in subset_list] for subset_list in drawn]
 
     def place(one: Prediction) -> tuple[int, ...]:

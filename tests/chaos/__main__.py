@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.chaos.commands import PREPARED, STEPS, Step
 
@@ -40,8 +41,7 @@ def main() -> int:
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="medcl-chaos-") as temporary:
         base = Path(temporary) / "base"
-        usual = _undisturbed(base)
-        wanted = {step.name: step.content(base) for step in steps}
+        usual, wanted = _undisturbed(base)
         while sum(kills.values()) < given.kills:
             step = steps[sum(kills.values()) % len(steps)]
             folder = Path(temporary) / "trial"
@@ -68,16 +68,17 @@ def main() -> int:
     return bool(faults)
 
 
-def _undisturbed(base: Path) -> dict[str, float]:
-    """Make everything once, and how long each command takes."""
+def _undisturbed(base: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """Make everything once: how long each command takes, and what comes of it."""
     base.mkdir()
-    usual = {}
+    usual, wanted = {}, {}
     for step in (*PREPARED, *STEPS):
         code, seconds = _run(step.first(base), base)
         if code:
             raise SystemExit(f"{step.name} fails without any kill:\n{(base / 'log').read_text()}")
-        usual[step.name] = seconds
-    return usual
+        # At once: a later command may add to what this one has made.
+        usual[step.name], wanted[step.name] = seconds, step.content(base)
+    return usual, wanted
 
 
 def _copy(base: Path, folder: Path, step: Step) -> None:
