@@ -6,6 +6,7 @@ end. Neither a process nor a draft may be left, and the result must be that of a
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -39,11 +40,13 @@ def main() -> int:
     kills: Counter[str] = Counter()
     early: Counter[str] = Counter()
     faults: list[str] = []
+    told = 0
     with tempfile.TemporaryDirectory(prefix="medcl-chaos-") as temporary:
         base = Path(temporary) / "base"
         usual, wanted = _undisturbed(base)
+        turns = itertools.cycle(steps)
         while sum(kills.values()) < given.kills:
-            step = steps[sum(kills.values()) % len(steps)]
+            step = next(turns)
             folder = Path(temporary) / "trial"
             _copy(base, folder, step)
             for _ in range(rng.choice([1, 1, 1, 2])):
@@ -59,11 +62,12 @@ def main() -> int:
                 faults.append(f"{step.name}: another result than that of an undisturbed run")
             drafts = [one.name for one in folder.rglob("*") if "medcl-draft" in one.name or "partial" in one.name]
             faults += [f"{step.name}: left {name}" for name in drafts]
+            print(*faults[told:], sep="\n", end="\n" if faults[told:] else "", flush=True)
+            told = len(faults)
             shutil.rmtree(folder)
     took = time.monotonic() - begun
     for name, count in kills.items():
         print(f"{name:<10} {count:>4} kills, {early[name]} runs that ended before their kill")
-    print(*faults, sep="\n", end="\n" if faults else "")
     print(json.dumps({"kills": sum(kills.values()), "faults": len(faults), "seconds": round(took)}))
     return bool(faults)
 
