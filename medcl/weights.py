@@ -89,8 +89,9 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, str], dict
 
 
 def _ordered(content: bytes) -> bytes:
-    """The file with its metadata in one order: the library's differs from process to process, and weights that are the
-    same are the same file.
+    """The file with its metadata in one order: so the same weights are the same file.
+
+    The library's order differs from process to process.
     """
     length = int.from_bytes(content[:_LENGTH], "little")
     header = json.loads(content[_LENGTH : _LENGTH + length])
