@@ -91,6 +91,8 @@ def _table(name: str) -> Callable[[Path], Any]:
 def _manifest(folder: Path) -> Any:
     manifest = Manifest.read(folder / "ecg.parquet")
     about = {key: value for key, value in manifest.metadata.items() if key != "scan"}
+    # Whether the split is that of an earlier manifest: of one that was written right before the kill it is.
+    about["split"].pop("kept")
     return manifest.table.to_pydict(), about
 
 
