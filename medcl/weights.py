@@ -15,6 +15,7 @@ from medcl import files
 from medcl.checksums import checksum, damaged
 
 _ABOUT, _SUMS = "medcl", "crc32"
+_LENGTH = 8  # bytes of the length of the header
 
 
 def of(network: nn.Module) -> dict[str, Tensor]:
@@ -35,7 +36,7 @@ def write(path: Path, weights: Mapping[str, Tensor], about: str = "") -> None:
     """
     sums = {"": checksum(about), **{name: _checksum(tensor) for name, tensor in weights.items()}}
     # In memory first: the library would write to a file of its own, which a killed process leaves.
-    files.write(path, save(dict(weights), metadata={_ABOUT: about, _SUMS: json.dumps(sums)}))
+    files.write(path, _ordered(save(dict(weights), metadata={_ABOUT: about, _SUMS: json.dumps(sums)})))
 
 
 def read_about(path: Path, remedy: str) -> str:
@@ -85,6 +86,18 @@ def _opened(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, str], dict
             yield file, metadata, json.loads(metadata[_SUMS]) if _SUMS in metadata else None
     except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise damaged(path, remedy) from error
+
+
+def _ordered(content: bytes) -> bytes:
+    """The file with its metadata in one order: so the same weights are the same file.
+
+    The library's order differs from process to process.
+    """
+    length = int.from_bytes(content[:_LENGTH], "little")
+    header = json.loads(content[_LENGTH : _LENGTH + length])
+    text = json.dumps({"__metadata__": dict(sorted(header.pop("__metadata__").items())), **header}).encode()
+    text += b" " * (-len(text) % _LENGTH)  # Tensors begin at a multiple of 8 bytes.
+    return len(text).to_bytes(_LENGTH, "little") + text + content[_LENGTH + length :]
 
 
 def _checksum(tensor: Tensor) -> str:

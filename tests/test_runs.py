@@ -1,6 +1,8 @@
 """The run folder: what it refuses, and the guard against testing on patients that were trained on."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from medcl import runs
+from medcl import runs, weights
 from medcl.archive.manifest import Manifest
 from medcl.encoders.card import JointCard, SignalCard, TextCard
 from medcl.encoders.config import SignalEncoderConfig
@@ -116,3 +118,18 @@ def test_hashes_of_two_runs_cannot_be_joined() -> None:
     first, second = (runs.SeenPatients.of([1, 2, 3], "x") for _ in range(2))
     assert not first.hashes & second.hashes
     assert replace(first).among(np.array([3, 4, 3])).tolist() == [True, False, True]
+
+
+def test_the_same_weights_are_the_same_file_in_every_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import torch; from medcl import weights\n"
+        "weights.write(Path(sys.argv[1]), {'b': torch.ones(3), 'a': torch.zeros(2, 2)}, 'about')"
+    )
+    contents = set()
+    for number in range(3):
+        path = tmp_path / f"{number}.safetensors"
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True, cwd=Path(__file__).parents[1])
+        assert weights.read_about(path, "") == "about"
+        assert weights.read(path, "")["a"].shape == (2, 2)
+        contents.add(path.read_bytes())
+    assert len(contents) == 1

@@ -6,6 +6,7 @@ end. Neither a process nor a draft may be left, and the result must be that of a
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.chaos.commands import PREPARED, STEPS, Step
 
@@ -38,12 +40,13 @@ def main() -> int:
     kills: Counter[str] = Counter()
     early: Counter[str] = Counter()
     faults: list[str] = []
+    told = 0
     with tempfile.TemporaryDirectory(prefix="medcl-chaos-") as temporary:
         base = Path(temporary) / "base"
-        usual = _undisturbed(base)
-        wanted = {step.name: step.content(base) for step in steps}
+        usual, wanted = _undisturbed(base)
+        turns = itertools.cycle(steps)
         while sum(kills.values()) < given.kills:
-            step = steps[sum(kills.values()) % len(steps)]
+            step = next(turns)
             folder = Path(temporary) / "trial"
             _copy(base, folder, step)
             for _ in range(rng.choice([1, 1, 1, 2])):
@@ -59,25 +62,27 @@ def main() -> int:
                 faults.append(f"{step.name}: another result than that of an undisturbed run")
             drafts = [one.name for one in folder.rglob("*") if "medcl-draft" in one.name or "partial" in one.name]
             faults += [f"{step.name}: left {name}" for name in drafts]
+            print(*faults[told:], sep="\n", end="\n" if faults[told:] else "", flush=True)
+            told = len(faults)
             shutil.rmtree(folder)
     took = time.monotonic() - begun
     for name, count in kills.items():
         print(f"{name:<10} {count:>4} kills, {early[name]} runs that ended before their kill")
-    print(*faults, sep="\n", end="\n" if faults else "")
     print(json.dumps({"kills": sum(kills.values()), "faults": len(faults), "seconds": round(took)}))
     return bool(faults)
 
 
-def _undisturbed(base: Path) -> dict[str, float]:
-    """Make everything once, and how long each command takes."""
+def _undisturbed(base: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """Make everything once: how long each command takes, and what comes of it."""
     base.mkdir()
-    usual = {}
+    usual, wanted = {}, {}
     for step in (*PREPARED, *STEPS):
         code, seconds = _run(step.first(base), base)
         if code:
             raise SystemExit(f"{step.name} fails without any kill:\n{(base / 'log').read_text()}")
-        usual[step.name] = seconds
-    return usual
+        # At once: a later command may add to what this one has made.
+        usual[step.name], wanted[step.name] = seconds, step.content(base)
+    return usual, wanted
 
 
 def _copy(base: Path, folder: Path, step: Step) -> None:

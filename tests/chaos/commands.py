@@ -21,6 +21,7 @@ import yaml
 
 from medcl.archive.manifest import Manifest
 from medcl.checksums import file_checksum
+from medcl.data.store import SignalStore
 
 torch.set_num_threads(1)
 _RECIPE = {
@@ -90,12 +91,16 @@ def _table(name: str) -> Callable[[Path], Any]:
 def _manifest(folder: Path) -> Any:
     manifest = Manifest.read(folder / "ecg.parquet")
     about = {key: value for key, value in manifest.metadata.items() if key != "scan"}
+    # Whether the split is that of an earlier manifest: of one that was written right before the kill it is.
+    about["split"].pop("kept")
     return manifest.table.to_pydict(), about
 
 
 def _store(folder: Path) -> Any:
     parts = [one for one in (folder / "ecg.store").iterdir() if (one / "index.parquet").is_file()]
-    return {f"{one.name}/{file.name}": file_checksum(file) for one in parts for file in one.iterdir()}
+    # What is read: several threads compress, and may put blocks in another order.
+    stores = [SignalStore.open(one) for one in parts]
+    return {one.folder.name: [one.read(record).tobytes() for record in range(len(one))] for one in stores}
 
 
 def _run(folder: Path) -> Any:
