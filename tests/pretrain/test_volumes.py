@@ -41,7 +41,7 @@ RECIPES = {
     "G^R": global_local(stages="global", variant="random"),
     "G^D-": global_local(stages="global", variant="partition-negatives"),
     "PCL": global_local(stages="global", variant="positional"),
-    "resnet": encoder(global_local(stages="global"), name="resnet", widths=(4, 4, 4, 4)),
+    "resnet": encoder(global_local(stages="global"), name="resnet", widths=(8, 8, 8, 8)),
     "dense map of another U-Net": local(
         encoder(global_local(stages="joint"), name="monai-unet", widths=(2, 4)), train_encoder=True
     ),
