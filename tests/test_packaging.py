@@ -11,12 +11,12 @@ BELOW: dict[str, set[str]] = {
     "archive": {"readers", "engine"},
     "data": {"archive", "readers", "engine"},
     "runs": {"encoders", "archive"},
-    "pretrain": {"data", "archive", "views", "encoders", "contrast", "runs"},
+    "pretrain": {"data", "archive", "views", "encoders", "contrast", "engine", "runs"},
     "embed": {"data", "archive", "encoders", "engine", "runs", "contrast"},
     "show": {"data", "archive", "readers", "engine"},
     "reduce": {"data", "archive", "readers", "encoders", "engine", "runs", "embed", "show"},
     "explore": {"data", "archive", "encoders", "runs", "engine", "embed", "show"},
-    "evaluate": {"data", "archive", "encoders", "runs", "views", "contrast", "embed", "show"},
+    "evaluate": {"data", "archive", "encoders", "engine", "runs", "views", "contrast", "embed", "show"},
 }
 
 

@@ -38,7 +38,7 @@ def test_a_store_of_reports(tmp_path: Path) -> None:
 
 def test_pages_and_the_journal_of_a_scan(tmp_path: Path) -> None:
     page.write(tmp_path / "page.html", "<p>No effusion.</p>")
-    Journal(tmp_path / "journal", {"a": 1})
+    Journal(tmp_path / "journal", {"a": 1}, lambda known: known)
     assert mode(tmp_path / "page.html") == 0o600
     assert mode(tmp_path / "journal") == 0o600
 

@@ -89,7 +89,7 @@ def test_only_strict_reads_the_headers_of_all_slices(tmp_path: Path, monkeypatch
     assert not any("changed since" in why for why in lax.quarantine.values())
     changed = reasons(series, strict.quarantine)
     assert changed[str(series.column("path")[0])].startswith("changed since the scan: another header")
-    monkeypatch.setenv("MEDCL_SALT", "1" * 32)
+    monkeypatch.setenv("MEDCL_SALT", "another salt, of another site")
     with pytest.raises(UsageError, match="set MEDCL_SALT to that of the scan"):
         prepare_volumes(series, config, tmp_path / "four", jobs=1, strict=True)
 

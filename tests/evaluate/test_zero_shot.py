@@ -158,5 +158,5 @@ def test_prompts_that_are_written_otherwise_are_refused(tmp_path: Path, text: st
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="there is no such file"):
         read_prompts(tmp_path / "none.yaml")

@@ -31,7 +31,10 @@ SIGNAL = SignalSide(
     SignalEncoderConfig(name="resnet", dim=16, hidden=8, depth=3, stride=8, dropout=0.0),
     SignalViewsConfig(mask="continuous", jitter=0.05),
 )
-REPORT = ReportSide(TextConfig(length=24), TextEncoderConfig(dim=16, hidden=32, depth=1, dropout=0.0, vocabulary=400))
+REPORT = ReportSide(
+    TextConfig(length=24),
+    TextEncoderConfig(dim=16, hidden=32, depth=1, dropout=0.0, vocabulary=400, patients=2),
+)
 
 
 def small(steps: int = 6, **changes: Any) -> JointPretrainConfig:
