@@ -20,11 +20,11 @@ def value_and_gradients(loss: Loss, *views: Tensor) -> tuple[Tensor, ...]:
     return (value.detach(), *gradients)
 
 
-def assert_same(loss: Loss, reference: Loss, *views: Tensor) -> None:
-    """Float64 to rounding, float32 to its precision; `views` are float64."""
+def assert_same(loss: Loss, reference: Loss, *views: Tensor, single: float = 2e-5) -> None:
+    """Float64 to rounding, float32 to `single`; `views` are float64."""
     expected = value_and_gradients(reference, *views)
     for dtype in (torch.float64, torch.float32):
         found = value_and_gradients(loss, *(view.to(dtype) for view in views))
-        tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+        tolerance = 1e-10 if dtype == torch.float64 else single
         for got, wanted in zip(found, expected, strict=True):
             torch.testing.assert_close(got, wanted.to(dtype), rtol=tolerance, atol=tolerance)
