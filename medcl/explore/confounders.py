@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medcl.embed.points import Ints, Vectors
 from medcl.explore.page import Categories, Column
 from medcl.explore.probe import Floats, Probe
-from medcl.explore.scores import auroc, explained, patient_resamples
+from medcl.explore.scores import auroc, auroc_of_each, explained, patient_resamples
 
 ROWS, ROWS_A_PATIENT = 3000, 4
 """Embeddings that are looked at, of all and of one patient: a long recording is no crowd."""
@@ -123,7 +123,7 @@ def _look(vectors: Vectors, name: str, column: Column, patients: Ints, seed: int
         exchanged = [labels[_exchanged(groups, rng)] for _ in range(min(_TOGETHER, permutations - start))]
         # At once, since a fold's weights are larger than the cache.
         told = np.split(probe.predict(np.concatenate(exchanged, axis=1)), len(exchanged), axis=1)
-        by_chance += [_score(one, say, classes)[0] for one, say in zip(exchanged, told, strict=True)]
+        by_chance += _scores(np.stack(exchanged, axis=2), np.stack(told, axis=2), classes)
         shares += [variance.share(one) for one in exchanged]
     expected = float(np.mean(shares))
     return replace(
@@ -162,6 +162,16 @@ def _score(labels: Floats, predicted: Floats, classes: bool, weights: Floats | N
     of = range(1 if labels.shape[1] == 2 else labels.shape[1])
     every = [auroc(labels[:, one] > 0, predicted[:, one], weights) for one in of]
     return np.asarray(np.mean(every, axis=0), dtype=np.float64)
+
+
+def _scores(labels: Floats, predicted: Floats, classes: bool) -> list[float]:
+    """`_score` of (N, L, P) permutations."""
+    if not classes:
+        pairs = zip(labels[:, 0].T, predicted[:, 0].T, strict=True)
+        return [float(explained(one, told)[0]) for one, told in pairs]
+    of = range(1 if labels.shape[1] == 2 else labels.shape[1])
+    every = [auroc_of_each(labels[:, one] > 0, predicted[:, one]) for one in of]
+    return [float(one) for one in np.mean(every, axis=0)]
 
 
 @dataclass(frozen=True)

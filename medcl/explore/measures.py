@@ -81,7 +81,7 @@ def measure(
         tables += _confounders(found)
         told = columns.get(SPLIT)
         if isinstance(told, Categories) and TRAIN in told.names:
-            tables += _drift(vectors, told, patients, seed)
+            tables += _drift(vectors[few], Categories(told.codes[few], told.names), patients[few], seed)
         kinds = columns.get(KIND)
         if joint and isinstance(kinds, Categories):
             tables += _gaps(

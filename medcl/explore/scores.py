@@ -2,11 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from medcl.embed.points import Ints
 
 Floats = NDArray[np.float64]
 RESAMPLES = 500
+_TOGETHER = 50  # resamples at a time, to take little memory
 
 
 def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats | None = None) -> Floats:
@@ -24,12 +26,32 @@ def auroc(truth: NDArray[np.bool_], scores: Floats, weights: Floats | None = Non
     order = np.argsort(scores, kind="stable")
     ranked = scores[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
-    right = np.add.reduceat(np.where(truth[order, None], counts[order], 0.0), starts, axis=0)
-    wrong = np.add.reduceat(np.where(truth[order, None], 0.0, counts[order]), starts, axis=0)
-    below = np.cumsum(wrong, axis=0) - wrong / 2
-    total = right.sum(axis=0) * wrong.sum(axis=0)
+    of_truth, found = truth[order, None], []
+    for some in np.split(counts, range(_TOGETHER, counts.shape[1], _TOGETHER), axis=1):
+        own = some[order]
+        right = np.add.reduceat(np.where(of_truth, own, 0.0), starts, axis=0)
+        wrong = np.add.reduceat(np.where(of_truth, 0.0, own), starts, axis=0)
+        below = np.cumsum(wrong, axis=0) - wrong / 2
+        total = right.sum(axis=0) * wrong.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found.append((right * below).sum(axis=0) / total)
+    return np.concatenate(found)
+
+
+def auroc_of_each(truth: NDArray[np.bool_], scores: Floats) -> Floats:
+    """Area under the ROC curve of each of many scores, with a truth of its own; ties count half.
+
+    Args:
+        truth: (N, W).
+        scores: (N, W).
+
+    Returns:
+        (W,); NaN where a class is missing.
+    """
+    positives = truth.sum(axis=0)
+    ranks = np.where(truth, rankdata(scores, axis=0), 0.0).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((right * below).sum(axis=0) / total)
+        return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * (len(truth) - positives)))
 
 
 def explained(truth: Floats, predicted: Floats, weights: Floats | None = None) -> Floats:

@@ -1,15 +1,23 @@
-"""The page of 200,000 points: how large it is, and what a browser works until they are drawn."""
+"""The page of 200,000 points: how large it is, and what a browser works until they are drawn. Half a million points:
+how much memory `medcl explore` takes."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import SCHEMA
 from medcl.explore.cards import BUDGET, COUNT
 from medcl.explore.page import Categories, PageData, write_page
 from medcl.show.thumbnails import Thumbnail
 from tests import browser as browsers
+from tests.explore.embedded import write
 
 POINTS, NEAR, ROUNDS = 200_000, 10, 3
 SECONDS, MEGABYTES = 5, 60
@@ -70,3 +78,46 @@ def test_200_000_points_are_there_within_5_seconds_in_less_than_60_mb(tmp_path: 
     print(f"\n{size:.1f} MB; processor seconds until drawn: {', '.join(f'{one:.2f}' for one in times)}")
     assert size < MEGABYTES
     assert min(times) < SECONDS
+
+
+HALF_A_MILLION, BYTES = 500_000, 2 << 30
+EXPLORE = """
+import resource, sys
+from medcl.cli import main
+code = main(["explore", sys.argv[1], "-o", sys.argv[2], "--thumbnails", "none"])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+sys.exit(code)
+"""
+
+
+def half_a_million(path: Path) -> None:
+    """Forty groups in 128 directions, three records of each patient, four sites, an age."""
+    rng = np.random.default_rng(0)
+    count, dim = HALF_A_MILLION, 128
+    vectors = rng.normal(0, 2, (40, dim)).astype(np.float32)[rng.integers(40, size=count)]
+    vectors += rng.standard_normal((count, dim), dtype=np.float32)
+    columns = {one.name: pa.nulls(count, one.type) for one in SCHEMA}
+    columns |= {
+        "record_id": pa.array([f"{one:016x}" for one in range(count)]),
+        "patient": pa.array(np.arange(count) // 3),
+        "status": pa.array(["ok"] * count),
+        "path": pa.array([f"{one}.hea" for one in range(count)]),
+        "split": pa.array(np.array(["train", "val", "test"])[rng.integers(3, size=count)]),
+    }
+    table = pa.table([columns[one.name] for one in SCHEMA], schema=SCHEMA)
+    table = table.append_column("site", pa.array(np.array(list("ABCD"))[rng.integers(4, size=count)]))
+    table = table.append_column("age", pa.array(rng.normal(60, 15, count)))
+    write(Manifest(table, path.parent, {}), vectors, path)
+
+
+@pytest.mark.benchmark
+def test_half_a_million_rows_are_explored_in_two_gigabytes(tmp_path: Path) -> None:
+    path = tmp_path / "embeddings.parquet"
+    half_a_million(path)
+    began = time.monotonic()
+    command = [sys.executable, "-c", EXPLORE, str(path), str(tmp_path / "page.html")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split()[-1])
+    print(f"\n{HALF_A_MILLION:,} rows: {time.monotonic() - began:.0f} s, {peak / 2**30:.2f} GB at most")
+    assert peak < BYTES

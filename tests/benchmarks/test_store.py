@@ -111,7 +111,15 @@ def test_an_epoch_of_an_archive_larger_than_the_allowed_memory(tmp_path: Path) -
             shard, start = writer.append(data)
             one, zero = np.ones(n_channels), np.zeros(n_channels)
             row = {"record_id": str(number), "shard": shard, "start": start, "n_samples": n_samples, "invalid": -32768}
-            row |= {"gain": one, "offset": zero, "mean": zero, "std": one, "flags": bytes(60), "stretches": [0], "notes": []}
+            row |= {
+                "gain": one,
+                "offset": zero,
+                "mean": zero,
+                "std": one,
+                "flags": bytes(60),
+                "stretches": [0],
+                "notes": [],
+            }
             for name, value in row.items():
                 columns.setdefault(name, []).append(value)
     about = {"key": "", "sampling_rate": float(RATE), "channels": LEADS, "unit": "mV", "quarantine": {}}

@@ -14,7 +14,7 @@ from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories
 from medcl.explore.probe import Probe
-from medcl.explore.scores import auroc, explained
+from medcl.explore.scores import auroc, auroc_of_each, explained
 from medcl.phantom.site import SITES, without_effect
 from tests.explore.archives import embedded_phantom
 
@@ -117,3 +117,12 @@ def test_scores_are_those_of_scikit_learn_with_weights_and_ties() -> None:
             r2_score(number, scores, sample_weight=weights[:, one])
         )
     assert np.isnan(auroc(np.ones(3, bool), np.arange(3.0))[0])
+
+
+def test_scores_of_many_truths_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    truth, scores = rng.integers(0, 2, (50, 4)) > 0, rng.integers(0, 8, (50, 4)) / 4
+    truth[:, 3] = True
+    each = [roc_auc_score(truth[:, one], scores[:, one]) for one in range(3)]
+    assert auroc_of_each(truth, scores)[:3] == pytest.approx(each)
+    assert np.isnan(auroc_of_each(truth, scores)[3])

@@ -2,15 +2,17 @@
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
 from medcl.explore.cached import folder_of
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import Index
-from medcl.explore.neighbours import among, is_exact
+from medcl.explore.neighbours import among, is_exact, nearest
 from tests.explore.archives import embeddings_file
 
 RNG = np.random.default_rng(0)
@@ -127,3 +129,35 @@ def test_neighbours_are_never_itself_even_among_equals() -> None:
     assert near.shape == (30, 5)
     assert not (near == np.arange(30)[:, None]).any()
     assert all(len(set(row)) == 5 for row in near.tolist())
+
+
+@pytest.mark.parametrize("dim", [31, 48])
+def test_of_many_nearly_all_neighbours_are_the_nearest(dim: int) -> None:
+    rng = np.random.default_rng(0)
+    centres, group = rng.normal(0, 2, (20, dim)), rng.integers(20, size=60_000)
+    inside, along = rng.normal(size=(60_000, 4)), rng.normal(size=(20, 4, dim))
+    vectors = (centres[group] + 0.3 * np.einsum("nk,nkd->nd", inside, along[group])).astype(np.float32)
+    found, asked = among(vectors, 4), np.arange(0, 60_000, 60)
+    assert not (found == np.arange(60_000)[:, None]).any()
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosine = unit[asked] @ unit.T
+    cosine[np.arange(1000), asked] = -2
+    truth = np.argsort(-cosine, axis=1)[:, :4]
+    assert np.mean([len(set(a) & set(b)) / 4 for a, b in zip(found[asked], truth, strict=True)]) > 0.9
+
+
+def test_the_exact_neighbours_of_few_are_the_same_on_one_core_and_on_several() -> None:
+    points = np.random.default_rng(0).normal(size=(3000, 20)).astype(np.float32)
+    points[1] = points[0]
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    distances, rows = nearest(points, 5)
+    faiss.omp_set_num_threads(before)
+    again = nearest(points, 5)
+    assert np.array_equal(distances, again[0])
+    assert np.array_equal(rows, again[1])
+    tree = cKDTree(points.astype(np.float64)).query(points, 6)
+    assert np.allclose(distances[2:], tree[0][2:, 1:], atol=1e-4)
+    assert (rows[2:] == tree[1][2:, 1:]).mean() > 0.999
+    assert rows[0, 0] == 1
+    assert rows[1, 0] == 0
