@@ -71,8 +71,8 @@ FORMATS = (
     Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
     Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
     Format("mgh", "volume", content.is_mgh, "mgh", (".mgh", ".mgz")),
-    Format("nrrd", "volume", starts(b"NRRD000"), "nrrd", (".nrrd", ".nhdr")),
-    Format("metaimage", "volume", content.is_metaimage, "metaimage", (".mha", ".mhd")),
+    Format("nrrd", "volume", starts(b"NRRD000"), "text_volume", (".nrrd", ".nhdr"), takes=("format",)),
+    Format("metaimage", "volume", content.is_metaimage, "text_volume", (".mha", ".mhd"), takes=("format",)),
     Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
     Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
     Format(
@@ -85,12 +85,12 @@ FORMATS = (
     ),
     Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "verify")),
     Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), fragile=True),
-    Format("muse", "signal", xml("RestingECG"), "muse"),
-    Format("philips", "signal", xml("restingecgdata"), "philips"),
-    Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
+    Format("muse", "signal", xml("RestingECG"), "xml_ecg", takes=("format",)),
+    Format("philips", "signal", xml("restingecgdata"), "xml_ecg", takes=("format",)),
+    Format("aecg", "signal", xml("AnnotatedECG"), "xml_ecg", takes=("format",)),
     *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
-    Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes=("stated",)),
-    Format("npy", "signal", starts(b"\x93NUMPY"), "npy", takes=("stated",)),
+    Format("mat", "signal", content.is_matlab, "array_signal", fragile=True, takes=("format", "stated")),
+    Format("npy", "signal", starts(b"\x93NUMPY"), "array_signal", takes=("format", "stated")),
     Format("table", "signal", content.is_table, "table_signal", takes=("stated",)),
 )
 """Every format, in the order in which a file is held against them: adding one is a module and a line here."""
@@ -202,7 +202,7 @@ def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "ref
     Raises:
         UnreadableError: with what is wrong.
     """
-    volume: Volume = _module(format, "volume").read_volume(path, unit, nan)
+    volume: Volume = _module(format, "volume").read_volume(path, unit, nan, **_options(format, None))
     return volume
 
 
