@@ -27,7 +27,9 @@ class Format:
         begins: tells it by its first bytes.
         reader: module of `medcl.readers` with `read_header` and `read_signal`, `read_volume` or `read_image`.
         suffixes: a file of such a name that is in no known format is reported.
-        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file.
+        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file. That of mne
+            (FIF) is Python and NumPy throughout.
+        packed: the same holds of what unpacks its numbers, which its header is read without.
         takes: keyword arguments of its readers beside the path: `format`, `stated`, and of `read_header` also `verify`.
     """
 
@@ -37,6 +39,7 @@ class Format:
     reader: str
     suffixes: tuple[str, ...] = ()
     fragile: bool = False
+    packed: bool = False
     takes: tuple[str, ...] = ()
 
 
@@ -66,10 +69,10 @@ FORMATS = (
     Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
     Format("bdf", "signal", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
     Format("dicom-waveform", "signal", content.is_dicom_waveform, "dicom_waveform"),
-    Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",)),
+    Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",), packed=True),
     Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
-    Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
-    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
+    Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), packed=True, takes=("format",)),
+    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), packed=True, takes=("format",)),
     Format("mgh", "volume", content.is_mgh, "mgh", (".mgh", ".mgz")),
     Format("nrrd", "volume", starts(b"NRRD000"), "text_volume", (".nrrd", ".nhdr"), takes=("format",)),
     Format("metaimage", "volume", content.is_metaimage, "text_volume", (".mha", ".mhd"), takes=("format",)),
@@ -104,6 +107,8 @@ PICTURES = tuple(format.name for format in FORMATS if format.kind == "picture")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
 FRAGILE = frozenset(format.name for format in FORMATS if format.fragile)
 """The formats whose files are read by binary code that may end the process: they are read in one of their own."""
+DECODED_APART = FRAGILE | {format.name for format in FORMATS if format.packed} | {"dicom-image"}
+"""The formats whose numbers are decoded in a process of their own, also where only one process is asked for."""
 
 
 def suffix_of(path: PurePath | str) -> str:
