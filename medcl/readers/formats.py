@@ -57,7 +57,6 @@ _UNREAD = {
     "afni": named(".head", pattern(rb".*type = string-attribute")),
     "par-rec": named(".par", pattern(rb".*DATA DESCRIPTION FILE")),
     "ecat": starts(b"MATRIX7"),
-    "tiff": pattern(rb"II[*+]\0|MM\0[*+]"),
     "bmp": pattern(rb"BM....\0\0\0\0....[\x0c(l|]\0"),
     "webp": pattern(rb"RIFF....WEBP"),
     "gif": pattern(rb"GIF8[79]a"),
@@ -73,6 +72,9 @@ FORMATS = (
     Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
     Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), packed=True, takes=("format",)),
     Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), packed=True, takes=("format",)),
+    Format(
+        "tiff", "picture", pattern(rb"II[*+]\0|MM\0[*+]"), "image", (".tif", ".tiff"), packed=True, takes=("format",)
+    ),
     Format("mgh", "volume", content.is_mgh, "mgh", (".mgh", ".mgz")),
     Format("nrrd", "volume", starts(b"NRRD000"), "text_volume", (".nrrd", ".nhdr"), takes=("format",)),
     Format("metaimage", "volume", content.is_metaimage, "text_volume", (".mha", ".mhd"), takes=("format",)),
