@@ -34,8 +34,8 @@ class ScanRequest:
             keep their splits.
         card: data-set card: a YAML file, or the name of one that medcl comes with.
         labels: label table.
-        record_column: its column that names the record.
-        patient_column: its column with the patient.
+        record_column: its column that names the record; None where its rows are of patients.
+        patient_column: its column with the patient; `participant_id` of a table of BIDS.
         target_columns: its columns to predict, `name` or `name:kind`.
         missing: words for a missing value in tables, beside the usual ones and those of the card.
         id_pattern: regular expression on the path with the groups patient, session or study, series, trial.
@@ -83,8 +83,13 @@ class ScanRequest:
         object.__setattr__(self, "folder", archive_folder(self.folder))
         if self.card is not None and self.labels is not None:
             raise UsageError("--card and --labels both name a label table: give one of them")
-        if self.labels is not None and self.record_column is None:
-            raise UsageError("--labels needs --record-column, the column of the table that names the record")
+        if self.labels is not None and not (self.record_column or self.patient_column):
+            if self.labels.name != "participants.tsv":
+                raise UsageError(
+                    "--labels needs --record-column, the column of the table that names the record, or "
+                    "--patient-column alone, for a table of patients"
+                )
+            object.__setattr__(self, "patient_column", "participant_id")
         if self.labels is None and (self.record_column or self.patient_column or self.target_columns):
             raise UsageError(
                 "--record-column, --patient-column and --target-columns are columns of a table: give it with --labels"
@@ -164,7 +169,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     report = None
     if card is not None:
         manifest, report = join_card(manifest, card, request.folder, salt=salt)
-    elif request.labels is not None and request.record_column is not None:
+    elif request.labels is not None:
         manifest, report = join(
             manifest,
             request.labels,

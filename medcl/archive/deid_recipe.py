@@ -34,6 +34,7 @@ _FATES = {
     "RescaleSlope": _NUMBERS,
     "RescaleIntercept": _NUMBERS,
     "RescaleType": _NUMBERS,
+    "ModalityLUTSequence": _NUMBERS,
     "SharedFunctionalGroupsSequence": "searched for the elements of this list",
     "PerFrameFunctionalGroupsSequence": "searched for the elements of this list",
     "NumberOfFrames": _NUMBERS,

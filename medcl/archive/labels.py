@@ -13,7 +13,7 @@ from medcl.archive import targets
 from medcl.archive.card import Card, CardTable, Folds, inside
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest, Target
-from medcl.archive.naming import RecordNames
+from medcl.archive.naming import PatientNames, RecordNames
 from medcl.archive.placeholder import FLAG, is_placeholder, stand_in, zero_is_an_id
 from medcl.archive.record import Modality
 from medcl.archive.schema import SCHEMA
@@ -55,7 +55,7 @@ def join(
     manifest: Manifest,
     table_path: Path | str,
     *,
-    record_column: str,
+    record_column: str | None = None,
     patient_column: str | None = None,
     target_columns: Sequence[str] = (),
     missing: Sequence[str] = (),
@@ -69,10 +69,13 @@ def join(
     cannot be compared. A record whose cell is missing or a placeholder (ANONYMOUS) keeps the patient that the scan
     found, or else stands alone, as a patient of its own.
 
+    Without a record column the patient column names the records: all those of the patient, whose ids stay as the scan
+    found them. `sub-01` of a BIDS table is the patient 01.
+
     Args:
         manifest: scanned records.
         table_path: as `read_table` takes it.
-        record_column: column that names the record.
+        record_column: column that names the record; None for a table of patients.
         patient_column: column of the patient id; it is kept only as a code.
         target_columns: columns that become targets, each with an optional kind: `age` or `age:regression`.
         missing: words for a missing value, beside the usual ones.
@@ -82,15 +85,21 @@ def join(
         The manifest with its labels, and what was found.
 
     Raises:
-        UsageError: a column that is not there, a target that cannot be of its kind, or one named like a manifest
-            column.
+        UsageError: a column that is not there, neither of the two columns is given, a target that cannot be of its
+            kind, or one named like a manifest column.
         MedclError: no row names a record, or two rows say different things about one.
     """
     table = read_table(table_path, missing)
     labels = [targets.infer(table, *targets.parse_column(text)) for text in target_columns]
-    used = [label.target.name for label in labels] + ([patient_column] if patient_column else [])
-    row_of_record, report = _match(manifest, table, record_column, used)
-    return _apply(manifest, table, row_of_record, report, patient_column, labels, salt)
+    used = [label.target.name for label in labels]
+    if record_column is not None:
+        used += [patient_column] if patient_column else []
+        row_of_record, report = _match(manifest, table, record_column, used)
+        return _apply(manifest, table, row_of_record, report, patient_column, labels, salt)
+    if patient_column is None:
+        raise UsageError("a label table needs the column that names its records, or that of its patients")
+    row_of_record, report = _match(manifest, table, patient_column, used, PatientNames(manifest, salt))
+    return _apply(manifest, table, row_of_record, report, None, labels, salt)
 
 
 def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes) -> tuple[Manifest, JoinReport]:
@@ -130,12 +139,14 @@ def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes
     return manifest, replace(report, other_unit=other_unit)
 
 
-def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[str]) -> tuple[Ints, JoinReport]:
-    """The table's row of each record, (records,), -1 where none names it."""
+def _match(
+    manifest: Manifest, table: LabelTable, column: str, used: Sequence[str], patients: PatientNames | None = None
+) -> tuple[Ints, JoinReport]:
+    """The table's row of each record, (records,), -1 where none names it, or its patient where these are given."""
+    names = patients or RecordNames(manifest)
     # A file may be called `unknown` or `na`: a name that no record has does no harm.
-    keys = table.as_written(column)
-    names = RecordNames(manifest)
-    paths = names.paths
+    keys = table.as_written(column) if patients is None else [one or None for one in _patients(table, column)]
+    paths = [str(path) for path in manifest.column("path")]
     rows_of_record: dict[int, list[int]] = defaultdict(list)
     naming: set[int] = set()
     for row, key in enumerate(keys):
@@ -146,6 +157,11 @@ def _match(manifest: Manifest, table: LabelTable, column: str, used: Sequence[st
         for record in records:
             rows_of_record[record].append(row)
             naming.add(row)
+    if not rows_of_record and patients is not None:
+        raise MedclError(
+            f"{table.path}: no row of column {column!r} names a patient of the archive. {_named_like(table, keys)}; "
+            "ids of headers or paths (see --id-pattern) are needed, or a --record-column"
+        )
     if not rows_of_record:
         suffixes = sorted({PurePosixPath(path).suffix for path in paths} - {""})
         raise MedclError(

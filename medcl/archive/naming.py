@@ -1,9 +1,10 @@
-"""Which records a cell of a table, or the name of a file, means."""
+"""Which records a cell of a table, the name of a file, or the id of a patient means."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
 from medcl.readers.formats import without_suffix
@@ -56,6 +57,29 @@ class RecordNames:
         if len(named) > 1:
             raise MedclError(f"the name of {len(named)} records; give their paths")
         return [row for one in named for row in self._of_path[one]]
+
+
+class PatientNames:
+    """The patients of a manifest's records, by the ids that their files, headers or paths state.
+
+    Args:
+        manifest: scanned records; an id means row numbers of it.
+        salt: of the codes.
+    """
+
+    def __init__(self, manifest: Manifest, salt: bytes) -> None:
+        self._salt = salt
+        self._of_patient: dict[int, list[int]] = defaultdict(list)
+        for i, patient in enumerate(manifest.table.column("patient").to_pylist()):
+            if patient is not None:
+                self._of_patient[patient].append(i)
+
+    def rows(self, key: str) -> Sequence[int]:
+        """The records of a patient; BIDS writes `sub-01` of the patient that a path names `01`."""
+        for name in (key, key.removeprefix("sub-")):
+            if rows := self._of_patient.get(code("patient", name, self._salt)):
+                return rows
+        return ()
 
 
 def _folders(manifest: Manifest, paths: Sequence[str]) -> dict[str, list[int]]:

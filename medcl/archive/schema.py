@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from medcl.readers.formats import PICTURES
+
 SCHEMA_VERSION = 4
 SCHEMA = pa.schema(
     [
@@ -59,7 +61,7 @@ manifest without this column."""
 KEPT_TYPE = pa.list_(pa.int64())
 Kind = Literal["signal", "volume", "image", "report"]
 SIGNALS = ("ecg", "eeg")
-IMAGES = ("jpeg", "png", "dicom-image")
+IMAGES = (*PICTURES, "dicom-image")
 """Formats of files that are one picture each, or several of no common geometry."""
 
 

@@ -82,10 +82,10 @@ def scan(argv: Sequence[str]) -> None:
         help="data-set card (YAML, or the name of a shipped one) that says how ids, labels and folds are found",
     )
     parser.add_argument(
-        "--labels", type=Path, help="table with one row a record: CSV, TSV, Parquet, JSON or JSON lines"
+        "--labels", type=Path, help="table with one row a record or patient: CSV, TSV, Parquet, JSON or JSON lines"
     )
     parser.add_argument("--record-column", help="its column that names the record: path, or file name")
-    parser.add_argument("--patient-column", help="its column with the patient")
+    parser.add_argument("--patient-column", help="its column with the patient; alone, it names all records of each")
     parser.add_argument(
         "--target-columns",
         nargs="+",

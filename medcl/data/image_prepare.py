@@ -18,6 +18,7 @@ from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
+from medcl.readers.formats import DECODED_APART
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "part")
 _CHUNK = 16
@@ -131,7 +132,8 @@ def _outcomes(manifest: Manifest, config: ImageConfig, jobs: int, strict: bool) 
     ]
     processes = joblib.cpu_count() if jobs == -1 else max(1, jobs)
     chunk = max(1, min(_CHUNK, math.ceil(len(work) / (4 * processes))))
+    apart = any(job.scanned.format in DECODED_APART for job in work)
     with tqdm(total=len(work), desc="prepare", unit="picture", disable=None) as bar:
-        for outcomes in run_chunks(decode_all, work, jobs=jobs, chunk=chunk, instead=died):
+        for outcomes in run_chunks(decode_all, work, jobs=jobs, chunk=chunk, instead=died, apart=apart):
             bar.update(len(outcomes))
             yield from outcomes

@@ -21,6 +21,7 @@ from medcl.data.volume_memory import available
 from medcl.data.volume_store import VOLUME_INDEX, VOLUME_STORE_VERSION, VolumeStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
+from medcl.readers.formats import DECODED_APART
 
 _CLASSES = 256
 _KEYED = ("record_id", "checksum", "size", "mtime_ns")
@@ -177,7 +178,8 @@ def _outcomes(manifest: Manifest, config: VolumeConfig, folder: Path, jobs: int,
                 together.append(job)
         # One volume a call: each is worth it, and the processes end at about the same time.
         for part, many in ((together, jobs), (alone, 1)):
-            for (outcome,) in run_chunks(decode_all, part, jobs=many, chunk=1, instead=died):
+            apart = any(job.scanned.format in DECODED_APART for job in part)
+            for (outcome,) in run_chunks(decode_all, part, jobs=many, chunk=1, instead=died, apart=apart):
                 written += outcome.written
                 if config.largest and written > config.largest * 1e9:
                     raise MedclError(

@@ -10,45 +10,18 @@ from medcl.errors import UnreadableError
 from medcl.readers import leads, xml_file
 from medcl.readers.channel_names import canonical
 from medcl.readers.leads import Values
-from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.signal import SignalHeader
 from medcl.readers.units import canonical_unit
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
-def read_header(path: Path) -> SignalHeader:
-    """Read what an ECG says of itself.
-
-    The rhythm of the first series is read; derived series, such as representative beats, are not.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        The header; the id is that of the subject, never the name.
+def read(path: Path) -> tuple[SignalHeader, Values]:
+    """Read an ECG: the rhythm of the first series; derived series, such as representative beats, are not.
 
     Raises:
         UnreadableError: it is damaged, or holds no samples at an even rate.
     """
-    return _read(path)[0]
-
-
-def read_signal(path: Path) -> Signal:
-    """Read an ECG.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        Physical values, float32, in mV.
-
-    Raises:
-        UnreadableError: as `read_header`.
-    """
-    return leads.signal(_read(path))
-
-
-def _read(path: Path) -> tuple[SignalHeader, Values]:
     root = xml_file.parse(path)
     sets = root.findall("component/series/component/sequenceSet")
     if not sets:

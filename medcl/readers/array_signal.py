@@ -1,5 +1,6 @@
 """Arrays of samples without a header: which axis is time, and what is known of the channels."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,51 @@ from medcl.readers.channel_choice import Channel, choose
 from medcl.readers.channel_names import numbered
 from medcl.readers.physical import physical_signal
 from medcl.readers.signal import Signal, SignalHeader, modality_of
-from medcl.readers.stated import Description
+from medcl.readers.stated import Description, Stated, StoredArray, sidecar
 
 _MOST_CHANNELS = 4096
+
+
+def read_header(path: Path, format: str, stated: Stated) -> SignalHeader:
+    """Read what is known of an array of channels x samples, or samples x channels.
+
+    Args:
+        path: of the file; sampling_rate, channels and unit may stand in it, or in `a.json` beside `a.npy`.
+        format: `mat` or `npy`.
+        stated: where neither says it.
+
+    Returns:
+        The header.
+
+    Raises:
+        UnreadableError: as the module of the format says, or not enough is known.
+    """
+    return _described(path, format, stated)[1]
+
+
+def read_signal(path: Path, format: str, stated: Stated) -> Signal:
+    """Read the recording.
+
+    Args:
+        path: of the file.
+        format: as given to `read_header`, like `stated`.
+        stated: where the file leaves it open.
+
+    Returns:
+        Physical values, float32: voltages in uV (those of an ECG in mV), others as they are.
+
+    Raises:
+        UnreadableError: as `read_header`.
+    """
+    array, header, kept, time_first = _described(path, format, stated)
+    return array_signal(header, kept, time_first, array.read())
+
+
+def _described(path: Path, format: str, stated: Stated) -> tuple[StoredArray, SignalHeader, list[int], bool]:
+    # A library that takes a second to load is loaded only where it is needed.
+    array = importlib.import_module(f"medcl.readers.{format}").stored_array(path)
+    beside, files = sidecar(path)
+    return array, *array_header(path, format, array.shape, array.known.or_else(beside).or_else(stated), files)
 
 
 def array_header(

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.readers.dicom_elements import frame_sources
 from medcl.readers.dicom_file import reading
 from medcl.readers.dicom_geometry import Stack
-from medcl.readers.dicom_lookup import table_of
+from medcl.readers.dicom_lookup import modality_table
 from medcl.readers.dicom_pixels import read_frames
 from medcl.readers.dicom_slice import Slice
 from medcl.readers.dicom_terms import quotable
@@ -39,10 +40,12 @@ def read_header(stack: Stack) -> VolumeHeader:
         raise UnreadableError(f"a colour image ({quotable(first.photometric)}): a volume has one number a voxel")
     if first.modality not in _MODALITIES:
         raise UnreadableError(f"modality {quotable(first.modality)}: volumes are of CT, MR or PT")
-    if first.modality == "CT" and any(one.slope is None or one.intercept is None for one in stack.slices):
-        raise UnreadableError("no rescale slope and intercept: the numbers of a CT cannot be told in HU")
     if first.modality == "CT" and first.rescale_type not in _HU:
         raise UnreadableError(f"a map in {quotable(first.rescale_type)} units: the numbers of a CT must be HU")
+    if first.modality == "CT" and any(one.slope is None or one.intercept is None for one in stack.slices):
+        raise UnreadableError(
+            "no rescale slope and intercept, nor a Modality LUT in HU: the numbers of a CT cannot be told in HU"
+        )
     if any(one.slope == 0 for one in stack.slices):
         raise UnreadableError("a rescale slope of 0: every voxel would be the same")
     ids = {"patient": first.patient, "study": first.study, "series": first.series}
@@ -60,7 +63,7 @@ def read_header(stack: Stack) -> VolumeHeader:
 
 
 def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
-    """Decode the slices of a stack, compressed or not, and rescale each by its own slope and intercept.
+    """Decode the slices of a stack, compressed or not, and rescale each by its own slope and intercept, or table.
 
     MONOCHROME1 says that low numbers are to be shown bright. An MR or PT so written is inverted within the range of
     its bits before it is rescaled; HU mean the same however they are to be shown, so a CT is not.
@@ -100,10 +103,9 @@ def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
     pictures = {}
     for file, numbers in by_file.items():
         (header, _, frames), first = read_frames(root / file), slices[numbers[0]]
-        tables = header.get("ModalityLUTSequence")
-        if tables and first.modality != "CT":
-            with reading("damaged header"):
-                frames = table_of(tables[0], header, header.original_encoding[1] is False)(frames)
+        with reading("damaged header"):
+            found = modality_table(frame_sources(header, first.frame), first.modality)
+            frames = frames if found is None else found[0](frames)
         if frames.shape != (first.frames, first.rows, first.columns):
             raise UnreadableError(f"its pictures {frames.shape} are of another size than when its header was read")
         for number in numbers:

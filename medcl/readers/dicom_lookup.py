@@ -9,7 +9,8 @@ import pydicom
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.readers.dicom_elements import every
+from medcl.readers.dicom_elements import every, number, text
+from medcl.readers.dicom_terms import RESCALE_TERMS, term
 
 _COLOURS = ("Red", "Green", "Blue")
 _MOST_ENTRIES = 1 << 16
@@ -85,6 +86,30 @@ def table_of(item: pydicom.Dataset, header: pydicom.Dataset, big_endian: bool) -
     if data is None:
         raise UnreadableError("damaged header: no LUTData")
     return Table(_first(first, header), _entries(data, count, big_endian), bits)
+
+
+def modality_table(sources: Sequence[Any], modality: str) -> tuple[Table, str] | None:
+    """The Modality LUT that stands in the place of slope and intercept; part 3, C.11.1.
+
+    The standard allows one or the other. Of a CT with both the slope counts, whose numbers are HU; else the table does,
+    as for pydicom.
+
+    Args:
+        sources: data sets of a frame, the object's own last.
+        modality: as DICOM writes it.
+
+    Returns:
+        The table and what its entries are, `HU` or `OD`; None where there is none.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
+    header = sources[-1]
+    tables = header.get("ModalityLUTSequence")
+    if not tables or (modality == "CT" and number(sources, "RescaleSlope") is not None):
+        return None
+    big_endian = header.original_encoding[1] is False
+    return table_of(tables[0], header, big_endian), term(text(tables, "ModalityLUTType"), RESCALE_TERMS)
 
 
 def _described(header: Any, keyword: str) -> tuple[int, int, int]:

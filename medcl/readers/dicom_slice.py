@@ -12,6 +12,7 @@ from medcl.readers.dicom_claims import Claims
 from medcl.readers.dicom_elements import b_value, every, first, frame_sources, number, numbers, tags_of, text, whole
 from medcl.readers.dicom_file import read_file_header, reading
 from medcl.readers.dicom_image import PICTURES
+from medcl.readers.dicom_lookup import modality_table
 from medcl.readers.dicom_terms import MODALITY_TERMS, RESCALE_TERMS, term
 
 KEYWORDS = [
@@ -40,6 +41,7 @@ KEYWORDS = [
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
+    "ModalityLUTSequence",
     "WindowCenter",
     "WindowWidth",
     "SharedFunctionalGroupsSequence",
@@ -82,9 +84,10 @@ class Slice:
         acquisition: number of the acquisition, 0 where not stated.
         instance: number in the series, 0 where not stated.
         image_type: such as `ORIGINAL`, `PRIMARY`, `AXIAL`.
-        slope: of the rescale; None where not stated, as `intercept`.
-        intercept: of the rescale.
-        rescale_type: what the rescaled numbers are: `HU`, or empty.
+        slope: of the rescale; None where not stated, as `intercept`; 1 where a table (Modality LUT) stands in its
+            place, for a CT only one in HU.
+        intercept: of the rescale, 0 with a table.
+        rescale_type: what the rescaled numbers, or those of the table, are: `HU`, or empty.
         photometric: interpretation of the numbers: `MONOCHROME2`.
         dtype: of the stored numbers, such as `int16`.
         bits: of a stored number that are used.
@@ -162,6 +165,12 @@ def _slice(file: str, frame: int, claims: Claims, sources: Sequence[Any]) -> Sli
     header = sources[-1]
     syntax = str(header.file_meta.get("TransferSyntaxUID") or "")
     burned_in = {"YES": True, "NO": False}.get(text(sources, "BurnedInAnnotation").upper())
+    modality = term(text(sources, "Modality"), MODALITY_TERMS)
+    slope, intercept = number(sources, "RescaleSlope"), number(sources, "RescaleIntercept")
+    rescale_type = term(text(sources, "RescaleType"), RESCALE_TERMS)
+    if (found := modality_table(sources, modality)) is not None:
+        _, rescale_type = found
+        slope, intercept = (1.0, 0.0) if modality != "CT" or rescale_type == "HU" else (None, None)
     dates = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "StudyDate")
     return Slice(
         file=file,
@@ -171,7 +180,7 @@ def _slice(file: str, frame: int, claims: Claims, sources: Sequence[Any]) -> Sli
         study=text(sources, "StudyInstanceUID"),
         series=text(sources, "SeriesInstanceUID") or text(sources, "SOPInstanceUID") or file,
         sop=text(sources, "SOPInstanceUID"),
-        modality=term(text(sources, "Modality"), MODALITY_TERMS),
+        modality=modality,
         rows=claims.rows,
         columns=claims.columns,
         position=numbers(sources, "ImagePositionPatient", 3),
@@ -184,9 +193,9 @@ def _slice(file: str, frame: int, claims: Claims, sources: Sequence[Any]) -> Sli
         acquisition=whole(sources, "AcquisitionNumber") or 0,
         instance=whole(sources, "InstanceNumber") or 0,
         image_type=tuple(str(part).strip().upper() for part in every(first(sources, "FrameType", "ImageType"))),
-        slope=number(sources, "RescaleSlope"),
-        intercept=number(sources, "RescaleIntercept"),
-        rescale_type=term(text(sources, "RescaleType"), RESCALE_TERMS),
+        slope=slope,
+        intercept=intercept,
+        rescale_type=rescale_type,
         photometric=claims.photometric,
         dtype=claims.dtype,
         bits=claims.stored,

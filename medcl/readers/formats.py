@@ -27,7 +27,9 @@ class Format:
         begins: tells it by its first bytes.
         reader: module of `medcl.readers` with `read_header` and `read_signal`, `read_volume` or `read_image`.
         suffixes: a file of such a name that is in no known format is reported.
-        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file.
+        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file. That of mne
+            (FIF) is Python and NumPy throughout.
+        packed: the same holds of what unpacks its numbers, which its header is read without.
         takes: keyword arguments of its readers beside the path: `format`, `stated`, and of `read_header` also `verify`.
     """
 
@@ -37,6 +39,7 @@ class Format:
     reader: str
     suffixes: tuple[str, ...] = ()
     fragile: bool = False
+    packed: bool = False
     takes: tuple[str, ...] = ()
 
 
@@ -54,7 +57,6 @@ _UNREAD = {
     "afni": named(".head", pattern(rb".*type = string-attribute")),
     "par-rec": named(".par", pattern(rb".*DATA DESCRIPTION FILE")),
     "ecat": starts(b"MATRIX7"),
-    "tiff": pattern(rb"II[*+]\0|MM\0[*+]"),
     "bmp": pattern(rb"BM....\0\0\0\0....[\x0c(l|]\0"),
     "webp": pattern(rb"RIFF....WEBP"),
     "gif": pattern(rb"GIF8[79]a"),
@@ -66,13 +68,16 @@ FORMATS = (
     Format("edf", "signal", content.is_edf, "edf", (".edf",), takes=("stated",)),
     Format("bdf", "signal", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),
     Format("dicom-waveform", "signal", content.is_dicom_waveform, "dicom_waveform"),
-    Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",)),
+    Format("dicom", "dicom", content.is_dicom, "dicom", (".dcm",), packed=True),
     Format("nifti", "volume", content.is_nifti, "nifti", (".nii", ".nii.gz")),
-    Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), takes=("format",)),
-    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), takes=("format",)),
+    Format("jpeg", "picture", starts(b"\xff\xd8\xff"), "image", (".jpg", ".jpeg"), packed=True, takes=("format",)),
+    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image", (".png",), packed=True, takes=("format",)),
+    Format(
+        "tiff", "picture", pattern(rb"II[*+]\0|MM\0[*+]"), "image", (".tif", ".tiff"), packed=True, takes=("format",)
+    ),
     Format("mgh", "volume", content.is_mgh, "mgh", (".mgh", ".mgz")),
-    Format("nrrd", "volume", starts(b"NRRD000"), "nrrd", (".nrrd", ".nhdr")),
-    Format("metaimage", "volume", content.is_metaimage, "metaimage", (".mha", ".mhd")),
+    Format("nrrd", "volume", starts(b"NRRD000"), "text_volume", (".nrrd", ".nhdr"), takes=("format",)),
+    Format("metaimage", "volume", content.is_metaimage, "text_volume", (".mha", ".mhd"), takes=("format",)),
     Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",)),
     Format("fif", "signal", content.is_fif, "fif", (".fif", ".fif.gz")),
     Format(
@@ -85,12 +90,12 @@ FORMATS = (
     ),
     Format("wfdb", "signal", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "verify")),
     Format("eeglab", "signal", content.is_eeglab, "eeglab", (".set",), fragile=True),
-    Format("muse", "signal", xml("RestingECG"), "muse"),
-    Format("philips", "signal", xml("restingecgdata"), "philips"),
-    Format("aecg", "signal", xml("AnnotatedECG"), "aecg"),
+    Format("muse", "signal", xml("RestingECG"), "xml_ecg", takes=("format",)),
+    Format("philips", "signal", xml("restingecgdata"), "xml_ecg", takes=("format",)),
+    Format("aecg", "signal", xml("AnnotatedECG"), "xml_ecg", takes=("format",)),
     *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
-    Format("mat", "signal", content.is_matlab, "mat", fragile=True, takes=("stated",)),
-    Format("npy", "signal", starts(b"\x93NUMPY"), "npy", takes=("stated",)),
+    Format("mat", "signal", content.is_matlab, "array_signal", fragile=True, takes=("format", "stated")),
+    Format("npy", "signal", starts(b"\x93NUMPY"), "array_signal", takes=("format", "stated")),
     Format("table", "signal", content.is_table, "table_signal", takes=("stated",)),
 )
 """Every format, in the order in which a file is held against them: adding one is a module and a line here."""
@@ -104,6 +109,8 @@ PICTURES = tuple(format.name for format in FORMATS if format.kind == "picture")
 """The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
 FRAGILE = frozenset(format.name for format in FORMATS if format.fragile)
 """The formats whose files are read by binary code that may end the process: they are read in one of their own."""
+DECODED_APART = FRAGILE | {format.name for format in FORMATS if format.packed} | {"dicom-image"}
+"""The formats whose numbers are decoded in a process of their own, also where only one process is asked for."""
 
 
 def suffix_of(path: PurePath | str) -> str:
@@ -202,7 +209,7 @@ def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "ref
     Raises:
         UnreadableError: with what is wrong.
     """
-    volume: Volume = _module(format, "volume").read_volume(path, unit, nan)
+    volume: Volume = _module(format, "volume").read_volume(path, unit, nan, **_options(format, None))
     return volume
 
 

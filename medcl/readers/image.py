@@ -18,7 +18,7 @@ class ImageHeader:
     """What a file of a picture says of itself.
 
     Args:
-        format: `jpeg`, `png` or `dicom-image`.
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
         rows: of pixels, as the picture is to be looked at.
         columns: of pixels.
         n_channels: 1 of a grey picture, 3 of one in red, green and blue.
@@ -65,7 +65,7 @@ def read_header(path: Path, format: str) -> ImageHeader:
 
     Args:
         path: of the file.
-        format: `jpeg`, `png` or `dicom-image`.
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
 
     Returns:
         The header.
@@ -77,6 +77,10 @@ def read_header(path: Path, format: str) -> ImageHeader:
         from medcl.readers.dicom_image import read_header as of_dicom
 
         return of_dicom(path)
+    if format == "tiff":
+        from medcl.readers.image_tiff import read_header as of_tiff
+
+        return of_tiff(path)
     from medcl.readers.image_file import read_header as of_file
 
     return of_file(path, format)
@@ -85,11 +89,11 @@ def read_header(path: Path, format: str) -> ImageHeader:
 def read_image(path: Path, format: str, part: int = 0, *, at_least: int = 0) -> Image:
     """Decode a picture.
 
-    What the formats leave open is decided in `image_file` (JPEG, PNG) and in `dicom_image`.
+    What the formats leave open is decided in `image_file` (JPEG, PNG), `image_tiff` and `dicom_image`.
 
     Args:
         path: of the file.
-        format: `jpeg`, `png` or `dicom-image`.
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
         part: number of the frame in the file, from 0.
         at_least: pixels of the shorter side that are needed: a larger JPEG may be decoded at a half, a quarter or an
             eighth of its size, which is quicker. 0 decodes every pixel.
@@ -104,10 +108,14 @@ def read_image(path: Path, format: str, part: int = 0, *, at_least: int = 0) -> 
         from medcl.readers.dicom_image import read_image as of_dicom
 
         return of_dicom(path, part)
-    from medcl.readers.image_file import read_image as of_file
-
     if part:
         raise UnreadableError(f"no frame {part}: a file of this format is read as one picture")
+    if format == "tiff":
+        from medcl.readers.image_tiff import read_image as of_tiff
+
+        return of_tiff(path)
+    from medcl.readers.image_file import read_image as of_file
+
     return of_file(path, format, at_least)
 
 

@@ -19,7 +19,7 @@ from medcl.errors import UnreadableError, system_reason
 from medcl.readers.image import Image, ImageHeader, check_size
 from medcl.readers.picture_end import picture_end
 
-_NAMES = {"jpeg": "JPEG", "png": "PNG"}
+_NAMES = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF"}
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Picture.Transpose.FLIP_LEFT_RIGHT,
@@ -51,7 +51,7 @@ def read_header(path: Path, format: str) -> ImageHeader:
     """
     end = picture_end(path, format)
     flags = [f"{end.behind} bytes behind the end of the picture: not read"] if end.behind else []
-    with _opened(path, format) as picture:
+    with opened(path, format) as picture:
         columns, rows = picture.size
         if _orientation(picture, end.exif) in _TURNED:
             rows, columns = columns, rows
@@ -82,7 +82,7 @@ def read_image(path: Path, format: str, at_least: int = 0) -> Image:
         UnreadableError: as `medcl.readers.image.read_image`.
     """
     end = picture_end(path, format)
-    with _opened(path, format) as picture:
+    with opened(path, format) as picture:
         turn = _TURNS.get(_orientation(picture, end.exif))
         if at_least:
             # Only a JPEG knows what this means; it stays at least as large as is asked for.
@@ -102,8 +102,16 @@ def read_image(path: Path, format: str, at_least: int = 0) -> Image:
 
 
 @contextmanager
-def _opened(path: Path, format: str) -> Iterator[Any]:
-    """A file of this format; whatever Pillow raises becomes an UnreadableError without the path."""
+def opened(path: Path, format: str) -> Iterator[Any]:
+    """A file of this format, as Pillow opens it; whatever Pillow raises becomes an UnreadableError without the path.
+
+    Args:
+        path: of the file.
+        format: `jpeg`, `png` or `tiff`.
+
+    Raises:
+        UnreadableError: it is damaged, too large, or not in this format.
+    """
     name = _NAMES.get(format)
     if name is None:
         raise UnreadableError(f"format {format!r} is none of {', '.join(_NAMES)}")
@@ -119,7 +127,9 @@ def _opened(path: Path, format: str) -> Iterator[Any]:
         except Picture.DecompressionBombError:
             raise UnreadableError("a picture of more pixels than any that is real: make a smaller copy of it") from None
         except UnidentifiedImageError:
-            raise UnreadableError(f"damaged header: not a {name} picture") from None
+            raise UnreadableError(
+                f"damaged header: not a {name} picture, or of a kind that Pillow does not read"
+            ) from None
         except MemoryError:
             raise
         except Exception as error:

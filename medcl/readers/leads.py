@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.readers.channel_choice import Channel, choose
 from medcl.readers.channel_names import numbered
-from medcl.readers.physical import physical_signal
-from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.signal import SignalHeader
 
 Values = NDArray[np.float64]
 
@@ -59,11 +58,6 @@ def recording(
         flags=(*flags, *choice.flags),
     )
     return header, np.stack([leads[i][2] for i in choice.kept])
-
-
-def signal(read: tuple[SignalHeader, Values]) -> Signal:
-    """The recording itself, from what `recording` returned."""
-    return physical_signal(*read)
 
 
 def with_limb_leads(leads: Sequence[tuple[str, str, Values]]) -> tuple[list[tuple[str, str, Values]], tuple[str, ...]]:

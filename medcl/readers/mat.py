@@ -4,58 +4,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.readers import matlab
-from medcl.readers.array_signal import array_header, array_signal
 from medcl.readers.foreign import foreign
-from medcl.readers.signal import Signal, SignalHeader
-from medcl.readers.stated import CHANNELS, RATE, UNITS, Stated, description, sidecar
+from medcl.readers.stated import CHANNELS, RATE, UNITS, StoredArray, description
 
 _SHORTEST = 16  # samples of what may be a recording
 
 
-def read_header(path: Path, stated: Stated) -> SignalHeader:
-    """Read what is known of a recording.
+def stored_array(path: Path) -> StoredArray:
+    """The array of a file: that of two dimensions, or the one vector, beside which there are only numbers and texts.
 
-    The array is the one of two dimensions, or the one vector, beside which there are only numbers and texts. Those
-    named `fs`, `srate`, `sfreq`, ..., `labels`, `channels`, ..., `unit` or `units` describe it.
-
-    Args:
-        path: of the file.
-        stated: where neither the file nor a side-car `.json` says it.
-
-    Returns:
-        The header.
+    Those named `fs`, `srate`, `sfreq`, ..., `labels`, `channels`, ..., `unit` or `units` describe it.
 
     Raises:
-        UnreadableError: damaged, no array or several, or not enough is known.
+        UnreadableError: damaged, no array or several.
     """
-    return _read(path, stated)[0]
-
-
-def read_signal(path: Path, stated: Stated) -> Signal:
-    """Read the recording.
-
-    Args:
-        path: of the file.
-        stated: as given to `read_header`.
-
-    Returns:
-        Physical values, float32: voltages in uV (those of an ECG in mV), others as they are.
-
-    Raises:
-        UnreadableError: as `read_header`.
-    """
-    header, kept, time_first, name, shape = _read(path, stated)
-    with foreign("scipy or h5py", "MATLAB files"):
-        array = np.asarray(matlab.values(path, (name,))[name])
-    if array.dtype.kind not in "fiu" or array.size != np.prod(shape):
-        raise UnreadableError("damaged file: the array is not the one that its header describes")
-    return array_signal(header, kept, time_first, array.reshape(shape, order="F"))
-
-
-def _read(path: Path, stated: Stated) -> tuple[SignalHeader, list[int], bool, str, tuple[int, ...]]:
     with foreign("scipy or h5py", "MATLAB files"):
         every = matlab.variables(path)
         arrays = [
@@ -77,9 +43,15 @@ def _read(path: Path, stated: Stated) -> tuple[SignalHeader, list[int], bool, st
             with matlab.opened(path) as file:
                 matlab.check_size(file[name])
         own = description({one: fields[one] for one in names if one in fields})
-    beside, files = sidecar(path)
-    header, kept, time_first = array_header(path, "mat", shape, own.or_else(beside).or_else(stated), files)
-    return header, kept, time_first, name, shape
+    return StoredArray(shape, own, lambda: _values(path, name, shape))
+
+
+def _values(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    with foreign("scipy or h5py", "MATLAB files"):
+        array = np.asarray(matlab.values(path, (name,))[name])
+    if array.dtype.kind not in "fiu" or array.size != np.prod(shape):
+        raise UnreadableError("damaged file: the array is not the one that its header describes")
+    return array.reshape(shape, order="F")
 
 
 def _plain(name: str) -> str:

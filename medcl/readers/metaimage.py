@@ -9,8 +9,8 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.readers.text_header import Text, check_lengths, files_of, in_mm, read_head
-from medcl.readers.volume import Affine, Grid, Nan, Volume, VolumeHeader
-from medcl.readers.voxels import Part, Stored, check_length, volume
+from medcl.readers.volume import Affine, Grid, VolumeHeader
+from medcl.readers.voxels import Part, Stored, check_length
 
 _TYPES = {
     **{"met_char": "i1", "met_uchar": "u1", "met_short": "i2", "met_ushort": "u2", "met_int": "i4", "met_uint": "u4"},
@@ -24,42 +24,21 @@ _NEAR = 0.5  # cosine of the angle to the nearest axis, of which 0.58 is the lea
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
-def read_header(path: Path) -> VolumeHeader:
-    """Read the header of a MetaImage file.
+def stored_volume(path: Path) -> Stored:
+    """Read the header of a MetaImage file, and where its voxels are.
+
+    `ElementToIntensityFunction`, which ITK leaves out, is applied to them.
 
     Args:
         path: of the file; of one in several files, of the one that holds the text.
 
     Returns:
-        The header, in mm whatever `DistanceUnits` the file has; unit `stored`, modality `mr` where the file states
-        none.
+        In mm whatever `DistanceUnits` the file has; unit `stored`, modality `mr` where the file states none.
 
     Raises:
         UnreadableError: the file is damaged or cannot hold what its header promises, has other than 3 axes (4 with
             channels), no spacing, voxels that are colours, or voxels in files outside of its folder.
     """
-    return _parsed(path).header
-
-
-def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
-    """Read a volume.
-
-    Args:
-        path: as for `read_header`.
-        unit: of its numbers: `HU` for CT.
-        nan: what becomes of voxels that are not a number.
-
-    Returns:
-        int16 where the numbers are whole and fit, else float32; `ElementToIntensityFunction` is applied, which ITK
-        leaves out.
-
-    Raises:
-        UnreadableError: as `read_header`; the voxels end early, are damaged or not a number.
-    """
-    return volume(_parsed(path), unit, nan)
-
-
-def _parsed(path: Path) -> Stored:
     text = read_head(path, "=", "elementdatafile")
     sizes = text.integers("dimsize")
     if text.integers("ndims") != [len(sizes)]:

@@ -8,46 +8,20 @@ import numpy as np
 from medcl.errors import UnreadableError
 from medcl.readers import leads, xml_file
 from medcl.readers.leads import Values
-from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.signal import SignalHeader
 
 _UNITS = {"MICROVOLTS": "uV", "MICROVOLT": "uV", "MILLIVOLTS": "mV", "MILLIVOLT": "mV", "VOLTS": "V"}
 _NAMES = {"AVR": "aVR", "AVL": "aVL", "AVF": "aVF"}
 
 
-def read_header(path: Path) -> SignalHeader:
-    """Read what an ECG says of itself.
+def read(path: Path) -> tuple[SignalHeader, Values]:
+    """Read an ECG: the rhythm, not the median beat.
 
-    The rhythm is read, not the median beat. Limb leads that the file leaves out are computed from I and II: a flag says
-    which.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        The header; the id is that of the patient, never the name.
+    Limb leads that the file leaves out are computed from I and II: a flag says which.
 
     Raises:
         UnreadableError: it is damaged, holds no rhythm, or a rate or unit is missing.
     """
-    return _read(path)[0]
-
-
-def read_signal(path: Path) -> Signal:
-    """Read an ECG.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        Physical values, float32, in mV.
-
-    Raises:
-        UnreadableError: as `read_header`.
-    """
-    return leads.signal(_read(path))
-
-
-def _read(path: Path) -> tuple[SignalHeader, Values]:
     root = xml_file.parse(path)
     waveforms = root.findall("Waveform")
     rhythm = [each for each in waveforms if xml_file.text(each, "WaveformType").upper() == "RHYTHM"]

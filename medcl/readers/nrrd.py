@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.readers.text_header import Text, check_lengths, files_of, in_mm, read_head
-from medcl.readers.volume import Affine, Grid, Nan, Volume, VolumeHeader
-from medcl.readers.voxels import Part, Stored, check_gzip, check_length, volume
+from medcl.readers.volume import Affine, Grid, VolumeHeader
+from medcl.readers.voxels import Part, Stored, check_gzip, check_length
 
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"),
@@ -41,39 +41,6 @@ _COLOURS = ("3-color", "rgb-color", "hsv-color", "xyz-color", "4-color", "rgba-c
 _SAME = 1e-3  # of a spacing
 
 
-def read_header(path: Path) -> VolumeHeader:
-    """Read the header of an NRRD file.
-
-    Args:
-        path: of the file; of one in two files, of the one that holds the text.
-
-    Returns:
-        The header, in mm whatever units the file has; modality `mr` and unit `stored`, for NRRD states neither.
-
-    Raises:
-        UnreadableError: the file is damaged or cannot hold what its header promises, has other than 3 axes (4 with
-            channels), no spacing, voxels that are colours or complex, or voxels in files outside of its folder.
-    """
-    return _parsed(path).header
-
-
-def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
-    """Read a volume.
-
-    Args:
-        path: as for `read_header`.
-        unit: of its numbers: `HU` for CT.
-        nan: what becomes of voxels that are not a number.
-
-    Returns:
-        int16 where the numbers are whole and fit, else float32.
-
-    Raises:
-        UnreadableError: as `read_header`; the voxels end early, are damaged or not a number.
-    """
-    return volume(_parsed(path), unit, nan)
-
-
 @dataclass(frozen=True)
 class _Axes:
     """The axes of a file.
@@ -89,7 +56,19 @@ class _Axes:
     channel: int | None
 
 
-def _parsed(path: Path) -> Stored:
+def stored_volume(path: Path) -> Stored:
+    """Read the header of an NRRD file, and where its voxels are.
+
+    Args:
+        path: of the file; of one in two files, of the one that holds the text.
+
+    Returns:
+        In mm whatever units the file has; modality `mr` and unit `stored`, for NRRD states neither.
+
+    Raises:
+        UnreadableError: the file is damaged or cannot hold what its header promises, has other than 3 axes (4 with
+            channels), no spacing, voxels that are colours or complex, or voxels in files outside of its folder.
+    """
     text = read_head(path, ":")
     dtype = _dtype(text)
     packing = _PACKINGS.get(text.get("encoding").lower())

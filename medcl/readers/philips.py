@@ -8,44 +8,19 @@ import numpy as np
 from medcl.errors import UnreadableError
 from medcl.readers import leads, xli, xml_file
 from medcl.readers.leads import Values
-from medcl.readers.signal import Signal, SignalHeader
+from medcl.readers.signal import SignalHeader
 
 _TWELVE = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 _MOST = 1 << 24  # samples a lead
 _SLACK = 2  # digital steps by which rounding may part III from II - I
 
 
-def read_header(path: Path) -> SignalHeader:
-    """Read what an ECG says of itself.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        The header; the id is that of the patient, never the name.
+def read(path: Path) -> tuple[SignalHeader, Values]:
+    """Read an ECG.
 
     Raises:
         UnreadableError: it is damaged, or its samples are packed in a way that is not known.
     """
-    return _read(path)[0]
-
-
-def read_signal(path: Path) -> Signal:
-    """Read an ECG.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        Physical values, float32, in mV.
-
-    Raises:
-        UnreadableError: as `read_header`.
-    """
-    return leads.signal(_read(path))
-
-
-def _read(path: Path) -> tuple[SignalHeader, Values]:
     root = xml_file.parse(path)
     about, data = root.find(".//signalcharacteristics"), root.find(".//parsedwaveforms")
     if about is None or data is None:

@@ -2,10 +2,12 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
 from medcl.readers.signal import canonical_unit
@@ -64,6 +66,21 @@ class Description:
         return Description(
             self.sampling_rate or other.sampling_rate, self.channels or other.channels, self.units or units
         )
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """The array that a file of numbers holds.
+
+    Args:
+        shape: of it.
+        known: what the file itself says of its channels.
+        read: the array, of this shape.
+    """
+
+    shape: tuple[int, ...]
+    known: Description
+    read: Callable[[], NDArray[Any]]
 
 
 def description(values: Mapping[str, Any]) -> Description:

@@ -22,7 +22,6 @@ _WHAT_TO_DO = {
     "afni": f"AFNI's .HEAD and .BRIK are not read: {_NIFTI}, with 3dAFNItoNIFTI",
     "par-rec": f"Philips .PAR and .REC are not read: {_NIFTI}, with parrec2nii, or take the DICOM files",
     "ecat": f"ECAT is not read: {_NIFTI}, with nibabel or ecat2nifti",
-    "tiff": f"TIFF is not read: {_PICTURE}; cut a whole slide into tiles first",
     "bmp": f"BMP is not read: {_PICTURE}",
     "webp": f"WebP is not read: {_PICTURE}",
     "gif": f"GIF is not read: {_PICTURE}",

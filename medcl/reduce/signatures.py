@@ -14,7 +14,7 @@ from medcl.archive.schema import Kind
 from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
-from medcl.readers.formats import FRAGILE
+from medcl.readers.formats import DECODED_APART
 from medcl.reduce.cache import SignatureCache, record_keys
 from medcl.reduce.decode import Original, originals, pieces_of
 from medcl.reduce.strategy import Signatures, Strategy
@@ -110,7 +110,7 @@ def describe(
             jobs=jobs,
             chunk=CHUNK[units.family.kind],
             instead=died,
-            apart=any(original.scanned.format in FRAGILE for original in work),
+            apart=any(original.scanned.format in DECODED_APART for original in work),
             cluster=cluster,
         ):
             done = [(key[one.row], one.signatures) for one in outcomes if one.signatures is not None]

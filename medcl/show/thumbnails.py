@@ -16,7 +16,7 @@ from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import reason
-from medcl.readers.formats import FRAGILE
+from medcl.readers.formats import DECODED_APART
 from medcl.show.pictures import data_uri, encoded, png
 
 WIDTH, STRIP = 128, 300  # pixels of the longer side of a picture, of the width of a strip
@@ -79,7 +79,7 @@ def thumbnails(
         pieces = [wanted[place][1] for place in places]
         drawing = _Drawing(manifest.root, str(kind), record, tuple(pieces), axis, width)
         # A reader that may end its process does so elsewhere.
-        apart = record.get("format") in FRAGILE
+        apart = record.get("format") in DECODED_APART
         (drawn,) = run_chunks(_drawn, [drawing], jobs=1, chunk=1, instead=_died, apart=apart)
         for place, one in zip(places, drawn, strict=True):
             made[place] = one

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import scipy.io
 from edfio import Edf, EdfAnnotation, EdfSignal, Patient, Recording
 from nibabel.freesurfer.mghformat import MGHImage
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 from pydicom.dataelem import DataElement
 
 from tests.readers import dicom_files, write_signals
@@ -146,6 +146,14 @@ def png(folder: Path) -> None:
     pixels().save(folder / "a.png", pnginfo=texts)
 
 
+def tiff(folder: Path) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag in (269, 270, 285, 305, 315, 316, 33432):  # names of the document, the page, the software, the artist, ...
+        tags[tag] = f"{PERSON} {BORN}"
+    tags[306] = "1950:02:03 00:00:00"
+    pixels().save(folder / "a.tif", tiffinfo=tags, compression="tiff_lzw")
+
+
 def nrrd(folder: Path) -> None:
     head = "NRRD0005\ntype: short\ndimension: 3\nspace: right-anterior-superior\nsizes: 6 7 8\nendian: little\n"
     head += "space directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\nencoding: raw\n"
@@ -189,6 +197,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "dicom": dicom,
     "jpeg": jpeg,
     "png": png,
+    "tiff": tiff,
     "mgh": mgh,
     "nrrd": nrrd,
     "metaimage": metaimage,

@@ -139,6 +139,7 @@ def picture(mode: str, folder: Path) -> None:
     name, mode, options = {
         "png16": ("a.png", "I;16", {}),
         "palette": ("a.png", "P", {}),
+        "tiff16": ("a.tif", "I;16", {"compression": "tiff_adobe_deflate"}),
         "colours": ("a.jpg", "RGB", {"progressive": True}),
     }[mode]
     every_format.pixels().convert("L").convert(mode).save(folder / name, **options)
@@ -160,6 +161,7 @@ RECORDS: dict[str, Write] = {
     "wfdb segments": wfdb_segments,
     "png 16 bits": partial(picture, "png16"),
     "png palette": partial(picture, "palette"),
+    "tiff 16 bits": partial(picture, "tiff16"),
     "jpeg progressive": partial(picture, "colours"),
     "dicom radiograph": lambda folder: dicom_files.radiograph(folder / "a.dcm"),
     "dicom enhanced": lambda folder: dicom_files.enhanced(folder / "a.dcm"),

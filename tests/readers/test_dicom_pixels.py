@@ -1,5 +1,6 @@
 """Stored numbers: the bits that a header says are used, whatever stands beside them and however they are packed."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
+    HTJ2K,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
@@ -192,6 +196,26 @@ def test_each_frame_has_its_own_slope_and_window(tmp_path: Path) -> None:
         image = read_image(tmp_path / "e.dcm", "dicom-image", part)
         np.testing.assert_array_equal(image.data[0], frame * (2 + part % 2 / 2))
         assert image.window == (0, 65535 * (2 + part % 2 / 2))
+
+
+_HTJ2K = base64.b64decode(
+    b"/0//UQApQAAAAAAYAAAAEAAAAAAAAAAAAAACAAAAAgAAAAAAAAAAAAABjwEB/1AACAACAAAAC/9SAAwAAgABAAEEBEAB/1wAByCQkJCY/2QAFwAB"
+    b"T3BlbkpQSCBWZXIgMC4xNC4wLv+QAAoAAAAAANIAAf+TwAAX0gDPj3nnz52604Sn/DXBOn9fse7wV74cvunlgU1hEdyzuDHufX7MnZ87dacJT/k7"
+    b"YZ2fKxJ1mHamgy64D7MWf7gnZ4xBF5qFubAqTL1VP9WX2A/TJWICt7agKCXnHd5yMmAwKJrT5AJywnBpFbzqEe5nDJDcFwAUHXWsEklHqGVAyimB"
+    b"AEZxCADQxgBVGMAxvAHAABXQAAW0CIIgCIIg8/p6enCCeAC0NBqNRqPRaDQa7f8QAhAe/YhAe/YhAey/AP/Z"
+)
+"""A ramp of 16 bits by OpenJPH, lossless, in the order of progression RPCL: nothing that is installed writes such."""
+
+
+@pytest.mark.parametrize("syntax", [HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL])
+def test_high_throughput_jpeg_2000(tmp_path: Path, syntax: str) -> None:
+    made = dicom_files.dataset(Rows=16, Columns=24)
+    path = save(made, tmp_path / "a.dcm", syntax, [_HTJ2K])
+    row, column = np.mgrid[:16, :24]
+    np.testing.assert_array_equal(read_frames(path)[2][0], 37 * column + 91 * row - 1000)
+    damaged = _HTJ2K[:100] + bytes(len(_HTJ2K) - 100)
+    with pytest.raises(UnreadableError, match="of High-Throughput JPEG 2000"):
+        read_frames(save(made, tmp_path / "b.dcm", syntax, [damaged]))
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])

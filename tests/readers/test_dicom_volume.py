@@ -6,13 +6,14 @@ import pydicom
 import pytest
 from nibabel.nicom import dicomwrappers
 from pydicom.data import get_testdata_file
+from pydicom.pixels import apply_modality_lut
 
 from medcl.errors import UnreadableError
 from medcl.readers.dicom import read_header, read_volume
 from medcl.readers.dicom_geometry import Stack, stacks_of
 from medcl.readers.dicom_slice import read_slices
 from medcl.readers.volume import Volume
-from tests.readers.dicom_files import COLUMNS, ROWS, enhanced, pixels_of, series, write
+from tests.readers.dicom_files import COLUMNS, ROWS, enhanced, item, pixels_of, series, write
 
 
 def stack_of(folder: Path, **changes: object) -> Stack:
@@ -84,6 +85,51 @@ def test_every_slice_is_rescaled_by_its_own_slope(tmp_path: Path) -> None:
     assert volume.data.dtype == np.float32
     expected = [pixels_of(number) * slope - number for number, slope in enumerate((1, 2.5, 0.1))]
     np.testing.assert_allclose(as_stored(volume), expected, rtol=1e-6)
+
+
+def table_of_the_modality(kind: str, first: int = 0) -> pydicom.Dataset:
+    """A Modality LUT that turns the stored numbers of `pixels_of` round."""
+    table = item(LUTDescriptor=[2000, first, 16], ModalityLUTType=kind)
+    table.add_new("LUTData", "OW", (np.arange(2000, dtype="<u2")[::-1] * 2).tobytes())
+    table["LUTDescriptor"].VR = "US"
+    return table
+
+
+@pytest.mark.parametrize("first", [0, 700])
+@pytest.mark.parametrize(("modality", "kind", "unit"), [("CT", "HU", "HU"), ("PT", "OD", "stored")])
+def test_a_table_in_the_place_of_slope_and_intercept_is_pydicoms(
+    tmp_path: Path, modality: str, kind: str, unit: str, first: int
+) -> None:
+    plain: dict[str, object] = {"RescaleSlope": None, "RescaleIntercept": None, "RescaleType": None}
+    stack = stack_of(tmp_path, Modality=modality, ModalityLUTSequence=[table_of_the_modality(kind, first)], **plain)
+    volume = read_volume(stack, tmp_path)
+    assert (volume.unit, volume.data.dtype) == (unit, np.int16)
+    for number, shown in enumerate(as_stored(volume)):
+        file = pydicom.dcmread(tmp_path / f"{number}.dcm")
+        np.testing.assert_array_equal(shown, apply_modality_lut(file.pixel_array, file))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("US", "nor a Modality LUT in HU"), ("OD", "a map in OD units"), ("Secret", "a map in unknown")],
+)
+def test_a_ct_whose_table_is_not_said_to_be_in_hu_is_refused(tmp_path: Path, kind: str, reason: str) -> None:
+    plain: dict[str, object] = {"RescaleSlope": None, "RescaleIntercept": None, "RescaleType": None}
+    stack = stack_of(tmp_path, ModalityLUTSequence=[table_of_the_modality(kind)], **plain)
+    with pytest.raises(UnreadableError, match=reason):
+        read_volume(stack, tmp_path)
+
+
+def test_of_a_ct_with_slope_and_table_the_slope_counts(tmp_path: Path) -> None:
+    stack = stack_of(tmp_path, ModalityLUTSequence=[table_of_the_modality("US")])
+    np.testing.assert_array_equal(as_stored(read_volume(stack, tmp_path))[1], pixels_of(1) - 1024)
+
+
+def test_a_damaged_table_is_found_in_the_header(tmp_path: Path) -> None:
+    table = table_of_the_modality("HU")
+    table.LUTData = table.LUTData[:100]
+    with pytest.raises(UnreadableError, match="a lookup table of 100 entries, it states 2000"):
+        stack_of(tmp_path, RescaleSlope=None, ModalityLUTSequence=[table])
 
 
 def test_numbers_beyond_int16_are_float32(tmp_path: Path) -> None:
