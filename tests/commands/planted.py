@@ -25,7 +25,9 @@ from medcl.phantom.volumes import write_ct, write_mr
 
 PERSON = "Quorabelle Zyxwinkel"
 NUMBER = "4711883390"
-TOLD = f" Dictated by Dr. Zyxwinkel on 19.07.1931. {PERSON} was told, born 1931-07-19, MRN {NUMBER}."
+FINDING = "Quintosclerosis"
+"""A word of reports that names nobody."""
+TOLD = f" {FINDING}. Dictated by Dr. Zyxwinkel on 19.07.1931. {PERSON} was told, born 1931-07-19, MRN {NUMBER}."
 WORDS = ("zyxwinkel", "quorabelle", NUMBER, "1931-07", "19310719", "19.07.1931", "19-jul-1931", "1931:07")
 """None of these may be met in anything that is written or said."""
 PLACE = "ypsilonde"
@@ -167,7 +169,12 @@ def said(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(folder.rglob("*")):
         yield f"name of {path.name}", path.relative_to(folder).as_posix().lower().encode()
         if path.is_file():
-            yield from ((f"{path.name}{place}", text.lower()) for place, text in _texts(path.read_bytes()))
+            yield from file_texts(path)
+
+
+def file_texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """What a file says: place, and small letters."""
+    yield from ((f"{path.name}{place}", text.lower()) for place, text in _texts(path.read_bytes()))
 
 
 def _texts(content: bytes) -> Iterator[tuple[str, bytes]]:

@@ -3,7 +3,8 @@
 import base64
 import gzip
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 import yaml
 from PIL import Image, PngImagePlugin
 
+from medcl import runs
 from medcl.cli import main
 from medcl.data.volume_config import VolumeConfig
 from medcl.phantom import chest
@@ -26,7 +28,15 @@ from tests.pretrain import joint_recipe, recipe, volume_recipe
 
 TABLE = ["--record-column", "record", "--patient-column", "patient"]
 PROTOCOLS = ["--protocols", "probe", "knn", "finetune", "--finetune.steps", "2"]
+FINDING = planted.FINDING.lower().encode()
 FEW = ["--repeats", "1", "--bootstrap", "20", "--jobs", "1"]
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def medcl(*words: object) -> None:
@@ -68,11 +78,13 @@ def reduced(out: Path, by: str) -> None:
     medcl(*words, "--leaks", "--report", out / "leaks.html")
 
 
-def asked(out: Path, *pictures: object) -> None:
+def asked(out: Path, *sheets: Path) -> None:
     """What an encoder of several modalities is worth, and what it finds."""
     words = [out / "joint", "--manifest", out / "m.parquet", "--jobs", "1"]
     medcl("evaluate", *words, "--bootstrap", "20", "-o", out / "joint-evaluated")
-    medcl("retrieve", *words, "--text", "a normal finding", "-k", "5", *pictures)
+    medcl("retrieve", *words, "--text", "a normal finding", "-k", "5")
+    for sheet in sheets:
+        medcl("retrieve", *words, "--text", "a normal finding", "-k", "5", "-o", sheet)
 
 
 def ecg(archive: Path, out: Path) -> None:
@@ -102,21 +114,10 @@ def eeg(archive: Path, out: Path) -> None:
 def xray(archive: Path, out: Path) -> None:
     labels = ["--labels", archive / "xray" / "labels.csv", "--record-column", "record", "--target-columns", "lesion"]
     split = ["--fractions", "0.5", "0.25", "0.25", "--jobs", "1"]
-    medcl(
-        "scan",
-        archive,
-        "--images",
-        "all",
-        "-o",
-        out / "m.parquet",
-        *labels,
-        *split,
-        "--reports",
-        "reports/xray/**/*.dcm",
-    )
+    reports = ["--reports", "reports/xray/**/*.dcm", "--images", "all"]
+    medcl("scan", archive, "-o", out / "m.parquet", *labels, *split, *reports)
     trained(out, "joint", joint_recipe.small(2, image=IMAGE))
-    for end in ("png", "html"):
-        asked(out, "-o", out / f"found.{end}")
+    asked(out, out / "found.png", out / "found.html")
     explored(out, "joint", pictures=False)
 
 
@@ -177,6 +178,18 @@ def test_no_name_comes_out(
         if word.encode() in text and not (word == planted.PLACE and place.rpartition("column ")[2] in planted.PATHS)
     ]
     assert found == []
+    assert open_to_others(out) == []
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Files with a word of the reports that others than their owner can read, weights with a vocabulary apart."""
+    found = []
+    for path in (one for one in folder.rglob("*") if one.is_file() and one.name != runs.WEIGHTS):
+        ways = [path, *(one for one in path.parents if one.is_relative_to(folder))]
+        texts = (text for _, text in planted.file_texts(path))
+        if all(one.stat().st_mode & 0o044 for one in ways) and any(FINDING in text for text in texts):
+            found.append(path.name)
+    return found
 
 
 PACKED: dict[str, Callable[[Path], object]] = {
