@@ -15,7 +15,7 @@ from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.evaluate.joint_results import JointResults
 from medcl.pretrain.run import pretrain
-from tests.disks import small_disk
+from tests.disks import on_read_only_disk, small_disk
 from tests.evaluate import joint_run
 from tests.evaluate.made_results import make_results
 from tests.pretrain.recipe import small
@@ -167,6 +167,20 @@ def test_an_evaluation_that_a_disk_takes_in_part_leaves_whole_files(
     written = {one.relative_to(tmp_path).parts[0] for one in tmp_path.rglob("*") if one.is_file()}
     assert written == {"grounding", "results.json"}
     assert JointResults.load(tmp_path / "results.json").records == {"image": 6, "report": 6}
+
+
+def test_a_read_only_disk_is_one_sentence(made: Path, phantom_archive: Path, tmp_path: Path) -> None:
+    names = ["evaluate", "retrieve a picture", "retrieve a page", "retrieve by an index", "explore", "compare"]
+    calls = [COMMANDS[name](made, phantom_archive / "ecg", tmp_path) for name in names]
+    done = on_read_only_disk(tmp_path, calls)
+    if done is None:
+        pytest.skip("this user may mount no file system")
+    codes, lines = done
+    assert codes == [1] * len(calls), lines
+    assert len(lines) == len(calls), lines
+    for words, line in zip(calls, lines, strict=True):
+        assert line.startswith(f"medcl {words[0]}: {tmp_path}/")
+        assert line.endswith("cannot be written: the file system is read-only")
 
 
 def test_a_store_says_it_too(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
