@@ -23,12 +23,13 @@ from torch import nn
 from medcl import files, weights
 from medcl.archive.manifest import Manifest
 from medcl.checksums import damaged, file_checksum, read_json, sealed
+from medcl.documents import read_yaml
 from medcl.encoders import card as cards
 from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCard
 from medcl.encoders.image_base import ImageEncoder
 from medcl.encoders.joint import JointEncoder
 from medcl.encoders.signal import SignalEncoder
-from medcl.errors import LeakError, MedclError
+from medcl.errors import LeakError, MedclError, UsageError
 from medcl.seen_patients import SeenPatients as SeenPatients
 
 RUN_VERSION = 1
@@ -155,7 +156,7 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     path, remedy = folder / WEIGHTS, f"`medcl pretrain ... -o {folder} --resume` writes it again from {CHECKPOINT}"
     try:
         card = cards.from_json(weights.read_about(path, remedy))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, remedy) from error
     state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
     try:
@@ -177,9 +178,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = _checked(folder, CONFIG)
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise damaged(path, _COPY) from error
+        config = read_yaml(path, "configuration")
+    except UsageError as error:
+        raise MedclError(f"{error}; {_COPY}") from error
     if not isinstance(config, dict):
         raise damaged(path, _COPY)
     return config

@@ -3,14 +3,22 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from medcl import runs
 from medcl.archive import card
 from medcl.archive.manifest import Manifest
 from medcl.commands import training
 from medcl.documents import parse_json, read_yaml
-from medcl.errors import UsageError
+from medcl.embed.embeddings import Embeddings
+from medcl.encoders.tokens import Tokenizer
+from medcl.errors import MedclError, UsageError
 from medcl.evaluate.prompts import read_prompts
+from medcl.pretrain.run import pretrain
+from tests.pretrain.recipe import small
+from tests.test_runs import finished
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -43,6 +51,43 @@ def test_hostile_yaml_is_refused_by_cards_recipes_and_prompts(tmp_path: Path, ki
         assert "Müller" not in str(raised.value)
 
 
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_configuration_of_a_run_is_refused(tmp_path: Path, kind: str) -> None:
+    content, words = HOSTILE[kind]
+    folder = finished(tmp_path / "run", [1], "x")
+    (folder / runs.CONFIG).write_bytes(content)
+    with pytest.raises(MedclError, match=r"config.yaml: damaged"):
+        runs.load(folder)
+    # A run without checksums, of an earlier version or of another hand.
+    (folder / runs.ENVIRONMENT).write_text('{"run_version": 1}')
+    with pytest.raises(MedclError, match=rf"config.yaml.*{words}.*take it from a copy of the run folder") as raised:
+        runs.load(folder)
+    assert "Müller" not in str(raised.value)
+
+
+def test_a_run_does_not_go_on_with_a_hostile_configuration(ecg_manifest: Manifest, tmp_path: Path) -> None:
+    pretrain(small(steps=2), ecg_manifest, tmp_path / "store", tmp_path / "run", until=1)
+    (tmp_path / "run" / runs.CONFIG).write_bytes(HOSTILE["nested"][0])
+    (tmp_path / "run" / runs.ENVIRONMENT).write_text('{"run_version": 1}')
+    with pytest.raises(MedclError, match=r"config.yaml: nested more deeply than 32 levels"):
+        pretrain(small(steps=2), ecg_manifest, tmp_path / "store", tmp_path / "run", resume=True)
+
+
+NO_EMBEDDINGS = [b"[" * 100_000, b"[1]", b"{}", b"\xff", b'{"content": "embeddings", "version": "x"}']
+
+
+@pytest.mark.parametrize("stored", NO_EMBEDDINGS)
+def test_a_damaged_description_of_embeddings_is_told_with_its_file(tmp_path: Path, stored: bytes) -> None:
+    pq.write_table(pa.table({"run": ["a"]}).replace_schema_metadata({"medcl": stored}), tmp_path / "e.parquet")
+    with pytest.raises(UsageError, match=r"e.parquet: holds no embeddings"):
+        Embeddings.read(tmp_path / "e.parquet")
+
+
+def test_a_tokenizer_that_is_nested_too_deeply_is_none() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        Tokenizer.from_json("[" * 100_000)
+
+
 def test_plain_yaml_with_aliases_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("\ufeffa: &one {x: 1}\nb: *one\n", encoding="utf-8")
     assert read_yaml(tmp_path / "a.yaml", "recipe") == {"a": {"x": 1}, "b": {"x": 1}}
@@ -56,7 +101,6 @@ def test_plain_yaml_with_aliases_is_read(tmp_path: Path) -> None:
 def test_a_damaged_description_of_a_manifest_is_told_with_its_file(
     ecg_manifest: Manifest, tmp_path: Path, stored: bytes
 ) -> None:
-    import pyarrow.parquet as pq
 
     path = tmp_path / "m.parquet"
     pq.write_table(ecg_manifest.table.replace_schema_metadata({b"medcl": stored}), path)

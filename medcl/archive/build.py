@@ -188,7 +188,9 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         )
     mask_report = None
     if masks is not None:
-        manifest, mask_report = join_masks(manifest, masks, compile_pattern(id_pattern) if id_pattern else None)
+        manifest, mask_report = join_masks(
+            manifest, masks, compile_pattern(id_pattern) if id_pattern else None, strict=request.strict
+        )
     if not manifest.has("split") or not any(len(manifest.split_rows(name)) for name in ("train", "val", "test")):
         stratify = request.stratify or next(iter(manifest.targets), None)
         manifest = split(

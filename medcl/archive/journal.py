@@ -103,7 +103,7 @@ def _rows(path: Path, settings: dict[str, Any]) -> pa.Table:
         stream = pa.ipc.open_stream(pa.memory_map(str(path)))
         if json.loads((stream.schema.metadata or {}).get(_KEY, b"null")) == settings:
             batches.extend(_batches(stream))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         # The last chunk of a killed scan may be cut short: what stands before it counts.
         pass
     return pa.Table.from_batches(batches, schema=SCHEMA) if batches else SCHEMA.empty_table()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
+from medcl.archive.file_state import content_checksum, header_checksum, state
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.path_ids import LEVELS
 from medcl.archive.schema import SCHEMA
@@ -16,6 +17,13 @@ from medcl.errors import UsageError
 from medcl.readers.formats import without_suffix
 
 _FIELDS = ("name", "stem", "folder")
+SCANNED = pa.struct([("size", pa.int64()), ("mtime_ns", pa.int64()), ("checksum", pa.string())])
+"""A label map as it was when it was linked: see `file_state`."""
+
+
+def scanned_column(name: str) -> str:
+    """The column, of type `SCANNED`, beside that of the label maps of this name."""
+    return f"{name}_scanned"
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,7 @@ class MaskRule:
             raise UsageError(f"mask pattern {self.pattern!r} names one file for all volumes: use {{name}} or {{stem}}")
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise UsageError("mask classes: names in the order of the voxel values, the background first, each once")
-        if self.name in SCHEMA.names:
+        if {self.name, scanned_column(self.name)} & set(SCHEMA.names):
             raise UsageError(f"a label map cannot be named {self.name!r}: the manifest has a column of that name")
 
     def path_of(self, record: str, ids: re.Pattern[str] | None = None) -> str | None:
@@ -101,22 +109,27 @@ class MaskReport:
     missing: int
 
 
-def join_masks(manifest: Manifest, rule: MaskRule, ids: re.Pattern[str] | None = None) -> tuple[Manifest, MaskReport]:
+def join_masks(
+    manifest: Manifest, rule: MaskRule, ids: re.Pattern[str] | None = None, *, strict: bool = False
+) -> tuple[Manifest, MaskReport]:
     """Give each usable volume its label map.
 
     Args:
         manifest: scanned records.
         rule: where label maps are.
         ids: pattern of ids.
+        strict: note a checksum of every byte too, not of the header alone.
 
     Returns:
-        The manifest with a column of the rule's name, null where there is none, and the counts.
+        The manifest with a column of the rule's name, null where there is none, one that tells whether the files are
+        still the same (`scanned_column`), and the counts.
 
     Raises:
         UsageError: the manifest has a column of that name, or no label map is where the rule says.
     """
-    if manifest.has(rule.name) and rule.name not in manifest.masks:
-        raise UsageError(f"a label map cannot be named {rule.name!r}: a column of labels has that name")
+    taken = [name for name in (rule.name, scanned_column(rule.name)) if manifest.has(name)]
+    if taken and rule.name not in manifest.masks:
+        raise UsageError(f"a label map cannot be named {rule.name!r}: a column of labels has the name {taken[0]!r}")
     usable = manifest.column("status") == "ok"
     wanted = [
         rule.path_of(str(path), ids) if use else None for use, path in zip(usable, manifest.column("path"), strict=True)
@@ -129,4 +142,17 @@ def join_masks(manifest: Manifest, rule: MaskRule, ids: re.Pattern[str] | None =
         looked = f"there is e.g. no {manifest.root / Path(example)}" if example else "the id pattern lacks its groups"
         raise UsageError(f"mask pattern {rule.pattern!r} finds no label map: {looked}")
     manifest = manifest.with_masks(Masks(rule.name, rule.classes), pa.array(paths, type=pa.string()))
+    states = {path: _scanned(manifest.root, path, strict) for path in set(paths) if path is not None}
+    noted = pa.array([None if path is None else states[path] for path in paths], SCANNED)
+    manifest = manifest.with_column(scanned_column(rule.name), noted)
     return manifest, MaskReport(rule.name, found, int(usable.sum()) - found)
+
+
+def _scanned(root: Path, path: str, strict: bool) -> dict[str, int | str | None]:
+    full = root / path
+    checksum = header_checksum(full, [full.name])
+    try:
+        behind = content_checksum(full, [full.name]) if strict and checksum else ""
+    except OSError:
+        behind = ""
+    return {**state(root, path, [full.name]), "checksum": checksum and checksum + behind}

@@ -2,9 +2,10 @@
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from medcl.archive.dicom_scan import DICOM
 from medcl.archive.file_state import content_checksum, header_checksum, state
 from medcl.archive.identity import PUBLIC_SALT, fingerprint, site_salt
 from medcl.archive.manifest import Manifest
+from medcl.archive.masks import scanned_column
 from medcl.archive.path_ids import compile_pattern
 from medcl.errors import UnreadableError, UsageError
 
@@ -35,7 +37,7 @@ class Codes:
 
 @dataclass(frozen=True)
 class Scanned:
-    """A record as its scan found it.
+    """A record, or a label map, as its scan found it.
 
     Args:
         root: of the archive.
@@ -95,6 +97,32 @@ def scanned(manifest: Manifest, *, strict: bool = False) -> list[Scanned]:
             )
         )
     return found
+
+
+def scanned_masks(manifest: Manifest, name: str, *, strict: bool = False) -> list[Scanned | None]:
+    """The label maps of a manifest as they were when they were linked.
+
+    Args:
+        manifest: of any records.
+        name: of the column of label maps.
+        strict: see `Scanned`.
+
+    Returns:
+        One a row; None where there is no label map. Of a manifest from before their state was noted nothing is known
+        of them, and they count as unchanged.
+    """
+    column = scanned_column(name)
+    states = manifest.column(column) if manifest.has(column) else [None] * len(manifest)
+    return [
+        None if path is None else _scanned_mask(manifest.root, str(path), known or {}, strict)
+        for path, known in zip(manifest.column(name), states, strict=True)
+    ]
+
+
+def _scanned_mask(root: Path, path: str, known: Mapping[str, Any], strict: bool) -> Scanned:
+    names = (path.rpartition("/")[2],)
+    size, mtime_ns, checksum = (known.get(key) for key in ("size", "mtime_ns", "checksum"))
+    return Scanned(root, path, names, "label map", size, mtime_ns, checksum, strict)
 
 
 def require_unchanged(record: Scanned) -> None:

@@ -36,7 +36,7 @@ class Job:
         dtype: of the stored numbers.
         n_channels: that every volume of the store has.
         flags: what is unusual about its geometry.
-        masks: label maps: path relative to the root and number of classes, None where there is none.
+        masks: label maps, as they were when they were scanned, and their number of classes; None where there is none.
         config: of the patches.
         axis: across which slices are read, None for cubes.
         number: of its file in the store.
@@ -50,7 +50,7 @@ class Job:
     dtype: str
     n_channels: int
     flags: tuple[str, ...]
-    masks: tuple[tuple[str, int] | None, ...]
+    masks: tuple[tuple[Scanned, int] | None, ...]
     config: VolumeConfig
     axis: int | None
     number: int
@@ -112,7 +112,7 @@ def _decode(job: Job) -> Outcome:
     for number, mask in enumerate(job.masks):
         if mask is not None:
             try:
-                labels[number] = nearest(_labels(job.scanned.root / mask[0], mask[1], volume.grid, slices), at)
+                labels[number] = nearest(_labels(*mask, volume.grid, slices), at)
             except Exception as error:
                 reasons[number] = reason(error)
     # What goes wrong from here on is the disk of the store, not the file.
@@ -184,8 +184,9 @@ def _range(data: NDArray[Any], config: VolumeConfig) -> tuple[float, float]:
     return low, high
 
 
-def _labels(path: Path, classes: int, grid: Grid, slices: "Stack | None") -> NDArray[np.uint8]:
-    labels = read_labels(path, grid, slices)
+def _labels(mask: Scanned, classes: int, grid: Grid, slices: "Stack | None") -> NDArray[np.uint8]:
+    require_unchanged(mask)
+    labels = read_labels(mask.root / mask.path, grid, slices)
     beyond = np.unique(labels[(labels < 0) | (labels >= classes)])
     if len(beyond):
         listed = ", ".join(map(str, beyond[:8].tolist()))

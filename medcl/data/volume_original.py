@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.unchanged import require_unchanged, scanned_masks
 from medcl.data.volume_restore import on_original
 from medcl.data.volume_stack import read_labels, same_place, stack_of
 from medcl.data.volume_store import VolumeStore
+from medcl.errors import UnreadableError
 from medcl.readers import nifti
 from medcl.readers.dicom_spacing import IRREGULAR
 from medcl.readers.volume import Grid, Volume
@@ -46,10 +48,14 @@ def labels_of(store: VolumeStore, record: int, manifest: Manifest, row: int, mas
         mask: name of the column of label maps.
 
     Raises:
-        UnreadableError: the label map cannot be read any more, or is not one of this volume.
+        UnreadableError: the label map cannot be read any more, has changed since the scan, or is not one of this
+            volume.
     """
-    path, grid = manifest.root / str(manifest.column(mask)[row]), grid_of(store, record)
-    return read_labels(path, grid, _resampled(manifest, row, grid), allow_empty=True)
+    grid, (known,) = grid_of(store, record), scanned_masks(manifest.select([row]), mask)
+    if known is None:
+        raise UnreadableError(f"there is no label map {mask!r} of this volume")
+    require_unchanged(known)
+    return read_labels(known.root / known.path, grid, _resampled(manifest, row, grid), allow_empty=True)
 
 
 def _resampled(manifest: Manifest, row: int, grid: Grid) -> "Stack | None":

@@ -12,7 +12,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
-from medcl.archive.unchanged import scanned
+from medcl.archive.masks import scanned_column
+from medcl.archive.unchanged import scanned, scanned_masks
 from medcl.data.matching import only
 from medcl.data.publish import in_words, publish
 from medcl.data.volume_config import VolumeConfig
@@ -121,6 +122,9 @@ def _key(manifest: Manifest, config: VolumeConfig) -> str:
     for name in classes:
         for path in manifest.column(name):
             digest.update(f"\n{path}\0{_state(manifest.root / str(path)) if path is not None else ''}".encode())
+        # A label map that had changed since the scan is looked at again after the next one.
+        if manifest.has(scanned_column(name)):
+            digest.update("\n".join(map(str, manifest.column(scanned_column(name)))).encode())
     return digest.hexdigest()
 
 
@@ -192,12 +196,14 @@ def _outcomes(manifest: Manifest, config: VolumeConfig, folder: Path, jobs: int,
 
 def _jobs(manifest: Manifest, config: VolumeConfig, folder: Path, strict: bool) -> list[Job]:
     n_channels, axis = _n_channels(manifest), slice_axis(config)
-    masks = [(manifest.column(name), len(masks.classes)) for name, masks in manifest.masks.items()]
+    masks = [
+        (scanned_masks(manifest, name, strict=strict), len(masks.classes)) for name, masks in manifest.masks.items()
+    ]
     names = ("record_id", "part", "modality", "dtype", "flags")
     jobs = []
     files = scanned(manifest, strict=strict)
     for row, (record_id, part, modality, dtype, flags) in enumerate(zip(*map(manifest.column, names), strict=True)):
-        paths = tuple(None if column[row] is None else (str(column[row]), classes) for column, classes in masks)
+        own = tuple(None if (mask := column[row]) is None else (mask, classes) for column, classes in masks)
         jobs.append(
             Job(
                 record_id=str(record_id),
@@ -207,7 +213,7 @@ def _jobs(manifest: Manifest, config: VolumeConfig, folder: Path, strict: bool) 
                 dtype=str(dtype),
                 n_channels=n_channels,
                 flags=tuple(flags or ()),
-                masks=paths,
+                masks=own,
                 config=config,
                 axis=axis,
                 number=row,

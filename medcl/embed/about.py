@@ -63,14 +63,17 @@ class About:
         """
         try:
             stored = json.loads((schema.metadata or {})[_KEY])
-            content, version = stored.pop("content"), stored.pop("version")
-        except (KeyError, ValueError) as error:
+            content, version = stored.pop("content"), int(stored.pop("version"))
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"{path}: holds no embeddings: `medcl embed` writes some") from error
         if content != _CONTENT or EMBEDDING not in schema.names or RUN not in schema.names:
             raise UsageError(f"{path}: holds no embeddings: `medcl embed` writes some")
         if version > VERSION:
             raise UsageError(f"{path}: is of version {version}, this medcl reads up to {VERSION}: use a newer medcl")
-        return cls(**{**stored, "kinds": tuple(stored["kinds"])})
+        try:
+            return cls(**{**stored, "kinds": tuple(stored["kinds"])})
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"{path}: does not say of what its embeddings are: embed the archive again") from error
 
     def into(self, schema: pa.Schema) -> pa.Schema:
         """A schema that says it."""

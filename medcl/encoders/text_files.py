@@ -117,7 +117,7 @@ def rebuild(architecture: str) -> Any:
         config = transformers.AutoConfig.for_model(fields.pop("model_type"), **fields)
         from_config = cast(Callable[..., Any], transformers.AutoModel.from_config)
         return _encoder(from_config(config, trust_remote_code=False), "the card")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"not the architecture of a transformers model: {cause(error)}") from error
 
 

@@ -126,7 +126,10 @@ class Tokenizer:
         Raises:
             ValueError: not JSON, or not of a tokenizer.
         """
-        fields = json.loads(text)
+        try:
+            fields = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("not the JSON of a tokenizer: nested too deeply") from error
         if not isinstance(fields, dict) or not {"padding", "tokenizer"} <= fields.keys():
             raise ValueError("not the JSON of a tokenizer: it has no 'padding' and 'tokenizer'")
         try:

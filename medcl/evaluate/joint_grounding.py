@@ -72,7 +72,7 @@ def ground(
             file = Path("grounding") / grounding.file_name(record_id, [title, str(place)])
             ground_png = pictures.png(pictures.grey(x.numpy()))
             overlay = pictures.png(grounding.overlay(x.numpy(), cells))
-            files.write(output / file, overlay)
+            files.write(output / file, overlay, private=True)
             about = Grounded(
                 title,
                 phrase,

@@ -119,8 +119,12 @@ class JointResults:
     version: int = VERSION
 
     def save(self, path: Path) -> None:
-        """Write the results as JSON, whole or not at all; NaN becomes null."""
-        files.write(path, json.dumps(sealed(plain(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        """Write the results as JSON, whole or not at all; NaN becomes null.
+
+        They quote phrases of reports, so that only their owner can read them.
+        """
+        text = json.dumps(sealed(plain(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        files.write(path, text, private=True)
 
     @classmethod
     def load(cls, path: Path) -> "JointResults":

@@ -73,7 +73,7 @@ def page_data(
         embeddings.check(manifest)
         of, rows = manifest, rows_in(manifest, records)
         table = _joined(table, manifest, rows)
-    columns = columns_of(table, of.targets)
+    columns = columns_of(table, of)
     if color and color not in columns:
         hint = did_you_mean(color, columns)
         raise UsageError(f"{path}: no column {color!r} to colour by: there are {', '.join(columns) or 'none'}{hint}")

@@ -1,6 +1,5 @@
 """The columns of a file of embeddings that a page may show: what is known of the records, and never who they are."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from medcl.archive.manifest import Target
+from medcl.archive.manifest import Manifest, Target
 from medcl.archive.path_ids import LEVELS
 from medcl.explore.page import Categories, Column, Ints
 
@@ -26,17 +25,18 @@ FEW = 12  # distinct whole numbers up to which they are categories
 CLASSES = 24  # of a multilabel target, that are a column each
 
 
-def columns_of(table: pa.Table, targets: Mapping[str, Target]) -> dict[str, Column]:
+def columns_of(table: pa.Table, manifest: Manifest) -> dict[str, Column]:
     """What points can be coloured and filtered by: targets first, then the other columns as they stand.
 
     Args:
         table: rows with the columns of a manifest, and any others.
-        targets: of the manifest.
+        manifest: whose targets and label maps count. Columns of label maps hold paths, and so are not shown.
 
     Returns:
         Name -> column; one that has a single value in all rows, or too many, is not among them.
     """
-    names = [name for name in table.column_names if name not in HIDDEN]
+    targets = manifest.targets
+    names = [name for name in table.column_names if name not in HIDDEN and name not in manifest.masks]
     return {
         title: column
         for name in sorted(names, key=lambda one: one not in targets)

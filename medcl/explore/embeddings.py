@@ -91,7 +91,7 @@ class Embeddings(file.Embeddings):
         # One class of several that a record may have is `finding: effusion`.
         name = color if color in self.columns else color.partition(": ")[0]
         table = self.table([name])
-        found = columns_of(table, Manifest(table, Path(self.about.root), self.about.archive).targets)
+        found = columns_of(table, Manifest(table, Path(self.about.root), self.about.archive))
         if color not in found:
             there = f": it has {', '.join(found)}" if found else ", being an id, or the same everywhere"
             raise UsageError(f"column {color!r} cannot colour points{there}")

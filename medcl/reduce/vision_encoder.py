@@ -1,7 +1,6 @@
 """A vision model of transformers in a folder as what pieces are embedded by; nothing is fetched from a network."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medcl.archive.schema import Kind
+from medcl.documents import parse_json
 from medcl.embed.points import unit
 from medcl.errors import MedclError, UsageError, cause
 from medcl.reduce.by_cosine import ByCosine
@@ -100,6 +100,7 @@ def _model(folder: Path) -> _Model:
 
     try:
         network = AutoModel.from_pretrained(folder, local_files_only=True)
+    # A RecursionError, of a file that is nested too deeply, is a RuntimeError.
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise MedclError(f"--encoder {folder}: the model cannot be read: {cause(error)}") from error
     network = getattr(network, "vision_model", network)
@@ -108,6 +109,19 @@ def _model(folder: Path) -> _Model:
         raise UsageError(f"--encoder {folder}: a model of type {kind} takes no pictures: name one that does")
     side = getattr(network.config, "image_size", None) or 224
     size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
-    known = json.loads(path.read_text()) if (path := folder / _PROCESSOR).is_file() else {}
-    mean, std = (torch.tensor(known.get(name, [0.5] * 3))[:, None, None] for name in ("image_mean", "image_std"))
+    mean, std = _normalisation(folder / _PROCESSOR)
     return _Model(network.eval(), size, mean, std)
+
+
+def _normalisation(path: Path) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, (3, 1, 1), as a model's folder says.
+
+    Raises:
+        MedclError: the file is there and does not say it.
+    """
+    try:
+        known = parse_json(path.read_bytes(), f"--encoder {path}") if path.is_file() else {}
+        mean, std = (torch.tensor(known.get(name, [0.5] * 3))[:, None, None] for name in ("image_mean", "image_std"))
+    except (OSError, AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise MedclError(f"--encoder {path}: holds no mean and deviation of each channel: {cause(error)}") from error
+    return mean, std

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edfio import Patient
 
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
+from medcl.archive.masks import MaskRule, scanned_column
 from medcl.archive.schema import SCHEMA
 from medcl.data import decode
 from medcl.data.config import SignalConfig
@@ -19,10 +21,12 @@ from medcl.data.image_config import ImageConfig
 from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
 from medcl.data.volume_config import VolumeConfig
+from medcl.data.volume_original import labels_of
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.errors import UsageError
+from medcl.errors import UnreadableError, UsageError
 from medcl.phantom.volumes import write_volumes
 from tests.archive.test_guard import segfaulting
+from tests.data.volume_archive import CLASSES, labels, noise, save
 from tests.readers.written import waves, write_edf, write_eeglab
 
 CONFIG = SignalConfig(sampling_rate=100, channels=["Fp1", "Fz", "O2"])
@@ -105,6 +109,75 @@ def test_a_strict_scan_lets_a_strict_preparation_compare_every_byte(tmp_path: Pa
     strict = prepare(manifest, CONFIG, tmp_path / "strict", jobs=1, strict=True)
     assert lax.quarantine == {}
     assert reasons(manifest, strict.quarantine)["a.edf"].startswith("changed since the scan: another content")
+
+
+def linked(folder: Path, **options: object) -> Manifest:
+    """Volumes v0 to v4 and their label maps, scanned anew."""
+    (folder.parent / "m.parquet").unlink(missing_ok=True)
+    return scanned(folder, masks=MaskRule("m_{name}", CLASSES, "organs"), **options)
+
+
+def write_linked(folder: Path) -> None:
+    for number in range(5):
+        save(folder / f"v{number}.nii", noise(seed=number))
+        save(folder / f"m_v{number}.nii", labels(seed=number))
+
+
+def test_another_label_map_under_an_old_name_is_noticed(tmp_path: Path) -> None:
+    folder, config = tmp_path / "a", VolumeConfig(size=(8, 8, 8))
+    write_linked(folder)
+    manifest = linked(folder)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    save(folder / "m_v0.nii", labels((20, 24, 15)))
+    # As long as before, and as old: only the header tells.
+    content = (folder / "m_v1.nii").read_bytes()
+    (folder / "m_v1.nii").write_bytes(content[:148] + b"drawn by another" + content[164:])
+    os.utime(folder / "m_v2.nii", ns=(0, before["m_v2.nii"] + 1))
+    (folder / "m_v3.nii").unlink()
+    for name in ("m_v0.nii", "m_v1.nii"):
+        os.utime(folder / name, ns=(0, before[name]))
+
+    store = prepare_volumes(manifest, config, tmp_path / "store", jobs=1)
+
+    found = reasons(manifest, store.mask_quarantine["organs"])
+    assert len(store) == 5
+    assert sorted(found) == [f"v{number}.nii" for number in range(4)]
+    for name, why in (("v0", "bytes, the manifest has"), ("v1", "another header"), ("v2", "another time")):
+        assert found[f"{name}.nii"].startswith("changed since the scan: ")
+        assert why in found[f"{name}.nii"]
+    assert "it has gone since the scan" in found["v3.nii"]
+    row = int(np.flatnonzero(manifest.column("path") == "v2.nii")[0])
+    with pytest.raises(UnreadableError, match="changed since the scan: another time"):
+        labels_of(store, row, manifest, row, "organs")
+    again = prepare_volumes(linked(folder), config, tmp_path / "store", jobs=1).mask_quarantine["organs"]
+    assert [why[:13] for why in again.values()] == ["the label map"], "of v0, which has another shape"
+
+
+def test_a_strict_scan_lets_a_strict_preparation_compare_every_byte_of_a_label_map(tmp_path: Path) -> None:
+    folder, config = tmp_path / "a", VolumeConfig(size=(8, 8, 8))
+    for number in range(2):
+        save(folder / f"v{number}.nii", noise((40, 40, 60), seed=number))
+        save(folder / f"m_v{number}.nii", labels((40, 40, 60), seed=number))
+    manifest = linked(folder, strict=True)
+    path = folder / "m_v0.nii"
+    time, content = path.stat().st_mtime_ns, path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([(content[-1] + 1) % 3]))
+    os.utime(path, ns=(0, time))
+    lax = prepare_volumes(manifest, config, tmp_path / "lax", jobs=1)
+    strict = prepare_volumes(manifest, config, tmp_path / "strict", jobs=1, strict=True)
+    assert lax.mask_quarantine["organs"] == {}
+    found = reasons(manifest, strict.mask_quarantine["organs"])
+    assert list(found) == ["v0.nii"]
+    assert found["v0.nii"].startswith("changed since the scan: another content")
+
+
+def test_label_maps_of_a_manifest_that_noted_no_state_are_read(tmp_path: Path) -> None:
+    write_linked(tmp_path / "a")
+    manifest = linked(tmp_path / "a")
+    old = replace(manifest, table=manifest.table.drop_columns([scanned_column("organs")]))
+    os.utime(tmp_path / "a" / "m_v2.nii", ns=(0, 1))
+    store = prepare_volumes(old, VolumeConfig(size=(8, 8, 8)), tmp_path / "store", jobs=1)
+    assert store.mask_quarantine["organs"] == {}
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -22,7 +22,7 @@ from tests.explore.archives import embedded_phantom
 def looked_at(path: Path) -> dict[str, Confounder]:
     embeddings = Embeddings.read(path)
     table = embeddings.table()
-    columns = columns_of(table, Manifest(table, path.parent, embeddings.about.archive).targets)
+    columns = columns_of(table, Manifest(table, path.parent, embeddings.about.archive))
     patients = groups_of(levels_of(table)["patient"])
     found = confounders(vectors_of(embeddings), columns, patients, permutations=199)
     return {one.name: one for one in found}

@@ -127,6 +127,17 @@ def test_a_vision_model_of_transformers(volumes: Manifest, tmp_path: Path) -> No
         embedding.strategy_of(ReduceConfig(by="embedding", encoder="google/vit-base-patch16-224"), volumes)
 
 
+@pytest.mark.parametrize("stored", [b"[" * 100_000, b"\xff", b"[1]", b'{"image_mean": "x"}', b'{"image_std": 1}'])
+def test_a_vision_model_that_does_not_say_what_it_wants_is_refused(tmp_path: Path, stored: bytes) -> None:
+    from transformers import ViTConfig, ViTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ViTModel(ViTConfig(**sizes, image_size=32, patch_size=16)).save_pretrained(tmp_path / "vit")
+    (tmp_path / "vit" / "preprocessor_config.json").write_bytes(stored)
+    with pytest.raises(MedclError, match="preprocessor_config.json: "):
+        VisionEncoder(tmp_path / "vit").signatures([np.zeros((1, 9, 9))])
+
+
 def test_bad_input_is_named(volumes: Manifest, tmp_path: Path) -> None:
     pictures = archives.save(tmp_path / "pictures", archives.pictures())
     with pytest.raises(UsageError, match="embeds pictures; the manifest holds volumes"):
