@@ -50,6 +50,7 @@ FORMATS: dict[str, Storage] = {
 _FLAC_HEADER = 42  # bytes up to the end of the STREAMINFO block
 _FLAC_BEST = 8192  # samples that a byte of FLAC can stand for: a block of 65,535 equal ones takes some 10 bytes
 _CHUNK = 1 << 20
+_ROWS = 1 << 14
 
 
 def frames_in(path: Path, lines: Sequence[Line], size: int) -> int:
@@ -128,7 +129,12 @@ def sums(path: Path, lines: Sequence[Line], frames: int) -> list[int]:
     """
     if lines[0].format == "8":
         return [int(samples.sum(dtype=np.int64)) for samples in stored(path, lines, frames)]
-    columns = _table(path, lines, frames).sum(axis=0, dtype=np.int64)
+    table = _table(path, lines, frames)
+    columns = np.zeros(table.shape[1], dtype=np.int64)
+    for start in range(0, frames, _ROWS):
+        # A product with ones takes a fifth of the time of a sum of integers, and is exact below 2**53.
+        part = table[start : start + _ROWS].astype(np.float64)
+        columns += (np.ones(len(part)) @ part).astype(np.int64)
     begins = np.cumsum([0, *(line.per_frame for line in lines[:-1])])
     found: list[int] = np.add.reduceat(columns, begins).tolist()
     return found
