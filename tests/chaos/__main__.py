@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import sys
@@ -33,7 +34,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--only", nargs="+", choices=[step.name for step in STEPS], help="these commands alone")
     given = parser.parse_args()
-    os.environ.setdefault("MEDCL_SALT", "0123456789abcdef" * 2)
+    os.environ.setdefault("MEDCL_SALT", secrets.token_hex(32))
     os.environ["OMP_NUM_THREADS"] = "1"
     steps = [step for step in STEPS if not given.only or step.name in given.only]
     rng, begun = random.Random(given.seed), time.monotonic()

@@ -23,7 +23,7 @@ HEADS = ("as before", "other value", "refused", "by class", "ended", "foreign", 
 
 
 def many(kinds: list[str], inputs: int, jobs: int) -> int:
-    """Print a table with a row a kind, then each finding with what replays it; returns how many there are."""
+    """Print a table with a row a kind, and under it each finding with what replays it; returns how many there are."""
     print(f"{'kind':<20}{'inputs':>8}" + "".join(f"{head:>12}" for head in HEADS) + f"{'slowest':>10}{'memory':>10}")
     findings: list[str] = []
     total: Counter[str] = Counter()
@@ -36,13 +36,14 @@ def many(kinds: list[str], inputs: int, jobs: int) -> int:
             numbers = "".join(f"{counts[column]:>12}" for column in COLUMNS)
             print(f"{kind:<20}{inputs:>8}{numbers}{slowest:>8.2f} s{memory:>7.0f} MB", flush=True)
             places: dict[str, list[str]] = defaultdict(list)
+            before = len(findings)
             for number, one in outcomes.items():
                 if is_finding(kind, one):
                     raised, *frames = one.detail.split(" < ")
                     places[" < ".join([f"{one.what}: {raised.partition(':')[0]}", *frames])].append(str(number))
             findings += [f"{kind!r} {', '.join(some[:4])} ({len(some)}): {place}" for place, some in places.items()]
+            print(*findings[before:], sep="\n", end="\n" if findings[before:] else "", flush=True)
     print(f"{'all':<20}{inputs * len(kinds):>8}" + "".join(f"{total[column]:>12}" for column in COLUMNS))
-    print(*findings, sep="\n")
     return len(findings)
 
 
