@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import os
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -126,7 +127,7 @@ def _parts(first: Path, packed: bool) -> tuple[list[Path], set[int]]:
         following = first.parent / names[0]
         if Path(names[0]).name != names[0] or names[0] in ("", ".", "..") or "\\" in names[0]:
             raise UnreadableError("it names a next part outside its own folder, which is not read: move it beside")
-        if not following.is_file():
+        if not os.path.isfile(following):
             raise IncompleteError(
                 "missing part: the recording goes on in another file that is not beside it under the name that it had "
                 "when it was written",

@@ -1,6 +1,7 @@
 """Calls of another library to read a file: quiet, with an end, and without any of its words in the reason."""
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -76,7 +77,8 @@ def named_file(header: Path, name: str, suffixes: tuple[str, ...], what: str) ->
     windows, posix = PureWindowsPath(name), PurePosixPath(name)
     leads_out = windows.is_absolute() or windows.drive or posix.is_absolute() or ".." in windows.parts
     inside = not leads_out and len(windows.parts) == 1 and name not in ("", ".") and "\0" not in name
-    if inside and (header.parent / name).is_file():
+    # Not Path.is_file, which raises where the name is too long for the system.
+    if inside and os.path.isfile(header.parent / name):
         return header.parent / name, ()
     for suffix in suffixes:
         beside = header.with_suffix(suffix)

@@ -1,5 +1,6 @@
 """WFDB records of several segments, each a record of its own, joined in time."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
     names = [name for name, _ in header.segments if name != NOTHING]
     if len(set(names)) < len(names):
         raise UnreadableError("damaged WFDB header: it has one segment twice")
-    files = [path.name, *(f"{name}.hea" for name in names if path.with_name(f"{name}.hea").is_file())]
+    files = [path.name, *(f"{name}.hea" for name in names if os.path.isfile(path.with_name(f"{name}.hea")))]
     variable = bool(header.segments) and not header.segments[0][1]
     units: dict[str, tuple[str, int, str]] = {}
     layout: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
 def _segment(path: Path, name: str, number: int, header: Header, unit: str) -> Header:
     """The header of a segment, which has the rate of its record and no segments of its own."""
     one = path.with_name(f"{name}.hea")
-    if not one.is_file():
+    if not os.path.isfile(one):
         # The name is text of the header, and quoted only where it is the record's own with a number behind it.
         own = name.startswith(path.stem) and name[len(path.stem) :].strip("_-").isdigit()
         raise UnreadableError(f"missing segment: {one.name if own else f'number {number}'}")

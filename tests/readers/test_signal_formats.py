@@ -134,6 +134,19 @@ def test_samples_outside_the_folder_of_their_header_are_refused(tmp_path: Path, 
         read_header(other, "eeglab")
 
 
+@pytest.mark.parametrize("name", ["x" * 5000, "x\udcff" * 200])
+def test_a_name_too_long_for_the_system_is_that_of_a_missing_file(tmp_path: Path, name: str) -> None:
+    path = write_brainvision(tmp_path, "a", VALUES)
+    (tmp_path / "a.eeg").unlink()
+    text = path.read_text(encoding="utf-8").replace("DataFile=a.eeg", f"DataFile={name}")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    segments = tmp_path / "s.hea"
+    segments.write_text(f"s/1 2 100 10\n{name} 10\n", encoding="utf-8", errors="surrogateescape")
+    for header, kind in ((path, "brainvision"), (segments, "wfdb")):
+        with pytest.raises(UnreadableError, match="missing"):
+            read_header(header, kind)
+
+
 def test_a_renamed_recording_is_read_with_the_file_of_its_own_name(tmp_path: Path) -> None:
     write_brainvision(tmp_path, "Smith_Jane", VALUES)
     for suffix in (".vhdr", ".eeg", ".vmrk"):
