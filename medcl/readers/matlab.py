@@ -10,6 +10,7 @@ import pymatreader
 import scipy.io
 
 from medcl.errors import UnreadableError
+from medcl.readers.matlab5 import check_counts
 
 NUMBERS = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "logical"}
 _RATIO = 1100  # how many times smaller gzip makes zeros
@@ -51,12 +52,14 @@ def values(path: Path, names: Collection[str], leave: Collection[str] = ()) -> d
         Structures as dictionaries, arrays of structures as dictionaries of lists; dimensions of 1 are left out.
 
     Raises:
-        UnreadableError: a reference to another file.
+        UnreadableError: a reference to another file, or an array of more cells or structures than it has bytes for.
         Exception: of scipy, h5py or pymatreader.
     """
     if is_hdf5(path):
         with opened(path):
             pass
+    else:
+        check_counts(path)
     read: dict[str, Any] = pymatreader.read_mat(path, variable_names=list(names), ignore_fields=list(leave))
     return read
 

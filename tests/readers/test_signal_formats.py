@@ -1,6 +1,8 @@
 """Signals in the formats of laboratories and hospitals: the right values, or a reason in our words."""
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from pydicom.data import get_testdata_file
 
 from medcl.errors import UnreadableError
 from medcl.readers.formats import BY_NAME, SUFFIXES, identify, read_header, read_signal
+from medcl.readers.matlab import values
+from medcl.readers.matlab5 import check_counts
 from medcl.readers.signal import Signal, SignalHeader
 from medcl.readers.stated import Stated
 from tests.readers import write_signals as write
@@ -132,6 +136,24 @@ def test_samples_outside_the_folder_of_their_header_are_refused(tmp_path: Path, 
     (folder / "c.fdt").unlink()
     with pytest.raises(UnreadableError, match="outside its own folder"):
         read_header(other, "eeglab")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_more_structures_than_the_file_has_bytes_for_are_refused(tmp_path: Path, packed: bool) -> None:
+    inner = np.array([[(1.0,), (2.0,)]], dtype=[("value", object)])
+    scipy.io.savemat(tmp_path / "a.mat", {"sound": {"cells": inner, "text": "a", "numbers": VALUES}})
+    check_counts(tmp_path / "a.mat")
+    content = (tmp_path / "a.mat").read_bytes()
+    head, body = content[:128], bytearray(content[128:])
+    dimensions = np.array([1, 2], "<i4").tobytes()
+    place = body.index(b"\x05\0\0\0\x08\0\0\0" + dimensions) + 8
+    body[place : place + 8] = np.array([1, 1 << 23], "<i4").tobytes()
+    if packed:
+        small = zlib.compress(bytes(body))
+        body = bytearray(struct.pack("<II", 15, len(small)) + small)
+    (tmp_path / "a.mat").write_bytes(head + body)
+    with pytest.raises(UnreadableError, match="more cells or structures"):
+        values(tmp_path / "a.mat", ["sound"])
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "x\udcff" * 200])
