@@ -69,10 +69,8 @@ test: $(BIN)/installed
 	@$(BIN)/mypy
 	@echo "== tests, two at a time"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
-	@echo "== benchmarks: memory and values, one at a time"
+	@echo "== benchmarks: memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
 	@$(BIN)/pytest -m benchmark -k "memory or gigabyte or same_loss"
-	@echo "== benchmarks: speed as ratios, which are printed: a busy machine fails no test (make benchmark is strict)"
-	@$(BIN)/pytest -m benchmark -s -k "not (memory or gigabyte or same_loss)" || echo "a ratio is beyond its limit: see above"
 
 benchmark: $(BIN)/installed
 	@echo "== benchmarks: speed and memory as ratios, each within its limit, one at a time"
