@@ -25,9 +25,12 @@ def finish(table: pa.Table, salt: bytes, public_ids: bool, images: str) -> pa.Ta
     Returns:
         The rows with `patient`, `status` and `record_id`: ids are unique, records that share a trial are refused.
     """
+    # The chunks of a scan come in the order in which processes end; each is in order itself.
+    chunks = [chunk for chunk in table.to_batches() if len(chunk)]
+    table = pa.Table.from_batches(sorted(chunks, key=lambda chunk: str(chunk["path"][0])), schema=table.schema)
     place = pa.table({"path": table["path"], "part": pc.fill_null(table["part"], 0)})
     order = pc.sort_indices(place, sort_keys=[("path", "ascending"), ("part", "ascending")])
-    # Rows that lie in order already stay where they are: in the journal on the disk, not in memory.
+    # Rows that lie in order stay where they are: in the journal on the disk, not in memory.
     if (np.diff(order.to_numpy().astype(np.int64)) < 0).any():
         table = table.take(order)
     status = table["found_status"].combine_chunks()

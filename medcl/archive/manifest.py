@@ -169,6 +169,8 @@ class Manifest:
         if chosen.dtype == bool:
             if chosen.shape != (len(self),):
                 raise UsageError(f"a mask of shape {chosen.shape} cannot choose among {len(self)} records")
+            if chosen.all():
+                return self
             chosen = np.flatnonzero(chosen)
         return replace(self, table=self.table.take(pa.array(chosen.astype(np.int64))))
 

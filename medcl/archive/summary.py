@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from medcl.archive.image_summary import ImageSummary, image_summary
@@ -13,6 +15,7 @@ from medcl.archive.placeholder import FLAG
 from medcl.archive.volume_summary import ASIDE, VolumeSummary, volume_summary
 from medcl.archive.wording import counted, line
 
+_BETWEEN = "\x1f"  # names of channels
 _NOBODY = "no patient id"
 
 
@@ -108,30 +111,40 @@ def summary(manifest: Manifest) -> Summary:
         behind the colon).
     """
     ok = manifest.ok()
-    signals = ok.select(np.array([names is not None for names in ok.column("channels")], dtype=bool))
+    signals = ok.select(ok.table.column("channels").is_valid().to_numpy())
     seconds = pc.sum(
         pc.divide(pc.cast(signals.table.column("n_samples"), "double"), signals.table.column("sampling_rate"))
     )
-    reasons = [str(reason).split(":")[0] for reason in manifest.column("status") if reason not in ("ok", *ASIDE)]
-    flags = Counter(flag.split(":")[0] for own in signals.column("flags") for flag in own or ())
+    channels = _count(pc.binary_join(signals.table.column("channels"), _BETWEEN))
+    reasons, flags = Counter[str](), Counter[str]()
+    for reason, count in _count(manifest.table.column("status")).items():
+        if reason not in ("ok", *ASIDE):
+            reasons[str(reason).split(":")[0]] += count
+    for flag, count in _count(pc.list_flatten(signals.table.column("flags"))).items():
+        flags[flag.split(":")[0]] += count
     about = manifest.metadata.get("scan", {})
     return Summary(
         records=len(ok),
         patients=len(np.unique(ok.table.column("patient").drop_null().to_numpy())),
         hours=(seconds.as_py() or 0.0) / 3600,
-        formats=dict(Counter(ok.column("format").tolist()).most_common()),
-        modalities=dict(Counter(ok.column("modality").tolist()).most_common()),
-        sampling_rates=dict(Counter(signals.column("sampling_rate").tolist()).most_common()),
-        channels=dict(Counter(tuple(names) for names in signals.column("channels")).most_common()),
+        formats=dict(_count(ok.table.column("format")).most_common()),
+        modalities=dict(_count(ok.table.column("modality")).most_common()),
+        sampling_rates=dict(_count(signals.table.column("sampling_rate")).most_common()),
+        channels={tuple(names.split(_BETWEEN)): count for names, count in channels.most_common()},
         flags=dict(flags.most_common()),
-        quarantined=dict(Counter(reasons).most_common()),
+        quarantined=dict(reasons.most_common()),
         others=about.get("others"),
         skipped=about.get("skipped", {}),
         reused=about.get("reused", 0),
-        alone=sum(FLAG in (flags or ()) for flags in ok.column("flags")) if ok.has("flags") else 0,
+        alone=_count(pc.list_flatten(ok.table.column("flags")))[FLAG] if ok.has("flags") else 0,
         volumes=volume_summary(manifest),
         images=image_summary(manifest),
     )
+
+
+def _count(values: pa.ChunkedArray) -> Counter[Any]:
+    """How often each value occurs, without an object a row."""
+    return Counter({one["values"].as_py(): one["counts"].as_py() for one in pc.value_counts(values)})
 
 
 def _shown(others: dict[str, int]) -> dict[str, int]:

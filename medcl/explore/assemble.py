@@ -1,6 +1,7 @@
 """What a page shows, gathered from a file of embeddings."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from medcl.embed.about import START
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.points import Vectors
 from medcl.errors import UsageError
+from medcl.explore.axes import principal_axes
 from medcl.explore.cached import projection_of
 from medcl.explore.cards import COUNT, cards, rows_in
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
-from medcl.explore.neighbours import among
+from medcl.explore.neighbours import COMPONENTS, among
 from medcl.explore.page import MOST, Ints, PageData
 from medcl.explore.project import Method
 from medcl.show.thumbnails import Thumbnail
@@ -77,11 +79,19 @@ def page_data(
     if color and color not in columns:
         hint = did_you_mean(color, columns)
         raise UsageError(f"{path}: no column {color!r} to colour by: there are {', '.join(columns) or 'none'}{hint}")
-    projections = {one: projection_of(embeddings, one, seed=seed, vectors=vectors) for one in dict.fromkeys(methods)}
+    axes = principal_axes(vectors, COMPONENTS)
+    with ThreadPoolExecutor(1) as pool:
+        # t-SNE uses one core for the most part: the numbers are made beside it.
+        mapped = {
+            one: pool.submit(projection_of, embeddings, one, seed=seed, vectors=vectors, axes=axes)
+            for one in dict.fromkeys(methods)
+        }
+        levels = levels_of(table)
+        measured = measure(vectors, columns, levels, joint=about.joint, seed=seed)
+        near = among(vectors, min(NEIGHBOURS, _NEIGHBOURS // len(records)), seed, axes)
+    projections = {one: done.result() for one, done in mapped.items()}
     starts = table[START].to_pylist() if START in table.column_names else [None] * len(records)
     shown: dict[int, Thumbnail] = {}
-    levels = levels_of(table)
-    measured = measure(vectors, columns, levels, joint=about.joint, seed=seed)
     notes = [*(one.note for one in projections.values() if one.note), *measured.notes]
     if thumbnails:
         # Where a tile begins is told in voxels of the prepared volume, which are not slices of the file.
@@ -97,7 +107,7 @@ def page_data(
         projections={NAMES[name]: one.xy for name, one in projections.items()},
         columns=columns,
         levels=levels,
-        neighbours=among(vectors, min(NEIGHBOURS, _NEIGHBOURS // len(records)), seed),
+        neighbours=near,
         thumbnails=shown,
         measures=measured.tables,
         notes=notes,

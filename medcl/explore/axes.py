@@ -24,6 +24,10 @@ class Axes:
     variance: NDArray[np.float64]
     total: float
 
+    def first(self, k: int) -> "Axes":
+        """The k directions of the largest variance."""
+        return Axes(self.mean, self.directions[:, :k], self.variance[:k], self.total)
+
     def coordinates(self, vectors: Vectors, k: int | None = None) -> NDArray[np.float32]:
         """Where vectors lie, (N, k) float32.
 

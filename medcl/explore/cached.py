@@ -12,6 +12,7 @@ from medcl import files
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.points import Vectors, vectors_of
 from medcl.errors import MedclError
+from medcl.explore.axes import Axes
 from medcl.explore.project import MOST, Method, Projection, place
 
 _ROWS = 4096
@@ -50,6 +51,7 @@ def projection_of(
     seed: int = 0,
     most: int = MOST,
     vectors: Vectors | None = None,
+    axes: Axes | None = None,
 ) -> Projection:
     """Project the embeddings of a file, or read the projection that was kept.
 
@@ -59,6 +61,7 @@ def projection_of(
         seed: of everything random.
         most: points that are fitted.
         vectors: of the embeddings, where they have been read and checked.
+        axes: principal axes of the vectors, where they have been computed.
 
     Returns:
         The projection; where nothing can be written beside the file, it is not kept.
@@ -76,8 +79,8 @@ def projection_of(
         kept = np.load(path, allow_pickle=False)
         if kept["xy"].shape == (len(vectors), 2):
             known = kept["xy"], kept["fitted"], str(kept["note"])
-            return place(vectors, method, seed=seed, most=most, known=known)
-    made = place(vectors, method, seed=seed, most=most)
+            return place(vectors, method, seed=seed, most=most, axes=axes, known=known)
+    made = place(vectors, method, seed=seed, most=most, axes=axes)
     with suppress(MedclError):
         _keep(path, made)
     return made

@@ -114,18 +114,20 @@ def _look(vectors: Vectors, name: str, column: Column, patients: Ints, seed: int
     x, groups = np.asarray(vectors[known], np.float64), np.unique(patients[known], return_inverse=True)[1].reshape(-1)
     probe, variance = Probe.of(x, groups, seed), _Variance.of(x)
     predicted = probe.predict(labels)
-    score, share = _score(labels, predicted, classes)[0], variance.share(labels)
+    score, share = _score(labels, predicted, classes)[0], float(variance.shares(labels[:, :, None])[0])
     boot = _score(labels, predicted, classes, patient_resamples(groups, seed))
     low, high = np.nanquantile(boot, (0.025, 0.975)) if np.isfinite(boot).any() else (float("nan"),) * 2
     rng = np.random.default_rng([seed, 3])
-    by_chance, shares = [], []
+    by_chance: list[float] = []
+    shares: list[Floats] = []
     for start in range(0, permutations, _TOGETHER):
         exchanged = [labels[_exchanged(groups, rng)] for _ in range(min(_TOGETHER, permutations - start))]
         # At once, since a fold's weights are larger than the cache.
         told = np.split(probe.predict(np.concatenate(exchanged, axis=1)), len(exchanged), axis=1)
-        by_chance += _scores(np.stack(exchanged, axis=2), np.stack(told, axis=2), classes)
-        shares += [variance.share(one) for one in exchanged]
-    expected = float(np.mean(shares))
+        together = np.stack(exchanged, axis=2)
+        by_chance += _scores(together, np.stack(told, axis=2), classes)
+        shares.append(variance.shares(together))
+    expected = float(np.mean(np.concatenate(shares)))
     return replace(
         nothing,
         score=float(score),
@@ -189,12 +191,21 @@ class _Variance:
         most = np.cumsum(values[::-1]) <= 0.999 * total
         return cls(centred @ directions[:, ::-1][:, : int(most.sum()) + 1], total)
 
-    def share(self, labels: Floats) -> float:
-        """How much of it a linear regression on the labels explains, from 0 to 1."""
+    def shares(self, labels: Floats) -> Floats:
+        """How much of it a linear regression on labels explains.
+
+        Args:
+            labels: (n, L, P) of P regressions.
+
+        Returns:
+            (P,) from 0 to 1.
+        """
+        if not self.total > 0:
+            return np.zeros(labels.shape[2])
         y = labels - labels.mean(axis=0)
-        inverse = np.linalg.pinv(y.T @ y, hermitian=True)
-        onto = y.T @ self.centred
-        return float((onto * (inverse @ onto)).sum()) / self.total if self.total > 0 else 0.0
+        inverse = np.linalg.pinv(np.einsum("nlp,nmp->plm", y, y, optimize=True), hermitian=True)
+        onto = (y.reshape(len(y), -1).T @ self.centred).reshape(*labels.shape[1:], -1)
+        return np.asarray(np.einsum("lpd,plm,mpd->p", onto, inverse, onto, optimize=True) / self.total)
 
 
 def _exchanged(groups: Ints, rng: np.random.Generator) -> Ints:

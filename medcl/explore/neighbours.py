@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.embed.points import Ints, Vectors, blocks, sample, unit
-from medcl.explore.axes import principal_axes
+from medcl.explore.axes import Axes, principal_axes
 
 EXACT = 1 << 30
 """Bytes of float32 vectors up to which each is compared with each query."""
 _FEW = 50_000
 """Rows whose neighbours among themselves are found exactly; for more it would take hours."""
-_COMPONENTS = 128
+COMPONENTS = 128
 """Principal components in which the neighbours of more rows are looked for."""
 _CANDIDATES = 4  # for each neighbour: the nearest by their codes of 4 bits, which are ranked by their coordinates
 _PROBES = 32  # cells that are looked into
@@ -87,7 +87,7 @@ def is_exact(index: Any) -> bool:
     return not hasattr(index, "nprobe")
 
 
-def among(vectors: Vectors, k: int, seed: int = 0) -> Ints:
+def among(vectors: Vectors, k: int, seed: int = 0, axes: Axes | None = None) -> Ints:
     """The k nearest to each vector among the others.
 
     Args:
@@ -95,6 +95,7 @@ def among(vectors: Vectors, k: int, seed: int = 0) -> Ints:
         k: number of neighbours.
         seed: of the vectors that cells are found from, where they are more than 50,000: these are compared in their
             first 128 principal components, and some neighbours, few in a hundred, are missed.
+        axes: principal axes of the vectors, where they have been computed.
 
     Returns:
         (N, k) rows, nearest first, -1 where there are no more.
@@ -108,7 +109,8 @@ def among(vectors: Vectors, k: int, seed: int = 0) -> Ints:
         index = new_index(vectors)
         near: Iterator[tuple[int, Ints]] = ((at, search(index, part, k + 1)[1]) for at, part in blocks(vectors))
     else:
-        near = _near_of_many(principal_axes(vectors, _COMPONENTS).coordinates(vectors), k + 1, seed)
+        axes = (axes or principal_axes(vectors, COMPONENTS)).first(COMPONENTS)
+        near = _near_of_many(axes.coordinates(vectors), k + 1, seed)
     for at, places in near:
         own = places == np.arange(at, at + len(places))[:, None]
         # Of vectors that are the same, another may come first, and itself be missing.

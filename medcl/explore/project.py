@@ -21,7 +21,7 @@ _QUICK_STEPS, _QUICK_GRID = 250, 2
 """Steps of t-SNE and width of a cell of its grid where most points are placed among those that it is fitted on. It
 takes a quarter of the time of all steps on a fine grid; of 100,000 points, the nearest neighbours are as often near."""
 PERPLEXITY = 30.0
-_COMPONENTS = 50  # of PCA, in which t-SNE and UMAP look for neighbours
+COMPONENTS = 50  # of PCA, in which t-SNE and UMAP look for neighbours
 _PLACED_BY = 10  # neighbours that were fitted
 _SAME = 1e-12  # variance of vectors of length 1 below which they are one point
 Plane: TypeAlias = NDArray[np.float32]
@@ -87,9 +87,17 @@ def project(vectors: Vectors, method: Method = "tsne", *, seed: int = 0, most: i
 
 
 def place(
-    vectors: Vectors, method: Method, *, seed: int, most: int, known: tuple[Plane, Ints, str] | None = None
+    vectors: Vectors,
+    method: Method,
+    *,
+    seed: int,
+    most: int,
+    axes: Axes | None = None,
+    known: tuple[Plane, Ints, str] | None = None,
 ) -> Projection:
     """Project, or take up a projection that is known: coordinates, rows that were fitted, note.
+
+    Principal axes of the vectors are computed where they are not given.
 
     Raises:
         UsageError: see `project`.
@@ -100,7 +108,8 @@ def place(
         raise UsageError(f"vectors (N, dim) expected, with N above 0; got {vectors.shape}")
     if known is None:
         _finite(vectors)
-    axes = principal_axes(vectors, 2 if method == "pca" else _COMPONENTS)
+    components = 2 if method == "pca" else COMPONENTS
+    axes = (axes or principal_axes(vectors, components)).first(components)
     count = len(vectors)
     if axes.total < _SAME:
         note = "" if count == 1 else f"All {count:,} embeddings are the same: the encoder has collapsed."
