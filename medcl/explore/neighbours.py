@@ -16,6 +16,7 @@ _FEW = 50_000
 """Rows whose neighbours among themselves are found exactly; for more it would take hours."""
 COMPONENTS = 128
 """Principal components in which the neighbours of more rows are looked for."""
+_CODED = 64  # of these, which short codes are made of
 _CANDIDATES = 4  # for each neighbour: the nearest by their codes of 4 bits, which are ranked by their coordinates
 _PROBES = 32  # cells that are looked into
 _FEW_PROBES = 8
@@ -24,7 +25,7 @@ _WITHOUT_BLAS = (
     16  # queries at a time: of more, faiss hands them to BLAS, whose rounding depends on the number of cores
 )
 _CROWD = 5_000  # points from which on cells save time
-_TRAIN = 64  # vectors a cell, from which its centre is found
+_TRAIN = 40  # vectors a cell, from which its centre is found
 
 
 def new_index(vectors: Vectors, exact: int = EXACT, seed: int = 0) -> Any:
@@ -121,9 +122,10 @@ def among(vectors: Vectors, k: int, seed: int = 0, axes: Axes | None = None) -> 
 
 def _near_of_many(points: NDArray[np.float32], k: int, seed: int) -> Iterator[tuple[int, Ints]]:
     """The k nearest to each of many points, block by block: found by short codes, ranked by the points themselves."""
-    index = _coded_index(points, seed)
+    coded = np.ascontiguousarray(points[:, :_CODED])
+    index = _coded_index(coded, seed)
     for at, part in blocks(points, _RANKED):
-        places = index.search(part, k * _CANDIDATES)[1]
+        places = index.search(coded[at : at + len(part)], k * _CANDIDATES)[1]
         squares = np.where(places < 0, np.inf, ((points[places] - part[:, None]) ** 2).sum(axis=2))
         yield at, np.take_along_axis(places, np.argsort(squares, axis=1, kind="stable")[:, :k], axis=1)
 

@@ -15,7 +15,7 @@ from medcl.suggest import did_you_mean
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)
-MOST = 15_000
+MOST = 12_000
 """Points that t-SNE and UMAP are fitted on; others are placed among them."""
 _QUICK_STEPS, _QUICK_GRID = 250, 2
 """Steps of t-SNE and width of a cell of its grid where most points are placed among those that it is fitted on. It
