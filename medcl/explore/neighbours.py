@@ -21,9 +21,8 @@ _CANDIDATES = 4  # for each neighbour: the nearest by their codes of 4 bits, whi
 _PROBES = 32  # cells that are looked into
 _FEW_PROBES = 8
 _RANKED = 4096  # points at a time
-_WITHOUT_BLAS = (
-    16  # queries at a time: of more, faiss hands them to BLAS, whose rounding depends on the number of cores
-)
+_WITHOUT_BLAS = 16
+"""Queries at a time: faiss hands more of them to BLAS, whose rounding depends on the number of cores."""
 _CROWD = 5_000  # points from which on cells save time
 _TRAIN = 40  # vectors a cell, from which its centre is found
 
