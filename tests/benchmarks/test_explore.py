@@ -111,7 +111,7 @@ def half_a_million(path: Path) -> None:
 
 
 @pytest.mark.benchmark
-def test_half_a_million_rows_are_explored_in_two_gigabytes(tmp_path: Path) -> None:
+def test_half_a_million_rows_are_explored_in_2_gb(tmp_path: Path) -> None:
     path = tmp_path / "embeddings.parquet"
     half_a_million(path)
     began = time.monotonic()
