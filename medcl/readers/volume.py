@@ -128,7 +128,8 @@ class Volume:
         Raises:
             UnreadableError: as `finite`.
         """
-        stored_data, filled = finite(stored_data, nan)
+        # Refused when the volume is made, so that its voxels are looked through once.
+        stored_data, filled = (stored_data, 0) if nan == "refuse" else finite(stored_data, nan)
         turn = ornt_transform(io_orientation(stored.affine), RAS)
         turned = np.moveaxis(apply_orientation(np.moveaxis(stored_data, 0, -1), turn), -1, 0)
         if any(stride < 0 for stride in turned.strides) or not turned.flags.writeable:
