@@ -63,7 +63,7 @@ def search(index: Any, queries: Vectors, k: int, allowed: NDArray[np.bool_] | No
     Args:
         index: of `new_index`.
         queries: (Q, dim).
-        k: how many.
+        k: number of neighbours.
         allowed: (N,) which may be found; default: all.
 
     Returns:
