@@ -74,7 +74,7 @@ def project(vectors: Vectors, method: Method = "tsne", *, seed: int = 0, most: i
     Args:
         vectors: (N, dim).
         method: `pca`, `tsne` (openTSNE), or `umap` where umap-learn is installed.
-        seed: random seed: the same vectors and seed give the same map, on any number of cores.
+        seed: random seed; the same vectors and seed give the same map, on any number of cores.
         most: points that t-SNE or UMAP is fitted on, drawn with the seed; the others are placed among them.
 
     Returns:
