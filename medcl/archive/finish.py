@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from medcl.archive.identity import record_code
 from medcl.archive.volume_summary import ASIDE
 from medcl.readers.formats import without_suffix
+
+
+_CHUNK = 8192
 
 
 def finish(table: pa.Table, salt: bytes, public_ids: bool, images: str) -> pa.Table:
@@ -40,7 +44,7 @@ def finish(table: pa.Table, salt: bytes, public_ids: bool, images: str) -> pa.Ta
         "patient": table["found_patient"],
         "status": _without_twins(status, table),
         "split": pa.nulls(len(table), pa.string()),
-        "record_id": pa.array(_ids(table["path"], salt, public_ids), pa.string()),
+        "record_id": pa.chunked_array(_in_chunks(_ids(table["path"], salt, public_ids)), pa.string()),
     }
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, values)
@@ -90,6 +94,11 @@ def _ids(paths: pa.ChunkedArray, salt: bytes, public_ids: bool) -> Iterator[str]
         else:
             stem = without_suffix(path)
             yield (stem if sharing[stem] == 1 else path) + behind
+
+
+def _in_chunks(ids: Iterator[str]) -> Iterator[pa.Array]:
+    """Strings of Python take several times the memory of Arrow's: only a few are held at a time."""
+    yield from (pa.array(some, pa.string()) for some in iter(lambda: list(islice(ids, _CHUNK)), []))
 
 
 def _is_ok(status: pa.Array) -> NDArray[np.bool_]:

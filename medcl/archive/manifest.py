@@ -19,6 +19,7 @@ from medcl.readers.stated import Stated
 from medcl.suggest import did_you_mean
 
 _KEY = b"medcl"
+_ROWS = 1 << 14  # of a row group: what is written takes memory until one is whole
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Manifest:
         path = Path(path)
         stored = {"version": SCHEMA_VERSION, "root": str(self.root), **self.metadata}
         table = self.table.replace_schema_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
-        parquet.write(path, table, private=True)
+        parquet.write(path, table, private=True, row_group_size=_ROWS)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

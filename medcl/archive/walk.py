@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,9 +79,14 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
     skipped: Counter[str] = Counter()
     seen_folders: set[tuple[int, int]] = set()
     seen_files: set[tuple[int, int]] = set()
+    # Of each device. A number a file is kept until there is a link to compare it with: most archives have none.
+    inodes: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
     linked: list[str] = []
     folders = [""]
     while folders or linked:
+        if not folders:
+            seen_files.update((device, inode) for device, some in inodes.items() for inode in some)
+            inodes.clear()
         # What is here itself comes before what a link leads to, so that it is known by its own name.
         relative = folders.pop() if folders else linked.pop(0)
         full = root / relative
@@ -116,7 +122,7 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
                 elif entry.is_symlink():
                     linked.append(prefix + entry.name)
                 elif entry.is_file():
-                    seen_files.add((about.st_dev, entry.inode()))
+                    inodes[about.st_dev].append(entry.inode())
                     files.append(prefix + entry.name)
                 else:
                     skipped[_SPECIAL] += 1
