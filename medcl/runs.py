@@ -24,12 +24,12 @@ from medcl import files, weights
 from medcl.archive.manifest import Manifest
 from medcl.checksums import damaged, file_checksum, read_json, sealed
 from medcl.documents import read_yaml
-from medcl.encoders import card as cards
-from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, VolumeCard
-from medcl.encoders.image_base import ImageEncoder
-from medcl.encoders.joint import JointEncoder
-from medcl.encoders.signal import SignalEncoder
 from medcl.errors import LeakError, MedclError, UsageError
+from medcl.modality import spec as cards
+from medcl.modality.signal.encoders.build import SignalEncoder
+from medcl.modality.spatial.encoders.base import ImageEncoder
+from medcl.modality.spec import Card, ImageCard, JointCard, SignalCard, VolumeCard
+from medcl.networks.joint import JointEncoder
 from medcl.seen_patients import SeenPatients as SeenPatients
 
 RUN_VERSION = 1

@@ -13,9 +13,9 @@ from medcl.archive.manifest import Manifest
 from medcl.commands import training
 from medcl.documents import parse_json, read_yaml
 from medcl.embed.embeddings import Embeddings
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.prompts import read_prompts
+from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.pretrain.run import pretrain
 from tests.pretrain.recipe import small
 from tests.test_runs import finished

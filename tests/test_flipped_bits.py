@@ -21,12 +21,12 @@ from medcl.data.store import SIGNAL_INDEX, SignalStore
 from medcl.data.volume_file import write_array
 from medcl.data.volume_store import VOLUME_INDEX, VolumeStore, array_name
 from medcl.embed.shards import Shards
-from medcl.encoders.card import SignalCard
-from medcl.encoders.config import SignalEncoderConfig
 from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import Index
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spec import SignalCard
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.reduce.cache import SignatureCache
 from tests.evaluate.made_results import make_results

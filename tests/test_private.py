@@ -10,9 +10,9 @@ import pytest
 
 from medcl.archive.journal import Journal
 from medcl.data.report_prepare import prepare_reports
-from medcl.data.text_config import TextConfig
-from medcl.encoders.tokens import Tokenizer
 from medcl.files import claim
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.show import page
 from tests.data import report_archive
 

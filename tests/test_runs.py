@@ -12,11 +12,11 @@ import torch
 
 from medcl import runs, weights
 from medcl.archive.manifest import Manifest
-from medcl.encoders.card import JointCard, SignalCard, TextCard
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.text_config import TextEncoderConfig
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import LeakError, MedclError, UsageError
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spec import JointCard, SignalCard, TextCard
 
 CARD = SignalCard(SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record")
 

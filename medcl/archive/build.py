@@ -21,7 +21,7 @@ from medcl.archive.scan import Summary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split
 from medcl.archive.walk import archive_folder
 from medcl.errors import MedclError, UsageError
-from medcl.readers.stated import Stated
+from medcl.modality.signal.stated import Stated
 
 
 @dataclass(frozen=True)

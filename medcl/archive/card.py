@@ -14,7 +14,7 @@ from medcl.archive.record import Modality
 from medcl.archive.report_rule import ReportRule
 from medcl.documents import read_yaml
 from medcl.errors import UsageError
-from medcl.readers.stated import Stated
+from medcl.modality.signal.stated import Stated
 from medcl.suggest import did_you_mean
 
 _QUOTED = 60  # characters of a wrong value that an error repeats

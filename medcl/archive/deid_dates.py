@@ -4,7 +4,7 @@ import re
 
 from medcl.archive.deid_names import UPPER
 from medcl.archive.deid_rule import DIGIT, Rule, has_words
-from medcl.readers.report_wording import MONTHS, SMALL_MONTHS
+from medcl.modality.report.wording import MONTHS, SMALL_MONTHS
 
 
 def _any(words: frozenset[str]) -> str:

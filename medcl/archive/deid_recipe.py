@@ -1,7 +1,7 @@
 """What is taken from a DICOM header and what becomes of it, for the data protection officer."""
 
-from medcl.readers.dicom_elements import PRIVATE_TAGS
-from medcl.readers.dicom_slice import KEYWORDS
+from medcl.modality.dicom.elements import PRIVATE_TAGS
+from medcl.modality.dicom.slice import KEYWORDS
 
 _CODE = "kept as a code (BLAKE2b keyed with the site's salt)"
 _DAYS = "kept as days since the patient's first study; the date is not kept"

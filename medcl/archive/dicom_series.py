@@ -11,10 +11,10 @@ from medcl.archive.image_record import are_pictures, image_row, slice_header
 from medcl.archive.placeholder import FLAG
 from medcl.archive.volume_record import volume_row
 from medcl.errors import UnreadableError
-from medcl.readers.dicom import read_header
-from medcl.readers.dicom_geometry import Stack, stacks_of
-from medcl.readers.dicom_slice import Slice
-from medcl.readers.image import ImageHeader
+from medcl.modality.dicom.slice import Slice
+from medcl.modality.image.record import ImageHeader
+from medcl.modality.volume.formats.dicom import read_header
+from medcl.modality.volume.formats.dicom_geometry import Stack, stacks_of
 
 Row = dict[str, Any]
 _Instance = tuple[object, ...]

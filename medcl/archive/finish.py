@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.identity import record_code
 from medcl.archive.volume_summary import ASIDE
-from medcl.readers.formats import without_suffix
-
+from medcl.modality.formats import without_suffix
 
 _CHUNK = 8192
 

@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 from medcl.errors import UnreadableError
-from medcl.readers.dicom_geometry import Stack
-from medcl.readers.dicom_image import MODALITIES, check_picture
-from medcl.readers.dicom_slice import Slice
-from medcl.readers.image import ImageHeader
+from medcl.modality.dicom.slice import Slice
+from medcl.modality.image.formats.dicom import MODALITIES, check_picture
+from medcl.modality.image.record import ImageHeader
+from medcl.modality.volume.formats.dicom_geometry import Stack
 
 _OF_VOLUMES = ("CT", "MR", "PT", "")
 _FLAGS = ("burned-in annotation", "duplicate SOP instances", "one SOP instance UID")

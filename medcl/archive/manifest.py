@@ -15,7 +15,7 @@ from medcl import parquet
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.documents import parse_json
 from medcl.errors import MedclError, UsageError, cause
-from medcl.readers.stated import Stated
+from medcl.modality.signal.stated import Stated
 from medcl.suggest import did_you_mean
 
 _KEY = b"medcl"

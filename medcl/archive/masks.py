@@ -14,7 +14,7 @@ from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.path_ids import LEVELS
 from medcl.archive.schema import SCHEMA
 from medcl.errors import UsageError
-from medcl.readers.formats import without_suffix
+from medcl.modality.formats import without_suffix
 
 _FIELDS = ("name", "stem", "folder")
 SCANNED = pa.struct([("size", pa.int64()), ("mtime_ns", pa.int64()), ("checksum", pa.string())])

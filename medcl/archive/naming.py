@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
-from medcl.readers.formats import without_suffix
+from medcl.modality.formats import without_suffix
 
 
 class RecordNames:

@@ -17,14 +17,14 @@ from medcl.archive.placeholder import FLAG, is_placeholder, stand_in
 from medcl.archive.schema import SCHEMA
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
-from medcl.readers import formats
-from medcl.readers.signal import DAMAGED, IncompleteError, SignalHeader
-from medcl.readers.stated import Stated
+from medcl.modality import formats
+from medcl.modality.signal.record import DAMAGED, IncompleteError, SignalHeader
+from medcl.modality.signal.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile
-    from medcl.readers.image import ImageHeader
-    from medcl.readers.volume import VolumeHeader
+    from medcl.modality.image.record import ImageHeader
+    from medcl.modality.volume.record import VolumeHeader
 
 Row = dict[str, Any]
 Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
@@ -151,7 +151,7 @@ class Look:
     def _dicom(self, path: str, full: Path) -> "Row | CodedFile | None":
         # The library of DICOM takes its time to load: only where there is such a file.
         from medcl.archive.dicom_file_record import read_coded
-        from medcl.readers.dicom_file import NoImageError, NoObjectError
+        from medcl.modality.dicom.file import NoImageError, NoObjectError
 
         try:
             coded = read_coded(self.root, path, self.pattern, self.salt, zero_is_id=self.zero_is_id)
@@ -186,7 +186,7 @@ class Look:
     def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:
         """A volume or a picture that is a file of its own."""
         from medcl.archive.volume_record import file_levels, volume_row
-        from medcl.readers.volume import VolumeHeader
+        from medcl.modality.volume.record import VolumeHeader
 
         if isinstance(header, VolumeHeader):
             about = volume_row(header) | {"files": list(header.files)}

@@ -15,7 +15,7 @@ from medcl.archive.naming import RecordNames
 from medcl.archive.path_ids import ids_of
 from medcl.archive.report_read import Draft
 from medcl.errors import MedclError, UnreadableError, UsageError
-from medcl.readers.formats import without_suffix
+from medcl.modality.formats import without_suffix
 
 _Path = tuple[str | None, ...]
 

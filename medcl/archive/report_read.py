@@ -14,8 +14,8 @@ from medcl.archive.placeholder import is_placeholder, without_placeholders
 from medcl.archive.table import LabelTable
 from medcl.engine.quiet import quiet
 from medcl.errors import MedclError, UnreadableError, reason
-from medcl.readers.report_text import canonical
-from medcl.readers.report_wording import names_a_person
+from medcl.modality.report.text import canonical
+from medcl.modality.report.wording import names_a_person
 
 EMPTY = "empty report"
 _SHORTEST = 4  # characters of an id
@@ -105,7 +105,7 @@ class ReadFiles:
 
     def _one(self, path: str) -> Draft:
         # The library of DICOM takes its time to load: only where reports are files.
-        from medcl.readers.report import identify_report, read_reports
+        from medcl.modality.report.record import identify_report, read_reports
 
         form = None
         try:

@@ -25,7 +25,7 @@ from medcl.archive.walk import walk
 from medcl.archive.wording import counted, line
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
-from medcl.readers.formats import suffix_of
+from medcl.modality.formats import suffix_of
 
 __all__ = ["ReportRule", "ReportSummary", "join_reports"]
 

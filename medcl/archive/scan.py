@@ -27,8 +27,8 @@ from medcl.archive.summary import Summary, summary
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
-from medcl.readers.formats import SUFFIXES, suffix_of
-from medcl.readers.stated import Stated
+from medcl.modality.formats import SUFFIXES, suffix_of
+from medcl.modality.signal.stated import Stated
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.readers.formats import PICTURES
+from medcl.modality.formats import PICTURES
 
 SCHEMA_VERSION = 4
 SCHEMA = pa.schema(

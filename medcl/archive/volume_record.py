@@ -3,7 +3,7 @@
 from typing import Any
 
 from medcl.archive.identity import code
-from medcl.readers.volume import VolumeHeader
+from medcl.modality.volume.record import VolumeHeader
 
 
 def volume_row(header: VolumeHeader) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.wording import counted, line
-from medcl.readers.dicom_spacing import IRREGULAR
+from medcl.modality.volume.formats.dicom_spacing import IRREGULAR
 
 ASIDE = ("localizer", "derived image")
 """Flags of volumes that a scan leaves out unless asked for all images; they are then the reason in `status`."""

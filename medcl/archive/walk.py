@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medcl.errors import UsageError, system_reason
-from medcl.readers.formats import suffix_of
+from medcl.modality.formats import suffix_of
 
 _COMPANIONS = {".dat": ".hea", ".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 """Suffix -> the suffix of the header beside which such a file holds no record of its own."""

@@ -155,7 +155,7 @@ def scan(argv: Sequence[str]) -> None:
         raise UsageError("--masks and --mask-classes need each other: where label maps are, and what their values mean")
     from medcl.archive.build import ScanRequest, build_manifest
     from medcl.archive.masks import MaskRule
-    from medcl.readers.stated import Stated
+    from medcl.modality.signal.stated import Stated
 
     request = ScanRequest(
         folder=given.folder,

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.commands.reduction_folds import Fold
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_store import VolumeStore
 from medcl.embed.embedding import Embeds, embed_pieces
@@ -18,9 +17,10 @@ from medcl.embed.pieces import PieceConfig, Pieces, pieces, prepared
 from medcl.embed.sides import device
 from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import UsageError
-from medcl.evaluate.metrics import measure
 from medcl.evaluate.probe import linear_probe
 from medcl.evaluate.task import Task
+from medcl.modality.volume.config import VolumeConfig
+from medcl.stats.metrics import measure
 
 if TYPE_CHECKING:
     from medcl.pretrain.job import Config

@@ -10,9 +10,9 @@ import numpy as np
 from medcl import files
 from medcl.checksums import read_json, sealed
 from medcl.errors import MedclError
-from medcl.evaluate.statistics import Interval, mean_interval, paired_interval
 from medcl.evaluate.wording import METRICS
 from medcl.show.wording import NOTHING, bounds, count, number
+from medcl.stats.intervals import Interval, mean_interval, paired_interval
 
 UNTRAINED = "random weights"
 

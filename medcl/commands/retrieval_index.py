@@ -75,8 +75,8 @@ def _of_text(given: argparse.Namespace, embeddings: "Embeddings") -> "Vectors":
     """
     from medcl import runs
     from medcl.embed.fingerprints import run_fingerprint
-    from medcl.encoders.joint import REPORT
     from medcl.evaluate.joint_space import embed_texts, joint, with_side
+    from medcl.networks.joint import REPORT
 
     if given.run is None:
         raise UsageError("--text is read by an encoder: name the RUN that the embeddings are of")

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
-from medcl.data.config import SignalConfig
 from medcl.data.matching import records_of
-from medcl.data.quality import NAN, second_of
 from medcl.data.store import SignalStore
 from medcl.errors import UsageError
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.quality import NAN, second_of
 
 Ints = NDArray[np.int64]
 _LEVELS = ("patient", "session", "trial")

@@ -11,14 +11,14 @@ from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import scanned
-from medcl.data.image_config import ImageConfig
-from medcl.data.image_decode import Job, Outcome, decode_all, died
 from medcl.data.image_store import IMAGE_STORE_VERSION, ImageStore, ImageWriter, write_index
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
-from medcl.readers.formats import DECODED_APART
+from medcl.modality.formats import DECODED_APART
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.prepare import Job, Outcome, decode_all, died
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "part")
 _CHUNK = 16

@@ -16,18 +16,18 @@ from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import scanned
-from medcl.data import filters
-from medcl.data.channels import canonical, renamed
-from medcl.data.config import SignalConfig
-from medcl.data.decode import NEEDED, UNITS, Decoded, Job, decode_all, died
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter
 from medcl.data.store import SIGNAL_INDEX, STORE_VERSION, SignalStore
-from medcl.data.volume_memory import available
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
-from medcl.readers.formats import FRAGILE
+from medcl.modality.formats import FRAGILE
+from medcl.modality.memory import available
+from medcl.modality.signal import filters
+from medcl.modality.signal.channels import canonical, renamed
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.prepare import NEEDED, UNITS, Decoded, Job, decode_all, died
 
 _IN_FLIGHT = 1 << 28
 """Bytes of decoded recordings that may wait to be written: the processes decode faster than one process compresses."""

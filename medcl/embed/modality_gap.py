@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from medcl.contrast.pairs import itself
-from medcl.contrast.uniformity import alignment, uniformity
+from medcl.contrast.losses.uniformity import alignment, uniformity
+from medcl.contrast.pairings.pairs import itself
 from medcl.errors import MedclError
 
 _FOLDS = 5

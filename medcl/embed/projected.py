@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from medcl.encoders.joint import JointEncoder
+from medcl.networks.joint import JointEncoder
 
 
 @dataclass(frozen=True)

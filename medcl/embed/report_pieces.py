@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.data.report_dataset import Reports
-from medcl.data.text_config import TextConfig
-from medcl.encoders.card import TextCard
-from medcl.encoders.tokens import Tokenizer
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.spec import TextCard
 
 Ints = NDArray[np.int64]
 

@@ -21,8 +21,8 @@ from medcl.embed.pieces import Pieces
 from medcl.embed.projected import Projected
 from medcl.embed.report_pieces import ReportPieces, reading
 from medcl.embed.volume_tiles import VolumeTiles
-from medcl.encoders.card import JointCard, SideCard, TextCard, kind_of
 from medcl.errors import UsageError
+from medcl.modality.spec import JointCard, SideCard, TextCard, kind_of
 from medcl.runs import Run, load
 
 WORDS: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}

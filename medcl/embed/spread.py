@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medcl.contrast.pairs import itself, same
-from medcl.contrast.uniformity import alignment, uniformity
+from medcl.contrast.losses.uniformity import alignment, uniformity
+from medcl.contrast.pairings.pairs import itself, same
 from medcl.embed.points import Ints, Vectors, unit
 
 MOST = 25_600

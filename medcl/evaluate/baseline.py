@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from medcl import files
-from medcl.encoders.card import Card, to_json
 from medcl.evaluate.experiment import Prediction, Setting
 from medcl.evaluate.fractions import Subset
+from medcl.modality.spec import Card, to_json
 
 _VERSION = 1
 """Raised when the same settings give other predictions."""

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from medcl.embed.embedding import embed_records, mean_by_group
 from medcl.embed.pieces import Encoder, Pieces
-from medcl.encoders.heads import ClassifierHead
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.task import Task
+from medcl.networks.heads import ClassifierHead
 
 Rows = NDArray[np.int64]
 

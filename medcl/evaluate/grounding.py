@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from medcl.encoders.joint import REPORT, JointEncoder
 from medcl.errors import UsageError
+from medcl.networks.joint import REPORT, JointEncoder
 from medcl.show.pictures import grey
 
 CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 232, 56))

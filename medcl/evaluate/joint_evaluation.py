@@ -15,7 +15,6 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
 from medcl.embed.modality_gap import measure_gap
-from medcl.encoders.joint import REPORT
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_pairs, prompts
 from medcl.evaluate.joint_config import JointEvaluateConfig
@@ -27,6 +26,7 @@ from medcl.evaluate.marks import Ints, Marks
 from medcl.evaluate.retrieval import Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
+from medcl.networks.joint import REPORT
 
 Sides = dict[Kind, Embedded]
 

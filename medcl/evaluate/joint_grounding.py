@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from medcl import files
 from medcl.archive.manifest import Manifest
-from medcl.data.report_draws import draws
-from medcl.data.text_config import TextConfig
 from medcl.embed import pieces
-from medcl.encoders.joint import REPORT
 from medcl.evaluate import grounding
 from medcl.evaluate.joint_results import Grounded
 from medcl.evaluate.joint_space import Embedded, JointRun, device, tokenizer_of
 from medcl.evaluate.marks import Ints
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.draws import draws
+from medcl.networks.joint import REPORT
 from medcl.show import pictures
 
 _WORDS = 24  # of a phrase at most

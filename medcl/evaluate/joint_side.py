@@ -5,9 +5,9 @@ from typing import Any
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.encoders.card import Card, JointCard
 from medcl.errors import UsageError
 from medcl.evaluate.task import Task
+from medcl.modality.spec import Card, JointCard
 from medcl.runs import Run
 
 ORDER: tuple[Kind, ...] = ("image", "volume", "signal")

@@ -19,17 +19,17 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
-from medcl.data.text_config import TextConfig
 from medcl.embed import pieces
 from medcl.embed.embedding import embed_records
 from medcl.embed.fingerprints import run_fingerprint
 from medcl.embed.projected import Projected
 from medcl.embed.report_pieces import ReportPieces, reading
-from medcl.encoders.card import JointCard, TextCard
-from medcl.encoders.joint import REPORT, JointEncoder
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import UsageError
 from medcl.evaluate.marks import Ints
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.spec import JointCard, TextCard
+from medcl.networks.joint import REPORT, JointEncoder
 from medcl.runs import Run, load_joint
 
 JointRun = Run[JointCard, JointEncoder]

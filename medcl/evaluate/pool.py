@@ -20,7 +20,7 @@ from medcl.evaluate.results import (
     Summary,
 )
 from medcl.evaluate.segment_results import Segmentation, speed_of
-from medcl.evaluate.statistics import mean_interval
+from medcl.stats.intervals import mean_interval
 
 BINS = 10
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import retrieval_chance as chance
 from medcl.evaluate.marks import Ints, Marks, Shared
-from medcl.evaluate.metrics import Floats
-from medcl.evaluate.statistics import patient_weights, percentile_interval
+from medcl.stats.intervals import patient_weights, percentile_interval
+from medcl.stats.metrics import Floats
 
 RANKS = (1, 5, 10)
 _BLOCK_NUMBERS = 1_000_000  # similarities at a time: 4 MB, and some hundred with their order, whatever the archive

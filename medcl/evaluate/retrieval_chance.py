@@ -6,7 +6,7 @@ A query has h hits among n candidates. The number of hits among the first k of a
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medcl.evaluate.metrics import Floats
+from medcl.stats.metrics import Floats
 
 
 def recall(candidates: ArrayLike, hits: ArrayLike, k: int) -> Floats:

@@ -14,10 +14,10 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed import pieces
-from medcl.encoders.joint import REPORT
 from medcl.errors import UsageError
 from medcl.evaluate.joint_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint, kept_before, with_side
 from medcl.evaluate.marks import Ints
+from medcl.networks.joint import REPORT
 from medcl.show.pictures import grey
 from medcl.suggest import did_you_mean
 

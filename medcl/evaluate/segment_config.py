@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.views.image_config import ImageViewsConfig
+from medcl.modality.spatial.views.config import ImageViewsConfig
 
 AUGMENTATION = ImageViewsConfig(
     flip=0.5,

@@ -19,12 +19,9 @@ from tqdm.auto import tqdm
 from medcl import runs
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import slice_axis
 from medcl.data.volume_store import VolumeStore
-from medcl.encoders.card import VolumeCard
-from medcl.encoders.image_base import ImageEncoder
 from medcl.engine.watch import workers
 from medcl.evaluate import segment_cell, segment_network
 from medcl.evaluate.fractions import Subset, parse
@@ -35,6 +32,9 @@ from medcl.evaluate.segment_held_out import HeldOut
 from medcl.evaluate.segment_predict import overlap_of
 from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.segment_train import train
+from medcl.modality.spatial.encoders.base import ImageEncoder
+from medcl.modality.spec import VolumeCard
+from medcl.modality.volume.config import VolumeConfig
 
 INITS: tuple[Init, ...] = get_args(Init)
 

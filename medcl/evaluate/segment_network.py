@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl.encoders.card import VolumeCard
-from medcl.encoders.image_base import ImageEncoder
-from medcl.encoders.image_config import WIDTHS
-from medcl.encoders.image_heads import SegmentationHead
-from medcl.encoders.unet import UNet
 from medcl.errors import MedclError, UsageError
+from medcl.modality.spatial.encoders.base import ImageEncoder
+from medcl.modality.spatial.encoders.config import WIDTHS
+from medcl.modality.spatial.encoders.heads import SegmentationHead
+from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.spec import VolumeCard
 
 WITH_DECODER = ("unet", "monai-unet", "swin-unetr")
 

@@ -11,7 +11,7 @@ from medcl.evaluate.fractions import Subset
 from medcl.evaluate.initialisation import Init
 from medcl.evaluate.results import Difference, Fraction, Score, Summary
 from medcl.evaluate.segment_results import Cell
-from medcl.evaluate.statistics import mean_interval, paired_interval, percentile_interval
+from medcl.stats.intervals import mean_interval, paired_interval, percentile_interval
 
 PROTOCOL = "finetune"
 METRICS = ("dice", "hd95")

@@ -15,7 +15,7 @@ from medcl.evaluate.segment_config import SegmentConfig
 from medcl.evaluate.segment_metrics import dice
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Curve
-from medcl.views import image as views
+from medcl.modality.spatial.views import build as views
 
 
 def train(

@@ -12,16 +12,16 @@ from medcl.archive.manifest import Manifest
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.experiment import Prediction
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.metrics import Scores, confusion, measure
 from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, Score, Split, Summary
-from medcl.evaluate.statistics import (
+from medcl.evaluate.task import Task
+from medcl.stats.intervals import (
     calibration,
     mean_interval,
     paired_interval,
     patient_bootstrap,
     percentile_interval,
 )
-from medcl.evaluate.task import Task
+from medcl.stats.metrics import Scores, confusion, measure
 
 Cell = tuple[str, Init, str]  # protocol, initialisation, fraction
 

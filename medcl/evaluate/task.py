@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.errors import MedclError
-from medcl.evaluate.metrics import measure
+from medcl.stats.metrics import measure
 
 SELECTION = {"binary": "auroc", "multiclass": "auroc", "multilabel": "auroc", "regression": "r2"}
 

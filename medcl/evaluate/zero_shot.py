@@ -12,10 +12,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Target
 from medcl.errors import MedclError
-from medcl.evaluate.metrics import Floats, Kind, measure, weighted_metrics
 from medcl.evaluate.prompts import Prompts
 from medcl.evaluate.retrieval import Measure
-from medcl.evaluate.statistics import patient_weights, percentile_interval
+from medcl.stats.intervals import patient_weights, percentile_interval
+from medcl.stats.metrics import Floats, Kind, measure, weighted_metrics
 
 Embed = Callable[[Sequence[str]], Tensor]
 """Texts -> (texts, D), of any length."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from medcl.embed.points import Ints, Vectors
 from medcl.explore.page import Categories, Column
 from medcl.explore.probe import Floats, Probe
-from medcl.explore.scores import auroc, auroc_of_each, explained, patient_resamples
+from medcl.stats.many_scores import auroc, auroc_of_each, explained, patient_resamples
 
 ROWS, ROWS_A_PATIENT = 3000, 4
 """Embeddings that are looked at, of all and of one patient: a long recording is no crowd."""

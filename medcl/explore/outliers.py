@@ -12,8 +12,8 @@ from medcl.embed.points import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories
-from medcl.explore.scores import auroc, patient_resamples
 from medcl.explore.sheet import write_pictures
+from medcl.stats.many_scores import auroc, patient_resamples
 
 K = 10
 MARGIN = 0.95

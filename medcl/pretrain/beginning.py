@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from medcl import runs
-from medcl.encoders.image import ImageEncoder
-from medcl.encoders.unet import UNet
 from medcl.errors import UsageError
+from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.spatial.encoders.unet import UNet
 from medcl.runs import Run
 
 

@@ -10,16 +10,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.gather import Group
-from medcl.contrast.gradcache import encode_in_chunks
-from medcl.contrast.hierarchical import hierarchical
-from medcl.contrast.identity import identities
-from medcl.encoders.heads import ProjectionHead
-from medcl.encoders.signal import SignalEncoder
+from medcl.contrast.core.gather import Group
+from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.losses.hierarchical import hierarchical
+from medcl.contrast.losses.identity import identities
+from medcl.modality.signal.encoders.build import SignalEncoder
+from medcl.modality.views.compose import Compose
+from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.config import CometConfig
 from medcl.pretrain.drawing import draw
 from medcl.pretrain.levels import by_id, switched_on
-from medcl.views.compose import Compose
 
 WITHIN = ("sample", "observation")
 BY_ID = ("patient", "session", "trial")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.data.config import SignalConfig
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.views.config import SignalViewsConfig
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.views.config import SignalViewsConfig
 
 
 @dataclass(frozen=True)

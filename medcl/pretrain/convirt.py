@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.encoders.joint import JointEncoder
+from medcl.networks.joint import JointEncoder
 from medcl.pretrain.joint_config import JointConfig
 from medcl.pretrain.pair_loss import PairLoss
 from medcl.pretrain.teacher import Teacher

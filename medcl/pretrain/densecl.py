@@ -11,17 +11,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.dense import corresponding, dense
-from medcl.contrast.gather import Group, gather, mean
-from medcl.contrast.info_nce import info_nce
-from medcl.contrast.momentum import MomentumQueue, momentum_update
-from medcl.contrast.pairs import same
-from medcl.encoders.heads import ProjectionHead
-from medcl.encoders.image import ImageEncoder
+from medcl.contrast.core.gather import Group, gather, mean
+from medcl.contrast.core.momentum import MomentumQueue, momentum_update
+from medcl.contrast.losses.dense import corresponding, dense
+from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.pairings.pairs import same
+from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.views.compose import Compose
+from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.drawing import draw, rows_before
 from medcl.pretrain.memory_layout import laid_out
 from medcl.pretrain.volume_config import DenseConfig
-from medcl.views.compose import Compose
 
 NOBODY = -1
 """The place in the batch of what comes from an earlier one."""

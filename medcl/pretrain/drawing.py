@@ -4,9 +4,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from medcl.contrast.gather import Group, gather
-from medcl.views.base import Params
-from medcl.views.compose import Compose
+from medcl.contrast.core.gather import Group, gather
+from medcl.modality.views.base import Params
+from medcl.modality.views.compose import Compose
 
 
 def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:

@@ -7,14 +7,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from medcl.contrast.gather import Group
-from medcl.contrast.info_nce import info_nce
-from medcl.contrast.pairs import itself, same
-from medcl.contrast.slices import across_volumes, apart_from_partition, partition
-from medcl.contrast.targets import near
+from medcl.contrast.core.gather import Group
+from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.pairings.pairs import itself, same
+from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
+from medcl.contrast.pairings.targets import near
+from medcl.modality.views.compose import Compose
 from medcl.pretrain.drawing import draw
 from medcl.pretrain.volume_config import GlobalLocalConfig
-from medcl.views.compose import Compose
 
 BY_PARTITION = ("partition-negatives", "partition-positives")
 

@@ -14,22 +14,22 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.gather import Group
-from medcl.contrast.gradcache import encode_in_chunks
-from medcl.contrast.regions import nearby
-from medcl.encoders.image import ImageEncoder
-from medcl.encoders.image_config import WIDTHS, ImageEncoderConfig
-from medcl.encoders.image_heads import GlobalHead, LocalHead
-from medcl.encoders.unet import UNet
+from medcl.contrast.core.gather import Group
+from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.losses.regions import nearby
 from medcl.errors import UsageError
+from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.spatial.encoders.config import WIDTHS, ImageEncoderConfig
+from medcl.modality.spatial.encoders.heads import GlobalHead, LocalHead
+from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.views.compose import Compose
 from medcl.pretrain.drawing import draw
 from medcl.pretrain.global_contrast import BY_PARTITION, global_loss
 from medcl.pretrain.local_contrast import local_loss
 from medcl.pretrain.memory_layout import laid_out
 from medcl.pretrain.region_layout import RegionHead
 from medcl.pretrain.volume_config import VolumePretrainConfig
-from medcl.views.compose import Compose
-from medcl.views.image_config import ImageViewsConfig
 
 STAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     "global-local": (("global",), ("local",)),

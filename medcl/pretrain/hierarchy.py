@@ -10,14 +10,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.gradcache import encode_in_chunks
-from medcl.encoders.heads import ProjectionHead
-from medcl.encoders.image import ImageEncoder
+from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.views.compose import Compose
+from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.drawing import draw
 from medcl.pretrain.levels import by_id, switched_on
 from medcl.pretrain.memory_layout import laid_out
 from medcl.pretrain.volume_config import HierarchyConfig
-from medcl.views.compose import Compose
 
 LEVELS = ("patient", "study", "series", "volume", "slice")
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.data.sampler import Ints
-from medcl.encoders.card import Card
 from medcl.errors import MedclError
+from medcl.modality.spec import Card
 from medcl.pretrain.config import OptimiserConfig, PretrainConfig
 from medcl.pretrain.joint_config import JointPretrainConfig
 from medcl.pretrain.loop import Batch

@@ -15,9 +15,9 @@ from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
 from medcl.data.pair_sampler import PairSampler
 from medcl.data.pairs import Pairs
-from medcl.encoders.card import Card, JointCard
-from medcl.encoders.joint import JointEncoder
 from medcl.errors import UsageError
+from medcl.modality.spec import Card, JointCard
+from medcl.networks.joint import JointEncoder
 from medcl.pretrain import joint_check
 from medcl.pretrain.beginning import check_seen
 from medcl.pretrain.convirt import ConVIRT

@@ -1,9 +1,9 @@
 """What a recipe of several modalities cannot mean, refused before anything is read."""
 
 from medcl.data.volume_prepare import slice_axis
-from medcl.encoders.image import check as check_encoder
-from medcl.encoders.text import FROM_SCRATCH
 from medcl.errors import UsageError
+from medcl.modality.report.encoders.build import FROM_SCRATCH
+from medcl.modality.spatial.encoders.build import check as check_encoder
 from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, VolumeSide
 
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.data.config import SignalConfig
-from medcl.data.image_config import ImageConfig
-from medcl.data.text_config import TextConfig
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.encoders.text_config import TextEncoderConfig
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.views.config import SignalViewsConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.views.config import SignalViewsConfig
-from medcl.views.image_config import ImageViewsConfig
 
 
 @dataclass(frozen=True)

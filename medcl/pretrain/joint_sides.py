@@ -25,20 +25,22 @@ from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.encoders import image, signal, text
-from medcl.encoders.card import ImageCard, JointCard, SideCard, TextCard, VolumeCard, kind_of
-from medcl.encoders.common_words import common_words
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import MedclError, UsageError
+from medcl.modality.report.encoders import build as text
+from medcl.modality.report.encoders.common_words import common_words
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal.encoders import build as signal
+from medcl.modality.signal.views import build as signal_views
+from medcl.modality.spatial.encoders import build as image
+from medcl.modality.spatial.views import build as image_views
+from medcl.modality.spec import ImageCard, JointCard, SideCard, TextCard, VolumeCard, kind_of
+from medcl.modality.views.compose import Compose
 from medcl.pretrain.job import in_splits, plain
 from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, SignalSide, VolumeSide
 from medcl.pretrain.memory_layout import for_images
 from medcl.pretrain.signals import card_of
 from medcl.pretrain.volumes import views_of
 from medcl.runs import Run
-from medcl.views import image as image_views
-from medcl.views import signal as signal_views
-from medcl.views.compose import Compose
 
 WORDS: dict[str, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from medcl.contrast.gather import Group
-from medcl.contrast.info_nce import info_nce_levels
-from medcl.contrast.pairs import itself, same
+from medcl.contrast.core.gather import Group
+from medcl.contrast.losses.info_nce import info_nce_levels
+from medcl.contrast.pairings.pairs import itself, same
 from medcl.errors import UsageError
 
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from medcl.contrast.gather import Group, gather
-from medcl.contrast.regions import local
-from medcl.contrast.slices import partition
+from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.losses.regions import local
+from medcl.contrast.pairings.slices import partition
 from medcl.pretrain.drawing import rows_before
 
 

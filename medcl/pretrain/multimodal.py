@@ -10,9 +10,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.gather import Group
-from medcl.contrast.symile import symile
-from medcl.encoders.joint import JointEncoder
+from medcl.contrast.core.gather import Group
+from medcl.contrast.losses.symile import symile
+from medcl.networks.joint import JointEncoder
 from medcl.pretrain.joint_config import JointConfig
 from medcl.pretrain.pair_loss import PairLoss, Temperature
 from medcl.pretrain.teacher import Teacher

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl.contrast.clip import clip
-from medcl.contrast.gather import Group, gather, mean
-from medcl.contrast.info_nce import info_nce
-from medcl.contrast.late import gloria
-from medcl.contrast.siglip import siglip
-from medcl.contrast.soft import softened
-from medcl.encoders.joint import REPORT
+from medcl.contrast.core.gather import Group, gather, mean
+from medcl.contrast.losses.clip import clip
+from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.losses.siglip import siglip
+from medcl.contrast.pairings.soft import softened
+from medcl.contrast.similarities.late import gloria
+from medcl.networks.joint import REPORT
 from medcl.pretrain.joint_config import JointConfig
 from medcl.pretrain.teacher import Keys
 from medcl.pretrain.towers import Embedded, apart, partners

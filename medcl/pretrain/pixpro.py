@@ -13,16 +13,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.momentum import momentum_update
-from medcl.contrast.pixpro import pixpro, propagate, same_place
-from medcl.encoders.heads import ProjectionHead
-from medcl.encoders.image import ImageEncoder
+from medcl.contrast.core.momentum import momentum_update
+from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
+from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.spatial.views.geometry import Geometry
+from medcl.modality.views.base import Params
+from medcl.modality.views.compose import Compose
+from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.drawing import draw
 from medcl.pretrain.memory_layout import laid_out
 from medcl.pretrain.volume_config import DenseConfig
-from medcl.views.base import Params
-from medcl.views.compose import Compose
-from medcl.views.geometry import Geometry
 
 
 def cell_places(

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.info_nce import info_nce
-from medcl.contrast.pairs import itself, same
+from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.pairings.pairs import itself, same
 from medcl.pretrain.joint_config import JointConfig
 from medcl.pretrain.pair_loss import Temperature
 from medcl.pretrain.towers import Towers

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from medcl.contrast.gather import Group, gather
-from medcl.contrast.momentum import MomentumQueue, momentum_update
-from medcl.encoders.joint import JointEncoder
+from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.core.momentum import MomentumQueue, momentum_update
+from medcl.networks.joint import JointEncoder
 from medcl.pretrain.joint_config import JointConfig
 from medcl.pretrain.towers import Ids, Seen, Towers
 

@@ -7,15 +7,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from medcl.contrast.blockwise import Tensors
-from medcl.contrast.gather import Group
-from medcl.contrast.gradcache import encode_in_chunks
-from medcl.contrast.pairs import Pairing, Pairs
-from medcl.encoders.joint import REPORT, JointEncoder
+from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.gather import Group
+from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.modality.views.compose import Compose
+from medcl.networks.joint import REPORT, JointEncoder
 from medcl.pretrain.drawing import draw
 from medcl.pretrain.locked import Remembered
 from medcl.pretrain.memory_layout import laid_out
-from medcl.views.compose import Compose
 
 Ids = dict[str, Tensor]
 

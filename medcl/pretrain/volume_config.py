@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.views.image_config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,17 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes, slice_axis
 from medcl.data.volume_sampler import PatchSampler
-from medcl.encoders.card import VolumeCard
-from medcl.encoders.image import ImageEncoder, build
-from medcl.encoders.image import check as check_encoder
 from medcl.errors import UsageError
+from medcl.modality.spatial.encoders.build import ImageEncoder, build
+from medcl.modality.spatial.encoders.build import check as check_encoder
+from medcl.modality.spatial.views import build as image_views
+from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.spec import VolumeCard
+from medcl.modality.views.compose import Compose
+from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.beginning import begin, take_up
 from medcl.pretrain.densecl import DenseCL
@@ -30,9 +33,6 @@ from medcl.pretrain.loop import Batch
 from medcl.pretrain.memory_layout import for_images
 from medcl.pretrain.pixpro import PixPro
 from medcl.pretrain.volume_config import VolumePretrainConfig
-from medcl.views import image as image_views
-from medcl.views.compose import Compose
-from medcl.views.image_config import ImageViewsConfig
 
 T = TypeVar("T")
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.unchanged import Scanned, require_unchanged, scanned
-from medcl.data.volume_read import read_original
 from medcl.errors import UnreadableError
-from medcl.readers.formats import read_signal
-from medcl.readers.image import read_image
-from medcl.readers.stated import Stated
+from medcl.modality.formats import read_signal
+from medcl.modality.image.record import read_image
+from medcl.modality.signal.stated import Stated
+from medcl.modality.volume.read import read_original
 from medcl.reduce.strategy import Pieces
 
 

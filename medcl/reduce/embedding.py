@@ -9,8 +9,8 @@ from medcl.data.volume_prepare import slice_axis
 from medcl.embed.fingerprints import run_fingerprint
 from medcl.embed.pieces import volume_config
 from medcl.embed.sides import WORDS
-from medcl.encoders.card import JointCard, VolumeCard, kind_of
 from medcl.errors import UsageError
+from medcl.modality.spec import JointCard, VolumeCard, kind_of
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.random_encoder import RandomEncoder
 from medcl.reduce.run_encoder import RunEncoder

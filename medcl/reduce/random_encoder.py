@@ -11,9 +11,10 @@ from torch import Tensor
 
 from medcl.archive.schema import Kind
 from medcl.embed.points import unit
-from medcl.encoders import image, signal
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.signal.encoders import build as signal
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spatial.encoders import build as image
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
 from medcl.reduce.by_cosine import ByCosine
 from medcl.reduce.resized import resized
 from medcl.reduce.strategy import Pieces, Range, Signatures, Unit

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT, Kind
-from medcl.data.volume_geometry import places
 from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.pieces import Pieces as Prepared
 from medcl.embed.points import unit
 from medcl.embed.sides import Side, device, prepare, sides_of
 from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import MedclError, UsageError
-from medcl.readers.volume import Grid
+from medcl.modality.volume.geometry import places
+from medcl.modality.volume.record import Grid
 from medcl.reduce.by_cosine import ByCosine
 from medcl.reduce.cache import SignatureCache, record_keys
 from medcl.reduce.signatures import Described

@@ -14,7 +14,7 @@ from medcl.archive.schema import Kind
 from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
-from medcl.readers.formats import DECODED_APART
+from medcl.modality.formats import DECODED_APART
 from medcl.reduce.cache import SignatureCache, record_keys
 from medcl.reduce.decode import Original, originals, pieces_of
 from medcl.reduce.strategy import Signatures, Strategy

@@ -16,7 +16,7 @@ from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import reason
-from medcl.readers.formats import DECODED_APART
+from medcl.modality.formats import DECODED_APART
 from medcl.show.pictures import data_uri, encoded, png
 
 WIDTH, STRIP = 128, 300  # pixels of the longer side of a picture, of the width of a strip
@@ -143,8 +143,8 @@ def _report(record: dict[str, Any]) -> Thumbnail:
 
 
 def _slices(root: Path, record: dict[str, Any], pieces: Sequence[int | None], axis: int, width: int) -> list[Thumbnail]:
-    from medcl.data.volume_read import read_original
-    from medcl.show.slices import slice_picture, window_of
+    from medcl.modality.volume.picture import slice_picture, window_of
+    from medcl.modality.volume.read import read_original
 
     path, files = str(record["path"]), record.get("files") or (Path(str(record["path"])).name,)
     part = max(0, int(record.get("part", 0)))
@@ -163,7 +163,7 @@ def _slices(root: Path, record: dict[str, Any], pieces: Sequence[int | None], ax
 
 
 def _picture(root: Path, record: dict[str, Any], width: int) -> Thumbnail:
-    from medcl.readers.image import read_image
+    from medcl.modality.image.record import read_image
 
     image = read_image(root / str(record["path"]), str(record["format"]), max(0, int(record["part"])), at_least=width)
     low, high = image.window if image.window[1] > image.window[0] else (0.0, 1.0)
@@ -175,8 +175,9 @@ def _picture(root: Path, record: dict[str, Any], width: int) -> Thumbnail:
 
 
 def _strips(root: Path, record: dict[str, Any], pieces: Sequence[int | None], width: int) -> list[Thumbnail]:
-    from medcl.readers.formats import read_signal
-    from medcl.show import ecg, eeg
+    from medcl.modality.formats import read_signal
+    from medcl.modality.signal import ecg_paper as ecg
+    from medcl.modality.signal import montage as eeg
 
     signal = read_signal(root / str(record["path"]), str(record["format"]), record["stated"])
     draw = eeg.strip if record["modality"] == "eeg" else ecg.strip

@@ -16,8 +16,9 @@ from nibabel.freesurfer.mghformat import MGHImage
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from pydicom.dataelem import DataElement
 
-from tests.readers import dicom_files, write_signals
-from tests.readers.written import ELECTRODES, waves, write_bdf, write_brainvision, write_gdf, write_wfdb
+from tests.modality.dicom import dicom_files
+from tests.modality.signal.formats import write_signals
+from tests.modality.written import ELECTRODES, waves, write_bdf, write_brainvision, write_gdf, write_wfdb
 
 PERSON = "Smith_Jane"
 BORN = "1950-02-03"

@@ -17,11 +17,11 @@ from medcl.archive.scan import scan, scan_to, summary
 from medcl.archive.spool import Spool
 from medcl.cli import main
 from medcl.errors import UnreadableError
+from medcl.modality.dicom.slice import KEYWORDS, read_slices
+from medcl.modality.volume.formats.dicom import read_header
+from medcl.modality.volume.formats.dicom_geometry import stacks_of
 from medcl.phantom.volumes import write_volumes
-from medcl.readers.dicom import read_header
-from medcl.readers.dicom_geometry import stacks_of
-from medcl.readers.dicom_slice import KEYWORDS, read_slices
-from tests.readers.dicom_files import enhanced, write
+from tests.modality.dicom.dicom_files import enhanced, write
 
 SALT = b"the salt of the tests"
 SECRETS = (b"secret-id", b"Secret", b"19500101", b"secret-accession", b"20240131", b"1.2.3.4")

@@ -10,13 +10,13 @@ import pytest
 
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
-from medcl.data.config import SignalConfig
-from medcl.data.image_config import ImageConfig
 from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.readers.formats import FORMATS
+from medcl.modality.formats import FORMATS
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.volume.config import VolumeConfig
 from tests.archive.every_format import PERSON, WORDS, WRITERS
 
 CHANNELS = {"ecg": ["I", "II", "V1"], "eeg": ["Fp1", "Fz", "O2"]}

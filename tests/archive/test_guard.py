@@ -10,8 +10,8 @@ import pytest
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan, summary
 from medcl.errors import UsageError
-from medcl.readers import formats
-from tests.readers.written import waves, write_edf, write_eeglab, write_fif, write_wfdb
+from medcl.modality import formats
+from tests.modality.written import waves, write_edf, write_eeglab, write_fif, write_wfdb
 
 SALT = b"the salt of the tests"
 EEG = waves(scale=50)

@@ -10,7 +10,7 @@ from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
 from medcl.phantom.nifti_files import write_nifti
-from tests.readers.written import waves, write_brainvision, write_edf
+from tests.modality.written import waves, write_brainvision, write_edf
 
 
 def bids(root: Path) -> Path:

@@ -11,8 +11,8 @@ from medcl.archive.build import BuildReport, ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.archive.placeholder import is_placeholder, zero_is_an_id
 from medcl.archive.scan import scan
-from tests.readers.dicom_files import series
-from tests.readers.written import waves, write_edf
+from tests.modality.dicom.dicom_files import series
+from tests.modality.written import waves, write_edf
 
 SALT = b"a salt for tests"
 EEG = waves(scale=50)

@@ -19,9 +19,9 @@ from medcl.archive.report_rule import ReportRule
 from medcl.archive.split import check
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
-from tests.readers.dicom_files import write
-from tests.readers.test_report import structured
-from tests.readers.written import waves, write_edf, write_wfdb
+from tests.modality.dicom.dicom_files import write
+from tests.modality.report.test_record import structured
+from tests.modality.written import waves, write_edf, write_wfdb
 
 ECG = np.random.default_rng(0).integers(-2000, 2000, (3, 500))
 PATTERN = r"p(?P<patient>\d+)/s(?P<session>\d+)/(?P<trial>\w+)"

@@ -19,12 +19,12 @@ from edfio import Patient
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import require_patients, scan, scan_to, summary
-from medcl.data.config import SignalConfig
 from medcl.data.prepare import prepare
 from medcl.errors import UsageError
-from medcl.readers.stated import Stated
-from tests.readers.raw_edf import channel, digital, write
-from tests.readers.written import (
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.stated import Stated
+from tests.modality.signal.formats.raw_edf import channel, digital, write
+from tests.modality.written import (
     waves,
     write_bdf,
     write_brainvision,

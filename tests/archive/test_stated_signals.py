@@ -9,11 +9,11 @@ import yaml
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.data.config import SignalConfig
 from medcl.data.prepare import prepare
 from medcl.data.store import SignalStore
-from tests.readers import write_signals as write
-from tests.readers.written import ELECTRODES, waves, write_wfdb
+from medcl.modality.signal.config import SignalConfig
+from tests.modality.signal.formats import write_signals as write
+from tests.modality.written import ELECTRODES, waves, write_wfdb
 
 VALUES = waves(samples=500, scale=50)
 

@@ -9,7 +9,7 @@ import pytest
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
-from medcl.readers.formats import read_volume
+from medcl.modality.formats import read_volume
 
 DATA = Path(nib.__file__).parent / "tests" / "data"
 REFUSED = {

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.data.config import SignalConfig
 from medcl.data.datamodule import loader
 from medcl.data.dataset import SignalWindows
 from medcl.data.sampler import HierarchicalSampler
 from medcl.data.store import SignalStore
+from medcl.modality.signal.config import SignalConfig
 
 
 def private_memory() -> int:

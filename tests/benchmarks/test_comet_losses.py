@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.hierarchical import hierarchical
-from medcl.contrast.identity import identities
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.signal import build
+from medcl.contrast.losses.hierarchical import hierarchical
+from medcl.contrast.losses.identity import identities
+from medcl.modality.signal.encoders.build import build
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
 
 BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 2
 TEMPERATURE = 0.1

@@ -11,10 +11,10 @@ import pydicom
 import pytest
 
 from medcl.archive.scan import scan
-from medcl.readers.dicom_elements import tags_of
-from medcl.readers.dicom_slice import KEYWORDS
+from medcl.modality.dicom.elements import tags_of
+from medcl.modality.dicom.slice import KEYWORDS
 from tests.benchmarks.machine import SALT, gains, seconds
-from tests.readers.dicom_files import write
+from tests.modality.dicom.dicom_files import write
 
 SLICES, SERIES, FOLDERS = 100, 20, 5
 TAGS = tags_of(KEYWORDS)

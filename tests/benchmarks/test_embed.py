@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from medcl.archive.manifest import Manifest
-from medcl.data.image_config import ImageConfig
 from medcl.embed import plan
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.sides import device, prepare, sides_of
-from medcl.encoders.card import ImageCard
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spec import ImageCard
 from tests.data.linked_archive import manifest_of, picture_row
 from tests.embed import archives
 

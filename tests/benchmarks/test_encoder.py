@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.dilated import DilatedConvolution
-from medcl.encoders.signal import SignalEncoder, build
+from medcl.modality.signal.encoders.build import SignalEncoder, build
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.encoders.dilated import DilatedConvolution
 
 BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 5
 

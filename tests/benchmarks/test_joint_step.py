@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from medcl.archive.links import links
-from medcl.data.image_config import ImageConfig
 from medcl.data.pair_sampler import PairSampler
 from medcl.data.pairs import Pairs
-from medcl.data.text_config import TextConfig
-from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.encoders.joint import JointEncoder
-from medcl.encoders.text_config import TextEncoderConfig
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.networks.joint import JointEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.joint_config import ImageSide, JointConfig, ReportSide
 from medcl.pretrain.joint_sides import make
 from medcl.pretrain.towers import Embedded, Towers
-from medcl.views.image_config import ImageViewsConfig
 from tests.data.linked_archive import pictures_with_reports
 
 PATIENTS, ROUNDS, SHARE = 64, 4, 0.1

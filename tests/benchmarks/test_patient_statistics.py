@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from medcl.archive.stratify import divide
-from medcl.evaluate.statistics import patient_bootstrap
+from medcl.stats.intervals import patient_bootstrap
 
 pytestmark = pytest.mark.benchmark
 

@@ -11,11 +11,11 @@ import pytest
 from pydicom.uid import RLELossless
 from scipy.ndimage import gaussian_filter
 
-from medcl.readers.dicom import read_volume
-from medcl.readers.dicom_geometry import stacks_of
-from medcl.readers.dicom_slice import read_slices
-from medcl.readers.nifti import read_volume as read_nifti
-from tests.readers.dicom_files import dataset
+from medcl.modality.dicom.slice import read_slices
+from medcl.modality.volume.formats.dicom import read_volume
+from medcl.modality.volume.formats.dicom_geometry import stacks_of
+from medcl.modality.volume.formats.nifti import read_volume as read_nifti
+from tests.modality.dicom.dicom_files import dataset
 
 REPEATS = 40
 

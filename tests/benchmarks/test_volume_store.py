@@ -18,9 +18,9 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
+from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import chest, ct
 
 VOLUMES, SHAPE, CROP = 2, (256, 256, 128), 64

@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 
 from medcl import runs
 from medcl.cli import main
-from medcl.data.volume_config import VolumeConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import chest
 from medcl.pretrain.job import plain
 from tests.commands import planted

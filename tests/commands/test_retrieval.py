@@ -14,11 +14,11 @@ from PIL import Image
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.encoders.card import SignalCard
-from medcl.encoders.config import SignalEncoderConfig
 from medcl.evaluate import joint_space
 from medcl.evaluate.prompts import read_prompts
 from medcl.evaluate.search import Archive
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spec import SignalCard
 from tests.evaluate import joint_run
 
 ROOT = Path(__file__).parents[2]

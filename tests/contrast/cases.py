@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from medcl.contrast.gather import Group
-from medcl.contrast.hierarchical import hierarchical
-from medcl.contrast.identity import identity
-from medcl.contrast.info_nce import info_nce, info_nce_levels, info_nce_views
-from medcl.contrast.pairs import itself, same
-from medcl.contrast.similarity import dot, one_sided
+from medcl.contrast.core.gather import Group
+from medcl.contrast.losses.hierarchical import hierarchical
+from medcl.contrast.losses.identity import identity
+from medcl.contrast.losses.info_nce import info_nce, info_nce_levels, info_nce_views
+from medcl.contrast.pairings.pairs import itself, same
+from medcl.contrast.similarities.similarity import dot, one_sided
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medcl.contrast.clip import clip
-from medcl.contrast.cloob import cloob, info_loob
-from medcl.contrast.dense import corresponding, dense
-from medcl.contrast.gather import Group, gather
-from medcl.contrast.gram import gram, gram_volume
-from medcl.contrast.late import gloria
-from medcl.contrast.multi_view import mv_dhel, mv_infonce
-from medcl.contrast.multilinear import multilinear
-from medcl.contrast.pairs import same
-from medcl.contrast.precision import accurate
-from medcl.contrast.regions import local
-from medcl.contrast.similarity import one_sided
-from medcl.contrast.singular import leading_singular_value, pmrl
-from medcl.contrast.sparc import sparc, word_alignment
-from medcl.contrast.symile import draw_permutations, symile
+from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.core.precision import accurate
+from medcl.contrast.losses.clip import clip
+from medcl.contrast.losses.cloob import cloob, info_loob
+from medcl.contrast.losses.dense import corresponding, dense
+from medcl.contrast.losses.multi_view import mv_dhel, mv_infonce
+from medcl.contrast.losses.regions import local
+from medcl.contrast.losses.sparc import sparc, word_alignment
+from medcl.contrast.losses.symile import draw_permutations, symile
+from medcl.contrast.pairings.pairs import same
+from medcl.contrast.similarities.gram import gram, gram_volume
+from medcl.contrast.similarities.late import gloria
+from medcl.contrast.similarities.multilinear import multilinear
+from medcl.contrast.similarities.similarity import one_sided
+from medcl.contrast.similarities.singular import leading_singular_value, pmrl
 from tests.contrast.cases import Case
 
 ORDERS = [draw_permutations(3, samples, torch.Generator().manual_seed(0)) for samples in range(9)]

@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.anchors import block_and_group
-from medcl.contrast.auc import auc
-from medcl.contrast.cacr import cacr
-from medcl.contrast.contrastive_gap import clip_without_gap
-from medcl.contrast.debiased import debiased
-from medcl.contrast.decoupled import decoupled
-from medcl.contrast.focal import focal
-from medcl.contrast.groco import groco
-from medcl.contrast.mochi import mochi
-from medcl.contrast.negative_mixing import Mixing
-from medcl.contrast.pairs import itself, same
-from medcl.contrast.precision import accurate
-from medcl.contrast.siglip import siglip
-from medcl.contrast.similarity import dot
-from medcl.contrast.swav import swav
-from medcl.contrast.uniformity import align_uniform, alignment, uniformity
+from medcl.contrast.core.anchors import block_and_group
+from medcl.contrast.core.negative_mixing import Mixing
+from medcl.contrast.core.precision import accurate
+from medcl.contrast.losses.auc import auc
+from medcl.contrast.losses.cacr import cacr
+from medcl.contrast.losses.contrastive_gap import clip_without_gap
+from medcl.contrast.losses.debiased import debiased
+from medcl.contrast.losses.decoupled import decoupled
+from medcl.contrast.losses.focal import focal
+from medcl.contrast.losses.groco import groco
+from medcl.contrast.losses.mochi import mochi
+from medcl.contrast.losses.siglip import siglip
+from medcl.contrast.losses.swav import swav
+from medcl.contrast.losses.uniformity import align_uniform, alignment, uniformity
+from medcl.contrast.pairings.pairs import itself, same
+from medcl.contrast.similarities.similarity import dot
 from tests.contrast.cases import Case
 
 

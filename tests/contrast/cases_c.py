@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from medcl.contrast.conr import conr
-from medcl.contrast.entropy import joint_entropy, uniform
-from medcl.contrast.info_nce import info_nce
-from medcl.contrast.m3col import m3col, m3col_soft
-from medcl.contrast.macl import macl
-from medcl.contrast.mixup import Mixing
-from medcl.contrast.momentum import MomentumQueue
-from medcl.contrast.pairs import itself, same
-from medcl.contrast.sepclr import sepclr
-from medcl.contrast.slices import across_volumes, apart_from_partition, partition
-from medcl.contrast.soft import cwcl, softened
-from medcl.contrast.supremix import supremix
-from medcl.contrast.targets import kernel, magnified, near
-from medcl.contrast.temperatures import IndividualTemperatures
+from medcl.contrast.core.mixup import Mixing
+from medcl.contrast.core.momentum import MomentumQueue
+from medcl.contrast.losses.conr import conr
+from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.losses.m3col import m3col, m3col_soft
+from medcl.contrast.losses.macl import macl
+from medcl.contrast.losses.sepclr import sepclr
+from medcl.contrast.losses.supremix import supremix
+from medcl.contrast.losses.temperatures import IndividualTemperatures
+from medcl.contrast.pairings.pairs import itself, same
+from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
+from medcl.contrast.pairings.soft import cwcl, softened
+from medcl.contrast.pairings.targets import kernel, magnified, near
+from medcl.contrast.similarities.entropy import joint_entropy, uniform
 from tests.contrast.cases import Case
 
 QUEUE = MomentumQueue(4, 4)

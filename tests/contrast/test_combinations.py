@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medcl import contrast
 from medcl.contrast import Pairing, Similarity, matrix, same
-from medcl.contrast.similarity import Embeddings
+from medcl.contrast.similarities.similarity import Embeddings
 from medcl.errors import UsageError
 from tests.contrast.compare import draw
 

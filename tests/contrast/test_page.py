@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl import contrast
-from medcl.contrast.mixup import draw as draw_mixtures
-from medcl.contrast.negative_mixing import draw_mixing
-from medcl.contrast.symile import draw_permutations
+from medcl.contrast.core.mixup import draw as draw_mixtures
+from medcl.contrast.core.negative_mixing import draw_mixing
+from medcl.contrast.losses.symile import draw_permutations
 from tests.contrast import loops as by_loops
-from tests.contrast import test_groco, test_late, test_sparc, test_supremix
 from tests.contrast.compare import draw
+from tests.contrast.losses import test_groco, test_sparc, test_supremix
+from tests.contrast.similarities import test_late
 
 PAGE = Path(__file__).parents[2] / "docs" / "contrast.md"
 METHODS = dict(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from medcl.data.config import SignalConfig
 from medcl.data.datamodule import loader
 from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
-from medcl.data.quality import CLIPPED, FLAT
 from medcl.data.sampler import HierarchicalSampler
 from medcl.errors import MedclError
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.quality import CLIPPED, FLAT
 
 from .wfdb_archive import archive, noise, scanned, write_record
 

@@ -11,13 +11,13 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
-from medcl.data.image_config import ImageConfig
 from medcl.data.image_prepare import prepare_images
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import MedclError
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.show.thumbnails import thumbnails
-from tests.readers import dicom_files
+from tests.modality.dicom import dicom_files
 
 _SIZE: dict[str, Any] = {"Rows": 32, "Columns": 32}
 _MARKER = 15  # byte of a lossless JPEG at which the marker behind its size begins; without it GDCM aborts

@@ -15,19 +15,19 @@ from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, scanned_column
 from medcl.archive.schema import SCHEMA
-from medcl.data import decode
-from medcl.data.config import SignalConfig
-from medcl.data.image_config import ImageConfig
 from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
-from medcl.data.volume_config import VolumeConfig
-from medcl.data.volume_original import labels_of
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import UnreadableError, UsageError
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.signal import prepare as decode
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.original import labels_of
 from medcl.phantom.volumes import write_volumes
 from tests.archive.test_guard import segfaulting
 from tests.data.volume_archive import CLASSES, labels, noise, save
-from tests.readers.written import waves, write_edf, write_eeglab
+from tests.modality.written import waves, write_edf, write_eeglab
 
 CONFIG = SignalConfig(sampling_rate=100, channels=["Fp1", "Fz", "O2"])
 

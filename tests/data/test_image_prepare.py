@@ -8,9 +8,9 @@ import pytest
 from PIL import Image as Picture
 
 from medcl.archive.manifest import Manifest
-from medcl.data.image_config import ImageConfig
 from medcl.data.image_prepare import prepare_images
 from medcl.errors import MedclError, UsageError
+from medcl.modality.image.config import ImageConfig
 from tests.data.image_archive import pixels_of, write_archive
 
 

@@ -9,11 +9,11 @@ import pytest
 from medcl.archive.manifest import Manifest
 from medcl.data.kept_slices import starts
 from medcl.data.pair_sides import Patches
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import MedclError, UsageError
+from medcl.modality.volume.config import VolumeConfig
 
 from .volume_archive import archive, manifest_of, save
 

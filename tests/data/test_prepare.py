@@ -13,11 +13,11 @@ import wfdb
 
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
-from medcl.data.config import SignalConfig
 from medcl.data.prepare import prepare
-from medcl.data.quality import CLIPPED, FLAT
 from medcl.data.store import SignalStore
 from medcl.errors import MedclError, UsageError
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.quality import CLIPPED, FLAT
 
 from .wfdb_archive import LEADS, archive, noise, scanned, write_record
 

@@ -14,9 +14,9 @@ from medcl.archive.manifest import Manifest
 from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.data.report_store import ReportStore
-from medcl.data.text_config import TextConfig
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import MedclError, UsageError
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
 from tests.data.report_archive import manifest
 
 TEXTS = [

@@ -10,11 +10,11 @@ from nibabel.freesurfer.mghformat import MGHImage
 from PIL import Image as Picture
 
 from medcl.archive.scan import scan
-from medcl.data.image_config import ImageConfig
 from medcl.data.image_prepare import prepare_images
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
-from tests.readers.test_text_volumes import write_mha, write_nrrd
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.volume.config import VolumeConfig
+from tests.modality.volume.formats.test_text_volumes import write_mha, write_nrrd
 
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
 TYPES += ["complex64", "complex128", "float16", "rgb", "rgba"]

@@ -9,15 +9,15 @@ from scipy.ndimage import affine_transform
 
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.schema import SCHEMA
-from medcl.data.volume_config import VolumeConfig
-from medcl.data.volume_original import grid_of, labels_of
 from medcl.data.volume_prepare import prepare_volumes
+from medcl.modality.dicom.slice import read_slices
+from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.formats import dicom, nifti
+from medcl.modality.volume.formats.dicom_geometry import Stack, stacks_of
+from medcl.modality.volume.formats.dicom_resample import read_regular
+from medcl.modality.volume.original import grid_of, labels_of
 from medcl.phantom import chest
 from medcl.phantom.volumes import write_ct
-from medcl.readers import dicom, nifti
-from medcl.readers.dicom_geometry import Stack, stacks_of
-from medcl.readers.dicom_resample import read_regular
-from medcl.readers.dicom_slice import read_slices
 
 CONFIG = VolumeConfig(size=(16, 16, 8), window=(-1000.0, 400.0))
 

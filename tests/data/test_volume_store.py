@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_restore import on_original
 from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError, UsageError
-from medcl.readers.nifti import read_volume, write_like
+from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.formats.nifti import read_volume, write_like
+from medcl.modality.volume.restore import on_original
 
 from .volume_archive import archive, manifest_of, noise, save
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.schema import SCHEMA
-from medcl.readers import nifti
+from medcl.modality.volume.formats import nifti
 
 CLASSES = ("background", "organ", "lesion")
 

@@ -7,15 +7,15 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.data.channels import canonical
-from medcl.data.image_config import ImageConfig
-from medcl.data.text_config import TextConfig
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.card import Card, ImageCard, JointCard, SignalCard, TextCard, VolumeCard
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.encoders.text_config import TextEncoderConfig
-from medcl.encoders.tokens import Tokenizer
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal.channels import canonical
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spec import Card, ImageCard, JointCard, SignalCard, TextCard, VolumeCard
+from medcl.modality.volume.config import VolumeConfig
 
 NETWORK = ImageEncoderConfig("unet", widths=(2, 4, 4), dim=4, norm="group")
 

@@ -13,14 +13,14 @@ import torch
 
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.data.volume_config import VolumeConfig
 from medcl.embed import plan
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.sides import prepare, sides_of
-from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.errors import MedclError, UsageError
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.volume.config import VolumeConfig
 from tests.data import linked_archive, volume_archive, wfdb_archive
 from tests.embed import archives
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.embed.volume_tiles import VolumeTiles
-from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.evaluation import evaluate
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.volume.config import VolumeConfig
 from tests.evaluate.segment_archive import NETWORK, SLICES, write_heads, write_run
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest, Target
-from medcl.data.image_config import ImageConfig
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views.config import ImageViewsConfig
 from medcl.pretrain.joint_config import ImageSide
 from medcl.pretrain.run import pretrain
-from medcl.views.image_config import ImageViewsConfig
 from tests.data.linked_archive import pictures_with_reports
 from tests.pretrain.joint_recipe import small
 

@@ -15,7 +15,7 @@ from medcl.evaluate.results import (
     Split,
     Summary,
 )
-from medcl.evaluate.statistics import mean_interval, paired_interval
+from medcl.stats.intervals import mean_interval, paired_interval
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 INITS: tuple[Init, Init] = ("pretrained", "random")

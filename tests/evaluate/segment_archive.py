@@ -10,9 +10,9 @@ from medcl import runs
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.card import VolumeCard
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spec import VolumeCard
+from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import head
 from medcl.phantom.volumes import write_mr
 

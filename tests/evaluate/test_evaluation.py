@@ -12,14 +12,14 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
-from medcl.encoders.card import SignalCard
-from medcl.encoders.config import SignalEncoderConfig
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.probe import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Results
 from medcl.evaluate.task import Task
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spec import SignalCard
 
 CONFIG = EvaluateConfig(
     target="diagnosis",

@@ -7,14 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from medcl.encoders import image, signal, text
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.encoders.joint import JointEncoder
-from medcl.encoders.text_config import TextEncoderConfig
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import UsageError
 from medcl.evaluate import grounding
+from medcl.modality.report.encoders import build as text
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal.encoders import build as signal
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spatial.encoders import build as image
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.networks.joint import JointEncoder
 from medcl.show import pictures
 
 

@@ -10,12 +10,12 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
-from medcl.data.image_config import ImageConfig
-from medcl.encoders.card import ImageCard, from_json, to_json
-from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.errors import MedclError
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.evaluation import evaluate
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spec import ImageCard, from_json, to_json
 from tests.data.image_archive import write_archive
 
 CARD = ImageCard(

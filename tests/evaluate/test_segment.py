@@ -12,9 +12,7 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.data.volume_config import VolumeConfig
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.compare import compare, markdown
 from medcl.evaluate.results import Results
@@ -22,6 +20,8 @@ from medcl.evaluate.segment import CELLS, evaluate_masks
 from medcl.evaluate.segment_config import SegmentationConfig, SegmentConfig
 from medcl.evaluate.segment_held_out import HeldOut
 from medcl.evaluate.typed_json import plain
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom.nifti_files import write_nifti
 from tests.evaluate.segment_archive import CLASSES, NETWORK, scan, write_heads, write_run
 

@@ -14,8 +14,8 @@ from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories
 from medcl.explore.probe import Probe
-from medcl.explore.scores import auroc, auroc_of_each, explained
 from medcl.phantom.site import SITES, without_effect
+from medcl.stats.many_scores import auroc, auroc_of_each, explained
 from tests.explore.archives import embedded_phantom
 
 

@@ -16,14 +16,18 @@ from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ImplicitVRLitt
 from medcl.archive.dicom_file_record import read_coded
 from medcl.archive.identity import code
 from medcl.errors import UnreadableError
-from medcl.readers import dicom, formats
-from medcl.readers.dicom_geometry import stacks_of
-from medcl.readers.dicom_slice import read_slices
-from medcl.readers.image import read_image
-from medcl.readers.report import identify_report, read_reports
+from medcl.modality import formats
+from medcl.modality.dicom.slice import read_slices
+from medcl.modality.image.record import read_image
+from medcl.modality.report.record import identify_report, read_reports
+from medcl.modality.volume.formats import dicom
+from medcl.modality.volume.formats.dicom_geometry import stacks_of
 from tests.archive import every_format
-from tests.readers import dicom_files, test_report, test_report_formats, write_signals
-from tests.readers.written import waves, write_edf, write_wfdb
+from tests.modality.dicom import dicom_files
+from tests.modality.report import test_record as test_report
+from tests.modality.report.formats import test_report_formats
+from tests.modality.signal.formats import write_signals
+from tests.modality.written import waves, write_edf, write_wfdb
 
 Write = Callable[[Path], object]
 HEADERS = (".hea", ".vhdr", ".set", ".mhd", ".hdr")

@@ -20,9 +20,9 @@ from typing import Any, Literal
 import numpy as np
 
 from medcl.archive.scan import scan
-from medcl.data.config import SignalConfig
 from medcl.data.prepare import prepare
 from medcl.errors import MedclError
+from medcl.modality.signal.config import SignalConfig
 from tests.fuzz.kinds import FRAGILE, KINDS
 from tests.fuzz.mutate import damaged
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from medcl.archive.scan import scan
+from medcl.modality.image.record import read_image
 from medcl.phantom import chest, ct
 from medcl.phantom.person import Study, draw_person, draw_studies
 from medcl.phantom.radiograph import grey, project, write_dicom, write_png
-from medcl.readers.image import read_image
 
 
 @pytest.fixture(scope="module")

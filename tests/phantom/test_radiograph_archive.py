@@ -12,12 +12,12 @@ from scipy.ndimage import binary_dilation, zoom
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
+from medcl.modality.report.record import read_reports
 from medcl.phantom import chest, ct
 from medcl.phantom.chest_patient import draw_chest_patient
 from medcl.phantom.radiograph import project
 from medcl.phantom.radiograph_archive import write_radiographs
 from medcl.phantom.volumes import write_ct
-from medcl.readers.report import read_reports
 
 TINY = (24, 24, 12)
 

@@ -9,6 +9,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from medcl.archive.deidentify import deidentify
+from medcl.modality.report.record import identify_report, read_reports
 from medcl.phantom import chest, ecg, head
 from medcl.phantom.archive import write_ecg
 from medcl.phantom.morphology import DIAGNOSES
@@ -17,7 +18,6 @@ from medcl.phantom.report_archive import add_reports
 from medcl.phantom.report_files import write_sr, write_table, write_text, write_xml
 from medcl.phantom.reports import WrittenReport, ecg_report, volume_report
 from medcl.phantom.volumes import write_ct
-from medcl.readers.report import identify_report, read_reports
 
 
 def of_ecg(diagnosis: str, seed: int = 0, language: str = "en") -> WrittenReport:

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from medcl.data.config import SignalConfig
-from medcl.data.image_config import ImageConfig
-from medcl.data.text_config import TextConfig
-from medcl.encoders.config import SignalEncoderConfig
-from medcl.encoders.image_config import ImageEncoderConfig
-from medcl.encoders.text_config import TextEncoderConfig
+from medcl.modality.image.config import ImageConfig
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.views.config import SignalViewsConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views.config import ImageViewsConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.joint_config import (
     ImageSide,
@@ -18,8 +20,6 @@ from medcl.pretrain.joint_config import (
     ReportSide,
     SignalSide,
 )
-from medcl.views.config import SignalViewsConfig
-from medcl.views.image_config import ImageViewsConfig
 
 IMAGE = ImageSide(
     ImageConfig(size=(16, 16)),

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from medcl.data.config import SignalConfig
-from medcl.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.views.config import SignalViewsConfig
 from medcl.pretrain.config import BatchConfig, CometConfig, OptimiserConfig, PretrainConfig
-from medcl.views.config import SignalViewsConfig
 
 
 def small(steps: int = 6, **changes: Any) -> PretrainConfig:

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
+from medcl.modality.signal.views.config import SignalViewsConfig
 from medcl.pretrain.config import BatchConfig, CometConfig, HardwareConfig, PretrainConfig
 from medcl.pretrain.job import plain
 from medcl.pretrain.run import pretrain
 from medcl.pretrain.volume_config import VolumeBatchConfig, VolumePretrainConfig
-from medcl.views.config import SignalViewsConfig
 
 from . import volume_recipe
 from .recipe import small

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from medcl.modality.spatial.views.intensity import Noise
+from medcl.modality.views.compose import Compose
 from medcl.pretrain.global_contrast import global_loss
 from medcl.pretrain.volume_config import GlobalLocalConfig
-from medcl.views.compose import Compose
-from medcl.views.intensity import Noise
 
 TEMPERATURE = 0.2
 

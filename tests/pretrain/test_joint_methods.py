@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medcl.contrast.clip import clip
-from medcl.contrast.multilinear import multilinear
-from medcl.encoders.joint import JointEncoder
+from medcl.contrast.losses.clip import clip
+from medcl.contrast.similarities.multilinear import multilinear
+from medcl.networks.joint import JointEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.joint_config import JointConfig
 from medcl.pretrain.locked import Remembered

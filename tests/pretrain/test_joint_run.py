@@ -19,14 +19,14 @@ from torch.nn import functional
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.encoders.card import ImageCard, SignalCard, TextCard
-from medcl.encoders.tokens import Tokenizer
 from medcl.errors import MedclError, UsageError
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.job import plain
 from medcl.pretrain.joint_config import JointBatchConfig, JointPretrainConfig
 from medcl.pretrain.run import Pretrained, pretrain
-from medcl.views.image_config import ImageViewsConfig
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 
 from .joint_recipe import IMAGE, REPORT, SIGNAL, small

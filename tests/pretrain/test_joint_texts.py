@@ -9,14 +9,14 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.encoders.card import TextCard
-from medcl.encoders.text_config import TextEncoderConfig
 from medcl.evaluate.joint_config import JointEvaluateConfig
 from medcl.evaluate.joint_evaluation import evaluate_joint
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.spec import TextCard
 from medcl.pretrain.joint_config import ReportSide
 from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports
-from tests.encoders.pretrained_texts import bert
+from tests.modality.report.encoders.pretrained_texts import bert
 
 from .joint_recipe import REPORT, small
 

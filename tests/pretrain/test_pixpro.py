@@ -4,11 +4,11 @@ import math
 
 import torch
 
-from medcl.encoders.image import build
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.spatial.encoders.build import build
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views import build as image
+from medcl.modality.spatial.views.config import ImageViewsConfig
 from medcl.pretrain.pixpro import cell_places
-from medcl.views import image
-from medcl.views.image_config import ImageViewsConfig
 
 
 def test_cells_of_a_crop_lie_where_the_crop_was_cut() -> None:

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.unet import UNet
 from medcl.errors import UsageError
+from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig
 from medcl.pretrain.run import Pretrained, pretrain
 from medcl.pretrain.volume_config import HierarchyConfig, VolumeBatchConfig, VolumePretrainConfig

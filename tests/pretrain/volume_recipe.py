@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.image_config import ImageEncoderConfig
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.volume_config import (
     DenseConfig,
@@ -14,7 +15,6 @@ from medcl.pretrain.volume_config import (
     VolumeBatchConfig,
     VolumePretrainConfig,
 )
-from medcl.views.image_config import ImageViewsConfig
 
 CROPS = ImageViewsConfig(crop_side=(0.6, 0.9), crop_depth=(0.8, 1.0), contrast=(0.7, 1.3), brightness=0.3)
 

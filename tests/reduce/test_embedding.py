@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_config import VolumeConfig
-from medcl.encoders.image_config import ImageEncoderConfig
 from medcl.errors import MedclError, UnreadableError, UsageError
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.volume.config import VolumeConfig
 from medcl.reduce import embedding
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.random_encoder import RandomEncoder

@@ -11,9 +11,12 @@ from PIL import Image
 
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
-from medcl.readers.signal import Signal
-from medcl.readers.volume import Grid, Volume
-from medcl.show import ecg, eeg, slices, traces
+from medcl.modality.signal import ecg_paper as ecg
+from medcl.modality.signal import montage as eeg
+from medcl.modality.signal import traces
+from medcl.modality.signal.record import Signal
+from medcl.modality.volume import picture as slices
+from medcl.modality.volume.record import Grid, Volume
 from medcl.show.contact_sheet import TILE, contact_sheet
 from medcl.show.thumbnails import LETTERS, thumbnail, thumbnails
 

@@ -1,0 +1,112 @@
+"""Candidates from all processes, and means over the anchors of all processes."""
+
+import warnings
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.pairings.pairs import Pairing
+from medcl.errors import UsageError
+
+Group = dist.ProcessGroup | None
+
+
+def processes(group: Group) -> int:
+    """How many processes share a loss; 1 without a group."""
+    return 1 if group is None else dist.get_world_size(group)
+
+
+def gather(x: Tensor, group: Group) -> Tensor:
+    """The rows of all processes, in the order of their ranks.
+
+    Batches may differ in length, and a process may have none. Integers stay integers. The derivative is reduced and
+    scattered: every process gets the sum over all processes of what belongs to its own rows.
+
+    Args:
+        x: (n, ...) of this process; the other dimensions and the number format are the same in all.
+        group: the processes; None, or a group of one, returns `x` as it is.
+
+    Returns:
+        (sum of n, ...).
+    """
+    if processes(group) == 1:
+        return x
+    # A process without rows has made them up, with no encoder behind: it has to take part in the backward pass too.
+    own = torch.tensor([len(x), int(x.requires_grad)], device=x.device)
+    told = [torch.empty_like(own) for _ in range(processes(group))]
+    dist.all_gather(told, own, group=group)
+    counts, derive = zip(*(t.tolist() for t in told), strict=True)
+    if any(derive) and not x.requires_grad:
+        x = x.detach().requires_grad_()
+    return cast(Tensor, _Gather.apply(x, tuple(counts), group))  # type: ignore[no-untyped-call]
+
+
+def gathered(pairing: Pairing, group: Group) -> Pairing:
+    """A pairing of this process's anchors with the candidates of all processes.
+
+    Raises:
+        UsageError: for a pairing that was given as a matrix, which cannot know them.
+    """
+    if processes(group) == 1:
+        return pairing
+    if pairing.local:
+        raise UsageError(
+            "pairs given as a matrix hold for one process: pair by ids, which are gathered with embeddings"
+        )
+    candidates: Tensors = tuple(gather(x, group) for x in pairing.candidates)
+    return replace(pairing, candidates=candidates)
+
+
+def mean(sums: Tensor, counts: Tensor, group: Group) -> Tensor:
+    """Divide sums by counts, both over the anchors of all processes.
+
+    Each process returns its own share times the number of processes, so that the mean over processes, which is what
+    DistributedDataParallel takes of the gradients, is what one process with all anchors would return.
+
+    Args:
+        sums: of this process, any shape.
+        counts: of this process, the same shape; no derivative.
+        group: the processes.
+
+    Returns:
+        The shape of `sums`; 0 where nothing counts anywhere.
+    """
+    world = processes(group)
+    if world > 1:
+        counts = counts.detach().clone()
+        dist.all_reduce(counts, group=group)
+    # On a GPU nothing is asked, since every step would wait for the answer.
+    if counts.device.type == "cpu" and not torch.compiler.is_compiling() and bool((counts == 0).all()):
+        warnings.warn(
+            "no anchor of this batch has a positive, so the loss is 0 and nothing is learned from it: draw batches in "
+            "which records share the id that makes them positive",
+            stacklevel=2,
+        )
+    return sums * world / torch.where(counts > 0, counts, 1.0)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, counts: tuple[int, ...], group: dist.ProcessGroup) -> Tensor:
+        ctx.counts, ctx.group = counts, group
+        parts = [x.new_empty((max(counts), *x.shape[1:])) for _ in counts]
+        dist.all_gather(parts, _padded(x, max(counts)), group=group)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        longest = max(ctx.counts)
+        parts = [_padded(part, longest) for part in torch.split(grad, ctx.counts)]
+        own = torch.empty_like(parts[0])
+        dist.reduce_scatter(own, parts, group=ctx.group)
+        return own[: ctx.counts[dist.get_rank(ctx.group)]], None, None
+
+
+def _padded(x: Tensor, length: int) -> Tensor:
+    return torch.cat([x, x.new_zeros((length - len(x), *x.shape[1:]))]).contiguous()

@@ -1,0 +1,109 @@
+"""Contrast of the regions of one image with each other: Chaitanya's local loss."""
+
+from typing import Literal, Unpack
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, mean_over_anchors
+from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.precision import accurate, no_autocast
+from medcl.contrast.core.within import over_samples
+from medcl.errors import UsageError
+
+
+def local(
+    z1: Tensor,
+    z2: Tensor,
+    negatives: Tensor | Literal["others"] = "others",
+    *,
+    temperature: float | Tensor = 0.1,
+    **scale: Unpack[Scale],
+) -> Tensor:
+    """Tell the regions of an image apart, whatever its intensities: L^R.
+
+    With a_r and b_r the embeddings of region r in two views of one image, s the cosine over the temperature and N(r)
+    the negative regions:
+
+        l(a_r, b_r) = -log( exp(s(a_r, b_r)) / Z_r )
+        Z_r = exp(s(a_r, b_r)) + sum_{n in N(r)} ( exp(s(a_r, a_n)) + exp(s(a_r, b_n)) )
+
+    The loss is the mean over images and regions of l(a_r, b_r) and l(b_r, a_r) (Chaitanya et al., NeurIPS 2020, eq. 2).
+    It is for the decoder of a segmentation network, whose features must differ between neighbouring structures; the
+    views may differ in intensity but not in position. The released code takes 13 regions of 3 x 3 features at fixed
+    places and as negatives the 5 nearest of them, in both views (`nearby`); the encoder comes from the global stage.
+    With z2 the regions of the corresponding slice of another volume, aligned with the first, this is a term of L^D.
+
+    The temperature (0.1) decides how much the most similar region counts: the same organ left and right, or the next
+    region of one that covers several, look alike and are not errors; with few regions 0.1 is safe.
+
+    Args:
+        z1: (N, R, D) embeddings of the regions of each image.
+        z2: (N, R, D) of the same regions in the other view.
+        negatives: (R, K) int64, the negative regions of each, or "others": all other regions.
+        temperature: above 0, one number; a tensor may be learned.
+        **scale: `block`, of images, and `group`, see `Scale`; no image is compared with another.
+
+    Returns:
+        Scalar. With one region the loss is 0.
+
+    Raises:
+        UsageError: when shapes do not fit, and for a temperature that is not one number above 0.
+    """
+    block, group = block_and_group(**scale)
+    if z1.ndim != 3 or z1.shape != z2.shape:
+        raise UsageError(f"regions must be (batch, regions, width) twice, got {tuple(z1.shape)} and {tuple(z2.shape)}")
+    if isinstance(temperature, Tensor) and temperature.numel() != 1:
+        raise UsageError(f"local takes one temperature, got {tuple(temperature.shape)}")
+    above_zero(temperature)
+    images, regions = z1.shape[:2]
+    itself = torch.eye(regions, dtype=torch.bool, device=z1.device)
+    if isinstance(negatives, Tensor):
+        if negatives.ndim != 2 or len(negatives) != regions or negatives.is_floating_point():
+            raise UsageError(
+                f"negatives must be indices ({regions}, K), got {negatives.dtype} {tuple(negatives.shape)}"
+            )
+        negative = torch.zeros_like(itself).scatter(1, negatives, True) & ~itself
+    elif negatives == "others":
+        negative = ~itself
+    else:
+        raise UsageError(f"negatives must be indices ({regions}, K) or 'others', got {negatives!r}")
+
+    def formula(own: Tensors) -> Tensor:
+        a, b, inverse = own[0], own[1], own[2][:, :, None]
+        within = [(x @ x.mT * inverse).masked_fill(~negative, -torch.inf) for x in (a, b)]
+        across = a @ b.mT * inverse
+        positive = across.diagonal(dim1=1, dim2=2)
+        losses = [
+            torch.cat([scores.masked_fill(~(negative | itself), -torch.inf), same], dim=2).logsumexp(dim=2) - positive
+            for scores, same in zip((across, across.mT), within, strict=True)
+        ]
+        total = torch.stack(losses).sum(dim=(0, 2))
+        return torch.stack([total, torch.full_like(total, 2 * regions)], dim=1)
+
+    with no_autocast(z1):
+        a, b = (F.normalize(accurate(z), dim=2) for z in (z1, z2))
+        inverse = torch.as_tensor(1 / temperature, dtype=a.dtype, device=a.device).reshape(1, 1).expand(images, 1)
+        lines = over_samples(formula, (a, b, inverse), numbers=6 * regions**2, block=block)
+    return mean_over_anchors(lines, group)
+
+
+def nearby(positions: Tensor, count: int = 5) -> Tensor:
+    """The regions nearest to each, as negatives of `local`.
+
+    Args:
+        positions: (R, 2), or of any number of dimensions: centres of the regions.
+        count: how many of each.
+
+    Returns:
+        (R, count) int64, nearest first; of equally near ones the first.
+
+    Raises:
+        UsageError: when there are not so many other regions.
+    """
+    if positions.ndim != 2 or not 0 < count < len(positions):
+        raise UsageError(f"{count} nearest of positions {tuple(positions.shape)}: (regions, axes) with more regions")
+    places = accurate(positions)
+    distances = (places[:, None] - places).square().sum(dim=2).fill_diagonal_(torch.inf)
+    return distances.argsort(dim=1, stable=True)[:, :count]

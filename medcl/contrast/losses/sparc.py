@@ -1,0 +1,129 @@
+"""The few regions of an image that belong to each word of its report (SPARC)."""
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, counted, mean_over_anchors
+from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.precision import no_autocast
+from medcl.contrast.core.within import over_samples
+from medcl.contrast.similarities.late import cosines, in_parts, prepare_dense
+from medcl.contrast.similarities.similarity import Embeddings, Similarity
+from medcl.errors import UsageError
+
+
+def sparc(*, threshold: float | None = None) -> Similarity:
+    """A similarity of images with reports by the few regions that belong to each word.
+
+    With v_p the P regions of an image and t_q the unit vectors of the words of a report:
+
+        s_qp = (t_q . v_p - min_p' t_q . v_p') / (max_p' t_q . v_p' - min_p' t_q . v_p')
+        a_qp = s_qp [s_qp >= threshold] / sum_p' s_qp' [s_qp' >= threshold]
+        c_q = sum_p a_qp v_p
+        sim = mean_q cos(c_q, t_q)
+
+    The weights are those of Bica et al., Improving fine-grained understanding in image-text pre-training (ICML 2024).
+    They need no temperature, and leave regions without the word out, as most of an X-ray has nothing to do with it.
+    The paper contrasts c_q with the words of the same report (`word_alignment`); as a similarity of images with reports
+    this is for `clip` and for retrieval.
+
+    Args:
+        threshold: from 0 to 1; default: 1 / P, of the regions that are there.
+
+    Returns:
+        A similarity that takes what that of `gloria` takes. Where all products of a word are equal, all regions weigh
+        the same.
+
+    Raises:
+        UsageError: for a threshold outside 0 to 1.
+    """
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"the threshold of sparc must be from 0 to 1, got {threshold}")
+
+    def score(anchors: Tensors, candidates: Tensors) -> Tensor:
+        regions, has_region, words, has_word = *anchors, *candidates
+        found = cosines(_grouped(regions, has_region, words.flatten(0, 1), threshold), words)
+        return (found * has_word).sum(dim=2) / has_word.sum(dim=1).clamp(min=1)
+
+    return Similarity("sparc", in_parts(score), prepare_dense)
+
+
+def word_alignment(
+    regions: Embeddings,
+    words: Embeddings,
+    *,
+    temperature: float | Tensor = 0.1,
+    threshold: float | None = None,
+    **scale: Unpack[Scale],
+) -> Tensor:
+    """Tell the words of one report apart by the regions of its image: SPARC's fine-grained loss.
+
+    With c_q and t_q as in `sparc`, of the image and the report of one sample, and s_qr = cos(c_q, t_r) / temperature:
+
+        l(i) = 1/2 mean_q [ -log( exp(s_qq) / sum_r exp(s_qr) ) - log( exp(s_qq) / sum_r exp(s_rq) ) ]
+
+    The loss is the mean of l over the samples with a word and a region; the paper adds `clip` of the global embeddings,
+    at equal weights. There are no negatives of other samples, so that it works with a batch of a few large images. A
+    word that occurs twice in a report is its own negative: mask repetitions and punctuation out.
+
+    Args:
+        regions: (N, P, D), or ((N, P, D), (N, P) bool, true where there is a region).
+        words: (N, Q, D), or with a mask (N, Q), of the same samples.
+        temperature: above 0, one number; a tensor may be learned.
+        threshold: as in `sparc`.
+        **scale: `block` and `group`, see `Scale`; a block is of samples.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        UsageError: for a threshold or a temperature outside its range, and shapes that do not fit.
+    """
+    block, group = block_and_group(**scale)
+    if isinstance(temperature, Tensor) and temperature.numel() != 1:
+        raise UsageError(f"word_alignment takes one temperature, got {tuple(temperature.shape)}")
+    above_zero(temperature)
+    with no_autocast(regions if isinstance(regions, Tensor) else regions[0]):
+        images, reports = sparc(threshold=threshold).prepared(regions, words)
+        if len(images[0]) != len(reports[0]):
+            raise UsageError(f"word_alignment takes pairs, got {len(images[0])} images and {len(reports[0])} reports")
+        inverse = torch.as_tensor(1 / temperature, dtype=images[0].dtype, device=images[0].device).reshape(1, 1)
+
+        def formula(own: Tensors) -> Tensor:
+            patches, has_region, texts, has_word, inverse = own
+            found = F.normalize(_grouped(patches, has_region, texts, threshold), dim=2)
+            scores = found @ texts.mT * inverse[:, :, None]
+            # The rows of padding keep their own place, so that they stay finite, and are left out after.
+            other = (has_word[:, None] * has_word[:, :, None] == 0) & ~torch.eye(
+                texts.shape[1], dtype=torch.bool, device=texts.device
+            )
+            scores = scores.masked_fill(other, -torch.inf)
+            losses = (scores.logsumexp(dim=1) + scores.logsumexp(dim=2)) / 2 - scores.diagonal(dim1=1, dim2=2)
+            count = has_word.sum(dim=1)
+            complete = (count > 0) & (has_region.sum(dim=1) > 0)
+            return counted((losses * has_word).sum(dim=1) / count.clamp(min=1), complete)
+
+        tensors = (*images, *reports, inverse.expand(len(images[0]), 1))
+        numbers = reports[0].shape[1] * (images[0].shape[1] + reports[0].shape[1] + reports[0].shape[2])
+        lines = over_samples(formula, tensors, numbers=numbers, block=block)
+    return mean_over_anchors(lines, group)
+
+
+def _grouped(regions: Tensor, present: Tensor, words: Tensor, threshold: float | None) -> Tensor:
+    """c_q of regions (N, P, D), some of them absent (N, P), for words (Q, D) or (N, Q, D): (N, Q, D)."""
+    # Neither weights nor cosines depend on the length that all regions have in common.
+    longest = regions.detach().norm(dim=2).amax(dim=1)[:, None, None]
+    regions = regions / torch.where(longest > 0, longest, 1.0)
+    products = words @ regions.mT
+    absent = (present == 0)[:, None]
+    low = products.masked_fill(absent, torch.inf).amin(dim=2, keepdim=True)
+    high = products.masked_fill(absent, -torch.inf).amax(dim=2, keepdim=True)
+    # Differences of rounding would decide.
+    flat = ~(high - low > 4 * torch.finfo(products.dtype).eps)
+    scaled = torch.where(flat, 1.0, (products - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, high - low))
+    least = 1 / present.sum(dim=1).clamp(min=1)[:, None, None] if threshold is None else threshold
+    kept = torch.where((scaled >= least) & ~absent, scaled, 0.0)
+    return kept / kept.sum(dim=2, keepdim=True).clamp(min=torch.finfo(kept.dtype).tiny) @ regions

@@ -1,0 +1,1 @@
+"""Pairings: who is positive for whom, and how much."""

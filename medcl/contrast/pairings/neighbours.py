@@ -1,0 +1,85 @@
+"""Positives from the nearest neighbours of the raw data."""
+
+import torch
+from torch import Tensor
+
+from medcl.contrast.core.blockwise import rows_at_once
+from medcl.contrast.core.precision import accurate
+from medcl.errors import UsageError
+
+
+@torch.no_grad()
+def neighbours(features: Tensor, labels: Tensor, k: int = 1, *, p: float = 2.0, block: int | None = None) -> Tensor:
+    """The nearest samples with the same label.
+
+    Args:
+        features: (N, ...) raw data, standardised so that distances mean something; flattened.
+        labels: (N,) integers; samples with a negative label are not labelled and have no neighbours.
+        k: neighbours a sample.
+        p: of the Minkowski distance (sum |x - y|^p)^(1/p), above 0.
+        block: samples at a time; default: from the memory that is free.
+
+    Returns:
+        (N, k) int64 rows, nearest first; -1 where there are no more with this label.
+
+    Raises:
+        TypeError: when labels are not integers.
+        UsageError: when shapes do not fit or a number is not above 0.
+    """
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise TypeError(f"labels must be integers, got {labels.dtype}")
+    if features.ndim < 2 or labels.shape != features.shape[:1]:
+        raise UsageError(f"features (N, ...) and labels (N,) expected, got {features.shape} and {labels.shape}")
+    if k < 1 or not p > 0 or (block is not None and block < 1):
+        raise UsageError(f"k, p and block must be above 0, got {k}, {p} and {block}")
+    x, count = accurate(features).flatten(1), len(features)
+    rows, step = torch.arange(count, device=x.device), block or rows_at_once(count, x.device)
+    found = []
+    for start in range(0, count, step):
+        part = slice(start, start + step)
+        distance = torch.cdist(x[part], x, p=p, compute_mode="donot_use_mm_for_euclid_dist")
+        other = (labels[part, None] != labels) | (labels[part, None] < 0) | (rows[part, None] == rows)
+        values, nearest = distance.masked_fill_(other, torch.inf).topk(min(k, count), dim=1, largest=False)
+        found.append(nearest.masked_fill_(values == torch.inf, -1))
+    result = torch.cat(found) if found else rows.new_empty(0, k)
+    return torch.nn.functional.pad(result, (0, k - result.shape[1]), value=-1)
+
+
+@torch.no_grad()
+def nearest(features: Tensor, labels: Tensor, k: int = 1, *, p: float = 2.0, block: int | None = None) -> Tensor:
+    """Groups in which every sample is with its nearest neighbours of the same label.
+
+    Temporal-SCL (Noroozizadeh et al., Temporal Supervised Contrastive Learning for Modeling Patient Risk Progression,
+    ML4H 2023) takes the place of augmentation, of which there is none for a table of vital signs: the snapshot of a
+    patient and its nearest neighbour in the space of raw features that has the same outcome are one class of SupCon.
+    Computed once for the training data: `info_nce(z, z, same(groups[rows]).without(itself(z)))`.
+
+    The released code goes through the samples in order, skips those that a group holds already, and puts some into
+    several groups. Here a sample has one id, whatever the order: groups that share a sample are one. Chains form, at
+    k = 1 of about three samples in the mean; take `neighbours` for positives that are no one else's.
+
+    Args:
+        features: as in `neighbours`.
+        labels: as in `neighbours`.
+        k: neighbours that a sample is put together with.
+        p: as in `neighbours`.
+        block: as in `neighbours`.
+
+    Returns:
+        (N,) int64 ids for `same`: the lowest row of the group.
+
+    Raises:
+        TypeError: when labels are not integers.
+        UsageError: as in `neighbours`.
+    """
+    rows = torch.arange(len(features), device=features.device)
+    found = neighbours(features, labels, k, p=p, block=block)
+    ends = torch.where(found < 0, rows[:, None], found).flatten()
+    starts, groups, before = rows.repeat_interleave(k), rows, None
+    # The lowest row travels along the pairs; following it to its own group halves what is left of a chain.
+    while before is None or not torch.equal(groups, before):
+        before = groups
+        lowest = torch.minimum(groups[starts], groups[ends])
+        groups = groups.scatter_reduce(0, starts, lowest, "amin").scatter_reduce(0, ends, lowest, "amin")
+        groups = groups[groups]
+    return groups

@@ -1,0 +1,150 @@
+"""Pairings from continuous targets: age, ejection fraction, position of a slice in its volume."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.precision import accurate
+from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.errors import UsageError
+
+
+def near(y_a: Tensor, y_b: Tensor | None = None, *, within: float) -> Pairing:
+    """Positive when |y_a - y_b| < within.
+
+    With the position of a slice, from 0 at one end of the volume to 1 at the other, this is PCL (Zeng et al.,
+    Positional Contrastive Learning for Volumetric Medical Image Segmentation, MICCAI 2021):
+    `info_nce(z, z, near(position, within=0.35).without(itself(z)))`; 0.35 for the heart in ACDC, 0.1 in CHD.
+
+    A target that is not known (NaN) is near nothing. Its sample stays a negative of the others, like a sample whose
+    partner is missing; `.without(unknown(y))` leaves it out altogether.
+
+    Args:
+        y_a: (N,) targets of the anchors.
+        y_b: (M,) those of the candidates; default: the same ones.
+        within: above 0, in the unit of the targets.
+
+    Returns:
+        The pairing, of yes and no.
+
+    Raises:
+        UsageError: when targets are not vectors or `within` is not above 0.
+    """
+    if not within > 0:
+        raise UsageError(f"targets are near within more than 0, got {within}")
+    y_a, y_b = _both(y_a, y_b)
+
+    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+        return Pairs(gap(anchors[0], candidates[0]).abs() < within)
+
+    return Pairing(rule, (y_a,), (y_b,))
+
+
+def unknown(y_a: Tensor, y_b: Tensor | None = None) -> Pairing:
+    """Pairs of which one target or both are not known (NaN).
+
+    To leave them out, and yet keep the two views of a sample together:
+    `near(y, within=5).without(unknown(y).but(same(sample))) | same(sample)`.
+
+    Args:
+        y_a: (N,) targets of the anchors.
+        y_b: (M,) those of the candidates; default: the same ones.
+
+    Returns:
+        The pairing, of yes and no.
+
+    Raises:
+        UsageError: when targets are not vectors.
+    """
+    y_a, y_b = _both(y_a, y_b)
+    return Pairing(lambda a, c: Pairs(gap(a[0], c[0]).isnan()), (y_a,), (y_b,))
+
+
+def kernel(y_a: Tensor, y_b: Tensor | None = None, *, bandwidth: float | Tensor) -> Pairing:
+    """Positive by the weight exp(-||(y_a - y_b) / bandwidth||^2 / 2).
+
+    With `info_nce` this is y-aware InfoNCE (Dufumier et al., Contrastive Learning with Continuous Proxy Meta-Data for
+    3D MRI Classification, MICCAI 2021), in which ages that differ by one bandwidth attract each other 0.6 times as much
+    as equal ones. The paper divides the denominator by the number of candidates, a constant that is left out here.
+
+    A target that is not known (NaN in any component) has weight 0 with everything, and stays a negative.
+
+    Args:
+        y_a: (N,) or, for several targets, (N, K) targets of the anchors.
+        y_b: (M,) or (M, K) those of the candidates; default: the same ones.
+        bandwidth: above 0, in the unit of the targets; a tensor (K,) gives each target its own.
+
+    Returns:
+        The pairing, of weights.
+
+    Raises:
+        UsageError: when shapes do not fit or a number is not above 0.
+    """
+    if not isinstance(bandwidth, Tensor) and not bandwidth > 0:
+        raise UsageError(f"a bandwidth must be above 0, got {bandwidth}")
+    y_b = y_a if y_b is None else y_b
+    if y_a.ndim not in (1, 2) or y_a.shape[1:] != y_b.shape[1:]:
+        raise UsageError(f"targets must be (N,) and (M,) or (N, K) and (M, K), got {y_a.shape} and {y_b.shape}")
+    scaled = tuple(accurate(y if y.ndim == 2 else y[:, None]).detach() / bandwidth for y in (y_a, y_b))
+
+    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+        # Squared differences one by one: from products they cancel where the targets are large and alike.
+        distance = torch.cdist(anchors[0], candidates[0], compute_mode="donot_use_mm_for_euclid_dist")
+        return Pairs(distance.square().div(-2).exp().nan_to_num(0.0))
+
+    return Pairing(rule, scaled[:1], scaled[1:], soft=True)
+
+
+def magnified(pairing: Pairing, y_a: Tensor, y_b: Tensor | None = None) -> Pairing:
+    """Negatives weigh |y_a - y_b| + 1 in the denominator: the farther the target, the harder it pushes.
+
+    The distance magnifying of SupReMix (Wu et al., Mixup Your Own Pairs, 2023). The weight depends on the unit of the
+    targets. Positives, and pairs of which a target is not known (NaN), weigh 1.
+
+    Args:
+        pairing: of yes and no; what it weighs already is multiplied.
+        y_a: (N,) targets of the anchors.
+        y_b: (M,) those of the candidates; default: the same ones.
+
+    Returns:
+        The same pairs, with importance.
+
+    Raises:
+        UsageError: for a pairing of weights, which has no negatives, and when shapes do not fit.
+    """
+    if pairing.soft:
+        raise UsageError("only negatives are magnified, and a pairing of weights does not say which those are")
+    y_a, y_b = _both(y_a, y_b)
+    if pairing.shape != (len(y_a), len(y_b)):
+        raise UsageError(f"a pairing of {pairing.shape} cannot take {len(y_a)} and {len(y_b)} targets")
+
+    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+        pairs = pairing.rule(anchors[:-1], candidates[:-1])
+        distance = gap(anchors[-1], candidates[-1]).abs()
+        weight = torch.where(pairs.positive | distance.isnan(), 1.0, distance + 1)
+        return replace(pairs, importance=weight if pairs.importance is None else weight * pairs.importance)
+
+    return Pairing(rule, (*pairing.anchors, y_a), (*pairing.candidates, y_b), local=pairing.local)
+
+
+def gap(y_a: Tensor, y_b: Tensor) -> Tensor:
+    """(n,) and (M,) to the differences y_b - y_a, (n, M)."""
+    return y_b[None, :] - y_a[:, None]
+
+
+def vector(y: Tensor) -> Tensor:
+    """Targets (N,) in at least float32, without derivative.
+
+    Raises:
+        UsageError: when they are not a vector.
+    """
+    if y.ndim != 1:
+        raise UsageError(f"targets must be of shape (batch,), got {tuple(y.shape)}")
+    return accurate(y.detach())
+
+
+def _both(y_a: Tensor, y_b: Tensor | None) -> tuple[Tensor, Tensor]:
+    y_a = vector(y_a)
+    return y_a, y_a if y_b is None else vector(y_b)

@@ -1,0 +1,1 @@
+"""Similarities: how alike two embeddings, or several, are."""

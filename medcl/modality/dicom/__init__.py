@@ -1,0 +1,1 @@
+"""DICOM files as all wings read them: header, pixels, and what a header claims."""

@@ -1,0 +1,117 @@
+"""What a DICOM header says of its pixels, in numbers that are held against one another before anything is read."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from medcl.errors import UnreadableError
+from medcl.modality.dicom.terms import PHOTOMETRIC_TERMS, term
+from medcl.modality.image.record import check_size
+
+_MOST_FRAMES = 1 << 20
+_MANY_FRAMES, _SMALL = 4096, 256  # each frame is a record of its own, which takes more memory than such a picture
+_MOST_SAMPLES = 4
+_SAMPLES = {"MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3}
+_SAMPLES |= {"YBR_ICT": 3, "YBR_RCT": 3}
+_KINDS = {"u": "uint", "i": "int", "f": "float"}
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The pixels that a header describes.
+
+    Args:
+        rows: of a frame.
+        columns: of a frame.
+        samples: of a pixel: 1, or 3 of colours.
+        frames: in the file.
+        photometric: interpretation, a term of the standard, `unknown` or empty.
+        allocated: bits of a stored number.
+        stored: bits of it that are used.
+        high: number of the highest of these, from 0.
+        kind: `u` unsigned, `i` signed, `f` floating point.
+        planar: whether the samples of a frame lie one plane behind the other.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    frames: int
+    photometric: str
+    allocated: int
+    stored: int
+    high: int
+    kind: str
+    planar: bool
+
+    @property
+    def dtype(self) -> str:
+        """Of the stored numbers, such as `int16`."""
+        return f"{_KINDS[self.kind]}{max(self.allocated, 8)}"
+
+    @property
+    def bits(self) -> int:
+        """Of all pixels, uncompressed."""
+        bits = self.rows * self.columns * self.samples * self.allocated * self.frames
+        return bits * 2 // 3 if self.photometric == "YBR_FULL_422" else bits
+
+    @property
+    def length(self) -> int:
+        """Bytes of all pixels, uncompressed."""
+        return (self.bits + 7) // 8
+
+
+def claims_of(header: Any, is_float: bool) -> Claims:
+    """The pixels that a header describes.
+
+    Args:
+        header: of pydicom, or a `QuickHeader`.
+        is_float: whether they are the float or double float pixel data of a parametric map.
+
+    Returns:
+        Numbers that agree with one another; whether the file holds such pixels is checked elsewhere.
+
+    Raises:
+        UnreadableError: one is missing, impossible, or contradicts another.
+    """
+    rows, columns = _whole(header, "Rows", 1, 65535), _whole(header, "Columns", 1, 65535)
+    check_size(rows, columns)
+    samples = _whole(header, "SamplesPerPixel", 1, _MOST_SAMPLES, 1)
+    if samples not in (1, 3):
+        raise UnreadableError(f"a picture of {samples} samples a pixel: pictures are grey or of three colours")
+    frames = _whole(header, "NumberOfFrames", 1, _MOST_FRAMES, 1)
+    if frames > _MANY_FRAMES and rows * columns < _SMALL:
+        raise UnreadableError(f"damaged header: {frames} frames of {rows} x {columns} pixels, which are no pictures")
+    photometric = term(str(header.get("PhotometricInterpretation") or ""), PHOTOMETRIC_TERMS)
+    allocated = _whole(header, "BitsAllocated", 1, 64)
+    if allocated not in ((32, 64) if is_float else (1, 8, 16, 32, 64)):
+        raise UnreadableError(f"a picture of {allocated} bits a pixel and channel")
+    if _SAMPLES.get(photometric, samples) != samples:
+        raise UnreadableError(f"damaged header: {samples} samples a pixel, their interpretation is {photometric}")
+    if is_float:
+        return Claims(rows, columns, samples, frames, photometric, allocated, allocated, allocated - 1, "f", False)
+    stored = _whole(header, "BitsStored", 1, allocated, allocated)
+    high = _whole(header, "HighBit", stored - 1, allocated - 1, stored - 1)
+    signed = _whole(header, "PixelRepresentation", 0, 1)
+    planar = _whole(header, "PlanarConfiguration", 0, 1, 0)
+    if signed and samples == 3:
+        raise UnreadableError("damaged header: signed colours")
+    return Claims(
+        rows, columns, samples, frames, photometric, allocated, stored, high, "ui"[signed], samples > 1 and planar == 1
+    )
+
+
+def _whole(header: Any, keyword: str, least: int, most: int, default: int | None = None) -> int:
+    value = header.get(keyword)
+    if value is None or value == "":
+        if default is None:
+            raise UnreadableError(f"damaged header: no {keyword}")
+        return default
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise UnreadableError(f"damaged header: {keyword} is not one whole number") from None
+    if number == 0 and keyword == "NumberOfFrames":
+        return 1  # so do some writers say that it does not apply
+    if not least <= number <= most:
+        raise UnreadableError(f"damaged header: {keyword} is {number}, it must be within {least} and {most}")
+    return number

@@ -1,0 +1,1 @@
+"""Images: radiographs, ultrasound, photographs."""

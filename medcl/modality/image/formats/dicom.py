@@ -1,0 +1,174 @@
+"""Pictures in DICOM objects: radiographs, mammograms, ultrasound, photographs; each frame is one picture.
+
+Decided here: numbers are rescaled by slope and intercept, or by the table of the modality. MONOCHROME1 (low numbers are
+bright) is turned round within the range of its bits, and its window with it. The first window of the header counts; of
+a table of the values of interest (VOI LUT) or of a sigmoid only where they begin and end is taken, as a window. Colours
+(RGB, YBR, palette) become RGB. Where nothing is stated, the window is the range of the bits.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UnreadableError
+from medcl.modality.dicom.claims import Claims
+from medcl.modality.dicom.elements import first, frame_sources, number, tags_of, text
+from medcl.modality.dicom.file import read_file_header, reading
+from medcl.modality.dicom.lookup import palette, table_of
+from medcl.modality.dicom.pixels import read_frames
+from medcl.modality.dicom.terms import quotable
+from medcl.modality.image.record import Image, ImageHeader, check_size
+from medcl.modality.scaling import scaled
+
+MODALITIES = {"CR": "xray", "DX": "xray", "RG": "xray", "PX": "xray", "IO": "xray", "MG": "mg", "XA": "xa", "RF": "rf"}
+MODALITIES |= {"US": "us", "IVUS": "us", "ES": "es", "GM": "gm", "SM": "sm", "XC": "photo", "OP": "op", "OPT": "opt"}
+MODALITIES |= {"NM": "nm", "OT": "image", "SC": "image", "CT": "ct", "MR": "mr", "PT": "pt", "": "image"}
+"""What DICOM calls the kind of a picture -> what the manifest does. Maps, doses and label maps are no pictures."""
+PICTURES = frozenset(MODALITIES) - {"CT", "MR", "PT", ""}
+"""Modalities whose pictures stand alone; what states none may be a slice."""
+_KEYWORDS = [
+    *("SOPClassUID", "Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "BurnedInAnnotation"),
+    *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+]
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+_SHARE = 0.01
+"""Of a table's range: what it maps below this, or above 1 - this, is shown black or white."""
+
+
+def read_header(path: Path) -> ImageHeader:
+    """Read the header of a DICOM picture.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The header; `ids` are clear.
+
+    Raises:
+        UnreadableError: as `read_file_header`, or it is no picture that `read_image` reads.
+    """
+    header, claims = read_file_header(path, tags_of(_KEYWORDS))
+    with reading("damaged header"):
+        sources: Any = [header]
+        stated = text(sources, "Modality").upper()
+        check_picture(stated, claims.photometric, claims.allocated, claims.rows, claims.columns)
+        names = {"patient": "PatientID", "study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
+        ids = {level: text(sources, keyword) for level, keyword in names.items()}
+        return ImageHeader(
+            format="dicom-image",
+            rows=claims.rows,
+            columns=claims.columns,
+            n_channels=3 if claims.photometric in _COLOURS else 1,
+            dtype=claims.dtype,
+            frames=claims.frames,
+            modality=MODALITIES[stated],
+            ids={level: value for level, value in ids.items() if value},
+            flags=("burned-in annotation",) if text(sources, "BurnedInAnnotation").upper() == "YES" else (),
+        )
+
+
+def check_picture(modality: str, photometric: str, bits: int, rows: int, columns: int) -> None:
+    """Refuse what is no picture that `read_image` reads.
+
+    Args:
+        modality: as DICOM writes it.
+        photometric: interpretation.
+        bits: of a stored number.
+        rows: of pixels.
+        columns: of pixels.
+
+    Raises:
+        UnreadableError: another kind of object, as a dose or a label map, or another kind of pixels.
+    """
+    if modality not in MODALITIES:
+        raise UnreadableError(f"modality {quotable(modality)}: neither a volume nor a picture")
+    if photometric not in (*_GREY, *_COLOURS):
+        raise UnreadableError(f"pixels of {quotable(photometric)}: pictures are grey, RGB, YBR_FULL or of a palette")
+    if bits not in (1, 8, 16, 32, 64) or (bits not in (8, 16) and photometric not in _GREY):
+        raise UnreadableError(f"a picture of {bits} bits a pixel and channel")
+    check_size(rows, columns)
+
+
+def read_image(path: Path, part: int = 0) -> Image:
+    """Decode one frame.
+
+    Args:
+        path: of the file.
+        part: number of the frame, from 0.
+
+    Returns:
+        The picture: of colours uint8; of grey uint8, uint16 or int16, float32 where it is rescaled to fractions.
+
+    Raises:
+        UnreadableError: it is no picture, has no such frame, is damaged, or no decoder knows how it is packed.
+    """
+    header, claims, frames = read_frames(path, part)
+    with reading("damaged header"):
+        check_picture(
+            text([header], "Modality").upper(), claims.photometric, claims.allocated, claims.rows, claims.columns
+        )
+        big_endian = header.original_encoding[1] is False
+        if claims.photometric == "PALETTE COLOR":
+            return _of_colours(palette(header, big_endian)(frames[0]), 8)
+        if claims.samples == 3:
+            return _of_colours(frames[0], claims.stored)
+        return _of_grey(frames[0], frame_sources(header, part), claims, big_endian)
+
+
+def _of_colours(pixels: NDArray[Any], bits: int) -> Image:
+    if pixels.dtype != np.uint8 or bits < 8:
+        pixels = (pixels.astype(np.float32) * np.float32(255 / (2**bits - 1)) + 0.5).clip(0, 255).astype(np.uint8)
+    return Image(np.ascontiguousarray(pixels.transpose(2, 0, 1)), (0.0, 255.0))
+
+
+def _of_grey(stored: NDArray[Any], sources: Sequence[Any], claims: Claims, big_endian: bool) -> Image:
+    header = sources[-1]
+    tables = header.get("ModalityLUTSequence")
+    slope, inter = number(sources, "RescaleSlope"), number(sources, "RescaleIntercept") or 0.0
+    if claims.kind == "f":
+        finite = stored[np.isfinite(stored)]
+        values, (low, high) = stored, (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    elif tables:
+        table = table_of(tables[0], header, big_endian)
+        values, low, high = table(stored), 0.0, 2.0**table.bits - 1
+    else:
+        values, low = stored, -(2.0 ** (claims.stored - 1)) if claims.kind == "i" else 0.0
+        high = low + 2.0**claims.stored - 1
+    if tables or not slope:
+        slope, inter = 1.0, 0.0 if tables else inter
+    window = _window(sources, big_endian) or (low * slope + inter, high * slope + inter)
+    rescaled = _rescaled(values, slope, inter)
+    if claims.photometric == "MONOCHROME1":
+        around = (low + high) * slope + 2 * inter
+        rescaled, window = _rescaled(rescaled, -1.0, around), (around - window[1], around - window[0])
+    return Image(np.ascontiguousarray(rescaled)[None], (min(window), max(window)))
+
+
+def _rescaled(values: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
+    if (slope, inter) == (1, 0) and values.dtype in (np.uint8, np.uint16, np.int16):
+        return values
+    return scaled(values.reshape(-1), slope, inter).reshape(values.shape)
+
+
+def _window(sources: Sequence[Any], big_endian: bool) -> tuple[float, float] | None:
+    """The rescaled numbers that are shown black and white; None where the header does not say."""
+    centre, width = number(sources, "WindowCenter"), number(sources, "WindowWidth")
+    if centre is not None and width is not None and width > 0:
+        if text(sources, "VOILUTFunction").upper() in ("", "LINEAR"):
+            # Part 3, C.11.2.1.2.1
+            return centre - 0.5 - (max(width, 2) - 1) / 2, centre - 0.5 + (max(width, 2) - 1) / 2
+        return centre - width / 2, centre + width / 2
+    tables = first(sources, "VOILUTSequence")
+    if not tables:
+        return None
+    table = table_of(tables[0], sources[-1], big_endian)
+    shown = table.entries.astype(np.float64)
+    span = shown.max() - shown.min()
+    between = np.flatnonzero((shown > shown.min() + _SHARE * span) & (shown < shown.max() - _SHARE * span))
+    return (table.first + float(between[0]), table.first + float(between[-1])) if len(between) > 1 else None

@@ -1,0 +1,133 @@
+"""A picture: radiograph, ultrasound or photograph, with what is to be shown black and white, and no place in space."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UnreadableError
+
+LARGEST = 90_000_000
+"""Pixels of a picture, at most: a small file may claim to unpack to more than the memory holds."""
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file of a picture says of itself.
+
+    Args:
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
+        rows: of pixels, as the picture is to be looked at.
+        columns: of pixels.
+        n_channels: 1 of a grey picture, 3 of one in red, green and blue.
+        dtype: of the numbers of the file: `uint8`, `uint16`, ...
+        frames: pictures in the file.
+        modality: as the file states it (`xray`, `mg`, `us`, ...), empty where it states none.
+        ids: clear ids that the file states: `patient`, `study`, `series`.
+        flags: what is unusual, in words.
+    """
+
+    format: str
+    rows: int
+    columns: int
+    n_channels: int
+    dtype: str
+    frames: int = 1
+    modality: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """A decoded picture. The more, the brighter.
+
+    Args:
+        data: (channels, rows, columns) uint8, uint16, int16 or float32; 1 channel, or red, green, blue.
+        window: the numbers that are shown black and white, as the header says, or those that its bits allow.
+    """
+
+    data: NDArray[Any]
+    window: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.data.shape, self.data.dtype
+        if len(shape) != 3 or shape[0] not in (1, 3) or not min(shape):
+            raise UnreadableError(f"no picture: its pixels are {shape}, not 1 or 3 channels, rows and columns")
+        if dtype not in (np.uint8, np.uint16, np.int16, np.float32):
+            raise UnreadableError(f"pixels of type {dtype}")
+
+
+def read_header(path: Path, format: str) -> ImageHeader:
+    """Read what a file of one or more pictures says of itself; that it is whole is checked, its pixels are not decoded.
+
+    Args:
+        path: of the file.
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
+
+    Returns:
+        The header.
+
+    Raises:
+        UnreadableError: it is damaged, truncated, larger than `LARGEST`, or not in this format.
+    """
+    if format == "dicom-image":
+        from medcl.modality.image.formats.dicom import read_header as of_dicom
+
+        return of_dicom(path)
+    if format == "tiff":
+        from medcl.modality.image.formats.tiff import read_header as of_tiff
+
+        return of_tiff(path)
+    from medcl.modality.image.formats.jpeg_png import read_header as of_file
+
+    return of_file(path, format)
+
+
+def read_image(path: Path, format: str, part: int = 0, *, at_least: int = 0) -> Image:
+    """Decode a picture.
+
+    What the formats leave open is decided in `image_file` (JPEG, PNG), `image_tiff` and `dicom_image`.
+
+    Args:
+        path: of the file.
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
+        part: number of the frame in the file, from 0.
+        at_least: pixels of the shorter side that are needed: a larger JPEG may be decoded at a half, a quarter or an
+            eighth of its size, which is quicker. 0 decodes every pixel.
+
+    Returns:
+        The picture.
+
+    Raises:
+        UnreadableError: as `read_header`, or its pixels are damaged.
+    """
+    if format == "dicom-image":
+        from medcl.modality.image.formats.dicom import read_image as of_dicom
+
+        return of_dicom(path, part)
+    if part:
+        raise UnreadableError(f"no frame {part}: a file of this format is read as one picture")
+    if format == "tiff":
+        from medcl.modality.image.formats.tiff import read_image as of_tiff
+
+        return of_tiff(path)
+    from medcl.modality.image.formats.jpeg_png import read_image as of_file
+
+    return of_file(path, format, at_least)
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse what cannot be a picture, or is larger than any that is worth its memory.
+
+    Raises:
+        UnreadableError: no pixel, or more than `LARGEST`.
+    """
+    if rows < 1 or columns < 1:
+        raise UnreadableError(f"damaged header: a picture of {rows} x {columns} pixels")
+    if rows * columns > LARGEST:
+        raise UnreadableError(
+            f"a picture of {rows} x {columns} pixels, more than {LARGEST / 1e6:g} million: make a smaller copy of it"
+        )

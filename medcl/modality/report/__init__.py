@@ -1,0 +1,1 @@
+"""Reports: text of radiologists and others, in sections and sentences."""

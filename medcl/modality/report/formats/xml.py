@@ -1,0 +1,173 @@
+"""Reports as XML: Open-I's, and others whose elements are sections."""
+
+import re
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
+
+from medcl.errors import UnreadableError
+from medcl.modality.report.formats.cda import is_cda, local, read_cda
+from medcl.modality.report.formats.parts import Report
+from medcl.modality.report.text import canonical, sections
+from medcl.modality.report.wording import HEADINGS, names_a_person
+
+_DEEPEST = 64
+_IDS = {
+    "patient": {"patientid", "patient_id", "subject_id", "subjectid", "mrn"},
+    "study": {"studyid", "study_id", "studyinstanceuid", "study_uid"},
+    "accession": {"accession", "accessionnumber", "accession_number"},
+    "report": {"uid", "reportid", "report_id", "documentid"},
+    "name": {"patientname", "patient_name"},
+}
+_LABELS = ("label", "title", "name", "heading", "section")
+_BLOCKS = {"text", "report", "abstract", "abstracttext", "body", "section", "paragraph", "p", "note", "narrative"}
+
+
+class _Builder(TreeBuilder):
+    """Refuses what an XML file can do beyond holding text; such files are written to attack, not to report."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise UnreadableError("XML with a DOCTYPE, which can name other files or multiply itself: not read; remove it")
+
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise UnreadableError(f"XML with elements more than {_DEEPEST} deep: no report")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> Element:
+        self.depth -= 1
+        return super().end(tag)
+
+
+def read_xml(content: bytes) -> Report:
+    """Read a report from XML.
+
+    A clinical document (CDA) is read as `report_cda.read_cda` says. Open-I: each `AbstractText` is a section named by
+    its `Label`, the `id` of each `parentImage` is a picture, and the `id` of `uId` is the report's. In other files an
+    element is a section if its name or its label (`label`, `title`, `name`) is a heading of reports, or it holds text
+    in an element made for it (`text`, `section`, `p`, ...); elements or attributes such as `patient_id` and
+    `AccessionNumber` are ids, those made for names of persons are names, and `image` with an id is a picture.
+
+    Args:
+        content: of the file.
+
+    Returns:
+        The report.
+
+    Raises:
+        UnreadableError: not well-formed, not in the encoding that it states, or with a DOCTYPE (nothing is ever
+            expanded or fetched).
+    """
+    root = parse_xml(content)
+    if is_cda(root):
+        return read_cda(root)
+    abstracts = [element for element in root.iter() if local(element) == "abstracttext"]
+    found: dict[str, str] = {}
+    for heading, body in _labelled(abstracts) if abstracts else _sections(root):
+        found[heading] = f"{found[heading]}\n{body}" if heading in found else body
+    if not any(found.values()) and not list(root):
+        found = sections(_text(root))
+    names = tuple(dict.fromkeys(_names(root)))
+    return Report(canonical(found), dict(_ids(root)), tuple(dict.fromkeys(_pictures(root))), names)
+
+
+def parse_xml(content: bytes) -> Element:
+    """The root of an XML file.
+
+    Raises:
+        UnreadableError: not well-formed, nested too deep, not in the encoding that it states, or with a DOCTYPE.
+    """
+    builder = _Builder()
+    parser = XMLParser(target=builder)
+    try:
+        # In pieces up to the first element: a refusal is raised at the end of one, before anything is expanded.
+        place = 0
+        while place < len(content) and not builder.depth:
+            end = content.find(b">", place) + 1 or len(content)
+            parser.feed(content[place:end])
+            place = end
+        parser.feed(content[place:])
+        root: Element = parser.close()
+    except ParseError as error:
+        line, column = error.position
+        raise UnreadableError(f"not well-formed XML: line {line}, column {column}") from None
+    except (LookupError, ValueError):
+        raise UnreadableError("XML in an encoding that is not known: convert it to UTF-8") from None
+    return root
+
+
+def _label(element: Element) -> str:
+    attributes = {key.rsplit("}", 1)[-1].lower(): value.strip() for key, value in element.attrib.items()}
+    return next((attributes[key] for key in _LABELS if attributes.get(key)), "")
+
+
+def _text(element: Element) -> str:
+    return "".join(element.itertext()).strip()
+
+
+def _labelled(elements: list[Element]) -> Iterator[tuple[str, str]]:
+    for element in elements:
+        heading = _label(element).upper()
+        if heading:
+            yield heading, _text(element)
+        else:
+            yield from sections(_text(element)).items()
+
+
+def _sections(element: Element) -> Iterator[tuple[str, str]]:
+    """Sections of a file that is not Open-I's, in its order."""
+    label = _label(element)
+    for heading in (re.sub(r"[_-]+", " ", local(element)).upper(), label.upper()):
+        if heading in HEADINGS and (not list(element) or heading != "REPORT") and _text(element):
+            yield heading, _text(element)
+            return
+    children = list(element)
+    if children and any(_holds(child) for child in children):
+        for child in children:
+            yield from _sections(child)
+    elif local(element) in _BLOCKS and _text(element):
+        if label:
+            yield label.upper(), _text(element)
+        else:
+            yield from sections(_text(element)).items()
+
+
+def _holds(element: Element) -> bool:
+    """Whether one of its elements, or itself, is a section or made for text."""
+    headings = {re.sub(r"[_-]+", " ", local(each)).upper() for each in element.iter()}
+    names = {local(each) for each in element.iter()}
+    return bool(headings & set(HEADINGS) or names & _BLOCKS or any(_label(each) for each in element.iter()))
+
+
+def _ids(root: Element) -> Iterator[tuple[str, str]]:
+    """The first value of each kind of id."""
+    seen = set()
+    for element in root.iter():
+        name = local(element)
+        stated = [(name, element.get("id") or (element.text or "").strip() if not list(element) else "")]
+        stated += [(key.rsplit("}", 1)[-1].lower(), value) for key, value in element.attrib.items()]
+        for key, value in stated:
+            kind = next((kind for kind, names in _IDS.items() if key in names), None)
+            if kind is not None and value.strip() and kind not in seen:
+                seen.add(kind)
+                yield kind, value.strip()
+
+
+def _names(root: Element) -> Iterator[str]:
+    """What stands in elements or attributes that are made for names of persons."""
+    for element in root.iter():
+        stated = [(local(element), "" if list(element) else (element.text or ""))]
+        stated += [(key.rsplit("}", 1)[-1].lower(), value) for key, value in element.attrib.items()]
+        yield from (value.strip() for key, value in stated if names_a_person(key) and value.strip())
+
+
+def _pictures(root: Element) -> Iterator[str]:
+    for element in root.iter():
+        if local(element) in {"parentimage", "image", "picture"}:
+            name = element.get("id") or element.get("file") or element.get("name")
+            if name and name.strip():
+                yield name.strip()

@@ -1,0 +1,1 @@
+"""Signals: ECG, EEG and others, as channels over time."""

@@ -1,0 +1,123 @@
+"""BrainVision recordings, through mne: a header .vhdr, and a file of samples that it names."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mne
+
+from medcl.errors import UnreadableError
+from medcl.modality.foreign import foreign, named_file
+from medcl.modality.signal.formats.channel_choice import Channel, choose
+from medcl.modality.signal.formats.physical import physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader, canonical_unit, modality_of
+from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.units import VOLTS
+
+_LARGEST = 1 << 24  # bytes of a header, which describes each channel in a line
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A recording, not loaded; which of its channels are read, and what is in its files."""
+
+    raw: Any
+    picks: list[int]
+    header: SignalHeader
+
+
+def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
+    """Read the header of a recording.
+
+    A header that names a file of samples that is gone (renamed recordings do) is read with the file of its own stem,
+    and has a flag. Markers are not read.
+
+    Args:
+        path: of the .vhdr.
+        stated: its unit is that of channels which state none.
+
+    Returns:
+        The header.
+
+    Raises:
+        UnreadableError: it is damaged, the file of samples is missing, too short or outside the folder, or a rate or a
+            unit is missing.
+    """
+    return _open(path, stated).header
+
+
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
+    """Read a recording.
+
+    Args:
+        path: of the .vhdr.
+        stated: its unit is that of channels which state none.
+
+    Returns:
+        Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
+
+    Raises:
+        UnreadableError: as `read_header`, or the samples cannot be decoded.
+    """
+    opened = _open(path, stated)
+    header = opened.header
+    with foreign("mne", "BrainVision files"):
+        values = opened.raw.get_data(picks=opened.picks, verbose="ERROR")
+    # mne gives V for each voltage.
+    for row, unit in zip(values, header.units, strict=True):
+        row /= VOLTS.get(unit, 1.0)
+    return physical_signal(header, values)
+
+
+def _open(path: Path, stated: Stated | None) -> _Opened:
+    if path.suffix not in (".vhdr", ".ahdr"):
+        raise UnreadableError("a BrainVision header that is not named .vhdr: rename it")
+    with path.open("rb") as file:
+        text = file.read(_LARGEST)
+    described = len(re.findall(rb"(?im)^\s*Ch\d+\s*=", text.split(b"[Coordinates]")[0]))
+    channels = _stated(text, "NumberOfChannels")
+    if channels is not None and channels.isdigit() and int(channels) > described:
+        raise UnreadableError(f"damaged header: it states {int(channels)} channels and describes {described}")
+    name = (_stated(text, "DataFile") or b"").decode("utf-8", "surrogateescape")
+    name = name.replace("$b", path.stem)
+    data, flags = named_file(path, name, (".eeg", ".dat", ".avg", ".seg"), "file of samples")
+    with foreign("mne", "BrainVision files"):
+        raw = mne.io.read_raw_brainvision(
+            path,
+            preload=False,
+            overrides={"data_fname": data.resolve(), "marker_fname": False},
+            verbose="ERROR",
+        )
+        filled = stated.unit if stated is not None else ""
+        units = [_unit(str(raw._orig_units.get(name, ""))) or filled for name in raw.ch_names]
+        rate, length = float(raw.info["sfreq"]), int(raw.n_times)
+    choice = choose([Channel(name, unit, rate) for name, unit in zip(raw.ch_names, units, strict=True)])
+    points = _stated(text, "DataPoints")
+    if points is not None and points.isdigit() and int(points) > length:
+        raise UnreadableError(
+            f"truncated file: the file of samples has {length} samples, the header says {int(points)}"
+        )
+    marker = path.with_suffix(".vmrk")
+    names = tuple(raw.ch_names[number] for number in choice.kept)
+    header = SignalHeader(
+        modality=modality_of(names, "eeg"),
+        format="brainvision",
+        sampling_rate=rate,
+        n_samples=length,
+        channels=names,
+        units=tuple(units[number] for number in choice.kept),
+        ids={},
+        files=(path.name, data.name, *([marker.name] if marker.exists() else [])),
+        flags=(*flags, *choice.flags),
+    )
+    return _Opened(raw, list(choice.kept), header)
+
+
+def _stated(text: bytes, key: str) -> bytes | None:
+    found = re.search(rb"(?im)^\s*" + key.encode() + rb"\s*=([^\r\n]*)", text)
+    return found[1].strip() if found else None
+
+
+def _unit(stated: str) -> str:
+    return "" if stated == "n/a" else canonical_unit(stated)

@@ -1,0 +1,134 @@
+"""Which channels of a recording are its signal, and which are set aside: one channel does not cost a recording."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medcl.errors import UnreadableError
+from medcl.modality.signal.formats.channel_names import is_electrode, is_lead, is_trigger, is_unused, listed
+from medcl.modality.signal.units import VOLTS
+
+ASIDE = "channels aside"
+"""How the flags begin that list what was set aside."""
+_STEPS = (1e-15, 1e3)  # V of one digital step; no amplifier of biosignals is outside of this
+_OTHER_STEPS = (1e-30, 1e30)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel as a file states it.
+
+    Args:
+        name: as stated, unique in its file.
+        unit: canonical; empty where none is stated.
+        rate: Hz.
+        problem: why it has no values that can be used, such as `no calibration`; empty where it has.
+    """
+
+    name: str
+    unit: str
+    rate: float
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The channels that make a recording.
+
+    Args:
+        kept: positions of those that are its signal, all of one sampling rate.
+        aside: positions of those that can be read beside it: other rates, other units, markers.
+        flags: what was set aside and why, in words.
+    """
+
+    kept: tuple[int, ...]
+    aside: tuple[int, ...]
+    flags: tuple[str, ...]
+
+
+def choose(channels: Sequence[Channel]) -> Choice:
+    """Choose the channels that are the signal of a recording.
+
+    These are the voltages at the sampling rate that most of the known names (leads, electrodes) have; where none is
+    known, at that of most voltages; of equal numbers the higher rate. A recording without any voltage keeps what it
+    has, unless leads or electrodes state no unit.
+
+    Args:
+        channels: of the file.
+
+    Returns:
+        What is kept and what is aside.
+
+    Raises:
+        UnreadableError: nothing can be used.
+    """
+    usable = [i for i, channel in enumerate(channels) if not channel.problem]
+    signals = [i for i in usable if not _is_other(channels[i].name)] or usable
+    pool = [i for i in signals if channels[i].unit in VOLTS]
+    if not pool:
+        silent = [channels[i].name for i in signals if not channels[i].unit]
+        pool = [i for i in signals if channels[i].unit]
+        if silent and (not pool or any(map(_is_known, silent))):
+            raise UnreadableError(f"unknown unit: {_counted(silent)} none; give it with --unit or in the card")
+    if not pool:
+        found = {c.problem: [one.name for one in channels if one.problem == c.problem] for c in channels}
+        said = "; ".join(f"{problem} ({listed(names)})" for problem, names in found.items())
+        raise UnreadableError(f"no signal: {said or 'the header states no channel'}")
+    votes: dict[float, list[int]] = defaultdict(lambda: [0, 0])
+    for i in pool:
+        votes[channels[i].rate][0] += _is_known(channels[i].name)
+        votes[channels[i].rate][1] += 1
+    main = max(votes, key=lambda rate: (*votes[rate], rate))
+    kept = tuple(i for i in pool if channels[i].rate == main)
+    chosen = set(kept)
+    aside = tuple(i for i in usable if i not in chosen)
+    return Choice(kept, aside, _flags(channels, kept, main))
+
+
+def calibration_problem(unit: str, step: float) -> str:
+    """What is wrong with the size of one digital step.
+
+    Args:
+        unit: canonical.
+        step: physical value of one digital step; what is no number stands for a range that is empty.
+
+    Returns:
+        `no calibration`, or nothing if it is plausible.
+    """
+    low, high = _STEPS if unit in VOLTS else _OTHER_STEPS
+    return "" if low <= abs(step) * VOLTS.get(unit, 1.0) <= high else "no calibration"
+
+
+def _is_other(name: str) -> bool:
+    return is_trigger(name) or is_unused(name)
+
+
+def _is_known(name: str) -> bool:
+    return is_lead(name) or is_electrode(name)
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"channel {names[0]} states" if len(names) == 1 else f"channels {listed(names)} state"
+
+
+def _flags(channels: Sequence[Channel], kept: Sequence[int], main: float) -> tuple[str, ...]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    chosen = set(kept)
+    for i, channel in enumerate(channels):
+        if i in chosen:
+            continue
+        if channel.problem:
+            reasons[channel.problem].append(channel.name)
+        elif _is_other(channel.name):
+            reasons["unused" if is_unused(channel.name) else "marker"].append(channel.name)
+        elif not channel.unit:
+            reasons["no unit"].append(channel.name)
+        elif channel.rate != main:
+            reasons["other sampling rate"].append(f"{channel.name} ({channel.rate:g} Hz)")
+        else:
+            reasons["no voltage"].append(f"{channel.name} ({channel.unit})")
+    flags = [f"{ASIDE}, {reason}: {listed(names)}" for reason, names in reasons.items()]
+    twice = [channel.name[:-3] for channel in channels if channel.name.endswith(" #2")]
+    if twice:
+        flags.append(f"channels of one name, numbered: {listed(twice)}")
+    return tuple(flags)

@@ -1,0 +1,101 @@
+"""ECGs of Philips (PageWriter, IntelliSpace, TraceMaster) in XML, versions 1.03 and 1.04."""
+
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from medcl.errors import UnreadableError
+from medcl.modality.signal.formats import leads, xli, xml_file
+from medcl.modality.signal.formats.leads import Values
+from medcl.modality.signal.record import SignalHeader
+
+_TWELVE = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+_MOST = 1 << 24  # samples a lead
+_SLACK = 2  # digital steps by which rounding may part III from II - I
+
+
+def read(path: Path) -> tuple[SignalHeader, Values]:
+    """Read an ECG.
+
+    Raises:
+        UnreadableError: it is damaged, or its samples are packed in a way that is not known.
+    """
+    root = xml_file.parse(path)
+    about, data = root.find(".//signalcharacteristics"), root.find(".//parsedwaveforms")
+    if about is None or data is None:
+        raise UnreadableError("no signal: the file holds no samples (parsedwaveforms); export it with them")
+    rate = xml_file.number(about, "samplingrate", "the sampling rate")
+    resolution = "signalresolution" if about.find("signalresolution") is not None else "resolution"
+    step = xml_file.number(about, resolution, "the size of a digital step")
+    names = _names(about, data)
+    milliseconds = data.get("durationperchannel", "")
+    count = int(int(milliseconds) * rate / 1000) if milliseconds.isdigit() and 0 < rate < 1e5 else None
+    if count is not None and not 0 < count <= _MOST:
+        raise UnreadableError("damaged header: a duration that no ECG has")
+    every = _samples(data, names, count)
+    patient = xml_file.text(root, ".//patientid")
+    stated = [(name, "uV", values * step) for name, values in zip(names, every, strict=True)]
+    return leads.recording(path, "philips", rate, stated, ids={"patient": patient} if patient else {})
+
+
+def _names(about: Element, data: Element) -> list[str]:
+    named = data.get("leadlabels", "").split()
+    stated = data.get("numberofleads") or xml_file.text(about, "numberchannelsallocated")
+    count = int(stated) if stated.isdigit() else len(named)
+    if named and count <= len(named):
+        return [{"AVR": "aVR", "AVL": "aVL", "AVF": "aVF"}.get(name.upper(), name) for name in named[:count]]
+    if xml_file.text(about, "acquisitiontype").upper() in ("STD-12", "10-WIRE") and 0 < count <= 12:
+        return list(_TWELVE[:count])
+    raise UnreadableError("leads without names: only those of a 12-lead ECG are known by their order")
+
+
+def _samples(data: Element, names: list[str], count: int | None) -> list[Values]:
+    encoding = data.get("dataencoding", "").lower()
+    packed = data.get("compressmethod") or data.get("compression") or "Uncompressed"
+    if data.get("compressflag", "").lower() == "false":
+        packed = "Uncompressed"
+    content = (data.text or "").strip()
+    if encoding != "base64":
+        try:
+            values = np.array(content.replace(",", " ").split(), dtype=np.float64)
+        except ValueError:
+            raise UnreadableError("damaged samples: they are neither base64 nor numbers") from None
+        return list(_divided(values, names, count))
+    raw = xml_file.decoded(content)
+    if packed.upper() == "XLI":
+        every = [lead.astype(np.float64) for lead in xli.unpacked(raw, count or _MOST)]
+        if len(every) < len(names):
+            raise UnreadableError(f"truncated samples: {len(every)} leads, the header says {len(names)}")
+        every = [lead[:count] for lead in every[: len(names)]]
+        if count is not None and any(len(lead) < count for lead in every):
+            raise UnreadableError(f"truncated samples: a lead has fewer than the {count} that the header says")
+        return _limb_leads(every) if tuple(names[:6]) == _TWELVE[:6] else every
+    if packed.lower() not in ("uncompressed", "none"):
+        raise UnreadableError("samples packed in a way that is not known: export the ECG uncompressed, or as DICOM")
+    every = list(_divided(np.frombuffer(raw[: len(raw) // 2 * 2], "<i2").astype(np.float64), names, count))
+    plain = tuple(names[:6]) != _TWELVE[:6] or _is_plain(every)
+    return every if plain else _limb_leads(every)
+
+
+def _divided(values: Values, names: list[str], count: int | None) -> Values:
+    """(leads, samples): one lead stands behind the other."""
+    length = count if count is not None else len(values) // len(names)
+    if length * len(names) > len(values):
+        raise UnreadableError(f"truncated samples: {len(values)} of {len(names)} x {length}")
+    return values[: length * len(names)].reshape(len(names), length)
+
+
+def _is_plain(every: list[Values]) -> bool:
+    """Whether III is a lead of its own, and not the rest that rounding leaves."""
+    return bool(np.abs(every[2] - (every[1] - every[0])).max(initial=0) <= _SLACK)
+
+
+def _limb_leads(every: list[Values]) -> list[Values]:
+    """XLI keeps of III to aVF what is left when they are computed from I and II in whole steps."""
+    one, two = every[:2]
+    three = two - one - every[2]
+    right = -every[3] - np.floor((one + two) / 2)
+    left = np.floor((one - three) / 2) - every[4]
+    foot = np.floor((two + three) / 2) - every[5]
+    return [one, two, three, right, left, foot, *every[6:]]

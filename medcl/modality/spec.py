@@ -1,0 +1,191 @@
+"""What an encoder expects of its input, kept beside its weights so that it can be rebuilt and fed."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medcl.errors import UsageError
+from medcl.modality.report.encoders import build as text
+from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal.encoders import build as signal
+from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spatial.encoders import build as image
+from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.networks import joint
+
+
+@dataclass(frozen=True)
+class SignalCard:
+    """What a signal encoder expects.
+
+    Args:
+        encoder: the network's configuration.
+        channels: names of the input channels, in order.
+        sampling_rate: of the input, in Hz.
+        window: length of the windows that it was trained on, in seconds.
+        standardise: how a window was scaled: by `record`, by `window` or not (`none`).
+        band: pass band in Hz that the recordings were filtered to, if any.
+        notch: frequency in Hz that was removed, if any.
+    """
+
+    encoder: SignalEncoderConfig
+    channels: tuple[str, ...]
+    sampling_rate: float
+    window: float
+    standardise: str
+    band: tuple[float | None, ...] | None = None
+    notch: float | None = None
+
+    def build(self) -> signal.SignalEncoder:
+        """The network that the card describes, with new random weights."""
+        return signal.build(self.encoder, len(self.channels))
+
+
+@dataclass(frozen=True)
+class GridCard:
+    """What an encoder of grids of pixels or voxels expects.
+
+    Args:
+        encoder: the network's configuration.
+        n_channels: values a voxel; of pictures 1 where they are grey, 3 in red, green and blue.
+        modality: of the records: `ct`, `mr`, `xray`, `us`, several joined by `+`.
+        data: the `VolumeConfig` or `ImageConfig` by which they were scaled, cut and resized, as a dictionary.
+    """
+
+    encoder: ImageEncoderConfig
+    n_channels: int
+    modality: str
+    data: dict[str, Any]
+
+    def build(self) -> image.ImageEncoder:
+        """The network that the card describes, with new random weights."""
+        return image.build(self.encoder, self.n_channels)
+
+
+class VolumeCard(GridCard):
+    """What an encoder of volumes or of their slices expects."""
+
+
+class ImageCard(GridCard):
+    """What an encoder of pictures expects."""
+
+
+@dataclass(frozen=True)
+class TextCard:
+    """What an encoder of texts expects.
+
+    Args:
+        encoder: the network's configuration.
+        tokenizer: JSON of the tokenizer whose ids it takes, all of it.
+        architecture: JSON of a transformers model's configuration, by which the network is rebuilt without a look at
+            disk or network; None for one that is trained from scratch.
+        data: the `TextConfig` by which reports became sequences, as a dictionary.
+    """
+
+    encoder: TextEncoderConfig
+    tokenizer: str
+    architecture: str | None
+    data: dict[str, Any]
+
+    def build(self) -> text.TextEncoder:
+        """The network that the card describes, with new random weights.
+
+        Raises:
+            ValueError: the tokenizer is not one.
+            UsageError: the parts do not fit one another.
+        """
+        if self.architecture is None and self.encoder.name != text.FROM_SCRATCH:
+            raise UsageError(f"the card of the text encoder {self.encoder.name} does not hold its architecture")
+        return text.build(self.encoder, Tokenizer.from_json(self.tokenizer), self.architecture)
+
+
+SideCard = SignalCard | VolumeCard | ImageCard | TextCard
+_KINDS: dict[str, tuple[type[Any], type[Any]]] = {
+    "signal": (SignalCard, SignalEncoderConfig),
+    "volume": (VolumeCard, ImageEncoderConfig),
+    "image": (ImageCard, ImageEncoderConfig),
+    "report": (TextCard, TextEncoderConfig),
+}
+
+
+@dataclass(frozen=True)
+class JointCard:
+    """What the encoders of several kinds of records expect, and how their embeddings are projected.
+
+    Args:
+        sides: {kind: card}, of `image`, `volume`, `signal`, `report`.
+        hidden: width of the hidden layer of a projection head; 0 has none.
+        projection: width of a projection.
+        local: width of the projection of dense embeddings; 0 has none.
+    """
+
+    sides: dict[str, SideCard]
+    hidden: int
+    projection: int
+    local: int = 0
+
+    def build(self, kinds: Iterable[str] | None = None) -> joint.JointEncoder:
+        """The network that the card describes, with new random weights.
+
+        Args:
+            kinds: the sides that are wanted, possibly none; all where it is None.
+
+        Raises:
+            UsageError: the card has no such side.
+            ValueError: the tokenizer of a side is not one.
+        """
+        wanted = set(self.sides if kinds is None else kinds)
+        if unknown := wanted - self.sides.keys():
+            raise UsageError(f"there is no side {', '.join(sorted(unknown))}: the run has {', '.join(self.sides)}")
+        encoders = {kind: card.build() for kind, card in self.sides.items() if kind in wanted}
+        return joint.JointEncoder(encoders, self.hidden, self.projection, self.local)
+
+
+Card = SideCard | JointCard
+_JOINT = "joint"
+
+
+def kind_of(card: SideCard) -> str:
+    """The kind of record whose encoder a card describes: `signal`, `volume`, `image` or `report`."""
+    return next(name for name, (one, _) in _KINDS.items() if isinstance(card, one))
+
+
+def to_json(card: Card) -> str:
+    """A card as one JSON text."""
+    if not isinstance(card, JointCard):
+        return json.dumps(_fields(card))
+    sides = {kind: _fields(side) for kind, side in card.sides.items()}
+    return json.dumps({"kind": _JOINT, **asdict(card), "sides": sides})
+
+
+def from_json(text: str) -> Card:
+    """Read what `to_json` wrote.
+
+    Raises:
+        ValueError: not JSON.
+        KeyError: a kind that is not known.
+        TypeError: fields that the kind does not have.
+    """
+    fields = json.loads(text)
+    if fields.get("kind") != _JOINT:
+        return _side(fields)
+    del fields["kind"]
+    return JointCard(**{**fields, "sides": {kind: _side(side) for kind, side in fields["sides"].items()}})
+
+
+def _fields(card: SideCard) -> dict[str, Any]:
+    return {"kind": kind_of(card), **asdict(card)}
+
+
+def _side(fields: dict[str, Any]) -> SideCard:
+    frozen = _frozen(fields)
+    card, config = _KINDS[frozen.pop("kind", "signal")]
+    built: SideCard = card(**{**frozen, "encoder": config(**_frozen(frozen["encoder"]))})
+    return built
+
+
+def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
+    """Lists, as JSON has them, are tuples in a configuration."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

@@ -1,0 +1,1 @@
+"""Volumes: CT, MR and others, in RAS+ and mm."""

@@ -1,0 +1,123 @@
+"""A stack of DICOM slices as a volume: CT in HU, MR as the scanner scaled it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UnreadableError
+from medcl.modality.dicom.elements import frame_sources
+from medcl.modality.dicom.file import reading
+from medcl.modality.dicom.lookup import modality_table
+from medcl.modality.dicom.pixels import read_frames
+from medcl.modality.dicom.slice import Slice
+from medcl.modality.dicom.terms import quotable
+from medcl.modality.scaling import scaled
+from medcl.modality.volume.formats.dicom_geometry import Stack
+from medcl.modality.volume.record import Nan, Volume, VolumeHeader
+
+_MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
+_HU = {"HU", "US", ""}  # US: unspecified, which scanners write of HU
+
+
+def read_header(stack: Stack) -> VolumeHeader:
+    """What a stack says of itself, from its headers alone.
+
+    Args:
+        stack: of a series.
+
+    Returns:
+        The header.
+
+    Raises:
+        UnreadableError: a colour image, another modality than CT, MR or PT, a CT that does not state how its numbers
+            become HU, or a geometry that cannot be used.
+    """
+    first = stack.slices[0]
+    if not first.photometric.startswith("MONOCHROME"):
+        raise UnreadableError(f"a colour image ({quotable(first.photometric)}): a volume has one number a voxel")
+    if first.modality not in _MODALITIES:
+        raise UnreadableError(f"modality {quotable(first.modality)}: volumes are of CT, MR or PT")
+    if first.modality == "CT" and first.rescale_type not in _HU:
+        raise UnreadableError(f"a map in {quotable(first.rescale_type)} units: the numbers of a CT must be HU")
+    if first.modality == "CT" and any(one.slope is None or one.intercept is None for one in stack.slices):
+        raise UnreadableError(
+            "no rescale slope and intercept, nor a Modality LUT in HU: the numbers of a CT cannot be told in HU"
+        )
+    if any(one.slope == 0 for one in stack.slices):
+        raise UnreadableError("a rescale slope of 0: every voxel would be the same")
+    ids = {"patient": first.patient, "study": first.study, "series": first.series}
+    return VolumeHeader(
+        modality=_MODALITIES[first.modality],
+        format="dicom",
+        grid=stack.grid,
+        n_channels=1,
+        dtype=first.dtype,
+        unit="HU" if first.modality == "CT" else "stored",
+        ids={name: value for name, value in ids.items() if value},
+        files=tuple(dict.fromkeys(one.file for one in stack.slices)),
+        flags=stack.flags,
+    )
+
+
+def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
+    """Decode the slices of a stack, compressed or not, and rescale each by its own slope and intercept, or table.
+
+    MONOCHROME1 says that low numbers are to be shown bright. An MR or PT so written is inverted within the range of
+    its bits before it is rescaled; HU mean the same however they are to be shown, so a CT is not.
+
+    Args:
+        stack: of a series.
+        root: of the archive, the one that its slices were read with.
+
+        nan: what becomes of voxels of float pixel data that are not a number.
+
+    Returns:
+        The volume, one channel: int16 where every rescaled number is a whole one in its range, else float32.
+
+    Raises:
+        UnreadableError: as `read_header`; a file is gone or its pixels are damaged.
+    """
+    header = read_header(stack)
+    return Volume.of(read_pictures(stack.slices, root)[None], header.grid, header.unit, nan)
+
+
+def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
+    """Decode and rescale slices of one size; a file of many frames is decoded once.
+
+    Args:
+        slices: of a stack that `read_header` accepts.
+        root: of the archive.
+
+    Returns:
+        (columns, rows, slices), int16 or float32 as `read_volume` says.
+
+    Raises:
+        UnreadableError: a file is gone, its pixels are damaged or of another size than its header said.
+    """
+    by_file: dict[str, list[int]] = {}
+    for number, one in enumerate(slices):
+        by_file.setdefault(one.file, []).append(number)
+    pictures = {}
+    for file, numbers in by_file.items():
+        (header, _, frames), first = read_frames(root / file), slices[numbers[0]]
+        with reading("damaged header"):
+            found = modality_table(frame_sources(header, first.frame), first.modality)
+            frames = frames if found is None else found[0](frames)
+        if frames.shape != (first.frames, first.rows, first.columns):
+            raise UnreadableError(f"its pictures {frames.shape} are of another size than when its header was read")
+        for number in numbers:
+            pictures[number] = _rescaled(frames[slices[number].frame], slices[number])
+    # In memory as in the files, row by row; int16 and float32 together are float32.
+    return np.stack([picture for _, picture in sorted(pictures.items())]).T
+
+
+def _rescaled(stored: NDArray[Any], one: Slice) -> NDArray[Any]:
+    if one.photometric == "MONOCHROME1" and one.modality != "CT":
+        # The lowest and the highest number that the bits can hold change places.
+        stored = (-1 if one.dtype.startswith("i") else 2**one.bits - 1) - stored.astype(np.int64)
+    slope = 1.0 if one.slope is None else one.slope
+    intercept = 0.0 if one.intercept is None else one.intercept
+    return scaled(stored.reshape(-1), slope, intercept).reshape(stored.shape)

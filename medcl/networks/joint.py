@@ -1,0 +1,96 @@
+"""Encoders of several modalities, each with a projection into the one space in which they are compared."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medcl.errors import UsageError
+from medcl.networks.heads import ProjectionHead
+
+REPORT = "report"
+"""The side that reads tokens; all others take arrays."""
+
+
+class JointEncoder(nn.Module):
+    """An encoder for each kind of record, and what makes their embeddings comparable.
+
+    Each side keeps its own width; its head, a perceptron with one hidden layer and ReLU (ConVIRT) or a linear map
+    (CLIP), takes it to vectors of one length and width, whose products are cosines between modalities. For a local term
+    each side has a linear map besides, that takes every cell of a picture, every step of a window and every word to
+    such a vector.
+
+    Args:
+        sides: {kind: encoder}, of `image`, `volume`, `signal`, `report`; each returns dense embeddings, and pools them.
+            None where only embeddings that were kept are looked up.
+        hidden: width of the hidden layer of a head; 0 has none.
+        projection: width of a projection.
+        local: width of the projection of dense embeddings; 0 has none, and the head serves for both.
+
+    Attributes:
+        sides: the encoders.
+        heads: {kind: head}.
+        local: {kind: linear map}; empty without a local term.
+
+    Raises:
+        UsageError: a width below 1.
+    """
+
+    def __init__(self, sides: Mapping[str, nn.Module], hidden: int, projection: int, local: int = 0) -> None:
+        super().__init__()
+        if projection < 1 or min(hidden, local) < 0:
+            raise UsageError(
+                f"a joint encoder needs a projection of 1 or more, hidden and local of 0 or more, got "
+                f"hidden={hidden}, projection={projection}, local={local}"
+            )
+        self.sides = nn.ModuleDict(sides)
+        widths = {kind: int(cast(Any, encoder).config.dim) for kind, encoder in sides.items()}
+        layers = 2 if hidden else 1
+        self.heads = nn.ModuleDict(
+            {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in widths.items()}
+        )
+        self.local = nn.ModuleDict({kind: nn.Linear(dim, local) for kind, dim in widths.items()} if local else {})
+
+    def encode(self, kind: str, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode a batch of one kind.
+
+        Args:
+            kind: of the side.
+            x: (B, C, ...) float, or (B, L) tokens of reports.
+            keep: (B, T) bool, time steps of a window that are not hidden.
+
+        Returns:
+            (B, P, dim) dense and (B, dim) pooled embeddings.
+
+        Raises:
+            UsageError: there is no such side, or its encoder takes another shape.
+        """
+        encoder = self.side(kind)
+        dense: Tensor = encoder(x) if keep is None else encoder(x, keep)
+        return dense, self.pool(kind, dense, x)
+
+    def pool(self, kind: str, dense: Tensor, x: Tensor) -> Tensor:
+        """Pool the dense embeddings (B, P, dim) of a batch `x` to (B, dim)."""
+        encoder = cast(Any, self.side(kind))
+        return cast(Tensor, encoder.pool(dense, x) if kind == REPORT else encoder.pool(dense))
+
+    def project(self, kind: str, pooled: Tensor) -> Tensor:
+        """Take pooled embeddings (B, dim) to vectors (B, projection) of length 1."""
+        self.side(kind)
+        return F.normalize(self.heads[kind](pooled).float(), dim=-1)
+
+    def project_dense(self, kind: str, dense: Tensor) -> Tensor:
+        """Take dense embeddings (B, P, dim) to vectors (B, P, width) of length 1."""
+        self.side(kind)
+        return F.normalize((self.local if self.local else self.heads)[kind](dense).float(), dim=-1)
+
+    def side(self, kind: str) -> nn.Module:
+        """The encoder of a kind.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if kind not in self.sides:
+            raise UsageError(f"the encoder has no side {kind!r}: it has {', '.join(self.sides) or 'none'}")
+        return self.sides[kind]

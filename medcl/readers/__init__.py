@@ -1,1 +1,0 @@
-"""One file format each -> array, units and header."""

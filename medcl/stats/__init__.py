@@ -1,0 +1,1 @@
+"""Metrics, intervals and resampling: numbers in, numbers out."""

@@ -1,0 +1,198 @@
+"""How sure a result is: intervals over repeats, bootstrap over patients, calibration."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from medcl.archive.stratify import first_appearance
+from medcl.errors import MedclError
+from medcl.stats.metrics import Floats, Kind, weighted_metrics
+
+_BLOCK_NUMBERS = 300_000  # weights at a time: 2.4 MB stay in the cache, whatever the number of records and resamples
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its two-sided interval; `n` is how many values it rests on."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibration curve, (bins,) each: mean predicted probability, observed frequency, number of records."""
+
+    predicted: Floats
+    observed: Floats
+    count: NDArray[np.int64]
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean over repeats with its Student t interval.
+
+    The repeats share the test set, so this says how much the draw of the labelled subset and the initialisation
+    matter, not how much the patients tested do: that is `patient_bootstrap`.
+
+    Args:
+        values: (repeats,), one metric of every repeat.
+        confidence: probability that the interval covers the mean.
+
+    Returns:
+        The interval; its ends are NaN for a single repeat, and all of it is NaN when a repeat is.
+
+    Raises:
+        MedclError: there is no value.
+    """
+    from scipy.special import stdtrit
+
+    repeats = np.asarray(values, dtype=np.float64).ravel()
+    if not len(repeats):
+        raise MedclError("no repeats to average")
+    mean = float(repeats.mean())
+    if len(repeats) == 1:
+        return Interval(mean, float("nan"), float("nan"), 1)
+    half = float(stdtrit(len(repeats) - 1, (1 + confidence) / 2) * repeats.std(ddof=1) / np.sqrt(len(repeats)))
+    return Interval(mean, mean - half, mean + half, len(repeats))
+
+
+def paired_interval(values: ArrayLike, baseline: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean difference over repeats with its t interval; repeat i of both used the same subset and seed.
+
+    Args:
+        values: (repeats,).
+        baseline: (repeats,), in the same order.
+        confidence: probability that the interval covers the mean difference.
+
+    Returns:
+        The interval of values - baseline.
+
+    Raises:
+        MedclError: the lists differ in length, so they cannot be pairs.
+    """
+    first, second = np.asarray(values, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    if first.shape != second.shape:
+        raise MedclError(f"{first.size} values and {second.size} baseline values are not pairs")
+    return mean_interval(first - second, confidence)
+
+
+def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Percentile interval of a bootstrap distribution.
+
+    Args:
+        values: (resamples,); NaN (a resample without a defined metric) is left out, and `n` says how many remain.
+        confidence: mass between the ends.
+
+    Returns:
+        The interval; `mean` is that of the resamples, which is not exactly the metric itself.
+    """
+    resamples = np.asarray(values, dtype=np.float64)
+    resamples = resamples[~np.isnan(resamples)]
+    if not len(resamples):
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    low, high = np.quantile(resamples, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(resamples.mean()), float(low), float(high), len(resamples))
+
+
+def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -> Iterator[Floats]:
+    """How often each record occurs in resamples of the patients, a block of resamples at a time.
+
+    A resample draws as many patients as there are, with replacement; a patient brings all of its records. Calls with
+    the same patients, `n_boot` and `seed` give the same resamples.
+
+    Args:
+        patients: (records,) id of the patient of each record; only which records share one matters.
+        n_boot: number of resamples.
+        seed: seed of the resamples.
+
+    Yields:
+        (records, resamples of this block), counts.
+    """
+    of_patient, n_patients = first_appearance(patients)
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK_NUMBERS // len(of_patient))
+    for start in range(0, n_boot, block):
+        drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=min(block, n_boot - start))
+        yield drawn.T[of_patient].astype(np.float64)
+
+
+def patient_bootstrap(
+    kind: Kind,
+    truth: ArrayLike,
+    predictions: ArrayLike,
+    patients: ArrayLike,
+    *,
+    n_boot: int = 1000,
+    seed: int = 0,
+    threshold: float | Floats = 0.5,
+) -> dict[str, Floats]:
+    """Distribution of every metric under resampling of the test patients, averaged over repeats.
+
+    A resample draws as many patients as there are, with replacement; a patient brings all of its records. In each
+    resample a metric is computed for every repeat and averaged. Calls with the same patients, `n_boot` and `seed`
+    draw the same resamples, so the difference of two results is a paired one:
+    `percentile_interval(boot_pretrained["auroc"] - boot_random["auroc"])`. A class that a resample does not hold is
+    left out of that resample's macro mean.
+
+    Args:
+        kind: what the target is.
+        truth: (records, ...), as in `medcl.stats.metrics.weighted_metrics`.
+        predictions: (repeats, records, ...): the predictions of every repeat for the same records.
+        patients: (records,) id of the patient of each record; only which records share one matters.
+        n_boot: number of resamples.
+        seed: seed of the resamples.
+        threshold: probability from which a class is predicted.
+
+    Returns:
+        {metric: (n_boot,)}, the macro metrics.
+
+    Raises:
+        MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
+    """
+    labels, repeats, ids = np.asarray(truth), np.asarray(predictions, dtype=np.float64), np.asarray(patients)
+    if repeats.ndim < 2 or not len(repeats) or repeats.shape[1] != len(ids) or len(labels) != len(ids):
+        raise MedclError(
+            f"bootstrap: {len(labels)} labels, {len(ids)} patient ids and predictions of the shape {repeats.shape}, "
+            "expected (repeats, records, ...)"
+        )
+    parts: list[dict[str, Floats]] = []
+    for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
+        macros = [weighted_metrics(kind, labels, one, weights, threshold=threshold)[0] for one in repeats]
+        parts.append({metric: np.mean([macro[metric] for macro in macros], axis=0) for metric in macros[0]})
+    return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+
+
+def calibration(
+    truth: ArrayLike, probability: ArrayLike, *, bins: int = 10, strategy: Literal["quantile", "uniform"] = "quantile"
+) -> Calibration:
+    """Calibration curve of one class; bins without a record are left out.
+
+    Args:
+        truth: (records,) of 0/1.
+        probability: (records,) in [0, 1].
+        bins: at most so many bins.
+        strategy: `quantile` puts about as many records into each bin, `uniform` cuts [0, 1] into equal parts.
+
+    Returns:
+        The curve.
+
+    Raises:
+        MedclError: the lengths differ, nothing was passed, or a probability lies outside [0, 1].
+    """
+    labels, predicted = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)
+    if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
+        raise MedclError(f"calibration: truth {labels.shape} and probability {predicted.shape} differ in length")
+    if not ((predicted >= 0) & (predicted <= 1)).all():
+        raise MedclError("calibration: a probability lies outside [0, 1]; pass probabilities, not logits")
+    cuts = np.linspace(0, 1, bins + 1)
+    inner = cuts[1:-1] if strategy == "uniform" else np.unique(np.quantile(predicted, cuts[1:-1]))
+    place = np.searchsorted(inner, predicted, side="right" if strategy == "uniform" else "left")
+    count = np.bincount(place, minlength=len(inner) + 1)
+    used = count > 0
+    sums = [np.bincount(place, values, minlength=len(count))[used] for values in (predicted, labels)]
+    return Calibration(sums[0] / count[used], sums[1] / count[used], count[used].astype(np.int64))

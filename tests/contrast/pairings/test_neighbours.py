@@ -1,0 +1,64 @@
+from itertools import product
+
+import pytest
+import torch
+
+from medcl.contrast.pairings.neighbours import nearest, neighbours
+from medcl.errors import UsageError
+from tests.contrast.compare import draw
+
+LABELS = torch.tensor([0, 1, 0, 1, 0, 2, 0, -1, -1])
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5])
+@pytest.mark.parametrize("block", [1, 4, None])
+def test_neighbours_are_the_nearest_of_the_same_label(p: float, block: int | None) -> None:
+    x = draw(9, 3)
+    found = neighbours(x, LABELS, 2, p=p, block=block)
+    for i in range(9):
+        others = [j for j in range(9) if j != i and LABELS[j] == LABELS[i] >= 0]
+        others.sort(key=lambda j: sum(abs(float(x[i, d] - x[j, d])) ** p for d in range(3)))
+        assert found[i].tolist() == [*others, -1, -1][:2]
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_a_group_is_closed_under_nearest_neighbours(k: int) -> None:
+    x = draw(9, 3, seed=3)
+    found, groups = neighbours(x, LABELS, k), nearest(x, LABELS, k)
+    linked = {(i, j) for i in range(9) for j in [i, *found[i].tolist()] if j >= 0}
+    linked |= {(j, i) for i, j in linked}
+    for middle, i, j in product(range(9), repeat=3):
+        if (i, middle) in linked and (middle, j) in linked:
+            linked.add((i, j))
+    assert {(i, j) for i, j in product(range(9), repeat=2) if groups[i] == groups[j]} == linked
+    assert groups.dtype == torch.int64
+
+
+def test_a_long_chain_is_one_group() -> None:
+    steps = torch.arange(50.0).mul(-0.01).exp().cumsum(0)[:, None]
+    assert nearest(steps, torch.zeros(50, dtype=torch.int64)).tolist() == [0] * 50
+
+
+def test_neither_order_nor_names_of_labels_matter() -> None:
+    x, order = draw(9, 3, seed=5), torch.tensor([8, 2, 5, 0, 1, 7, 3, 6, 4])
+    groups, permuted = (
+        nearest(x, LABELS),
+        nearest(x[order], LABELS[order].where(LABELS[order] < 0, 2**62 - LABELS[order])),
+    )
+    together = groups[:, None] == groups
+    assert torch.equal(permuted[:, None] == permuted, together[order][:, order])
+
+
+def test_few_samples_have_few_neighbours() -> None:
+    assert neighbours(draw(1, 2), torch.tensor([0]), 3).tolist() == [[-1, -1, -1]]
+    assert neighbours(draw(0, 2), torch.zeros(0, dtype=torch.int64), 2).shape == (0, 2)
+    assert nearest(draw(3, 2), torch.tensor([-1, -1, 4])).tolist() == [0, 1, 2]
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(TypeError, match="integers"):
+        nearest(draw(3, 2), torch.ones(3))
+    with pytest.raises(UsageError, match="expected"):
+        nearest(draw(3, 2), torch.tensor([0, 1]))
+    with pytest.raises(UsageError, match="above 0"):
+        nearest(draw(3, 2), torch.tensor([0, 1, 0]), 0)
