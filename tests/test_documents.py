@@ -14,7 +14,7 @@ from medcl.commands import training
 from medcl.documents import parse_json, read_yaml
 from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.prompts import read_prompts
+from medcl.evaluate.zero_shot import read_prompts
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.pretrain.run import pretrain
 from tests.pretrain.recipe import small

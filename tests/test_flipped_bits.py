@@ -25,10 +25,10 @@ from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import Index
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
 from medcl.pretrain.checkpoint import State, resume_from, save
-from medcl.reduce.cache import SignatureCache
+from medcl.reduce.signatures import SignatureCache
 from tests.evaluate.made_results import make_results
 from tests.explore.archives import embeddings_file
 

@@ -15,7 +15,7 @@ from medcl.archive.card import load as load_card
 from medcl.archive.manifest import Manifest
 from medcl.commands.training import recipe
 from medcl.errors import MedclError
-from medcl.evaluate.prompts import read_prompts
+from medcl.evaluate.zero_shot import read_prompts
 from medcl.pretrain.checkpoint import State, resume_from
 from tests.fuzz.kinds import KINDS
 from tests.test_runs import finished

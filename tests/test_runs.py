@@ -13,9 +13,9 @@ import torch
 from medcl import runs, weights
 from medcl.archive.manifest import Manifest
 from medcl.errors import LeakError, MedclError, UsageError
-from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import JointCard, SignalCard, TextCard
 
 CARD = SignalCard(SignalEncoderConfig("resnet", dim=8, hidden=8, depth=2, stride=4), ("I", "II"), 100.0, 2.0, "record")

@@ -15,7 +15,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskReport, MaskRule, join_masks
 from medcl.archive.path_ids import compile_pattern
 from medcl.archive.record import Modality
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import ReportRule
 from medcl.archive.reports import ReportSummary, join_reports
 from medcl.archive.scan import Summary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from medcl.archive.masks import MaskRule
 from medcl.archive.record import Modality
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import ReportRule
 from medcl.documents import read_yaml
 from medcl.errors import UsageError
 from medcl.modality.signal.stated import Stated

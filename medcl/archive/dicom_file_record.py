@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from medcl.archive.identity import code
-from medcl.archive.path_ids import ids_of
-from medcl.archive.placeholder import is_placeholder, stand_in
+from medcl.archive.path_ids import ids_of, is_placeholder, stand_in
+from medcl.modality.dicom.claims import IMAGE_TYPE_TERMS
 from medcl.modality.dicom.slice import Slice, read_slices
-from medcl.modality.dicom.terms import IMAGE_TYPE_TERMS
 
 _NAMES = [field.name for field in fields(Slice)]
 _LISTS = {_NAMES.index(name) for name in ("position", "orientation", "pixel_spacing", "image_type")}

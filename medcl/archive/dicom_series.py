@@ -8,7 +8,7 @@ from typing import Any
 from medcl.archive.dicom_file_record import CodedFile, checksum, decoded, read_coded
 from medcl.archive.identity import code
 from medcl.archive.image_record import are_pictures, image_row, slice_header
-from medcl.archive.placeholder import FLAG
+from medcl.archive.path_ids import FLAG
 from medcl.archive.volume_record import volume_row
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import Slice

@@ -6,8 +6,12 @@ import os
 import re
 import secrets
 import unicodedata
+import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from medcl.archive.deidentify import folded
+from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError, cause
 
 PUBLIC_SALT = b"medcl public ids"
@@ -151,3 +155,41 @@ def _digest(level: str, clear_id: str, salt: bytes, size: int) -> bytes:
     # A key has at most 64 bytes, a salt as many as it likes.
     key = hashlib.blake2b(salt).digest()
     return hashlib.blake2b(f"{level}\0{text}".encode("utf-8", "surrogateescape"), digest_size=size, key=key).digest()
+
+
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
+_LEVEL, _PROBE = "name", "\0probe"
+
+
+def name_codes(values: Iterable[str], salt: bytes) -> list[int]:
+    """The codes of the words of names.
+
+    Args:
+        values: of name fields; those with digits are ids or addresses and are passed over.
+        salt: of the site.
+
+    Returns:
+        Ascending; the first word stands for the salt, so that another one is noticed.
+    """
+    plain = (value for value in values if not any(map(str.isdigit, value)))
+    words = {folded(word) for value in plain for word in _LETTERS.findall(value)}
+    return [code(_LEVEL, _PROBE, salt), *sorted(code(_LEVEL, word, salt) for word in words)]
+
+
+def is_name(manifest: Manifest, salt: bytes) -> Callable[[str], bool]:
+    """Tells whether a word stood in a name field of the reports of a manifest, in whatever spelling.
+
+    Args:
+        manifest: with reports; one of before names were coded knows none.
+        salt: of the site. With another one than that of the scan no name can be told, which is warned of.
+    """
+    codes = manifest.metadata.get("reports", {}).get("names") or []
+    if codes and codes[0] != code(_LEVEL, _PROBE, salt):
+        warnings.warn(
+            "the archive was scanned with another salt (MEDCL_SALT): words of its name fields are not kept out of the "
+            "vocabulary, only words of few patients",
+            stacklevel=2,
+        )
+        codes = []
+    known = frozenset(codes[1:])
+    return lambda word: bool(known) and code(_LEVEL, folded(word), salt) in known

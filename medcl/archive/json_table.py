@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from medcl.archive.encoding import decode
-from medcl.archive.sheet import Sheet
+from medcl.archive.sheet import Sheet, decode
 from medcl.errors import MedclError
 
 _DEEPEST = 64  # objects and lists within one another; no table needs more

@@ -14,7 +14,7 @@ from medcl.archive.card import Card, CardTable, Folds, inside
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.naming import PatientNames, RecordNames
-from medcl.archive.placeholder import FLAG, is_placeholder, stand_in, zero_is_an_id
+from medcl.archive.path_ids import FLAG, is_placeholder, stand_in, zero_is_an_id
 from medcl.archive.record import Modality
 from medcl.archive.schema import SCHEMA
 from medcl.archive.split import official

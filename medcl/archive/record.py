@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksum, state
 from medcl.archive.identity import code
-from medcl.archive.path_ids import ids_of
-from medcl.archive.placeholder import FLAG, is_placeholder, stand_in
+from medcl.archive.path_ids import FLAG, ids_of, is_placeholder, stand_in
 from medcl.archive.schema import SCHEMA
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason

@@ -13,16 +13,14 @@ import pyarrow as pa
 
 from medcl.archive.card import inside
 from medcl.archive.file_state import state
-from medcl.archive.identity import record_code
+from medcl.archive.identity import name_codes, record_code
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.name_words import name_codes
 from medcl.archive.report_place import Place, Places
-from medcl.archive.report_read import Clean, Draft, ReadFiles, check_deidentifier, table_drafts
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check_deidentifier, table_drafts
+from medcl.archive.spatial_summary import counted, line
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
-from medcl.archive.wording import counted, line
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import suffix_of

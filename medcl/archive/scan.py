@@ -11,18 +11,16 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medcl.archive.dicom_scan import DICOM, KnownSeries, volumes
+from medcl.archive.dicom_scan import DICOM, KnownSeries, Spool, volumes
 from medcl.archive.file_state import state
 from medcl.archive.finish import finish
 from medcl.archive.identity import code, fingerprint
 from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
-from medcl.archive.path_ids import compile_pattern, ids_of
-from medcl.archive.placeholder import is_placeholder, zero_is_an_id
+from medcl.archive.path_ids import compile_pattern, ids_of, is_placeholder, zero_is_an_id
 from medcl.archive.record import Look, Modality, Row, refused, stored
 from medcl.archive.schema import SCHEMA
-from medcl.archive.spool import Spool
 from medcl.archive.summary import Summary, summary
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
@@ -63,7 +61,7 @@ def scan(
     """Find the recordings and volumes of a folder.
 
     Ids come from the pattern; else from the names of a BIDS folder; else from the headers. A record whose patient id is
-    a placeholder, such as ANONYMOUS, stands alone and is flagged: see `medcl.archive.placeholder`. A record of which no
+    a placeholder, such as ANONYMOUS, stands alone and is flagged: see `medcl.archive.path_ids`. A record of which no
     id is stated is `ok` here, since a label table may still name one: see `require_patients`.
 
     Args:

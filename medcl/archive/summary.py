@@ -9,11 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medcl.archive.image_summary import ImageSummary, image_summary
 from medcl.archive.manifest import Manifest
-from medcl.archive.placeholder import FLAG
-from medcl.archive.volume_summary import ASIDE, VolumeSummary, volume_summary
-from medcl.archive.wording import counted, line
+from medcl.archive.path_ids import FLAG
+from medcl.archive.spatial_summary import (
+    ASIDE,
+    ImageSummary,
+    VolumeSummary,
+    counted,
+    image_summary,
+    line,
+    volume_summary,
+)
 
 _BETWEEN = "\x1f"  # names of channels
 _NOBODY = "no patient id"

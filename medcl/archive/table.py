@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medcl.archive.cells import Column, are_numbers, number, numbers, present
 from medcl.archive.json_table import read_json, read_json_lines
-from medcl.archive.missing import present
-from medcl.archive.numbers import Column, are_numbers, number, numbers
 from medcl.archive.sheet import Sheet, read_sheet
 from medcl.errors import MedclError, UsageError, system_reason
 from medcl.suggest import no_such
@@ -141,7 +140,7 @@ def read_table(path: Path | str | Sequence[Path | str], missing: Iterable[str] =
         path: the table; or several files of one table, as a list or as a glob (`descriptions_*.jsonl`). Their rows
             follow one another, by name where a glob finds them, and the column `{file}` tells the stem of each row's
             file. All have the same columns, but for JSON, where a key may be missing.
-        missing: words for a missing value, beside those of `medcl.archive.missing`.
+        missing: words for a missing value, beside those of `medcl.archive.cells`.
 
     Returns:
         Its cells as text. List cells of Parquet and JSON are joined with `|`.

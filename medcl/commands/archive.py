@@ -10,7 +10,7 @@ from medcl.commands import parsers
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
-    from medcl.archive.report_rule import ReportRule
+    from medcl.archive.report_read import ReportRule
 
 MODALITIES = ["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 """Those of `medcl.archive.record.Modality`, which takes longer to load than the help may."""
@@ -56,11 +56,11 @@ def _write_phantom(given: argparse.Namespace) -> None:
         )
         print(volumes)
     if given.xray_patients:
-        from medcl.phantom.radiograph_archive import write_radiographs
+        from medcl.phantom.radiograph import write_radiographs
 
         print(write_radiographs(given.folder, given.xray_patients, given.seed))
     if given.reports:
-        from medcl.phantom.report_archive import add_reports
+        from medcl.phantom.report_files import add_reports
 
         print(add_reports(given.folder, given.seed))
 
@@ -242,7 +242,7 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _report_rules(given: argparse.Namespace) -> "tuple[ReportRule, ...]":
-    from medcl.archive.report_rule import ReportRule
+    from medcl.archive.report_read import ReportRule
 
     if given.reports is None:
         if given.report_column or given.report_key or given.report_patient:

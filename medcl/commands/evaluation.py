@@ -56,7 +56,7 @@ def finetune(argv: Sequence[str]) -> None:
     parser.add_class_arguments(FinetuneConfig, "finetune")
     parser.add_class_arguments(SegmentConfig, "segment")
     given = parser.instantiate(parser.parse_args(argv))
-    from medcl.evaluate.table import show
+    from medcl.evaluate.wording import show
 
     manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
     output = given.output or given.run / "eval" / files.safe_name(given.target)
@@ -89,7 +89,8 @@ def compare(argv: Sequence[str]) -> None:
     parser.add_argument("--pool", action="store_true", help="they are folds of one cross-validation: pool them")
     given = parser.parse_args(argv)
     from medcl.evaluate import compare as comparing
-    from medcl.evaluate import pool, table
+    from medcl.evaluate import cross_validation as pool
+    from medcl.evaluate import wording as table
     from medcl.evaluate.report import write_report
 
     paths = [path / "results.json" if path.is_dir() else path for path in given.results]

@@ -41,8 +41,8 @@ def reduce(argv: Sequence[str]) -> None:
         configs = [_config(given, name) for name in names]
         reduction_evaluate.evaluate(given, manifest, configs, store)
     if given.report is not None and not given.leaks:
-        from medcl.reduce.look import look
         from medcl.reduce.page import write_page
+        from medcl.reduce.preview import look
 
         found = look(manifest, config, store, names=given.by or (), jobs=given.jobs, cluster=given.cluster)
         write_page(given.report, found)
@@ -79,7 +79,7 @@ def _leaks(given: argparse.Namespace, manifest: "Manifest", config: "ReduceConfi
     found = find_leaks(manifest, config, store, jobs=given.jobs, cluster=given.cluster)
     print(found)
     if given.report is not None:
-        from medcl.reduce.leak_page import write_leaks
+        from medcl.reduce.leaks import write_leaks
 
         write_leaks(given.report, found, config.axis)
         print(f"report: {given.report}")

@@ -42,9 +42,9 @@ def evaluate(argv: Sequence[str]) -> None:
         "-o", "--output", type=Path, help="folder of results.json and report.html; default: RUN/eval/joint"
     )
     given = parser.parse_args(argv)
-    from medcl.evaluate.joint_config import JointEvaluateConfig
-    from medcl.evaluate.joint_evaluation import evaluate_joint
-    from medcl.evaluate.joint_table import show
+    from medcl.evaluate.config import JointEvaluateConfig
+    from medcl.evaluate.multimodal_evaluation import evaluate_joint
+    from medcl.evaluate.multimodal_report import show
 
     config = JointEvaluateConfig(
         prompts=given.prompts,
@@ -101,8 +101,7 @@ def retrieve(argv: Sequence[str]) -> None:
         parser.error("RUN and --manifest are needed, or --embeddings")
     if given.add or given.other_patients:
         parser.error("--add and --other-patients go with --embeddings")
-    from medcl.evaluate.contact_sheet import write_sheet
-    from medcl.evaluate.search import Archive
+    from medcl.evaluate.search import Archive, write_sheet
     from medcl.show.wording import number
 
     manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)

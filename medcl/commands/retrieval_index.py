@@ -74,8 +74,8 @@ def _of_text(given: argparse.Namespace, embeddings: "Embeddings") -> "Vectors":
         UsageError: there is no such run, or it reads no texts.
     """
     from medcl import runs
-    from medcl.embed.fingerprints import run_fingerprint
-    from medcl.evaluate.joint_space import embed_texts, joint, with_side
+    from medcl.embed.metadata import run_fingerprint
+    from medcl.evaluate.multimodal_space import embed_texts, joint, with_side
     from medcl.networks.joint import REPORT
 
     if given.run is None:
@@ -100,7 +100,7 @@ def _write_sheet(given: argparse.Namespace, found: "Sequence[Near]") -> None:
     """
     from medcl.archive.manifest import Manifest
     from medcl.embed.embeddings import Embeddings
-    from medcl.explore.sheet import write_pictures
+    from medcl.explore.thumbnails import write_pictures
     from medcl.show.wording import number
 
     if given.manifest is not None:

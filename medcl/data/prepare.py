@@ -22,8 +22,8 @@ from medcl.data.shards import ShardWriter
 from medcl.data.store import SIGNAL_INDEX, STORE_VERSION, SignalStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
+from medcl.modality.foreign import available
 from medcl.modality.formats import FRAGILE
-from medcl.modality.memory import available
 from medcl.modality.signal import filters
 from medcl.modality.signal.channels import canonical, renamed
 from medcl.modality.signal.config import SignalConfig

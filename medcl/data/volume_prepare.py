@@ -19,8 +19,8 @@ from medcl.data.publish import in_words, publish
 from medcl.data.volume_store import VOLUME_INDEX, VOLUME_STORE_VERSION, VolumeStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
+from medcl.modality.foreign import available
 from medcl.modality.formats import DECODED_APART
-from medcl.modality.memory import available
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.prepare import Job, Outcome, decode_all, died
 

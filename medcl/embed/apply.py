@@ -10,14 +10,12 @@ import pyarrow as pa
 from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.about import LEFT_OUT, About, schema_of
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.embeddings import parquet_file
-from medcl.embed.fingerprints import manifest_fingerprint, records_fingerprint, run_fingerprint
+from medcl.embed.metadata import LEFT_OUT, About, manifest_fingerprint, records_fingerprint, run_fingerprint, schema_of
 from medcl.embed.plan import Plan
-from medcl.embed.pooling import DivergedError, Vectors, pooled
-from medcl.embed.rows import rows_of
+from medcl.embed.pooling import DivergedError, Vectors, pooled, rows_of
 from medcl.embed.shards import Shards
 from medcl.embed.sides import Prepared, Side, device, of_kinds, prepare, sides_of
 from medcl.errors import MedclError, UsageError

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
 from medcl.checksums import file_checksum
-from medcl.embed.about import EMBEDDING, RUN, About
-from medcl.embed.fingerprints import records_fingerprint
+from medcl.embed.metadata import EMBEDDING, RUN, About, records_fingerprint
 from medcl.errors import MedclError, UsageError
 from medcl.suggest import did_you_mean
 

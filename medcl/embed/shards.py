@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medcl import files, parquet
-from medcl.embed.about import EMBEDDING, RUN
+from medcl.embed.metadata import EMBEDDING, RUN
 from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"

@@ -13,8 +13,15 @@ from rich.text import Text
 from medcl.errors import UsageError
 from medcl.evaluate import figures
 from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.table import console_of
-from medcl.evaluate.wording import estimate, init_name, metric_name, other_repeats, protocol_name, repeats_words
+from medcl.evaluate.wording import (
+    console_of,
+    estimate,
+    init_name,
+    metric_name,
+    other_repeats,
+    protocol_name,
+    repeats_words,
+)
 from medcl.show import page
 from medcl.show.wording import count
 
@@ -65,7 +72,7 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
     """Read results that can be compared.
 
     Args:
-        paths: results.json files; those of `medcl.evaluate.pool.pool` as well.
+        paths: results.json files; those of `medcl.evaluate.cross_validation.pool` as well.
         names: one a file; without them the run folders' names are used, and the methods' where those are equal.
 
     Returns:

@@ -11,7 +11,8 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate import baseline, experiment, joint_side, summary
+from medcl.evaluate import baseline, experiment, summary
+from medcl.evaluate import multimodal_space as joint_side
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.report import write_report
 from medcl.evaluate.results import Procedure, Results

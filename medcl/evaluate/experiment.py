@@ -24,7 +24,7 @@ from medcl.embed.embedding import embed_records
 from medcl.embed.pieces import Encoder, PieceConfig, Pieces, pieces
 from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import joint_side
+from medcl.evaluate import multimodal_space as joint_side
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.finetune import fine_tune, predict
 from medcl.evaluate.fractions import Ordering, Subset, order, parse

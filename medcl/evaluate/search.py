@@ -10,15 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl import runs
+from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate.joint_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint, kept_before, with_side
 from medcl.evaluate.marks import Ints
+from medcl.evaluate.multimodal_space import (
+    NAMES,
+    Embedded,
+    JointRun,
+    embed_kind,
+    embed_texts,
+    joint,
+    kept_before,
+    with_side,
+)
 from medcl.networks.joint import REPORT
-from medcl.show.pictures import grey
+from medcl.show import page
+from medcl.show.images import TILE, contact_sheet, data_uri, grey, png
+from medcl.show.wording import number
 from medcl.suggest import did_you_mean
 
 
@@ -167,3 +178,31 @@ class Archive:
         parts = pieces.pieces(folder, self.manifest.ok(), config)
         places = [int(parts.windows_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
+
+
+def write_sheet(archive: Archive, found: Sequence[Found], query: str, path: Path) -> None:
+    """Write a contact sheet.
+
+    Args:
+        archive: in which it was found.
+        found: the nearest first.
+        query: what was looked for.
+        path: `.png`, which shows pictures; or `.html`, which shows reports as well.
+
+    Raises:
+        UsageError: another ending, or records that cannot be shown.
+    """
+    if path.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
+    shown = archive.pictures(found) if path.suffix.lower() == ".png" or found[0].kind == "image" else []
+    if path.suffix.lower() == ".png":
+        captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
+        files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)
+        return
+    pictures = [data_uri(png(one)) for one in shown] or [""] * len(found)
+    page.write(
+        path,
+        page.render(
+            "evaluate/sheet.html", {}, query=query, found=list(zip(found, pictures, strict=True)), number=number
+        ),
+    )

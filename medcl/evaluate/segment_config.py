@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.spatial.config import ImageViewsConfig
 
 AUGMENTATION = ImageViewsConfig(
     flip=0.5,

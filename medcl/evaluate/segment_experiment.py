@@ -24,10 +24,10 @@ from medcl.data.volume_prepare import slice_axis
 from medcl.data.volume_store import VolumeStore
 from medcl.engine.watch import workers
 from medcl.evaluate import segment_cell, segment_network
+from medcl.evaluate.config import Init
 from medcl.evaluate.fractions import Subset, parse
-from medcl.evaluate.initialisation import Init
+from medcl.evaluate.segment_cell import one_each, order
 from medcl.evaluate.segment_config import SegmentationConfig
-from medcl.evaluate.segment_fractions import one_each, order
 from medcl.evaluate.segment_held_out import HeldOut
 from medcl.evaluate.segment_predict import overlap_of
 from medcl.evaluate.segment_results import Cell

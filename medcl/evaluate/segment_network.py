@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import MedclError, UsageError
+from medcl.modality.spatial.config import WIDTHS
 from medcl.modality.spatial.encoders.base import ImageEncoder
-from medcl.modality.spatial.encoders.config import WIDTHS
 from medcl.modality.spatial.encoders.heads import SegmentationHead
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.modality.spec import VolumeCard

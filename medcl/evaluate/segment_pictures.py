@@ -14,7 +14,7 @@ from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.segment_summary import PROTOCOL
 from medcl.evaluate.wording import init_name
-from medcl.show.pictures import data_uri, png
+from medcl.show.images import data_uri, png
 from medcl.show.wording import number
 
 PALETTE = (

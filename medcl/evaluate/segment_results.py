@@ -6,7 +6,7 @@ from statistics import median
 
 import numpy as np
 
-from medcl.evaluate.initialisation import Init
+from medcl.evaluate.config import Init
 
 SETTLED = 5
 """Looks at the validation volumes whose mean is what training came to: a single one of two volumes jumps."""

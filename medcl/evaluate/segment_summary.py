@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.stratify import Ints, first_appearance
+from medcl.evaluate.config import Init
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.initialisation import Init
 from medcl.evaluate.results import Difference, Fraction, Score, Summary
 from medcl.evaluate.segment_results import Cell
 from medcl.stats.intervals import mean_interval, paired_interval, percentile_interval

@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.about import START
 from medcl.embed.embeddings import Embeddings
+from medcl.embed.metadata import START
 from medcl.embed.points import Vectors
 from medcl.errors import UsageError
 from medcl.explore.axes import principal_axes
 from medcl.explore.cached import projection_of
-from medcl.explore.cards import COUNT, cards, rows_in
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import COMPONENTS, among
 from medcl.explore.page import MOST, Ints, PageData
 from medcl.explore.project import Method
+from medcl.explore.thumbnails import COUNT, cards, rows_in
 from medcl.show.thumbnails import Thumbnail
 from medcl.suggest import did_you_mean
 

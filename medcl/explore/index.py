@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from medcl.embed.about import KIND, START
 from medcl.embed.embeddings import Embeddings
+from medcl.embed.metadata import KIND, START
 from medcl.embed.points import BLOCK, Ints, Vectors, unit, vectors_of
 from medcl.errors import UsageError
 from medcl.explore.cached import content_key, folder_of

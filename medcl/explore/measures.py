@@ -9,11 +9,10 @@ from medcl.embed.points import Ints, Vectors, groups_of, sample
 from medcl.embed.spread import MOST, Spread, silhouette, spread
 from medcl.errors import UsageError
 from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
-from medcl.explore.gap import modality_gaps
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, Table
-from medcl.explore.purity import K, purity
+from medcl.explore.purity import K, modality_gaps, purity
 from medcl.show.wording import bounds, count, number
 
 SPLIT, KIND, TRAIN = "split", "kind", "train"

@@ -12,7 +12,7 @@ from medcl.embed.points import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories
-from medcl.explore.sheet import write_pictures
+from medcl.explore.thumbnails import write_pictures
 from medcl.stats.many_scores import auroc, patient_resamples
 
 K = 10

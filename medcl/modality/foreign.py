@@ -2,13 +2,79 @@
 
 import contextlib
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medcl.errors import UnreadableError, reason
-from medcl.modality.deadline import deadline
 from medcl.modality.signal.record import IncompleteError
+
+
+class _TimeIsUpError(BaseException):
+    """No `Exception`: parsers catch those, go on, and have no second alarm."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Give up what is still running after some time.
+
+    A count that a damaged header states may send a parser round a billion times. Where there is no alarm (off the main
+    thread, on Windows) there is no deadline.
+
+    Args:
+        seconds: from now.
+
+    Raises:
+        UnreadableError: time is up, wherever the code was by then.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise _TimeIsUpError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except _TimeIsUpError:
+        raise UnreadableError(f"damaged file: it cannot be read in {seconds:g} s") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+_LIMITS = ((Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),)
+
+
+def available() -> int | None:
+    """Bytes of memory that can be taken, within the limit of a container too; None where the system does not tell."""
+    known = [count for count in (_of_machine(), *(_of_container(*paths) for paths in _LIMITS)) if count is not None]
+    return min(known, default=None)
+
+
+def _of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        # Not on every system, and without what files occupy, which could be given up.
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
+
+
+def _of_container(limit: Path, taken: Path) -> int | None:
+    try:
+        return max(0, int(limit.read_text()) - int(taken.read_text()))
+    except (OSError, ValueError):  # no container, or `max`
+        return None
+
 
 _LONGEST = 60  # seconds; a sound header takes milliseconds
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.phantom.artefacts import Artefacts, fail, spoil
-from medcl.phantom.morphology import DIAGNOSES, Wave, draw_waves
-from medcl.phantom.rhythm import fibrillating, sinus
+from medcl.phantom.morphology import DIAGNOSES, Wave, draw_waves, fibrillating, sinus
+from medcl.phantom.site import Artefacts, fail, spoil
 from medcl.phantom.sphere import lead_field, unit
 
 Floats = NDArray[np.float64]

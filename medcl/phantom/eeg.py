@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.phantom.artefacts import Artefacts, fail, spoil
+from medcl.phantom.site import Artefacts, fail, spoil
 from medcl.phantom.sphere import lead_field, unit
 
 Floats = NDArray[np.float64]

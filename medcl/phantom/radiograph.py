@@ -1,5 +1,8 @@
 """A radiograph of a synthetic chest: what rays from the back to the front lose on their way, as DICOM and as PNG."""
 
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +10,66 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from scipy.ndimage import zoom
 
+from medcl.phantom import ct
+from medcl.phantom import ct as chest
+from medcl.phantom.anatomy import Anatomy
 from medcl.phantom.ct import Scan
 from medcl.phantom.dicom_files import Series, new_instance, save
-from medcl.phantom.person import Study
+from medcl.phantom.person import Study, draw_person, draw_studies
+
+
+@dataclass(frozen=True)
+class ChestPatient:
+    """A patient of a synthetic archive of chests.
+
+    Attributes:
+        code: Her name in paths and label tables, from P0001 on.
+        finding: Her lesion, one of `chest.LESIONS`.
+        anatomy: What there is to be seen, the same in all of her studies.
+        studies: Her visits, in order.
+        rng: What else is drawn about the CTs of these visits.
+    """
+
+    code: str
+    finding: str
+    anatomy: Anatomy
+    studies: tuple[Study, ...]
+    rng: np.random.Generator
+
+
+def draw_chest_patient(number: int, seed: int) -> ChestPatient:
+    """A patient, who is the same however many there are.
+
+    Args:
+        number: From 0.
+        seed: Of the archive.
+
+    Returns:
+        The patient.
+    """
+    finding = draw_finding(chest.LESIONS, number, [seed, 6])
+    rng = np.random.default_rng([seed, 7, number])
+    anatomy = chest.draw_chest(finding, rng)
+    person = draw_person(anatomy.sex, anatomy.age, rng)
+    code = f"P{number + 1:04d}"
+    studies = draw_studies(person, int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])), f"{seed}/ct/{code}", rng)
+    return ChestPatient(code, finding, anatomy, studies, rng)
+
+
+def draw_finding(kinds: Sequence[str], number: int, seed: Sequence[int]) -> str:
+    """The kind of a patient's lesion: of as many patients in a row as there are kinds, each has another one.
+
+    Args:
+        kinds: To choose from.
+        number: Of the patient, from 0.
+        seed: Of the archive.
+
+    Returns:
+        One of `kinds`.
+    """
+    order = np.random.default_rng([*seed, number // len(kinds)]).permutation(len(kinds))
+    return kinds[int(order[number % len(kinds)])]
+
 
 WATER = 0.019
 """Attenuation of water at the energy of a chest radiograph, 1/mm."""
@@ -104,3 +164,72 @@ def write_png(path: Path, picture: NDArray[np.float32], *, bits: int = 8) -> Pat
     pixels = grey(picture, bits)
     Picture.fromarray(pixels.astype(np.uint8) if bits == 8 else pixels).save(path, "PNG")
     return path
+
+
+DICOM, PNG = "xray", "xray_png"
+"""Folders of the same pictures: whoever scans one of them meets none twice."""
+_SERIES = 50  # of the radiograph in its study: the CTs of the same visit come before
+
+
+@dataclass(frozen=True)
+class Radiographs:
+    """What was written.
+
+    Attributes:
+        folder: Its root.
+        patients: With at least one radiograph.
+        pictures: Radiographs, each as DICOM and as PNG.
+    """
+
+    folder: Path
+    patients: int
+    pictures: int
+
+    def __str__(self) -> str:
+        """What a person is told."""
+        root = self.folder
+        held = f"{self.pictures} radiographs of {self.patients} patients ({DICOM}/, DICOM, and the same in {PNG}/)"
+        table = f"--labels {root / PNG / 'labels.csv'} --record-column record --patient-column patient"
+        scan = f"medcl scan {root / PNG} --modality xray {table} --target-columns lesion side -o xray.parquet"
+        return f"{root}: {held}\nto scan them: {scan}"
+
+
+def write_radiographs(
+    folder: Path, patients: int, seed: int = 0, *, shape: tuple[int, int, int] = (64, 64, 32)
+) -> Radiographs:
+    """Write a radiograph a study of the patients whom `volumes.write_volumes` scans, whether it is called or not.
+
+    The table `labels.csv` in either folder has the columns `record` (path without suffix, relative to the table),
+    `patient`, `study`, `lesion` (one of `chest.LESIONS`), `side` (right, left or none), `age` (at the study), `sex`.
+
+    Args:
+        folder: Where to; made if need be.
+        patients: How many.
+        seed: Of everything random.
+        shape: Voxels of the chest that the rays pass, to the right, to the front, upwards.
+
+    Returns:
+        What was written.
+    """
+    spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
+    rows: list[tuple[str | int, ...]] = []
+    for number in range(patients):
+        patient = draw_chest_patient(number, seed)
+        lesion = patient.anatomy.lesion
+        side = "none" if lesion is None else lesion.host.removesuffix("_lung")
+        for visit, study in enumerate(patient.studies, start=1):
+            rng = np.random.default_rng([seed, 13, number, visit])
+            chest = ct.scan_ct(patient.anatomy, ct.draw_scanner(rng), rng, shape=shape, spacing=spacing)
+            picture = project(chest, rng)
+            name = f"{patient.code}/E{visit}"
+            # Each second detector stores what is white as 0.
+            write_dicom(folder / DICOM / f"{name}.dcm", picture, study, number=_SERIES, dark=number % 2 == 1)
+            write_png(folder / PNG / f"{name}.png", picture)
+            facts = (patient.code, f"{patient.code}_E{visit}", patient.finding, side, study.age, patient.anatomy.sex)
+            rows.append((name, *facts))
+    for place in (DICOM, PNG):
+        with (folder / place / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("record", "patient", "study", "lesion", "side", "age", "sex"))
+            writer.writerows(rows)
+    return Radiographs(folder, patients, len(rows))

@@ -5,6 +5,99 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """How bad a recording is, in the unit of the signal (mV for ECG, uV for EEG). All zero is a clean recording.
+
+    Attributes:
+        noise: Broadband noise, rms in 50 Hz of bandwidth.
+        wander: Drift below 0.5 Hz (breathing, sweat), rms.
+        line: Amplitude of the power line.
+        motion: Size of one electrode motion; about one electrode in ten moves once in a recording.
+        bad: Probability that a channel is useless in a whole recording: flat, or disconnected.
+        line_frequency: Hz. Where the sampling rate is too low for it, the recorder's anti-alias filter has removed it.
+    """
+
+    noise: float = 0.0
+    wander: float = 0.0
+    line: float = 0.0
+    motion: float = 0.0
+    bad: float = 0.0
+    line_frequency: float = 50.0
+
+
+def spoil(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.random.Generator) -> Floats:
+    """Add noise, drift, power line and motion to electrode potentials; how much of each varies between recordings.
+
+    Args:
+        signals: (electrodes, time).
+        sampling_rate: Hz.
+        artefacts: How bad.
+        rng: Source of randomness.
+
+    Returns:
+        (electrodes, time), new.
+    """
+    rows, n = signals.shape
+    time = np.arange(n) / sampling_rate
+    typical = np.array((artefacts.noise, artefacts.wander, artefacts.line))
+    noise, wander, line = typical * rng.lognormal(0.0, 0.4, 3)
+    out: Floats = signals + noise * np.sqrt(sampling_rate / 100) * rng.standard_normal((rows, n))
+    out += wander * _drift(rows, time, rng)
+    if artefacts.line_frequency < 0.45 * sampling_rate:
+        phase = rng.uniform(0, 2 * np.pi) + rng.normal(0, 0.3, (rows, 1))
+        strength = line * rng.lognormal(0.0, 0.5, (rows, 1))
+        out += strength * np.sin(2 * np.pi * artefacts.line_frequency * time + phase)
+    moved = rng.random(rows) < 0.1
+    start = rng.uniform(0, max(time[-1], 1e-9), rows)
+    for row in np.flatnonzero(moved):
+        out[row] += artefacts.motion * rng.standard_normal() * _motion(time - start[row])
+    return out
+
+
+def fail(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.random.Generator) -> Floats:
+    """Replace some channels by what a failed electrode gives: a flat line, or mains hum and drift without any signal.
+
+    Args:
+        signals: (channels, time).
+        sampling_rate: Hz.
+        artefacts: `bad` is the probability of each channel; `motion` the size of what a loose wire picks up.
+        rng: Source of randomness.
+
+    Returns:
+        (channels, time), new; flat channels are exactly 0.
+    """
+    rows, n = signals.shape
+    time = np.arange(n) / sampling_rate
+    fate = rng.random(rows)
+    out = signals.copy()
+    out[fate < artefacts.bad / 2] = 0.0
+    for row in np.flatnonzero((fate >= artefacts.bad / 2) & (fate < artefacts.bad)):
+        hum = np.sin(2 * np.pi * artefacts.line_frequency * time + rng.uniform(0, 2 * np.pi))
+        heard = hum if artefacts.line_frequency < 0.45 * sampling_rate else np.zeros(n)
+        out[row] = artefacts.motion * (_drift(1, time, rng)[0] + heard + 0.3 * rng.standard_normal(n))
+    return out
+
+
+def _drift(rows: int, time: Floats, rng: np.random.Generator) -> Floats:
+    """(rows, time) of rms about 1: one slow wave common to all electrodes (breathing) and three of each one's own."""
+    common = np.sin(2 * np.pi * rng.uniform(0.15, 0.35) * time + rng.uniform(0, 2 * np.pi))
+    frequency = rng.uniform(0.03, 0.45, (rows, 3, 1))
+    own = np.sin(2 * np.pi * frequency * time + rng.uniform(0, 2 * np.pi, (rows, 3, 1))).sum(axis=1)
+    drift: Floats = rng.uniform(0.2, 1.0, (rows, 1)) * common + 0.6 * own
+    return drift
+
+
+def _motion(since: Floats) -> Floats:
+    """A jerk of height about 1 and its recovery: a fast rise, a slow return with an overshoot; `since` its onset, s."""
+    after = np.maximum(since, 0)
+    jerk: Floats = (1 - np.exp(-after / 0.03)) * np.exp(-after / 0.35) * np.cos(2 * np.pi * 0.9 * after)
+    return jerk
+
+
 Signals = NDArray[np.float32]
 
 

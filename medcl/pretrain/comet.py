@@ -18,8 +18,8 @@ from medcl.modality.signal.encoders.build import SignalEncoder
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.config import CometConfig
-from medcl.pretrain.drawing import draw
-from medcl.pretrain.levels import by_id, switched_on
+from medcl.pretrain.hierarchy import by_id, switched_on
+from medcl.pretrain.towers import draw
 
 WITHIN = ("sample", "observation")
 BY_ID = ("patient", "session", "trial")

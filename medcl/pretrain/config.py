@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
-from medcl.modality.signal.views.config import SignalViewsConfig
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
 
 
 @dataclass(frozen=True)

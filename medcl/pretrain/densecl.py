@@ -19,8 +19,8 @@ from medcl.contrast.pairings.pairs import same
 from medcl.modality.spatial.encoders.build import ImageEncoder
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.drawing import draw, rows_before
-from medcl.pretrain.memory_layout import laid_out
+from medcl.pretrain.loop import laid_out
+from medcl.pretrain.towers import draw, rows_before
 from medcl.pretrain.volume_config import DenseConfig
 
 NOBODY = -1

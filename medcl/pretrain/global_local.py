@@ -18,17 +18,15 @@ from medcl.contrast.core.gather import Group
 from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.losses.regions import nearby
 from medcl.errors import UsageError
+from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.spatial.encoders.build import ImageEncoder
-from medcl.modality.spatial.encoders.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.heads import GlobalHead, LocalHead
 from medcl.modality.spatial.encoders.unet import UNet
-from medcl.modality.spatial.views.config import ImageViewsConfig
 from medcl.modality.views.compose import Compose
-from medcl.pretrain.drawing import draw
 from medcl.pretrain.global_contrast import BY_PARTITION, global_loss
-from medcl.pretrain.local_contrast import local_loss
-from medcl.pretrain.memory_layout import laid_out
-from medcl.pretrain.region_layout import RegionHead
+from medcl.pretrain.local_contrast import RegionHead, local_loss
+from medcl.pretrain.loop import laid_out
+from medcl.pretrain.towers import draw
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
 STAGES: dict[str, tuple[tuple[str, ...], ...]] = {

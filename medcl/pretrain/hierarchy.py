@@ -4,20 +4,80 @@ Views: two random changes of every patch. Encoder: any image encoder. Levels: th
 weight. Loss: InfoNCE of pooled embeddings by the ids of each level, as COMET's of `identity: pooled`.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from medcl.contrast.core.gather import Group
 from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.losses.info_nce import info_nce_levels
+from medcl.contrast.pairings.pairs import itself, same
+from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.build import ImageEncoder
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.drawing import draw
-from medcl.pretrain.levels import by_id, switched_on
-from medcl.pretrain.memory_layout import laid_out
+from medcl.pretrain.loop import laid_out
+from medcl.pretrain.towers import draw
 from medcl.pretrain.volume_config import HierarchyConfig
+
+
+def switched_on(levels: Mapping[str, float], known: Collection[str], field: str) -> dict[str, float]:
+    """The levels with a weight above zero.
+
+    Args:
+        levels: weight of each.
+        known: names that a level may have.
+        field: of the configuration, for messages.
+
+    Raises:
+        UsageError: an unknown level, a negative weight, or none above zero.
+    """
+    unknown = [level for level in levels if level not in known]
+    if unknown:
+        raise UsageError(f"{field}: {', '.join(unknown)} is no level; there are {', '.join(known)}")
+    if any(weight < 0 for weight in levels.values()):
+        raise UsageError(f"{field}: a weight is negative")
+    on = {level: weight for level, weight in levels.items() if weight > 0}
+    if not on:
+        raise UsageError(f"{field}: no level has a weight above zero")
+    return on
+
+
+def check_known(levels: Collection[str], there: Collection[str], field: str) -> None:
+    """Refuse levels of which an archive has no ids.
+
+    Raises:
+        UsageError: with their names.
+    """
+    missing = [level for level in levels if level not in there]
+    if missing:
+        raise UsageError(f"{field}: the archive has no ids for {', '.join(missing)}; it has {', '.join(there)}")
+
+
+def by_id(z: Tensor, ids: Mapping[str, Tensor], *, temperature: float, group: Group) -> dict[str, Tensor]:
+    """InfoNCE over both views of a batch, in which every view of the same id is a positive, for each level.
+
+    Args:
+        z: (2 N, dim) projections: all first views, then all second ones.
+        ids: {level: (N,) int64}.
+        temperature: of the softmax.
+        group: processes that share the batch.
+
+    Returns:
+        One scalar a level.
+    """
+    return info_nce_levels(
+        z,
+        z,
+        {level: same(torch.cat([own, own])) for level, own in ids.items()},
+        without=itself(z),
+        temperature=temperature,
+        group=group,
+    )
+
 
 LEVELS = ("patient", "study", "series", "volume", "slice")
 

@@ -18,7 +18,7 @@ from medcl.data.pairs import Pairs
 from medcl.errors import UsageError
 from medcl.modality.spec import Card, JointCard
 from medcl.networks.joint import JointEncoder
-from medcl.pretrain import joint_check
+from medcl.pretrain import multimodal_check as joint_check
 from medcl.pretrain.beginning import check_seen
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.job import Job, JobStage, left_out

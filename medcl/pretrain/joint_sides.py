@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medcl import runs
-from medcl.archive.identity import site_salt
+from medcl.archive.identity import is_name, site_salt
 from medcl.archive.links import taking_part
 from medcl.archive.manifest import Manifest
-from medcl.archive.name_words import is_name
 from medcl.archive.schema import Kind
 from medcl.data.dataset import SignalWindows
 from medcl.data.image_dataset import Pictures
@@ -27,8 +26,7 @@ from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import MedclError, UsageError
 from medcl.modality.report.encoders import build as text
-from medcl.modality.report.encoders.common_words import common_words
-from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.encoders.tokens import Tokenizer, common_words
 from medcl.modality.signal.encoders import build as signal
 from medcl.modality.signal.views import build as signal_views
 from medcl.modality.spatial.encoders import build as image
@@ -37,7 +35,7 @@ from medcl.modality.spec import ImageCard, JointCard, SideCard, TextCard, Volume
 from medcl.modality.views.compose import Compose
 from medcl.pretrain.job import in_splits, plain
 from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, SignalSide, VolumeSide
-from medcl.pretrain.memory_layout import for_images
+from medcl.pretrain.loop import for_images
 from medcl.pretrain.signals import card_of
 from medcl.pretrain.volumes import views_of
 from medcl.runs import Run

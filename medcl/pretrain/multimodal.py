@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from medcl.contrast.core.gather import Group
 from medcl.contrast.losses.symile import symile
 from medcl.networks.joint import JointEncoder
+from medcl.pretrain.convirt import PairLoss, Temperature
 from medcl.pretrain.joint_config import JointConfig
-from medcl.pretrain.pair_loss import PairLoss, Temperature
 from medcl.pretrain.teacher import Teacher
 from medcl.pretrain.towers import Embedded, Towers
 

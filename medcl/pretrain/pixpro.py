@@ -20,8 +20,8 @@ from medcl.modality.spatial.views.geometry import Geometry
 from medcl.modality.views.base import Params
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.drawing import draw
-from medcl.pretrain.memory_layout import laid_out
+from medcl.pretrain.loop import laid_out
+from medcl.pretrain.towers import draw
 from medcl.pretrain.volume_config import DenseConfig
 
 

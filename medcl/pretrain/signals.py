@@ -15,15 +15,14 @@ from medcl.data.prepare import prepare
 from medcl.data.sampler import HierarchicalSampler
 from medcl.data.store import SignalStore
 from medcl.errors import MedclError
-from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig
 from medcl.modality.signal.encoders.build import build
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
 from medcl.modality.signal.views import build as signal_views
 from medcl.modality.spec import SignalCard
 from medcl.pretrain.comet import WITHIN, Comet, level_weights
 from medcl.pretrain.config import PretrainConfig
+from medcl.pretrain.hierarchy import check_known
 from medcl.pretrain.job import Job, JobStage, left_out
-from medcl.pretrain.levels import check_known
 from medcl.pretrain.loop import Batch
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself, same
+from medcl.pretrain.convirt import Temperature
 from medcl.pretrain.joint_config import JointConfig
-from medcl.pretrain.pair_loss import Temperature
 from medcl.pretrain.towers import Towers
 
 

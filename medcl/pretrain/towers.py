@@ -5,17 +5,95 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.gather import Group
+from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.modality.views.base import Params
 from medcl.modality.views.compose import Compose
 from medcl.networks.joint import REPORT, JointEncoder
-from medcl.pretrain.drawing import draw
-from medcl.pretrain.locked import Remembered
-from medcl.pretrain.memory_layout import laid_out
+from medcl.pretrain.loop import laid_out
+
+
+def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:
+    """How many samples the processes before this one have, and how many all have.
+
+    Args:
+        count: samples of this process.
+        like: any tensor on its device.
+        group: processes that share the batch.
+    """
+    if group is None:
+        return 0, count
+    counts = gather(torch.tensor([count], device=like.device), group)
+    return int(counts[: dist.get_rank(group)].sum()), int(counts.sum())
+
+
+def draw(views: Compose, x: Tensor, copies: int, generator: torch.Generator, group: Group) -> Params:
+    """Draw the parameters of several views of each sample of this process, from those of the batch of all processes.
+
+    Args:
+        views: whose parameters.
+        x: (N, C, ...) samples of this process.
+        copies: views of each sample.
+        generator: the same in all processes.
+        group: processes that share the batch.
+
+    Returns:
+        Parameters of (copies * N) samples: all first views, then all second ones, and so on.
+    """
+    before, total = rows_before(len(x), x, group)
+    # Drawing looks at the shape alone: nothing of this size is held.
+    params = views.draw(x[:1].expand(copies * total, *x.shape[1:]), generator)
+    if total == len(x):
+        return params
+    own = [slice(copy * total + before, copy * total + before + len(x)) for copy in range(copies)]
+    return {name: torch.cat([value[rows] for rows in own]) for name, value in params.items()}
+
+
+MOST = 2**18
+"""Vectors that are kept; 400 MB at a width of 384."""
+
+
+class Remembered:
+    """The pooled embeddings of texts by a locked encoder: they are the same at every step, to the rounding of a batch.
+
+    A report is drawn again in every epoch, and a transformers model takes longer than all else in a step. Beyond `most`
+    different texts, further ones are embedded anew.
+
+    Args:
+        most: texts that are kept.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self.most = most
+        self._known: dict[bytes, Tensor] = {}
+
+    def __call__(self, x: Tensor, words: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
+        """Embed a batch of which only those texts that are new pass the encoder.
+
+        Args:
+            x: (B, L) tokens.
+            words: (B, L) bool, which of them are not padding.
+            embed: tokens (n, L) to pooled embeddings (n, dim).
+
+        Returns:
+            (B, dim), without a derivative.
+        """
+        tokens, real = x.cpu().numpy(), words.cpu().numpy()
+        keys = [row[kept].tobytes() for row, kept in zip(tokens, real, strict=True)]
+        first = {key: place for place, key in enumerate(keys) if key not in self._known}
+        found = {}
+        if first:
+            with torch.no_grad():
+                found = dict(zip(first, embed(x[list(first.values())]), strict=True))
+            room = self.most - len(self._known)
+            self._known.update(list(found.items())[:room])
+        return torch.stack([found[key] if key in found else self._known[key] for key in keys])
+
 
 Ids = dict[str, Tensor]
 

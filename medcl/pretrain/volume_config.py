@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.views.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
+from medcl.modality.spatial.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 

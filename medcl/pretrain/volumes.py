@@ -15,10 +15,10 @@ from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes, slice_axis
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import UsageError
+from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spatial.encoders.build import ImageEncoder, build
 from medcl.modality.spatial.encoders.build import check as check_encoder
 from medcl.modality.spatial.views import build as image_views
-from medcl.modality.spatial.views.config import ImageViewsConfig
 from medcl.modality.spec import VolumeCard
 from medcl.modality.views.compose import Compose
 from medcl.modality.volume.config import VolumeConfig
@@ -26,11 +26,9 @@ from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.beginning import begin, take_up
 from medcl.pretrain.densecl import DenseCL
 from medcl.pretrain.global_local import STAGES, GlobalLocal
-from medcl.pretrain.hierarchy import Hierarchy
+from medcl.pretrain.hierarchy import Hierarchy, check_known
 from medcl.pretrain.job import Job, JobStage, left_out, plain
-from medcl.pretrain.levels import check_known
-from medcl.pretrain.loop import Batch
-from medcl.pretrain.memory_layout import for_images
+from medcl.pretrain.loop import Batch, for_images
 from medcl.pretrain.pixpro import PixPro
 from medcl.pretrain.volume_config import VolumePretrainConfig
 

@@ -9,9 +9,9 @@ from scipy import fft, signal
 
 from medcl.archive.schema import Kind
 from medcl.errors import UnreadableError
-from medcl.reduce.eight_bit import stacks
 from medcl.reduce.hash_strategy import BITS, ByHamming, channel_hashes
 from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.thumbnails import stacks
 
 LONGEST = 1 << 16
 """Samples of a recording in which beats are sought."""

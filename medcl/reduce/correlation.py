@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from medcl.archive.schema import Kind
-from medcl.reduce.eight_bit import stacks
-from medcl.reduce.resize import resize
 from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.thumbnails import resize, stacks
 
 CHANNELS, SAMPLES = 16, 512
 """Of what is compared: the first 16 channels, resized to 512 samples of 8 bits."""

@@ -14,7 +14,7 @@ from medcl.errors import UnreadableError
 from medcl.modality.formats import read_signal
 from medcl.modality.image.record import read_image
 from medcl.modality.signal.stated import Stated
-from medcl.modality.volume.read import read_original
+from medcl.modality.volume.original import read_original
 from medcl.reduce.strategy import Pieces
 
 

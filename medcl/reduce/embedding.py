@@ -1,24 +1,152 @@
 """Redundant by embedding: which encoder is asked for, and the signatures that it makes."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medcl.archive.manifest import Manifest
-from medcl.archive.schema import Kind
+from medcl.archive.schema import KEPT, Kind
 from medcl.data.volume_prepare import slice_axis
-from medcl.embed.fingerprints import run_fingerprint
+from medcl.embed.embedding import embed_pieces, on_host
+from medcl.embed.metadata import run_fingerprint
+from medcl.embed.pieces import Pieces as Prepared
 from medcl.embed.pieces import volume_config
-from medcl.embed.sides import WORDS
-from medcl.errors import UsageError
+from medcl.embed.points import unit
+from medcl.embed.sides import WORDS, Side, device, prepare, sides_of
+from medcl.embed.volume_tiles import VolumeTiles
+from medcl.errors import MedclError, UsageError
 from medcl.modality.spec import JointCard, VolumeCard, kind_of
+from medcl.modality.volume.geometry import places
+from medcl.modality.volume.record import Grid
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.random_encoder import RandomEncoder
-from medcl.reduce.run_encoder import RunEncoder
-from medcl.reduce.signatures import Described, describe
-from medcl.reduce.strategy import Unit
+from medcl.reduce.encoders import RandomEncoder, VisionEncoder
+from medcl.reduce.neighbours import ByCosine
+from medcl.reduce.signatures import Described, SignatureCache, describe, record_keys
+from medcl.reduce.strategy import Pieces, Signatures, Unit
 from medcl.reduce.units import Units
-from medcl.reduce.vision_encoder import VisionEncoder
 from medcl.runs import load
+
+_RECORDS = 32
+"""Records whose signatures are made, and kept, together."""
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RunEncoder(ByCosine):
+    """Cosine of the embeddings of a run; `signatures_of` makes them.
+
+    Args:
+        folder: of the run.
+        fingerprint: of its weights.
+        kinds: of records that it has encoders of.
+        dims: what of volumes is compared: slices where the encoder takes these, else whole ones.
+        axis: across which its slices lie; None where it has none.
+    """
+
+    folder: Path
+    fingerprint: str
+    kinds: tuple[Kind, ...]
+    dims: tuple[Unit, ...]
+    axis: int | None
+
+    @property
+    def key(self) -> str:
+        """What signatures are kept under."""
+        return f"embedding-{self.fingerprint}-1"
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Refuse: a run's encoder takes pieces as they were prepared for its training, not as a file holds them."""
+        raise UsageError("the signatures of a run come from prepared records: use `signatures_of`")
+
+    def signatures_of(self, manifest: Manifest, units: Units, store: Path, *, axis: int, jobs: int) -> Described:
+        """Embed the records of some units, or find them embedded.
+
+        A slice of the file has the embedding of the prepared slice that is nearest to it; of several tiles of a slice,
+        or of a record, the mean. Finished chunks are kept in `store/signatures`.
+
+        Args:
+            manifest: that names the files.
+            units: of one family.
+            store: folder beside the manifest.
+            axis: across which slices lie.
+            jobs: processes that decode.
+
+        Raises:
+            UsageError: slices across another axis than the run's.
+            MedclError: an embedding is not a number.
+        """
+        slices = units.family.unit == "slice"
+        if slices and axis != self.axis:
+            asked, own = "xyz"[axis], "none" if self.axis is None else "xyz"[self.axis]
+            raise UsageError(f"{self.folder}: embeds slices across {own}, not {asked}: set --axis, or take another run")
+        rows = list(dict.fromkeys(units.row.tolist()))
+        what = f"{units.family.kind}-{'slice-' + 'xyz'[axis] if slices else 'record'}"
+        cache = SignatureCache(store / "signatures" / self.key / what)
+        key = dict(zip(rows, record_keys(manifest, rows), strict=True))
+        missing = [row for row in rows if key[row] not in cache]
+        unreadable: dict[int, str] = {}
+        if missing:
+            (side,) = sides_of(self.folder, units.family.kind)
+            whole = _whole(manifest)
+            chosen = whole.select(np.array(missing))
+            ready = prepare(side, whole, chosen, store, jobs)
+            ids = chosen.column("record_id")
+            unreadable = {row: ready.left_out[ids[i]] for i, row in enumerate(missing) if ids[i] in ready.left_out}
+            for names, found in _embedded(side, ready.pieces, axis if slices else None, ids):
+                cache.add([key[missing[name]] for name in names], found)
+        return Described({row: cache[key[row]] for row in rows if key[row] in cache}, unreadable)
+
+
+def _whole(manifest: Manifest) -> Manifest:
+    """The manifest with all slices: signatures serve whatever was kept before."""
+    return replace(manifest, table=manifest.table.drop_columns([KEPT])) if manifest.has(KEPT) else manifest
+
+
+def _embedded(
+    side: Side, pieces: Prepared, axis: int | None, ids: NDArray[np.object_]
+) -> Iterator[tuple[list[int], Sequence[Signatures]]]:
+    """Rows of pieces and their signatures, a few records at a time."""
+    rows = np.unique(pieces.rows)
+    for start in range(0, len(rows), _RECORDS):
+        part = rows[start : start + _RECORDS].tolist()
+        numbers = [pieces.windows_of(row) for row in part]
+        parts = on_host(embed_pieces(side.network, pieces, np.concatenate(numbers), device()))
+        z = np.concatenate([one for _, one in parts])
+        found = []
+        for row, own in zip(part, np.split(z, np.cumsum([len(one) for one in numbers])[:-1]), strict=True):
+            if not np.isfinite(own).all():
+                raise MedclError(f"record {ids[row]}: its embedding is not a number: the run has diverged, or the data")
+            if axis is None:
+                found.append(unit(own.mean(axis=0, keepdims=True)))
+            else:
+                assert isinstance(pieces, VolumeTiles)
+                found.append(unit(_slices(own, pieces, row, axis)))
+        yield part, found
+
+
+def _slices(z: NDArray[np.float32], tiles: VolumeTiles, row: int, axis: int) -> NDArray[np.float32]:
+    """Embeddings of the slices of a file, (slices, dim), from those of a volume's tiles."""
+    place = tiles.starts[tiles.windows_of(row), axis]
+    there, of = np.unique(place, return_inverse=True)
+    total = np.zeros((len(there), z.shape[1]))
+    np.add.at(total, of, z)
+    prepared = total / np.bincount(of)[:, None]
+    store = tiles.patches.store
+    record = int(tiles.patches.records[np.searchsorted(tiles.patches.rows, row)])
+    before = _grid(store.original_shape[record], store.original_affine[record])
+    after = _grid(store.shape[record], store.affine[record])
+    nearest = np.rint(places(before, after)[axis]).astype(np.int64).clip(0, len(prepared) - 1)
+    return np.asarray(prepared[nearest], dtype=np.float32)
+
+
+def _grid(shape: Ints, affine: NDArray[np.float64]) -> Grid:
+    x, y, z = (int(size) for size in shape)
+    return Grid((x, y, z), affine)
+
 
 RANDOM = "random"
 Embedding = RunEncoder | RandomEncoder | VisionEncoder

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.schema import Kind
-from medcl.reduce.entropy import bits
+from medcl.reduce.content import bits
 from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
-from medcl.reduce.thumbs import thumbs
+from medcl.reduce.thumbnails import thumbs
 
 SIDES = {2: 64, 3: 16}
 """Side of what is compared: a slice of 64 x 64, a volume of 16 x 16 x 16."""

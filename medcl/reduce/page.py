@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from medcl.archive.manifest import Manifest
-from medcl.reduce.examples import examples
-from medcl.reduce.looked import Look, Looked
+from medcl.reduce.curve import examples
+from medcl.reduce.preview import Look, Looked
 from medcl.reduce.selection import Selection
 from medcl.show import page
 from medcl.show.page import Figure

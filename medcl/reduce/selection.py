@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.engine.parallel import run_chunks
-from medcl.reduce.balanced import balanced
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.greedy import greedy
-from medcl.reduce.k_centre import k_centre
-from medcl.reduce.kept import Kept
+from medcl.reduce.rules import Kept, balanced, greedy, k_centre
 from medcl.reduce.signatures import Described
 from medcl.reduce.strategy import Signatures, Strategy
 from medcl.reduce.units import Units

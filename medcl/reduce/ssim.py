@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.schema import Kind
 from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
-from medcl.reduce.thumbs import thumbs, unflat
+from medcl.reduce.thumbnails import thumbs, unflat
 
 SIDES = {2: 64, 3: 24}
 """Side of what is compared: a slice of 64 x 64, a volume of 24 x 24 x 24."""

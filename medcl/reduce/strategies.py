@@ -4,15 +4,13 @@ from collections.abc import Callable
 
 from medcl.errors import UsageError
 from medcl.reduce.beats import Beats
+from medcl.reduce.content import Entropy, EveryN
 from medcl.reduce.correlation import Correlation
-from medcl.reduce.entropy import Entropy
-from medcl.reduce.every_n import EveryN
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.minhash import MinHash
 from medcl.reduce.mutual_information import MutualInformation
 from medcl.reduce.ssim import Ssim
 from medcl.reduce.strategy import Strategy
-from medcl.reduce.texts import SameText
+from medcl.reduce.texts import MinHash, SameText
 from medcl.suggest import did_you_mean
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {

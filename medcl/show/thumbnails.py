@@ -17,7 +17,7 @@ from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import reason
 from medcl.modality.formats import DECODED_APART
-from medcl.show.pictures import data_uri, encoded, png
+from medcl.show.images import data_uri, encoded, png
 
 WIDTH, STRIP = 128, 300  # pixels of the longer side of a picture, of the width of a strip
 LETTERS = 600
@@ -143,8 +143,8 @@ def _report(record: dict[str, Any]) -> Thumbnail:
 
 
 def _slices(root: Path, record: dict[str, Any], pieces: Sequence[int | None], axis: int, width: int) -> list[Thumbnail]:
+    from medcl.modality.volume.original import read_original
     from medcl.modality.volume.picture import slice_picture, window_of
-    from medcl.modality.volume.read import read_original
 
     path, files = str(record["path"]), record.get("files") or (Path(str(record["path"])).name,)
     part = max(0, int(record.get("part", 0)))

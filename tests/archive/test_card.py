@@ -10,7 +10,7 @@ import yaml
 
 from medcl.archive.card import Card, Folds, load
 from medcl.archive.record import Modality
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import ReportRule
 from medcl.commands.archive import MODALITIES
 from medcl.errors import UsageError
 

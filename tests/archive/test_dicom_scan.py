@@ -10,11 +10,10 @@ import pydicom.data
 import pytest
 
 from medcl.archive.deid_recipe import recipe
-from medcl.archive.dicom_scan import files_of
+from medcl.archive.dicom_scan import Spool, files_of
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan, scan_to, summary
-from medcl.archive.spool import Spool
 from medcl.cli import main
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import KEYWORDS, read_slices

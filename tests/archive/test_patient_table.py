@@ -9,7 +9,7 @@ from edfio import Patient
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
-from medcl.phantom.nifti_files import write_nifti
+from medcl.phantom.damaged_volumes import write_nifti
 from tests.modality.written import waves, write_brainvision, write_edf
 
 

@@ -9,7 +9,7 @@ from pydicom.uid import generate_uid
 
 from medcl.archive.build import BuildReport, ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
-from medcl.archive.placeholder import is_placeholder, zero_is_an_id
+from medcl.archive.path_ids import is_placeholder, zero_is_an_id
 from medcl.archive.scan import scan
 from tests.modality.dicom.dicom_files import series
 from tests.modality.written import waves, write_edf

@@ -15,7 +15,7 @@ from medcl.archive.build import BuildReport, ScanRequest, build_manifest
 from medcl.archive.identity import code, site_salt
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import ReportRule
 from medcl.archive.split import check
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError

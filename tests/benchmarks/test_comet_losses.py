@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from medcl.contrast.losses.hierarchical import hierarchical
 from medcl.contrast.losses.identity import identities
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.build import build
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
 
 BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 2
 TEMPERATURE = 0.1

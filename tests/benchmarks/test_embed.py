@@ -17,7 +17,7 @@ from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.sides import device, prepare, sides_of
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import ImageCard
 from tests.data.linked_archive import manifest_of, picture_row
 from tests.embed import archives

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.build import SignalEncoder, build
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.dilated import DilatedConvolution
 
 BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 5

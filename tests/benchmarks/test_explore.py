@@ -13,8 +13,8 @@ import pytest
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
-from medcl.explore.cards import BUDGET, COUNT
 from medcl.explore.page import Categories, PageData, write_page
+from medcl.explore.thumbnails import BUDGET, COUNT
 from medcl.show.thumbnails import Thumbnail
 from tests import browser as browsers
 from tests.explore.embedded import write

@@ -11,10 +11,8 @@ from medcl.archive.links import links
 from medcl.data.pair_sampler import PairSampler
 from medcl.data.pairs import Pairs
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.report.config import TextConfig
-from medcl.modality.report.encoders.config import TextEncoderConfig
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.report.config import TextConfig, TextEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.networks.joint import JointEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.joint_config import ImageSide, JointConfig, ReportSide

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from medcl.embed.points import unit
-from medcl.reduce.cosine import search as similar
-from medcl.reduce.greedy import greedy
 from medcl.reduce.hamming import search
 from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.neighbours import search as similar
+from medcl.reduce.rules import greedy
 
 pytestmark = pytest.mark.benchmark
 SLICES, DEPTH, SIDE, SAMPLE, RATIO = 100_000, 100, 128, 10, 2

@@ -21,7 +21,8 @@ from medcl.archive.schema import SCHEMA
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_store import VolumeStore
 from medcl.modality.volume.config import VolumeConfig
-from medcl.phantom import chest, ct
+from medcl.phantom import ct
+from medcl.phantom import ct as chest
 
 VOLUMES, SHAPE, CROP = 2, (256, 256, 128), 64
 CROPS, REPEATS, SLOW = 32, 12, 2

@@ -18,10 +18,9 @@ from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement
 
 from medcl.phantom.archive import write
-from medcl.phantom.radiograph_archive import write_radiographs
-from medcl.phantom.report_archive import add_reports
-from medcl.phantom.volume_cards import write_mr_card
-from medcl.phantom.volumes import write_ct, write_mr
+from medcl.phantom.radiograph import write_radiographs
+from medcl.phantom.report_files import add_reports
+from medcl.phantom.volumes import write_ct, write_mr, write_mr_card
 
 PERSON = "Quorabelle Zyxwinkel"
 NUMBER = "4711883390"

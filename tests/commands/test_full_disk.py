@@ -13,7 +13,7 @@ from medcl.cli import main
 from medcl.data.prepare import prepare
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
-from medcl.evaluate.joint_results import JointResults
+from medcl.evaluate.multimodal_results import JointResults
 from medcl.pretrain.run import pretrain
 from tests.disks import on_read_only_disk, small_disk
 from tests.evaluate import joint_run

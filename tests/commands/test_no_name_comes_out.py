@@ -20,7 +20,7 @@ from PIL import Image, PngImagePlugin
 from medcl import runs
 from medcl.cli import main
 from medcl.modality.volume.config import VolumeConfig
-from medcl.phantom import chest
+from medcl.phantom import ct as chest
 from medcl.pretrain.job import plain
 from tests.commands import planted
 from tests.evaluate.joint_run import IMAGE

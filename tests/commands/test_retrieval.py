@@ -14,10 +14,10 @@ from PIL import Image
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.evaluate import joint_space
-from medcl.evaluate.prompts import read_prompts
+from medcl.evaluate import multimodal_space as joint_space
 from medcl.evaluate.search import Archive
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.evaluate.zero_shot import read_prompts
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
 from tests.evaluate import joint_run
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.core.precision import accurate
+from medcl.contrast.core.vectors import accurate
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.cloob import cloob, info_loob
 from medcl.contrast.losses.dense import corresponding, dense

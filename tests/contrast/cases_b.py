@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import block_and_group
-from medcl.contrast.core.negative_mixing import Mixing
-from medcl.contrast.core.precision import accurate
+from medcl.contrast.core.vectors import accurate
 from medcl.contrast.losses.auc import auc
 from medcl.contrast.losses.cacr import cacr
 from medcl.contrast.losses.contrastive_gap import clip_without_gap
@@ -17,7 +16,7 @@ from medcl.contrast.losses.debiased import debiased
 from medcl.contrast.losses.decoupled import decoupled
 from medcl.contrast.losses.focal import focal
 from medcl.contrast.losses.groco import groco
-from medcl.contrast.losses.mochi import mochi
+from medcl.contrast.losses.mochi import Mixing, mochi
 from medcl.contrast.losses.siglip import siglip
 from medcl.contrast.losses.swav import swav
 from medcl.contrast.losses.uniformity import align_uniform, alignment, uniformity

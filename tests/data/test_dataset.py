@@ -14,7 +14,7 @@ from medcl.data.prepare import prepare
 from medcl.data.sampler import HierarchicalSampler
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.quality import CLIPPED, FLAT
+from medcl.modality.signal.filters import CLIPPED, FLAT
 
 from .wfdb_archive import archive, noise, scanned, write_record
 

@@ -17,7 +17,7 @@ from medcl.data.prepare import prepare
 from medcl.data.store import SignalStore
 from medcl.errors import MedclError, UsageError
 from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.quality import CLIPPED, FLAT
+from medcl.modality.signal.filters import CLIPPED, FLAT
 
 from .wfdb_archive import LEADS, archive, noise, scanned, write_record
 

@@ -16,7 +16,7 @@ from medcl.modality.volume.formats import dicom, nifti
 from medcl.modality.volume.formats.dicom_geometry import Stack, stacks_of
 from medcl.modality.volume.formats.dicom_resample import read_regular
 from medcl.modality.volume.original import grid_of, labels_of
-from medcl.phantom import chest
+from medcl.phantom import ct as chest
 from medcl.phantom.volumes import write_ct
 
 CONFIG = VolumeConfig(size=(16, 16, 8), window=(-1000.0, 400.0))

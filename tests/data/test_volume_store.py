@@ -16,7 +16,7 @@ from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats.nifti import read_volume, write_like
-from medcl.modality.volume.restore import on_original
+from medcl.modality.volume.geometry import on_original
 
 from .volume_archive import archive, manifest_of, noise, save
 

@@ -8,12 +8,11 @@ import torch
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.report.config import TextConfig
-from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.signal.channels import canonical
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import Card, ImageCard, JointCard, SignalCard, TextCard, VolumeCard
 from medcl.modality.volume.config import VolumeConfig
 

@@ -19,7 +19,7 @@ from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.sides import prepare, sides_of
 from medcl.errors import MedclError, UsageError
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
 from tests.data import linked_archive, volume_archive, wfdb_archive
 from tests.embed import archives

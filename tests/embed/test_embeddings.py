@@ -10,9 +10,9 @@ import pytest
 import medcl
 from medcl.archive.manifest import Manifest
 from medcl.embed import embeddings
-from medcl.embed.about import About
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
+from medcl.embed.metadata import About
 from medcl.errors import UsageError
 from tests.data import linked_archive
 from tests.embed import archives

@@ -11,7 +11,7 @@ from medcl.data.volume_prepare import prepare_volumes
 from medcl.embed.volume_tiles import VolumeTiles
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.evaluation import evaluate
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
 from tests.evaluate.segment_archive import NETWORK, SLICES, write_heads, write_run
 

@@ -7,8 +7,7 @@ import pyarrow as pa
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.pretrain.joint_config import ImageSide
 from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports

@@ -10,10 +10,10 @@ from medcl import runs
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.config import VolumeConfig
-from medcl.phantom import head
+from medcl.phantom import mr as head
 from medcl.phantom.volumes import write_mr
 
 CLASSES = ("background", *head.STRUCTURES)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from medcl.errors import UsageError
 from medcl.evaluate.compare import compare, markdown, render_page, show
-from medcl.evaluate.pool import pool
+from medcl.evaluate.cross_validation import pool
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import estimate
 from tests.evaluate.made_results import make_results

@@ -18,7 +18,7 @@ from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.probe import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Results
 from medcl.evaluate.task import Task
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
 
 CONFIG = EvaluateConfig(

@@ -9,15 +9,15 @@ from PIL import Image
 
 from medcl.errors import UsageError
 from medcl.evaluate import grounding
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders import build as text
-from medcl.modality.report.encoders.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build as signal
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
 from medcl.networks.joint import JointEncoder
-from medcl.show import pictures
+from medcl.show import images as pictures
 
 
 @pytest.fixture(params=[0, 8], ids=["head", "local"])

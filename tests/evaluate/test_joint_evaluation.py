@@ -15,13 +15,12 @@ from PIL import Image
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.errors import LeakError, MedclError, UsageError
-from medcl.evaluate import joint_space
-from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate import multimodal_space as joint_space
+from medcl.evaluate.config import EvaluateConfig, JointEvaluateConfig
 from medcl.evaluate.evaluation import evaluate
-from medcl.evaluate.joint_config import JointEvaluateConfig
-from medcl.evaluate.joint_evaluation import evaluate_joint
-from medcl.evaluate.joint_results import JointResults
-from medcl.evaluate.joint_space import embed_kind, joint, kept_before
+from medcl.evaluate.multimodal_evaluation import evaluate_joint
+from medcl.evaluate.multimodal_results import JointResults
+from medcl.evaluate.multimodal_space import embed_kind, joint, kept_before
 from tests.evaluate import joint_run
 
 CONFIG = JointEvaluateConfig(bootstrap=50, pictures=1, jobs=1)

@@ -21,8 +21,8 @@ from medcl.evaluate.joint_pairs import (
     pairs,
     patient_marks,
 )
-from medcl.evaluate.joint_space import Embedded
 from medcl.evaluate.marks import Marks, Shared
+from medcl.evaluate.multimodal_space import Embedded
 
 
 def manifest(*rows: dict[str, Any]) -> Manifest:

@@ -14,7 +14,7 @@ from medcl.errors import MedclError
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.evaluation import evaluate
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import ImageCard, from_json, to_json
 from tests.data.image_archive import write_archive
 

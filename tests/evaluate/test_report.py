@@ -14,8 +14,7 @@ from rich.console import Console
 from medcl.errors import UsageError
 from medcl.evaluate.report import render_report, write_report
 from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.table import markdown, show
-from medcl.evaluate.wording import estimate, finding
+from medcl.evaluate.wording import estimate, finding, markdown, show
 from medcl.show.wording import count, number
 from tests.evaluate.made_results import make_results
 

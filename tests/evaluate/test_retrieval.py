@@ -12,7 +12,8 @@ from torchmetrics.functional.retrieval import (
 )
 
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import retrieval, retrieval_chance
+from medcl.evaluate import retrieval
+from medcl.evaluate import retrieval as retrieval_chance
 from medcl.evaluate.marks import Marks
 
 Z = torch.Generator().manual_seed(0)

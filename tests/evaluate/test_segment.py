@@ -20,9 +20,9 @@ from medcl.evaluate.segment import CELLS, evaluate_masks
 from medcl.evaluate.segment_config import SegmentationConfig, SegmentConfig
 from medcl.evaluate.segment_held_out import HeldOut
 from medcl.evaluate.typed_json import plain
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
-from medcl.phantom.nifti_files import write_nifti
+from medcl.phantom.damaged_volumes import write_nifti
 from tests.evaluate.segment_archive import CLASSES, NETWORK, scan, write_heads, write_run
 
 torch.set_num_threads(1)
@@ -262,7 +262,7 @@ def test_other_networks_and_settings(
 
 def test_subsets_are_nested_and_of_patients(manifest: Manifest) -> None:
     from medcl.evaluate.fractions import parse
-    from medcl.evaluate.segment_fractions import order
+    from medcl.evaluate.segment_cell import order
 
     rows = manifest.split_rows("train")
     for seed in range(5):

@@ -12,8 +12,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.schema import SCHEMA
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.prompts import Prompts, check, read_prompts
-from medcl.evaluate.zero_shot import balanced_accuracy, classify, directions, measure_zero_shot
+from medcl.evaluate.zero_shot import (
+    Prompts,
+    balanced_accuracy,
+    check,
+    classify,
+    directions,
+    measure_zero_shot,
+    read_prompts,
+)
 
 REGION = Target("region", "multiclass", ("Head", "Thorax", "Abdomen"))
 FINDINGS = Target("findings", "multilabel", ("Edema", "Fracture"))

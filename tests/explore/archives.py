@@ -14,7 +14,7 @@ from medcl.archive.schema import SCHEMA
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.explore.embeddings import Embeddings
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.phantom.archive import write_ecg
 from tests.embed.archives import save, signals
 from tests.explore.embedded import write

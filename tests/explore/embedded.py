@@ -7,9 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.about import EMBEDDING, KIND, PIECES, RECORDS, RUN, START, About, schema_of
 from medcl.embed.embeddings import Embeddings
-from medcl.embed.fingerprints import records_fingerprint
+from medcl.embed.metadata import EMBEDDING, KIND, PIECES, RECORDS, RUN, START, About, records_fingerprint, schema_of
 
 
 def write(manifest: Manifest, vectors: np.ndarray, path: Path) -> Embeddings:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from medcl.errors import UsageError
 from medcl.explore.page import MOST, Categories, PageData, Table, write_page
-from medcl.show.pictures import encoded
+from medcl.show.images import encoded
 from medcl.show.thumbnails import Thumbnail, placeholder
 from tests import browser as browsers
 

@@ -8,9 +8,8 @@ import pytest
 
 from medcl.embed.points import vectors_of
 from medcl.errors import UsageError
-from medcl.explore.cached import content_key
+from medcl.explore.cached import content_key, write_xy
 from medcl.explore.embeddings import Embeddings
-from medcl.explore.with_xy import write_xy
 from tests.explore.archives import embeddings_file
 
 VECTORS = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)

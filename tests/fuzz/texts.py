@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from medcl.archive import card
 from medcl.archive.table import read_table
 from medcl.commands.training import recipe
-from medcl.evaluate.prompts import read_prompts
+from medcl.evaluate.zero_shot import read_prompts
 
 ROOT = Path(__file__).parents[2]
 ROWS = [

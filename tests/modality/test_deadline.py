@@ -5,7 +5,7 @@ import time
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.modality.deadline import deadline
+from medcl.modality.foreign import deadline
 
 
 def parse_for(seconds: float) -> None:

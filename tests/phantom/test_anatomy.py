@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medcl.phantom import chest, head
+from medcl.phantom import ct as chest
+from medcl.phantom import mr as head
 from medcl.phantom.anatomy import Ellipsoid, draw_on, draw_pose, draw_waves, grid_affine
 
 HERE = np.eye(4)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion
 
-from medcl.phantom.chest import LESIONS, STRUCTURES, draw_chest
-from medcl.phantom.ct import OUTSIDE, TABLE, draw_scanner, scan_ct, with_kernel
+from medcl.phantom.ct import LESIONS, OUTSIDE, STRUCTURES, TABLE, draw_chest, draw_scanner, scan_ct, with_kernel
 
 
 def rng(*seed):

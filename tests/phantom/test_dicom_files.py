@@ -5,7 +5,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage, MRImageStorage, RLELossless
 
-from medcl.phantom import chest, head, mr
+from medcl.phantom import ct as chest
+from medcl.phantom import mr
+from medcl.phantom import mr as head
 from medcl.phantom.ct import Scan, draw_scanner, scan_ct
 from medcl.phantom.dicom_files import Series, write_localizer, write_series
 from medcl.phantom.person import draw_person, draw_studies

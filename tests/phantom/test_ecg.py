@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.signal import find_peaks
 
-from medcl.phantom.artefacts import Artefacts
 from medcl.phantom.ecg import CLEAN, LEADS, draw_patient, revisit, simulate
 from medcl.phantom.morphology import DIAGNOSES
+from medcl.phantom.site import Artefacts
 
 RATE = 500.0
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from medcl.phantom.artefacts import Artefacts
 from medcl.phantom.eeg import ARTEFACTS, CHANNELS, CLEAN, draw_subject, electrodes, simulate
+from medcl.phantom.site import Artefacts
 
 RATE = 128.0
 OCCIPITAL = [CHANNELS.index("O1"), CHANNELS.index("O2")]

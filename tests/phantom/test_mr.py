@@ -3,8 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medcl.phantom.head import LESIONS, STRUCTURES, draw_head
-from medcl.phantom.mr import draw_scanner, scan_mr
+from medcl.phantom.mr import LESIONS, STRUCTURES, draw_head, draw_scanner, scan_mr
 
 
 def rng(*seed):

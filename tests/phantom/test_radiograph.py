@@ -7,7 +7,8 @@ import pytest
 
 from medcl.archive.scan import scan
 from medcl.modality.image.record import read_image
-from medcl.phantom import chest, ct
+from medcl.phantom import ct
+from medcl.phantom import ct as chest
 from medcl.phantom.person import Study, draw_person, draw_studies
 from medcl.phantom.radiograph import grey, project, write_dicom, write_png
 

@@ -13,10 +13,9 @@ from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.modality.report.record import read_reports
-from medcl.phantom import chest, ct
-from medcl.phantom.chest_patient import draw_chest_patient
-from medcl.phantom.radiograph import project
-from medcl.phantom.radiograph_archive import write_radiographs
+from medcl.phantom import ct
+from medcl.phantom import ct as chest
+from medcl.phantom.radiograph import draw_chest_patient, project, write_radiographs
 from medcl.phantom.volumes import write_ct
 
 TINY = (24, 24, 12)

@@ -10,12 +10,13 @@ from pydicom.uid import CTImageStorage
 
 from medcl.archive.deidentify import deidentify
 from medcl.modality.report.record import identify_report, read_reports
-from medcl.phantom import chest, ecg, head
+from medcl.phantom import ct as chest
+from medcl.phantom import ecg
+from medcl.phantom import mr as head
 from medcl.phantom.archive import write_ecg
 from medcl.phantom.morphology import DIAGNOSES
 from medcl.phantom.person import draw_person, draw_studies
-from medcl.phantom.report_archive import add_reports
-from medcl.phantom.report_files import write_sr, write_table, write_text, write_xml
+from medcl.phantom.report_files import add_reports, write_sr, write_table, write_text, write_xml
 from medcl.phantom.reports import WrittenReport, ecg_report, volume_report
 from medcl.phantom.volumes import write_ct
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from medcl.phantom.rhythm import REFRACTORY, fibrillating, sinus
+from medcl.phantom.morphology import REFRACTORY, fibrillating, sinus
 
 
 @pytest.mark.parametrize("heart_rate", [48, 75, 130])

@@ -9,7 +9,8 @@ from pydicom import dcmread
 
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.phantom import chest, head
+from medcl.phantom import ct as chest
+from medcl.phantom import mr as head
 from medcl.phantom.volumes import ODDITIES, write_ct, write_mr, write_volumes
 
 SMALL = (32, 32, 16)

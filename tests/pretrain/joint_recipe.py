@@ -4,13 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.report.config import TextConfig
-from medcl.modality.report.encoders.config import TextEncoderConfig
-from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
-from medcl.modality.signal.views.config import SignalViewsConfig
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.report.config import TextConfig, TextEncoderConfig
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.joint_config import (
     ImageSide,

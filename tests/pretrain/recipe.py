@@ -3,9 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
-from medcl.modality.signal.views.config import SignalViewsConfig
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
 from medcl.pretrain.config import BatchConfig, CometConfig, OptimiserConfig, PretrainConfig
 
 

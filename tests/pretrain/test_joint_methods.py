@@ -14,10 +14,9 @@ from medcl.contrast.similarities.multilinear import multilinear
 from medcl.networks.joint import JointEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.joint_config import JointConfig
-from medcl.pretrain.locked import Remembered
 from medcl.pretrain.multimodal import Multimodal, losses_of, pairs_of
 from medcl.pretrain.simclr import SimCLR
-from medcl.pretrain.towers import Towers, apart, partners
+from medcl.pretrain.towers import Remembered, Towers, apart, partners
 
 KINDS = ("image", "volume", "signal")
 BITS = 3

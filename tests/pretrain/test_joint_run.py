@@ -21,7 +21,7 @@ from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.job import plain

@@ -9,9 +9,9 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.evaluate.joint_config import JointEvaluateConfig
-from medcl.evaluate.joint_evaluation import evaluate_joint
-from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.evaluate.config import JointEvaluateConfig
+from medcl.evaluate.multimodal_evaluation import evaluate_joint
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.spec import TextCard
 from medcl.pretrain.joint_config import ReportSide
 from medcl.pretrain.run import pretrain

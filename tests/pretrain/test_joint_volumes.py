@@ -9,16 +9,14 @@ from medcl import runs
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
-from medcl.archive.report_rule import ReportRule
-from medcl.evaluate.config import EvaluateConfig
+from medcl.archive.report_read import ReportRule
+from medcl.evaluate.config import EvaluateConfig, JointEvaluateConfig
 from medcl.evaluate.evaluation import evaluate
-from medcl.evaluate.joint_config import JointEvaluateConfig
-from medcl.evaluate.joint_evaluation import evaluate_joint
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.evaluate.multimodal_evaluation import evaluate_joint
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.spec import TextCard, VolumeCard
 from medcl.modality.volume.config import VolumeConfig
-from medcl.phantom.report_archive import add_reports
+from medcl.phantom.report_files import add_reports
 from medcl.phantom.volumes import write_ct
 from medcl.pretrain.joint_config import VolumeSide
 from medcl.pretrain.run import pretrain

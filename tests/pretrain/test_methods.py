@@ -6,8 +6,8 @@ import pytest
 
 from medcl.errors import UsageError
 from medcl.pretrain.config import PretrainConfig
+from medcl.pretrain.hierarchy import check_known
 from medcl.pretrain.joint_config import JointPretrainConfig
-from medcl.pretrain.levels import check_known
 from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES, asked_for, config_class
 from medcl.pretrain.volume_config import VolumePretrainConfig
 

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from medcl import runs
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.evaluation import evaluate
 from medcl.phantom.archive import write_ecg
-from medcl.phantom.report_archive import add_reports
+from medcl.phantom.report_files import add_reports
 from medcl.pretrain.run import pretrain
 
 from .recipe import small

@@ -4,10 +4,9 @@ import math
 
 import torch
 
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.spatial.encoders.build import build
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
 from medcl.modality.spatial.views import build as image
-from medcl.modality.spatial.views.config import ImageViewsConfig
 from medcl.pretrain.pixpro import cell_places
 
 

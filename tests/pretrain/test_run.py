@@ -17,8 +17,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
 from medcl.errors import MedclError, UsageError
-from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig
 from medcl.pretrain.config import CometConfig, HardwareConfig, OptimiserConfig
 from medcl.pretrain.loop import learning_rate
 from medcl.pretrain.run import pretrain

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.views.config import ImageViewsConfig
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.volume_config import (

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medcl.embed.points import unit
-from medcl.reduce import cosine as module
-from medcl.reduce.cosine import cosines, search
+from medcl.reduce import neighbours as module
+from medcl.reduce.neighbours import cosines, search
 
 
 @pytest.mark.parametrize("blocks", [(1024, 8192), (7, 5)])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from medcl.reduce import curve as module
+from medcl.reduce.content import Entropy
 from medcl.reduce.curve import curve_of, knee
-from medcl.reduce.entropy import Entropy
-from medcl.reduce.greedy import greedy
 from medcl.reduce.hash_strategy import Hash
 from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.rules import greedy
 
 
 def scenes(copies: int, flips: int) -> np.ndarray:

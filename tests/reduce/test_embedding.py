@@ -8,14 +8,13 @@ import torch
 
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UnreadableError, UsageError
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.reduce import embedding
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.random_encoder import RandomEncoder
+from medcl.reduce.encoders import RandomEncoder, VisionEncoder
 from medcl.reduce.run import reduce_manifest
 from medcl.reduce.units import families_of, units_of
-from medcl.reduce.vision_encoder import VisionEncoder
 from tests.data import linked_archive, volume_archive
 from tests.embed import archives
 

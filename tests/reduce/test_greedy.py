@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medcl.errors import UsageError
-from medcl.reduce import greedy as module
-from medcl.reduce.entropy import Entropy
-from medcl.reduce.every_n import EveryN
-from medcl.reduce.greedy import greedy
+from medcl.reduce import rules as module
+from medcl.reduce.content import Entropy, EveryN
 from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.rules import greedy
 from tests.reduce.slow_selection import slow_greedy
 
 

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medcl.reduce import buckets
+from medcl.reduce import hamming as buckets
 from medcl.reduce import hamming as module
-from medcl.reduce.buckets import equal
-from medcl.reduce.hamming import distances, search
+from medcl.reduce.hamming import distances, equal, search
 from tests.reduce.slow_selection import hamming
 
 

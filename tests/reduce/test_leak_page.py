@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.reduce.leak_page import MOST, render_leaks, write_leaks
-from medcl.reduce.leaks import Leak, Leaks
+from medcl.reduce.leaks import MOST, Leak, Leaks, render_leaks, write_leaks
 from medcl.reduce.units import WHOLE
 
 

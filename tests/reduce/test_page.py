@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from medcl.archive.manifest import Manifest, Target
-from medcl.reduce.looked import Look, Looked
 from medcl.reduce.page import balance, per_patient, render_page, write_page
+from medcl.reduce.preview import Look, Looked
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import WHOLE, Family, Units
 

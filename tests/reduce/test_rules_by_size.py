@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from medcl.errors import UsageError
-from medcl.reduce.balanced import balanced, quotas
-from medcl.reduce.entropy import Entropy
-from medcl.reduce.every_n import EveryN
+from medcl.reduce.content import Entropy, EveryN
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.k_centre import k_centre
 from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.rules import balanced, k_centre, quotas
 
 
 def groups(sizes: list[int], seed: int = 0) -> np.ndarray:

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.reduce.beats import Beats, median_beat
 from medcl.reduce.correlation import SHIFT, Correlation
-from medcl.reduce.greedy import greedy
 from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.rules import greedy
 from medcl.reduce.strategy import Strategy
 
 Floats = NDArray[np.float64]

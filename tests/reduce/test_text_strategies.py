@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.reduce.greedy import greedy
-from medcl.reduce.minhash import MinHash
 from medcl.reduce.neighbours import duplicates, matches
-from medcl.reduce.texts import SameText
+from medcl.reduce.rules import greedy
+from medcl.reduce.texts import MinHash, SameText
 from tests.reduce.slow_selection import slow_greedy
 
 LONG = (

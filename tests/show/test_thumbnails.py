@@ -17,7 +17,7 @@ from medcl.modality.signal import traces
 from medcl.modality.signal.record import Signal
 from medcl.modality.volume import picture as slices
 from medcl.modality.volume.record import Grid, Volume
-from medcl.show.contact_sheet import TILE, contact_sheet
+from medcl.show.images import TILE, contact_sheet
 from medcl.show.thumbnails import LETTERS, thumbnail, thumbnails
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from medcl.contrast.core.precision import no_autocast
+from medcl.contrast.core.vectors import no_autocast
 from medcl.errors import UsageError
 
 Tensors = tuple[Tensor, ...]
@@ -165,3 +165,23 @@ def _add_block(plan: _Plan, tensors: Tensors, sums: list[Tensor | None], block: 
             torch.mm(found[-1], leaves[plan.ends[0]].detach(), out=of_anchors[block])
         if of_candidates is not None:
             of_candidates.addmm_(found[-1].T, leaves[0].detach())
+
+
+def over_samples(
+    formula: Callable[[Tensors], Tensor], tensors: Tensors, *, numbers: int, block: int | None = None
+) -> Tensor:
+    """Apply a formula to blocks of samples; what it needs in between is recomputed for the derivative.
+
+    Args:
+        formula: tensors (n, ...) of these samples to one line of numbers a sample (n, K).
+        tensors: (N, ...) each.
+        numbers: how many a sample needs in between, for the size of a block.
+        block: samples at a time; default: from the memory that is free.
+
+    Returns:
+        (N, K).
+    """
+    if block is None and not torch.compiler.is_compiling():
+        block = rows_at_once(numbers, tensors[0].device)
+    nothing = tensors[0].new_zeros(1)
+    return by_rows(lambda own, _: formula(own), lambda lines, *_: lines, tensors, (nothing,), block=block)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from medcl.contrast.core.blockwise import rows_at_once
-from medcl.contrast.core.precision import no_autocast
+from medcl.contrast.core.vectors import no_autocast
 from medcl.contrast.pairings.pairs import Pairing
 from medcl.errors import UsageError
 

@@ -7,9 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.anchors import RowFormula, Scale, counted, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import (
+    RowFormula,
+    Scale,
+    counted,
+    mean_over_anchors,
+    negatives,
+    over_anchors,
+    yes_or_no,
+)
 from medcl.contrast.core.blockwise import ON_CPU, Tensors, by_rows
-from medcl.contrast.core.row_means import negatives, yes_or_no
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

@@ -5,9 +5,8 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, negatives, on_the_sphere, over_anchors
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.row_means import negatives, on_the_sphere
 from medcl.contrast.pairings.pairs import Pairing, Pairs, hard
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

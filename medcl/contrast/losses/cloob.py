@@ -8,8 +8,7 @@ from torch import Tensor
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors, by_rows
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.precision import accurate, no_autocast
-from medcl.contrast.core.unit import unit
+from medcl.contrast.core.vectors import accurate, no_autocast, unit
 from medcl.contrast.losses.clip import both_directions
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine, inner_product, same_length

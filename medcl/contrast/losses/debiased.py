@@ -7,9 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import (
+    Scale,
+    counted,
+    logsumexp_where,
+    mean_over,
+    mean_over_anchors,
+    negatives,
+    on_the_sphere,
+    over_anchors,
+    per_anchor,
+    yes_or_no,
+)
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.row_means import mean_over, negatives, on_the_sphere, per_anchor, yes_or_no
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

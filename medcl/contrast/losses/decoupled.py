@@ -5,10 +5,19 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import (
+    Scale,
+    counted,
+    logsumexp_where,
+    mean_over,
+    mean_over_anchors,
+    negatives,
+    over_anchors,
+    per_anchor,
+    weighed,
+)
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.row_means import mean_over, negatives, per_anchor, weighed
 from medcl.contrast.pairings.pairs import Pairing, Pairs, hard
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

@@ -5,9 +5,16 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import (
+    Scale,
+    counted,
+    logsumexp_where,
+    mean_over,
+    mean_over_anchors,
+    over_anchors,
+    weighed,
+)
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.row_means import mean_over, weighed
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

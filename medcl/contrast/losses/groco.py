@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors, yes_or_no
+from medcl.contrast.core.anchors import negatives as negatives_of
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.row_means import negatives as negatives_of
-from medcl.contrast.core.row_means import yes_or_no
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

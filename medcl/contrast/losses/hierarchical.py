@@ -8,10 +8,113 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from medcl.contrast.core.gather import Group, gather, mean, processes
-from medcl.contrast.core.halve import halve, unhalve
-from medcl.contrast.core.precision import accurate, no_autocast
-from medcl.contrast.core.two_views import contrast_views
+from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.errors import UsageError
+
+
+def halve(z: Tensor) -> Tensor:
+    """Max-pool (B, T, K) over time with kernel 2, to (B, T // 2, K); a last odd step is left out."""
+    return torch.maximum(*_pairs(z))
+
+
+def unhalve(grad: Tensor, z: Tensor) -> Tensor:
+    """Bring a derivative with respect to `halve(z)` back to z: the first of two equal steps gets it, as in max_pool1d.
+
+    Args:
+        grad: (B, T // 2, K).
+        z: (B, T, K).
+
+    Returns:
+        (B, T, K), 0 at steps that were not the maximum.
+    """
+    full = torch.empty_like(z, memory_format=torch.contiguous_format)
+    full[:, -1] = 0
+    even, odd = _pairs(full)
+    first, second = _pairs(z)
+    if torch.compiler.is_compiling():
+        # The compiler fuses this, and refuses an `out=` that is every second step of a tensor.
+        even.copy_(torch.where(first >= second, grad, 0.0))
+        odd.copy_(torch.where(first >= second, 0.0, grad))
+        return full
+    # A comparison written as numbers: multiplying by a bool tensor would convert it in a second pass.
+    torch.ge(first, second, out=even)
+    even.mul_(grad)
+    torch.sub(grad, even, out=odd)
+    return full
+
+
+def _pairs(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Views of the even and of the odd steps."""
+    length = z.shape[1] // 2 * 2
+    return z[:, 0:length:2], z[:, 1:length:2]
+
+
+BLOCK = 2**20
+"""Similarities of one kind that are held at a time: few enough to stay in a processor's cache, enough to fill a GPU."""
+NEGLIGIBLE = -75.0
+"""Exponents from here down become 0. Beside the 1 of the row's maximum no number format of ours holds exp(-75), but
+products with denormal weights make a CPU several times slower."""
+
+
+def contrast_views(a: Tensor, b: Tensor, grads: Sequence[Tensor], scale: float) -> Tensor:
+    """Contrast every vector's two views with all other vectors of its group, by raw dot products.
+
+    Within each group, for position i as seen in the first view,
+
+        l(i) = log( sum_j exp(a_i . b_j) + sum_{j != i} exp(a_i . a_j) ) - a_i . b_i
+
+    and likewise with a and b exchanged. The derivative is taken here, while the similarities are at hand, a block of
+    groups at a time: they are never all in memory, and only three of the four (n, n) products are computed, because
+    the fourth is a transpose.
+
+    Args:
+        a: (G, n, K) first views, float32 or float64; of any strides.
+        b: (G, n, K) second views.
+        grads: the derivatives with respect to a and b are added to these, (G, n, K) each; empty to do without.
+        scale: what value and derivatives are multiplied by.
+
+    Returns:
+        Scalar, `scale` times the mean of l over groups, positions and views; 0 for n = 1.
+    """
+    groups, n, _ = a.shape
+    scale /= 2 * groups * n
+    total = a.new_zeros(())
+    step = max(1, BLOCK // n**2)
+    for start in range(0, groups, step):
+        block = slice(start, start + step)
+        x, y = a[block], b[block]
+        xx, yy, xy = torch.bmm(x, x.mT), torch.bmm(y, y.mT), torch.bmm(x, y.mT)
+        from_x, log_x = _softmax_(xx, xy)
+        from_y, log_y = _softmax_(yy, xy.mT)
+        # Row by row before the sum: where the positives win, both terms are large and nearly equal.
+        total += (log_x + log_y - 2 * xy.diagonal(dim1=1, dim2=2)).sum()
+        if grads:
+            cross = from_x.add_(from_y.mT)
+            cross.diagonal(dim1=1, dim2=2).sub_(2)
+            grads[0][block].baddbmm_(xx + xx.mT, x, alpha=scale).baddbmm_(cross, y, alpha=scale)
+            grads[1][block].baddbmm_(yy + yy.mT, y, alpha=scale).baddbmm_(cross.mT, x, alpha=scale)
+    return total * scale
+
+
+def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax of each row of [own without its diagonal, cross].
+
+    Args:
+        own: (G, n, n) similarities within a view; overwritten with their share of the softmax.
+        cross: (G, n, n) similarities to the other view.
+
+    Returns:
+        The share of `cross`, and the log-normaliser of each row, (G, n).
+    """
+    own.diagonal(dim1=1, dim2=2).fill_(-torch.inf)
+    top = torch.maximum(own.amax(dim=2, keepdim=True), cross.amax(dim=2, keepdim=True))
+    own = torch.threshold_(own.sub_(top), NEGLIGIBLE, -torch.inf).exp_()
+    share = torch.threshold_(cross - top, NEGLIGIBLE, -torch.inf).exp_()
+    total = own.sum(dim=2, keepdim=True) + share.sum(dim=2, keepdim=True)
+    own.div_(total)
+    share.div_(total)
+    return share, (top + total.log()).squeeze(2)
+
 
 LEVELS = ("sample", "observation")
 

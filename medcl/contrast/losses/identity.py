@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.core.precision import accurate, no_autocast
+from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.pairings.pairs import same
-from medcl.contrast.similarities.cosine import cosine_over_time
+from medcl.contrast.similarities.similarity import cosine_over_time
 from medcl.errors import UsageError
 
 

@@ -8,11 +8,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core import groups
-from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors, prepare
+from medcl.contrast.core.anchors import (
+    Scale,
+    counted,
+    logsumexp_where,
+    mean_over,
+    mean_over_anchors,
+    negatives,
+    over_anchors,
+    prepare,
+    weighed,
+)
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import Group, gathered
-from medcl.contrast.core.precision import no_autocast
-from medcl.contrast.core.row_means import mean_over, negatives, weighed
+from medcl.contrast.core.vectors import no_autocast
 from medcl.contrast.pairings.pairs import Pairing, Pairs, among_views, hard, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

@@ -9,7 +9,7 @@ from torch import Tensor
 from medcl.contrast.core.anchors import Scale, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.mixup import Mixing, mix, mixed_with
-from medcl.contrast.core.precision import accurate
+from medcl.contrast.core.vectors import accurate
 from medcl.contrast.losses.clip import transposed
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import Pairs

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale
-from medcl.contrast.core.precision import accurate, no_autocast
+from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.similarities.entropy import align, joint_entropy, uniform
 from medcl.errors import UsageError
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors, per_anchor
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.row_means import per_anchor
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 

@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, counted, mean_over_anchors
-from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.precision import no_autocast
-from medcl.contrast.core.within import over_samples
+from medcl.contrast.core.blockwise import Tensors, over_samples
+from medcl.contrast.core.vectors import no_autocast
 from medcl.contrast.similarities.late import cosines, in_parts, prepare_dense
 from medcl.contrast.similarities.similarity import Embeddings, Similarity
 from medcl.errors import UsageError

@@ -16,8 +16,7 @@ from medcl.contrast.core.anchors import (
 )
 from medcl.contrast.core.blockwise import Tensors, rows_at_once
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.precision import accurate, no_autocast
-from medcl.contrast.core.unit import unit
+from medcl.contrast.core.vectors import accurate, no_autocast, unit
 from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
 from medcl.contrast.similarities.multilinear import combinations, own_combination, own_place, product
 from medcl.errors import UsageError

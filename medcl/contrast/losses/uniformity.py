@@ -5,10 +5,18 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.core.anchors import (
+    Scale,
+    counted,
+    logsumexp_where,
+    mean_over,
+    mean_over_anchors,
+    negatives,
+    on_the_sphere,
+    over_anchors,
+)
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.row_means import mean_over, negatives, on_the_sphere
 from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.blockwise import rows_at_once
-from medcl.contrast.core.precision import accurate
+from medcl.contrast.core.vectors import accurate
 from medcl.errors import UsageError
 
 

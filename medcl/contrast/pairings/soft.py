@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.precision import accurate, no_autocast
+from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.losses.clip import transposed
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import Pairing, Pairs, itself

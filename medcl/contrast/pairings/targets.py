@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.precision import accurate
+from medcl.contrast.core.vectors import accurate
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.errors import UsageError
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from medcl.contrast.core.anchors import Scale, over_anchors
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import Group, gather, mean
-from medcl.contrast.core.precision import accurate, no_autocast
+from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, same_length
 from medcl.errors import UsageError

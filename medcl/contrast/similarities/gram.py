@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.unit import unit
+from medcl.contrast.core.vectors import unit
 from medcl.contrast.losses.clip import both_directions, transposed
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.contrast.similarities.similarity import Similarity, same_length, vectors

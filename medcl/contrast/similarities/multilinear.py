@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.unit import unit
+from medcl.contrast.core.vectors import unit
 from medcl.contrast.pairings.pairs import Pairs
 from medcl.contrast.similarities.similarity import Similarity, inner_product, same_length, vectors
 

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.precision import accurate, no_autocast
-from medcl.contrast.core.unit import unit
+from medcl.contrast.core.vectors import accurate, no_autocast, unit
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself
 from medcl.contrast.similarities.similarity import Similarity, same_length, vectors

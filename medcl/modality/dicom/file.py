@@ -18,12 +18,10 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from medcl.errors import UnreadableError, system_reason
-from medcl.modality.dicom.claims import Claims, claims_of
-from medcl.modality.dicom.fragments import check_frame, frame_spans
+from medcl.modality.dicom.claims import MODALITY_TERMS, UNKNOWN, Claims, claims_of, term
+from medcl.modality.dicom.fragments import FIRST_PIXELS, check_frame, check_native, find_pixels, frame_spans
 from medcl.modality.dicom.lookup import palette
-from medcl.modality.dicom.place import FIRST_PIXELS, check_native, find_pixels
 from medcl.modality.dicom.quick import QuickHeader, read_meta, read_quickly
-from medcl.modality.dicom.terms import MODALITY_TERMS, UNKNOWN, term
 
 _PREAMBLE = 128  # bytes before the letters DICM
 _VALUE_REPRESENTATIONS = {b"UI", b"UL", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB", b"AE", b"US"}

@@ -9,8 +9,8 @@ import pydicom
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.modality.dicom.claims import RESCALE_TERMS, term
 from medcl.modality.dicom.elements import every, number, text
-from medcl.modality.dicom.terms import RESCALE_TERMS, term
 
 _COLOURS = ("Red", "Green", "Blue")
 _MOST_ENTRIES = 1 << 16

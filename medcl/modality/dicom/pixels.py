@@ -14,11 +14,19 @@ from pydicom.uid import JPEGExtended12Bit, RLELossless
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.claims import Claims, claims_of
-from medcl.modality.dicom.codestream import Codestream
+from medcl.modality.dicom.codestream import Codestream, decode_with_gdcm, quiet_gdcm
 from medcl.modality.dicom.file import opened, reading, require_image
-from medcl.modality.dicom.fragments import UNCOMPRESSED, Span, check_frame, frame_spans, name_of, read_spans
-from medcl.modality.dicom.gdcm import decode_with_gdcm, quiet_gdcm
-from medcl.modality.dicom.place import Place, check_native, find_pixels
+from medcl.modality.dicom.fragments import (
+    UNCOMPRESSED,
+    Place,
+    Span,
+    check_frame,
+    check_native,
+    find_pixels,
+    frame_spans,
+    name_of,
+    read_spans,
+)
 
 
 def read_frames(path: Path, part: int | None = None) -> tuple[pydicom.Dataset, Claims, NDArray[Any]]:

@@ -19,3 +19,39 @@ class TextConfig:
     sections: tuple[str, ...] = ()
     length: int = 64
     words: int = 3
+
+
+@dataclass(frozen=True)
+class TextEncoderConfig:
+    """What turns token sequences into embeddings.
+
+    Args:
+        name: `transformer`, trained from scratch with a tokenizer that is trained on the reports themselves; or the
+            folder or hub name of a transformers model. Hub names are looked up in the local cache only, unless
+            `download` is set.
+        dim: width of the embedding; a transformers model of another width gets a linear map on top.
+        hidden: width of the layers of `transformer`, a multiple of 32.
+        depth: layers of `transformer`.
+        dropout: of `transformer`.
+        vocabulary: largest number of tokens of the tokenizer of `transformer`.
+        patients: of that tokenizer, in the reports of how many patients a word has to occur to be learned: a name that
+            de-identification missed is a word of few, and weights with their vocabulary are made to be shared. Words
+            of name fields are never learned. What is not learned is spelled in pieces.
+        pooling: how the tokens' embeddings become one vector: `mean`, `max`, or `cls`, the first token's.
+        freeze: of a transformers model, how many of its first layers are not trained, its token embeddings among
+            them; ConVIRT freezes 6 of 12. -1 freezes all of it.
+        lora: rank of the low-rank updates (peft) by which a transformers model is trained; 0 trains its weights.
+        download: whether a hub name may be fetched from the network.
+    """
+
+    name: str = "transformer"
+    dim: int = 128
+    hidden: int = 128
+    depth: int = 2
+    dropout: float = 0.1
+    vocabulary: int = 8000
+    patients: int = 5
+    pooling: Literal["mean", "max", "cls"] = "mean"
+    freeze: int = 0
+    lora: int = 0
+    download: bool = False

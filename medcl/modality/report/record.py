@@ -5,16 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from medcl.errors import UnreadableError, system_reason
-from medcl.modality.deadline import deadline
 from medcl.modality.dicom.file import is_dicom
-from medcl.modality.report.formats.decode import MARKS, decoded
-from medcl.modality.report.formats.docx import is_docx, read_docx
+from medcl.modality.foreign import deadline
+from medcl.modality.report.formats.documents import is_docx, read_docx, read_pdf
 from medcl.modality.report.formats.hl7 import is_hl7, read_hl7
-from medcl.modality.report.formats.html import read_html
-from medcl.modality.report.formats.parts import Report
-from medcl.modality.report.formats.pdf import read_pdf
-from medcl.modality.report.formats.rtf import read_rtf
 from medcl.modality.report.formats.sr import is_structured_report, read_sr
+from medcl.modality.report.formats.text import MARKS, Report, decoded, read_html, read_rtf
 from medcl.modality.report.formats.xml import read_xml
 from medcl.modality.report.text import canonical, sections
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from medcl.modality.signal import traces
 from medcl.modality.signal.record import Signal, kept_unit
-from medcl.show.pictures import encoded
+from medcl.show.images import encoded
 
 MM_A_SECOND, MM_A_MILLIVOLT = 25.0, 10.0
 PAPER, THIN, THICK, INK = (255, 250, 248), (250, 222, 218), (240, 178, 172), (20, 20, 30)

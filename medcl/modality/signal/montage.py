@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from medcl.modality.signal import traces
 from medcl.modality.signal.record import Signal, kept_unit
-from medcl.show.pictures import encoded
+from medcl.show.images import encoded
 
 DOUBLE_BANANA = tuple(
     tuple(pair.split("-"))

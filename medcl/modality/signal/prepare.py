@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
+from medcl.modality.foreign import available
 from medcl.modality.formats import read_signal
-from medcl.modality.memory import available
 from medcl.modality.signal.channels import positions
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.formats.channel_choice import ASIDE
-from medcl.modality.signal.formats.channel_names import is_electrode, is_lead, listed
+from medcl.modality.signal.formats.channel_names import VOLTS, is_electrode, is_lead, listed
 from medcl.modality.signal.rates import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.record import Modality, Signal, kept_unit
 from medcl.modality.signal.stated import Stated
-from medcl.modality.signal.units import VOLTS
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
 """Modality -> unit of the physical values in a store."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.signal import filters
 from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.quality import NAN, flags, second_of
+from medcl.modality.signal.filters import NAN, flags, second_of
 from medcl.modality.signal.record import Signal
 
 NO_INVALID = np.iinfo(np.int64).min

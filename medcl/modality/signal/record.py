@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_names import is_electrode, is_lead
-from medcl.modality.signal.units import VOLTS, canonical_unit
+from medcl.modality.signal.formats.channel_names import VOLTS, canonical_unit, is_electrode, is_lead
 
 __all__ = [
     "CUT",

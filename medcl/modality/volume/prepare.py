@@ -16,9 +16,8 @@ from medcl.errors import UnreadableError, reason
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats.dicom_spacing import IRREGULAR
 from medcl.modality.volume.geometry import cropped, foreground_box, nearest, places, resampled, respaced
-from medcl.modality.volume.read import read_original
+from medcl.modality.volume.original import read_labels, read_original
 from medcl.modality.volume.record import Grid, Volume
-from medcl.modality.volume.stack import read_labels
 
 if TYPE_CHECKING:
     from medcl.modality.volume.formats.dicom_geometry import Stack

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.contrast.core import two_views
+from medcl.contrast.losses import hierarchical as two_views
 from medcl.contrast.losses.hierarchical import hierarchical, observation, sample
 from medcl.errors import UsageError
 from tests.contrast import loops

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.negative_mixing import Mixing, draw_mixing, mix_negatives
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.losses.mochi import mochi
+from medcl.contrast.losses.mochi import Mixing, draw_mixing, mix_negatives, mochi
 from medcl.contrast.pairings.pairs import matrix, same
 from medcl.contrast.similarities.similarity import Similarity, cosine, dot, one_sided
 from medcl.errors import UsageError

@@ -15,7 +15,7 @@ from medcl.archive.scan import scan
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.formats import identify, read_signal
 from medcl.modality.image.record import read_image
-from medcl.modality.volume.read import read_original
+from medcl.modality.volume.original import read_original
 
 ROOT = Path(pydicom.data.__file__).parent
 REFUSED = {

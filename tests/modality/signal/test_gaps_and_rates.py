@@ -15,7 +15,7 @@ from medcl.data.prepare import prepare
 from medcl.data.store import SignalStore
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.quality import NAN
+from medcl.modality.signal.filters import NAN
 from tests.modality.signal.formats.raw_edf import channel, digital, notes, write
 from tests.modality.written import write_wfdb
 

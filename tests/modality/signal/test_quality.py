@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from medcl.modality.signal.quality import CLIPPED, CLIPPED_SAMPLES, FLAT, NAN, flags
+from medcl.modality.signal.filters import CLIPPED, CLIPPED_SAMPLES, FLAT, NAN, flags
 
 
 def signal(seconds: float, rate: float = 100) -> np.ndarray:

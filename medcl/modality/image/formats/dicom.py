@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import Claims
+from medcl.modality.dicom.claims import Claims, quotable
 from medcl.modality.dicom.elements import first, frame_sources, number, tags_of, text
 from medcl.modality.dicom.file import read_file_header, reading
 from medcl.modality.dicom.lookup import palette, table_of
 from medcl.modality.dicom.pixels import read_frames
-from medcl.modality.dicom.terms import quotable
 from medcl.modality.image.record import Image, ImageHeader, check_size
 from medcl.modality.scaling import scaled
 

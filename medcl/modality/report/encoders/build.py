@@ -1,10 +1,9 @@
 """Text encoders: `build` makes one from its configuration."""
 
 from medcl.errors import UsageError
-from medcl.modality.report.encoders.base import TextEncoder
-from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.report.encoders.transformer import TransformerTextEncoder
+from medcl.modality.report.encoders.transformer import TextEncoder, TransformerTextEncoder
 
 __all__ = ["FROM_SCRATCH", "TextEncoder", "build"]
 

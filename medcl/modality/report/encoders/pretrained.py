@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from medcl.errors import UsageError
-from medcl.modality.report.encoders.base import TextEncoder
-from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.files import describe, read_model, rebuild
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.encoders.transformer import TextEncoder
 
 _PROJECTIONS = frozenset(
     {"query", "key", "value", "query_proj", "key_proj", "value_proj", "q_proj", "k_proj", "v_proj"}

@@ -1,14 +1,94 @@
 """A small transformer for texts, trained from scratch."""
 
+from abc import ABC, abstractmethod
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from medcl.errors import UsageError
-from medcl.modality.report.encoders.base import TextEncoder
-from medcl.modality.report.encoders.config import TextEncoderConfig
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.signal.encoders.transformer import HEAD_WIDTH, positions
+
+
+class TextEncoder(nn.Module, ABC):
+    """Turns sequences of token ids (B, L), in which 0 is padding, into dense embeddings (B, L, dim).
+
+    How far a sequence is padded changes nothing. A kind of encoder derives from it and writes `encode`; `text.build`
+    makes one from its configuration.
+
+    Args:
+        config: the encoder's configuration, kept as `config`.
+        tokenizer: whose ids it takes.
+    """
+
+    special: Tensor
+    longest: int | None = None
+    """Tokens of a sequence at most, None where there is no limit."""
+    architecture: str | None = None
+    """JSON of a transformers model's configuration, for the card."""
+
+    def __init__(self, config: TextEncoderConfig, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("special", torch.tensor(tokenizer.special), persistent=False)
+
+    @abstractmethod
+    def encode(self, ids: Tensor, here: Tensor) -> Tensor:
+        """Compute what `forward` returns, from ids that have been checked.
+
+        Args:
+            ids: (B, L) int64.
+            here: (B, L) bool, False at padding; True somewhere in each row.
+        """
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Encode every token.
+
+        Args:
+            ids: (B, L) integers, 0 is padding and stands behind the text.
+
+        Returns:
+            (B, L, dim), 0 at padding.
+
+        Raises:
+            UsageError: ids of another shape or type, or longer sequences than the encoder takes.
+        """
+        if ids.ndim != 2 or not ids.shape[1] or ids.is_floating_point() or ids.dtype == torch.bool:
+            raise UsageError(
+                f"a text encoder takes ids (batch, tokens) of integers, got {tuple(ids.shape)} {ids.dtype}"
+            )
+        if self.longest is not None and ids.shape[1] > self.longest:
+            raise UsageError(
+                f"the text encoder takes at most {self.longest} tokens, got {ids.shape[1]}: set a smaller data length"
+            )
+        ids = ids.long()
+        here = ids != 0
+        # Attention over no token at all is not a number. A row without a text attends to its first padding instead.
+        attended = here | (torch.arange(ids.shape[1], device=ids.device) == 0)
+        return self.encode(ids, attended).masked_fill(~here.unsqueeze(-1), 0)
+
+    def keep(self, ids: Tensor) -> Tensor:
+        """Which tokens of (B, L) are words, neither padding nor special tokens: (B, L) bool."""
+        return ~torch.isin(ids, self.special)
+
+    def pool(self, dense: Tensor, ids: Tensor) -> Tensor:
+        """Pool a dense embedding (B, L, dim) over tokens to (B, dim), by `config.pooling`.
+
+        All tokens but padding count, the special ones as well, as in sentence encoders. Without any token it is 0.
+        """
+        if self.config.pooling == "cls":
+            return dense[:, 0]
+        here = (ids != 0).unsqueeze(-1)
+        if self.config.pooling == "max":
+            largest = dense.masked_fill(~here, float("-inf")).amax(dim=1)
+            return largest.masked_fill(~here.any(dim=1), 0)
+        return (dense * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Encode (B, L) to one embedding a text, (B, dim)."""
+        return self.pool(cast(Tensor, self(ids)), ids)
 
 
 class TransformerTextEncoder(TextEncoder):

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from medcl.errors import UnreadableError
-from medcl.modality.report.formats.decode import decoded
-from medcl.modality.report.formats.parts import Report
+from medcl.modality.report.formats.text import Report, decoded
 from medcl.modality.report.text import canonical, spaced
 from medcl.modality.report.wording import HEADINGS
 

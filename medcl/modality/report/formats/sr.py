@@ -9,7 +9,7 @@ from pydicom.multival import MultiValue
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.file import reading
-from medcl.modality.report.formats.parts import Report
+from medcl.modality.report.formats.text import Report
 from medcl.modality.report.text import canonical
 
 _CLASSES = "1.2.840.10008.5.1.4.1.1.88."

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from medcl.errors import UsageError
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
+from medcl.modality.signal.config import SignalEncoderConfig
 
 
 def check_input(x: Tensor, keep: Tensor | None, n_channels: int) -> None:

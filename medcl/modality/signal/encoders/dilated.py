@@ -5,9 +5,9 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.base import SignalEncoder
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.patches import PatchEmbedding
+from medcl.modality.signal.encoders.transformer import PatchEmbedding
 from medcl.networks.dropout import Dropout
 
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.base import SignalEncoder
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
 from medcl.networks.dropout import Dropout
 
 WIDEST = 4096

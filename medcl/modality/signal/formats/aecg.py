@@ -8,10 +8,9 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.modality.signal.formats import leads, xml_file
-from medcl.modality.signal.formats.channel_names import canonical
+from medcl.modality.signal.formats.channel_names import canonical, canonical_unit
 from medcl.modality.signal.formats.leads import Values
 from medcl.modality.signal.record import SignalHeader
-from medcl.modality.signal.units import canonical_unit
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.signal.formats.channel_choice import Channel, choose
 from medcl.modality.signal.formats.channel_names import numbered
-from medcl.modality.signal.formats.physical import physical_signal
+from medcl.modality.signal.formats.leads import physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 from medcl.modality.signal.stated import Description, Stated, StoredArray, sidecar
 

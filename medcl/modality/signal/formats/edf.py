@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, choose
-from medcl.modality.signal.formats.channel_groups import grouped, signal_of
+from medcl.modality.signal.formats.channel_choice import Channel, Choice, choose, grouped, signal_of
 from medcl.modality.signal.formats.edf_header import EdfHeader, parse
 from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 from medcl.modality.signal.stated import Stated

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, quoted
 from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem
-from medcl.modality.signal.formats.channel_names import numbered, without_person
+from medcl.modality.signal.formats.channel_names import canonical_unit, numbered, without_person
 from medcl.modality.signal.record import CUT
-from medcl.modality.signal.units import canonical_unit
 
 FIXED = 256  # bytes of the header, and as many again for each signal
 _COLUMNS = (

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose
-from medcl.modality.signal.formats.channel_groups import grouped
+from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose, grouped
 from medcl.modality.signal.formats.channel_names import numbered, without_person
-from medcl.modality.signal.formats.physical import physical
+from medcl.modality.signal.formats.leads import physical
 from medcl.modality.signal.record import Signal, SignalHeader, canonical_unit, modality_of
 from medcl.modality.signal.stated import Stated
 

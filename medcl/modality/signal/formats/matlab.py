@@ -1,16 +1,118 @@
 """What both versions of MATLAB files have in common for a reader: 5 (through scipy) and 7.3 (HDF5, through h5py)."""
 
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
-from typing import Any
+from struct import Struct
+from typing import Any, Literal
 
 import h5py
+import numpy as np
 import pymatreader
 import scipy.io
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.matlab5 import check_counts
+
+_HEADER, _TAG = 128, 8  # bytes
+_MATRIX, _COMPRESSED = 14, 15
+_CELL, _STRUCT, _OBJECT = 1, 2, 3
+_UNPACKED = 1 << 28  # bytes of a compressed variable that is looked into
+_PEEK = 64  # bytes of a compressed variable that tell its class
+
+
+def check_counts(path: Path) -> None:
+    """Refuse arrays of more cells or structures than the file has bytes for.
+
+    Args:
+        path: of a file of version 5. What is damaged otherwise is left to scipy.
+
+    Raises:
+        OSError: it cannot be read.
+        UnreadableError: there is such an array.
+    """
+    if path.stat().st_size < _HEADER + _TAG:
+        return
+    whole = np.memmap(path, dtype=np.uint8, mode="r").data
+    _Walk("big" if bytes(whole[126:128]) == b"MI" else "little").variables(whole[_HEADER:])
+
+
+class _Walk:
+    def __init__(self, order: Literal["big", "little"]) -> None:
+        self._two = Struct(">II" if order == "big" else "<II")
+        self._order = order
+
+    def variables(self, data: memoryview) -> None:
+        at = 0
+        while at + _TAG <= len(data):
+            kind, size = self._two.unpack_from(data, at)
+            begin, at = at + _TAG, at + _TAG + size + (-size % 8 if kind != _COMPRESSED else 0)
+            body = data[begin : begin + size]
+            if kind == _MATRIX:
+                self._matrix(body)
+            elif kind == _COMPRESSED:
+                self._compressed(body)
+
+    def _compressed(self, body: memoryview) -> None:
+        try:
+            first = memoryview(zlib.decompressobj().decompress(body, _PEEK))
+            size = self._two.unpack_from(first)[1] if len(first) == _PEEK else 0
+            if 0 < size <= _UNPACKED and self._class(first[_TAG:]) in (_CELL, _STRUCT, _OBJECT):
+                self.variables(memoryview(zlib.decompressobj().decompress(body, _TAG + size)))
+        except zlib.error:
+            return
+
+    def _matrix(self, body: memoryview) -> None:
+        """Look at a matrix and at all in it; on a stack, since it may be nested as deeply as the file is long."""
+        stack = [body]
+        while stack:
+            inner = self._arrays(stack.pop())
+            at = 0
+            while at + _TAG <= len(inner):
+                kind, size = self._two.unpack_from(inner, at)
+                if kind == _MATRIX and size:
+                    stack.append(inner[at + _TAG : at + _TAG + size])
+                at += _TAG + size + -size % 8
+
+    def _arrays(self, body: memoryview) -> memoryview:
+        """The matrices in a cell or structure array; nothing in others.
+
+        Raises:
+            UnreadableError: the dimensions state more of them than there are bytes.
+        """
+        kind = self._class(body)
+        if kind not in (_CELL, _STRUCT, _OBJECT):
+            return body[:0]
+        _, at = self._part(body, 0)
+        shape, at = self._part(body, at)
+        count = prod(self._whole(shape[first:]) for first in range(0, len(shape), 4))
+        _, at = self._part(body, at)
+        if kind == _OBJECT:
+            _, at = self._part(body, at)
+        if kind != _CELL:
+            length, at = self._part(body, at)
+            names, at = self._part(body, at)
+            count *= len(names) // max(1, self._whole(length))
+        if count * _TAG > len(body) - at:
+            raise UnreadableError("damaged file: an array of more cells or structures than the file has bytes for")
+        return body[at:]
+
+    def _whole(self, data: memoryview) -> int:
+        return int.from_bytes(data[:4], self._order)
+
+    def _class(self, body: memoryview) -> int:
+        return int(self._two.unpack_from(body, _TAG)[0] & 0xFF) if len(body) >= 2 * _TAG else 0
+
+    def _part(self, body: memoryview, at: int) -> tuple[memoryview, int]:
+        """An element of a matrix, and where the next one begins; small ones stand in their own tag."""
+        if at + _TAG > len(body):
+            return body[:0], len(body)
+        kind, size = self._two.unpack_from(body, at)
+        if kind >> 16:
+            return body[at + 4 : at + 4 + min(4, kind >> 16)], at + _TAG
+        return body[at + _TAG : at + _TAG + size], at + _TAG + size + -size % 8
+
 
 NUMBERS = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "logical"}
 _RATIO = 1100  # how many times smaller gzip makes zeros

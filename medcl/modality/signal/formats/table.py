@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
 from medcl.modality.signal.formats.array_signal import array_header, array_signal
+from medcl.modality.signal.formats.channel_names import VOLTS, canonical_unit
 from medcl.modality.signal.record import Signal, SignalHeader
 from medcl.modality.signal.stated import Description, Stated, sidecar
-from medcl.modality.signal.units import VOLTS, canonical_unit
 
 _HEAD = 1 << 16  # bytes by which a table is known as a recording
 _SHORTEST = 16  # rows of a recording

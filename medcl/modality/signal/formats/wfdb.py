@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem, choose
-from medcl.modality.signal.formats.channel_groups import grouped, signal_of
+from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem, choose, grouped, signal_of
 from medcl.modality.signal.formats.channel_names import listed
 from medcl.modality.signal.formats.wfdb_header import NOTHING, Header, Line, parse
 from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums

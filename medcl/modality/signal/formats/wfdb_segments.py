@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose
-from medcl.modality.signal.formats.channel_groups import grouped, signal_of
+from medcl.modality.signal.formats.channel_choice import (
+    Channel,
+    Choice,
+    calibration_problem,
+    choose,
+    grouped,
+    signal_of,
+)
 from medcl.modality.signal.formats.wfdb import (
     QUICK,
     check_files,

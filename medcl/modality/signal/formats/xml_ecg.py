@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from medcl.modality.signal.formats import aecg, muse, philips
-from medcl.modality.signal.formats.physical import physical_signal
+from medcl.modality.signal.formats.leads import physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader
 
 _READERS = {"aecg": aecg.read, "muse": muse.read, "philips": philips.read}

@@ -1,13 +1,97 @@
-"""Views that change values and leave time as it is: jitter, scale, sign flip, channel dropout."""
+"""Views that change values and leave time as it is: noise, scale, sign, channels, frequencies."""
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
+from medcl.errors import UsageError
 from medcl.modality.views.base import Params, View, check_range, normal, uniform
+
+
+def analytic(x: Tensor) -> Tensor:
+    """Compute the analytic signal (complex, same shape) over the last axis, x + i Hilbert(x)."""
+    steps = x.shape[-1]
+    gain = torch.zeros(steps, device=x.device)
+    gain[0] = 1
+    gain[1 : (steps + 1) // 2] = 2
+    if steps % 2 == 0:
+        gain[steps // 2] = 1
+    return cast(Tensor, torch.fft.ifft(torch.fft.fft(x) * gain))
+
+
+@dataclass(frozen=True)
+class FrequencyShift(View):
+    """Moves the whole spectrum of a window up or down by the same number of Hz in all channels.
+
+    By the analytic signal, Re(a(t) exp(2 pi i f t)), and unlike a change of speed it keeps the distances between
+    frequencies. The mean of each channel stays. What is moved below 0 Hz is mirrored into the spectrum.
+
+    Args:
+        largest: shift, either way (Hz).
+        sampling_rate: of the windows (Hz).
+
+    Raises:
+        UsageError: when the shift reaches half of the sampling rate.
+    """
+
+    name: ClassVar[str] = "frequency_shift"
+    largest: float
+    sampling_rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.largest < self.sampling_rate / 2:
+            raise UsageError(
+                f"frequency_shift must lie between 0 and half of the sampling rate ({self.sampling_rate:g} Hz), "
+                f"got {self.largest:g} Hz"
+            )
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw the `shift` (B,) in Hz."""
+        return {"shift": self.largest * (2 * uniform(x, x.shape[0], generator=generator) - 1)}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Shift the spectra."""
+        time = torch.arange(x.shape[2], device=x.device) / self.sampling_rate
+        angle = 2 * math.pi * params["shift"].unsqueeze(1) * time
+        turn = torch.polar(torch.ones_like(angle), angle).unsqueeze(1)
+        mean = x.mean(dim=2, keepdim=True)
+        return (analytic(x - mean) * turn).real + mean
+
+
+@dataclass(frozen=True)
+class PhaseSurrogate(View):
+    """Turns the phase of each frequency by a random angle, the same one in all channels (a Fourier surrogate).
+
+    The power spectrum of each channel stays, and so do the cross-spectra: phase differences and coherence between
+    channels. The mean (0 Hz) and, for an even length, the highest frequency are real and are not turned.
+    (Theiler et al. 1992; with one angle for all channels, Prichard and Theiler 1994.)
+
+    Args:
+        share: of the circle from which angles are drawn: uniform in [0, 2 pi share).
+    """
+
+    name: ClassVar[str] = "phase_surrogate"
+    share: float
+
+    def __post_init__(self) -> None:
+        check_range("phase_surrogate", self.share, 0, 1)
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw the `angle` (B, T // 2 + 1) of each frequency."""
+        batch, _, steps = x.shape
+        angle = 2 * math.pi * self.share * uniform(x, batch, steps // 2 + 1, generator=generator)
+        angle[:, 0] = 0
+        if steps % 2 == 0:
+            angle[:, -1] = 0
+        return {"angle": angle}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Turn the phases."""
+        turn = torch.polar(torch.ones_like(params["angle"]), params["angle"]).unsqueeze(1)
+        return cast(Tensor, torch.fft.irfft(torch.fft.rfft(x) * turn, n=x.shape[2]))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,17 @@
 
 from collections.abc import Sequence
 
-from medcl.modality.signal.views.amplitude import ChannelDropout, Jitter, Scale, SignFlip
-from medcl.modality.signal.views.config import SignalViewsConfig
+from medcl.modality.signal.config import SignalViewsConfig
+from medcl.modality.signal.views.amplitude import (
+    ChannelDropout,
+    FrequencyShift,
+    Jitter,
+    PhaseSurrogate,
+    Scale,
+    SignFlip,
+)
 from medcl.modality.signal.views.masks import TimestampMask
 from medcl.modality.signal.views.reflection import Reflect, mirror_order
-from medcl.modality.signal.views.spectrum import FrequencyShift, PhaseSurrogate
 from medcl.modality.signal.views.timing import Crop, Permutation, Reverse, TimeWarp
 from medcl.modality.views.base import View
 from medcl.modality.views.compose import Compose

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from medcl.errors import UsageError
+from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders import monai as image_monai
 from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder
-from medcl.modality.spatial.encoders.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.suggest import did_you_mean
 

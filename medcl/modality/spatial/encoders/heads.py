@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.layers import ConvolutionLayer, convolution
+from medcl.modality.spatial.encoders.base import ConvolutionLayer, convolution
 
 
 class GlobalHead(nn.Module):

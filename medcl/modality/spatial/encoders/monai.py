@@ -8,9 +8,8 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.base import Backbone
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
-from medcl.modality.spatial.encoders.layers import normalisation
+from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.modality.spatial.encoders.base import Backbone, normalisation
 
 # Patches along each axis of 224 pixels and of 96 voxels, the sizes that these transformers are usually trained at.
 POSITIONS = {2: 14, 3: 6}

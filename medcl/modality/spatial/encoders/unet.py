@@ -8,10 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.base import check_images, check_statistics
-from medcl.modality.spatial.encoders.config import WIDTHS
+from medcl.modality.spatial.config import WIDTHS
+from medcl.modality.spatial.encoders.base import (
+    MAX_POOLS,
+    ConvolutionLayer,
+    DoubleConvolution,
+    check_images,
+    check_statistics,
+)
 from medcl.modality.spatial.encoders.heads import SegmentationHead
-from medcl.modality.spatial.encoders.layers import MAX_POOLS, ConvolutionLayer, DoubleConvolution
 
 
 class DecoderBlock(nn.Module):

@@ -1,13 +1,10 @@
 """Views of images and volumes by configuration: `build` makes what a YAML file asks for."""
 
-from medcl.modality.spatial.views.affine import Affine
-from medcl.modality.spatial.views.blur import Blur
-from medcl.modality.spatial.views.config import ImageViewsConfig
-from medcl.modality.spatial.views.elastic import Elastic
+from medcl.modality.spatial.config import ImageViewsConfig
+from medcl.modality.spatial.views.affine import Affine, Elastic, ResizedCrop
 from medcl.modality.spatial.views.erasing import Cutout, Inpainting, LocalShuffle
 from medcl.modality.spatial.views.geometry import Flip, Geometry, Rotate90, SpatialView
-from medcl.modality.spatial.views.intensity import Brightness, Clip, Contrast, Gamma, Noise
-from medcl.modality.spatial.views.resized_crop import ResizedCrop
+from medcl.modality.spatial.views.intensity import Blur, Brightness, Clip, Contrast, Gamma, Noise
 from medcl.modality.spatial.views.shared import Spacing
 from medcl.modality.views.base import View
 from medcl.modality.views.compose import Compose

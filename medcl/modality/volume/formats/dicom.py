@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.modality.dicom.claims import quotable
 from medcl.modality.dicom.elements import frame_sources
 from medcl.modality.dicom.file import reading
 from medcl.modality.dicom.lookup import modality_table
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.dicom.terms import quotable
 from medcl.modality.scaling import scaled
 from medcl.modality.volume.formats.dicom_geometry import Stack
 from medcl.modality.volume.record import Nan, Volume, VolumeHeader

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcl.errors import UnreadableError, UsageError
+from medcl.modality.dicom.claims import CONTRAST_TERMS
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.dicom.terms import CONTRAST_TERMS
 from medcl.modality.volume.formats.dicom_spacing import SAME_PLACE, along_normal, places_of, spacing_flags
 from medcl.modality.volume.record import Grid
 

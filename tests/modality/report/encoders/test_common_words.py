@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 
 from medcl.archive.build import ScanRequest, build_manifest
-from medcl.archive.identity import site_salt
+from medcl.archive.identity import is_name, name_codes, site_salt
 from medcl.archive.manifest import Manifest
-from medcl.archive.name_words import is_name, name_codes
-from medcl.archive.report_rule import ReportRule
+from medcl.archive.report_read import ReportRule
 from medcl.errors import UsageError
-from medcl.modality.report.encoders.common_words import common_words
-from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.encoders.tokens import Tokenizer, common_words
 from medcl.phantom.archive import write
-from medcl.phantom.report_archive import add_reports
+from medcl.phantom.report_files import add_reports
 
 RARE = ("quandtmeyer", "zyblikiewicz", "obiageli")
 """Names that nothing announces, each of one or two patients, in many reports."""

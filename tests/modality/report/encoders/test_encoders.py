@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
+from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.build import TextEncoder, build
-from medcl.modality.report.encoders.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 
 TEXTS = ["no pleural effusion", "the heart is enlarged and there is a small nodule in the left lung", "", "normal"]
@@ -96,7 +96,7 @@ def test_the_order_of_words_matters(tokenizer: Tokenizer) -> None:
 def test_importing_it_does_not_import_transformers() -> None:
     program = (
         "import sys, medcl.modality.report.encoders.build as t\n"
-        "from medcl.modality.report.encoders.config import TextEncoderConfig\n"
+        "from medcl.modality.report.config import TextEncoderConfig\n"
         "from medcl.modality.report.encoders.tokens import Tokenizer\n"
         "t.build(TextEncoderConfig(), Tokenizer.train(['a b'], 300))\n"
         "assert not {'transformers', 'peft'} & sys.modules.keys()"

@@ -8,9 +8,8 @@ import torch
 
 from medcl import runs
 from medcl.errors import UsageError
-from medcl.modality.report.config import TextConfig
+from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.report.encoders.build import build
-from medcl.modality.report.encoders.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.spec import TextCard, from_json, to_json
 from tests.modality.report.encoders import pretrained_texts

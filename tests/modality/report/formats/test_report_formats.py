@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.modality.report.formats.parts import Report
+from medcl.modality.report.formats.text import Report
 from medcl.modality.report.record import Format, identify_report, read_reports
 
 pytest.importorskip("striprtf", reason="needs the extra medcl[reports]")

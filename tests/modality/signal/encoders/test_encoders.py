@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
+from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.build import build
-from medcl.modality.signal.encoders.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.dilated import DilatedEncoder
-from medcl.modality.signal.encoders.patches import PatchEmbedding
+from medcl.modality.signal.encoders.transformer import PatchEmbedding
 
 SMALL: dict[str, SignalEncoderConfig] = {
     "dilated": SignalEncoderConfig("dilated", dim=24, hidden=16, depth=3, dropout=0.0),

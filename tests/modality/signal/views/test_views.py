@@ -8,11 +8,17 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.signal.views.amplitude import ChannelDropout, Jitter, Scale, SignFlip
+from medcl.modality.signal.config import SignalViewsConfig
+from medcl.modality.signal.views.amplitude import (
+    ChannelDropout,
+    FrequencyShift,
+    Jitter,
+    PhaseSurrogate,
+    Scale,
+    SignFlip,
+)
 from medcl.modality.signal.views.build import build
-from medcl.modality.signal.views.config import SignalViewsConfig
 from medcl.modality.signal.views.reflection import Reflect, mirror_order
-from medcl.modality.signal.views.spectrum import FrequencyShift, PhaseSurrogate
 from medcl.modality.signal.views.timing import Crop, Permutation, Reverse, TimeWarp
 from medcl.modality.views.base import View
 from medcl.modality.views.compose import Compose

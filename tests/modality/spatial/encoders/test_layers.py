@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from medcl.modality.spatial.encoders.layers import ConvolutionLayer
+from medcl.modality.spatial.encoders.base import ConvolutionLayer
 
 
 def test_a_2_tap_layer_looks_one_pixel_ahead() -> None:

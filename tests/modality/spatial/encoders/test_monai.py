@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders.build import build
-from medcl.modality.spatial.encoders.config import ImageEncoderConfig
 
 
 @pytest.mark.parametrize(("name", "millions"), [("resnet", 11.17), ("densenet", 6.95)])

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
+from medcl.modality.spatial.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
 from medcl.modality.spatial.views.build import build, geometry
-from medcl.modality.spatial.views.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
 from medcl.modality.views.base import View
 
 ALL = ImageViewsConfig(

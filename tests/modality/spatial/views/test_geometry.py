@@ -8,10 +8,8 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.views import geometry
-from medcl.modality.spatial.views.affine import Affine, linear_map
-from medcl.modality.spatial.views.elastic import Elastic
+from medcl.modality.spatial.views.affine import Affine, Elastic, ResizedCrop, linear_map
 from medcl.modality.spatial.views.geometry import Flip, Geometry, Rotate90, SpatialView, centres
-from medcl.modality.spatial.views.resized_crop import ResizedCrop
 from tests.modality.spatial.views.images import IMAGE, VOLUME, batch, both, read, same, seeded
 
 

@@ -7,8 +7,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.views.blur import Blur
-from medcl.modality.spatial.views.intensity import Brightness, Clip, Contrast, Gamma, Noise
+from medcl.modality.spatial.views.intensity import Blur, Brightness, Clip, Contrast, Gamma, Noise
 from medcl.modality.views.base import View
 
 both = pytest.mark.parametrize("shape", [(40, 2, 12, 15), (40, 2, 8, 9, 7)], ids=["image", "volume"])

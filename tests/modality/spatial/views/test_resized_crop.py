@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from medcl.modality.spatial.views.affine import ResizedCrop, in_crop
 from medcl.modality.spatial.views.geometry import centres, sample
-from medcl.modality.spatial.views.resized_crop import ResizedCrop, in_crop
 from tests.modality.spatial.views.images import batch, both, read, same, seeded
 
 

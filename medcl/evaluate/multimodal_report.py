@@ -1,0 +1,182 @@
+"""The page of an evaluation of several modalities, and its results as tables of text."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from medcl.evaluate.multimodal_results import JointResults
+from medcl.evaluate.retrieval import Measure
+from medcl.evaluate.typed_json import plain
+from medcl.evaluate.wording import WIDTH, console_of
+from medcl.show import page
+from medcl.show.wording import bounds, count, number
+
+Line = tuple[str, ...]
+SHOWN = ("recall", "precision", "mAP", "median rank")
+
+
+def measured(one: Measure) -> str:
+    """A measure with its interval over patients."""
+    digits = (0 if one.value >= 10 else 1) if one.metric == "median rank" else 3
+    return f"{number(one.value, digits=digits)} {bounds(one.low, one.high, digits=digits)}".rstrip()
+
+
+def by_chance(one: Measure) -> str:
+    """What a random order or the largest class gets."""
+    return number(one.chance, digits=(0 if one.chance >= 10 else 1) if one.metric == "median rank" else 3)
+
+
+def retrieval_rows(results: JointResults, metrics: tuple[str, ...] = SHOWN, *, labels: bool = True) -> list[Line]:
+    """(who looks for whom, hit, queries of candidates, metric, value, chance), the first three once a direction.
+
+    Args:
+        results: what was measured.
+        metrics: which metrics.
+        labels: whether hits by label are among them.
+    """
+    rows: list[Line] = []
+    for one in (one for one in results.retrieval if labels or not one.target):
+        about = (
+            f"{one.query} \N{RIGHTWARDS ARROW} {one.candidate}",
+            one.hit,
+            f"{one.found.queries:,} of {one.found.candidates:,}",
+        )
+        for measure in one.found.measures:
+            if measure.metric.split("@")[0] in metrics:
+                rows.append((*about, measure.metric, measured(measure), by_chance(measure)))
+                about = ("", "", "")
+    return rows
+
+
+def zero_shot_rows(results: JointResults) -> list[Line]:
+    """(target, kind, records, metric, value, chance), the first three once a target and kind."""
+    rows: list[Line] = []
+    for one in results.zero_shot:
+        about = (one.result.target, one.kind, f"{one.result.records:,}")
+        for measure in one.result.measures:
+            name = "macro-AUROC" if measure.metric == "auroc" and one.result.kind != "binary" else measure.metric
+            rows.append((*about, name, measured(measure), by_chance(measure)))
+            about = ("", "", "")
+    return rows
+
+
+def gap_rows(results: JointResults) -> list[Line]:
+    """(pair, distance, share of variance, alignment, of all pairs, uniformity of both, told apart)."""
+    return [
+        (
+            f"{one.first} \N{LEFT RIGHT ARROW} {one.second}",
+            number(one.gap.distance, digits=3),
+            number(one.gap.variance, digits=3),
+            number(one.gap.alignment, digits=3),
+            number(one.gap.alignment_all, digits=3),
+            " / ".join(number(value, digits=2) for value in one.gap.uniformity),
+            number(one.gap.separable, digits=3),
+        )
+        for one in results.gaps
+    ]
+
+
+RETRIEVAL = ("direction", "hit", "queries of", "metric", "value [95% interval]", "chance")
+ZERO_SHOT = ("target", "records", "number", "metric", "value [95% interval]", "chance")
+GAP = ("pair", "centroids", "variance", "pairs", "all", "uniformity", "told apart")
+
+
+def show(results: JointResults, console: Console | None = None) -> None:
+    """Print the tables; of retrieval recall@k and the median rank of what belongs together, the rest is on the page."""
+    console = console_of(console)
+    width = min(console.width, WIDTH)
+    title = f"Retrieval on the split {results.split}"
+    _print(console, width, title, RETRIEVAL, retrieval_rows(results, SHOWN[::3], labels=False))
+    if results.zero_shot:
+        _print(console, width, "Zero-shot from prompts", ZERO_SHOT, zero_shot_rows(results))
+    _print(console, width, "Modality gap", GAP, gap_rows(results))
+    for note in results.notes:
+        console.print(Text(note), width=width)
+
+
+def _print(console: Console, width: int, title: str, heads: Line, rows: list[Line]) -> None:
+    table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
+    table.box, table.padding = box.SIMPLE_HEAD if console.is_terminal else None, (0, 2, 0, 0)
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="left" if place < 1 or head in ("hit", "metric", "records") else "right")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table, width=width)
+    console.print()
+
+
+Pictures = Sequence[tuple[str, str]]
+"""(picture, overlay) as data URIs, in the order of `JointResults.grounding`."""
+
+
+def write_report(results: JointResults, path: Path, pictures: Pictures = ()) -> None:
+    """Write the page as one self-contained file."""
+    page.write(path, render_report(results, pictures))
+
+
+def render_report(results: JointResults, pictures: Pictures = ()) -> str:
+    """The page as HTML."""
+    return page.render(
+        "evaluate/joint.html",
+        figures={},
+        results=results,
+        headline=headline(results),
+        retrieval=retrieval_rows(results),
+        zero_shot=zero_shot_rows(results),
+        gaps=gap_rows(results),
+        per_class=[
+            (one.result.target, one.kind, [(name, number(value)) for name, value in one.result.per_class.items()])
+            for one in results.zero_shot
+        ],
+        grounding=list(zip(results.grounding, pictures, strict=False)),
+        texts=count_texts(results),
+        without_hit=[one for one in results.retrieval if one.found.without_hit],
+        count=count,
+        number=number,
+        created=_moment(results.created),
+        config=yaml.safe_dump(plain(results.config), sort_keys=False, allow_unicode=True, width=100),
+    )
+
+
+def headline(results: JointResults) -> str:
+    """The main finding in a sentence: how often the first direction finds its partner, against chance."""
+    if not results.retrieval:
+        return "Nothing could be retrieved."
+    one = results.retrieval[0]
+    recall = [m for m in one.found.measures if m.metric.startswith("recall@")][-1]
+    k = recall.metric.removeprefix("recall@")
+    different = "different " if one.candidate == "report" and results.texts else ""
+    times = f", {recall.value / recall.chance:.1f} times chance" if recall.chance > 0 else ""
+    return (
+        f"Among {one.found.candidates:,} {different}records of kind {one.candidate}, the right one is among "
+        f"the first {k} for {recall.value:.0%} of the queries of kind {one.query}{times} "
+        f"({number(recall.chance, digits=3)})."
+    )
+
+
+def count_texts(results: JointResults) -> str:
+    """Which reports took part, and how many texts they are, in a sentence; empty without reports."""
+    reports = results.records.get("report", 0)
+    if not reports or not results.texts:
+        return ""
+    which = {
+        "record": "Only reports that describe one record, such as captions, take part. ",
+        "study": "Only reports of a whole study or patient take part. ",
+    }.get(results.reports, "")
+    return (
+        f"{which}Texts that are equal but for case and white space are one candidate and one query, and a hit for "
+        f"every record that one of them describes: {reports:,} reports are {results.texts:,} different texts."
+    )
+
+
+def _moment(created: str) -> str:
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created

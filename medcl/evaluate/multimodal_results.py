@@ -1,0 +1,140 @@
+"""The results of an evaluation of several modalities, as `results.json` holds them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medcl import files
+from medcl.checksums import read_json, sealed
+from medcl.embed.modality_gap import Gap
+from medcl.errors import MedclError
+from medcl.evaluate.retrieval import Retrieval
+from medcl.evaluate.typed_json import build, plain
+from medcl.evaluate.zero_shot import ZeroShot
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Records of one kind that look for records of another kind, or of their own.
+
+    Args:
+        query: kind of the records that look.
+        candidate: kind of those that are looked for.
+        hit: what counts as found, in words.
+        found: how well.
+        target: whose label makes a hit; empty where records belong together otherwise.
+    """
+
+    query: str
+    candidate: str
+    hit: str
+    found: Retrieval
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Zero-shot classification of records of one kind."""
+
+    kind: str
+    result: ZeroShot
+
+
+@dataclass(frozen=True)
+class Between:
+    """The gap between two kinds."""
+
+    first: str
+    second: str
+    gap: Gap
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A grounding picture.
+
+    Args:
+        title: `best` or `worst`.
+        phrase: that was looked for, of the de-identified report.
+        record_id: of the picture: a code, or public.
+        rank: of the picture among all, when its whole report looks for it.
+        similarity: of picture and report.
+        low: smallest similarity of a cell with the phrase.
+        high: largest.
+        file: of the overlay, beside the results.
+    """
+
+    title: str
+    phrase: str
+    record_id: str
+    rank: int
+    similarity: float
+    low: float
+    high: float
+    file: str
+
+
+@dataclass(frozen=True)
+class JointResults:
+    """Everything that one `medcl evaluate` measured.
+
+    Args:
+        run: the run folder.
+        method: how it was pretrained.
+        split: whose records were tested.
+        records: kind -> number of tested records.
+        patients: kind -> number of their patients.
+        retrieval: both ways between every two kinds, and within each.
+        zero_shot: of each target with prompts and each kind that has labels.
+        gaps: between every two kinds.
+        grounding: pictures.
+        notes: what a reader has to know.
+        config: the full configuration.
+        reports: which reports counted as partners: `all`, `record`, `study`.
+        texts: different texts among the tested reports; equal ones are one query and one candidate. 0 where they were
+            counted apart, or there are none.
+        software: package -> version.
+        created: when, in ISO 8601.
+        version: of this schema.
+    """
+
+    run: str
+    method: str
+    split: str
+    records: dict[str, int]
+    patients: dict[str, int]
+    retrieval: tuple[Direction, ...]
+    zero_shot: tuple[Classified, ...]
+    gaps: tuple[Between, ...]
+    grounding: tuple[Grounded, ...]
+    notes: tuple[str, ...]
+    config: dict[str, Any]
+    reports: str = "all"
+    texts: int = 0
+    software: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+    version: int = VERSION
+
+    def save(self, path: Path) -> None:
+        """Write the results as JSON, whole or not at all; NaN becomes null.
+
+        They quote phrases of reports, so that only their owner can read them.
+        """
+        text = json.dumps(sealed(plain(self)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        files.write(path, text, private=True)
+
+    @classmethod
+    def load(cls, path: Path) -> "JointResults":
+        """Read what `save` wrote.
+
+        Raises:
+            MedclError: it cannot be read, or holds something else.
+        """
+        try:
+            loaded: JointResults = build(cls, read_json(path, "evaluate again"), "results")
+        except (OSError, ValueError) as error:
+            raise MedclError(f"{path}: not the results of `medcl evaluate`") from error
+        return loaded

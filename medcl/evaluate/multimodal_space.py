@@ -1,0 +1,263 @@
+"""Records of every kind in the one space of a multimodal encoder, computed once for each run and manifest."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from medcl import files
+from medcl.archive.manifest import Manifest
+from medcl.archive.schema import Kind
+from medcl.data.report_dataset import Reports
+from medcl.data.report_prepare import prepare_reports
+from medcl.embed import pieces
+from medcl.embed.embedding import embed_records
+from medcl.embed.metadata import run_fingerprint
+from medcl.embed.projected import Projected
+from medcl.embed.report_pieces import ReportPieces, reading
+from medcl.errors import UsageError
+from medcl.evaluate.marks import Ints
+from medcl.evaluate.task import Task
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.spec import Card, JointCard, TextCard
+from medcl.networks.joint import REPORT, JointEncoder
+from medcl.runs import Run, load_joint
+
+ORDER: tuple[Kind, ...] = ("image", "volume", "signal")
+
+
+def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
+    """The side whose records carry a target: pictures before volumes before recordings.
+
+    Args:
+        card: of the run.
+        manifest: readable records of all kinds.
+        target: one of its targets.
+
+    Returns:
+        The kind; None where the run has one modality only.
+
+    Raises:
+        UsageError: no side of the run takes records that carry the target.
+    """
+    if not isinstance(card, JointCard):
+        return None
+    labelled = set(manifest.kinds[Task.of(manifest, target).labelled])
+    for kind in ORDER:
+        if kind in card.sides and kind in labelled:
+            return kind
+    raise UsageError(
+        f"--target {target}: records of kind {', '.join(sorted(labelled)) or '(none)'} carry it, and the run has "
+        f"encoders of {', '.join(card.sides)}"
+    )
+
+
+def only(run: Run[Any, Any], kind: Kind | None) -> Run[Any, Any]:
+    """The run as one of a single modality: the side's card and encoder, without its projection."""
+    if kind is None:
+        return run
+    return replace(run, card=run.card.sides[kind], encoder=run.encoder.side(kind))
+
+
+JointRun = Run[JointCard, JointEncoder]
+NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
+_AT_A_TIME = 256
+_VERSION = 1
+"""Raised when the same weights and records give other embeddings."""
+_KEPT = 8
+"""Files of embeddings in a store: those of four kinds in two splits."""
+_KEYED = ("record_id", "checksum", "size", "mtime_ns", "part", "report")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Records of one kind in the common space.
+
+    Args:
+        kind: of the records.
+        rows: (n,) rows of the manifest, ascending.
+        z: (n, projection) of length 1, on the CPU.
+        same: (n,) all rows that each of them stands for, its own first; None where each stands for itself.
+    """
+
+    kind: Kind
+    rows: Ints
+    z: Tensor
+    same: tuple[Ints, ...] | None = None
+
+    @property
+    def members(self) -> tuple[Ints, ...]:
+        """(n,) rows that each of them stands for, its own first."""
+        return tuple(self.rows[:, None]) if self.same is None else self.same
+
+
+def joint(run: Run[Any, Any]) -> JointRun:
+    """A run as one of several modalities.
+
+    Raises:
+        UsageError: it has one modality only.
+    """
+    if not isinstance(run.card, JointCard):
+        raise UsageError(
+            f"{run.folder}: was pretrained on one modality, so that there is nothing to compare its records with; "
+            "`medcl finetune` measures such a run"
+        )
+    return run
+
+
+def with_side(run: JointRun, kind: str) -> JointRun:
+    """The run with one of its sides, which is loaded now where the run was loaded without it.
+
+    Raises:
+        UsageError: it has no such side.
+    """
+    return run if kind in run.encoder.sides else load_joint(run.folder, [kind])
+
+
+def device() -> torch.device:
+    """Where networks run."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def tokenizer_of(run: JointRun) -> tuple[Tokenizer, TextConfig]:
+    """The tokenizer of a run's reports, and what it was trained to read.
+
+    Raises:
+        UsageError: the run has no side of reports.
+    """
+    card = run.card.sides.get(REPORT)
+    if not isinstance(card, TextCard):
+        raise UsageError(
+            f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it reads no text"
+        )
+    return reading(card)
+
+
+@torch.inference_mode()
+def embed_texts(run: JointRun, texts: Sequence[str]) -> Tensor:
+    """Texts in the common space, (texts, projection), on the CPU."""
+    tokenizer, config = tokenizer_of(run)
+    tokens = torch.from_numpy(tokenizer(texts, config.length).astype(np.int64)).to(device())
+    one = Projected(with_side(run, REPORT).encoder, REPORT, run.card.projection).to(device()).eval()
+    return torch.cat([one.embed(part) for part in torch.split(tokens, _AT_A_TIME)]).cpu()
+
+
+def embed_kind(
+    run: JointRun,
+    manifest: Manifest,
+    kind: Kind,
+    rows: Ints,
+    store: Path,
+    *,
+    text: str = "whole",
+    jobs: int = -1,
+    keep: bool = True,
+) -> Embedded:
+    """Embed records, or read what was embedded before by the same weights from the same records.
+
+    Args:
+        run: the encoder; a side that it was loaded without is loaded where records have to be embedded.
+        manifest: readable records of all kinds: what is prepared once.
+        kind: of the records.
+        rows: those that are wanted, ascending; of other kinds are passed over.
+        store: folder of prepared records, which keeps embeddings as well: those that were used last, in at most 8
+            files, which may be deleted at any time.
+        text: what stands for a report, `whole` or `sentence`.
+        jobs: processes that prepare.
+        keep: keep what is embedded now; for a single record that is not worth it.
+
+    Returns:
+        The records that can be prepared.
+
+    Raises:
+        UsageError: the run has no such side.
+        MedclError: none can be prepared.
+    """
+    wanted = rows[manifest.kinds[rows] == kind]
+    found = kept_before(run, manifest, kind, wanted, store, text=text)
+    if found is None:
+        run, chosen = with_side(run, kind), manifest.select(wanted)
+        place, z = _embed(run, manifest.of_kind(kind), chosen, kind, store, text, jobs)
+        if keep:
+            _save(_path(store, run, chosen, kind, text), place, z)
+        found = Embedded(kind, wanted[place], torch.from_numpy(z))
+    return found
+
+
+def kept_before(
+    run: JointRun, manifest: Manifest, kind: Kind, rows: Ints, store: Path, *, text: str = "whole"
+) -> Embedded | None:
+    """What `embed_kind` gave for the same records before; None where that was not, or is not kept any more."""
+    wanted = rows[manifest.kinds[rows] == kind]
+    known = _load(_path(store, run, manifest.select(wanted), kind, text))
+    return known and Embedded(kind, wanted[known[0]], torch.from_numpy(known[1]))
+
+
+def _embed(
+    run: JointRun, every: Manifest, chosen: Manifest, kind: Kind, store: Path, text: str, jobs: int
+) -> tuple[Ints, Any]:
+    """Numbers of the chosen records that can be prepared, and their embeddings."""
+    parts: pieces.Pieces
+    if kind == REPORT:
+        parts = ReportPieces(reports_of(run, every, chosen, store, text, jobs))
+    else:
+        config = pieces.config_of(run.card.sides[kind])
+        parts = pieces.pieces(pieces.prepared(every, config, store, jobs), chosen, config)
+    rows = np.unique(parts.rows)
+    encoder = Projected(run.encoder, kind, run.card.projection).to(device())
+    z = torch.from_numpy(embed_records(encoder, parts, rows, device()))
+    return rows, F.normalize(z, dim=1).numpy()
+
+
+def reports_of(run: JointRun, every: Manifest, chosen: Manifest, store: Path, text: str, jobs: int = -1) -> Reports:
+    """The reports of a manifest as the run reads them, whole or in sentences."""
+    tokenizer, config = tokenizer_of(run)
+    config = replace(config, draw="sentence" if text == "sentence" else "whole")
+    return Reports(prepare_reports(every, config, tokenizer, tokenizer.fingerprint, store, jobs=jobs), chosen, config)
+
+
+def _path(store: Path, run: JointRun, chosen: Manifest, kind: str, text: str) -> Path:
+    """Where embeddings are kept: the name says of which weights and records they are."""
+    digest = hashlib.blake2b(json.dumps([_VERSION, kind, text if kind == REPORT else ""]).encode(), digest_size=12)
+    digest.update(run_fingerprint(run.folder).encode())
+    for name in _KEYED:
+        digest.update("\n".join(map(repr, chosen.column(name))).encode())
+    return store / f"embeddings-{digest.hexdigest()}.npz"
+
+
+def _save(path: Path, rows: Ints, z: Any) -> None:
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
+        np.savez(file, rows=rows, z=z)
+    _forget(path.parent)
+
+
+def _forget(store: Path) -> None:
+    """Delete the embeddings that were not used for longest, so that a store does not grow with every run tested."""
+    used = {}
+    for path in store.glob("embeddings-*.npz"):
+        with suppress(FileNotFoundError):  # Another process forgets as well.
+            used[path] = path.stat().st_mtime_ns
+    for path in sorted(used, key=lambda one: used[one])[:-_KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> tuple[Ints, Any] | None:
+    """What was kept; None where nothing was, or the file is damaged and has to be computed anew."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            known = arrays["rows"], arrays["z"]
+    except Exception:  # noqa: BLE001 - a damaged archive fails in as many ways as there are in unpacking
+        return None
+    with suppress(OSError):  # A store that may only be read serves all the same.
+        os.utime(path)
+    return known

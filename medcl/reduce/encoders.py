@@ -1,0 +1,191 @@
+"""Encoders that no run of medcl trained: random weights, and a vision model of transformers."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medcl.archive.schema import Kind
+from medcl.documents import parse_json
+from medcl.embed.points import unit
+from medcl.errors import MedclError, UsageError, cause
+from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.encoders import build as signal
+from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.modality.spatial.encoders import build as image
+from medcl.reduce.neighbours import ByCosine
+from medcl.reduce.strategy import Pieces, Range, Signatures, Unit
+from medcl.reduce.thumbnails import resized
+
+_SIZES: dict[int, tuple[int, ...]] = {1: (2000,), 2: (64, 64), 3: (32, 32, 32)}
+_DIM, _AT_A_TIME = 128, 64
+
+
+@dataclass(frozen=True)
+class RandomEncoder(ByCosine):
+    """Cosine of the embeddings of a network as it is before any training.
+
+    Slices and pictures go through the contracting half of a small U-Net at 64 x 64 pixels, volumes at 32 x 32 x 32
+    voxels, recordings through residual blocks at 2000 steps; values are scaled by each piece's own range. A network
+    without training tells pieces apart much less than one with, so that the threshold lies near 1.
+
+    Args:
+        seed: of the weights.
+    """
+
+    seed: int = 0
+    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image", "signal")
+    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
+    thresholds: ClassVar[Range] = Range(0.999, -1, 1, (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999))
+
+    @property
+    def key(self) -> str:
+        """What signatures are kept under."""
+        return f"embedding-random-{self.seed}-1"
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Embed pieces, (n, 128) of length 1."""
+        arrays = cast(list[NDArray[Any]], pieces)
+        found = np.empty((len(arrays), _DIM), dtype=np.float32)
+        for start in range(0, len(arrays), _AT_A_TIME):
+            part = arrays[start : start + _AT_A_TIME]
+            for channels in {len(one) for one in part}:
+                rows = [row for row, one in enumerate(part) if len(one) == channels]
+                x = torch.stack([resized(part[row], _SIZES[part[row].ndim - 1]) for row in rows])
+                found[[start + row for row in rows]] = self._embed(x)
+        return unit(found)
+
+    @torch.inference_mode()
+    def _embed(self, x: Tensor) -> NDArray[np.float32]:
+        network = _network(self.seed, x.ndim - 2, x.shape[1])
+        return np.asarray(network.embed(x).numpy(), dtype=np.float32)
+
+
+@lru_cache(maxsize=8)
+def _network(seed: int, dims: int, channels: int) -> Any:
+    """The network for pieces of some dimensions and channels; making it does not touch torch's own generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: Any
+        if dims == 1:
+            network = signal.build(SignalEncoderConfig(name="resnet", dim=_DIM, hidden=32, depth=3, stride=8), channels)
+        else:
+            sizes = ImageEncoderConfig(
+                "unet", dims=3 if dims == 3 else 2, dim=_DIM, widths=(16, 32, 64, _DIM), norm="group"
+            )
+            network = image.build(sizes, channels)
+    return network.eval()
+
+
+_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class VisionEncoder(ByCosine):
+    """Cosine of the embeddings of a vision model: ViT, DINOv2, the vision side of CLIP and their like.
+
+    A slice or picture is scaled by its own range, resized and normalised as the folder says, one channel taken three
+    times; a volume's embedding is the mean over its slices along z.
+
+    Args:
+        folder: that `save_pretrained` wrote.
+
+    Raises:
+        MedclError: there is no such folder, or it holds no model.
+        UsageError: its model does not take pictures.
+    """
+
+    folder: Path
+    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image")
+    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
+
+    def __post_init__(self) -> None:
+        if not (self.folder / _CONFIG).is_file():
+            raise MedclError(
+                f"--encoder {self.folder}: no folder of a transformers model ({_CONFIG} is missing); nothing is "
+                "fetched from the network: save the model with `save_pretrained` and name the folder"
+            )
+
+    @property
+    def key(self) -> str:
+        """What signatures are kept under: the model's files, wherever they lie."""
+        digest = hashlib.sha256()
+        for path in sorted(self.folder.iterdir()):
+            if path.is_file() and path.suffix in (".json", ".safetensors", ".bin"):
+                about = path.stat()
+                digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return f"embedding-{digest.hexdigest()[:20]}-1"
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Embed pieces, (n, width) of length 1."""
+        model = _model(self.folder)
+        found = []
+        for piece in cast(list[NDArray[Any]], pieces):
+            slices = np.moveaxis(piece, 3, 0) if piece.ndim == 4 else piece[None]
+            x = torch.stack([_picture(one, model.size) for one in slices])
+            found.append(np.mean([model.embed(part) for part in torch.split(x, 1)], axis=0)[0])
+        return unit(np.stack(found))
+
+
+def _picture(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:
+    """(3, rows, columns) from 0 to 1; of other numbers of channels, their mean."""
+    scaled = resized(piece, size)
+    return scaled if len(scaled) == 3 else scaled.mean(dim=0, keepdim=True).expand(3, -1, -1)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A loaded model, and what it wants of a picture."""
+
+    network: Any
+    size: tuple[int, int]
+    mean: Tensor
+    std: Tensor
+
+    @torch.inference_mode()
+    def embed(self, x: Tensor) -> NDArray[np.float32]:
+        """(B, 3, rows, columns) from 0 to 1 to (B, width)."""
+        found = self.network(pixel_values=(x - self.mean) / self.std, return_dict=True)
+        pooled = getattr(found, "pooler_output", None)
+        if pooled is None:
+            pooled = found.last_hidden_state[:, 0]
+        return np.asarray(pooled.flatten(1).float().numpy(), dtype=np.float32)
+
+
+@lru_cache(maxsize=2)
+def _model(folder: Path) -> _Model:
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        network = AutoModel.from_pretrained(folder, local_files_only=True)
+    # A RecursionError, of a file that is nested too deeply, is a RuntimeError.
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise MedclError(f"--encoder {folder}: the model cannot be read: {cause(error)}") from error
+    network = getattr(network, "vision_model", network)
+    if getattr(network, "main_input_name", "") != "pixel_values":
+        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        raise UsageError(f"--encoder {folder}: a model of type {kind} takes no pictures: name one that does")
+    side = getattr(network.config, "image_size", None) or 224
+    size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
+    mean, std = _normalisation(folder / _PROCESSOR)
+    return _Model(network.eval(), size, mean, std)
+
+
+def _normalisation(path: Path) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, (3, 1, 1), as a model's folder says.
+
+    Raises:
+        MedclError: the file is there and does not say it.
+    """
+    try:
+        known = parse_json(path.read_bytes(), f"--encoder {path}") if path.is_file() else {}
+        mean, std = (torch.tensor(known.get(name, [0.5] * 3))[:, None, None] for name in ("image_mean", "image_std"))
+    except (OSError, AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise MedclError(f"--encoder {path}: holds no mean and deviation of each channel: {cause(error)}") from error
+    return mean, std

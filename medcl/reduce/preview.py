@@ -1,0 +1,136 @@
+"""The preview of `medcl reduce --report`: what every strategy would keep of an archive, at every threshold."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.archive.manifest import Manifest
+from medcl.errors import MedclError
+from medcl.reduce.config import AUTO, ReduceConfig
+from medcl.reduce.run import compare, made, redundancy, taken, threshold_of
+from medcl.reduce.selection import Selection, select
+from medcl.reduce.strategies import EMBEDDING, STRATEGIES
+from medcl.reduce.strategy import checked
+from medcl.reduce.units import chosen_rows
+
+
+@dataclass(frozen=True)
+class Look:
+    """One strategy on one family of units.
+
+    Args:
+        selection: what it would keep, at the threshold that was asked for or its default.
+        thresholds: (T,) of the redundancy curve, ascending.
+        shares: (T,) of the units that are kept at each.
+        knee: the threshold that `auto` takes; None where the curve has none.
+        seconds: for signatures and curve; less where signatures were kept from before.
+    """
+
+    selection: Selection
+    thresholds: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    knee: float | None
+    seconds: float
+
+    @property
+    def share_at_knee(self) -> float:
+        """Share that is kept at the knee; NaN without one."""
+        if self.knee is None:
+            return float("nan")
+        return float(self.shares[int(np.argmin(np.abs(self.thresholds - self.knee)))])
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Every strategy.
+
+    Args:
+        manifest: whose rows the units name.
+        axis: across which slices lie.
+        looks: in the order in which they are shown.
+        skipped: name of a strategy -> why it compares nothing here.
+    """
+
+    manifest: Manifest
+    axis: int
+    looks: Sequence[Look]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        lines = [f"{'strategy':<30} {'units':>10} {'threshold':>10} {'kept':>7} {'knee':>8} {'kept':>7} {'seconds':>8}"]
+        for one in self.looks:
+            chosen = one.selection
+            threshold = "" if chosen.threshold is None else f"{chosen.threshold:g}"
+            knee = ("", "") if one.knee is None else (f"{one.knee:.4g}", f"{one.share_at_knee:.1%}")
+            lines.append(
+                f"{chosen.strategy:<30} {len(chosen.units):>10,} {threshold:>10} {chosen.share:>7.1%} "
+                f"{knee[0]:>8} {knee[1]:>7} {one.seconds:>8.1f}"
+            )
+        lines += [f"{name}: {reason}" for name, reason in self.skipped.items()]
+        return "\n".join(lines)
+
+
+def look(
+    manifest: Manifest,
+    config: ReduceConfig,
+    store: Path,
+    *,
+    names: Sequence[str] = (),
+    jobs: int = -1,
+    cluster: str | None = None,
+) -> Looked:
+    """Compare an archive by several strategies, and cut nothing.
+
+    Args:
+        manifest: that `medcl scan` wrote.
+        config: units, scope, split and, of `embedding`, the encoder; a threshold counts only for a single strategy.
+        store: folder beside the manifest; signatures are kept there.
+        names: of the strategies; without any, all that can compare these records, `embedding` where there is an
+            encoder.
+        jobs: processes; -1 is one a core.
+        cluster: address of a Dask scheduler, whose workers are used in their place.
+
+    Returns:
+        Curves and selections; a strategy that fails is told in `skipped`, if others were not named by the caller.
+
+    Raises:
+        UsageError: an unknown strategy, or one that was asked for and takes none of the records.
+        MedclError: a strategy that was asked for fails.
+    """
+    rows = chosen_rows(manifest, config.split)
+    looks: list[Look] = []
+    skipped: dict[str, str] = {}
+    encoder = config.run or config.encoder
+    for name in names or [*STRATEGIES, *([EMBEDDING] if encoder else [])]:
+        own = replace(
+            config,
+            by=name,
+            threshold=config.threshold if len(names) == 1 else None,
+            run=config.run if name == EMBEDDING else "",
+            encoder=config.encoder if name == EMBEDDING else "",
+        )
+        try:
+            strategy = made(own, manifest)
+            if not isinstance(own.threshold, str):
+                checked(strategy, own.threshold)
+            if not names and not taken(manifest, own, strategy, rows):
+                continue
+            begun = time.monotonic()
+            for compared in compare(manifest, own, strategy, rows, store, jobs=jobs, cluster=cluster):
+                curve = redundancy(compared)
+                threshold = curve.knee if own.threshold == AUTO else threshold_of(compared, own)
+                chosen = select(
+                    compared.units, compared.described, strategy, own, threshold, jobs=jobs, cluster=cluster
+                )
+                seconds = time.monotonic() - begun
+                looks.append(Look(chosen, curve.thresholds, curve.share, curve.knee, seconds))
+                begun = time.monotonic()
+        except MedclError as error:
+            if names:
+                raise
+            skipped[name] = str(error)
+    return Looked(manifest, config.axis, looks, skipped)

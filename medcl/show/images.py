@@ -1,0 +1,97 @@
+"""Images as PNG files, several as one, and PNG files in a page."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+LONGEST = 320  # pixels of the longer side
+
+
+def grey(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A picture (C, rows, columns) from 0 to 1 as (rows, columns, 3) bytes; of other than three channels, the first."""
+    shown = picture if len(picture) == 3 else np.repeat(picture[:1], 3, axis=0)
+    return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
+
+
+def png(
+    picture: NDArray[np.uint8],
+    longest: int = LONGEST,
+    spacing: tuple[float, float] = (1.0, 1.0),
+    *,
+    smooth: bool = True,
+) -> bytes:
+    """A picture as a PNG file.
+
+    Args:
+        picture: (rows, columns) of grey, or (rows, columns, 3).
+        longest: pixels of its longer side; the other follows from shape and spacing.
+        spacing: length of a pixel down and across, in any unit.
+        smooth: blend between pixels; otherwise each stays a box.
+
+    Returns:
+        The file.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    height, width = image.height * spacing[0], image.width * spacing[1]
+    scale = longest / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
+    return encoded(image.resize(size, way))
+
+
+def encoded(image: "Image.Image") -> bytes:
+    """A picture of Pillow as a PNG file."""
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def data_uri(file: bytes) -> str:
+    """A PNG file as it stands in a page."""
+    return "data:image/png;base64," + base64.b64encode(file).decode()
+
+
+COLUMNS, TILE, LINE, GAP = 5, 192, 14, 8  # the last three in pixels
+
+
+def contact_sheet(pictures: Sequence[bytes], captions: Sequence[Sequence[str]]) -> bytes:
+    """Pictures side by side, each with its lines of text below, as a PNG file.
+
+    Args:
+        pictures: PNG files; those larger than `TILE` pixels are reduced.
+        captions: lines of text for each, one number of lines for all.
+
+    Returns:
+        The file.
+    """
+    from PIL import Image, ImageDraw
+
+    columns, lines = max(1, min(COLUMNS, len(pictures))), max((len(one) for one in captions), default=0)
+    rows = -(-len(pictures) // columns)
+    width, height = TILE + GAP, TILE + lines * LINE + GAP
+    whole = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
+    draw = ImageDraw.Draw(whole)
+    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = GAP + place % columns * width, GAP + place // columns * height
+        tile = Image.open(io.BytesIO(picture))
+        tile.thumbnail((TILE, TILE))
+        whole.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
+        for number, text in enumerate(caption):
+            draw.text((left, top + TILE + number * LINE), _fitting(text), fill="black")
+    return encoded(whole)
+
+
+def _fitting(text: str) -> str:
+    """The end of a text that is too long for a tile: record ids differ at their ends."""
+    letters = TILE // 6  # the built-in font's letters are 6 pixels wide
+    return text if len(text) <= letters else "\N{HORIZONTAL ELLIPSIS}" + text[-letters + 1 :]
