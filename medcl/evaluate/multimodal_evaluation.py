@@ -14,7 +14,6 @@ from medcl.archive.links import PARTNERS, Links, links, taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
-from medcl.embed.modality_gap import measure_gap
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import joint_pairs
 from medcl.evaluate import zero_shot as prompts
@@ -28,6 +27,7 @@ from medcl.evaluate.retrieval import Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
 from medcl.networks.joint import REPORT
+from medcl.stats.embedding_space import measure_gap
 
 Sides = dict[Kind, Embedded]
 
@@ -187,4 +187,5 @@ def _gaps(manifest: Manifest, known: Links, sides: Sides, config: JointEvaluateC
     for first, second in combinations(sides.values(), 2):
         pairs = joint_pairs.linked_rows(manifest, known, first, second)
         patients = patient[first.rows], patient[second.rows]
-        yield Between(first.kind, second.kind, measure_gap(first.z, second.z, pairs, *patients, seed=config.seed))
+        a, b = first.z.numpy(), second.z.numpy()
+        yield Between(first.kind, second.kind, measure_gap(a, b, pairs, *patients, seed=config.seed))

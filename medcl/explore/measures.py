@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcl.embed.points import Ints, Vectors, groups_of, sample
-from medcl.embed.spread import MOST, Spread, silhouette, spread
 from medcl.errors import UsageError
 from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
 from medcl.explore.neighbours import among
@@ -14,6 +13,7 @@ from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, Table
 from medcl.explore.purity import K, modality_gaps, purity
 from medcl.show.wording import bounds, count, number
+from medcl.stats.embedding_space import MOST, Spread, silhouette, spread
 
 SPLIT, KIND, TRAIN = "split", "kind", "train"
 _NEIGHBOURS = 20_000  # embeddings among which neighbours are looked for

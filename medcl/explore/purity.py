@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.modality_gap import Gap, measure_gap
 from medcl.embed.points import Ints, Vectors
 from medcl.explore.page import Categories
+from medcl.stats.embedding_space import Gap, measure_gap
 
 _JOINING = ("trial", "study")
 """Levels at which a record and a report of it meet, the nearest first."""
@@ -31,17 +31,14 @@ def modality_gaps(
     Returns:
         {two kinds: gap}; without those of which no two records belong together.
     """
-    import torch
-
     found = {}
     codes = np.asarray(kinds.codes)
     for a, b in combinations(range(len(kinds.names)), 2):
         first, second = np.flatnonzero(codes == a), np.flatnonzero(codes == b)
         pairs = _pairs(first, second, levels)
         if len(pairs):
-            x, y = (torch.from_numpy(np.asarray(vectors[rows], np.float32)) for rows in (first, second))
             found[kinds.names[a], kinds.names[b]] = measure_gap(
-                x, y, pairs, patients[first], patients[second], seed=seed
+                vectors[first], vectors[second], pairs, patients[first], patients[second], seed=seed
             )
     return found
 

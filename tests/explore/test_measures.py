@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from medcl.embed.spread import effective_rank, silhouette, spread
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import among
 from medcl.explore.page import Categories
 from medcl.explore.purity import purity
+from medcl.stats.embedding_space import effective_rank, silhouette, spread
 
 RNG = np.random.default_rng(0)
 VECTORS = RNG.normal(size=(60, 6)).astype(np.float32)

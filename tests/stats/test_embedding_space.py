@@ -1,22 +1,42 @@
-"""The gap between modalities: known geometries give known numbers."""
+"""Measures of embeddings: known geometries give known numbers, and the losses of `medcl.contrast` the same values."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from medcl.embed.modality_gap import measure_gap
+from medcl import contrast
 from medcl.errors import MedclError
+from medcl.stats.embedding_space import alignment, measure_gap, uniformity
 
 PAIRS = np.stack([np.arange(200)] * 2, axis=1)
 PATIENTS = np.arange(200) // 2
 
 
-def cloud(seed: int, shift: float = 0.0, n: int = 200) -> torch.Tensor:
-    z = torch.randn(n, 16, generator=torch.Generator().manual_seed(seed))
+def cloud(seed: int, shift: float = 0.0, n: int = 200) -> NDArray[np.float32]:
+    z = np.random.default_rng(seed).normal(size=(n, 16)).astype(np.float32)
     z[:, 0] += shift
     return z
+
+
+@pytest.mark.parametrize("count", [2, 200, 1500])
+def test_alignment_and_uniformity_are_those_of_the_losses(count: int) -> None:
+    vectors, codes = cloud(5, shift=1.0, n=count), np.arange(count) // 3
+    codes[:-2:7] = -1
+    z, ids = torch.from_numpy(vectors).double(), torch.from_numpy(codes)
+    z[0] = vectors[0] = 0
+    known = ids >= 0
+    expected = contrast.alignment(z[known], z[known], contrast.same(ids[known]).without(contrast.itself(ids[known])))
+    assert alignment(vectors, codes) == pytest.approx(float(expected), rel=1e-6)
+    for t in (0.5, 2.0):
+        assert uniformity(vectors, t) == pytest.approx(float(contrast.uniformity(z, t=t)), rel=1e-6)
+
+
+def test_without_a_pair_there_is_no_number() -> None:
+    assert math.isnan(alignment(cloud(0, n=4), np.array([0, 1, -1, -1])))
+    assert math.isnan(uniformity(cloud(0, n=1)))
 
 
 def test_one_cloud_twice_has_no_gap() -> None:
@@ -28,7 +48,7 @@ def test_one_cloud_twice_has_no_gap() -> None:
     assert gap.uniformity[0] == gap.uniformity[1] < -3
 
 
-def test_two_cones_are_told_apart() -> None:
+def test_two_cones_are_separable() -> None:
     gap = measure_gap(cloud(0, 6), cloud(1, -6), PAIRS, PATIENTS, PATIENTS)
     assert gap.distance > 1.4
     assert gap.variance > 0.6
@@ -39,7 +59,7 @@ def test_two_cones_are_told_apart() -> None:
 
 
 def test_alignment_and_distance_are_their_definitions() -> None:
-    a, b = torch.tensor([[1.0, 0], [0, 1]]), torch.tensor([[0.0, 1], [0, 2]])
+    a, b = np.array([[1.0, 0], [0, 1]]), np.array([[0.0, 1], [0, 2]])
     gap = measure_gap(a, b, np.array([[0, 0], [1, 1]]), [0, 1], [0, 1])
     assert gap.alignment == pytest.approx((2 + 0) / 2)
     assert gap.distance == pytest.approx(math.hypot(0.5, 0.5))
