@@ -9,8 +9,8 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any, Literal
 
+from medcl.archive.config import Modality
 from medcl.archive.masks import MaskRule
-from medcl.archive.record import Modality
 from medcl.archive.report_read import ReportRule
 from medcl.documents import read_yaml
 from medcl.errors import UsageError

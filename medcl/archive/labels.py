@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from medcl.archive import targets
 from medcl.archive.card import Card, CardTable, Folds, inside
+from medcl.archive.config import Modality
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.naming import PatientNames, RecordNames
 from medcl.archive.path_ids import FLAG, is_placeholder, stand_in, zero_is_an_id
-from medcl.archive.record import Modality
 from medcl.archive.schema import SCHEMA
 from medcl.archive.split import official
 from medcl.archive.stratify import Ints

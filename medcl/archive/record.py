@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from medcl.archive.config import Modality
 from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksum, state
 from medcl.archive.identity import code
 from medcl.archive.path_ids import FLAG, ids_of, is_placeholder, stand_in
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from medcl.modality.volume.record import VolumeHeader
 
 Row = dict[str, Any]
-Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 _SIGNALS = ("ecg", "eeg")
 _TOO_LATE = "time of modification: it lies after the year 2262, so no change would be noticed; set it with `touch`"
 _NOT_UNICODE = "its name is not UTF-8: rename the file, or the folder that it lies in"

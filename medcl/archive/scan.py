@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medcl.archive.config import Modality
 from medcl.archive.dicom_scan import DICOM, KnownSeries, Spool, volumes
 from medcl.archive.file_state import state
 from medcl.archive.finish import finish
@@ -19,7 +20,7 @@ from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of, is_placeholder, zero_is_an_id
-from medcl.archive.record import Look, Modality, Row, refused, stored
+from medcl.archive.record import Look, Row, refused, stored
 from medcl.archive.schema import SCHEMA
 from medcl.archive.summary import Summary, summary
 from medcl.archive.walk import archive_folder, walk

@@ -153,7 +153,8 @@ def scan(argv: Sequence[str]) -> None:
     given = parser.parse_args(argv)
     if (given.masks is None) != (given.mask_classes is None):
         raise UsageError("--masks and --mask-classes need each other: where label maps are, and what their values mean")
-    from medcl.archive.build import ScanRequest, build_manifest
+    from medcl.archive.build import build_manifest
+    from medcl.archive.config import ScanRequest
     from medcl.archive.masks import MaskRule
     from medcl.modality.signal.stated import Stated
 

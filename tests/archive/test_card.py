@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from medcl.archive.card import Card, Folds, load
-from medcl.archive.record import Modality
+from medcl.archive.config import Modality
 from medcl.archive.report_read import ReportRule
 from medcl.commands.archive import MODALITIES
 from medcl.errors import UsageError

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
 from medcl.archive.card import Card, CardTable, CardTarget, Folds, Lookup
+from medcl.archive.config import ScanRequest
 from medcl.archive.identity import PUBLIC_SALT, code
 from medcl.archive.labels import join, join_card
 from medcl.archive.manifest import Manifest

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from edfio import Patient
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
 from medcl.phantom.damaged_volumes import write_nifti

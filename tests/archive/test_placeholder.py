@@ -7,7 +7,8 @@ from edfio import Patient
 from PIL import Image
 from pydicom.uid import generate_uid
 
-from medcl.archive.build import BuildReport, ScanRequest, build_manifest
+from medcl.archive.build import BuildReport, build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.path_ids import is_placeholder, zero_is_an_id
 from medcl.archive.scan import scan

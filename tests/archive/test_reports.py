@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from edfio import Patient
 
-from medcl.archive.build import BuildReport, ScanRequest, build_manifest
+from medcl.archive.build import BuildReport, build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.identity import code, site_salt
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest

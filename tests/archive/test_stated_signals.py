@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.data.prepare import prepare

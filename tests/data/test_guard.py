@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from edfio import Patient
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, scanned_column
 from medcl.archive.schema import SCHEMA

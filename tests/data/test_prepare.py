@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import wfdb
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
 from medcl.data.store import SignalStore

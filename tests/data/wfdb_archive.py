@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 
 LEADS = ["I", "II", "V1"]

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from medcl import runs
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
 from medcl.modality.spatial.config import ImageEncoderConfig

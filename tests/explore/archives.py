@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
 from medcl.embed.apply import embed_manifest

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.phantom.volumes import write_mr
 

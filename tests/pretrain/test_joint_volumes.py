@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medcl import runs
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from medcl import runs
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.commands.training import prepare as prepare_command
 from medcl.data.dataset import SignalWindows

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.archive.identity import is_name, name_codes, site_salt
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
