@@ -12,9 +12,9 @@ from medcl.archive.path_ids import FLAG
 from medcl.archive.volume_record import volume_row
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import Slice
+from medcl.modality.dicom.stacks import Stack, stacks_of
 from medcl.modality.image.record import ImageHeader
 from medcl.modality.volume.formats.dicom import read_header
-from medcl.modality.volume.formats.dicom_geometry import Stack, stacks_of
 
 Row = dict[str, Any]
 _Instance = tuple[object, ...]

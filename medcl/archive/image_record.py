@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 from medcl.errors import UnreadableError
+from medcl.modality.dicom.claims import MODALITIES
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.image.formats.dicom import MODALITIES, check_picture
+from medcl.modality.dicom.stacks import Stack
+from medcl.modality.image.formats.dicom import check_picture
 from medcl.modality.image.record import ImageHeader
-from medcl.modality.volume.formats.dicom_geometry import Stack
 
 _OF_VOLUMES = ("CT", "MR", "PT", "")
 _FLAGS = ("burned-in annotation", "duplicate SOP instances", "one SOP instance UID")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcl.archive.manifest import Manifest
-from medcl.modality.volume.formats.dicom_spacing import IRREGULAR
+from medcl.modality.dicom.stacks import IRREGULAR
 
 
 def line(name: str, text: str) -> str:

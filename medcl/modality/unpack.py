@@ -13,6 +13,8 @@ from medcl.errors import UnreadableError, system_reason
 BLOCK = 1 << 22  # bytes, or voxels, that are taken at a time
 LIMITS = {"gzip": 1032, "zlib": 1032, "bzip2": 1_500_000}
 """How many bytes one byte of each packing holds at most."""
+LARGEST = 90_000_000
+"""Pixels of an image, at most: a small file may claim to unpack to more than the memory holds."""
 _GZIP = b"\x1f\x8b"
 _FIRST, _STEP = 1 << 12, 1 << 17  # packed bytes that are taken at a time; few at first, since a header needs few
 _MAKERS: dict[str, Any] = {
@@ -130,3 +132,17 @@ def skip(file: Bytes, count: int) -> None:
     """Pass over bytes of an unpacked file, as far as there are any."""
     while count > 0 and (block := file.read(min(count, BLOCK))):
         count -= len(block)
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse what cannot be a picture, or is larger than any that is worth its memory.
+
+    Raises:
+        UnreadableError: no pixel, or more than `LARGEST`.
+    """
+    if rows < 1 or columns < 1:
+        raise UnreadableError(f"damaged header: a picture of {rows} x {columns} pixels")
+    if rows * columns > LARGEST:
+        raise UnreadableError(
+            f"a picture of {rows} x {columns} pixels, more than {LARGEST / 1e6:g} million: make a smaller copy of it"
+        )

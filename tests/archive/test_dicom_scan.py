@@ -17,8 +17,8 @@ from medcl.archive.scan import scan, scan_to, summary
 from medcl.cli import main
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import KEYWORDS, read_slices
+from medcl.modality.dicom.stacks import stacks_of
 from medcl.modality.volume.formats.dicom import read_header
-from medcl.modality.volume.formats.dicom_geometry import stacks_of
 from medcl.phantom.volumes import write_volumes
 from tests.modality.dicom.dicom_files import enhanced, write
 

@@ -12,8 +12,8 @@ from pydicom.uid import RLELossless
 from scipy.ndimage import gaussian_filter
 
 from medcl.modality.dicom.slice import read_slices
+from medcl.modality.dicom.stacks import stacks_of
 from medcl.modality.volume.formats.dicom import read_volume
-from medcl.modality.volume.formats.dicom_geometry import stacks_of
 from medcl.modality.volume.formats.nifti import read_volume as read_nifti
 from tests.modality.dicom.dicom_files import dataset
 

@@ -11,9 +11,9 @@ from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.schema import SCHEMA
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.modality.dicom.slice import read_slices
+from medcl.modality.dicom.stacks import Stack, stacks_of
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats import dicom, nifti
-from medcl.modality.volume.formats.dicom_geometry import Stack, stacks_of
 from medcl.modality.volume.formats.dicom_resample import read_regular
 from medcl.modality.volume.original import grid_of, labels_of
 from medcl.phantom import ct as chest
@@ -120,7 +120,7 @@ def test_label_maps_are_resampled_with_the_slices_that_they_were_drawn_on(root: 
         assert set(np.unique(prepared)) <= set(np.unique(labels))
         if number in tilted:
             # The same by way of millimetres, which know nothing of slices.
-            drawn = stack.grid.to_ras()
+            drawn = dicom.stack_grid(stack).to_ras()
             between = np.linalg.inv(drawn.affine) @ grid.affine
             before = nifti.read_labels(root / paths[number], drawn)
             expected = affine_transform(before, between[:3, :3], between[:3, 3], grid.shape, order=0)

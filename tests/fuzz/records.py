@@ -18,10 +18,10 @@ from medcl.archive.identity import code
 from medcl.errors import UnreadableError
 from medcl.modality import formats
 from medcl.modality.dicom.slice import read_slices
+from medcl.modality.dicom.stacks import stacks_of
 from medcl.modality.image.record import read_image
 from medcl.modality.report.record import identify_report, read_reports
 from medcl.modality.volume.formats import dicom
-from medcl.modality.volume.formats.dicom_geometry import stacks_of
 from tests.archive import every_format
 from tests.modality.dicom import dicom_files
 from tests.modality.report import test_record as test_report

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medcl.errors import UnreadableError
-from medcl.modality.image.record import check_size
+from medcl.modality.unpack import check_size
 
 _MODALITIES = """
 ANN AR ASMT AU BDUS BI BMD CD CF CFM CP CR CS CT CTPROTOCOL DD DF DG DM DMS DOC DS DX EC ECG EEG EMG EOG EPS ES FA FID
@@ -14,6 +14,12 @@ STAIN TEXTUREMAP TG US VA VF VIDD XA XAPROTOCOL XC
 """
 MODALITY_TERMS = frozenset(_MODALITIES.split())
 """Defined terms of Modality (0008,0060), part 3, C.7.3.1.1.1, with the retired ones."""
+MODALITIES = {"CR": "xray", "DX": "xray", "RG": "xray", "PX": "xray", "IO": "xray", "MG": "mg", "XA": "xa", "RF": "rf"}
+MODALITIES |= {"US": "us", "IVUS": "us", "ES": "es", "GM": "gm", "SM": "sm", "XC": "photo", "OP": "op", "OPT": "opt"}
+MODALITIES |= {"NM": "nm", "OT": "image", "SC": "image", "CT": "ct", "MR": "mr", "PT": "pt", "": "image"}
+"""Modality in DICOM's words -> in the manifest's. Parametric maps, doses and label maps are no images."""
+OF_SINGLE_IMAGES = frozenset(MODALITIES) - {"CT", "MR", "PT", ""}
+"""Modalities whose images stand alone; an object that states no modality may be a slice."""
 PHOTOMETRIC_TERMS = frozenset(
     {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "HSV", "ARGB", "CMYK", "YBR_FULL", "YBR_FULL_422"}
     | {"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"}

@@ -8,11 +8,10 @@ from typing import Any
 from pydicom._uid_dict import UID_dictionary
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import MODALITY_TERMS, RESCALE_TERMS, Claims, term
+from medcl.modality.dicom.claims import MODALITY_TERMS, OF_SINGLE_IMAGES, RESCALE_TERMS, Claims, term
 from medcl.modality.dicom.elements import b_value, every, first, frame_sources, number, numbers, tags_of, text, whole
 from medcl.modality.dicom.file import read_file_header, reading
 from medcl.modality.dicom.lookup import modality_table
-from medcl.modality.image.formats.dicom import PICTURES
 
 KEYWORDS = [
     "SpecificCharacterSet",
@@ -145,7 +144,7 @@ def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
     with reading("damaged header"):
         placed = bool(header.get("ImagePositionPatient") or header.get("PerFrameFunctionalGroupsSequence"))
         # Pictures of modalities that have no volumes stand alone: neither a series nor places must be stated.
-        alone = text([header], "Modality").upper() in PICTURES
+        alone = text([header], "Modality").upper() in OF_SINGLE_IMAGES
         if alone:
             # What is shown black and white decides the numbers of a picture: that must be readable too.
             number([header], "WindowCenter")

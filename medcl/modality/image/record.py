@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 
-LARGEST = 90_000_000
-"""Pixels of a picture, at most: a small file may claim to unpack to more than the memory holds."""
-
 
 @dataclass(frozen=True)
 class ImageHeader:
@@ -117,17 +114,3 @@ def read_image(path: Path, format: str, part: int = 0, *, at_least: int = 0) -> 
     from medcl.modality.image.formats.jpeg_png import read_image as of_file
 
     return of_file(path, format, at_least)
-
-
-def check_size(rows: int, columns: int) -> None:
-    """Refuse what cannot be a picture, or is larger than any that is worth its memory.
-
-    Raises:
-        UnreadableError: no pixel, or more than `LARGEST`.
-    """
-    if rows < 1 or columns < 1:
-        raise UnreadableError(f"damaged header: a picture of {rows} x {columns} pixels")
-    if rows * columns > LARGEST:
-        raise UnreadableError(
-            f"a picture of {rows} x {columns} pixels, more than {LARGEST / 1e6:g} million: make a smaller copy of it"
-        )

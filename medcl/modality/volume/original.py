@@ -12,14 +12,14 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import require_unchanged, scanned_masks
 from medcl.data.volume_store import VolumeStore
 from medcl.errors import UnreadableError
+from medcl.modality.dicom.stacks import IRREGULAR
 from medcl.modality.formats import read_volume
 from medcl.modality.volume.formats import label_map, nifti
-from medcl.modality.volume.formats.dicom_spacing import IRREGULAR
 from medcl.modality.volume.geometry import on_original
 from medcl.modality.volume.record import Grid, Nan, Volume, distance
 
 if TYPE_CHECKING:
-    from medcl.modality.volume.formats.dicom_geometry import Stack
+    from medcl.modality.dicom.stacks import Stack
 
 
 _SAME_PLACE = 1e-3  # mm
@@ -38,7 +38,7 @@ def stack_of(root: Path, path: str, files: Sequence[str], part: int) -> "Stack":
         UnreadableError: a file is damaged, or its files hold fewer volumes than when they were scanned.
     """
     from medcl.modality.dicom.slice import read_slices
-    from medcl.modality.volume.formats.dicom_geometry import stacks_of
+    from medcl.modality.dicom.stacks import stacks_of
 
     folder = (root / path).parent
     names = [Path(os.path.normpath(folder / name)) for name in files]
@@ -182,7 +182,9 @@ def _resampled(manifest: Manifest, row: int, grid: Grid) -> "Stack | None":
     path = str(manifest.column("path")[row])
     files = manifest.column("files")[row] or [Path(path).name]
     stack = stack_of(manifest.root, path, files, max(0, int(manifest.column("part")[row])))
-    return None if same_place(stack.grid, grid) else stack
+    from medcl.modality.volume.formats.dicom import stack_grid
+
+    return None if same_place(stack_grid(stack), grid) else stack
 
 
 def restored(store: VolumeStore, record: int, prediction: NDArray[Any]) -> NDArray[Any]:

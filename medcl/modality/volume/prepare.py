@@ -13,14 +13,14 @@ from medcl.data.volume_file import write_array
 from medcl.data.volume_store import array_name
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
+from medcl.modality.dicom.stacks import IRREGULAR
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.formats.dicom_spacing import IRREGULAR
 from medcl.modality.volume.geometry import cropped, foreground_box, nearest, places, resampled, respaced
 from medcl.modality.volume.original import read_labels, read_original
 from medcl.modality.volume.record import Grid, Volume
 
 if TYPE_CHECKING:
-    from medcl.modality.volume.formats.dicom_geometry import Stack
+    from medcl.modality.dicom.stacks import Stack
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import Claims, quotable
+from medcl.modality.dicom.claims import MODALITIES, Claims, quotable
 from medcl.modality.dicom.elements import first, frame_sources, number, tags_of, text
 from medcl.modality.dicom.file import read_file_header, reading
 from medcl.modality.dicom.lookup import palette, table_of
 from medcl.modality.dicom.pixels import read_frames
-from medcl.modality.image.record import Image, ImageHeader, check_size
+from medcl.modality.image.record import Image, ImageHeader
 from medcl.modality.scaling import scaled
+from medcl.modality.unpack import check_size
 
-MODALITIES = {"CR": "xray", "DX": "xray", "RG": "xray", "PX": "xray", "IO": "xray", "MG": "mg", "XA": "xa", "RF": "rf"}
-MODALITIES |= {"US": "us", "IVUS": "us", "ES": "es", "GM": "gm", "SM": "sm", "XC": "photo", "OP": "op", "OPT": "opt"}
-MODALITIES |= {"NM": "nm", "OT": "image", "SC": "image", "CT": "ct", "MR": "mr", "PT": "pt", "": "image"}
-"""What DICOM calls the kind of a picture -> what the manifest does. Maps, doses and label maps are no pictures."""
-PICTURES = frozenset(MODALITIES) - {"CT", "MR", "PT", ""}
-"""Modalities whose pictures stand alone; what states none may be a slice."""
 _KEYWORDS = [
     *("SOPClassUID", "Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "BurnedInAnnotation"),
     *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns"),

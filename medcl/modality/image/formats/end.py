@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from medcl.errors import UnreadableError, system_reason
-from medcl.modality.image.record import check_size
+from medcl.modality.unpack import check_size
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of a PNG

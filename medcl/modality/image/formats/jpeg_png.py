@@ -17,7 +17,8 @@ from PIL import UnidentifiedImageError
 
 from medcl.errors import UnreadableError, system_reason
 from medcl.modality.image.formats.end import picture_end
-from medcl.modality.image.record import Image, ImageHeader, check_size
+from medcl.modality.image.record import Image, ImageHeader
+from medcl.modality.unpack import check_size
 
 _NAMES = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF"}
 _ORIENTATION = 0x0112

@@ -13,7 +13,8 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.modality.image.formats.jpeg_png import opened
-from medcl.modality.image.record import Image, ImageHeader, check_size
+from medcl.modality.image.record import Image, ImageHeader
+from medcl.modality.unpack import check_size
 
 _WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _FORMAT = 256, 257, 258, 262, 274, 277, 339
 _STARTS, _COUNTS = (273, 324), (279, 325)  # of strips, or of tiles

@@ -14,11 +14,12 @@ from medcl.modality.dicom.file import reading
 from medcl.modality.dicom.lookup import modality_table
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice
+from medcl.modality.dicom.stacks import Stack, places_of
 from medcl.modality.scaling import scaled
-from medcl.modality.volume.formats.dicom_geometry import Stack
-from medcl.modality.volume.record import Nan, Volume, VolumeHeader
+from medcl.modality.volume.record import Grid, Nan, Volume, VolumeHeader
 
 _MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _HU = {"HU", "US", ""}  # US: unspecified, which scanners write of HU
 
 
@@ -52,7 +53,7 @@ def read_header(stack: Stack) -> VolumeHeader:
     return VolumeHeader(
         modality=_MODALITIES[first.modality],
         format="dicom",
-        grid=stack.grid,
+        grid=stack_grid(stack),
         n_channels=1,
         dtype=first.dtype,
         unit="HU" if first.modality == "CT" else "stored",
@@ -60,6 +61,35 @@ def read_header(stack: Stack) -> VolumeHeader:
         files=tuple(dict.fromkeys(one.file for one in stack.slices)),
         flags=stack.flags,
     )
+
+
+def stack_grid(stack: Stack) -> Grid:
+    """Where the voxels (column, row, slice) of a stack lie: the first and the last slice are where the file says.
+
+    Gantry tilt is a shear: the third axis leads from slice to slice, not along the normal. Slices in between that are
+    not evenly spaced are off this grid by what a flag of the stack says.
+
+    Raises:
+        UnreadableError: no position, orientation or pixel spacing, a mosaic, or what `Grid` refuses.
+    """
+    first = stack.slices[0]
+    if "MOSAIC" in first.image_type:
+        raise UnreadableError("a mosaic: several slices in one image; convert it with dcm2niix")
+    if first.position is None or first.orientation is None or first.pixel_spacing is None:
+        raise UnreadableError("no position, orientation or pixel spacing: not slices of a volume")
+    row, column = np.reshape(first.orientation, (2, 3))
+    if abs(np.linalg.norm(row) - 1) > 0.01 or abs(np.linalg.norm(column) - 1) > 0.01 or abs(row @ column) > 0.01:
+        raise UnreadableError("damaged header: its orientation is not two perpendicular directions of length 1")
+    if min(first.pixel_spacing) < 0:
+        raise UnreadableError("damaged header: a negative pixel spacing, which would mirror the image")
+    places = places_of(stack.slices)
+    # The extent of a lone slice along its normal is not stated: its thickness is no spacing.
+    step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else np.cross(row, column)
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([row * first.pixel_spacing[1], column * first.pixel_spacing[0], step], axis=1)
+    affine[:3, 3] = places[0]
+    affine[:3] = _LPS_TO_RAS @ affine[:3]
+    return Grid((first.columns, first.rows, len(stack.slices)), affine)
 
 
 def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.modality.dicom.stacks import EVEN, Stack, along_normal, places_of, step_of
 from medcl.modality.volume.formats.dicom import read_header, read_pictures, read_volume
-from medcl.modality.volume.formats.dicom_geometry import Stack
-from medcl.modality.volume.formats.dicom_spacing import EVEN, along_normal, places_of, step_of
 from medcl.modality.volume.record import Grid, Nan, Volume, finite
 
 AIR = -1024

@@ -10,8 +10,8 @@ from pydicom.pixels import apply_modality_lut
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import read_slices
-from medcl.modality.volume.formats.dicom import read_header, read_volume
-from medcl.modality.volume.formats.dicom_geometry import Stack, stacks_of
+from medcl.modality.dicom.stacks import Stack, stacks_of
+from medcl.modality.volume.formats.dicom import read_header, read_volume, stack_grid
 from medcl.modality.volume.record import Volume
 from tests.modality.dicom.dicom_files import COLUMNS, ROWS, enhanced, item, pixels_of, series, write
 
@@ -209,7 +209,7 @@ def test_pixels_that_were_damaged_since_the_scan_are_refused(tmp_path: Path) -> 
     write(tmp_path / "2.dcm", 2, Rows=ROWS // 2, PixelData=pixels_of(2)[: ROWS // 2].tobytes())
     with pytest.raises(UnreadableError, match="another size"):
         read_volume(stack, tmp_path)
-    assert replace(stack, slices=stack.slices[:2]).grid.shape == (COLUMNS, ROWS, 2)
+    assert stack_grid(replace(stack, slices=stack.slices[:2])).shape == (COLUMNS, ROWS, 2)
 
 
 def test_a_compressed_picture_that_is_damaged_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.volume.formats.dicom_geometry import stacks_of
+from medcl.modality.dicom.stacks import stacks_of
+from medcl.modality.volume.formats.dicom import stack_grid
 from tests.modality.dicom.dicom_files import series
 
 
@@ -30,12 +31,12 @@ def placed(slices: list[Slice], place: Callable[[int], tuple[float, float, float
 def test_spacing_that_is_not_even_is_said(even: list[Slice], heights: tuple[float, ...], flag: tuple[str, ...]) -> None:
     (stack,) = stacks_of(placed(even, lambda number: (0, 0, heights[number])))
     assert stack.flags == flag
-    assert stack.grid.affine[2, 2] == pytest.approx(heights[-1] / 4)
+    assert stack_grid(stack).affine[2, 2] == pytest.approx(heights[-1] / 4)
 
 
 def test_tilt_is_a_shear_and_its_angle_is_said(even: list[Slice]) -> None:
     (stack,) = stacks_of(placed(even, lambda number: (0, 3.0 * number, 4.0 * number)))
     assert stack.flags == ("gantry tilt 36.9 degrees",)
-    np.testing.assert_allclose(stack.grid.affine[:3, 2], [0, -3, 4])
+    np.testing.assert_allclose(stack_grid(stack).affine[:3, 2], [0, -3, 4])
     (bent,) = stacks_of(placed(even, lambda number: (0, 2.0 * (number == 2), 4.0 * number)))
     assert bent.flags == ("shifted slices: up to 2.0 mm off the grid",)

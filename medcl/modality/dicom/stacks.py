@@ -1,19 +1,77 @@
-"""From the slices of a DICOM series to stacks: slices that lie behind one another, and the grid of their voxels."""
+"""From the slices of a DICOM series to stacks: slices that lie behind one another, and how evenly they do."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.dicom.claims import CONTRAST_TERMS
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.volume.formats.dicom_spacing import SAME_PLACE, along_normal, places_of, spacing_flags
-from medcl.modality.volume.record import Grid
+
+SAME_PLACE = 0.01  # mm
+EVEN = 0.02
+"""Of the spacing: how far slices may be off their even places."""
+_UPRIGHT = 0.5  # degrees
+IRREGULAR = ("gantry tilt", "missing slices", "uneven spacing", "shifted slices")
+"""How the flags begin of volumes whose slices do not lie on a regular, untilted grid."""
+
+
+def spacing_flags(slices: Sequence[Slice]) -> tuple[str, ...]:
+    """What is unusual about the places of slices that are sorted along their normal, in words."""
+    if len(slices) == 1:
+        return ("single slice: its extent along the normal is not stated, 1 mm is assumed",)
+    along, places = along_normal(slices), places_of(slices)
+    gaps = np.diff(along)
+    flags: tuple[str, ...] = ()
+    path = places[-1] - places[0]
+    tilt = float(np.degrees(np.arccos(np.clip((along[-1] - along[0]) / np.linalg.norm(path), -1, 1))))
+    if tilt > _UPRIGHT:
+        flags += (f"gantry tilt {tilt:.1f} degrees",)
+    line = np.linspace(0, 1, len(places))[:, None] * path + places[0]
+    off = float(np.linalg.norm(places - line, axis=1).max())
+    typical, multiples, tolerance = _typical(gaps)
+    if np.abs(gaps - typical).max() <= tolerance:
+        return (*flags, f"shifted slices: up to {off:.1f} mm off the grid") if off > max(0.1, tolerance) else flags
+    if np.abs(gaps - multiples * typical).max() <= tolerance:
+        return (*flags, f"missing slices: {int(multiples.sum()) - len(gaps)}, others up to {off:.1f} mm off the grid")
+    return (*flags, f"uneven spacing: {gaps.min():.2f} to {gaps.max():.2f} mm, up to {off:.1f} mm off the grid")
+
+
+def step_of(slices: Sequence[Slice]) -> float:
+    """Median distance of neighbouring slices along their normal, mm.
+
+    Where every gap is a multiple of it, it is taken so that the last slice lies a whole number of steps behind the
+    first: positions are often rounded to tenths of a millimetre, which adds up.
+    """
+    gaps = np.diff(along_normal(slices))
+    typical, multiples, tolerance = _typical(gaps)
+    if np.abs(gaps - multiples * typical).max() <= tolerance:
+        return float(gaps.sum() / multiples.sum())
+    return typical
+
+
+def _typical(gaps: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], float]:
+    """The median gap, how many of it each gap is, and how far a gap may be off that."""
+    typical = float(np.median(gaps))
+    return typical, np.maximum(np.round(gaps / typical), 1), max(SAME_PLACE, EVEN * typical)
+
+
+def places_of(slices: Sequence[Slice]) -> NDArray[np.float64]:
+    """Positions, (slices, 3), mm, LPS."""
+    return np.array([one.position for one in slices], dtype=np.float64)
+
+
+def along_normal(slices: Sequence[Slice]) -> NDArray[np.float64]:
+    """Positions along the normal of the first slice, (slices,), mm."""
+    row, column = np.reshape(slices[0].orientation or (0.0,) * 6, (2, 3))
+    along: NDArray[np.float64] = places_of(slices) @ np.cross(row, column)
+    return along
+
 
 _SAME_SHAPE = 1e-3  # of directions, and of pixel spacings relative to one another
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -28,35 +86,6 @@ class Stack:
     slices: tuple[Slice, ...]
     flags: tuple[str, ...]
 
-    @property
-    def grid(self) -> Grid:
-        """Where the voxels (column, row, slice) lie: the first and the last slice are where the file says.
-
-        Gantry tilt is a shear: the third axis leads from slice to slice, not along the normal. Slices in between that
-        are not evenly spaced are off this grid by what a flag of the stack says.
-
-        Raises:
-            UnreadableError: no position, orientation or pixel spacing, a mosaic, or what `Grid` refuses.
-        """
-        first = self.slices[0]
-        if "MOSAIC" in first.image_type:
-            raise UnreadableError("a mosaic: several slices in one picture; convert it with dcm2niix")
-        if first.position is None or first.orientation is None or first.pixel_spacing is None:
-            raise UnreadableError("no position, orientation or pixel spacing: not slices of a volume")
-        row, column = np.reshape(first.orientation, (2, 3))
-        if abs(np.linalg.norm(row) - 1) > 0.01 or abs(np.linalg.norm(column) - 1) > 0.01 or abs(row @ column) > 0.01:
-            raise UnreadableError("damaged header: its orientation is not two perpendicular directions of length 1")
-        if min(first.pixel_spacing) < 0:
-            raise UnreadableError("damaged header: a negative pixel spacing, which would mirror the picture")
-        places = places_of(self.slices)
-        # The extent of a lone slice along its normal is not stated: its thickness is no spacing.
-        step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else np.cross(row, column)
-        affine = np.eye(4)
-        affine[:3, :3] = np.stack([row * first.pixel_spacing[1], column * first.pixel_spacing[0], step], axis=1)
-        affine[:3, 3] = places[0]
-        affine[:3] = _LPS_TO_RAS @ affine[:3]
-        return Grid((first.columns, first.rows, len(self.slices)), affine)
-
 
 def stacks_of(slices: Sequence[Slice]) -> tuple[Stack, ...]:
     """Divide a series into stacks and sort each by place, never by number or slice thickness.
@@ -65,7 +94,7 @@ def stacks_of(slices: Sequence[Slice]) -> tuple[Stack, ...]:
         slices: of one series, in any order.
 
     Returns:
-        The stacks, those of most slices first. A stack whose geometry cannot be used is among them: its `grid` raises.
+        The stacks, those of most slices first, whether or not their geometry can be used.
 
     Raises:
         UsageError: slices of several series, or none.

@@ -9,7 +9,8 @@ from pydicom import dcmread
 
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.dicom.slice import Slice, read_slices
-from medcl.modality.volume.formats.dicom_geometry import stacks_of
+from medcl.modality.dicom.stacks import stacks_of
+from medcl.modality.volume.formats.dicom import stack_grid
 from tests.modality.dicom.dicom_files import COLUMNS, ROWS, enhanced, series
 
 LPS_TO_RAS = np.diag([-1.0, -1, 1, 1])
@@ -27,9 +28,9 @@ def test_slices_are_sorted_by_place_whatever_their_order_and_number(even: list[S
         (stack,) = stacks_of(given)
         assert [one.file for one in stack.slices] == [f"{number}.dcm" for number in range(5)]
         assert stack.flags == ()
-        np.testing.assert_allclose(stack.grid.spacing, [0.75, 0.5, 2.5])
-        assert stack.grid.shape == (COLUMNS, ROWS, 5)
-        assert stack.grid.orientation == "LPS"
+        np.testing.assert_allclose(stack_grid(stack).spacing, [0.75, 0.5, 2.5])
+        assert stack_grid(stack).shape == (COLUMNS, ROWS, 5)
+        assert stack_grid(stack).orientation == "LPS"
 
 
 def test_a_slice_lies_where_nibabel_says(even: list[Slice], tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_a_slice_lies_where_nibabel_says(even: list[Slice], tmp_path: Path) -> N
         reference = LPS_TO_RAS @ dicomwrappers.wrapper_from_file(tmp_path / one.file).affine
         for row, column in ((0, 0), (3, 5)):
             expected = reference @ [row, column, 0, 1]
-            np.testing.assert_allclose(stack.grid.affine @ [column, row, number, 1], expected, atol=1e-6)
+            np.testing.assert_allclose(stack_grid(stack).affine @ [column, row, number, 1], expected, atol=1e-6)
 
 
 def test_an_enhanced_object_lies_where_nibabel_says(tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_an_enhanced_object_lies_where_nibabel_says(tmp_path: Path) -> None:
     reference = LPS_TO_RAS @ dicomwrappers.wrapper_from_file(tmp_path / "e.dcm").affine
     # nibabel counts (row, column, place), the places here from the other end.
     places = [reference @ [2, 1, place, 1] for place in (2, 1, 0)]
-    np.testing.assert_allclose([stack.grid.affine @ [1, 2, place, 1] for place in range(3)], places)
+    np.testing.assert_allclose([stack_grid(stack).affine @ [1, 2, place, 1] for place in range(3)], places)
 
 
 def test_the_real_ct_with_gantry_tilt_and_uneven_slices(real_data: Path) -> None:
@@ -78,16 +79,16 @@ def test_the_real_ct_with_gantry_tilt_and_uneven_slices(real_data: Path) -> None
     for half, spacing in ((range(1, 15), 4.22), (range(15, 29), 7.38)):
         (part,) = stacks_of([one for one in slices if one.instance in half])
         assert part.flags == (f"gantry tilt {stated:.1f} degrees",)
-        np.testing.assert_allclose(part.grid.spacing, [0.4882812, 0.4882812, spacing])
+        np.testing.assert_allclose(stack_grid(part).spacing, [0.4882812, 0.4882812, spacing])
         for number, one in enumerate(part.slices):
             expected = LPS_TO_RAS[:3, :3] @ one.position
-            np.testing.assert_allclose((part.grid.affine @ [0, 0, number, 1])[:3], expected, atol=1e-6)
+            np.testing.assert_allclose((stack_grid(part).affine @ [0, 0, number, 1])[:3], expected, atol=1e-6)
 
 
 def test_a_single_slice_and_copies_of_an_instance_are_said(even: list[Slice]) -> None:
     (lone,) = stacks_of(even[:1])
     assert lone.flags[0].startswith("single slice")
-    assert lone.grid.spacing[2] == 1  # not its thickness
+    assert stack_grid(lone).spacing[2] == 1  # not its thickness
     (stack,) = stacks_of([*even, replace(even[0], file="copy.dcm"), replace(even[3], file="copy2.dcm")])
     assert len(stack.slices) == 5
     assert stack.flags == ("duplicate SOP instances: 2 left out",)
@@ -166,7 +167,7 @@ def test_geometry_that_cannot_be_used_is_refused(even: list[Slice], change: dict
     for count in (1, 5):
         for stack in stacks_of([replace(one, **change) for one in even[:count]]):
             with pytest.raises(UnreadableError, match=reason):
-                _ = stack.grid
+                _ = stack_grid(stack)
 
 
 def test_two_patients_in_one_series_are_refused_without_their_ids(even: list[Slice]) -> None:
