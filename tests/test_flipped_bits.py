@@ -14,19 +14,21 @@ from torch import nn
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.data import image_store, report_store, shards
-from medcl.data.image_store import ImageStore, ImageWriter
-from medcl.data.report_store import ReportStore
-from medcl.data.store import SIGNAL_INDEX, SignalStore
+from medcl.data import shards
 from medcl.data.volume_file import write_array
-from medcl.data.volume_store import VOLUME_INDEX, VolumeStore, array_name
 from medcl.embed.shards import Shards
 from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import Index
+from medcl.modality.image import store as image_store
+from medcl.modality.image.store import ImageStore, ImageWriter
+from medcl.modality.report import store as report_store
+from medcl.modality.report.store import ReportStore
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.store import SIGNAL_INDEX, SignalStore
 from medcl.modality.spec import SignalCard
+from medcl.modality.volume.store import VOLUME_INDEX, VolumeStore, array_name
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.reduce.signatures import SignatureCache
 from tests.evaluate.made_results import make_results

@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.commands.reduction_folds import Fold
-from medcl.data.volume_dataset import VolumePatches
-from medcl.data.volume_store import VolumeStore
 from medcl.embed.embedding import Embeds, embed_pieces
 from medcl.embed.pieces import PieceConfig, Pieces, pieces, prepared
 from medcl.embed.sides import device
-from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import UsageError
 from medcl.evaluate.probe import linear_probe
 from medcl.evaluate.task import Task
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.store import VolumeStore
+from medcl.modality.volume.tiles import VolumeTiles
 from medcl.stats.metrics import measure
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import scanned
-from medcl.data.image_store import IMAGE_STORE_VERSION, ImageStore, ImageWriter, write_index
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.engine.parallel import run_chunks
@@ -19,6 +18,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import DECODED_APART
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.prepare import Job, Outcome, decode_all, died
+from medcl.modality.image.store import IMAGE_STORE_VERSION, ImageStore, ImageWriter, write_index
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "part")
 _CHUNK = 16

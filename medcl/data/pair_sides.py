@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.data.kept_slices import starts
-from medcl.data.report_dataset import Reports
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_sampler import first_voxels
+from medcl.modality.report.samples import Reports
+from medcl.modality.volume.kept_slices import starts
+from medcl.modality.volume.samples import VolumePatches
 
 Ints = NDArray[np.int64]
 

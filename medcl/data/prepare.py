@@ -19,7 +19,6 @@ from medcl.archive.unchanged import scanned
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter
-from medcl.data.store import SIGNAL_INDEX, STORE_VERSION, SignalStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 from medcl.modality.foreign import available
@@ -28,6 +27,7 @@ from medcl.modality.signal import filters
 from medcl.modality.signal.channels import canonical, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.prepare import NEEDED, UNITS, Decoded, Job, decode_all, died
+from medcl.modality.signal.store import SIGNAL_INDEX, STORE_VERSION, SignalStore
 
 _IN_FLIGHT = 1 << 28
 """Bytes of decoded recordings that may wait to be written: the processes decode faster than one process compresses."""

@@ -15,11 +15,11 @@ from tqdm.auto import tqdm
 from medcl.archive.identity import text_code
 from medcl.archive.manifest import Manifest
 from medcl.data.publish import publish
-from medcl.data.report_store import REPORT_STORE_VERSION, ReportStore, ranges, write
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.draws import check, draws, settings
+from medcl.modality.report.store import REPORT_STORE_VERSION, ReportStore, ranges, write
 
 Encode = Callable[[list[str], int], NDArray[np.int32]]
 Ints = NDArray[np.int64]

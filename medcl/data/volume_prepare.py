@@ -16,13 +16,13 @@ from medcl.archive.masks import scanned_column
 from medcl.archive.unchanged import scanned, scanned_masks
 from medcl.data.matching import only
 from medcl.data.publish import in_words, publish
-from medcl.data.volume_store import VOLUME_INDEX, VOLUME_STORE_VERSION, VolumeStore
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 from medcl.modality.foreign import available
 from medcl.modality.formats import DECODED_APART
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.prepare import Job, Outcome, decode_all, died
+from medcl.modality.volume.store import VOLUME_INDEX, VOLUME_STORE_VERSION, VolumeStore
 
 _CLASSES = 256
 _KEYED = ("record_id", "checksum", "size", "mtime_ns")

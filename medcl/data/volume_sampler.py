@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.data.kept_slices import starts as slices_between
 from medcl.data.sampler import HierarchicalSampler, check_shares, share_of
-from medcl.data.volume_dataset import Patch, VolumePatches
 from medcl.errors import UsageError
+from medcl.modality.volume.kept_slices import starts as slices_between
+from medcl.modality.volume.samples import Patch, VolumePatches
 
 Ints = NDArray[np.int64]
 _TRIES = 50

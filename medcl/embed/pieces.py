@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.data.dataset import SignalWindows
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
-from medcl.data.image_store import ImageStore
 from medcl.data.prepare import prepare
-from medcl.data.store import SignalStore
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_store import VolumeStore
-from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import UsageError
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.samples import Pictures
+from medcl.modality.image.store import ImageStore
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.encoders.build import SignalEncoder
+from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.signal.store import SignalStore
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, ImageCard, SignalCard, VolumeCard
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.store import VolumeStore
+from medcl.modality.volume.tiles import VolumeTiles
 
 Encoder = SignalEncoder | ImageEncoder
 PieceConfig = SignalConfig | VolumeConfig | ImageConfig

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.data.report_dataset import Reports
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.samples import Reports
 from medcl.modality.spec import TextCard
 
 Ints = NDArray[np.int64]

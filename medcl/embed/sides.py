@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.data.dataset import SignalWindows
-from medcl.data.image_dataset import Pictures
-from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.embed import pieces as of_arrays
 from medcl.embed.embedding import Embeds
 from medcl.embed.pieces import Pieces
 from medcl.embed.projected import Projected
 from medcl.embed.report_pieces import ReportPieces, reading
-from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import UsageError
+from medcl.modality.image.samples import Pictures
+from medcl.modality.report.samples import Reports
+from medcl.modality.signal.samples import SignalWindows
 from medcl.modality.spec import JointCard, SideCard, TextCard, kind_of
+from medcl.modality.volume.tiles import VolumeTiles
 from medcl.runs import Run, load
 
 WORDS: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}

@@ -17,7 +17,6 @@ from torch.nn import functional as F  # noqa: N812
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.embed import pieces
 from medcl.embed.embedding import embed_records
@@ -29,6 +28,7 @@ from medcl.evaluate.marks import Ints
 from medcl.evaluate.task import Task
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.samples import Reports
 from medcl.modality.spec import Card, JointCard, TextCard
 from medcl.networks.joint import REPORT, JointEncoder
 from medcl.runs import Run, load_joint

@@ -13,7 +13,6 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.archive.split import check
 from medcl.archive.stratify import Ints
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_store import VolumeStore
 from medcl.embed.pieces import volume_config
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import segment_experiment as experiment
@@ -24,6 +23,7 @@ from medcl.evaluate.results import Procedure, Results, Split
 from medcl.evaluate.segment_config import SegmentationConfig
 from medcl.evaluate.segment_pictures import draw
 from medcl.evaluate.segment_results import Segmentation, speed_of
+from medcl.modality.volume.store import VolumeStore
 from medcl.suggest import did_you_mean
 
 CELLS = "segmentations"

@@ -19,9 +19,7 @@ from tqdm.auto import tqdm
 from medcl import runs
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import slice_axis
-from medcl.data.volume_store import VolumeStore
 from medcl.engine.watch import workers
 from medcl.evaluate import segment_cell, segment_network
 from medcl.evaluate.config import Init
@@ -35,6 +33,8 @@ from medcl.evaluate.segment_train import train
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.store import VolumeStore
 
 INITS: tuple[Init, ...] = get_args(Init)
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medcl.data.volume_dataset import VolumePatches
+from medcl.modality.volume.samples import VolumePatches
 
 Labels = NDArray[np.uint8]
 WINDOWS_AT_A_TIME = 16

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl.data.volume_dataset import Patch, VolumePatches
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import UsageError
 from medcl.evaluate.segment_config import SegmentConfig
@@ -18,6 +17,7 @@ from medcl.evaluate.segment_metrics import dice
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Curve
 from medcl.modality.spatial.views import build as views
+from medcl.modality.volume.samples import Patch, VolumePatches
 
 
 def build(name: str) -> nn.Module:

@@ -14,25 +14,25 @@ from medcl.archive.identity import is_name, site_salt
 from medcl.archive.links import taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.data.dataset import SignalWindows
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
 from medcl.data.matching import Prepared
 from medcl.data.pair_sides import PairSide, Patches, Pieces, Texts
 from medcl.data.prepare import prepare
-from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import MedclError, UsageError
+from medcl.modality.image.samples import Pictures
 from medcl.modality.report.encoders import build as text
 from medcl.modality.report.encoders.tokens import Tokenizer, common_words
+from medcl.modality.report.samples import Reports
 from medcl.modality.signal.encoders import build as signal
+from medcl.modality.signal.samples import SignalWindows
 from medcl.modality.signal.views import build as signal_views
 from medcl.modality.spatial.encoders import build as image
 from medcl.modality.spatial.views import build as image_views
 from medcl.modality.spec import ImageCard, JointCard, SideCard, TextCard, VolumeCard, kind_of
 from medcl.modality.views.compose import Compose
+from medcl.modality.volume.samples import VolumePatches
 from medcl.pretrain.job import in_splits, plain
 from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, SignalSide, VolumeSide
 from medcl.pretrain.loop import for_images

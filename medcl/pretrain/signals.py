@@ -10,13 +10,13 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.data.sampler import HierarchicalSampler
-from medcl.data.store import SignalStore
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig
 from medcl.modality.signal.encoders.build import build
+from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.signal.store import SignalStore
 from medcl.modality.signal.views import build as signal_views
 from medcl.modality.spec import SignalCard
 from medcl.pretrain.comet import WITHIN, Comet, level_weights

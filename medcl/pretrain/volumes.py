@@ -11,7 +11,6 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes, slice_axis
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import UsageError
@@ -22,6 +21,7 @@ from medcl.modality.spatial.views import build as image_views
 from medcl.modality.spec import VolumeCard
 from medcl.modality.views.compose import Compose
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
 from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.beginning import begin, take_up
 from medcl.pretrain.densecl import DenseCL

@@ -17,11 +17,11 @@ from medcl.embed.pieces import Pieces as Prepared
 from medcl.embed.pieces import volume_config
 from medcl.embed.points import unit
 from medcl.embed.sides import WORDS, Side, device, prepare, sides_of
-from medcl.embed.volume_tiles import VolumeTiles
 from medcl.errors import MedclError, UsageError
 from medcl.modality.spec import JointCard, VolumeCard, kind_of
 from medcl.modality.volume.geometry import places
 from medcl.modality.volume.record import Grid
+from medcl.modality.volume.tiles import VolumeTiles
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.encoders import RandomEncoder, VisionEncoder
 from medcl.reduce.neighbours import ByCosine

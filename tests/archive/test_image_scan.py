@@ -11,12 +11,12 @@ from PIL import Image as Picture
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
 from medcl.archive.scan import scan, summary
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import UsageError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.record import read_image
+from medcl.modality.image.samples import Pictures
 from medcl.modality.volume.config import VolumeConfig
 from tests.modality.dicom import dicom_files
 from tests.modality.dicom.pydicom_files import pydicom_file

@@ -11,8 +11,8 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.data.prepare import prepare
-from medcl.data.store import SignalStore
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.store import SignalStore
 from tests.modality.signal.formats import write_signals as write
 from tests.modality.written import ELECTRODES, waves, write_wfdb
 

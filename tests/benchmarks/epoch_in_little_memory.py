@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.dataset import SignalWindows
 from medcl.data.sampler import HierarchicalSampler
-from medcl.data.store import SignalStore
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.signal.store import SignalStore
 
 
 def private_memory() -> int:

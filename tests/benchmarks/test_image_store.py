@@ -14,9 +14,9 @@ from PIL import Image as Picture
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.samples import Pictures
 
 PICTURES, SIDE, SIZE, BATCH, REPEATS = 128, 512, (224, 224), 32, 12
 

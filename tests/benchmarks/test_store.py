@@ -14,11 +14,11 @@ import wfdb
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
-from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.data.shards import ShardWriter
-from medcl.data.store import SIGNAL_INDEX
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.signal.store import SIGNAL_INDEX
 
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 RATE, SECONDS, WINDOW = 500, 10, 2.5

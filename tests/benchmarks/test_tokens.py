@@ -8,10 +8,10 @@ from statistics import median
 import numpy as np
 import pytest
 
-from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.samples import Reports
 from tests.data.report_archive import manifest
 
 REPORTS, BATCH, BATCHES, REPEATS = 4000, 128, 20, 5

@@ -19,8 +19,8 @@ from scipy.ndimage import gaussian_filter, zoom
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_store import VolumeStore
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.store import VolumeStore
 from medcl.phantom import ct
 from medcl.phantom import ct as chest
 

@@ -21,7 +21,7 @@ import yaml
 
 from medcl.archive.manifest import Manifest
 from medcl.checksums import file_checksum
-from medcl.data.store import SignalStore
+from medcl.modality.signal.store import SignalStore
 
 torch.set_num_threads(1)
 _RECIPE = {

@@ -17,9 +17,9 @@ import pytest
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
 from medcl.data.prepare import prepare
-from medcl.data.store import SignalStore
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.store import SignalStore
 
 from .wfdb_archive import archive
 

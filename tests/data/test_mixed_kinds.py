@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.dataset import SignalWindows
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
 from medcl.data.matching import only
 from medcl.data.prepare import prepare
 from medcl.errors import MedclError, UsageError
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.samples import Pictures
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.samples import SignalWindows
 from tests.data.image_archive import pixels_of, write_archive
 
 

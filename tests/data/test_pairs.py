@@ -11,18 +11,18 @@ import torch
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
 from medcl.data.pair_links import linked
 from medcl.data.pair_sampler import PairSampler
 from medcl.data.pair_sides import PairSide, Pieces, Texts
 from medcl.data.pairs import Pairs
-from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.samples import Pictures
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.samples import Reports
 
 from .linked_archive import manifest_of, picture_row, pictures_with_reports, report_row
 

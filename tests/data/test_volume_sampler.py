@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import UsageError
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
 
 from .volume_archive import archive
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.result import DROPPED_SCHEMA
 from medcl.reduce.run import reduce_manifest

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.data.volume_store import VolumeStore
 from medcl.errors import UsageError
 from medcl.modality.volume.record import Grid, Volume
+from medcl.modality.volume.store import VolumeStore
 
 Ints = NDArray[np.int64]
 _MARGIN = 10.0  # mm around the foreground

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import require_unchanged, scanned_masks
-from medcl.data.volume_store import VolumeStore
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.stacks import IRREGULAR
 from medcl.modality.formats import read_volume
 from medcl.modality.volume.formats import label_map, nifti
 from medcl.modality.volume.geometry import on_original
 from medcl.modality.volume.record import Grid, Nan, Volume, distance
+from medcl.modality.volume.store import VolumeStore
 
 if TYPE_CHECKING:
     from medcl.modality.dicom.stacks import Stack

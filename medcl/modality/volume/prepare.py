@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data.volume_file import write_array
-from medcl.data.volume_store import array_name
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality.dicom.stacks import IRREGULAR
@@ -18,6 +17,7 @@ from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.geometry import cropped, foreground_box, nearest, places, resampled, respaced
 from medcl.modality.volume.original import read_labels, read_original
 from medcl.modality.volume.record import Grid, Volume
+from medcl.modality.volume.store import array_name
 
 if TYPE_CHECKING:
     from medcl.modality.dicom.stacks import Stack

@@ -11,12 +11,12 @@ from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.commands.training import prepare as prepare_command
-from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
-from medcl.data.store import SignalStore
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN
+from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.signal.store import SignalStore
 from tests.modality.signal.formats.raw_edf import channel, digital, notes, write
 from tests.modality.written import write_wfdb
 

@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.data.report_dataset import Reports
 from medcl.data.report_prepare import prepare_reports
-from medcl.data.report_store import ReportStore
 from medcl.errors import MedclError, UsageError
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.samples import Reports
+from medcl.modality.report.store import ReportStore
 from tests.data.report_archive import manifest
 
 TEXTS = [

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
 from medcl.data.matching import records_of
-from medcl.data.store import SignalStore
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN, second_of
+from medcl.modality.signal.store import SignalStore
 
 Ints = NDArray[np.int64]
 _LEVELS = ("patient", "session", "trial")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.kept_slices import starts
 from medcl.data.pair_sides import Patches
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.kept_slices import starts
+from medcl.modality.volume.samples import VolumePatches
 
 from .volume_archive import archive, manifest_of, save
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.data.volume_dataset import VolumePatches
+from medcl.modality.volume.samples import VolumePatches
 
 Ints = NDArray[np.int64]
 

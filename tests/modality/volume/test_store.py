@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats.nifti import read_volume, write_like
 from medcl.modality.volume.geometry import on_original
+from medcl.modality.volume.store import VolumeStore
 
 from .volume_archive import archive, manifest_of, noise, save
 

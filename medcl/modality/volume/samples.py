@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
-from medcl.data.kept_slices import kept_places
 from medcl.data.matching import records_of
 from medcl.data.volume_prepare import slice_axis
-from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.kept_slices import kept_places
+from medcl.modality.volume.store import VolumeStore
 
 Ints = NDArray[np.int64]
 Patch = tuple[int, int, int, int]

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from medcl.data.datamodule import loader
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import MedclError
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
 
 from .volume_archive import archive, labels, manifest_of, noise, save
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_dataset import VolumePatches
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.embed.volume_tiles import VolumeTiles
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.evaluation import evaluate
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.tiles import VolumeTiles
 from tests.evaluate.segment_archive import NETWORK, SLICES, write_heads, write_run
 
 

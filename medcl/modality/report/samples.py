@@ -9,10 +9,10 @@ from torch import Tensor
 
 from medcl.archive.manifest import Manifest
 from medcl.data.matching import records_of
-from medcl.data.report_store import ReportStore, ranges
 from medcl.errors import MedclError
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.draws import settings
+from medcl.modality.report.store import ReportStore, ranges
 
 Ints = NDArray[np.int64]
 

@@ -15,9 +15,9 @@ from nibabel.freesurfer.mghformat import MGHImage
 from medcl.commands.quarantine import filled
 from medcl.data import volume_prepare
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_store import VolumeStore
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.store import VolumeStore
 from tests.modality.volume.formats.test_text_volumes import write_mha, write_nrrd
 
 from .volume_archive import archive, labels, manifest_of, noise, save

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from medcl.archive.manifest import Manifest
-from medcl.data.image_store import ImageStore
 from medcl.data.matching import records_of
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.store import ImageStore
 
 Ints = NDArray[np.int64]
 _LEVELS = ("patient", "study", "series", "trial")

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_store import VolumeStore
 from medcl.errors import UsageError
 from medcl.modality.volume.geometry import places
 from medcl.modality.volume.record import Grid
+from medcl.modality.volume.store import VolumeStore
 
 Ints = NDArray[np.int64]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from medcl.data.image_dataset import Pictures
 from medcl.data.image_prepare import prepare_images
-from medcl.data.image_store import ImageStore
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.image.samples import Pictures
+from medcl.modality.image.store import ImageStore
 from tests.data.image_archive import pixels_of, write_archive
 
 CONFIG = ImageConfig(size=(40, 40))

@@ -15,10 +15,10 @@ from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
-from medcl.data.store import SignalStore
 from medcl.errors import MedclError, UsageError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
+from medcl.modality.signal.store import SignalStore
 
 from .wfdb_archive import LEADS, archive, noise, scanned, write_record
 

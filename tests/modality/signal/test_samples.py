@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from medcl.data.datamodule import loader
-from medcl.data.dataset import SignalWindows
 from medcl.data.prepare import prepare
 from medcl.data.sampler import HierarchicalSampler
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
+from medcl.modality.signal.samples import SignalWindows
 
 from .wfdb_archive import archive, noise, scanned, write_record
 
