@@ -19,8 +19,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
 from medcl.modality.signal.store import SignalStore
-
-from .wfdb_archive import LEADS, archive, noise, scanned, write_record
+from tests.data.wfdb_archive import LEADS, archive, noise, scanned, write_record
 
 CONFIG = SignalConfig(window=1.0, stride=0.5)
 

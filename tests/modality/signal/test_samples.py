@@ -15,8 +15,7 @@ from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
 from medcl.modality.signal.samples import SignalWindows
-
-from .wfdb_archive import archive, noise, scanned, write_record
+from tests.data.wfdb_archive import archive, noise, scanned, write_record
 
 CONFIG = SignalConfig(window=1.0, stride=0.5, standardise="none")
 

@@ -14,8 +14,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.kept_slices import starts
 from medcl.modality.volume.samples import VolumePatches
-
-from .volume_archive import archive, manifest_of, save
+from tests.data.volume_archive import archive, manifest_of, save
 
 SLICES = VolumeConfig(size=(8, 8, 1))
 

@@ -18,9 +18,8 @@ from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.store import VolumeStore
+from tests.data.volume_archive import archive, labels, manifest_of, noise, save
 from tests.modality.volume.formats.test_text_volumes import write_mha, write_nrrd
-
-from .volume_archive import archive, labels, manifest_of, noise, save
 
 CONFIG = VolumeConfig(size=(16, 16, 16))
 ZERO = np.zeros(3, dtype=np.int64)

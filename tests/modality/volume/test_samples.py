@@ -12,8 +12,7 @@ from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import MedclError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
-
-from .volume_archive import archive, labels, manifest_of, noise, save
+from tests.data.volume_archive import archive, labels, manifest_of, noise, save
 
 
 def patches_of(tmp_path: Path, config: VolumeConfig, count: int = 4, mask: str | None = None) -> VolumePatches:

@@ -17,8 +17,7 @@ from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats.nifti import read_volume, write_like
 from medcl.modality.volume.geometry import on_original
 from medcl.modality.volume.store import VolumeStore
-
-from .volume_archive import archive, manifest_of, noise, save
+from tests.data.volume_archive import archive, manifest_of, noise, save
 
 ORIENTATIONS = [
     "".join(letters)
