@@ -29,7 +29,7 @@ from medcl.modality import spec as cards
 from medcl.modality.signal.encoders.build import SignalEncoder
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, ImageCard, JointCard, SignalCard, VolumeCard
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.seen_patients import SeenPatients as SeenPatients
 
 RUN_VERSION = 1
@@ -229,13 +229,13 @@ def load_images(folder: Path) -> Run[ImageCard, ImageEncoder]:
     return cast(Run[ImageCard, ImageEncoder], _of_kind(load(folder), ImageCard, "pictures"))
 
 
-def load_joint(folder: Path, kinds: Collection[str] | None = None) -> Run[JointCard, JointEncoder]:
+def load_joint(folder: Path, kinds: Collection[str] | None = None) -> Run[JointCard, MultimodalEncoder]:
     """Load a finished run on several modalities, or some of its sides, as `load`.
 
     Raises:
         MedclError: as `load`, or its encoder is one of a single modality.
     """
-    return cast(Run[JointCard, JointEncoder], _of_kind(load(folder, kinds), JointCard, "several modalities"))
+    return cast(Run[JointCard, MultimodalEncoder], _of_kind(load(folder, kinds), JointCard, "several modalities"))
 
 
 def _is_wanted(name: str, card: Card, kinds: Collection[str] | None) -> bool:

@@ -17,7 +17,7 @@ from medcl.reduce.config import ReduceConfig
 from medcl.reduce.units import WHOLE, Units
 
 if TYPE_CHECKING:
-    from medcl.pretrain.job import Config
+    from medcl.pretrain.plan import Config
 
 How = Literal["all", "reduced", "random"]
 Budget = Literal["steps", "epochs"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medcl.commands.reduction_folds import Fold
     from medcl.commands.reduction_probe import Samples
     from medcl.commands.reduction_proof import Cell
-    from medcl.pretrain.job import Config
+    from medcl.pretrain.plan import Config
     from medcl.reduce.config import ReduceConfig
 
 DONE = "evaluated.json"

@@ -23,7 +23,7 @@ from medcl.modality.volume.tiles import VolumeTiles
 from medcl.stats.metrics import measure
 
 if TYPE_CHECKING:
-    from medcl.pretrain.job import Config
+    from medcl.pretrain.plan import Config
 
 Ints = NDArray[np.int64]
 

@@ -76,7 +76,7 @@ def _of_text(given: argparse.Namespace, embeddings: "Embeddings") -> "Vectors":
     from medcl import runs
     from medcl.embed.metadata import run_fingerprint
     from medcl.evaluate.multimodal_space import embed_texts, joint, with_side
-    from medcl.networks.joint import REPORT
+    from medcl.networks.multimodal import REPORT
 
     if given.run is None:
         raise UsageError("--text is read by an encoder: name the RUN that the embeddings are of")

@@ -10,7 +10,7 @@ from medcl.commands import parsers, quarantine
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-    from medcl.pretrain.job import Config
+    from medcl.pretrain.plan import Config
 
 
 def prepare(argv: Sequence[str]) -> None:
@@ -27,7 +27,7 @@ def prepare(argv: Sequence[str]) -> None:
     )
     given, config = _parse(parser, argv)
     from medcl.pretrain.config import PretrainConfig
-    from medcl.pretrain.joint_config import JointPretrainConfig
+    from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 
     manifest, folder = parsers.read(given.manifest), parsers.store_of(given.manifest)
     if isinstance(config, PretrainConfig):
@@ -39,8 +39,8 @@ def prepare(argv: Sequence[str]) -> None:
         for note, count in store.notes.items():
             print(f"{count:>8}  {note}")
         lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
-    elif isinstance(config, JointPretrainConfig):
-        from medcl.pretrain.joint_sides import WORDS, prepare_sides
+    elif isinstance(config, MultimodalPretrainConfig):
+        from medcl.pretrain.multimodal_sides import WORDS, prepare_sides
 
         lines = []
         for kind, made in prepare_sides(config, manifest, folder, given.jobs, given.strict).items():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Projected(nn.Module):
         projection: its width.
     """
 
-    def __init__(self, joint: JointEncoder, kind: str, projection: int) -> None:
+    def __init__(self, joint: MultimodalEncoder, kind: str, projection: int) -> None:
         super().__init__()
         self.joint, self.kind, self.config = joint, kind, Width(projection)
 

@@ -19,7 +19,7 @@ from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, JointRun, device, tokenizer_of
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.draws import draws
-from medcl.networks.joint import REPORT, JointEncoder
+from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.show import images as pictures
 from medcl.show.images import grey
 
@@ -30,7 +30,7 @@ OPACITY = 0.5
 
 
 @torch.inference_mode()
-def phrase_map(encoder: JointEncoder, kind: str, x: Tensor, tokens: Tensor) -> NDArray[np.float32]:
+def phrase_map(encoder: MultimodalEncoder, kind: str, x: Tensor, tokens: Tensor) -> NDArray[np.float32]:
     """Cosine similarity of every cell of a picture with a phrase, enlarged to the picture.
 
     With a local projection the phrase is the mean of its words there; without one its projection, and the picture's
@@ -60,7 +60,7 @@ def phrase_map(encoder: JointEncoder, kind: str, x: Tensor, tokens: Tensor) -> N
     return values
 
 
-def phrase_vector(encoder: JointEncoder, tokens: Tensor) -> Tensor:
+def phrase_vector(encoder: MultimodalEncoder, tokens: Tensor) -> Tensor:
     """The phrase (L,) as a vector of length 1 in the space of the cells."""
     dense, pooled = encoder.encode(REPORT, tokens[None])
     if not encoder.local:

@@ -8,7 +8,7 @@ from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
 from medcl.evaluate.marks import Ints, Marks, Shared
 from medcl.evaluate.multimodal_space import Embedded
-from medcl.networks.joint import REPORT
+from medcl.networks.multimodal import REPORT
 
 _BLOCK_NUMBERS = 4_000_000  # pairs at a time
 

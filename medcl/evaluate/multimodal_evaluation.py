@@ -26,7 +26,7 @@ from medcl.evaluate.multimodal_space import NAMES, Embedded, JointRun, embed_kin
 from medcl.evaluate.retrieval import Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
-from medcl.networks.joint import REPORT
+from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
 
 Sides = dict[Kind, Embedded]

@@ -30,7 +30,7 @@ from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.report.samples import Reports
 from medcl.modality.spec import Card, JointCard, TextCard
-from medcl.networks.joint import REPORT, JointEncoder
+from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.runs import Run, load_joint
 
 ORDER: tuple[Kind, ...] = ("image", "volume", "signal")
@@ -69,7 +69,7 @@ def only(run: Run[Any, Any], kind: Kind | None) -> Run[Any, Any]:
     return replace(run, card=run.card.sides[kind], encoder=run.encoder.side(kind))
 
 
-JointRun = Run[JointCard, JointEncoder]
+JointRun = Run[JointCard, MultimodalEncoder]
 NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
 _AT_A_TIME = 256
 _VERSION = 1

@@ -26,7 +26,7 @@ from medcl.evaluate.multimodal_space import (
     kept_before,
     with_side,
 )
-from medcl.networks.joint import REPORT
+from medcl.networks.multimodal import REPORT
 from medcl.show import page
 from medcl.show.images import TILE, contact_sheet, data_uri, grey, png
 from medcl.show.wording import number

@@ -13,7 +13,7 @@ from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
-from medcl.networks import joint
+from medcl.networks.multimodal import MultimodalEncoder
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class JointCard:
     projection: int
     local: int = 0
 
-    def build(self, kinds: Iterable[str] | None = None) -> joint.JointEncoder:
+    def build(self, kinds: Iterable[str] | None = None) -> MultimodalEncoder:
         """The network that the card describes, with new random weights.
 
         Args:
@@ -140,7 +140,7 @@ class JointCard:
         if unknown := wanted - self.sides.keys():
             raise UsageError(f"there is no side {', '.join(sorted(unknown))}: the run has {', '.join(self.sides)}")
         encoders = {kind: card.build() for kind, card in self.sides.items() if kind in wanted}
-        return joint.JointEncoder(encoders, self.hidden, self.projection, self.local)
+        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local)
 
 
 Card = SideCard | JointCard

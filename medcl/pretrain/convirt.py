@@ -18,8 +18,8 @@ from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.siglip import siglip
 from medcl.contrast.pairings.soft import softened
 from medcl.contrast.similarities.late import gloria
-from medcl.networks.joint import REPORT, JointEncoder
-from medcl.pretrain.joint_config import JointConfig
+from medcl.networks.multimodal import REPORT, MultimodalEncoder
+from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.teacher import Keys, Teacher
 from medcl.pretrain.towers import Embedded, Towers, apart, partners
 
@@ -68,7 +68,7 @@ class PairLoss(nn.Module):
         config: of the loss.
     """
 
-    def __init__(self, a: str, b: str, config: JointConfig) -> None:
+    def __init__(self, a: str, b: str, config: MultimodalConfig) -> None:
         super().__init__()
         self.a, self.b, self.config = a, b, config
         self.temperature = Temperature(config.temperature, config.learn_temperature)
@@ -151,7 +151,7 @@ class ConVIRT(nn.Module):
         shared: the batch is shared by all processes.
     """
 
-    def __init__(self, towers: Towers, config: JointConfig, names: tuple[str, ...], *, shared: bool = False) -> None:
+    def __init__(self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...], *, shared: bool = False) -> None:
         super().__init__()
         self.towers, self.shared = towers, shared
         a, b = towers.joint.sides
@@ -159,7 +159,7 @@ class ConVIRT(nn.Module):
         self.teacher = Teacher(towers, config, names) if config.queue or config.distillation else None
 
     @property
-    def encoder(self) -> JointEncoder:
+    def encoder(self) -> MultimodalEncoder:
         """What is trained to be kept."""
         return self.towers.joint
 

@@ -10,7 +10,7 @@ from medcl.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from medcl.pretrain.config import PretrainConfig
-    from medcl.pretrain.joint_config import JointPretrainConfig
+    from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
     from medcl.pretrain.volume_config import VolumePretrainConfig
 
 SIGNALS = ("comet",)
@@ -18,7 +18,7 @@ VOLUMES = ("global-local", "densecl", "pixpro", "hierarchy")
 JOINT = ("convirt", "multimodal", "simclr")
 
 
-def config_class(method: str) -> "type[PretrainConfig] | type[VolumePretrainConfig] | type[JointPretrainConfig]":
+def config_class(method: str) -> "type[PretrainConfig] | type[VolumePretrainConfig] | type[MultimodalPretrainConfig]":
     """The configuration that a method takes.
 
     Raises:
@@ -34,9 +34,9 @@ def config_class(method: str) -> "type[PretrainConfig] | type[VolumePretrainConf
 
         return VolumePretrainConfig
     if method in JOINT:
-        from medcl.pretrain.joint_config import JointPretrainConfig
+        from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 
-        return JointPretrainConfig
+        return MultimodalPretrainConfig
     raise UsageError(
         f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes, "
         f"{', '.join(JOINT)} on the modalities that the recipe has{did_you_mean(method, (*SIGNALS, *VOLUMES, *JOINT))}"

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.gather import Group
 from medcl.contrast.losses.symile import symile
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import PairLoss, Temperature
-from medcl.pretrain.joint_config import JointConfig
+from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.teacher import Teacher
 from medcl.pretrain.towers import Embedded, Towers
 
 
-def pairs_of(kinds: tuple[str, ...], config: JointConfig) -> tuple[tuple[str, str], ...]:
+def pairs_of(kinds: tuple[str, ...], config: MultimodalConfig) -> tuple[tuple[str, str], ...]:
     """Which modalities are contrasted two by two; none for `symile`.
 
     Args:
@@ -32,7 +32,7 @@ def pairs_of(kinds: tuple[str, ...], config: JointConfig) -> tuple[tuple[str, st
     return tuple(pair for pair in every if config.anchor in pair) if config.loss == "anchored" else every
 
 
-def losses_of(kinds: tuple[str, ...], config: JointConfig) -> dict[str, float]:
+def losses_of(kinds: tuple[str, ...], config: MultimodalConfig) -> dict[str, float]:
     """The losses that the method gives, and the weight of each."""
     if config.loss == "symile":
         return {"joint": 1.0}
@@ -55,7 +55,7 @@ class Multimodal(nn.Module):
         shared: the batch is shared by all processes.
     """
 
-    def __init__(self, towers: Towers, config: JointConfig, names: tuple[str, ...], *, shared: bool = False) -> None:
+    def __init__(self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...], *, shared: bool = False) -> None:
         super().__init__()
         self.towers, self.shared = towers, shared
         self.kinds = tuple(towers.joint.sides)
@@ -66,7 +66,7 @@ class Multimodal(nn.Module):
         self.teacher = Teacher(towers, config, names) if config.queue or config.distillation else None
 
     @property
-    def encoder(self) -> JointEncoder:
+    def encoder(self) -> MultimodalEncoder:
         """What is trained to be kept."""
         return self.towers.joint
 

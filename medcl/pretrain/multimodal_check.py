@@ -4,10 +4,10 @@ from medcl.data.volume_prepare import slice_axis
 from medcl.errors import UsageError
 from medcl.modality.report.encoders.build import FROM_SCRATCH
 from medcl.modality.spatial.encoders.build import check as check_encoder
-from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, VolumeSide
+from medcl.pretrain.multimodal_config import ImageSide, MultimodalPretrainConfig, ReportSide, Side, VolumeSide
 
 
-def check(config: JointPretrainConfig) -> None:
+def check(config: MultimodalPretrainConfig) -> None:
     """Refuse what cannot be meant.
 
     Raises:
@@ -36,7 +36,7 @@ def check(config: JointPretrainConfig) -> None:
         raise UsageError("joint: projection and width must be at least 1, hidden, queue and local not below 0")
 
 
-def _check_method(config: JointPretrainConfig) -> None:
+def _check_method(config: MultimodalPretrainConfig) -> None:
     kinds, own = tuple(config.sides), config.joint
     there = ", ".join(kinds) or "none"
     if config.method == "simclr":

@@ -11,11 +11,12 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.engine.watch import end_with_parent
 from medcl.errors import MedclError, UsageError
-from medcl.pretrain import joint, signals, volumes
+from medcl.pretrain import signals, volumes
+from medcl.pretrain import multimodal_plan as joint
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.job import Config, Job, in_splits, plain
-from medcl.pretrain.joint_config import JointPretrainConfig
+from medcl.pretrain.plan import Config, Job, in_splits, plain
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.loop import Stage, Trained, fabric_for, train
 
 
@@ -140,7 +141,7 @@ def _pretrain(
 def _check(config: Config) -> None:
     if isinstance(config, PretrainConfig):
         signals.check(config)
-    elif isinstance(config, JointPretrainConfig):
+    elif isinstance(config, MultimodalPretrainConfig):
         joint.check(config)
     else:
         volumes.check(config)
@@ -149,7 +150,7 @@ def _check(config: Config) -> None:
 def _job(config: Config, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
     if isinstance(config, PretrainConfig):
         return signals.job(config, manifest, chosen, store, fabric)
-    if isinstance(config, JointPretrainConfig):
+    if isinstance(config, MultimodalPretrainConfig):
         return joint.job(config, manifest, chosen, store, fabric)
     return volumes.job(config, manifest, chosen, store, fabric)
 

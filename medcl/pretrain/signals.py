@@ -22,7 +22,7 @@ from medcl.modality.spec import SignalCard
 from medcl.pretrain.comet import WITHIN, Comet, level_weights
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.hierarchy import check_known
-from medcl.pretrain.job import Job, JobStage, left_out
+from medcl.pretrain.plan import Job, JobStage, left_out
 from medcl.pretrain.loop import Batch
 
 

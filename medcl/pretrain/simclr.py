@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.pretrain.convirt import Temperature
-from medcl.pretrain.joint_config import JointConfig
+from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.towers import Towers
 
 
@@ -26,7 +26,7 @@ class SimCLR(nn.Module):
         shared: the batch is shared by all processes.
     """
 
-    def __init__(self, towers: Towers, config: JointConfig, *, shared: bool = False) -> None:
+    def __init__(self, towers: Towers, config: MultimodalConfig, *, shared: bool = False) -> None:
         super().__init__()
         self.towers, self.shared = towers, shared
         (self.kind,) = towers.joint.sides

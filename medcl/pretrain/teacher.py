@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.core.momentum import MomentumQueue, momentum_update
-from medcl.networks.joint import JointEncoder
-from medcl.pretrain.joint_config import JointConfig
+from medcl.networks.multimodal import MultimodalEncoder
+from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.towers import Ids, Seen, Towers
 
 
@@ -37,7 +37,7 @@ class Teacher(nn.Module):
         names: of the ids of a sample.
     """
 
-    def __init__(self, towers: Towers, config: JointConfig, names: tuple[str, ...]) -> None:
+    def __init__(self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...]) -> None:
         super().__init__()
         self.momentum = config.momentum
         self.towers = Towers(deepcopy(towers.joint), {}, towers.locked, towers.chunk).requires_grad_(False)
@@ -46,7 +46,7 @@ class Teacher(nn.Module):
         self.queues = nn.ModuleDict(queues)
 
     @torch.no_grad()
-    def forward(self, joint: JointEncoder, seen: dict[str, Seen], group: Group) -> dict[str, Keys]:
+    def forward(self, joint: MultimodalEncoder, seen: dict[str, Seen], group: Group) -> dict[str, Keys]:
         """Follow the encoders by one step, and embed the batch.
 
         Args:

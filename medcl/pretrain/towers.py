@@ -14,7 +14,7 @@ from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.pairings.pairs import Pairing, Pairs
 from medcl.modality.views.base import Params
 from medcl.modality.views.compose import Compose
-from medcl.networks.joint import REPORT, JointEncoder
+from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.pretrain.loop import laid_out
 
 
@@ -143,7 +143,7 @@ class Towers(nn.Module):
 
     def __init__(
         self,
-        joint: JointEncoder,
+        joint: MultimodalEncoder,
         views: Mapping[str, Compose],
         locked: Collection[str] = (),
         chunk: int = 0,

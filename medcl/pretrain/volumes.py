@@ -23,11 +23,11 @@ from medcl.modality.views.compose import Compose
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
 from medcl.pretrain import global_local, hierarchy
-from medcl.pretrain.beginning import begin, take_up
+from medcl.pretrain.initialise import begin, take_up
 from medcl.pretrain.densecl import DenseCL
 from medcl.pretrain.global_local import STAGES, GlobalLocal
 from medcl.pretrain.hierarchy import Hierarchy, check_known
-from medcl.pretrain.job import Job, JobStage, left_out, plain
+from medcl.pretrain.plan import Job, JobStage, left_out, plain
 from medcl.pretrain.loop import Batch, for_images
 from medcl.pretrain.pixpro import PixPro
 from medcl.pretrain.volume_config import VolumePretrainConfig

@@ -8,10 +8,10 @@ import pyarrow as pa
 from medcl.archive.manifest import Manifest, Target
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.pretrain.joint_config import ImageSide
+from medcl.pretrain.multimodal_config import ImageSide
 from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports
-from tests.pretrain.joint_recipe import small
+from tests.pretrain.multimodal_recipe import small
 
 CLASSES = ("horizontal", "vertical", "checkerboard", "uniform")
 # Stretched to 16 x 16, of which each cell of the dense embedding covers 4.

@@ -16,12 +16,12 @@ from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.show import images as pictures
 
 
 @pytest.fixture(params=[0, 8], ids=["head", "local"])
-def joint(request: pytest.FixtureRequest) -> JointEncoder:
+def joint(request: pytest.FixtureRequest) -> MultimodalEncoder:
     torch.manual_seed(0)
     tokenizer = Tokenizer.train(["left pleural effusion", "right lung clear"], 300)
     sides = {
@@ -29,10 +29,10 @@ def joint(request: pytest.FixtureRequest) -> JointEncoder:
         "signal": signal.build(SignalEncoderConfig(dim=8), 1),
         "report": text.build(TextEncoderConfig(dim=8, hidden=32, depth=1), tokenizer),
     }
-    return JointEncoder(sides, 16, 8, request.param).eval()
+    return MultimodalEncoder(sides, 16, 8, request.param).eval()
 
 
-def test_map_has_the_size_of_the_picture_and_the_similarities_of_its_cells(joint: JointEncoder) -> None:
+def test_map_has_the_size_of_the_picture_and_the_similarities_of_its_cells(joint: MultimodalEncoder) -> None:
     x, tokens = torch.rand(1, 12, 16), torch.tensor([2, 5, 7, 3, 0])
     similarity = grounding.phrase_map(joint, "image", x, tokens)
     assert similarity.shape == (12, 16)
@@ -45,14 +45,14 @@ def test_map_has_the_size_of_the_picture_and_the_similarities_of_its_cells(joint
     assert grid.min() - 1e-5 <= similarity.min() <= similarity.max() <= grid.max() + 1e-5
 
 
-def test_padding_behind_a_phrase_changes_nothing(joint: JointEncoder) -> None:
+def test_padding_behind_a_phrase_changes_nothing(joint: MultimodalEncoder) -> None:
     x = torch.rand(1, 8, 8)
     short = grounding.phrase_map(joint, "image", x, torch.tensor([5, 7]))
     long = grounding.phrase_map(joint, "image", x, torch.tensor([5, 7, 0, 0, 0]))
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
-def test_only_pictures_are_drawn_over(joint: JointEncoder) -> None:
+def test_only_pictures_are_drawn_over(joint: MultimodalEncoder) -> None:
     with pytest.raises(UsageError, match="pictures of 2 dimensions"):
         grounding.phrase_map(joint, "signal", torch.rand(1, 100), torch.tensor([5]))
 

@@ -16,7 +16,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.modality.signal.config import SignalViewsConfig
 from medcl.pretrain.config import BatchConfig, CometConfig, HardwareConfig, PretrainConfig
-from medcl.pretrain.job import plain
+from medcl.pretrain.plan import plain
 from medcl.pretrain.run import pretrain
 from medcl.pretrain.volume_config import VolumeBatchConfig, VolumePretrainConfig
 

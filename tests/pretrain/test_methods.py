@@ -7,7 +7,7 @@ import pytest
 from medcl.errors import UsageError
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.hierarchy import check_known
-from medcl.pretrain.joint_config import JointPretrainConfig
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES, asked_for, config_class
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
@@ -15,7 +15,7 @@ from medcl.pretrain.volume_config import VolumePretrainConfig
 def test_every_method_has_its_configuration() -> None:
     assert {config_class(method) for method in SIGNALS} == {PretrainConfig}
     assert {config_class(method) for method in VOLUMES} == {VolumePretrainConfig}
-    assert {config_class(method) for method in JOINT} == {JointPretrainConfig}
+    assert {config_class(method) for method in JOINT} == {MultimodalPretrainConfig}
     assert config_class(VolumePretrainConfig().method) is VolumePretrainConfig
     with pytest.raises(UsageError, match=f"'dream': comet trains on recordings, {', '.join(VOLUMES)} on volumes"):
         config_class("dream")

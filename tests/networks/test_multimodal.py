@@ -11,7 +11,7 @@ from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
 from medcl.modality.spec import JointCard, SignalCard, TextCard, VolumeCard, from_json, to_json
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 
 
 def sides() -> dict[str, torch.nn.Module]:
@@ -22,7 +22,7 @@ def sides() -> dict[str, torch.nn.Module]:
 
 
 def test_projections_of_all_sides_are_of_one_width_and_of_length_one() -> None:
-    joint = JointEncoder(sides(), hidden=7, projection=5)
+    joint = MultimodalEncoder(sides(), hidden=7, projection=5)
     batches = {"image": torch.rand(3, 1, 16, 16), "signal": torch.randn(3, 2, 40)}
     for kind, x in batches.items():
         dense, pooled = joint.encode(kind, x)
@@ -37,26 +37,26 @@ def test_projections_of_all_sides_are_of_one_width_and_of_length_one() -> None:
 
 
 def test_without_a_hidden_layer_a_projection_is_linear() -> None:
-    joint = JointEncoder(sides(), hidden=0, projection=5)
+    joint = MultimodalEncoder(sides(), hidden=0, projection=5)
     assert [tuple(p.shape) for p in joint.heads["image"].parameters()] == [(5, 6), (5,)]
     z = torch.randn(4, 6)
     torch.testing.assert_close(joint.project("image", 2 * z - z), joint.project("image", z))
 
 
 def test_a_local_projection_has_its_own_width() -> None:
-    joint = JointEncoder(sides(), hidden=7, projection=5, local=3)
+    joint = MultimodalEncoder(sides(), hidden=7, projection=5, local=3)
     dense, _ = joint.encode("image", torch.rand(2, 1, 16, 16))
     assert joint.project_dense("image", dense).shape == (2, dense.shape[1], 3)
 
 
 def test_what_cannot_be_is_refused() -> None:
-    joint = JointEncoder(sides(), hidden=7, projection=5)
+    joint = MultimodalEncoder(sides(), hidden=7, projection=5)
     with pytest.raises(UsageError, match="no side 'report': it has image, signal"):
         joint.encode("report", torch.zeros(1, 4, dtype=torch.int64))
     with pytest.raises(UsageError, match="no side 'image': it has none"):
-        JointEncoder({}, hidden=7, projection=5).side("image")
+        MultimodalEncoder({}, hidden=7, projection=5).side("image")
     with pytest.raises(UsageError, match="projection=0"):
-        JointEncoder(sides(), hidden=7, projection=0)
+        MultimodalEncoder(sides(), hidden=7, projection=0)
 
 
 def test_a_card_of_several_sides_builds_the_same_network_again() -> None:

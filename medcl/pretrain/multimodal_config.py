@@ -94,7 +94,7 @@ Side = ImageSide | VolumeSide | SignalSide | ReportSide
 
 
 @dataclass(frozen=True)
-class JointBatchConfig:
+class MultimodalBatchConfig:
     """What a batch holds: patients x records, each record with its partners.
 
     Args:
@@ -108,7 +108,7 @@ class JointBatchConfig:
 
 
 @dataclass(frozen=True)
-class JointConfig:
+class MultimodalConfig:
     """How the modalities are contrasted.
 
     Args:
@@ -147,7 +147,7 @@ class JointConfig:
 
 
 @dataclass(frozen=True)
-class JointPretrainConfig:
+class MultimodalPretrainConfig:
     """A whole pretraining run, as it is written to the run folder.
 
     Args:
@@ -172,8 +172,8 @@ class JointPretrainConfig:
     volume: VolumeSide | None = None
     signal: SignalSide | None = None
     report: ReportSide | None = None
-    batch: JointBatchConfig = field(default_factory=JointBatchConfig)
-    joint: JointConfig = field(default_factory=JointConfig)
+    batch: MultimodalBatchConfig = field(default_factory=MultimodalBatchConfig)
+    joint: MultimodalConfig = field(default_factory=MultimodalConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
 

@@ -19,7 +19,7 @@ from medcl.modality.spec import TextCard, VolumeCard
 from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom.report_files import add_reports
 from medcl.phantom.volumes import write_ct
-from medcl.pretrain.joint_config import VolumeSide
+from medcl.pretrain.multimodal_config import VolumeSide
 from medcl.pretrain.run import pretrain
 
 from .joint_recipe import small

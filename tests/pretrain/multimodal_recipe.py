@@ -8,11 +8,11 @@ from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.pretrain.joint_config import (
+from medcl.pretrain.multimodal_config import (
     ImageSide,
-    JointBatchConfig,
-    JointConfig,
-    JointPretrainConfig,
+    MultimodalBatchConfig,
+    MultimodalConfig,
+    MultimodalPretrainConfig,
     ReportSide,
     SignalSide,
 )
@@ -33,13 +33,13 @@ REPORT = ReportSide(
 )
 
 
-def small(steps: int = 6, **changes: Any) -> JointPretrainConfig:
+def small(steps: int = 6, **changes: Any) -> MultimodalPretrainConfig:
     """A recipe of a few steps on pictures with reports; `changes` replace its fields, and `joint` fields of that."""
-    config = JointPretrainConfig(
+    config = MultimodalPretrainConfig(
         image=IMAGE,
         report=REPORT,
-        batch=JointBatchConfig(patients=4, records=2),
-        joint=JointConfig(hidden=16, projection=8, width=8),
+        batch=MultimodalBatchConfig(patients=4, records=2),
+        joint=MultimodalConfig(hidden=16, projection=8, width=8),
         optimiser=OptimiserConfig(steps=steps, learning_rate=1e-3),
         hardware=HardwareConfig(accelerator="cpu"),
     )

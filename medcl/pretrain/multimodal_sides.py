@@ -33,9 +33,16 @@ from medcl.modality.spatial.views import build as image_views
 from medcl.modality.spec import ImageCard, JointCard, SideCard, TextCard, VolumeCard, kind_of
 from medcl.modality.views.compose import Compose
 from medcl.modality.volume.samples import VolumePatches
-from medcl.pretrain.job import in_splits, plain
-from medcl.pretrain.joint_config import ImageSide, JointPretrainConfig, ReportSide, Side, SignalSide, VolumeSide
 from medcl.pretrain.loop import for_images
+from medcl.pretrain.multimodal_config import (
+    ImageSide,
+    MultimodalPretrainConfig,
+    ReportSide,
+    Side,
+    SignalSide,
+    VolumeSide,
+)
+from medcl.pretrain.plan import in_splits, plain
 from medcl.pretrain.signals import card_of
 from medcl.pretrain.volumes import views_of
 from medcl.runs import Run
@@ -89,7 +96,7 @@ class Made:
 
 
 def prepare_sides(
-    config: JointPretrainConfig, manifest: Manifest, store: Path, jobs: int = -1, strict: bool = False
+    config: MultimodalPretrainConfig, manifest: Manifest, store: Path, jobs: int = -1, strict: bool = False
 ) -> dict[str, Made]:
     """Prepare all records of a recipe, as its training would.
 

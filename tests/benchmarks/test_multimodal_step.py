@@ -13,10 +13,10 @@ from medcl.data.pairs import Pairs
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import ConVIRT
-from medcl.pretrain.joint_config import ImageSide, JointConfig, ReportSide
-from medcl.pretrain.joint_sides import make
+from medcl.pretrain.multimodal_config import ImageSide, MultimodalConfig, ReportSide
+from medcl.pretrain.multimodal_sides import make
 from medcl.pretrain.towers import Embedded, Towers
 from tests.data.linked_archive import pictures_with_reports
 
@@ -46,9 +46,9 @@ def test_all_but_the_encoders_is_below_a_tenth_of_a_step(tmp_path: Path) -> None
     made = {kind: make(kind, side, manifest, manifest, tmp_path / "store", jobs=1) for kind, side in sides.items()}
     pairs = Pairs({kind: side.draws for kind, side in made.items()}, manifest, links(manifest))
     (places,) = PairSampler(pairs, patients=PATIENTS, records=1).batches(0, 1)
-    joint = JointEncoder({kind: side.encoder() for kind, side in made.items()}, 256, 128)
+    joint = MultimodalEncoder({kind: side.encoder() for kind, side in made.items()}, 256, 128)
     views = {kind: side.views for kind, side in made.items() if side.views is not None}
-    method = ConVIRT(Towers(joint, views), JointConfig(), pairs.id_names)
+    method = ConVIRT(Towers(joint, views), MultimodalConfig(), pairs.id_names)
     batch = pairs.__getitems__(places)
     seen = method.towers.see(batch, torch.Generator().manual_seed(0), None)
     embedded = method.towers(seen)

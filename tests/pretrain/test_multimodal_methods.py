@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.similarities.multilinear import multilinear
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import ConVIRT
-from medcl.pretrain.joint_config import JointConfig
+from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.multimodal import Multimodal, losses_of, pairs_of
 from medcl.pretrain.simclr import SimCLR
 from medcl.pretrain.towers import Remembered, Towers, apart, partners
@@ -43,7 +43,7 @@ def names(*kinds: str) -> tuple[str, ...]:
 
 def towers(*kinds: str, locked: tuple[str, ...] = ()) -> Towers:
     torch.manual_seed(0)
-    return Towers(JointEncoder({kind: Bits() for kind in kinds}, 64, 16), {}, locked)
+    return Towers(MultimodalEncoder({kind: Bits() for kind in kinds}, 64, 16), {}, locked)
 
 
 def batch_of(x: dict[str, Tensor], patients: Tensor | None = None) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def accuracy(method: Multimodal, *, together: bool) -> float:
 
 @pytest.mark.parametrize(("loss", "least", "most"), [("clip", 0.0, 0.3), ("symile", 0.9, 1.0)])
 def test_symile_solves_the_exclusive_or_that_pairs_of_modalities_cannot(loss: Any, least: float, most: float) -> None:
-    method = Multimodal(towers(*KINDS), JointConfig(loss=loss, learn_temperature=True), names(*KINDS))
+    method = Multimodal(towers(*KINDS), MultimodalConfig(loss=loss, learn_temperature=True), names(*KINDS))
     optimiser = torch.optim.Adam(method.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)
     for _ in range(100):
@@ -108,7 +108,7 @@ def test_who_belongs_together() -> None:
 
 def test_convirt_is_its_loss_with_lambda_on_the_way_to_the_reports() -> None:
     x = {kind: torch.randn(8, BITS) for kind in ("image", "signal")}
-    method = ConVIRT(towers(*x), JointConfig(weight=0.75, temperature=0.2), names(*x))
+    method = ConVIRT(towers(*x), MultimodalConfig(weight=0.75, temperature=0.2), names(*x))
     found = method(batch_of(x), torch.Generator())["global"]
     a, b = (method.encoder.project(kind, method.encoder.encode(kind, x[kind])[1]) for kind in x)
     expected = clip(a, b, torch.eye(8, dtype=torch.bool), weight=0.75, temperature=0.2)
@@ -117,7 +117,7 @@ def test_convirt_is_its_loss_with_lambda_on_the_way_to_the_reports() -> None:
 
 def test_only_the_head_of_a_locked_side_is_trained() -> None:
     x = {kind: torch.randn(8, BITS) for kind in ("image", "signal")}
-    method = ConVIRT(towers(*x, locked=("image",)), JointConfig(), names(*x)).train()
+    method = ConVIRT(towers(*x, locked=("image",)), MultimodalConfig(), names(*x)).train()
     assert not method.encoder.side("image").training
     assert method.encoder.side("signal").training
     method(batch_of(x), torch.Generator())["global"].backward()
@@ -128,7 +128,7 @@ def test_only_the_head_of_a_locked_side_is_trained() -> None:
 
 def test_distillation_mixes_targets_and_the_queue_fills_with_earlier_batches() -> None:
     x = {kind: torch.randn(8, BITS) for kind in ("image", "signal")}
-    plain = JointConfig(temperature=0.2, projection=16)
+    plain = MultimodalConfig(temperature=0.2, projection=16)
     config = replace(plain, distillation=0.4, momentum=0.9)
     without = ConVIRT(towers(*x), plain, names(*x))(batch_of(x), torch.Generator())["global"]
     # The copies are the encoders at first, so that the hard targets give what they give without copies.
@@ -153,7 +153,7 @@ def test_distillation_mixes_targets_and_the_queue_fills_with_earlier_batches() -
 def test_samples_that_lack_a_modality_are_trained_on(loss: Any) -> None:
     x = {kind: torch.randn(6, BITS) for kind in KINDS}
     whole = batch_of(x)
-    config = JointConfig(loss=loss, anchor="signal")
+    config = MultimodalConfig(loss=loss, anchor="signal")
     method = Multimodal(towers(*KINDS), config, names(*KINDS))
     there = torch.tensor([1, 1, 0, 1, 0, 1], dtype=torch.bool)
     some = {**whole, "volume": x["volume"][there], "present": {**whole["present"], "volume": there}}
@@ -174,9 +174,9 @@ def test_samples_that_lack_a_modality_are_trained_on(loss: Any) -> None:
 
 def test_which_modalities_are_contrasted() -> None:
     kinds = ("image", "signal", "report")
-    assert pairs_of(kinds, JointConfig(loss="anchored")) == (("image", "report"), ("signal", "report"))
-    assert len(pairs_of(kinds, JointConfig(loss="clip"))) == 3
-    assert losses_of(kinds, JointConfig(loss="anchored", local=0.5)) == {
+    assert pairs_of(kinds, MultimodalConfig(loss="anchored")) == (("image", "report"), ("signal", "report"))
+    assert len(pairs_of(kinds, MultimodalConfig(loss="clip"))) == 3
+    assert losses_of(kinds, MultimodalConfig(loss="anchored", local=0.5)) == {
         "image-report": 1.0,
         "signal-report": 1.0,
         "image-report-local": 0.5,
@@ -186,7 +186,7 @@ def test_which_modalities_are_contrasted() -> None:
 
 def test_simclr_leaves_other_records_of_the_patient_out() -> None:
     x = {"image": torch.randn(4, BITS)}
-    method = SimCLR(towers("image"), JointConfig())
+    method = SimCLR(towers("image"), MultimodalConfig())
     apart_from_all = method(batch_of(x), torch.Generator())["global"]
     one = method(batch_of(x, torch.tensor([1, 1, 2, 2])), torch.Generator())["global"]
     assert one < apart_from_all, "fewer negatives"

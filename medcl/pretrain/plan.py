@@ -13,11 +13,11 @@ from medcl.data.sampler import Ints
 from medcl.errors import MedclError
 from medcl.modality.spec import Card
 from medcl.pretrain.config import OptimiserConfig, PretrainConfig
-from medcl.pretrain.joint_config import JointPretrainConfig
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.loop import Batch
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
-Config = PretrainConfig | VolumePretrainConfig | JointPretrainConfig
+Config = PretrainConfig | VolumePretrainConfig | MultimodalPretrainConfig
 
 
 @dataclass(frozen=True)

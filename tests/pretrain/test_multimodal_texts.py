@@ -13,7 +13,7 @@ from medcl.evaluate.config import JointEvaluateConfig
 from medcl.evaluate.multimodal_evaluation import evaluate_joint
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.spec import TextCard
-from medcl.pretrain.joint_config import ReportSide
+from medcl.pretrain.multimodal_config import ReportSide
 from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports
 from tests.modality.report.encoders.pretrained_texts import bert

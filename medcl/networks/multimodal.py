@@ -13,7 +13,7 @@ REPORT = "report"
 """The side that reads tokens; all others take arrays."""
 
 
-class JointEncoder(nn.Module):
+class MultimodalEncoder(nn.Module):
     """An encoder for each kind of record, and what makes their embeddings comparable.
 
     Each side keeps its own width; its head, a perceptron with one hidden layer and ReLU (ConVIRT) or a linear map

@@ -17,13 +17,13 @@ from medcl.data.pair_sampler import PairSampler
 from medcl.data.pairs import Pairs
 from medcl.errors import UsageError
 from medcl.modality.spec import Card, JointCard
-from medcl.networks.joint import JointEncoder
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain import multimodal_check as joint_check
-from medcl.pretrain.beginning import check_seen
+from medcl.pretrain.initialise import check_seen
 from medcl.pretrain.convirt import ConVIRT
-from medcl.pretrain.job import Job, JobStage, left_out
-from medcl.pretrain.joint_config import JointPretrainConfig
-from medcl.pretrain.joint_sides import WORDS, Made, encoder_in, make
+from medcl.pretrain.plan import Job, JobStage, left_out
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
+from medcl.pretrain.multimodal_sides import WORDS, Made, encoder_in, make
 from medcl.pretrain.loop import Batch
 from medcl.pretrain.multimodal import Multimodal, losses_of
 from medcl.pretrain.simclr import SimCLR
@@ -32,7 +32,7 @@ from medcl.pretrain.towers import Towers
 check = joint_check.check
 
 
-def job(config: JointPretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+def job(config: MultimodalPretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
     """Say what is trained.
 
     Args:
@@ -88,7 +88,7 @@ def job(config: JointPretrainConfig, manifest: Manifest, chosen: Manifest, store
     )
 
 
-def _begun(config: JointPretrainConfig, patients: list[int], salt: str) -> dict[str, nn.Module]:
+def _begun(config: MultimodalPretrainConfig, patients: list[int], salt: str) -> dict[str, nn.Module]:
     """The encoders of other runs that sides begin with."""
     begun = {}
     for kind, side in config.sides.items():
@@ -100,7 +100,7 @@ def _begun(config: JointPretrainConfig, patients: list[int], salt: str) -> dict[
 
 
 def _method(
-    config: JointPretrainConfig, made: dict[str, Made], begun: dict[str, nn.Module], pairs: Pairs, *, shared: bool
+    config: MultimodalPretrainConfig, made: dict[str, Made], begun: dict[str, nn.Module], pairs: Pairs, *, shared: bool
 ) -> nn.Module:
     own = config.joint
     sides: dict[str, nn.Module] = {kind: side.encoder() for kind, side in made.items()}
@@ -110,7 +110,7 @@ def _method(
         except RuntimeError as error:
             raise UsageError(f"{kind}.encoder: it is another network than the one it begins with") from error
     local = own.width if own.local > 0 and config.method != "simclr" else 0
-    joint = JointEncoder(sides, own.hidden, own.projection, local)
+    joint = MultimodalEncoder(sides, own.hidden, own.projection, local)
     views = {str(kind): side.views for kind, side in made.items() if side.views is not None}
     locked = [kind for kind, side in config.sides.items() if side.locked]
     towers = Towers(joint, views, locked, config.hardware.chunk, own.dropout)

@@ -24,8 +24,8 @@ from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.pretrain.job import plain
-from medcl.pretrain.joint_config import JointBatchConfig, JointPretrainConfig
+from medcl.pretrain.plan import plain
+from medcl.pretrain.multimodal_config import MultimodalBatchConfig, MultimodalPretrainConfig
 from medcl.pretrain.run import Pretrained, pretrain
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 
@@ -67,7 +67,7 @@ def three(ecg_manifest: Manifest, folder: Path) -> Manifest:
     return replace(ecg, table=pa.concat_tables([ecg.table.select(more.table.column_names), more.table]))
 
 
-def train(config: JointPretrainConfig, manifest: Manifest, folder: Path, name: str, **options: Any) -> Pretrained:
+def train(config: MultimodalPretrainConfig, manifest: Manifest, folder: Path, name: str, **options: Any) -> Pretrained:
     return pretrain(config, manifest, folder / "store", folder / name, **options)
 
 
@@ -90,7 +90,7 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 def test_reports_find_their_pictures(archive: Manifest, folder: Path) -> None:
     optimiser = OptimiserConfig(steps=160, learning_rate=3e-3, average="none")
-    whole = JointBatchConfig(patients=9, records=2)
+    whole = MultimodalBatchConfig(patients=9, records=2)
     wider = replace(IMAGE, encoder=replace(IMAGE.encoder, widths=(8, 16, 16), dim=16), views=ImageViewsConfig())
     done = train(small(optimiser=optimiser, batch=whole, image=wider), archive, folder, "learned")
     assert done.finished
@@ -141,7 +141,7 @@ def test_a_batch_in_chunks_trains_as_one(archive: Manifest, folder: Path) -> Non
 
 def test_two_devices_train_as_one(archive: Manifest, folder: Path) -> None:
     # Three patients: the two processes have batches of different size, and texts of different length.
-    batch = JointBatchConfig(patients=3, records=2)
+    batch = MultimodalBatchConfig(patients=3, records=2)
     recipes = {
         "pairs": small(steps=3, joint={"local": 0.5}, batch=batch),
         "copies": small(steps=3, joint={"queue": 12, "distillation": 0.3, "learn_temperature": True}, batch=batch),
@@ -191,7 +191,7 @@ def test_a_side_begins_with_another_run_and_may_be_locked(archive: Manifest, fol
 
 @pytest.mark.parametrize("loss", ["clip", "anchored", "symile"])
 def test_three_modalities(loss: str, three: Manifest, folder: Path) -> None:
-    batch = JointBatchConfig(patients=6, records=1)
+    batch = MultimodalBatchConfig(patients=6, records=1)
     config = small(steps=3, method="multimodal", signal=SIGNAL, joint={"loss": loss}, batch=batch)
     done = train(config, three, folder, loss)
     expected = {
@@ -240,13 +240,13 @@ def test_records_without_partners_are_said_and_missing_kinds_refused(archive: Ma
         (small(joint={"projection": 0}), "joint: projection and width must be at least 1"),
         (small(joint={"hidden": -1}), "hidden, queue and local not below 0"),
         (small(joint={"dropout": 1.0}), "joint.dropout: 1 is not from 0 to 0.99"),
-        (small(batch=JointBatchConfig(patients=1)), "batch: patients must be at least 2"),
+        (small(batch=MultimodalBatchConfig(patients=1)), "batch: patients must be at least 2"),
         (small(image=replace(IMAGE, locked=True)), "image.locked: an encoder with random weights would never learn"),
         (small(image=replace(IMAGE, encoder=replace(IMAGE.encoder, dims=3))), "image.encoder.dims: 3"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_read(
-    config: JointPretrainConfig, said: str, archive: Manifest, tmp_path: Path
+    config: MultimodalPretrainConfig, said: str, archive: Manifest, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=said):
         pretrain(config, archive, tmp_path / "store", tmp_path / "run")
