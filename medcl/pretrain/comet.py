@@ -19,7 +19,7 @@ from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.config import CometConfig
 from medcl.pretrain.hierarchy import by_id, switched_on
-from medcl.pretrain.towers import draw
+from medcl.pretrain.shared_views import draw
 
 WITHIN = ("sample", "observation")
 BY_ID = ("patient", "session", "trial")

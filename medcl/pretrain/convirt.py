@@ -21,7 +21,7 @@ from medcl.contrast.similarities.late import gloria
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.teacher import Keys, Teacher
-from medcl.pretrain.towers import Embedded, Towers, apart, partners
+from medcl.pretrain.towers import EmbeddedViews, Towers, apart, partners
 
 LOWEST = 0.01
 """Temperature, below which a learned one does not fall: the cap of the released CLIP."""
@@ -78,7 +78,9 @@ class PairLoss(nn.Module):
         self.local = config.local > 0 and b == REPORT
         self._similarity = gloria(over="mean")
 
-    def forward(self, embedded: dict[str, Embedded], keys: dict[str, Keys] | None, group: Group) -> dict[str, Tensor]:
+    def forward(
+        self, embedded: dict[str, EmbeddedViews], keys: dict[str, Keys] | None, group: Group
+    ) -> dict[str, Tensor]:
         """The losses, without their weights.
 
         Args:
@@ -106,19 +108,19 @@ class PairLoss(nn.Module):
             )
         return losses
 
-    def _pooled(self, a: Embedded, b: Embedded, group: Group) -> Tensor:
+    def _pooled(self, a: EmbeddedViews, b: EmbeddedViews, group: Group) -> Tensor:
         pairing, temperature = partners(self.a, self.b, a.ids, b.ids), self.temperature()
         if self.config.loss == "siglip":
             bias = BIAS if self.bias is None else BIAS + self.bias
             return siglip(a.z, b.z, pairing, temperature=temperature, bias=bias, group=group)
         return clip(a.z, b.z, pairing, weight=self.config.weight, temperature=temperature, group=group)
 
-    def _with_keys(self, a: Embedded, b: Embedded, keys: dict[str, Keys], group: Group) -> Tensor:
+    def _with_keys(self, a: EmbeddedViews, b: EmbeddedViews, keys: dict[str, Keys], group: Group) -> Tensor:
         there = self._against(self.a, a, keys[self.a], self.b, keys[self.b], group)
         back = self._against(self.b, b, keys[self.b], self.a, keys[self.a], group)
         return self.config.weight * there + (1 - self.config.weight) * back
 
-    def _against(self, kind: str, own: Embedded, own_keys: Keys, other: str, keys: Keys, group: Group) -> Tensor:
+    def _against(self, kind: str, own: EmbeddedViews, own_keys: Keys, other: str, keys: Keys, group: Group) -> Tensor:
         """One direction, against the candidates of all processes, which every process holds."""
         pairing = partners(kind, other, own.ids, keys.ids)
         temperature, alpha = self.temperature(), self.config.distillation
@@ -151,7 +153,9 @@ class ConVIRT(nn.Module):
         shared: the batch is shared by all processes.
     """
 
-    def __init__(self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...], *, shared: bool = False) -> None:
+    def __init__(
+        self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...], *, shared: bool = False
+    ) -> None:
         super().__init__()
         self.towers, self.shared = towers, shared
         a, b = towers.joint.sides

@@ -20,14 +20,14 @@ from medcl.modality.spatial.encoders.build import ImageEncoder
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out
-from medcl.pretrain.towers import draw, rows_before
+from medcl.pretrain.shared_views import draw, rows_before
 from medcl.pretrain.volume_config import DenseConfig
 
 NOBODY = -1
 """The place in the batch of what comes from an earlier one."""
 
 
-class _Branch(nn.Module):
+class DenseBranch(nn.Module):
     """An encoder with a head for pooled embeddings and one for cells."""
 
     def __init__(self, encoder: ImageEncoder, config: DenseConfig) -> None:
@@ -58,7 +58,7 @@ class DenseCL(nn.Module):
     def __init__(self, encoder: ImageEncoder, config: DenseConfig, views: Compose, *, shared: bool = False) -> None:
         super().__init__()
         self.config, self.views, self.shared = config, views, shared
-        self.student = _Branch(encoder, config)
+        self.student = DenseBranch(encoder, config)
         self.teacher = deepcopy(self.student).requires_grad_(False)
         self.queue = MomentumQueue(config.queue, config.projection, ("slice", "place"))
         self.cell_queue = MomentumQueue(config.queue, config.projection, ("slice", "place"))

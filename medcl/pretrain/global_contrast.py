@@ -13,7 +13,7 @@ from medcl.contrast.pairings.pairs import itself, same
 from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
 from medcl.contrast.pairings.targets import near
 from medcl.modality.views.compose import Compose
-from medcl.pretrain.towers import draw
+from medcl.pretrain.shared_views import draw
 from medcl.pretrain.volume_config import GlobalLocalConfig
 
 BY_PARTITION = ("partition-negatives", "partition-positives")

@@ -26,7 +26,7 @@ from medcl.modality.views.compose import Compose
 from medcl.pretrain.global_contrast import BY_PARTITION, global_loss
 from medcl.pretrain.local_contrast import RegionHead, local_loss
 from medcl.pretrain.loop import laid_out
-from medcl.pretrain.towers import draw
+from medcl.pretrain.shared_views import draw
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
 STAGES: dict[str, tuple[tuple[str, ...], ...]] = {

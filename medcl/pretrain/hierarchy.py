@@ -20,7 +20,7 @@ from medcl.modality.spatial.encoders.build import ImageEncoder
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out
-from medcl.pretrain.towers import draw
+from medcl.pretrain.shared_views import draw
 from medcl.pretrain.volume_config import HierarchyConfig
 
 

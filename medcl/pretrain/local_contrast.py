@@ -11,7 +11,7 @@ from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.losses.regions import local
 from medcl.contrast.pairings.slices import partition
 from medcl.errors import UsageError
-from medcl.pretrain.towers import rows_before
+from medcl.pretrain.shared_views import rows_before
 
 GRID = (0.0, 0.5, 1.0)
 QUARTERS = (0.25, 0.75)

@@ -16,7 +16,7 @@ from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import PairLoss, Temperature
 from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.teacher import Teacher
-from medcl.pretrain.towers import Embedded, Towers
+from medcl.pretrain.towers import EmbeddedViews, Towers
 
 
 def pairs_of(kinds: tuple[str, ...], config: MultimodalConfig) -> tuple[tuple[str, str], ...]:
@@ -55,7 +55,9 @@ class Multimodal(nn.Module):
         shared: the batch is shared by all processes.
     """
 
-    def __init__(self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...], *, shared: bool = False) -> None:
+    def __init__(
+        self, towers: Towers, config: MultimodalConfig, names: tuple[str, ...], *, shared: bool = False
+    ) -> None:
         super().__init__()
         self.towers, self.shared = towers, shared
         self.kinds = tuple(towers.joint.sides)
@@ -80,7 +82,7 @@ class Multimodal(nn.Module):
         group = dist.group.WORLD if self.shared else None
         seen = self.towers.see(batch, generator, group)
         keys = self.teacher(self.encoder, seen, group) if self.teacher is not None else None
-        embedded: dict[str, Embedded] = self.towers(seen, cells=self.cells)
+        embedded: dict[str, EmbeddedViews] = self.towers(seen, cells=self.cells)
         if self.temperature is not None:
             return {"joint": self._together(embedded, batch["present"], generator, group)}
         losses: dict[str, Tensor] = {}
@@ -96,7 +98,7 @@ class Multimodal(nn.Module):
         return losses
 
     def _together(
-        self, embedded: dict[str, Embedded], present: dict[str, Tensor], generator: torch.Generator, group: Group
+        self, embedded: dict[str, EmbeddedViews], present: dict[str, Tensor], generator: torch.Generator, group: Group
     ) -> Tensor:
         assert self.temperature is not None
         like = next(iter(embedded.values())).z

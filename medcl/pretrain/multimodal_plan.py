@@ -18,21 +18,20 @@ from medcl.data.pairs import Pairs
 from medcl.errors import UsageError
 from medcl.modality.spec import Card, JointCard
 from medcl.networks.multimodal import MultimodalEncoder
-from medcl.pretrain import multimodal_check as joint_check
-from medcl.pretrain.initialise import check_seen
 from medcl.pretrain.convirt import ConVIRT
-from medcl.pretrain.plan import Job, JobStage, left_out
-from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
-from medcl.pretrain.multimodal_sides import WORDS, Made, encoder_in, make
+from medcl.pretrain.initialise import check_seen
 from medcl.pretrain.loop import Batch
 from medcl.pretrain.multimodal import Multimodal, losses_of
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
+from medcl.pretrain.multimodal_sides import WORDS, Made, encoder_in, make
+from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out
 from medcl.pretrain.simclr import SimCLR
 from medcl.pretrain.towers import Towers
 
-check = joint_check.check
 
-
-def job(config: MultimodalPretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+def plan(
+    config: MultimodalPretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric
+) -> TrainingPlan:
     """Say what is trained.
 
     Args:
@@ -77,11 +76,11 @@ def job(config: MultimodalPretrainConfig, manifest: Manifest, chosen: Manifest, 
         weights = {"global": 1.0, **({"local": own.local} if width else {})}
     counts = {f"{WORDS[kind]} could not be prepared": side.missing for kind, side in made.items()}
     sides: dict[str, Any] = {kind: side.side for kind, side in made.items()}
-    return Job(
+    return TrainingPlan(
         config=replace(config, **sides),
         patients=patients,
         size=f"{len(pairs)} {'records' if config.method == 'simclr' else 'linked records'}",
-        stages=(JobStage("", method, weights, batches, config.optimiser),),
+        stages=(PlannedStage("", method, weights, batches, config.optimiser),),
         encoder=_encoder,
         card=next(iter(cards.values())) if config.method == "simclr" else card,
         left_out=left_out(counts | pairs.left_out),

@@ -21,7 +21,7 @@ from medcl.modality.views.base import Params
 from medcl.modality.views.compose import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out
-from medcl.pretrain.towers import draw
+from medcl.pretrain.shared_views import draw
 from medcl.pretrain.volume_config import DenseConfig
 
 
@@ -58,7 +58,7 @@ def cell_places(
     return places, (moved - corner).square().sum(dim=(1, 2)).sqrt()
 
 
-class _Branch(nn.Module):
+class PixelBranch(nn.Module):
     """An encoder with a projection of its cells."""
 
     def __init__(self, encoder: ImageEncoder, config: DenseConfig) -> None:
@@ -90,7 +90,7 @@ class PixPro(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.views, self.steps, self.shared = config, views, steps, shared
-        self.student = _Branch(encoder, config)
+        self.student = PixelBranch(encoder, config)
         self.teacher = deepcopy(self.student).requires_grad_(False)
         self.transform = nn.Linear(config.projection, config.projection)
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))

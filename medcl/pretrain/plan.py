@@ -13,15 +13,15 @@ from medcl.data.sampler import Ints
 from medcl.errors import MedclError
 from medcl.modality.spec import Card
 from medcl.pretrain.config import OptimiserConfig, PretrainConfig
-from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.loop import Batch
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
 Config = PretrainConfig | VolumePretrainConfig | MultimodalPretrainConfig
 
 
 @dataclass(frozen=True)
-class JobStage:
+class PlannedStage:
     """A method that is trained, perhaps after another one.
 
     Args:
@@ -40,7 +40,7 @@ class JobStage:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingPlan:
     """What one run trains.
 
     Args:
@@ -56,7 +56,7 @@ class Job:
     config: Config
     patients: Ints
     size: str
-    stages: tuple[JobStage, ...]
+    stages: tuple[PlannedStage, ...]
     encoder: Callable[[nn.Module], nn.Module]
     card: Card
     left_out: str

@@ -11,13 +11,12 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.engine.watch import end_with_parent
 from medcl.errors import MedclError, UsageError
-from medcl.pretrain import signals, volumes
-from medcl.pretrain import multimodal_plan as joint
+from medcl.pretrain import multimodal_check, multimodal_plan, signals, volumes
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.plan import Config, Job, in_splits, plain
-from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.loop import Stage, Trained, fabric_for, train
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
+from medcl.pretrain.plan import Config, TrainingPlan, in_splits, plain
 
 
 @dataclass(frozen=True)
@@ -111,28 +110,28 @@ def _pretrain(
     # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
     manifest = manifest.ok()
     chosen = in_splits(manifest, config.splits)
-    job = _job(config, manifest, chosen, store, fabric)
+    plan = _plan(config, manifest, chosen, store, fabric)
     if not resume:
         # What cannot be built is refused before there is a folder.
-        for stage in job.stages:
+        for stage in plan.stages:
             stage.method(None)
     if fabric.is_global_zero and not resume:
-        runs.start(folder, plain(job.config), runs.SeenPatients.of(job.patients.tolist(), manifest.metadata["salt"]))
+        runs.start(folder, plain(plan.config), runs.SeenPatients.of(plan.patients.tolist(), manifest.metadata["salt"]))
     if resume:
-        _same_recipe(folder, job.config)
+        _same_recipe(folder, plan.config)
     fabric.barrier()
-    trained = _train(job, fabric, folder, resume=resume, until=until)
-    finished = trained.step >= sum(stage.optimiser.steps for stage in job.stages)
+    trained = _train(plan, fabric, folder, resume=resume, until=until)
+    finished = trained.step >= sum(stage.optimiser.steps for stage in plan.stages)
     if finished and fabric.is_global_zero:
-        runs.save_encoder(folder, job.encoder(trained.encoder_owner), job.card)
+        runs.save_encoder(folder, plan.encoder(trained.encoder_owner), plan.card)
     return Pretrained(
         folder=folder,
-        patients=len(job.patients),
-        size=job.size,
+        patients=len(plan.patients),
+        size=plan.size,
         steps=trained.step,
         losses=trained.losses,
         samples_per_second=trained.samples_per_second,
-        left_out=job.left_out,
+        left_out=plan.left_out,
         finished=finished,
         speaks=fabric.is_global_zero,
     )
@@ -142,43 +141,43 @@ def _check(config: Config) -> None:
     if isinstance(config, PretrainConfig):
         signals.check(config)
     elif isinstance(config, MultimodalPretrainConfig):
-        joint.check(config)
+        multimodal_check.check(config)
     else:
         volumes.check(config)
 
 
-def _job(config: Config, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+def _plan(config: Config, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> TrainingPlan:
     if isinstance(config, PretrainConfig):
-        return signals.job(config, manifest, chosen, store, fabric)
+        return signals.plan(config, manifest, chosen, store, fabric)
     if isinstance(config, MultimodalPretrainConfig):
-        return joint.job(config, manifest, chosen, store, fabric)
-    return volumes.job(config, manifest, chosen, store, fabric)
+        return multimodal_plan.plan(config, manifest, chosen, store, fabric)
+    return volumes.plan(config, manifest, chosen, store, fabric)
 
 
-def _train(job: Job, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
+def _train(plan: TrainingPlan, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
     """All stages from the one that the checkpoint belongs to, each from the weights of the one before."""
     taken = step_of(folder / runs.CHECKPOINT) if resume else 0
-    levels = tuple(dict.fromkeys(level for stage in job.stages for level in stage.weights))
+    levels = tuple(dict.fromkeys(level for stage in plan.stages for level in stage.weights))
     trained: Trained | None = None
     before = 0
-    for number, stage in enumerate(job.stages):
+    for number, stage in enumerate(plan.stages):
         end = before + stage.optimiser.steps
-        last = number == len(job.stages) - 1
+        last = number == len(plan.stages) - 1
         # A stage that is just finished is loaded for its weights, from which the next one begins.
         if taken <= end or last:
             # New weights depend on nothing but the seed: not on whether the stage before ran in this call.
-            torch.manual_seed(job.config.seed + number)
+            torch.manual_seed(plan.config.seed + number)
             trained = train(
                 fabric,
                 stage.method(trained.encoder_owner if trained else None),
                 stage.batches,
                 stage.optimiser,
                 weights=stage.weights,
-                seed=job.config.seed,
+                seed=plan.config.seed,
                 folder=folder,
                 resume=resume and (before < taken or number == 0),
                 until=until,
-                checkpoint_every=job.config.hardware.checkpoint_every,
+                checkpoint_every=plan.config.hardware.checkpoint_every,
                 stage=Stage(stage.name, before, levels),
             )
             if trained.step < end or (until is not None and until <= end):

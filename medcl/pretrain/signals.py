@@ -22,8 +22,8 @@ from medcl.modality.spec import SignalCard
 from medcl.pretrain.comet import WITHIN, Comet, level_weights
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.hierarchy import check_known
-from medcl.pretrain.plan import Job, JobStage, left_out
 from medcl.pretrain.loop import Batch
+from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out
 
 
 def check(config: PretrainConfig) -> None:
@@ -35,7 +35,7 @@ def check(config: PretrainConfig) -> None:
     level_weights(config.comet)
 
 
-def job(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+def plan(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> TrainingPlan:
     """Say what is trained.
 
     Args:
@@ -77,11 +77,11 @@ def job(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Pat
         views = signal_views.build(config.views, prepared.channels, prepared.sampling_rate)
         return Comet(encoder, config.comet, views, shared=fabric.world_size > 1, chunk=config.hardware.chunk)
 
-    return Job(
+    return TrainingPlan(
         config=config,
         patients=np.unique(windows.ids["patient"]),
         size=f"{len(windows)} windows",
-        stages=(JobStage("", method, weights, batches, config.optimiser),),
+        stages=(PlannedStage("", method, weights, batches, config.optimiser),),
         encoder=_encoder,
         card=card_of(config.encoder, prepared, config.data),
         left_out=left_out(

@@ -1,64 +1,26 @@
-"""The sides of a joint encoder in training: views of each, the encoders, projections, and who belongs together."""
+"""The sides of a multimodal encoder in training: views of each, the encoders, projections, and who belongs together."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.core.gather import Group
 from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.pairings.pairs import Pairing, Pairs
-from medcl.modality.views.base import Params
 from medcl.modality.views.compose import Compose
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.pretrain.loop import laid_out
-
-
-def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:
-    """How many samples the processes before this one have, and how many all have.
-
-    Args:
-        count: samples of this process.
-        like: any tensor on its device.
-        group: processes that share the batch.
-    """
-    if group is None:
-        return 0, count
-    counts = gather(torch.tensor([count], device=like.device), group)
-    return int(counts[: dist.get_rank(group)].sum()), int(counts.sum())
-
-
-def draw(views: Compose, x: Tensor, copies: int, generator: torch.Generator, group: Group) -> Params:
-    """Draw the parameters of several views of each sample of this process, from those of the batch of all processes.
-
-    Args:
-        views: whose parameters.
-        x: (N, C, ...) samples of this process.
-        copies: views of each sample.
-        generator: the same in all processes.
-        group: processes that share the batch.
-
-    Returns:
-        Parameters of (copies * N) samples: all first views, then all second ones, and so on.
-    """
-    before, total = rows_before(len(x), x, group)
-    # Drawing looks at the shape alone: nothing of this size is held.
-    params = views.draw(x[:1].expand(copies * total, *x.shape[1:]), generator)
-    if total == len(x):
-        return params
-    own = [slice(copy * total + before, copy * total + before + len(x)) for copy in range(copies)]
-    return {name: torch.cat([value[rows] for rows in own]) for name, value in params.items()}
-
+from medcl.pretrain.shared_views import draw
 
 MOST = 2**18
 """Vectors that are kept; 400 MB at a width of 384."""
 
 
-class Remembered:
+class TextCache:
     """The pooled embeddings of texts by a locked encoder: they are the same at every step, to the rounding of a batch.
 
     A report is drawn again in every epoch, and a transformers model takes longer than all else in a step. Beyond `most`
@@ -114,7 +76,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedViews:
     """What an encoder gives.
 
     Args:
@@ -154,7 +116,7 @@ class Towers(nn.Module):
         self.joint, self.views, self.locked, self.chunk = joint, dict(views), tuple(locked), chunk
         for kind in self.locked:
             joint.side(kind).requires_grad_(False)
-        self.remembered = Remembered() if REPORT in self.locked else None
+        self.text_cache = TextCache() if REPORT in self.locked else None
         self.train()
 
     def train(self, mode: bool = True) -> "Towers":
@@ -193,7 +155,7 @@ class Towers(nn.Module):
             seen[kind] = Seen(laid_out(repeated), keep, ids)
         return seen
 
-    def forward(self, seen: dict[str, Seen], *, cells: bool = False) -> dict[str, Embedded]:
+    def forward(self, seen: dict[str, Seen], *, cells: bool = False) -> dict[str, EmbeddedViews]:
         """Embed views.
 
         Args:
@@ -202,12 +164,12 @@ class Towers(nn.Module):
         """
         return {kind: self._embed(kind, one, cells) for kind, one in seen.items()}
 
-    def _embed(self, kind: str, seen: Seen, cells: bool) -> Embedded:
+    def _embed(self, kind: str, seen: Seen, cells: bool) -> EmbeddedViews:
         encoder = self.joint.side(kind)
-        if kind == REPORT and self.remembered is not None and not cells:
+        if kind == REPORT and self.text_cache is not None and not cells:
             words = cast(Any, encoder).keep(seen.x)
-            pooled = self.remembered(seen.x, words, self._read)
-            return Embedded(self.joint.project(kind, self.dropout(pooled)), None, words, seen.ids)
+            pooled = self.text_cache(seen.x, words, self._read)
+            return EmbeddedViews(self.joint.project(kind, self.dropout(pooled)), None, words, seen.ids)
         with torch.set_grad_enabled(torch.is_grad_enabled() and kind not in self.locked):
             parts = (seen.x,) if seen.keep is None else (seen.x, seen.keep)
             chunk = self.chunk if self.chunk and torch.is_grad_enabled() else len(seen.x)
@@ -215,7 +177,7 @@ class Towers(nn.Module):
             pooled = self.joint.pool(kind, dense, seen.x)
         z = self.joint.project(kind, self.dropout(pooled))
         there = cast(Any, encoder).keep(seen.x) if kind == REPORT else None
-        return Embedded(z, self.joint.project_dense(kind, dense) if cells else None, there, seen.ids)
+        return EmbeddedViews(z, self.joint.project_dense(kind, dense) if cells else None, there, seen.ids)
 
     def _read(self, tokens: Tensor) -> Tensor:
         """Pooled embeddings of texts, `chunk` at a time."""

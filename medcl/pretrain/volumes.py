@@ -23,13 +23,13 @@ from medcl.modality.views.compose import Compose
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
 from medcl.pretrain import global_local, hierarchy
-from medcl.pretrain.initialise import begin, take_up
 from medcl.pretrain.densecl import DenseCL
 from medcl.pretrain.global_local import STAGES, GlobalLocal
 from medcl.pretrain.hierarchy import Hierarchy, check_known
-from medcl.pretrain.plan import Job, JobStage, left_out, plain
+from medcl.pretrain.initialise import begin, take_up
 from medcl.pretrain.loop import Batch, for_images
 from medcl.pretrain.pixpro import PixPro
+from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out, plain
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
 T = TypeVar("T")
@@ -63,7 +63,9 @@ def check(config: VolumePretrainConfig) -> None:
         _method(config, losses, 1, shared=False)
 
 
-def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> Job:
+def plan(
+    config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric
+) -> TrainingPlan:
     """Say what is trained.
 
     Args:
@@ -92,7 +94,7 @@ def job(config: VolumePretrainConfig, manifest: Manifest, chosen: Manifest, stor
         stages = (_stage(config, patches, fabric),)
     missing = left_out({"volumes could not be prepared": len(chosen.of_kind("volume")) - len(patches)})
     modality = "+".join(sorted({str(one) for one in chosen.column("modality")[patches.rows]}))
-    return Job(
+    return TrainingPlan(
         config=config,
         patients=patients,
         size=f"{len(patches)} volumes",
@@ -112,7 +114,7 @@ def _beyond(patches: VolumePatches) -> str:
 
 def _stages(
     config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric, given: ImageEncoder | None
-) -> tuple[JobStage, ...]:
+) -> tuple[PlannedStage, ...]:
     """Those of the method global-local; the first one begins with the weights of `given`."""
     stages = []
     for number, losses in enumerate(STAGES[config.global_local.stages]):
@@ -127,11 +129,11 @@ def _stages(
 
         batches = _batches(config, patches, fabric, parts, config.seed + number)
         name = losses[0] if len(STAGES[config.global_local.stages]) > 1 else ""
-        stages.append(JobStage(name, method, weights, batches, replace(config.optimiser, steps=steps)))
+        stages.append(PlannedStage(name, method, weights, batches, replace(config.optimiser, steps=steps)))
     return tuple(stages)
 
 
-def _stage(config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric) -> JobStage:
+def _stage(config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric) -> PlannedStage:
     """The one of a method that has one."""
     weights = {
         "densecl": {"global": 1 - config.dense.weight, "dense": config.dense.weight},
@@ -144,7 +146,7 @@ def _stage(config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric)
         return _method(config, (), patches.store.n_channels, shared=fabric.world_size > 1)
 
     batches = _batches(config, patches, fabric, 1, config.seed)
-    return JobStage("", method, weights, batches, config.optimiser)
+    return PlannedStage("", method, weights, batches, config.optimiser)
 
 
 def _batches(

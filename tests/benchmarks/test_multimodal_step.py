@@ -17,7 +17,7 @@ from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.multimodal_config import ImageSide, MultimodalConfig, ReportSide
 from medcl.pretrain.multimodal_sides import make
-from medcl.pretrain.towers import Embedded, Towers
+from medcl.pretrain.towers import EmbeddedViews, Towers
 from tests.data.linked_archive import pictures_with_reports
 
 PATIENTS, ROUNDS, SHARE = 64, 4, 0.1
@@ -59,7 +59,8 @@ def test_all_but_the_encoders_is_below_a_tenth_of_a_step(tmp_path: Path) -> None
 
     def loss() -> None:
         apart = {
-            kind: Embedded(one.z.detach().requires_grad_(), None, one.there, one.ids) for kind, one in embedded.items()
+            kind: EmbeddedViews(one.z.detach().requires_grad_(), None, one.there, one.ids)
+            for kind, one in embedded.items()
         }
         torch.stack(list(method.pair(apart, None, None).values())).sum().backward()
 

@@ -24,8 +24,8 @@ from medcl.phantom import ct as chest
 from medcl.pretrain.plan import plain
 from tests.commands import planted
 from tests.evaluate.joint_run import IMAGE
-from tests.pretrain import recipe, volume_recipe
 from tests.pretrain import multimodal_recipe as joint_recipe
+from tests.pretrain import recipe, volume_recipe
 
 TABLE = ["--record-column", "record", "--patient-column", "patient"]
 PROTOCOLS = ["--protocols", "probe", "knn", "finetune", "--finetune.steps", "2"]

@@ -7,8 +7,8 @@ import pytest
 from medcl.errors import UsageError
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.hierarchy import check_known
-from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES, asked_for, config_class
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
 

@@ -13,10 +13,10 @@ from medcl.contrast.losses.clip import clip
 from medcl.contrast.similarities.multilinear import multilinear
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import ConVIRT
-from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.multimodal import Multimodal, losses_of, pairs_of
+from medcl.pretrain.multimodal_config import MultimodalConfig
 from medcl.pretrain.simclr import SimCLR
-from medcl.pretrain.towers import Remembered, Towers, apart, partners
+from medcl.pretrain.towers import TextCache, Towers, apart, partners
 
 KINDS = ("image", "volume", "signal")
 BITS = 3
@@ -201,15 +201,15 @@ def test_a_locked_encoder_embeds_each_text_once() -> None:
         asked.append(len(x))
         return x.float() @ torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
 
-    remembered = Remembered(most=3)
+    cache = TextCache(most=3)
     x = torch.tensor([[5, 1, 0], [7, 2, 0], [5, 1, 0]])
     expected = x[:, :2].float()
-    torch.testing.assert_close(remembered(x, x > 0, embed), expected)
-    torch.testing.assert_close(remembered(x[:, :2], x[:, :2] > 0, embed), expected)  # without its padding
+    torch.testing.assert_close(cache(x, x > 0, embed), expected)
+    torch.testing.assert_close(cache(x[:, :2], x[:, :2] > 0, embed), expected)  # without its padding
     assert asked == [2]
     more = torch.tensor([[1, 1, 0], [2, 1, 0], [7, 2, 0]])
     for _ in range(2):
-        torch.testing.assert_close(remembered(more, more > 0, embed), more[:, :2].float())
+        torch.testing.assert_close(cache(more, more > 0, embed), more[:, :2].float())
     assert asked == [2, 2, 1], "of three that are kept, the fourth is embedded anew"
 
 

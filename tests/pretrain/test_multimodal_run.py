@@ -24,12 +24,12 @@ from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.pretrain.plan import plain
 from medcl.pretrain.multimodal_config import MultimodalBatchConfig, MultimodalPretrainConfig
+from medcl.pretrain.plan import plain
 from medcl.pretrain.run import Pretrained, pretrain
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 
-from .joint_recipe import IMAGE, REPORT, SIGNAL, small
+from .multimodal_recipe import IMAGE, REPORT, SIGNAL, small
 
 ROOT, LIMIT = Path(__file__).parents[2], 300
 EVERYTHING = {"local": 0.5, "queue": 12, "distillation": 0.3, "momentum": 0.9, "learn_temperature": True}

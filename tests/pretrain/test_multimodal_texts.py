@@ -18,7 +18,7 @@ from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports
 from tests.modality.report.encoders.pretrained_texts import bert
 
-from .joint_recipe import REPORT, small
+from .multimodal_recipe import REPORT, small
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from medcl.phantom.volumes import write_ct
 from medcl.pretrain.multimodal_config import VolumeSide
 from medcl.pretrain.run import pretrain
 
-from .joint_recipe import small
+from .multimodal_recipe import small
 
 VOLUME = VolumeSide(
     VolumeConfig(size=(8, 8, 8), percentiles=(1, 99)),
