@@ -1,15 +1,17 @@
 """What of an archive is worth training on: reduce."""
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medcl.commands import parsers, quarantine, reduction_evaluate
+from medcl.commands import parsers, quarantine
 from medcl.errors import LeakError, UsageError
 
 if TYPE_CHECKING:
     from medcl.archive.manifest import Manifest
+    from medcl.pretrain.plan import Config
     from medcl.reduce.config import ReduceConfig
     from medcl.reduce.result import Reduced
 
@@ -39,7 +41,7 @@ def reduce(argv: Sequence[str]) -> None:
         _leaks(given, manifest, config, store)
     if given.evaluate is not None:
         configs = [_config(given, name) for name in names]
-        reduction_evaluate.evaluate(given, manifest, configs, store)
+        _evaluate(given, manifest, configs, store)
     if given.report is not None and not given.leaks:
         from medcl.reduce.page import write_page
         from medcl.reduce.preview import look
@@ -88,6 +90,45 @@ def _leaks(given: argparse.Namespace, manifest: "Manifest", config: "ReduceConfi
             f"{len(found.leaks)} near-duplicates cross patients or splits: look at them, then correct the patients "
             "(`medcl scan`) or the split (`medcl split`), or leave one of each two out"
         )
+
+
+def _evaluate(given: argparse.Namespace, manifest: "Manifest", configs: "Sequence[ReduceConfig]", store: Path) -> None:
+    missing = [name for name in ("config", "target") if getattr(given, name) is None]
+    if missing:
+        raise UsageError(f"--evaluate needs --{' and --'.join(missing)}: what is pretrained, and what is probed")
+    from medcl.commands.training import recipe
+    from medcl.evaluate.probe import probe_scores
+    from medcl.reduce.experiment import run_experiment
+
+    results = run_experiment(
+        manifest,
+        configs,
+        store,
+        given.evaluate,
+        recipe=recipe(given.config),
+        target=given.target,
+        pretrain=_pretrained,
+        probe=probe_scores,
+        seeds=given.seeds,
+        folds=given.folds,
+        jobs=given.jobs,
+        cluster=given.cluster,
+    )
+    print(results)
+    print(f"report: {given.evaluate / 'report.html'}")
+
+
+def _pretrained(config: "Config", manifest: "Manifest", store: Path, folder: Path) -> tuple[int, float]:
+    """Pretrain, or go on with an interrupted run; steps taken, and seconds of all of them at the last part's pace."""
+    from medcl import runs
+    from medcl.pretrain.checkpoint import step_of
+    from medcl.pretrain.run import pretrain
+
+    resume = (folder / runs.ENVIRONMENT).exists()
+    taken = step_of(folder / runs.CHECKPOINT) if resume and (folder / runs.CHECKPOINT).exists() else 0
+    begun = time.monotonic()
+    done = pretrain(config, manifest, store, folder, resume=resume)
+    return done.steps, (time.monotonic() - begun) * done.steps / max(1, done.steps - taken)
 
 
 def _config(given: argparse.Namespace, by: str) -> "ReduceConfig":
@@ -171,7 +212,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--leaks", action="store_true", help="search near-duplicates across patients and splits")
     parser.add_argument("--fail-on-leak", action="store_true", help="end with exit code 1 where --leaks finds one")
-    reduction_evaluate.add_arguments(parser)
+    group = parser.add_argument_group("experiment")
+    group.add_argument(
+        "--evaluate",
+        type=Path,
+        metavar="FOLDER",
+        help="pretrain on all units, on those that are kept and on as many at random, with the same number of steps "
+        "and of epochs, and probe each; finished pretrainings stay in the folder, and the same command resumes them",
+    )
+    group.add_argument("--config", type=Path, help="recipe (YAML) that is pretrained by --evaluate")
+    group.add_argument("--target", help="column that --evaluate probes, of labels or of label maps")
+    group.add_argument("--seeds", type=int, default=3, help="number of pretrainings of each arm and fold")
+    group.add_argument(
+        "--folds", type=int, default=3, help="number of folds, by patient; 1 takes the splits of the manifest"
+    )
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
     parser.add_argument("--cluster", metavar="ADDRESS", help="of a Dask scheduler (tcp://...) whose workers are used")
     return parser

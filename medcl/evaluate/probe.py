@@ -4,11 +4,14 @@ Both choose their one hyper-parameter on the validation patients and never see t
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.manifest import Target
 from medcl.evaluate.task import Task
+from medcl.stats.metrics import measure
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -38,6 +41,29 @@ def linear_probe(task: Task, z: Floats, train: Rows, validation: Rows) -> Predic
     x, y = scaler.transform(z[train]), task.columns(train)
     fits: Iterable[Predictor] = (_after(scaler.transform, _linear(task, x, y, penalty)) for penalty in PENALTIES)
     return _best(task, fits, z, validation)
+
+
+def probe_scores(
+    target: Target, labels: NDArray[Any], z: Floats, train: Rows, validation: Rows, test: Rows
+) -> dict[str, float]:
+    """The test metrics of a linear probe, first the one by which models are chosen.
+
+    Args:
+        target: that is predicted.
+        labels: (records,) or, multilabel, (records, classes).
+        z: (records, dim) embeddings.
+        train: rows to fit.
+        validation: rows by which the penalty is chosen.
+        test: rows to test.
+
+    Raises:
+        MedclError: the metric is undefined on the test or the validation rows.
+    """
+    task = Task(target, labels)
+    prediction = linear_probe(task, z, train, validation)(z[test])
+    first = {task.metric: task.score(test, prediction)}
+    found = measure(target.kind, labels[test], prediction, target.classes).metrics
+    return first | {name: float(value) for name, value in found.items()}
 
 
 def nearest_neighbours(task: Task, z: Floats, train: Rows, validation: Rows) -> Predictor:

@@ -13,23 +13,13 @@ from rich.text import Text
 from medcl.archive.manifest import Target
 from medcl.errors import UsageError
 from medcl.evaluate.results import Difference, Estimate, Fraction, Procedure, Results
-from medcl.show.wording import NOTHING, bounds, count, decimals, number
+from medcl.show.wording import METRICS, NOTHING, bounds, count, decimals, number
 
 PROTOCOLS = {
     "probe": "Linear probe",
     "knn": "k nearest neighbours",
     "finetune": "Full fine-tuning",
     "pixels": "Linear probe, beside raw pixels",
-}
-METRICS = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "f1": "F1",
-    "accuracy": "accuracy",
-    "r2": "R²",
-    "mae": "mean absolute error",
-    "dice": "Dice",
-    "hd95": "95% Hausdorff distance (mm)",
 }
 
 

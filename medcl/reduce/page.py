@@ -9,6 +9,7 @@ from medcl.archive.manifest import Manifest
 from medcl.reduce.curve import examples
 from medcl.reduce.preview import Look, Looked
 from medcl.reduce.selection import Selection
+from medcl.reduce.units import labelled
 from medcl.show import page
 from medcl.show.page import Figure
 from medcl.show.wording import NOTHING, count
@@ -133,12 +134,8 @@ def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[st
         if target.kind == "regression" or not len(one.units):
             continue
         labels = manifest.labels(name)[one.units.row]
-        if target.kind == "multilabel":
-            known = ~np.isnan(labels).any(axis=1)
-            indicators = labels
-        else:
-            known = labels >= 0
-            indicators = labels[:, None] == np.arange(len(target.classes))
+        known = labelled(labels)
+        indicators = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(target.classes))
         if not known.any():
             continue
         before = indicators[known].mean(axis=0)

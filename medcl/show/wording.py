@@ -3,6 +3,16 @@
 import math
 
 NOTHING = "–"
+METRICS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "r2": "R²",
+    "mae": "mean absolute error",
+    "dice": "Dice",
+    "hd95": "95% Hausdorff distance (mm)",
+}
 
 
 def number(value: float, *, digits: int | None = None, signed: bool = False) -> str:

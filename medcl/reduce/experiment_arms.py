@@ -1,9 +1,9 @@
-"""What `medcl reduce --evaluate` pretrains on: everything, what a reduction keeps, and as much taken by chance."""
+"""Folds of the patients and arms of units: what the experiment of a reduction pretrains on and tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +11,84 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT
-from medcl.commands.reduction_folds import Fold
+from medcl.errors import UsageError
 from medcl.files import safe_name
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.units import WHOLE, Units
 
-if TYPE_CHECKING:
-    from medcl.pretrain.plan import Config
+Bools = NDArray[np.bool_]
+_HELD_OUT = 0.25
+"""Share of the patients who are not tested by whom the probe's penalty is chosen."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One division of the patients.
+
+    Args:
+        number: from 0.
+        manifest: of all readable records; the split `train` is pretrained on and reduced, `test` is tested.
+        fit: (records,) those on which a probe is fitted.
+        validation: (records,) those by which its penalty is chosen.
+        test: (records,) those on which it is tested.
+    """
+
+    number: int
+    manifest: Manifest
+    fit: Bools
+    validation: Bools
+    test: Bools
+
+
+def folds_of(manifest: Manifest, count: int) -> list[Fold]:
+    """Divide the patients.
+
+    Args:
+        manifest: of readable records.
+        count: of folds, each of which is tested once by encoders that have seen the others; 1 takes the splits of the
+            manifest: pretraining and probe on `train`, the penalty by `val`, the test on `test`.
+
+    Returns:
+        The folds; the same for every call.
+
+    Raises:
+        UsageError: too few patients, or splits that are not there.
+    """
+    if count < 1:
+        raise UsageError(f"--folds {count}: at least 1, which takes the splits of the manifest")
+    if count == 1:
+        return [_own(manifest)]
+    code = manifest.column("patient")
+    # A record without a patient is one of its own.
+    patients, number = np.unique(np.where(code >= 0, code, -1 - np.arange(len(code))), return_inverse=True)
+    if len(patients) < max(count, 3):
+        raise UsageError(
+            f"--folds {count}: the manifest has {len(patients)} patients; there must be as many as folds, and 3 at "
+            "least: one to fit a probe, one to choose its penalty, one to test it"
+        )
+    order = np.random.default_rng(0).permutation(len(patients))
+    folds = []
+    for fold, tested in enumerate(np.array_split(order, count)):
+        others = np.setdiff1d(order, tested)
+        others = np.random.default_rng([1, fold]).permutation(others)
+        held = others[: max(1, round(_HELD_OUT * len(others)))]
+        test, validation = np.isin(number, tested), np.isin(number, held)
+        split = np.where(test, "test", "train")
+        folds.append(Fold(fold, manifest.with_column("split", pa.array(split)), ~test & ~validation, validation, test))
+    return folds
+
+
+def _own(manifest: Manifest) -> Fold:
+    split = manifest.column("split") if manifest.has("split") else np.full(len(manifest), None, dtype=object)
+    parts = [np.asarray(split == name, dtype=bool) for name in ("train", "val", "test")]
+    missing = [name for name, part in zip(("train", "val", "test"), parts, strict=True) if not part.any()]
+    if missing:
+        raise UsageError(
+            f"--folds 1: no readable record in the split {', '.join(missing)} of the manifest: `medcl split` makes "
+            "splits, --folds 3 needs none"
+        )
+    return Fold(0, manifest, *parts)
+
 
 How = Literal["all", "reduced", "random"]
 Budget = Literal["steps", "epochs"]
@@ -51,7 +122,7 @@ class Arm:
         plain = "".join(c if c.isalnum() or c in ".-" else "-" for c in self.by)
         return "all" if self.how == "all" else safe_name(f"{plain}_{self.how}_{self.budget}")
 
-    def recipe(self, config: "Config", seed: int) -> "Config":
+    def recipe(self, recipe: Any, seed: int) -> Any:
         """The recipe with this seed, and the steps that this arm takes."""
         share = self.units / self.of if self.budget == "epochs" else 1.0
 
@@ -61,12 +132,12 @@ class Arm:
         changed: dict[str, Any] = {
             "seed": seed,
             "splits": ("train",),
-            "optimiser": replace(config.optimiser, steps=fewer(config.optimiser.steps)),
+            "optimiser": replace(recipe.optimiser, steps=fewer(recipe.optimiser.steps)),
         }
-        local = getattr(config, "local", None)
+        local = getattr(recipe, "local", None)
         if local is not None:
             changed["local"] = replace(local, steps=fewer(local.steps))
-        return replace(config, **changed)
+        return replace(recipe, **changed)
 
 
 def arms_of(fold: Fold, configs: Sequence[ReduceConfig], store: Path, jobs: int, cluster: str | None) -> list[Arm]:

@@ -1,4 +1,4 @@
-"""The proof of a reduction: every arm with its controls, on patients that no encoder has seen, and resumable."""
+"""The experiment of a reduction: every arm with its controls, on patients that no encoder has seen, and resumable."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,10 @@ import pytest
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.schema import KEPT
 from medcl.cli import main
-from medcl.commands.reduction_arms import LEFT_OUT, arms_of, trained_on
-from medcl.commands.reduction_folds import folds_of
-from medcl.commands.reduction_proof import Cell, Proof
 from medcl.errors import UsageError
 from medcl.reduce.config import ReduceConfig
+from medcl.reduce.experiment_arms import LEFT_OUT, arms_of, folds_of, trained_on
+from medcl.reduce.experiment_results import ArmResult, ExperimentResults
 from medcl.reduce.units import WHOLE, Family, Units
 from tests.data.volume_archive import manifest_of, save
 
@@ -65,15 +64,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 
 def test_every_arm_has_its_controls(made: tuple[Path, list[str]]) -> None:
-    proof = Proof.read(made[0] / "out" / "results.json")
-    arms = {(one.how, one.budget) for one in proof.cells}
+    results = ExperimentResults.read(made[0] / "out" / "results.json")
+    arms = {(one.how, one.budget) for one in results.cells}
     assert arms == {
         ("all", ""),
         ("random weights", ""),
         *((how, budget) for how in ("reduced", "random") for budget in ("steps", "epochs")),
     }
-    assert len(proof.cells) == 6
-    for one in proof.cells:
+    assert len(results.cells) == 6
+    for one in results.cells:
         assert 0 <= one.scores["auroc"] <= 1
         if one.how in ("reduced", "random"):
             # Of each of three patients at most every other slice, and one of the blank ones, is kept.
@@ -83,8 +82,8 @@ def test_every_arm_has_its_controls(made: tuple[Path, list[str]]) -> None:
     page = (made[0] / "out" / "report.html").read_text()
     assert "as many as hash 0" in page
     assert "same epochs" in page
-    assert proof.metric == "auroc"
-    assert proof.what == "slices"
+    assert results.metric == "auroc"
+    assert results.what == "slices"
 
 
 def test_no_encoder_has_seen_the_patients_of_its_test(made: tuple[Path, list[str]]) -> None:
@@ -170,15 +169,17 @@ def test_records_that_are_dropped_keep_their_row(ecg_manifest: Manifest) -> None
 
 
 def test_intervals_are_over_seeds_and_paired_with_training_on_all() -> None:
-    values = {"all": [(0.70, 0.80), (0.72, 0.82)], "reduced": [(0.75, 0.85), (0.77, 0.87)]}
+    values = {("", "all"): [(0.70, 0.80), (0.72, 0.82)], ("hash", "reduced"): [(0.75, 0.85), (0.77, 0.87)]}
     cells = tuple(
-        Cell("hash" * (how == "reduced"), how, "epochs" * (how == "reduced"), fold, seed, 5, 10, 2, 3.0, {"auroc": one})
-        for how, seeds in values.items()
+        ArmResult(
+            "hash" * (how == "reduced"), how, "epochs" * (how == "reduced"), fold, seed, 5, 10, 2, 3.0, {"auroc": one}
+        )
+        for (by, how), seeds in values.items()
         for seed, folds in enumerate(seeds)
         for fold, one in enumerate(folds)
     )
-    proof = Proof("lesion", "auroc", "slices", "global-local", 6, cells)
-    whole, reduced = proof.rows()
+    results = ExperimentResults("lesion", "auroc", "slices", "global-local", 6, cells)
+    whole, reduced = results.rows()
     assert whole.quality.mean == pytest.approx(0.76)
     assert whole.quality.n == 2
     assert whole.gap is None
@@ -187,6 +188,6 @@ def test_intervals_are_over_seeds_and_paired_with_training_on_all() -> None:
     assert reduced.gap.low == pytest.approx(0.05)
     assert reduced.folds == pytest.approx((0.76, 0.86))
     assert reduced.control is None, "there is no arm by chance"
-    assert "50% of the units" in proof.headline
+    assert "50% of the units" in results.headline
     with pytest.raises(UsageError, match="at least 1"):
         folds_of(Manifest.read, 0)  # type: ignore[arg-type]
