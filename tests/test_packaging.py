@@ -3,7 +3,13 @@
 import ast
 import re
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
+
+import yaml
+from setuptools import find_packages
+
+import medcl
 
 ROOT = Path(__file__).parents[1]
 BELOW: dict[str, set[str]] = {
@@ -62,3 +68,28 @@ def test_pickle_is_only_read_as_weights() -> None:
             r"\bimport (pickle|dill|cloudpickle)\b|joblib\.load|allow_pickle=True|weights_only=False", text
         ), path
         assert all("weights_only=True" in call for call in re.findall(r"torch\.load\(.*", text)), path
+
+
+def test_the_version_has_one_source() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "medcl.__version__"}}
+    assert version("medcl") == medcl.__version__, "install the checkout again: pip install -e ."
+
+
+def test_papers_name_the_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == medcl.__version__
+    changes = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert changes[0] == ("Unreleased", "")
+    assert changes[1] == (medcl.__version__, str(citation["date-released"]))
+
+
+def test_every_file_is_in_a_wheel() -> None:
+    packages = set(find_packages(str(ROOT), include=["medcl", "medcl.*"]))
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    for path in (ROOT / "medcl").rglob("*"):
+        if path.is_dir() or "__pycache__" in path.parts:
+            continue
+        assert ".".join(path.relative_to(ROOT).parent.parts) in packages, path
+        assert path.suffix == ".py" or any(path.match(pattern) for pattern in data), path
