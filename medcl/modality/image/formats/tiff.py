@@ -1,7 +1,7 @@
-"""Grey pictures of one page in TIFF files, through Pillow, as radiographs and digitised films are kept.
+"""Grey images of one page in TIFF files, through Pillow, as radiographs and digitised films are kept.
 
 Decided here: grey of 8 and 16 bits is read, of any compression that libtiff knows. Where the file says that 0 is white,
-numbers are turned round. Colours, several pages (whole slides, volumes), signed or floating numbers, and pictures that
+numbers are turned round. Colours, several pages (whole slides, volumes), signed or floating numbers, and images that
 the header turns by a quarter are refused.
 """
 
@@ -38,53 +38,53 @@ def read_header(path: Path) -> ImageHeader:
     Raises:
         UnreadableError: as `medcl.modality.image.record.read_header`; colours, several pages or other numbers.
     """
-    with opened(path, "tiff") as picture:
-        rows, columns, bits = _checked(picture, path.stat().st_size)
+    with opened(path, "tiff") as image:
+        rows, columns, bits = _checked(image, path.stat().st_size)
     return ImageHeader(format="tiff", rows=rows, columns=columns, n_channels=1, dtype=f"uint{bits}")
 
 
 def read_image(path: Path) -> Image:
-    """Decode the picture of a file.
+    """Decode the image of a file.
 
     Args:
         path: of the file.
 
     Returns:
-        The picture, uint8 or uint16.
+        The image, uint8 or uint16.
 
     Raises:
         UnreadableError: as `read_header`, or its pixels are damaged.
     """
-    with opened(path, "tiff") as picture:
-        rows, columns, bits = _checked(picture, path.stat().st_size)
-        white_is_zero = picture.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-        picture.load()  # upright
-        pixels = np.asarray(picture).astype(f"uint{bits}")
+    with opened(path, "tiff") as image:
+        rows, columns, bits = _checked(image, path.stat().st_size)
+        white_is_zero = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+        image.load()  # upright
+        pixels = np.asarray(image).astype(f"uint{bits}")
     if pixels.shape != (rows, columns):
-        raise UnreadableError("damaged file: its TIFF picture is of another size than its header says")
+        raise UnreadableError("damaged file: its TIFF image is of another size than its header says")
     most = 2**bits - 1
     # Pillow turns 8 bits round by itself.
     pixels = most - pixels if white_is_zero and bits == 16 else pixels
     return Image(np.ascontiguousarray(pixels)[None], (0.0, float(most)))
 
 
-def _checked(picture: Any, size: int) -> tuple[int, int, int]:
+def _checked(image: Any, size: int) -> tuple[int, int, int]:
     """Rows, columns and bits of a pixel."""
-    tags = picture.tag_v2
+    tags = image.tag_v2
     bits, kinds = tuple(tags.get(_BITS, (1,))), tuple(tags.get(_FORMAT, (1,)))
     if tags.get(_SAMPLES, 1) != 1 or tags.get(_PHOTOMETRIC) not in _GREY:
-        raise UnreadableError(f"a TIFF picture in colours: {_INSTEAD}")
+        raise UnreadableError(f"a TIFF image in colours: {_INSTEAD}")
     if bits not in ((8,), (16,)) or kinds != (1,):
-        raise UnreadableError(f"a TIFF picture whose pixels are not whole numbers of 8 or 16 bits: {_INSTEAD}")
-    if picture.n_frames != 1:
-        raise UnreadableError(f"a TIFF file of {picture.n_frames} pages: {_INSTEAD}; cut a whole slide into tiles")
+        raise UnreadableError(f"a TIFF image whose pixels are not whole numbers of 8 or 16 bits: {_INSTEAD}")
+    if image.n_frames != 1:
+        raise UnreadableError(f"a TIFF file of {image.n_frames} pages: {_INSTEAD}; cut a whole slide into tiles")
     if tags.get(_ORIENTATION) in _TURNED:
-        raise UnreadableError("a TIFF picture that its header turns by a quarter: save it upright")
+        raise UnreadableError("a TIFF image that its header turns by a quarter: save it upright")
     rows, columns = int(tags[_LENGTH]), int(tags[_WIDTH])
     check_size(rows, columns)
     starts, counts = ([int(n) for tag in pair for n in tags.get(tag, ())] for pair in (_STARTS, _COUNTS))
     if len(starts) != len(counts) or any(a + b > size for a, b in zip(starts, counts, strict=True)):
-        raise UnreadableError("truncated file: its TIFF picture ends behind the end of the file")
-    if sum(counts) * (1 if picture.info.get("compression") == "raw" else _MOST) < prod((rows, columns, bits[0] // 8)):
-        raise UnreadableError("truncated file: its TIFF picture has fewer bytes than its size needs")
+        raise UnreadableError("truncated file: its TIFF image ends behind the end of the file")
+    if sum(counts) * (1 if image.info.get("compression") == "raw" else _MOST) < prod((rows, columns, bits[0] // 8)):
+        raise UnreadableError("truncated file: its TIFF image has fewer bytes than its size needs")
     return rows, columns, bits[0]

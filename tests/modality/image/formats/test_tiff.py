@@ -1,11 +1,11 @@
-"""Grey TIFF pictures: the numbers of the file, and no others."""
+"""Grey TIFF images: the numbers of the file, and no others."""
 
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
+from PIL import Image
 
 from medcl.errors import UnreadableError
 from medcl.modality.formats import identify
@@ -49,7 +49,7 @@ def written_out(path: Path, pixels: np.ndarray, order: str = "<", *, strips: int
 
 
 def read(path: Path) -> np.ndarray:
-    """The picture, as its header says it is."""
+    """The image, as its header says it is."""
     assert identify(path) == "tiff"
     header, image = read_header(path, "tiff"), read_image(path, "tiff")
     assert (header.n_channels, header.rows, header.columns) == image.data.shape
@@ -73,13 +73,13 @@ def test_the_numbers_are_those_of_the_file(tmp_path: Path, pixels: np.ndarray, o
 
 @pytest.mark.parametrize("pixels", [EIGHT, DEEP], ids=["8 bits", "16 bits"])
 @pytest.mark.parametrize("how", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "raw"])
-def test_compressed_pictures(tmp_path: Path, pixels: np.ndarray, how: str) -> None:
-    Picture.fromarray(pixels).save(tmp_path / "a.tif", compression=how)
+def test_compressed_images(tmp_path: Path, pixels: np.ndarray, how: str) -> None:
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression=how)
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), pixels)
 
 
 @pytest.mark.parametrize("pixels", [EIGHT, DEEP], ids=["8 bits", "16 bits"])
-def test_a_picture_is_mirrored_as_it_says_and_not_turned_by_a_quarter(tmp_path: Path, pixels: np.ndarray) -> None:
+def test_an_image_is_mirrored_as_it_says_and_not_turned_by_a_quarter(tmp_path: Path, pixels: np.ndarray) -> None:
     # TIFF 6.0: the first row is at the top or the bottom, its first pixel on the left or the right.
     for orientation, upright in ((2, pixels[:, ::-1]), (3, pixels[::-1, ::-1]), (4, pixels[::-1])):
         path = written_out(tmp_path / "a.tif", pixels, photometric=1, orientation=orientation)
@@ -89,9 +89,9 @@ def test_a_picture_is_mirrored_as_it_says_and_not_turned_by_a_quarter(tmp_path: 
         read_header(path, "tiff")
 
 
-def test_what_is_no_grey_picture_of_one_page_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_grey_image_of_one_page_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    grey = Picture.fromarray(EIGHT)
+    grey = Image.fromarray(EIGHT)
 
     def refused(why: str) -> None:
         for reader in (read_header, read_image):
@@ -121,7 +121,7 @@ def test_a_file_that_ends_early_or_claims_too_much_is_refused_by_its_header(tmp_
     with pytest.raises(UnreadableError, match="fewer bytes than its size needs"):
         read_header(path, "tiff")
     # The directory before the pixels, which are cut off.
-    Picture.fromarray(EIGHT).save(path, compression="raw")
+    Image.fromarray(EIGHT).save(path, compression="raw")
     for length in (4, 60, len(path.read_bytes()) - 30):
         (tmp_path / "cut.tif").write_bytes(path.read_bytes()[:length])
         with pytest.raises(UnreadableError, match="truncated|damaged"):
@@ -129,7 +129,7 @@ def test_a_file_that_ends_early_or_claims_too_much_is_refused_by_its_header(tmp_
 
 
 def test_damaged_pixels_are_refused_when_they_are_read(tmp_path: Path) -> None:
-    Picture.fromarray(EIGHT).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    Image.fromarray(EIGHT).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
     content = bytearray((tmp_path / "a.tif").read_bytes())
     start = content.index(b"\x78")
     content[start + 20 : start + 60] = bytes(40)
