@@ -218,8 +218,8 @@ def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reports",
         metavar="GLOB_OR_TABLE",
-        help="report files by their paths in the folder, such as 'reports/**/*.txt' (text, XML, DICOM SR), or, with "
-        "--report-column, a table: CSV, TSV, Parquet, JSON or JSON lines",
+        help="report files by their paths in the folder, such as 'reports/**/*.txt' (text, HTML, RTF, PDF, Word, XML, "
+        "HL7, DICOM SR), or, with --report-column, a table: CSV, TSV, Parquet, JSON or JSON lines",
     )
     parser.add_argument(
         "--report-column",
