@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from medcl.archive.sheet import Sheet, decode
 from medcl.errors import MedclError
+from medcl.modality.sheet import Sheet, decode
 
 _DEEPEST = 64  # objects and lists within one another; no table needs more
 

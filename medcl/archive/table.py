@@ -6,13 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from medcl.archive.cells import Column, are_numbers, number, numbers, present
 from medcl.archive.json_table import read_json, read_json_lines
-from medcl.archive.sheet import Sheet, read_sheet
 from medcl.errors import MedclError, UsageError, system_reason
+from medcl.modality.cells import Column, are_numbers, number, numbers, present
+from medcl.modality.sheet import Sheet, read_parquet, read_sheet
 from medcl.suggest import no_such
 
 FILE_COLUMN = "{file}"
@@ -140,7 +137,7 @@ def read_table(path: Path | str | Sequence[Path | str], missing: Iterable[str] =
         path: the table; or several files of one table, as a list or as a glob (`descriptions_*.jsonl`). Their rows
             follow one another, by name where a glob finds them, and the column `{file}` tells the stem of each row's
             file. All have the same columns, but for JSON, where a key may be missing.
-        missing: words for a missing value, beside those of `medcl.archive.cells`.
+        missing: words for a missing value, beside those of `medcl.modality.cells`.
 
     Returns:
         Its cells as text. List cells of Parquet and JSON are joined with `|`.
@@ -196,7 +193,7 @@ def _found(path: Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> Sheet:
-    readers = {".csv": read_sheet, ".tsv": read_sheet, ".parquet": _read_parquet} | _JSON
+    readers = {".csv": read_sheet, ".tsv": read_sheet, ".parquet": read_parquet} | _JSON
     if path.suffix.lower() not in readers:
         raise UsageError(f"{path}: a label table is .csv, .tsv, .parquet, .json or .jsonl")
     if not path.is_file():
@@ -214,20 +211,3 @@ def _read_file(path: Path) -> Sheet:
     if not sheet.rows:
         raise MedclError(f"{path}: the table has no rows")
     return sheet
-
-
-def _read_parquet(path: Path) -> Sheet:
-    try:
-        table = pq.ParquetFile(path).read()
-        columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
-    # A value that Python has no type for, such as a time after the year 9999, is a ValueError or an OverflowError.
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise MedclError(f"{path}: not a Parquet file, or a damaged one") from error
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    return Sheet(list(table.column_names), rows, list(range(1, len(rows) + 1)), "row")
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    return "|".join(map(str, value)) if isinstance(value, list) else str(value).strip()

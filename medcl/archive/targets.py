@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from medcl.archive.card import CardTarget, Lookup, inside
-from medcl.archive.cells import is_missing, number
 from medcl.archive.manifest import Target
 from medcl.archive.table import LabelTable, read_table
 from medcl.errors import MedclError, UsageError
+from medcl.modality.cells import is_missing, number
 
 Kind: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
 Label: TypeAlias = str | float | list[str] | None
@@ -43,7 +43,7 @@ def infer(table: LabelTable, column: str, kind: Kind | None = None) -> Labels:
     Unless a kind is given: two distinct values are binary (the second in order is the positive class), up to 20
     distinct whole numbers are multiclass, other numbers a regression; text with `|` or `;` is multilabel, other text
     multiclass. A cell that is empty or holds a word for a missing value (`n/a`, `unknown`; see
-    `medcl.archive.cells`) is unlabelled; a multilabel cell that holds only the separator is labelled with no class.
+    `medcl.modality.cells`) is unlabelled; a multilabel cell that holds only the separator is labelled with no class.
 
     Args:
         table: the label table.

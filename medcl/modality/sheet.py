@@ -1,4 +1,4 @@
-"""A table of text: its separator, its quotation marks and its heading, found from the whole file."""
+"""A table of text or Parquet as text cells: separator, quotation marks and heading are found from the whole file."""
 
 import codecs
 import csv
@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from medcl.errors import MedclError
 
@@ -238,3 +241,31 @@ def _divided(text: str, separator: str, first: int, encoding: str, tsv: bool, qu
     about = [encoding] if encoding else []
     about += [] if separator == ("\t" if tsv else ",") else [f"separator {_name(separator)}"]
     return Sheet(names, rows, numbers, "line", separator, ", ".join(about))
+
+
+def read_parquet(path: Path) -> Sheet:
+    """Read a table of Parquet as text.
+
+    Args:
+        path: of a .parquet file.
+
+    Returns:
+        Its headings and rows; list cells are joined with `|`.
+
+    Raises:
+        MedclError: it is none, or damaged.
+    """
+    try:
+        table = pq.ParquetFile(path).read()
+        columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
+    # A value that Python has no type for, such as a time after the year 9999, is a ValueError or an OverflowError.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise MedclError(f"{path}: not a Parquet file, or a damaged one") from error
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Sheet(list(table.column_names), rows, list(range(1, len(rows) + 1)), "row")
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return "|".join(map(str, value)) if isinstance(value, list) else str(value).strip()
