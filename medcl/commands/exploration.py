@@ -35,7 +35,7 @@ def explore(argv: Sequence[str]) -> None:
         raise UsageError(f"-o {output}: a page is an .html file")
     count = _count(given.thumbnails)
     from medcl.embed.embeddings import Embeddings
-    from medcl.embed.points import vectors_of
+    from medcl.embed.vectors import vectors_of
     from medcl.explore.assemble import page_data
     from medcl.explore.page import write_page
 
@@ -53,7 +53,7 @@ def explore(argv: Sequence[str]) -> None:
     )
     write_page(data, output)
     if given.write_xy:
-        from medcl.explore.cached import write_xy
+        from medcl.explore.cache import write_xy
 
         write_xy(embeddings, next(iter(data.projections.values())))
     print(f"{output}: {len(data):,} points, {output.stat().st_size / 1e6:.1f} MB; open it in any browser")

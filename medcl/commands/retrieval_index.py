@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from medcl.embed.embeddings import Embeddings
-    from medcl.embed.points import Vectors
+    from medcl.embed.vectors import Vectors
     from medcl.explore.index import Index, Near
 
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.metadata import START
-from medcl.embed.points import Vectors
+from medcl.embed.vectors import Vectors
 from medcl.errors import UsageError
 from medcl.explore.axes import principal_axes
-from medcl.explore.cached import projection_of
+from medcl.explore.cache import projection_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import COMPONENTS, among

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.points import Vectors, blocks, unit
+from medcl.embed.vectors import Vectors, blocks, unit
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.points import Ints, Vectors
+from medcl.embed.vectors import Ints, Vectors
 from medcl.explore.page import Categories, Column
 from medcl.explore.probe import Floats, Probe
 from medcl.stats.many_scores import auroc, auroc_of_each, explained, patient_resamples

@@ -132,7 +132,7 @@ class Embeddings(file.Embeddings):
             UsageError: no such method, or too few embeddings for it.
             MedclError: there is no embedding, or some hold NaN.
         """
-        from medcl.explore.cached import projection_of
+        from medcl.explore.cache import projection_of
 
         known = self._projections.pop((method, seed), None)
         # Behind the others: it is the last one that is drawn.
@@ -153,7 +153,7 @@ class Embeddings(file.Embeddings):
             UsageError: there is no such column, or it has too many classes; or see `project`.
             MedclError: there is no embedding, or some hold NaN.
         """
-        from medcl.embed.points import sample
+        from medcl.embed.vectors import sample
         from medcl.explore.confounders import taken
 
         # Before the map, which may take minutes.

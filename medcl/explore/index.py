@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from medcl.embed.embeddings import Embeddings
 from medcl.embed.metadata import KIND, START
-from medcl.embed.points import BLOCK, Ints, Vectors, unit, vectors_of
+from medcl.embed.vectors import BLOCK, Ints, Vectors, unit, vectors_of
 from medcl.errors import UsageError
-from medcl.explore.cached import content_key, folder_of
+from medcl.explore.cache import content_key, folder_of
 from medcl.explore.index_file import Saved, read_index, save_index, writable
 from medcl.explore.neighbours import EXACT, add, is_exact, new_index, search
 from medcl.suggest import did_you_mean

@@ -13,7 +13,7 @@ from medcl import files, parquet
 from medcl.checksums import file_checksum, read_json, sealed
 from medcl.embed.embeddings import Embeddings
 from medcl.errors import MedclError
-from medcl.explore.cached import content_key
+from medcl.explore.cache import content_key
 
 _NAME = "index.json"
 Sources: TypeAlias = tuple[tuple[Embeddings, str], ...]

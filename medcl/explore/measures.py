@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medcl.embed.points import Ints, Vectors, groups_of, sample
+from medcl.embed.vectors import Ints, Vectors, groups_of, sample
 from medcl.errors import UsageError
 from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
 from medcl.explore.neighbours import among

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.points import Ints, Vectors, blocks, sample, unit
+from medcl.embed.vectors import Ints, Vectors, blocks, sample, unit
 from medcl.explore.axes import Axes, principal_axes
 
 EXACT = 1 << 30

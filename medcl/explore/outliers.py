@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import Embeddings
-from medcl.embed.points import Ints, Vectors, blocks, groups_of
+from medcl.embed.vectors import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.points import Ints, Vectors
+from medcl.embed.vectors import Ints, Vectors
 
 Floats = NDArray[np.float64]
 FOLDS = 5

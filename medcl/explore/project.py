@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.points import BLOCK, Ints, Vectors, blocks, sample
+from medcl.embed.vectors import BLOCK, Ints, Vectors, blocks, sample
 from medcl.errors import UsageError
 from medcl.explore.axes import Axes, principal_axes
 from medcl.explore.neighbours import euclidean_index, nearest

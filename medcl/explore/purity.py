@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.points import Ints, Vectors
+from medcl.embed.vectors import Ints, Vectors
 from medcl.explore.page import Categories
 from medcl.stats.embedding_space import Gap, measure_gap
 

@@ -15,16 +15,16 @@ from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.metadata import run_fingerprint
 from medcl.embed.pieces import Pieces as Prepared
 from medcl.embed.pieces import volume_config
-from medcl.embed.points import unit
 from medcl.embed.sides import WORDS, Side, device, prepare, sides_of
+from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UsageError
 from medcl.modality.spec import JointCard, VolumeCard, kind_of
 from medcl.modality.volume.geometry import places
 from medcl.modality.volume.record import Grid
 from medcl.modality.volume.tiles import VolumeTiles
 from medcl.reduce.config import ReduceConfig
+from medcl.reduce.duplicate_search import ByCosine
 from medcl.reduce.encoders import RandomEncoder, VisionEncoder
-from medcl.reduce.neighbours import ByCosine
 from medcl.reduce.signatures import Described, SignatureCache, describe, record_keys
 from medcl.reduce.strategy import Pieces, Signatures, Unit
 from medcl.reduce.units import Units

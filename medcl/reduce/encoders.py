@@ -13,15 +13,15 @@ from torch import Tensor
 
 from medcl.archive.schema import Kind
 from medcl.documents import parse_json
-from medcl.embed.points import unit
+from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UsageError, cause
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
-from medcl.reduce.neighbours import ByCosine
+from medcl.reduce.duplicate_search import ByCosine
+from medcl.reduce.resize import resized
 from medcl.reduce.strategy import Pieces, Range, Signatures, Unit
-from medcl.reduce.thumbnails import resized
 
 _SIZES: dict[int, tuple[int, ...]] = {1: (2000,), 2: (64, 64), 3: (32, 32, 32)}
 _DIM, _AT_A_TIME = 128, 64

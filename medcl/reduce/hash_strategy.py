@@ -10,8 +10,8 @@ from scipy import fftpack
 
 from medcl.archive.schema import Kind
 from medcl.reduce import hamming
+from medcl.reduce.resize import resize, stacks
 from medcl.reduce.strategy import Measure, Pairs, Pieces, Range, Signatures, Source, Unit
-from medcl.reduce.thumbnails import resize, stacks
 
 Method: TypeAlias = Literal["difference", "average", "perceptual"]
 FINE = 4

@@ -9,7 +9,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.spatial_summary import line
 from medcl.errors import MedclError, UsageError
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.neighbours import duplicates
+from medcl.reduce.duplicate_search import duplicates
 from medcl.reduce.run import Compared, compare, made, threshold_of
 from medcl.reduce.strategies import strategy_of
 from medcl.reduce.strategy import checked

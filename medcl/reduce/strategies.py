@@ -3,14 +3,11 @@
 from collections.abc import Callable
 
 from medcl.errors import UsageError
-from medcl.reduce.beats import Beats
-from medcl.reduce.content import Entropy, EveryN
-from medcl.reduce.correlation import Correlation
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.mutual_information import MutualInformation
-from medcl.reduce.ssim import Ssim
+from medcl.reduce.image_strategies import Entropy, EveryN, MutualInformation, Ssim
+from medcl.reduce.signal_strategies import Beats, Correlation
 from medcl.reduce.strategy import Strategy
-from medcl.reduce.texts import MinHash, SameText
+from medcl.reduce.text_strategies import MinHash, SameText
 from medcl.suggest import did_you_mean
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from medcl.embed.points import Ints
+from medcl.embed.vectors import Ints
 
 Floats = NDArray[np.float64]
 RESAMPLES = 500

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medcl.embed.points import unit
+from medcl.embed.vectors import unit
+from medcl.reduce.duplicate_search import search as similar
 from medcl.reduce.hamming import search
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.neighbours import search as similar
 from medcl.reduce.rules import greedy
 
 pytestmark = pytest.mark.benchmark

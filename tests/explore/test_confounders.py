@@ -9,7 +9,7 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import Embeddings
-from medcl.embed.points import groups_of, vectors_of
+from medcl.embed.vectors import groups_of, vectors_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories

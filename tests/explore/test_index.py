@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
-from medcl.explore.cached import folder_of
+from medcl.explore.cache import folder_of
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import Index
 from medcl.explore.neighbours import among, is_exact, nearest

@@ -8,7 +8,7 @@ import pytest
 
 from medcl.errors import UsageError
 from medcl.explore.axes import principal_axes
-from medcl.explore.cached import folder_of, projection_of
+from medcl.explore.cache import folder_of, projection_of
 from medcl.explore.project import METHODS, project
 from tests.explore.archives import embeddings_file
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from medcl.embed.points import vectors_of
+from medcl.embed.vectors import vectors_of
 from medcl.errors import UsageError
-from medcl.explore.cached import content_key, write_xy
+from medcl.explore.cache import content_key, write_xy
 from medcl.explore.embeddings import Embeddings
 from tests.explore.archives import embeddings_file
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medcl.embed.points import unit
-from medcl.reduce import neighbours as module
-from medcl.reduce.neighbours import cosines, search
+from medcl.embed.vectors import unit
+from medcl.reduce import duplicate_search as module
+from medcl.reduce.duplicate_search import cosines, search
 
 
 @pytest.mark.parametrize("blocks", [(1024, 8192), (7, 5)])

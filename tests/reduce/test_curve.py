@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from medcl.reduce import curve as module
-from medcl.reduce.content import Entropy
 from medcl.reduce.curve import curve_of, knee
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.image_strategies import Entropy, MutualInformation
 from medcl.reduce.rules import greedy
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from medcl.reduce.hash_strategy import Method, hashes
-from medcl.reduce.thumbnails import resize
+from medcl.reduce.resize import resize
 
 REFERENCE = {"difference": imagehash.dhash, "average": imagehash.average_hash, "perceptual": imagehash.phash}
 ROWS_FIRST = int(version("pillow").split(".")[0]) >= 13

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from medcl.errors import UsageError
-from medcl.reduce.content import Entropy, EveryN
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.image_strategies import Entropy, EveryN, MutualInformation
 from medcl.reduce.rules import balanced, k_centre, quotas
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.reduce.neighbours import duplicates, matches
+from medcl.reduce.duplicate_search import duplicates, matches
 from medcl.reduce.rules import greedy
-from medcl.reduce.texts import MinHash, SameText
+from medcl.reduce.text_strategies import MinHash, SameText
 from tests.reduce.slow_selection import slow_greedy
 
 LONG = (

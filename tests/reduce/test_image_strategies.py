@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medcl.errors import UnreadableError, UsageError
-from medcl.reduce.content import Entropy
 from medcl.reduce.hash_strategy import Hash
-from medcl.reduce.mutual_information import MutualInformation
+from medcl.reduce.image_strategies import Entropy, MutualInformation, Ssim
+from medcl.reduce.resize import stacks
 from medcl.reduce.rules import greedy
-from medcl.reduce.ssim import Ssim
 from medcl.reduce.strategies import STRATEGIES, strategy_of
 from medcl.reduce.strategy import Strategy
-from medcl.reduce.thumbnails import stacks
 
 PICTURES: list[Strategy] = [
     made() for name, made in STRATEGIES.items() if "volume" in made().kinds and made().source == "array"

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from medcl import files, parquet
 from medcl.embed.embeddings import Embeddings, parquet_file
-from medcl.embed.points import Vectors, vectors_of
 from medcl.embed.shards import parquet_writer
+from medcl.embed.vectors import Vectors, vectors_of
 from medcl.errors import MedclError, UsageError
 from medcl.explore.axes import Axes
 from medcl.explore.project import MOST, Method, Plane, Projection, place
