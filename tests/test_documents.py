@@ -12,7 +12,7 @@ from medcl.archive import card
 from medcl.archive.manifest import Manifest
 from medcl.commands import training
 from medcl.documents import parse_json, read_yaml
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.zero_shot import read_prompts
 from medcl.modality.report.encoders.tokens import Tokenizer
@@ -80,7 +80,7 @@ NO_EMBEDDINGS = [b"[" * 100_000, b"[1]", b"{}", b"\xff", b'{"content": "embeddin
 def test_a_damaged_description_of_embeddings_is_told_with_its_file(tmp_path: Path, stored: bytes) -> None:
     pq.write_table(pa.table({"run": ["a"]}).replace_schema_metadata({"medcl": stored}), tmp_path / "e.parquet")
     with pytest.raises(UsageError, match=r"e.parquet: holds no embeddings"):
-        Embeddings.read(tmp_path / "e.parquet")
+        EmbeddingsFile.read(tmp_path / "e.parquet")
 
 
 def test_a_tokenizer_that_is_nested_too_deeply_is_none() -> None:

@@ -20,7 +20,7 @@ from medcl.embed.shards import Shards
 from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings
-from medcl.explore.index import Index
+from medcl.explore.index import EmbeddingIndex
 from medcl.modality.image import store as image_store
 from medcl.modality.image.store import ImageStore, ImageWriter
 from medcl.modality.report import store as report_store
@@ -190,11 +190,11 @@ def read_embeddings(folder: Path) -> Any:
 
 
 def index(folder: Path) -> None:
-    Index.open(embeddings_file(folder / "e.parquet", VECTORS, {"patient": list(range(30))}))
+    EmbeddingIndex.open(embeddings_file(folder / "e.parquet", VECTORS, {"patient": list(range(30))}))
 
 
 def read_index(folder: Path) -> Any:
-    found = Index.open(Embeddings.read(folder / "e.parquet"))
+    found = EmbeddingIndex.open(Embeddings.read(folder / "e.parquet"))
     return [(one.record_id, one.similarity) for row in range(30) for one in found.nearest(VECTORS[row], 3)]
 
 

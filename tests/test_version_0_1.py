@@ -19,8 +19,8 @@ from medcl.cli import main
 from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
 from medcl.data.volume_prepare import prepare_volumes
-from medcl.embed.embeddings import Embeddings
-from medcl.explore.index import Index
+from medcl.embed.embeddings import EmbeddingsFile
+from medcl.explore.index import EmbeddingIndex
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import Pictures
 from medcl.modality.image.store import ImageStore
@@ -143,7 +143,7 @@ def test_an_index_of_embeddings(folder: Path) -> None:
     path = folder / "embeddings" / "signal.parquet"
     saved = path.with_name(f"{path.name}.explore") / "index" / "index.json"
     before = saved.read_bytes()
-    index = Index.open(Embeddings.read(path))
+    index = EmbeddingIndex.open(EmbeddingsFile.read(path))
     assert saved.read_bytes() == before
     assert len(index) == 6
     record = parquet.read_table(path)["record_id"][2].as_py()

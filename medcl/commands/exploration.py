@@ -34,12 +34,12 @@ def explore(argv: Sequence[str]) -> None:
     if output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"-o {output}: a page is an .html file")
     count = _count(given.thumbnails)
-    from medcl.embed.embeddings import Embeddings
+    from medcl.embed.embeddings import EmbeddingsFile
     from medcl.embed.vectors import vectors_of
     from medcl.explore.assemble import page_data
     from medcl.explore.page import write_page
 
-    embeddings = Embeddings.read(given.embeddings)
+    embeddings = EmbeddingsFile.read(given.embeddings)
     manifest = None if given.manifest is None else parsers.read(given.manifest)
     vectors = vectors_of(embeddings)
     data = page_data(

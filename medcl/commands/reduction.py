@@ -44,9 +44,9 @@ def reduce(argv: Sequence[str]) -> None:
         _evaluate(given, manifest, configs, store)
     if given.report is not None and not given.leaks:
         from medcl.reduce.page import write_page
-        from medcl.reduce.preview import look
+        from medcl.reduce.preview import preview
 
-        found = look(manifest, config, store, names=given.by or (), jobs=given.jobs, cluster=given.cluster)
+        found = preview(manifest, config, store, names=given.by or (), jobs=given.jobs, cluster=given.cluster)
         write_page(given.report, found)
         print(found)
         print(f"report: {given.report}")

@@ -10,9 +10,9 @@ from medcl.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from medcl.embed.embeddings import Embeddings
+    from medcl.embed.embeddings import EmbeddingsFile
     from medcl.embed.vectors import Vectors
-    from medcl.explore.index import Index, Near
+    from medcl.explore.index import EmbeddingIndex, Near
 
 
 def retrieve_indexed(given: argparse.Namespace) -> None:
@@ -22,14 +22,14 @@ def retrieve_indexed(given: argparse.Namespace) -> None:
         UsageError: the words contradict each other, or nothing is found by them.
         MedclError: the embeddings cannot be searched.
     """
-    from medcl.embed.embeddings import Embeddings
-    from medcl.explore.index import Index
+    from medcl.embed.embeddings import EmbeddingsFile
+    from medcl.explore.index import EmbeddingIndex
     from medcl.show.wording import number
 
-    embeddings = Embeddings.read(given.embeddings)
-    index = Index.open(embeddings)
+    embeddings = EmbeddingsFile.read(given.embeddings)
+    index = EmbeddingIndex.open(embeddings)
     for path in given.add:
-        index, new = index.add(Embeddings.read(path))
+        index, new = index.add(EmbeddingsFile.read(path))
         print(f"{path}: {new} embeddings added, {len(index)} in all")
     kind, patient = given.of or "", None
     if given.record is not None:
@@ -57,7 +57,7 @@ def retrieve_indexed(given: argparse.Namespace) -> None:
         print(f"sheet: {given.output}")
 
 
-def _other(index: "Index", embeddings: "Embeddings", record_id: str) -> str:
+def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str) -> str:
     """In a space of several modalities, what is looked for with a record of one of them; else empty, for all."""
     kinds = embeddings.about.kinds
     if not embeddings.about.joint or len(kinds) < 2:
@@ -67,7 +67,7 @@ def _other(index: "Index", embeddings: "Embeddings", record_id: str) -> str:
     return "report" if "report" in others else others[0]
 
 
-def _of_text(given: argparse.Namespace, embeddings: "Embeddings") -> "Vectors":
+def _of_text(given: argparse.Namespace, embeddings: "EmbeddingsFile") -> "Vectors":
     """The embedding of a text by the run that the embeddings are of.
 
     Raises:
@@ -99,14 +99,14 @@ def _write_sheet(given: argparse.Namespace, found: "Sequence[Near]") -> None:
         UsageError: another ending than .png, reports, or no manifest that knows the records.
     """
     from medcl.archive.manifest import Manifest
-    from medcl.embed.embeddings import Embeddings
+    from medcl.embed.embeddings import EmbeddingsFile
     from medcl.explore.thumbnails import write_pictures
     from medcl.show.wording import number
 
     if given.manifest is not None:
         manifest = parsers.read(given.manifest)
     else:
-        first = Embeddings.read(found[0].path)
+        first = EmbeddingsFile.read(found[0].path)
         manifest = Manifest(first.table(), Path(first.about.root), first.about.archive)
     captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
     write_pictures(manifest, [one.record_id for one in found], captions, given.output)

@@ -13,7 +13,14 @@ from medcl.archive.manifest import Manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.embeddings import parquet_file
-from medcl.embed.metadata import LEFT_OUT, About, manifest_fingerprint, records_fingerprint, run_fingerprint, schema_of
+from medcl.embed.metadata import (
+    LEFT_OUT,
+    EmbeddingsMetadata,
+    manifest_fingerprint,
+    records_fingerprint,
+    run_fingerprint,
+    schema_of,
+)
 from medcl.embed.plan import Plan
 from medcl.embed.pooling import DivergedError, Vectors, pooled, rows_of
 from medcl.embed.shards import Shards
@@ -84,7 +91,7 @@ def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Pa
     chosen = _chosen(manifest, config)
     sides = of_kinds(sides_of(run, config.kind), chosen, str(run))
     schema = schema_of(manifest, sides[0].dim, config.half)
-    about = About(
+    about = EmbeddingsMetadata(
         run=weights,
         run_name=run.resolve().name,
         manifest=records_fingerprint(manifest),
@@ -139,7 +146,7 @@ def _there(output: Path, wanted: dict[str, str]) -> Done:
         file = parquet_file(output)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{output}: is there, and holds no embeddings: choose another -o") from error
-    found = About.of(file.schema, output)
+    found = EmbeddingsMetadata.of(file.schema, output)
     other = [name for name, value in wanted.items() if found.made_of.get(name) != value]
     if other:
         raise UsageError(

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from medcl.archive.manifest import Manifest
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import manifest_fingerprint, run_fingerprint
 from medcl.embed.sides import sides_of
 from medcl.errors import MedclError, UsageError
@@ -119,14 +119,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             return self.manifest
         return Manifest.read(self.manifest)
 
-    def _embedded(self, manifest: Manifest) -> tuple[Embeddings, dict[str, str]]:
+    def _embedded(self, manifest: Manifest) -> tuple[EmbeddingsFile, dict[str, str]]:
         """The embeddings of an archive, made now or before."""
         store = self._store()
         config = EmbedConfig(pool=self.pool, kind=self.kind, jobs=self.jobs)
         made_of = [self.run_, manifest_fingerprint(manifest), self.pool, self.kind]
         key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
         done = embed_manifest(Path(self.run), manifest, config, store, store / f"embeddings-{key}.parquet")
-        return Embeddings.read(done.path), done.left_out
+        return EmbeddingsFile.read(done.path), done.left_out
 
     def _store(self) -> Path:
         if self.store is not None:

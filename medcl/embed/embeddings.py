@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
 from medcl.checksums import file_checksum
-from medcl.embed.metadata import EMBEDDING, RUN, About, records_fingerprint
+from medcl.embed.metadata import EMBEDDING, RUN, EmbeddingsMetadata, records_fingerprint
 from medcl.errors import MedclError, UsageError
 from medcl.suggest import did_you_mean
 
@@ -27,7 +27,7 @@ _IN_MEMORY = 1 << 26
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class EmbeddingsFile:
     """Embeddings of the records of an archive, as `medcl embed` wrote them; 10 million never need to fit in memory.
 
     Args:
@@ -36,7 +36,7 @@ class Embeddings:
     """
 
     paths: tuple[Path, ...]
-    about: About
+    about: EmbeddingsMetadata
 
     @classmethod
     def read(cls, path: Path | str, *more: Path | str) -> Self:
@@ -214,7 +214,7 @@ def parquet_file(path: Path) -> parquet.ParquetFile:
     return parquet.ParquetFile(path, "embed the archive again")
 
 
-def _about(path: Path) -> About:
+def _about(path: Path) -> EmbeddingsMetadata:
     """What a file says of itself, after a look at the index of each of its row groups.
 
     Raises:
@@ -226,7 +226,7 @@ def _about(path: Path) -> About:
         raise UsageError(f"{path}: there are no such embeddings: make them with `medcl embed`") from error
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path}: holds no embeddings, or damaged ones: make them with `medcl embed`") from error
-    about = About.of(file.schema, path)
+    about = EmbeddingsMetadata.of(file.schema, path)
     runs = _runs(file)
     if runs - {about.run}:
         raise UsageError(

@@ -67,7 +67,7 @@ LEFT_OUT = 1000
 
 
 @dataclass(frozen=True)
-class About:
+class EmbeddingsMetadata:
     """What holds for all embeddings of a file.
 
     Args:
@@ -103,7 +103,7 @@ class About:
     made_of: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, schema: pa.Schema, path: object) -> "About":
+    def of(cls, schema: pa.Schema, path: object) -> "EmbeddingsMetadata":
         """What the schema of a file holds.
 
         Raises:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from medcl.errors import MedclError
 
 if TYPE_CHECKING:
-    from medcl.embed.embeddings import Embeddings
+    from medcl.embed.embeddings import EmbeddingsFile
 
 Vectors: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.int64]
@@ -17,7 +17,7 @@ BLOCK = 1 << 16
 """Rows at a time."""
 
 
-def vectors_of(embeddings: "Embeddings") -> Vectors:
+def vectors_of(embeddings: "EmbeddingsFile") -> Vectors:
     """The vectors of a file, of which none holds something that is not a number.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import START
 from medcl.embed.vectors import Vectors
 from medcl.errors import UsageError
@@ -32,7 +32,7 @@ _POINTS = {"window": "windows", "record": "records", "patient": "patients"}
 
 
 def page_data(
-    embeddings: Embeddings,
+    embeddings: EmbeddingsFile,
     vectors: Vectors,
     *,
     methods: Sequence[Method] = ("tsne", "pca"),

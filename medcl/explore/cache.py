@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from medcl import files, parquet
-from medcl.embed.embeddings import Embeddings, parquet_file
+from medcl.embed.embeddings import EmbeddingsFile, parquet_file
 from medcl.embed.shards import parquet_writer
 from medcl.embed.vectors import Vectors, vectors_of
 from medcl.errors import MedclError, UsageError
@@ -21,7 +21,7 @@ X, Y = "x", "y"
 _ROWS = 65536  # of a row group
 
 
-def write_xy(embeddings: Embeddings, xy: Plane) -> None:
+def write_xy(embeddings: EmbeddingsFile, xy: Plane) -> None:
     """Write the columns `x` and `y` (float32), instead of those that are there; each file in one move.
 
     Args:
@@ -58,12 +58,12 @@ _ROWS_cached = 4096
 _VERSION = 1
 
 
-def folder_of(embeddings: Embeddings) -> Path:
+def folder_of(embeddings: EmbeddingsFile) -> Path:
     """Where it is kept: `FILE.explore`, beside the first of the files."""
     return embeddings.paths[0].with_name(embeddings.paths[0].name + ".explore")
 
 
-def content_key(embeddings: Embeddings, vectors: Vectors) -> str:
+def content_key(embeddings: EmbeddingsFile, vectors: Vectors) -> str:
     """Short name of what is embedded and how; a column that is added to the file, such as `x`, does not change it.
 
     Of many vectors, 4,096 evenly spread are looked at.
@@ -84,7 +84,7 @@ def content_key(embeddings: Embeddings, vectors: Vectors) -> str:
 
 
 def projection_of(
-    embeddings: Embeddings,
+    embeddings: EmbeddingsFile,
     method: Method = "tsne",
     *,
     seed: int = 0,

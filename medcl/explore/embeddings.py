@@ -107,7 +107,7 @@ _DRAWN = 500_000
 """Points of a figure."""
 
 
-class Embeddings(file.Embeddings):
+class Embeddings(file.EmbeddingsFile):
     """Embeddings of the records of an archive, as `medcl embed` wrote them.
 
     ```python

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import KIND, START
 from medcl.embed.vectors import BLOCK, Ints, Vectors, unit, vectors_of
 from medcl.errors import UsageError
@@ -49,7 +49,7 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Index:
+class EmbeddingIndex:
     """Embeddings as they are searched.
 
     Args:
@@ -61,7 +61,7 @@ class Index:
     saved: Saved
 
     @classmethod
-    def open(cls, embeddings: Embeddings, exact: int = EXACT) -> "Index":
+    def open(cls, embeddings: EmbeddingsFile, exact: int = EXACT) -> "EmbeddingIndex":
         """The saved index of a file with what was added to it, or a new one where there is none or the file is another.
 
         Args:
@@ -88,7 +88,7 @@ class Index:
     def __len__(self) -> int:
         return int(self.records.num_rows)
 
-    def add(self, more: Embeddings) -> tuple["Index", int]:
+    def add(self, more: EmbeddingsFile) -> tuple["EmbeddingIndex", int]:
         """Take in another file of the same run; what is there already is left out.
 
         Args:
@@ -124,7 +124,7 @@ class Index:
             self.saved.changes + 1,
         )
         save_index(self.folder, grown)
-        return Index(self.folder, grown), len(new)
+        return EmbeddingIndex(self.folder, grown), len(new)
 
     def vector(self, record_id: str) -> NDArray[np.float32]:
         """The embedding of a record, (dim,); the mean of those of its windows.
@@ -223,7 +223,7 @@ class Index:
         return found
 
 
-def _records(embeddings: Embeddings, source: int) -> pa.Table:
+def _records(embeddings: EmbeddingsFile, source: int) -> pa.Table:
     table = embeddings.table(_KEPT)
     count = len(table)
     table = table.append_column(_SOURCE, pa.array(np.full(count, source, dtype=np.int32)))

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from medcl import files, parquet
 from medcl.checksums import file_checksum, read_json, sealed
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.errors import MedclError
 from medcl.explore.cache import content_key
 
 _NAME = "index.json"
-Sources: TypeAlias = tuple[tuple[Embeddings, str], ...]
+Sources: TypeAlias = tuple[tuple[EmbeddingsFile, str], ...]
 """Files, each with the key of its content."""
 
 
@@ -37,7 +37,7 @@ class Saved:
     changes: int
 
 
-def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
+def read_index(folder: Path, embeddings: EmbeddingsFile, key: str) -> Saved | None:
     """Read the index of a file.
 
     Args:
@@ -70,7 +70,7 @@ def read_index(folder: Path, embeddings: Embeddings, key: str) -> Saved | None:
     sources = [(embeddings, key)]
     for one in added:
         try:
-            other = Embeddings.read(*one["paths"])
+            other = EmbeddingsFile.read(*one["paths"])
             same = content_key(other, other.vectors()) == one["key"]
         except MedclError as error:
             raise MedclError(f"{error}: it was added to the index; remove {folder} to make a new one") from error

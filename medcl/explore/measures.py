@@ -10,7 +10,7 @@ from medcl.errors import UsageError
 from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
-from medcl.explore.page import Categories, Column, Table
+from medcl.explore.page import Categories, Column, MeasureTable
 from medcl.explore.purity import K, modality_gaps, purity
 from medcl.show.wording import bounds, count, number
 from medcl.stats.embedding_space import MOST, Spread, silhouette, spread
@@ -31,7 +31,7 @@ class Measured:
         confounders: what can be read off the embeddings, the most certain first.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[MeasureTable, ...]
     notes: tuple[str, ...]
     confounders: tuple[Confounder, ...]
 
@@ -60,7 +60,7 @@ def measure(
     """
     patients = groups_of(levels["patient"]) if "patient" in levels else np.arange(len(vectors))
     notes = [] if "patient" in levels else ["No patients are known: each embedding counts as one of its own."]
-    tables: list[Table] = []
+    tables: list[MeasureTable] = []
     found: list[Confounder] = []
     few = sample(len(vectors), MOST, seed)
     if len(few) < len(vectors):
@@ -98,7 +98,7 @@ def _levels(levels: Mapping[str, Ints], rows: Ints) -> dict[str, Ints]:
     return {name: codes[rows] for name, codes in levels.items()}
 
 
-def _space(space: Spread) -> Table:
+def _space(space: Spread) -> MeasureTable:
     rows = [
         ("effective rank", number(space.rank), f"of {space.dim}"),
         ("uniformity", number(space.uniformity), "0: one point; about -4: all directions"),
@@ -107,7 +107,7 @@ def _space(space: Spread) -> Table:
             for name, value in space.alignment.items()
         ),
     ]
-    return Table(
+    return MeasureTable(
         "The space",
         ("measure", "value", "beside it"),
         tuple(rows),
@@ -118,7 +118,7 @@ def _space(space: Spread) -> Table:
 
 def _neighbours(
     vectors: Vectors, columns: Mapping[str, Column], levels: Mapping[str, Ints], patients: Ints
-) -> list[Table]:
+) -> list[MeasureTable]:
     near = among(vectors, _FAR)
     several = len(np.unique(patients)) < len(patients)
     rows = []
@@ -136,7 +136,7 @@ def _neighbours(
     if not rows:
         return []
     return [
-        Table(
+        MeasureTable(
             f"Neighbours: of the {K} nearest, how many are alike",
             ("in", "share", "by chance", "silhouette", "embeddings"),
             tuple(rows),
@@ -145,7 +145,7 @@ def _neighbours(
     ]
 
 
-def _confounders(found: list[Confounder]) -> list[Table]:
+def _confounders(found: list[Confounder]) -> list[MeasureTable]:
     rows = [
         (
             one.name,
@@ -162,7 +162,7 @@ def _confounders(found: list[Confounder]) -> list[Table]:
     if not rows:
         return []
     return [
-        Table(
+        MeasureTable(
             "What can be read off the embeddings",
             ("column", "linear probe", "by chance", "of the variance", "p", "found", "patients"),
             tuple(rows),
@@ -174,7 +174,7 @@ def _confounders(found: list[Confounder]) -> list[Table]:
     ]
 
 
-def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> list[Table]:
+def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> list[MeasureTable]:
     training = np.asarray(split.codes) == split.names.index(TRAIN)
     try:
         found = distances(vectors, training, patients, seed=seed)
@@ -193,7 +193,7 @@ def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> li
     if not rows:
         return []
     return [
-        Table(
+        MeasureTable(
             "Drift: how far from the training embeddings",
             ("split", "median distance", "beyond 95% of training", "further than training", "embeddings"),
             tuple(rows),
@@ -203,7 +203,9 @@ def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> li
     ]
 
 
-def _gaps(vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int) -> list[Table]:
+def _gaps(
+    vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int
+) -> list[MeasureTable]:
     found = modality_gaps(vectors, kinds, levels, patients, seed)
     if not found:
         return []
@@ -218,7 +220,7 @@ def _gaps(vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patie
         for (a, b), gap in found.items()
     )
     return [
-        Table(
+        MeasureTable(
             "Modality gap",
             ("between", "centres apart", "of the variance", "alignment of pairs", "told apart"),
             rows,

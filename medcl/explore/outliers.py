@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.vectors import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
@@ -161,7 +161,9 @@ def write_unusual(
     return rows
 
 
-def write_unusual_of(embeddings: Embeddings, vectors: Vectors, manifest: Manifest, path: Path, count: int = 20) -> Ints:
+def write_unusual_of(
+    embeddings: EmbeddingsFile, vectors: Vectors, manifest: Manifest, path: Path, count: int = 20
+) -> Ints:
     """The same of a file: the records that are furthest from those of its split `train`.
 
     Args:

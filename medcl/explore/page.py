@@ -80,7 +80,7 @@ Column: TypeAlias = Categories | NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Table:
+class MeasureTable:
     """Numbers beside the plot, already in words.
 
     Args:
@@ -123,7 +123,7 @@ class PageData:
     levels: Mapping[str, Ints] = field(default_factory=dict)
     neighbours: Ints | None = None
     thumbnails: Mapping[int, Thumbnail] = field(default_factory=dict)
-    measures: Sequence[Table] = ()
+    measures: Sequence[MeasureTable] = ()
     notes: Sequence[str] = ()
     color: str = ""
 

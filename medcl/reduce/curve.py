@@ -128,7 +128,7 @@ KNOWN, ROWS = 2048, 32
 
 
 @dataclass(frozen=True)
-class Curve:
+class RedundancyCurve:
     """How much a strategy keeps.
 
     Args:
@@ -144,7 +144,7 @@ class Curve:
     units: int
 
 
-def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Iterable[float] = ()) -> Curve:
+def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Iterable[float] = ()) -> RedundancyCurve:
     """Reduce groups at several thresholds.
 
     Args:
@@ -163,7 +163,7 @@ def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Itera
     share = np.ones(len(at))
     if total:
         share = np.sum([_kept(group, strategy, at) for group in chosen], axis=0) / total
-    return Curve(at, share, knee(at, share, strategy), total)
+    return RedundancyCurve(at, share, knee(at, share, strategy), total)
 
 
 def knee(thresholds: NDArray[np.float64], share: NDArray[np.float64], strategy: Strategy) -> float:
@@ -190,7 +190,7 @@ def knee(thresholds: NDArray[np.float64], share: NDArray[np.float64], strategy: 
 
 
 @dataclass(frozen=True)
-class _Known:
+class _MeasuredStrategy:
     """A strategy as the greedy rule sees it, with the measures of a group in a table: signatures are row numbers.
 
     Args:
@@ -206,7 +206,7 @@ class _Known:
     table: NDArray[np.float32]
 
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
-        """Look up measures, (n, m)."""
+        """StrategyPreview up measures, (n, m)."""
         return self.table[a, b[:, 0]]
 
 
@@ -217,7 +217,7 @@ def _kept(group: Signatures, strategy: Strategy, thresholds: NDArray[np.float64]
         table = np.empty((len(group), len(group)), dtype=np.float32)
         for top in range(0, len(group), ROWS):
             table[top : top + ROWS, top:] = strategy.compare(group[top : top + ROWS], group[top:])
-        known = cast(Strategy, _Known(strategy.name, strategy.measure, strategy.thresholds, table))
+        known = cast(Strategy, _MeasuredStrategy(strategy.name, strategy.measure, strategy.thresholds, table))
         group = np.arange(len(group))[:, None]
     return np.array([greedy(group, known, one).keep.sum() for one in thresholds])
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.reduce.strategy import Measure, Pairs, Range, Searchable, Signatures, Source, Strategy, within
+from medcl.reduce.strategy import DuplicatePairs, Measure, Range, Searchable, Signatures, Source, Strategy, within
 
 ROWS, COLUMNS = 1024, 8192
 """Of the part of the matrix that is in memory at a time: 32 MB."""
@@ -28,7 +28,7 @@ def cosines(a: Floats, b: Floats) -> Floats:
     return _rounded(a @ b.T)
 
 
-def search(a: Floats, b: Floats, threshold: float) -> Iterator[Pairs]:
+def search(a: Floats, b: Floats, threshold: float) -> Iterator[DuplicatePairs]:
     """Find all pairs at or above a similarity, exactly.
 
     Args:
@@ -50,7 +50,7 @@ def search(a: Floats, b: Floats, threshold: float) -> Iterator[Pairs]:
             row, column = np.nonzero(similarity >= low)
             measure = _rounded(similarity[row, column])
             near = measure >= threshold
-            yield Pairs(row[near] + top, column[near] + left, measure[near])
+            yield DuplicatePairs(row[near] + top, column[near] + left, measure[near])
 
 
 def _rounded(similarity: Floats) -> Floats:
@@ -69,7 +69,7 @@ class ByCosine:
         """Compute the cosine of each pair, (n, m)."""
         return cosines(a, b)
 
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all pairs at or above the threshold, exactly, in blocks of bounded memory."""
         return search(a, b, threshold)
 
@@ -82,7 +82,7 @@ BLOCK = 1024
 """Signatures a side that are compared at a time."""
 
 
-def matches(strategy: Strategy, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+def matches(strategy: Strategy, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
     """Find all duplicates between two sets of signatures.
 
     Args:
@@ -101,10 +101,10 @@ def matches(strategy: Strategy, a: Signatures, b: Signatures, threshold: float) 
         for left in range(0, len(b), BLOCK):
             measure = strategy.compare(a[top : top + BLOCK], b[left : left + BLOCK])
             row, column = np.nonzero(within(strategy, measure, threshold))
-            yield Pairs(row + top, column + left, measure[row, column])
+            yield DuplicatePairs(row + top, column + left, measure[row, column])
 
 
-def duplicates(strategy: Strategy, signatures: Signatures, threshold: float) -> Iterator[Pairs]:
+def duplicates(strategy: Strategy, signatures: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
     """Find all duplicates within one set of signatures.
 
     Args:
@@ -118,7 +118,7 @@ def duplicates(strategy: Strategy, signatures: Signatures, threshold: float) -> 
     """
     for pairs in matches(strategy, signatures, signatures, threshold):
         later = pairs.first < pairs.second
-        yield Pairs(pairs.first[later], pairs.second[later], pairs.measure[later])
+        yield DuplicatePairs(pairs.first[later], pairs.second[later], pairs.measure[later])
 
 
 def earliest(

@@ -13,7 +13,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.reduce.strategy import Pairs
+from medcl.reduce.strategy import DuplicatePairs
 
 BLOCK = 1 << 20
 """Entries that are listed at a time."""
@@ -85,7 +85,7 @@ def distances(a: Words, b: Words) -> NDArray[np.float32]:
     return result
 
 
-def search(a: Words, b: Words, radius: int) -> Iterator[Pairs]:
+def search(a: Words, b: Words, radius: int) -> Iterator[DuplicatePairs]:
     """Find all pairs within a Hamming distance, exactly.
 
     Args:
@@ -111,15 +111,15 @@ def search(a: Words, b: Words, radius: int) -> Iterator[Pairs]:
             for (start, stop), near in zip(bounds[:part], radii[:part], strict=True):
                 seen |= np.bitwise_count(_key(difference, start, stop - start)) <= near
             new = ~seen
-            yield Pairs(row[new], column[new], distance[new].astype(np.float32))
+            yield DuplicatePairs(row[new], column[new], distance[new].astype(np.float32))
 
 
-def _all(a: Words, b: Words, radius: int) -> Iterator[Pairs]:
+def _all(a: Words, b: Words, radius: int) -> Iterator[DuplicatePairs]:
     rows = max(1, BLOCK // max(1, len(b)))
     for top in range(0, len(a), rows):
         distance = np.bitwise_count(a[top : top + rows, None] ^ b)
         row, column = np.nonzero(distance <= radius)
-        yield Pairs(row + top, column, distance[row, column].astype(np.float32))
+        yield DuplicatePairs(row + top, column, distance[row, column].astype(np.float32))
 
 
 def _candidates(

@@ -11,7 +11,7 @@ from scipy import fftpack
 from medcl.archive.schema import Kind
 from medcl.reduce import hamming
 from medcl.reduce.resize import resize, stacks
-from medcl.reduce.strategy import Measure, Pairs, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
 
 Method: TypeAlias = Literal["difference", "average", "perceptual"]
 FINE = 4
@@ -59,7 +59,7 @@ class ByHamming:
         """Count the bits that differ, (n, m)."""
         return hamming.distances(hamming.words(a), hamming.words(b))
 
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all pairs within the threshold, exactly."""
         return hamming.search(hamming.words(a), hamming.words(b), int(threshold))
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.schema import Kind
 from medcl.errors import UsageError
-from medcl.reduce.resize import stacks, thumbs, unflat
+from medcl.reduce.resize import small_images, stacks, unflat
 from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
 
 _SSIM_SIDES = {2: 64, 3: 24}
@@ -35,7 +35,7 @@ class Ssim:
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return small pictures, (n, 4096) uint8, or volumes, (n, 13824)."""
-        return thumbs(pieces, _SSIM_SIDES)
+        return small_images(pieces, _SSIM_SIDES)
 
     def compare(self, a: Signatures, b: Signatures) -> Floats:
         """Compute the similarity of each pair, (n, m)."""
@@ -194,7 +194,7 @@ class MutualInformation:
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return small pieces of 16 grey values, (n, 4096) uint8."""
-        return thumbs(pieces, _INFORMATION_SIDES) // (256 // _INFORMATION_LEVELS)
+        return small_images(pieces, _INFORMATION_SIDES) // (256 // _INFORMATION_LEVELS)
 
     def compare(self, a: Signatures, b: Signatures) -> Floats:
         """Compute the information of each pair, (n, m)."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from medcl.archive.manifest import Manifest
 from medcl.reduce.curve import examples
-from medcl.reduce.preview import Look, Looked
+from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import labelled
 from medcl.show import page
@@ -19,7 +19,7 @@ CLASSES = 12
 """Of a target, at most: the most frequent ones."""
 
 
-def write_page(path: Path, found: Looked) -> None:
+def write_page(path: Path, found: Preview) -> None:
     """Write the page as one self-contained file.
 
     Args:
@@ -29,29 +29,29 @@ def write_page(path: Path, found: Looked) -> None:
     page.write(path, render_page(found))
 
 
-def render_page(found: Looked) -> str:
+def render_page(found: Preview) -> str:
     """The page as HTML."""
-    looks = list(found.looks)
-    shown = examples(found.manifest, [one.selection for one in looks], found.axis)
-    figures = {f"curve-{i}": curve(one) for i, one in enumerate(looks)}
-    figures |= {f"patients-{i}": per_patient(found.manifest, one.selection) for i, one in enumerate(looks)}
+    previews = list(found.previews)
+    shown = examples(found.manifest, [one.selection for one in previews], found.axis)
+    figures = {f"curve-{i}": curve(one) for i, one in enumerate(previews)}
+    figures |= {f"patients-{i}": per_patient(found.manifest, one.selection) for i, one in enumerate(previews)}
     return page.render(
         "reduce/reduce.html",
         figures,
-        headline=_headline(looks),
+        headline=_headline(previews),
         facts=_facts(found),
-        looks=looks,
-        names=[_name(one, looks) for one in looks],
-        rows=[_row(one) for one in looks],
+        previews=previews,
+        names=[_name(one, previews) for one in previews],
+        rows=[_row(one) for one in previews],
         skipped=found.skipped,
         examples=shown,
-        balances=[balance(found.manifest, one.selection) for one in looks],
+        balances=[balance(found.manifest, one.selection) for one in previews],
         count=count,
     )
 
 
-def curve(one: Look) -> Figure:
-    """Kept share against threshold; the threshold that was taken and the knee are marked."""
+def curve(one: StrategyPreview) -> Figure:
+    """GroupSelection share against threshold; the threshold that was taken and the knee are marked."""
     chosen = one.selection
     line = {
         "type": "scatter",
@@ -145,25 +145,25 @@ def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[st
     return found
 
 
-def _name(one: Look, looks: list[Look]) -> str:
+def _name(one: StrategyPreview, previews: list[StrategyPreview]) -> str:
     """The strategy; with what it compares where that differs."""
-    families = {str(other.selection.units.family) for other in looks}
+    families = {str(other.selection.units.family) for other in previews}
     name = one.selection.strategy
     return name if len(families) == 1 else f"{name}, {one.selection.units.family}"
 
 
-def _headline(looks: list[Look]) -> str:
-    if not looks:
+def _headline(previews: list[StrategyPreview]) -> str:
+    if not previews:
         return "Nothing could be compared."
-    one = min(looks, key=lambda look: look.selection.strategy != "hash").selection
+    one = min(previews, key=lambda preview: preview.selection.strategy != "hash").selection
     limit = "" if one.threshold is None else f" at {one.how} {one.threshold:g}"
     return f"{one.strategy}{limit} keeps {one.share:.1%} of {count(len(one.units))} {one.units.family}."
 
 
-def _facts(found: Looked) -> list[tuple[str, str]]:
+def _facts(found: Preview) -> list[tuple[str, str]]:
     units: dict[str, int] = {}
     rows = set()
-    for one in found.looks:
+    for one in found.previews:
         units.setdefault(str(one.selection.units.family), len(one.selection.units))
         rows |= set(one.selection.units.row.tolist())
     patients = np.unique(found.manifest.column("patient")[sorted(rows)]) if rows else np.empty(0)
@@ -174,7 +174,7 @@ def _facts(found: Looked) -> list[tuple[str, str]]:
     ]
 
 
-def _row(one: Look) -> dict[str, Any]:
+def _row(one: StrategyPreview) -> dict[str, Any]:
     chosen = one.selection
     return {
         "family": str(chosen.units.family),

@@ -19,7 +19,7 @@ from medcl.reduce.units import chosen_rows
 
 
 @dataclass(frozen=True)
-class Look:
+class StrategyPreview:
     """One strategy on one family of units.
 
     Args:
@@ -45,24 +45,24 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Looked:
+class Preview:
     """Every strategy.
 
     Args:
         manifest: whose rows the units name.
         axis: across which slices lie.
-        looks: in the order in which they are shown.
+        previews: in the order in which they are shown.
         skipped: name of a strategy -> why it compares nothing here.
     """
 
     manifest: Manifest
     axis: int
-    looks: Sequence[Look]
+    previews: Sequence[StrategyPreview]
     skipped: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"{'strategy':<30} {'units':>10} {'threshold':>10} {'kept':>7} {'knee':>8} {'kept':>7} {'seconds':>8}"]
-        for one in self.looks:
+        for one in self.previews:
             chosen = one.selection
             threshold = "" if chosen.threshold is None else f"{chosen.threshold:g}"
             knee = ("", "") if one.knee is None else (f"{one.knee:.4g}", f"{one.share_at_knee:.1%}")
@@ -74,7 +74,7 @@ class Looked:
         return "\n".join(lines)
 
 
-def look(
+def preview(
     manifest: Manifest,
     config: ReduceConfig,
     store: Path,
@@ -82,7 +82,7 @@ def look(
     names: Sequence[str] = (),
     jobs: int = -1,
     cluster: str | None = None,
-) -> Looked:
+) -> Preview:
     """Compare an archive by several strategies, and cut nothing.
 
     Args:
@@ -102,7 +102,7 @@ def look(
         MedclError: a strategy that was asked for fails.
     """
     rows = chosen_rows(manifest, config.split)
-    looks: list[Look] = []
+    previews: list[StrategyPreview] = []
     skipped: dict[str, str] = {}
     encoder = config.run or config.encoder
     for name in names or [*STRATEGIES, *([EMBEDDING] if encoder else [])]:
@@ -127,10 +127,10 @@ def look(
                     compared.units, compared.described, strategy, own, threshold, jobs=jobs, cluster=cluster
                 )
                 seconds = time.monotonic() - begun
-                looks.append(Look(chosen, curve.thresholds, curve.share, curve.knee, seconds))
+                previews.append(StrategyPreview(chosen, curve.thresholds, curve.share, curve.knee, seconds))
                 begun = time.monotonic()
         except MedclError as error:
             if names:
                 raise
             skipped[name] = str(error)
-    return Looked(manifest, config.axis, looks, skipped)
+    return Preview(manifest, config.axis, previews, skipped)

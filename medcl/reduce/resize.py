@@ -166,7 +166,7 @@ def _sinc(x: float) -> float:
     return sin(x * pi) / (x * pi) if x else 1.0
 
 
-def thumbs(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
+def small_images(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
     """Resize pieces to a square or a cube.
 
     Args:
@@ -184,10 +184,10 @@ def thumbs(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
     return result
 
 
-def unflat(thumbs: NDArray[Any], sides: dict[int, int]) -> NDArray[Any]:
+def unflat(small_images: NDArray[Any], sides: dict[int, int]) -> NDArray[Any]:
     """Return (n, side ** axes) as (n, side, side) or (n, side, side, side)."""
-    shape = next((side,) * axes for axes, side in sides.items() if side**axes == thumbs.shape[1])
-    return thumbs.reshape(len(thumbs), *shape)
+    shape = next((side,) * axes for axes, side in sides.items() if side**axes == small_images.shape[1])
+    return small_images.reshape(len(small_images), *shape)
 
 
 def resized(piece: NDArray[Any], size: tuple[int, ...]) -> Tensor:

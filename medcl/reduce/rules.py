@@ -13,7 +13,7 @@ from medcl.reduce.strategy import Searchable, Signatures, Strategy, Vectorial, c
 
 
 @dataclass(frozen=True)
-class Kept:
+class GroupSelection:
     """A selection from the n units of one group.
 
     Args:
@@ -40,7 +40,7 @@ def checked_size(size: int, units: int) -> int:
     return min(size, units)
 
 
-def k_centre(signatures: Signatures, strategy: Strategy, size: int) -> Kept:
+def k_centre(signatures: Signatures, strategy: Strategy, size: int) -> GroupSelection:
     """Keep the first unit, then the farthest from it, then the farthest from both, and so on.
 
     At most twice as far from every unit is a kept one as with the best choice of as many (Gonzalez, 1985). Of units as
@@ -72,14 +72,14 @@ def k_centre(signatures: Signatures, strategy: Strategy, size: int) -> Kept:
         nearest[nearer], duplicate_of[nearer] = distance[nearer], centre
     duplicate_of[keep] = np.flatnonzero(keep)
     measure = np.where(keep, np.nan, sign * nearest).astype(np.float32)
-    return Kept(keep, duplicate_of, measure)
+    return GroupSelection(keep, duplicate_of, measure)
 
 
 STARTS, ITERATIONS = 4, 50
 Ints = NDArray[np.int64]
 
 
-def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: int, seed: int = 0) -> Kept:
+def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: int, seed: int = 0) -> GroupSelection:
     """Cluster by k-means, give each cluster the same number of places, and fill them by k-centre.
 
     Small clusters are kept whole, and the places that they do not need go to the others. SemDeDup (Abbas et al.) drops
@@ -114,7 +114,7 @@ def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: in
         units = np.flatnonzero(cluster == number)
         kept = k_centre(signatures[units], strategy, places)
         keep[units], duplicate_of[units], measure[units] = kept.keep, units[kept.duplicate_of], kept.measure
-    return Kept(keep, duplicate_of, measure)
+    return GroupSelection(keep, duplicate_of, measure)
 
 
 def quotas(sizes: Ints, places: int) -> Ints:
@@ -151,7 +151,7 @@ LEAF, CHEAP_LEAF = 32, 256
 """Units of which all pairs are compared at once: few where a measure is costly, more where it can be searched for."""
 
 
-def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None = None) -> Kept:
+def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None = None) -> GroupSelection:
     """Keep the first unit, drop all that duplicate it, keep the first of what remains, and so on.
 
     A unit is dropped for the earliest kept unit that it duplicates, so halves can be worked through one after the
@@ -175,11 +175,11 @@ def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None =
     if strategy.measure == "score":
         score = np.asarray(signatures[:, 0], dtype=np.float32)
         keep = within(strategy, score, threshold)
-        return Kept(keep, np.where(keep, np.arange(n), -1), np.where(keep, np.float32(np.nan), score))
+        return GroupSelection(keep, np.where(keep, np.arange(n), -1), np.where(keep, np.float32(np.nan), score))
     selection = _Selection(signatures, strategy, threshold)
     keep = np.zeros(n, dtype=bool)
     keep[selection.of(np.arange(n))] = True
-    return Kept(keep, selection.duplicate_of, selection.measure)
+    return GroupSelection(keep, selection.duplicate_of, selection.measure)
 
 
 class _Selection:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
 from medcl.reduce.config import AUTO, ReduceConfig
-from medcl.reduce.curve import Curve, curve_of
+from medcl.reduce.curve import RedundancyCurve, curve_of
 from medcl.reduce.result import Reduced, applied
 from medcl.reduce.selection import Selection, select
 from medcl.reduce.signatures import Described, describe
@@ -194,7 +194,7 @@ def threshold_of(compared: Compared, config: ReduceConfig) -> float | None:
     return checked(compared.strategy, config.threshold)
 
 
-def redundancy(compared: Compared) -> Curve:
+def redundancy(compared: Compared) -> RedundancyCurve:
     """How much is kept at each threshold."""
     return curve_of(compared.signatures(), compared.strategy)
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from medcl.engine.parallel import run_chunks
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.rules import Kept, balanced, greedy, k_centre
+from medcl.reduce.rules import GroupSelection, balanced, greedy, k_centre
 from medcl.reduce.signatures import Described
 from medcl.reduce.strategy import Signatures, Strategy
 from medcl.reduce.units import Units
 
 Ints = NDArray[np.int64]
-Apply = Callable[[Signatures], Kept]
+Apply = Callable[[Signatures], GroupSelection]
 _BYTES = 1 << 28
 """Signatures that are in memory at a time, unless a single group has more."""
 _WORTH = 1 << 30
@@ -83,7 +83,7 @@ def select(
     return Selection(units, keep, duplicate_of, measure, strategy.name, strategy.measure, threshold)
 
 
-def by_score(signatures: Signatures, share: float) -> Kept:
+def by_score(signatures: Signatures, share: float) -> GroupSelection:
     """Keep the units of the highest scores, in case of doubt the earlier ones.
 
     Args:
@@ -93,7 +93,7 @@ def by_score(signatures: Signatures, share: float) -> Kept:
     score = np.asarray(signatures[:, 0], dtype=np.float32)
     keep = np.zeros(len(score), dtype=bool)
     keep[np.argsort(-score, kind="stable")[: size_of(share, len(score))]] = True
-    return Kept(keep, np.where(keep, np.arange(len(score)), -1), np.where(keep, np.float32(np.nan), score))
+    return GroupSelection(keep, np.where(keep, np.arange(len(score)), -1), np.where(keep, np.float32(np.nan), score))
 
 
 def size_of(share: float, count: int) -> int:
@@ -109,7 +109,7 @@ def _rule(strategy: Strategy, config: ReduceConfig, threshold: float | None) -> 
     return partial(_share, strategy=strategy, config=config)
 
 
-def _share(signatures: Signatures, strategy: Strategy, config: ReduceConfig) -> Kept:
+def _share(signatures: Signatures, strategy: Strategy, config: ReduceConfig) -> GroupSelection:
     size = size_of(config.keep or 1.0, len(signatures))
     if config.rule == "balanced":
         clusters = config.clusters or max(1, round(size / 10))
@@ -119,7 +119,7 @@ def _share(signatures: Signatures, strategy: Strategy, config: ReduceConfig) -> 
 
 def _worked_through(
     groups: Sequence[Ints], units: Units, described: Described, apply: Apply, jobs: int, cluster: str | None
-) -> Iterator[Kept]:
+) -> Iterator[GroupSelection]:
     """Apply a rule to the signatures of each group, in order."""
     for batch in _batches(groups, units, described):
         signatures = [described.gather(units, own) for own in batch]
@@ -136,7 +136,7 @@ def _worked_through(
             yield from kept
 
 
-def _each(apply: Apply, signatures: Sequence[Signatures]) -> list[Kept]:
+def _each(apply: Apply, signatures: Sequence[Signatures]) -> list[GroupSelection]:
     return [apply(one) for one in signatures]
 
 

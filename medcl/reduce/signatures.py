@@ -141,7 +141,7 @@ class Described:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SignatureOutcome:
     """What became of a record: its signatures, or why it has none."""
 
     row: int
@@ -209,26 +209,28 @@ def describe(
     return Described(of, dict(sorted(found.unreadable.items())), dict(sorted(found.incomparable.items())))
 
 
-def described(work: Sequence[Original], strategy: Strategy) -> list[Outcome]:
+def described(work: Sequence[Original], strategy: Strategy) -> list[SignatureOutcome]:
     """Read records and make their signatures, one after the other."""
     with quiet():
         return [_outcome(original, strategy) for original in work]
 
 
-def died(original: Original) -> list[Outcome]:
+def died(original: Original) -> list[SignatureOutcome]:
     """The outcome of a record whose decoding ended the process."""
-    return [Outcome(original.row, unreadable="damaged file, or too little memory: decoding it ends the reader")]
+    return [
+        SignatureOutcome(original.row, unreadable="damaged file, or too little memory: decoding it ends the reader")
+    ]
 
 
-def _outcome(original: Original, strategy: Strategy) -> Outcome:
+def _outcome(original: Original, strategy: Strategy) -> SignatureOutcome:
     try:
         pieces = pieces_of(original)
     except Exception as error:
-        return Outcome(original.row, unreadable=reason(error))
+        return SignatureOutcome(original.row, unreadable=reason(error))
     try:
-        return Outcome(original.row, strategy.signatures(pieces))
+        return SignatureOutcome(original.row, strategy.signatures(pieces))
     except (UnreadableError, MemoryError) as error:
-        return Outcome(original.row, incomparable=reason(error))
+        return SignatureOutcome(original.row, incomparable=reason(error))
 
 
 def _places(units: Units, strategy: Strategy) -> Described:

@@ -42,7 +42,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DuplicatePairs:
     """Pairs that are duplicates at some threshold, of one set of signatures with another or with itself.
 
     Args:
@@ -123,7 +123,7 @@ class Strategy(Protocol):
 class Searchable(Protocol):
     """A strategy whose duplicates are found without a measure of every pair; others are compared block by block."""
 
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all duplicates between two sets of signatures.
 
         Args:

@@ -15,7 +15,7 @@ from medcl.archive.schema import Kind
 from medcl.errors import UnreadableError
 from medcl.reduce import hamming
 from medcl.reduce.hamming import equal
-from medcl.reduce.strategy import Measure, Pairs, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
 
 _BETWEEN = re.compile(r"[\W_]+")
 
@@ -58,7 +58,7 @@ class SameText:
         """Tell which texts differ: 1, else 0."""
         return np.asarray(hamming.words(a)[:, None] != hamming.words(b), dtype=np.float32)
 
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all pairs of equal texts."""
         return hamming.search(hamming.words(a), hamming.words(b), 0)
 
@@ -122,7 +122,7 @@ class MinHash:
             same += a[:, column, None] == b[:, column]
         return same / np.float32(PERMUTATIONS)
 
-    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[Pairs]:
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all pairs at or above the threshold, exactly.
 
         A pair may differ in d of its minima. Cut into d + 1 bands, one band at least is the same in both: only pairs
@@ -144,12 +144,12 @@ class MinHash:
                         before |= agree[:, earlier].all(axis=1)
                     count = agree.sum(axis=1)
                     new = (count >= least) & ~before
-                    yield Pairs(row[new], column[new], shares[count[new]])
+                    yield DuplicatePairs(row[new], column[new], shares[count[new]])
 
 
-def _all(a: Signatures, b: Signatures) -> Pairs:
+def _all(a: Signatures, b: Signatures) -> DuplicatePairs:
     row, column = (each.ravel() for each in np.indices((len(a), len(b))))
-    return Pairs(row, column, MinHash().compare(a, b).ravel())
+    return DuplicatePairs(row, column, MinHash().compare(a, b).ravel())
 
 
 def _ids(a: Signatures, b: Signatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

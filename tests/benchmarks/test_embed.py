@@ -14,7 +14,7 @@ from medcl.archive.manifest import Manifest
 from medcl.embed import plan
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.sides import device, prepare, sides_of
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.spatial.config import ImageEncoderConfig
@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path, monkeypatch: pyte
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert pa.total_allocated_bytes() - before < 1 << 22
-        assert len(Embeddings.read(path)) == count
+        assert len(EmbeddingsFile.read(path)) == count
     vectors = 4 * dim * (many - few)
     print(
         f"\npeak {peaks[0] / 1e6:.1f} MB for {few}, {peaks[1] / 1e6:.1f} MB for {many}; vectors {vectors / 1e6:.1f} MB"

@@ -16,7 +16,7 @@ from medcl.cli import main
 from medcl.embed import plan
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.sides import prepare, sides_of
 from medcl.errors import MedclError, UsageError
 from medcl.modality.spatial.config import ImageEncoderConfig
@@ -66,17 +66,17 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def vectors(run: Path, manifest: Manifest, config: EmbedConfig, store: Path, path: Path) -> np.ndarray:
     embed_manifest(run, manifest, config, store, path)
-    return np.asarray(Embeddings.read(path).vectors())
+    return np.asarray(EmbeddingsFile.read(path).vectors())
 
 
 def test_windows_records_and_patients_are_means_of_one_another(
     run: Path, ecg: Manifest, store: Path, tmp_path: Path
 ) -> None:
-    levels: dict[str, Embeddings] = {}
+    levels: dict[str, EmbeddingsFile] = {}
     for level in ("window", "record", "patient"):
         config = EmbedConfig(level=level, jobs=1)  # type: ignore[arg-type]
         embed_manifest(run, ecg, config, store, tmp_path / f"{level}.parquet")
-        levels[level] = Embeddings.read(tmp_path / f"{level}.parquet")
+        levels[level] = EmbeddingsFile.read(tmp_path / f"{level}.parquet")
     windows, records, patients = (np.asarray(one.vectors()) for one in levels.values())
     # The encoder itself, on the same windows.
     (side,) = sides_of(run)
@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_without_a_duplicate_or_a_gap(
         embed_manifest(run, ecg, replace(ONE, level="window"), store, path)
     done = embed_manifest(run, ecg, ONE, store, path)
     assert done.taken_over == 2
-    found = Embeddings.read(path)
+    found = EmbeddingsFile.read(path)
     assert found.column("record_id").tolist() == ecg.column("record_id").tolist()
     np.testing.assert_allclose(found.vectors(), whole, atol=1e-5)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["ecg.parquet", "killed.parquet", "whole.parquet"]
@@ -147,12 +147,12 @@ def test_slices_of_volumes_and_whole_ones(tmp_path: Path) -> None:
     manifest = volume_archive.archive(tmp_path / "mr", count=3, shape=(20, 24, 16))
     flat = archives.save(tmp_path / "flat", archives.volumes(VolumeConfig(size=(20, 24, 1))))
     embed_manifest(flat, manifest, EmbedConfig(level="window", jobs=1), tmp_path / "s", tmp_path / "w.parquet")
-    slices = Embeddings.read(tmp_path / "w.parquet")
+    slices = EmbeddingsFile.read(tmp_path / "w.parquet")
     assert len(slices) == 3 * 16
     assert [start[2] for start in slices.column("start")[:16]] == list(range(16))
     kept = manifest.with_kept([[1, 5], None, [0]], 2)
     embed_manifest(flat, kept, EmbedConfig(level="window", jobs=1), tmp_path / "s", tmp_path / "k.parquet")
-    reduced = Embeddings.read(tmp_path / "k.parquet")
+    reduced = EmbeddingsFile.read(tmp_path / "k.parquet")
     np.testing.assert_allclose(reduced.vectors(), slices.vectors()[[1, 5, *range(16, 32), 32]], atol=1e-5)
     network = ImageEncoderConfig("unet", dims=3, widths=(2, 4), dim=4, norm="group")
     solid = archives.save(tmp_path / "solid", archives.volumes(VolumeConfig(size=(16, 16, 8)), network))
@@ -164,7 +164,7 @@ def test_all_sides_of_a_joint_run_lie_in_one_space(tmp_path: Path) -> None:
     manifest = linked_archive.pictures_with_reports(tmp_path / "a", patients=4)
     run = archives.save(tmp_path / "run", archives.joint(manifest))
     done = embed_manifest(run, manifest, ONE, tmp_path / "s", tmp_path / "e.parquet")
-    found = Embeddings.read(done.path)
+    found = EmbeddingsFile.read(done.path)
     assert (len(found), found.dim, found.about.joint) == (16, 8, True)
     assert found.column("kind").tolist() == ["image"] * 8 + ["report"] * 8
     np.testing.assert_allclose(np.linalg.norm(found.vectors(), axis=1), 1, atol=1e-5)
@@ -185,7 +185,7 @@ def test_what_cannot_be_decoded_is_left_out_with_its_reason(tmp_path: Path, caps
     assert "quarantined: 1 of" in out
     assert "image-2" in out
     assert "5 embeddings of width 4" in out
-    found = Embeddings.read(tmp_path / "e.parquet")
+    found = EmbeddingsFile.read(tmp_path / "e.parquet")
     assert "image-2" not in found.column("record_id").tolist()
     assert found.about.left_out.keys() == {"image-2"}
     assert main([*words, "--jobs", "1"]) == 0

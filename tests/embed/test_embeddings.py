@@ -12,7 +12,7 @@ from medcl.archive.manifest import Manifest
 from medcl.embed import embeddings
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
-from medcl.embed.metadata import About
+from medcl.embed.metadata import EmbeddingsMetadata
 from medcl.errors import UsageError
 from tests.data import linked_archive
 from tests.embed import archives
@@ -98,7 +98,7 @@ def test_bad_files_are_named(path: Path, tmp_path: Path) -> None:
         medcl.Embeddings.read(tmp_path / "text.parquet")
     with pytest.raises(UsageError, match="no column 'age'"):
         medcl.Embeddings.read(path).table(["age"])
-    about = About.of(pq.read_schema(path), path)
+    about = EmbeddingsMetadata.of(pq.read_schema(path), path)
     newer = {b"medcl": about.into(pq.read_schema(path)).metadata[b"medcl"].replace(b'"version": 1', b'"version": 9')}
     pq.write_table(pq.read_table(path).replace_schema_metadata(newer), tmp_path / "newer.parquet")
     with pytest.raises(UsageError, match="version 9"):

@@ -7,14 +7,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.embeddings import Embeddings
-from medcl.embed.metadata import EMBEDDING, KIND, PIECES, RECORDS, RUN, START, About, records_fingerprint, schema_of
+from medcl.embed.embeddings import EmbeddingsFile
+from medcl.embed.metadata import (
+    EMBEDDING,
+    KIND,
+    PIECES,
+    RECORDS,
+    RUN,
+    START,
+    EmbeddingsMetadata,
+    records_fingerprint,
+    schema_of,
+)
 
 
-def write(manifest: Manifest, vectors: np.ndarray, path: Path) -> Embeddings:
+def write(manifest: Manifest, vectors: np.ndarray, path: Path) -> EmbeddingsFile:
     """One embedding for each record."""
     count, dim = vectors.shape
-    about = About(
+    about = EmbeddingsMetadata(
         run="f" * 16,
         run_name="ecg",
         manifest=records_fingerprint(manifest),
@@ -37,4 +47,4 @@ def write(manifest: Manifest, vectors: np.ndarray, path: Path) -> Embeddings:
     }
     schema = about.into(schema_of(manifest, dim, half=False))
     pq.write_table(pa.table([*manifest.table.columns, *own.values()], schema=schema), path)
-    return Embeddings.read(path)
+    return EmbeddingsFile.read(path)

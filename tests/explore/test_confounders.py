@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.embeddings import Embeddings
+from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.vectors import groups_of, vectors_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
@@ -20,7 +20,7 @@ from tests.explore.archives import embedded_phantom
 
 
 def looked_at(path: Path) -> dict[str, Confounder]:
-    embeddings = Embeddings.read(path)
+    embeddings = EmbeddingsFile.read(path)
     table = embeddings.table()
     columns = columns_of(table, Manifest(table, path.parent, embeddings.about.archive))
     patients = groups_of(levels_of(table)["patient"])

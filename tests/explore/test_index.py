@@ -11,7 +11,7 @@ from medcl.cli import main
 from medcl.errors import MedclError, UsageError
 from medcl.explore.cache import folder_of
 from medcl.explore.embeddings import Embeddings
-from medcl.explore.index import Index
+from medcl.explore.index import EmbeddingIndex
 from medcl.explore.neighbours import among, is_exact, nearest
 from tests.explore.archives import embeddings_file
 
@@ -35,7 +35,7 @@ def by_hand(query: int, allowed: np.ndarray) -> list[str]:
 
 
 def test_the_nearest_are_those_of_the_largest_cosine(embeddings: Embeddings) -> None:
-    index = Index.open(embeddings)
+    index = EmbeddingIndex.open(embeddings)
     rows = np.arange(40)
     found = index.nearest(index.vector("R3"), 5, without_record="R3")
     assert [one.record_id for one in found] == by_hand(3, rows != 3)[:5]
@@ -43,14 +43,14 @@ def test_the_nearest_are_those_of_the_largest_cosine(embeddings: Embeddings) -> 
     assert found[0].similarity == pytest.approx(float(UNIT[int(found[0].record_id[1:])] @ UNIT[3]), abs=1e-5)
     of_test = index.nearest(index.vector("R3"), 50, split="test", without_patient=16)
     assert [one.record_id for one in of_test] == by_hand(3, (rows >= 30) & (rows // 2 != 16))
-    again = Index.open(Embeddings.read(embeddings.paths[0]))
+    again = EmbeddingIndex.open(Embeddings.read(embeddings.paths[0]))
     assert again.nearest(VECTORS[3], 5, without_record="R3") == found
 
 
 def test_an_index_of_many_finds_nearly_the_same(tmp_path: Path) -> None:
     centres = RNG.normal(size=(12, 16))
     vectors = (centres[np.arange(1200) % 12] + 0.3 * RNG.normal(size=(1200, 16))).astype(np.float16)
-    index = Index.open(embeddings_file(tmp_path / "e.parquet", vectors), exact=1000)
+    index = EmbeddingIndex.open(embeddings_file(tmp_path / "e.parquet", vectors), exact=1000)
     assert not is_exact(index.saved.faiss)
     cosine = vectors.astype(np.float32) / np.linalg.norm(vectors.astype(np.float32), axis=1, keepdims=True)
     hits = 0
@@ -59,7 +59,7 @@ def test_an_index_of_many_finds_nearly_the_same(tmp_path: Path) -> None:
         hits += len(found & {f"R{other}" for other in np.argsort(-(cosine @ cosine[row]))[:10]})
     assert hits > 180
     more = embeddings_file(tmp_path / "more.parquet", vectors[:50], {"record_id": [f"N{row}" for row in range(50)]})
-    grown, new = Index.open(Embeddings.read(tmp_path / "e.parquet")).add(more)
+    grown, new = EmbeddingIndex.open(Embeddings.read(tmp_path / "e.parquet")).add(more)
     assert (new, len(grown)) == (50, 1250)
     assert "N7" in {one.record_id for one in grown.nearest(vectors[7].astype(np.float32), 2)}
 
@@ -67,28 +67,28 @@ def test_an_index_of_many_finds_nearly_the_same(tmp_path: Path) -> None:
 def test_later_files_are_added_once_and_kept(embeddings: Embeddings, tmp_path: Path) -> None:
     names = {"record_id": ["R39", "N0", "N1"], "patient": [19, 90, 91]}
     more = embeddings_file(tmp_path / "more.parquet", np.stack([VECTORS[39], VECTORS[3], VECTORS[4]]), names)
-    index, new = Index.open(embeddings).add(more)
+    index, new = EmbeddingIndex.open(embeddings).add(more)
     assert (new, len(index)) == (2, 42)
-    again = Index.open(embeddings)
+    again = EmbeddingIndex.open(embeddings)
     assert again.add(more)[1] == 0
     first = again.nearest(VECTORS[3], 1, without_record="R3")[0]
     assert (first.record_id, first.path, first.row) == ("N0", more.paths[0].resolve(), 1)
     assert again.vector("N1") == pytest.approx(UNIT[4], abs=1e-6)
     more.paths[0].unlink()
     with pytest.raises(MedclError, match="it was added to the index; remove .*index to make a new one"):
-        Index.open(embeddings)
+        EmbeddingIndex.open(embeddings)
 
 
 def test_an_index_of_another_content_or_a_torn_one_is_made_anew(embeddings: Embeddings) -> None:
-    Index.open(embeddings)
+    EmbeddingIndex.open(embeddings)
     embeddings_file(embeddings.paths[0], -VECTORS[:30])
-    assert len(Index.open(Embeddings.read(embeddings.paths[0]))) == 30
+    assert len(EmbeddingIndex.open(Embeddings.read(embeddings.paths[0]))) == 30
     next((folder_of(embeddings) / "index").glob("*.faiss")).write_bytes(b"torn")
-    assert len(Index.open(Embeddings.read(embeddings.paths[0]))) == 30
+    assert len(EmbeddingIndex.open(Embeddings.read(embeddings.paths[0]))) == 30
 
 
 def test_what_cannot_be_found_is_told(embeddings: Embeddings, tmp_path: Path) -> None:
-    index = Index.open(embeddings)
+    index = EmbeddingIndex.open(embeddings)
     with pytest.raises(UsageError, match="no such record"):
         index.vector("R400")
     with pytest.raises(UsageError, match="no record in the split val"):
@@ -119,7 +119,7 @@ def test_the_command_finds_records_without_a_run(
 
 def test_a_file_of_one_record_has_no_neighbour(tmp_path: Path) -> None:
     one = embeddings_file(tmp_path / "e.parquet", VECTORS[:1])
-    assert Index.open(one).nearest(VECTORS[0], 3, without_record="R0") == []
+    assert EmbeddingIndex.open(one).nearest(VECTORS[0], 3, without_record="R0") == []
     assert among(VECTORS[:1], 5).shape == (1, 0)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from medcl.errors import UsageError
-from medcl.explore.page import MOST, Categories, PageData, Table, write_page
+from medcl.explore.page import MOST, Categories, MeasureTable, PageData, write_page
 from medcl.show.images import encoded
 from medcl.show.thumbnails import Thumbnail, placeholder
 from tests import browser as browsers
@@ -45,7 +45,7 @@ def data() -> PageData:
         levels={"patient": 10**15 + np.arange(N) // 3},
         neighbours=NEAR,
         thumbnails=shown,
-        measures=(Table("Purity", ("level", "purity"), (("patient", "0.25"),), "higher is purer"),),
+        measures=(MeasureTable("Purity", ("level", "purity"), (("patient", "0.25"),), "higher is purer"),),
         notes=("1 of 240 records has no picture.",),
     )
 

@@ -54,7 +54,7 @@ def test_every_slice_has_the_vector_of_the_run_and_copies_have_cosine_one(volume
         for a, b in zip(*map(list, (p.first, p.second)), strict=True)
     }
     assert {(4, 5), (5, 4)} <= pairs
-    # Kept under the weights: a reduced manifest has the same signatures.
+    # GroupSelection under the weights: a reduced manifest has the same signatures.
     _, again = made(volumes.with_kept([[1, 2], None], 2), config, tmp_path / "store")
     np.testing.assert_array_equal(again[0], found[0])
 

@@ -9,14 +9,16 @@ import pytest
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.reduce.page import balance, per_patient, render_page, write_page
-from medcl.reduce.preview import Look, Looked
+from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import WHOLE, Family, Units
 
 EVIL = "<script>alert('x')</script>"
 
 
-def look_of(manifest: Manifest, strategy: str = "hash", how: str = "distance", knee: float | None = 4.0) -> Look:
+def preview_of(
+    manifest: Manifest, strategy: str = "hash", how: str = "distance", knee: float | None = 4.0
+) -> StrategyPreview:
     """Every second record stands for the one behind it."""
     n = len(manifest)
     numbers = np.arange(n)
@@ -24,7 +26,7 @@ def look_of(manifest: Manifest, strategy: str = "hash", how: str = "distance", k
     units = Units(Family("signal", "record", "patient"), numbers, np.full(n, WHOLE), np.zeros(n, dtype=np.int64))
     measure = np.where(keep, np.nan, 3.0).astype(np.float32)
     chosen = Selection(units, keep, numbers - numbers % 2, measure, strategy, how, 6.0)
-    return Look(chosen, np.array([0.0, 4.0, 6.0]), np.array([1.0, 0.75, 0.5]), knee, 1.25)
+    return StrategyPreview(chosen, np.array([0.0, 4.0, 6.0]), np.array([1.0, 0.75, 0.5]), knee, 1.25)
 
 
 @pytest.fixture
@@ -33,8 +35,8 @@ def ecgs(ecg_manifest: Manifest) -> Manifest:
 
 
 def test_the_page_says_what_is_kept_and_shows_what_is_not(ecgs: Manifest, tmp_path: Path) -> None:
-    looks = (look_of(ecgs), look_of(ecgs, EVIL, "similarity", None))
-    found = Looked(ecgs, 2, looks, {"minhash": "compares reports; there are none"})
+    previews = (preview_of(ecgs), preview_of(ecgs, EVIL, "similarity", None))
+    found = Preview(ecgs, 2, previews, {"minhash": "compares reports; there are none"})
     write_page(tmp_path / "new" / "reduce.html", found)
     html = (tmp_path / "new" / "reduce.html").read_text()
     assert "hash at distance 6 keeps 50.0% of 8 recordings" in html
@@ -52,27 +54,27 @@ def test_the_page_says_what_is_kept_and_shows_what_is_not(ecgs: Manifest, tmp_pa
 
 def test_a_page_of_files_that_have_gone_still_shows_the_numbers(ecgs: Manifest) -> None:
     gone = ecgs.with_column("path", pa.array([f"not_there_{n}.hea" for n in range(len(ecgs))]))
-    html = render_page(Looked(gone, 2, (look_of(gone),)))
+    html = render_page(Preview(gone, 2, (preview_of(gone),)))
     assert "cannot be read" in html or "No such file" in html
     assert "not_there" not in html
     assert "keeps 50.0%" in html
 
 
 def test_nothing_dropped_and_nothing_compared(ecgs: Manifest) -> None:
-    look = look_of(ecgs)
-    units = look.selection.units
+    preview = preview_of(ecgs)
+    units = preview.selection.units
     every = np.ones(len(units), dtype=bool)
     nothing = np.full(len(units), np.nan, dtype=np.float32)
     whole = Selection(units, every, np.arange(len(units)), nothing, "hash", "distance", None)
-    html = render_page(Looked(ecgs, 2, (Look(whole, look.thresholds, look.shares, None, 0.0),)))
+    html = render_page(Preview(ecgs, 2, (StrategyPreview(whole, preview.thresholds, preview.shares, None, 0.0),)))
     assert "Nothing is dropped in place of which another one is kept" in html
-    assert "Nothing could be compared" in render_page(Looked(ecgs, 2, (), {"ssim": "compares slices"}))
+    assert "Nothing could be compared" in render_page(Preview(ecgs, 2, (), {"ssim": "compares slices"}))
 
 
 def test_balance_and_patients_count_units(ecgs: Manifest) -> None:
     labels = pa.array(["a", "b", "a", "b", "a", "a", None, "b"])
     labelled = ecgs.with_column("finding", labels).with_targets({"finding": Target("finding", "binary", ("a", "b"))})
-    chosen = look_of(labelled).selection
+    chosen = preview_of(labelled).selection
     assert balance(labelled, chosen) == [("finding", [("a", 4 / 7, 1.0), ("b", 3 / 7, 0.0)])]
     patients = ecgs.with_column("patient", pa.array([1, 1, 1, 1, 2, 2, None, None]))
     bars = per_patient(patients, chosen)["data"][0]
