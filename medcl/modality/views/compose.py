@@ -1,15 +1,22 @@
-"""Several views of a signal, one after the other, with the mask of the time steps hidden from the encoder."""
+"""Several views of a batch, one after the other, with the mask of what is hidden from the encoder."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.signal.views.masks import TimestampMask
 from medcl.modality.views.base import Params, View
 
 KEEP = "mask.keep"
+
+
+class Mask(Protocol):
+    """A random mask, which is not applied to a batch but handed to the encoder."""
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw the positions (B, positions) bool of `x` (B, ...) that are kept."""
 
 
 class Compose:
@@ -23,13 +30,13 @@ class Compose:
 
     Args:
         views: in the order in which they are applied; each kind at most once.
-        mask: the mask to draw beside the views; it is not applied to the signal but handed to the encoder.
+        mask: the mask to draw beside the views; it is not applied to the batch but handed to the encoder.
 
     Raises:
         UsageError: when a view is there twice.
     """
 
-    def __init__(self, views: Sequence[View], mask: TimestampMask | None = None) -> None:
+    def __init__(self, views: Sequence[View], mask: Mask | None = None) -> None:
         names = [view.name for view in views]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -38,7 +45,7 @@ class Compose:
         self.mask = mask
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw the parameters of one view of each window of `x` (B, C, T)."""
+        """Draw the parameters of one view of each sample of `x` (B, ...)."""
         params: Params = {}
         for view in self.views:
             params.update({f"{view.name}.{key}": value for key, value in view.draw(x, generator).items()})
@@ -47,7 +54,7 @@ class Compose:
         return params
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
-        """Make the view (B, C, T) of `x` (B, C, T) that `params` describe."""
+        """Make the view of `x` (B, ...) that `params` describe."""
         for view in self.views:
             prefix = f"{view.name}."
             own = {key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)}
@@ -55,5 +62,5 @@ class Compose:
         return x
 
     def keep(self, params: Params) -> Tensor | None:
-        """Return the encoder's mask (B, T), True where a step is kept; None when nothing is masked."""
+        """Return the encoder's mask (B, positions), True where one is kept; None when nothing is masked."""
         return params.get(KEEP)

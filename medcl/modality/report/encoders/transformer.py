@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medcl.errors import UsageError
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.signal.encoders.transformer import HEAD_WIDTH, positions
+from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
 
 
 class TextEncoder(nn.Module, ABC):
@@ -112,18 +112,7 @@ class TransformerTextEncoder(TextEncoder):
             raise UsageError("freeze and lora are for transformers models: `transformer` has no weights to keep")
         self.words = nn.Embedding(tokenizer.size, config.hidden, padding_idx=0)
         self.dropout = nn.Dropout(config.dropout)
-        layer = nn.TransformerEncoderLayer(
-            config.hidden,
-            nhead=config.hidden // HEAD_WIDTH,
-            dim_feedforward=4 * config.hidden,
-            dropout=config.dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.layers = nn.TransformerEncoder(
-            layer, config.depth, norm=nn.LayerNorm(config.hidden), enable_nested_tensor=False
-        )
+        self.layers = transformer_layers(config.hidden, config.depth, config.dropout)
         self.output = nn.Linear(config.hidden, config.dim)
 
     def encode(self, ids: Tensor, here: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
-"""What every signal encoder has in common: the check of its input, pooling over time, one embedding a window."""
+"""What every signal encoder has in common: the check of its input."""
 
-from abc import ABC, abstractmethod
-from typing import cast
+from abc import abstractmethod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.networks.encoder import Encoder
 
 
 def check_input(x: Tensor, keep: Tensor | None, n_channels: int) -> None:
@@ -37,7 +37,7 @@ def check_input(x: Tensor, keep: Tensor | None, n_channels: int) -> None:
         )
 
 
-class SignalEncoder(nn.Module, ABC):
+class SignalEncoder(Encoder):
     """Turns windows (B, C, T) into dense embeddings (B, T', dim) with T' = ceil(T / stride).
 
     A kind of encoder derives from it and writes `encode`; `signal.build` makes one from its configuration.
@@ -47,10 +47,7 @@ class SignalEncoder(nn.Module, ABC):
         n_channels: C, kept as `n_channels`.
     """
 
-    def __init__(self, config: SignalEncoderConfig, n_channels: int) -> None:
-        super().__init__()
-        self.config = config
-        self.n_channels = n_channels
+    config: SignalEncoderConfig
 
     @abstractmethod
     def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
@@ -71,11 +68,3 @@ class SignalEncoder(nn.Module, ABC):
         """
         check_input(x, keep, self.n_channels)
         return self.encode(x, keep)
-
-    def pool(self, dense: Tensor) -> Tensor:
-        """Pool a dense embedding (B, T', dim) over time to (B, dim), by `config.pooling`."""
-        return dense.amax(dim=1) if self.config.pooling == "max" else dense.mean(dim=1)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Encode (B, C, T) to one embedding a window, (B, dim), with nothing masked."""
-        return self.pool(cast(Tensor, self(x)))

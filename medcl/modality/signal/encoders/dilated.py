@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.base import SignalEncoder
 from medcl.modality.signal.encoders.transformer import PatchEmbedding
-from medcl.networks.dropout import Dropout
+from medcl.networks.layers import Dropout
 
 
 class DilatedConvolution(nn.Conv1d):

@@ -8,20 +8,9 @@ from torch.nn import functional as F
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.base import SignalEncoder
-from medcl.networks.dropout import Dropout
+from medcl.networks.layers import Dropout, group_normalisation
 
 WIDEST = 4096
-GROUP_WIDTH = 16
-
-
-def normalisation(width: int) -> nn.GroupNorm:
-    """Normalise groups of 16 features (all of them when 16 does not divide the width).
-
-    GroupNorm and not BatchNorm: a window's embedding must not depend on what else is in its batch (the batches hold
-    several windows of one patient, from which batch statistics tell the positives), nor on the number of processes, and
-    an averaged copy of the weights (SWA, EMA) needs no statistics of its own.
-    """
-    return nn.GroupNorm(width // GROUP_WIDTH if width % GROUP_WIDTH == 0 else 1, width)
 
 
 class BasicBlock1d(nn.Module):
@@ -36,13 +25,13 @@ class BasicBlock1d(nn.Module):
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
         super().__init__()
         self.first = nn.Conv1d(width_in, width_out, 3, stride=stride, padding=1, bias=False)
-        self.first_norm = normalisation(width_out)
+        self.first_norm = group_normalisation(width_out)
         self.second = nn.Conv1d(width_out, width_out, 3, padding=1, bias=False)
-        self.second_norm = normalisation(width_out)
+        self.second_norm = group_normalisation(width_out)
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or width_in != width_out:
             self.skip = nn.Sequential(
-                nn.Conv1d(width_in, width_out, 1, stride=stride, bias=False), normalisation(width_out)
+                nn.Conv1d(width_in, width_out, 1, stride=stride, bias=False), group_normalisation(width_out)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +69,7 @@ class ResNetEncoder(SignalEncoder):
         strides = [2] * halvings + [1] * (config.depth - halvings)
         self.stem = nn.Sequential(
             nn.Conv1d(n_channels, widths[0], 7, stride=strides[0], padding=3, bias=False),
-            normalisation(widths[0]),
+            group_normalisation(widths[0]),
             nn.ReLU(),
         )
         blocks: list[nn.Module] = []

@@ -1,6 +1,5 @@
 """A small patch transformer for signals."""
 
-import math
 from typing import cast
 
 import torch
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.base import SignalEncoder
+from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
 
 
 class PatchEmbedding(nn.Module):
@@ -46,22 +46,12 @@ class PatchEmbedding(nn.Module):
         patches = x.reshape(batch, channels, count, self.stride).transpose(1, 2).flatten(2)
         if keep is None:
             embedded = F.linear(patches, self.linear.weight, self.linear.bias)
-            # The token takes part, with no effect, because distributed training waits for every parameter's gradient.
+            # The token is added, with no effect, because distributed training waits for every parameter's gradient.
             return embedded if self.mask_token is None else embedded + 0 * self.mask_token
         kept = F.pad(keep, (0, missing), value=True).view(batch, count, self.stride)
         share = kept.to(x.dtype).mean(dim=2, keepdim=True)
         embedded = F.linear(patches, self.linear.weight) + share * self.linear.bias
         return embedded if self.mask_token is None else embedded + (1 - share) * self.mask_token
-
-
-HEAD_WIDTH = 32
-
-
-def positions(length: int, width: int, device: torch.device) -> Tensor:
-    """Sinusoidal positions (length, width) of Vaswani et al. 2017, section 3.5: defined for windows of any length."""
-    time = torch.arange(length, device=device, dtype=torch.float32).unsqueeze(1)
-    rate = torch.exp(torch.arange(0, width, 2, device=device, dtype=torch.float32) * (-math.log(10_000.0) / width))
-    return torch.stack((torch.sin(time * rate), torch.cos(time * rate)), dim=-1).flatten(1)
 
 
 class TransformerEncoder(SignalEncoder):
@@ -82,18 +72,7 @@ class TransformerEncoder(SignalEncoder):
                 f"(the width of a head), got hidden={config.hidden}"
             )
         self.patches = PatchEmbedding(n_channels, config.hidden, config.stride, mask_token=True)
-        layer = nn.TransformerEncoderLayer(
-            config.hidden,
-            nhead=max(1, config.hidden // HEAD_WIDTH),
-            dim_feedforward=4 * config.hidden,
-            dropout=config.dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.layers = nn.TransformerEncoder(
-            layer, config.depth, norm=nn.LayerNorm(config.hidden), enable_nested_tensor=False
-        )
+        self.layers = transformer_layers(config.hidden, config.depth, config.dropout)
         self.output = nn.Linear(config.hidden, config.dim)
 
     def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:

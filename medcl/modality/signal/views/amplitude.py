@@ -119,7 +119,7 @@ class Jitter(View):
 
 
 @dataclass(frozen=True)
-class Scale(View):
+class AmplitudeScale(View):
     """Multiplies each channel by its own factor, uniform in [1 - change, 1 + change].
 
     Args:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from medcl.modality.signal.config import SignalViewsConfig
 from medcl.modality.signal.views.amplitude import (
+    AmplitudeScale,
     ChannelDropout,
     FrequencyShift,
     Jitter,
     PhaseSurrogate,
-    Scale,
     SignFlip,
 )
 from medcl.modality.signal.views.masks import TimestampMask
@@ -52,7 +52,7 @@ def build(config: SignalViewsConfig, channels: Sequence[str], sampling_rate: flo
     if config.sign_flip:
         views.append(SignFlip(config.sign_flip))
     if config.scale:
-        views.append(Scale(config.scale))
+        views.append(AmplitudeScale(config.scale))
     if config.jitter:
         views.append(Jitter(config.jitter))
     if config.channel_dropout:

@@ -1,4 +1,4 @@
-"""What every image encoder has in common: the check of its input, padding and cropping, one embedding an image."""
+"""What every image encoder has in common: the check of its input, padding and cropping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from medcl.errors import UsageError
-from medcl.modality.signal.encoders.resnet import normalisation as group_normalisation
 from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.networks.encoder import Encoder
+from medcl.networks.layers import group_normalisation
 
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -146,7 +147,7 @@ class Backbone:
     multiple: int
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(Encoder):
     """Turns images (B, C, x, y) or volumes (B, C, x, y, z) of any size into dense embeddings (B, positions, dim).
 
     The positions form a grid of ceil(size / stride) along each axis, the last axis running fastest. A network that
@@ -159,10 +160,10 @@ class ImageEncoder(nn.Module):
         backbone: its network, kept as `network`; a linear map takes the network's width to `config.dim`.
     """
 
+    config: ImageEncoderConfig
+
     def __init__(self, config: ImageEncoderConfig, n_channels: int, backbone: Backbone) -> None:
-        super().__init__()
-        self.config = config
-        self.n_channels = n_channels
+        super().__init__(config, n_channels)
         self.stride = backbone.stride
         self.multiple = backbone.multiple
         self.network = backbone.network
@@ -193,11 +194,3 @@ class ImageEncoder(nn.Module):
         for axis, length in enumerate(self.grid(x.shape[2:]), start=2):
             features = features.narrow(axis, 0, length)
         return cast(Tensor, self.output(features.flatten(2).transpose(1, 2)))
-
-    def pool(self, dense: Tensor) -> Tensor:
-        """Pool a dense embedding (B, positions, dim) to (B, dim), by `config.pooling`."""
-        return dense.amax(dim=1) if self.config.pooling == "max" else dense.mean(dim=1)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Encode (B, C, x, y[, z]) to one embedding an image, (B, dim)."""
-        return self.pool(cast(Tensor, self(x)))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.views.shared import Range, between, check_interval, sometimes, spatial
-from medcl.modality.views.base import Params, View, check_range, uniform
+from medcl.modality.spatial.views.shared import between, sometimes, spatial
+from medcl.modality.views.base import Params, Range, View, check_interval, check_range, uniform
 
 
 def in_boxes(x: Tensor, params: Params) -> Tensor:

@@ -19,16 +19,14 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.views.shared import (
-    Range,
     Spacing,
     between,
-    check_interval,
     edges,
     per_sample,
     sometimes,
     spatial,
 )
-from medcl.modality.views.base import Params, View, check_range, normal, uniform
+from medcl.modality.views.base import Params, Range, View, check_interval, check_range, normal, uniform
 
 
 def blur_matrix(sigma: Tensor, size: int) -> Tensor:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views.base import check_range, uniform
+from medcl.modality.views.base import Range, uniform
 
-Range = tuple[float, float]
 Spacing = tuple[float, ...]
 
 
@@ -39,18 +38,6 @@ def edges(spacing: Spacing | None, dimensions: int) -> Spacing:
     if len(lengths) != dimensions or not all(length > 0 for length in lengths):
         raise UsageError(f"spacing is one positive length (mm) for each of the {dimensions} axes, got {spacing}")
     return lengths
-
-
-def check_interval(name: str, interval: Range, low: float, high: float) -> None:
-    """Refuse a range that is upside down or leaves [low, high].
-
-    Raises:
-        UsageError: naming the setting, its value and what it may be.
-    """
-    for value in interval:
-        check_range(name, value, low, high)
-    if interval[0] > interval[1]:
-        raise UsageError(f"the view setting {name} is a range from low to high, got {interval[0]:g} to {interval[1]:g}")
 
 
 def between(x: Tensor, interval: Range, *shape: int, generator: torch.Generator) -> Tensor:

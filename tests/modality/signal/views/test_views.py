@@ -10,11 +10,11 @@ from torch import Tensor
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalViewsConfig
 from medcl.modality.signal.views.amplitude import (
+    AmplitudeScale,
     ChannelDropout,
     FrequencyShift,
     Jitter,
     PhaseSurrogate,
-    Scale,
     SignFlip,
 )
 from medcl.modality.signal.views.build import build
@@ -124,7 +124,7 @@ def test_jitter_stays_below_its_largest_deviation(x: Tensor) -> None:
 
 
 def test_scale_has_one_factor_a_channel_within_the_change(x: Tensor) -> None:
-    view = Scale(0.3)
+    view = AmplitudeScale(0.3)
     ratio = view.apply(x, view.draw(x, seeded(0))) / x
     torch.testing.assert_close(ratio, ratio[:, :, :1].expand_as(ratio), rtol=1e-4, atol=1e-4)
     assert 0.7 <= ratio.min() < 0.8

@@ -1,10 +1,21 @@
-"""Dropout that does not slow a CPU down."""
+"""Layers that encoders of several modalities share."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 2**16
+GROUP_WIDTH = 16
+
+
+def group_normalisation(width: int) -> nn.GroupNorm:
+    """Normalise groups of 16 features (all of them when 16 does not divide the width).
+
+    GroupNorm and not BatchNorm: a window's embedding must not depend on what else is in its batch (the batches hold
+    several windows of one patient, from which batch statistics tell the positives), nor on the number of processes, and
+    an averaged copy of the weights (SWA, EMA) needs no statistics of its own.
+    """
+    return nn.GroupNorm(width // GROUP_WIDTH if width % GROUP_WIDTH == 0 else 1, width)
 
 
 def random_int16(shape: torch.Size, device: torch.device) -> Tensor:
