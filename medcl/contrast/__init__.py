@@ -2,126 +2,158 @@
 
 A pairing says who is positive, a similarity how alike two embeddings are, a loss what follows. They compose, run in
 blocks of rows and across processes, and need nothing else of medcl. docs/contrast.md has one table of all methods.
+
+`LOSSES`, `PAIRINGS` and `SIMILARITIES` hold them by name, for recipes, the documentation and the tests. A further loss
+is a module in `losses/`, an entry of `LOSSES`, a row of the documentation's table and a test.
 """
 
-from medcl.contrast.core.gather import gather
-from medcl.contrast.core.gradcache import encode_in_chunks
-from medcl.contrast.core.mixup import draw, mix
-from medcl.contrast.core.momentum import MomentumQueue, momentum_update
-from medcl.contrast.losses.auc import auc
-from medcl.contrast.losses.cacr import cacr
-from medcl.contrast.losses.clip import clip, transposed
-from medcl.contrast.losses.cloob import cloob, hopfield, info_loob
-from medcl.contrast.losses.conr import conr, wrong_proximities
-from medcl.contrast.losses.contrastive_gap import clip_without_gap
-from medcl.contrast.losses.debiased import debiased
-from medcl.contrast.losses.decoupled import decoupled
-from medcl.contrast.losses.dense import corresponding, dense
-from medcl.contrast.losses.focal import focal
-from medcl.contrast.losses.groco import groco
-from medcl.contrast.losses.hierarchical import hierarchical
-from medcl.contrast.losses.identity import identities, identity
-from medcl.contrast.losses.info_nce import info_nce, info_nce_levels, info_nce_views
-from medcl.contrast.losses.m3col import m3col, m3col_soft
-from medcl.contrast.losses.macl import macl
-from medcl.contrast.losses.mochi import mochi
-from medcl.contrast.losses.multi_view import mv_dhel, mv_infonce
-from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
-from medcl.contrast.losses.regions import local, nearby
-from medcl.contrast.losses.sepclr import sepclr
-from medcl.contrast.losses.siglip import siglip
-from medcl.contrast.losses.sparc import sparc, word_alignment
-from medcl.contrast.losses.supremix import supremix
-from medcl.contrast.losses.swav import sinkhorn, swav
-from medcl.contrast.losses.symile import symile
-from medcl.contrast.losses.temperatures import IndividualTemperatures
-from medcl.contrast.losses.uniformity import align_uniform, alignment, uniformity
-from medcl.contrast.pairings.neighbours import nearest
-from medcl.contrast.pairings.pairs import Pairing, among_views, itself, matrix, same
-from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
-from medcl.contrast.pairings.soft import cwcl, soft
-from medcl.contrast.pairings.targets import kernel, magnified, near, unknown
-from medcl.contrast.similarities.gram import gram, gram_volume
-from medcl.contrast.similarities.late import gloria
-from medcl.contrast.similarities.multilinear import multilinear
-from medcl.contrast.similarities.similarity import Similarity, cosine, dot, one_sided
-from medcl.contrast.similarities.singular import leading_singular_value, pmrl
+from collections.abc import Callable
+from typing import Any
 
-__all__ = [
-    "IndividualTemperatures",
-    "MomentumQueue",
-    "Pairing",
-    "Similarity",
-    "across_volumes",
-    "align_uniform",
-    "alignment",
-    "among_views",
-    "apart_from_partition",
-    "auc",
-    "cacr",
-    "clip",
-    "clip_without_gap",
-    "cloob",
-    "conr",
-    "corresponding",
-    "cosine",
-    "cwcl",
-    "debiased",
-    "decoupled",
-    "dense",
-    "dot",
-    "draw",
-    "encode_in_chunks",
-    "focal",
-    "gather",
-    "gloria",
-    "gram",
-    "gram_volume",
-    "groco",
-    "hierarchical",
-    "hopfield",
-    "identities",
-    "identity",
-    "info_loob",
-    "info_nce",
-    "info_nce_levels",
-    "info_nce_views",
-    "itself",
-    "kernel",
-    "leading_singular_value",
-    "local",
-    "m3col",
-    "m3col_soft",
-    "macl",
-    "magnified",
-    "matrix",
-    "mix",
-    "mochi",
-    "momentum_update",
-    "multilinear",
-    "mv_dhel",
-    "mv_infonce",
-    "near",
-    "nearby",
-    "nearest",
-    "one_sided",
-    "partition",
-    "pixpro",
-    "pmrl",
-    "propagate",
-    "same",
-    "same_place",
-    "sepclr",
-    "siglip",
-    "sinkhorn",
-    "soft",
-    "sparc",
-    "supremix",
-    "swav",
-    "symile",
-    "transposed",
-    "uniformity",
-    "unknown",
-    "word_alignment",
-    "wrong_proximities",
-]
+from medcl.contrast.core.gather import gather as gather
+from medcl.contrast.core.gradcache import encode_in_chunks as encode_in_chunks
+from medcl.contrast.core.momentum import MomentumQueue as MomentumQueue
+from medcl.contrast.core.momentum import momentum_update as momentum_update
+from medcl.contrast.losses.auc import auc as auc
+from medcl.contrast.losses.cacr import cacr as cacr
+from medcl.contrast.losses.clip import clip as clip
+from medcl.contrast.losses.cloob import cloob as cloob
+from medcl.contrast.losses.cloob import hopfield as hopfield
+from medcl.contrast.losses.cloob import info_loob as info_loob
+from medcl.contrast.losses.conr import conr as conr
+from medcl.contrast.losses.conr import wrong_proximities as wrong_proximities
+from medcl.contrast.losses.contrastive_gap import clip_without_gap as clip_without_gap
+from medcl.contrast.losses.cwcl import cwcl as cwcl
+from medcl.contrast.losses.debiased import debiased as debiased
+from medcl.contrast.losses.decoupled import decoupled as decoupled
+from medcl.contrast.losses.dense import corresponding as corresponding
+from medcl.contrast.losses.dense import dense as dense
+from medcl.contrast.losses.focal import focal as focal
+from medcl.contrast.losses.gram import gram as gram
+from medcl.contrast.losses.groco import groco as groco
+from medcl.contrast.losses.hierarchical import hierarchical as hierarchical
+from medcl.contrast.losses.identity import identities as identities
+from medcl.contrast.losses.identity import identity as identity
+from medcl.contrast.losses.info_nce import info_nce as info_nce
+from medcl.contrast.losses.info_nce import info_nce_levels as info_nce_levels
+from medcl.contrast.losses.info_nce import info_nce_views as info_nce_views
+from medcl.contrast.losses.m3col import draw as draw
+from medcl.contrast.losses.m3col import m3col as m3col
+from medcl.contrast.losses.m3col import m3col_soft as m3col_soft
+from medcl.contrast.losses.m3col import mix as mix
+from medcl.contrast.losses.macl import macl as macl
+from medcl.contrast.losses.mochi import mochi as mochi
+from medcl.contrast.losses.multi_view import mv_dhel as mv_dhel
+from medcl.contrast.losses.multi_view import mv_infonce as mv_infonce
+from medcl.contrast.losses.pixpro import pixpro as pixpro
+from medcl.contrast.losses.pixpro import propagate as propagate
+from medcl.contrast.losses.pixpro import same_place as same_place
+from medcl.contrast.losses.pmrl import pmrl as pmrl
+from medcl.contrast.losses.regions import local as local
+from medcl.contrast.losses.regions import nearby as nearby
+from medcl.contrast.losses.sepclr import sepclr as sepclr
+from medcl.contrast.losses.siglip import siglip as siglip
+from medcl.contrast.losses.sparc import word_alignment as word_alignment
+from medcl.contrast.losses.supremix import supremix as supremix
+from medcl.contrast.losses.swav import sinkhorn as sinkhorn
+from medcl.contrast.losses.swav import swav as swav
+from medcl.contrast.losses.symile import symile as symile
+from medcl.contrast.losses.temperatures import IndividualTemperatures as IndividualTemperatures
+from medcl.contrast.losses.uniformity import align_uniform as align_uniform
+from medcl.contrast.losses.uniformity import alignment as alignment
+from medcl.contrast.losses.uniformity import uniformity as uniformity
+from medcl.contrast.pairings.neighbours import nearest as nearest
+from medcl.contrast.pairings.pairs import Pairing as Pairing
+from medcl.contrast.pairings.pairs import among_views as among_views
+from medcl.contrast.pairings.pairs import itself as itself
+from medcl.contrast.pairings.pairs import matrix as matrix
+from medcl.contrast.pairings.pairs import same as same
+from medcl.contrast.pairings.slices import across_volumes as across_volumes
+from medcl.contrast.pairings.slices import apart_from_partition as apart_from_partition
+from medcl.contrast.pairings.slices import partition as partition
+from medcl.contrast.pairings.soft import soft as soft
+from medcl.contrast.pairings.soft import softened as softened
+from medcl.contrast.pairings.targets import kernel as kernel
+from medcl.contrast.pairings.targets import magnified as magnified
+from medcl.contrast.pairings.targets import near as near
+from medcl.contrast.pairings.targets import unknown as unknown
+from medcl.contrast.similarities.gram import gram_volume as gram_volume
+from medcl.contrast.similarities.late import gloria as gloria
+from medcl.contrast.similarities.late import sparc as sparc
+from medcl.contrast.similarities.multilinear import multilinear as multilinear
+from medcl.contrast.similarities.similarity import Similarity as Similarity
+from medcl.contrast.similarities.similarity import cosine as cosine
+from medcl.contrast.similarities.similarity import dot as dot
+from medcl.contrast.similarities.similarity import one_sided as one_sided
+from medcl.contrast.similarities.similarity import transposed as transposed
+from medcl.contrast.similarities.singular import leading_singular_value as leading_singular_value
+
+LOSSES: dict[str, Callable[..., Any]] = {
+    "align_uniform": align_uniform,
+    "alignment": alignment,
+    "auc": auc,
+    "cacr": cacr,
+    "clip": clip,
+    "clip_without_gap": clip_without_gap,
+    "cloob": cloob,
+    "conr": conr,
+    "cwcl": cwcl,
+    "debiased": debiased,
+    "decoupled": decoupled,
+    "dense": dense,
+    "focal": focal,
+    "gram": gram,
+    "groco": groco,
+    "hierarchical": hierarchical,
+    "identity": identity,
+    "IndividualTemperatures": IndividualTemperatures,
+    "info_loob": info_loob,
+    "info_nce": info_nce,
+    "info_nce_levels": info_nce_levels,
+    "info_nce_views": info_nce_views,
+    "local": local,
+    "m3col": m3col,
+    "m3col_soft": m3col_soft,
+    "macl": macl,
+    "mochi": mochi,
+    "mv_dhel": mv_dhel,
+    "mv_infonce": mv_infonce,
+    "pixpro": pixpro,
+    "pmrl": pmrl,
+    "sepclr": sepclr,
+    "siglip": siglip,
+    "supremix": supremix,
+    "swav": swav,
+    "symile": symile,
+    "uniformity": uniformity,
+    "word_alignment": word_alignment,
+}
+"""Functions, or modules that keep a state, of embeddings, a pairing and settings to a scalar, or to one a level."""
+
+PAIRINGS: dict[str, Callable[..., Pairing]] = {
+    "across_volumes": across_volumes,
+    "among_views": among_views,
+    "apart_from_partition": apart_from_partition,
+    "itself": itself,
+    "kernel": kernel,
+    "magnified": magnified,
+    "matrix": matrix,
+    "near": near,
+    "same": same,
+    "soft": soft,
+    "softened": softened,
+    "unknown": unknown,
+}
+"""Functions of ids, positions, targets or embeddings to a pairing."""
+
+SIMILARITIES: dict[str, Similarity | Callable[..., Similarity]] = {
+    "cosine": cosine,
+    "dot": dot,
+    "gloria": gloria,
+    "gram_volume": gram_volume,
+    "leading_singular_value": leading_singular_value,
+    "multilinear": multilinear,
+    "one_sided": one_sided,
+    "sparc": sparc,
+}
+"""Similarities, and functions of settings to one (`gloria`, `sparc`)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import Group
 from medcl.contrast.core.gradcache import encode_in_chunks
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.modality.views.compose import Compose
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.pretrain.loop import laid_out
@@ -199,9 +199,9 @@ def partners(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
         candidates: their ids.
     """
 
-    def rule(own: Tensors, others: Tensors) -> Pairs:
+    def rule(own: Tensors, others: Tensors) -> PairMasks:
         together, patient = _together(own, others)
-        return Pairs(together, together | ~patient)
+        return PairMasks(together, together | ~patient)
 
     return _pairing(rule, a, b, anchors, candidates)
 
@@ -209,14 +209,14 @@ def partners(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
 def apart(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
     """Pairs of one patient who do not belong together, see `partners`."""
 
-    def rule(own: Tensors, others: Tensors) -> Pairs:
+    def rule(own: Tensors, others: Tensors) -> PairMasks:
         together, patient = _together(own, others)
-        return Pairs(patient & ~together)
+        return PairMasks(patient & ~together)
 
     return _pairing(rule, a, b, anchors, candidates)
 
 
-def _pairing(rule: Callable[[Tensors, Tensors], Pairs], a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
+def _pairing(rule: Callable[[Tensors, Tensors], PairMasks], a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
     names = ["patient", "item", a, b, *(["text"] if REPORT in (a, b) else [])]
     return Pairing(rule, tuple(anchors[name] for name in names), tuple(candidates[name] for name in names))
 

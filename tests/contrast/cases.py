@@ -18,12 +18,13 @@ class Case:
     """A loss as a function of two embeddings, ids and continuous targets of the same N samples.
 
     Attributes:
-        name: of the case.
+        name: of the loss, as in `LOSSES`, and of the case, after a comma.
         loss: (z1 (N, D), z2 (N, D), ids (N,) int64, y (N,) float, **scale) -> scalar; scale is `block` and `group`.
         permuted: the value does not depend on the order of the samples.
         relabelled: the value depends on which ids are equal only.
         differentiated: the gradient is that of the value, nothing being held fixed by definition.
         distributed: the mean over processes of value and gradient is that of one process with all samples.
+        compiled: compiled for its pairing, as is the last case of every loss.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Case:
     relabelled: bool = True
     differentiated: bool = True
     distributed: bool = True
+    compiled: bool = False
+
+    @property
+    def loss_name(self) -> str:
+        """The loss, as in `LOSSES`."""
+        return self.name.split(",")[0]
 
 
 def steps(z: Tensor) -> Tensor:
@@ -83,6 +90,6 @@ CASES = [
         ),
         relabelled=False,
     ),
-    Case("COMET, trial or patient", comet_identity, permuted=False),
-    Case("COMET, sample and observation", comet_within),
+    Case("identity, COMET's trial or patient", comet_identity, permuted=False),
+    Case("hierarchical, COMET's sample and observation", comet_within),
 ]

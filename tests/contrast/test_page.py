@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl import contrast
-from medcl.contrast.core.mixup import draw as draw_mixtures
+from medcl.contrast.losses.m3col import draw as draw_mixtures
 from medcl.contrast.losses.mochi import draw_mixing
 from medcl.contrast.losses.symile import draw_permutations
 from tests.contrast import loops as by_loops

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 from medcl.contrast.core.blockwise import Tensors, by_rows
 from medcl.contrast.core.gather import Group, gather, gathered, mean
 from medcl.contrast.core.vectors import no_autocast
-from medcl.contrast.pairings.pairs import Pairing, Pairs, hard, matrix
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, hard, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity
 from medcl.errors import UsageError
 
 
-def negatives(pairs: Pairs) -> Tensor:
+def negatives(pairs: PairMasks) -> Tensor:
     """Candidates that are not positive and have some importance, (n, M) bool."""
     others = ~hard(pairs.positive)
     if pairs.importance is not None:
@@ -24,7 +24,7 @@ def negatives(pairs: Pairs) -> Tensor:
     return others if pairs.candidate is None else pairs.candidate & others
 
 
-def weighed(scores: Tensor, pairs: Pairs) -> Tensor:
+def weighed(scores: Tensor, pairs: PairMasks) -> Tensor:
     """Scores (n, M) plus the logarithm of the candidates' importance: what enters a denominator."""
     return scores if pairs.importance is None else scores + pairs.importance.log().to(scores.dtype)
 
@@ -90,7 +90,7 @@ def on_the_sphere(similarity: Similarity, loss: str) -> None:
         raise UsageError(f"{loss} needs vectors of length 1: take the cosine, not {similarity.name!r}")
 
 
-RowFormula = Callable[[Tensor, Pairs, Tensors], Tensor]
+RowFormula = Callable[[Tensor, PairMasks, Tensors], Tensor]
 """Similarities over temperature (n, M), their pairs, and further tensors of these anchors, to (n, K)."""
 
 

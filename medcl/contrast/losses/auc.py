@@ -17,7 +17,7 @@ from medcl.contrast.core.anchors import (
     yes_or_no,
 )
 from medcl.contrast.core.blockwise import ON_CPU, Tensors, by_rows
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -92,12 +92,12 @@ def auc(
     def cost(differences: Tensor) -> Tensor:
         return F.softplus(differences) if surrogate == "logistic" else (margin + differences).relu().square()
 
-    def least_similar(scores: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    def least_similar(scores: Tensor, pairs: PairMasks) -> tuple[Tensor, Tensor]:
         kept = scores.masked_fill(~pairs.positive, torch.inf)
         kept = kept.topk(min(positives, scores.shape[1]), dim=1, largest=False).values
         return kept.masked_fill(kept.isinf(), 0.0), kept.isfinite()
 
-    def against(scores: Tensor, pairs: Pairs, pulled: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    def against(scores: Tensor, pairs: PairMasks, pulled: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of costs (n,) and weights of the negatives (n,); pulled and there: (positives, n or 1)."""
         weights = negatives(pairs).to(scores.dtype)
         weights = weights if pairs.importance is None else weights * pairs.importance
@@ -113,18 +113,18 @@ def auc(
         )
         return by_positive.sum(dim=0), weights.sum(dim=1)
 
-    def of_anchor(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def of_anchor(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         pulled, there = least_similar(scores, pairs)
         costs, weights = against(scores, pairs, pulled.T, there.T)
         number = there.sum(dim=1) * weights
         return counted(costs / torch.where(number > 0, number, 1.0), number > 0)
 
-    def of_batch(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def of_batch(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         assert isinstance(pairs, _Compared)
         costs, weights = against(scores, pairs, pairs.pulled[:, None], pairs.there[:, None])
         return torch.stack([costs, weights * pairs.there.sum()], dim=1)
 
-    def pulled_lines(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def pulled_lines(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         return torch.cat([x.to(scores.dtype) for x in least_similar(scores, pairs)], dim=1)
 
     def lines(formula: RowFormula, pairing: Pairing) -> Tensor:
@@ -138,7 +138,7 @@ def auc(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Compared(Pairs):
+class _Compared(PairMasks):
     """Pairs, and the scores (Q,) of the positives of all anchors where `there`."""
 
     pulled: Tensor
@@ -148,7 +148,7 @@ class _Compared(Pairs):
 def _with_positives(pairing: Pairing, pulled: Tensor, there: Tensor) -> Pairing:
     """The pairing with scores that travel between processes as the candidates' ids do."""
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         *ids, scores, flags = candidates
         pairs = pairing.rule(anchors, tuple(ids))
         return _Compared(pairs.positive, pairs.candidate, pairs.importance, pulled=scores, there=flags)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, negatives, on_the_sphere, over_anchors
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.pairings.pairs import Pairing, Pairs, hard
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, hard
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -60,7 +60,7 @@ def cacr(
     if not (attraction >= 0 and repulsion >= 0):
         raise UsageError(f"cacr takes attraction and repulsion of 0 or more, got {attraction} and {repulsion}")
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         distances = 2 - 2 * scores
         positive, negative = hard(pairs.positive), negatives(pairs)
         weights = None if pairs.positive.dtype == torch.bool else pairs.positive.to(scores.dtype)

@@ -5,33 +5,10 @@ from typing import Unpack
 from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale
-from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.losses.info_nce import Denominator, Log, info_nce
 from medcl.contrast.pairings.pairs import Pairing, matrix
-from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
+from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine, transposed
 from medcl.errors import UsageError
-
-Sides = tuple[Tensors, Tensors]
-
-
-def transposed(similarity: Similarity) -> Similarity:
-    """The same similarity with the sides exchanged: words as anchors and images as candidates, or tuples as anchors.
-
-    Args:
-        similarity: of anchors `a` with candidates `b`.
-
-    Returns:
-        A similarity of anchors `b` with candidates `a`, whose matrix is the transpose.
-    """
-
-    def score(anchors: Tensors, candidates: Tensors) -> Tensor:
-        return similarity.score(candidates, anchors).T
-
-    def prepare(a: Tensors, b: Tensors) -> Sides:
-        candidates, anchors = similarity.prepare(b, a)
-        return anchors, candidates
-
-    return Similarity(similarity.name, score, prepare, inner=similarity.inner, unit=similarity.unit)
 
 
 def both_directions(pairing: Pairing | Tensor, temperature: float | Tensor, weight: float = 0.5) -> Pairing:

@@ -10,7 +10,7 @@ from medcl.contrast.core.blockwise import Tensors, by_rows
 from medcl.contrast.core.gather import gather
 from medcl.contrast.core.vectors import accurate, no_autocast, unit
 from medcl.contrast.losses.clip import both_directions
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine, inner_product, same_length
 from medcl.errors import UsageError
 
@@ -51,7 +51,7 @@ def info_loob(
         UsageError: when shapes do not fit or the temperature is not above 0.
     """
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         weights = pairs.positive.to(scores.dtype)
         negative = weights == 0
         weighed = scores if pairs.importance is None else scores + pairs.importance.log()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
 from medcl.contrast.pairings.targets import gap, vector
 from medcl.contrast.similarities.similarity import Similarity, cosine
 from medcl.errors import UsageError
@@ -34,13 +34,13 @@ def wrong_proximities(y: Tensor, predicted: Tensor, *, within: float, strength: 
     if y.shape != predicted.shape:
         raise UsageError(f"a prediction for each target is needed, got {len(predicted)} for {len(y)}")
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         distance = gap(anchors[0], candidates[0]).abs()
         positive = distance <= within
         # Not the complement of the positives: neither holds for a target that is not known.
         negative = (distance > within) & (gap(anchors[1], candidates[1]).abs() <= within)
         importance = torch.where(negative, distance.mul(strength).exp(), 1.0)
-        return Pairs(positive, positive | negative, importance)
+        return PairMasks(positive, positive | negative, importance)
 
     return Pairing(rule, (y, predicted), (y, predicted)).without(itself(y))
 
@@ -96,7 +96,7 @@ def conr(
         raise UsageError(f"a weight for each target is needed, got {len(weights)} for {len(y)}")
     pairing = wrong_proximities(y, predicted, within=within, strength=strength)
 
-    def formula(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
         positive, weight = pairs.positive, rows[0].to(scores.dtype)
         assert pairs.candidate is not None
         assert pairs.importance is not None

@@ -20,7 +20,7 @@ from medcl.contrast.core.anchors import (
     yes_or_no,
 )
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -81,7 +81,7 @@ def debiased(
     if not (0 <= tau_plus < 1 and beta >= 0):
         raise UsageError(f"debiased takes tau_plus from 0 to below 1 and beta of 0 or more, got {tau_plus} and {beta}")
 
-    def formula(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
         return _lines(scores, pairs, rows[0], tau_plus, beta)
 
     first = a if isinstance(a, Tensor) else a[0]
@@ -90,7 +90,7 @@ def debiased(
     return mean_over_anchors(lines, scale.get("group"))
 
 
-def _lines(scores: Tensor, pairs: Pairs, temperature: Tensor, tau_plus: float, beta: float) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, temperature: Tensor, tau_plus: float, beta: float) -> Tensor:
     against = negatives(pairs)
     counts = pairs.positive.any(dim=1) & against.any(dim=1)
     shares = torch.zeros_like(scores) if pairs.importance is None else pairs.importance.to(scores.dtype).log()

@@ -18,7 +18,7 @@ from medcl.contrast.core.anchors import (
 )
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
-from medcl.contrast.pairings.pairs import Pairing, Pairs, hard
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, hard
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -79,7 +79,7 @@ def decoupled(
     if not sigma > 0:
         raise UsageError(f"decoupled takes a sigma above 0, got {sigma}")
 
-    def formula(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
         # The scores come divided by the temperature, which the weights do not know.
         closeness = scores * rows[0] / sigma
         positive = hard(pairs.positive)
@@ -105,12 +105,12 @@ def decoupled(
     return losses.sum() / counts.sum().clamp(min=1)
 
 
-def _plain(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+def _plain(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
     (attraction, repulsion), counts = _plain_parts(scores, pairs)
     return counted(repulsion - attraction, counts)
 
 
-def _plain_parts(scores: Tensor, pairs: Pairs) -> tuple[tuple[Tensor, Tensor], Tensor]:
+def _plain_parts(scores: Tensor, pairs: PairMasks) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """The mean over positives and the logarithm of the sum over negatives, (n,) each, and which anchors have both."""
     attraction, total = mean_over(scores, pairs.positive)
     against = negatives(pairs)

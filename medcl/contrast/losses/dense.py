@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.vectors import accurate, no_autocast
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import cosine
 from medcl.errors import UsageError
 
@@ -97,7 +97,7 @@ def dense(
         a, b = (F.normalize(accurate(x), dim=2) for x in (cells_a, cells_b))
         own = (a * b.gather(1, positives[..., None].expand(-1, -1, width))).sum(dim=2).flatten() / temperature
 
-    def formula(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
         negative = pairs.positive == 0
         against = logsumexp_where(scores, negative if pairs.candidate is None else negative & pairs.candidate)
         losses = torch.logaddexp(against, rows[0]) - rows[0]
@@ -124,6 +124,6 @@ def _check(a: Tensor, b: Tensor) -> None:
         )
 
 
-def _nothing_positive(anchors: Tensors, candidates: Tensors) -> Pairs:
+def _nothing_positive(anchors: Tensors, candidates: Tensors) -> PairMasks:
     shape = (len(anchors[0]), len(candidates[0]))
-    return Pairs(torch.zeros(shape, dtype=torch.bool, device=anchors[0].device))
+    return PairMasks(torch.zeros(shape, dtype=torch.bool, device=anchors[0].device))

@@ -15,7 +15,7 @@ from medcl.contrast.core.anchors import (
     weighed,
 )
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -64,7 +64,7 @@ def focal(
     if not gamma >= 0:
         raise UsageError(f"focal takes a gamma of 0 or more, got {gamma}")
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         attraction, total = mean_over(scores, pairs.positive)
         counts = total > 0
         cost = torch.where(counts, logsumexp_where(weighed(scores, pairs), pairs.candidate) - attraction, 0.0)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors, yes_or_no
 from medcl.contrast.core.anchors import negatives as negatives_of
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -69,14 +69,14 @@ def groco(
         raise UsageError(f"groco sorts at least one positive and one negative, got {positives} and {negatives}")
     pairing = yes_or_no(pairing, "groco")
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         return _lines(scores, pairs, min(positives, scores.shape[1]), min(negatives, scores.shape[1]))
 
     lines = over_anchors(formula, a, b, pairing, similarity=similarity, temperature=temperature, **scale)
     return mean_over_anchors(lines, scale.get("group"))
 
 
-def _lines(scores: Tensor, pairs: Pairs, positives: int, negatives: int) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, positives: int, negatives: int) -> Tensor:
     near = scores.masked_fill(~negatives_of(pairs), -torch.inf).topk(negatives, dim=1).values.flip(1)
     far = scores.masked_fill(~pairs.positive, torch.inf).topk(positives, dim=1, largest=False).values
     values = torch.cat([near, far], dim=1)

@@ -22,7 +22,7 @@ from medcl.contrast.core.anchors import (
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import Group, gathered
 from medcl.contrast.core.vectors import no_autocast
-from medcl.contrast.pairings.pairs import Pairing, Pairs, among_views, hard, matrix
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, among_views, hard, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -89,7 +89,7 @@ def info_nce(
     if similarity.inner and pairing.groups and (log, denominator) == ("outside", "all"):
         return _by_groups(a, b, {"": pairing}, similarity, temperature, **scale)[""]
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         return _lines(scores, pairs, log, denominator)
 
     lines = over_anchors(formula, a, b, pairing, similarity=similarity, temperature=temperature, **scale)
@@ -134,7 +134,7 @@ def info_nce_levels(
         return _by_groups(a, b, whole, similarity, temperature, **scale)
     stacked = _stack(list(levels.values()), without)
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         normaliser = logsumexp_where(scores, pairs.candidate)
         columns = []
         for positive in pairs.positive.unbind(0):
@@ -218,7 +218,7 @@ def _by_groups(
         }
 
 
-def _lines(scores: Tensor, pairs: Pairs, log: Log, denominator: Denominator) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, log: Log, denominator: Denominator) -> Tensor:
     positive, candidates = pairs.positive, weighed(scores, pairs)
     if denominator == "all":
         normaliser = logsumexp_where(candidates, pairs.candidate)
@@ -248,7 +248,7 @@ def _stack(pairings: list[Pairing], without: Pairing | None) -> Pairing:
     if len(shapes) > 1:
         raise UsageError(f"the levels are pairings of different sizes: {sorted(shapes)}")
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         found, of_anchors, of_candidates = [], 0, 0
         for part in parts:
             own = anchors[of_anchors : of_anchors + len(part.anchors)]
@@ -258,7 +258,7 @@ def _stack(pairings: list[Pairing], without: Pairing | None) -> Pairing:
         if any(pairs.candidate is not None or pairs.importance is not None for pairs in found):
             raise UsageError("levels share their candidates: leave pairs out with `without`, not in one level")
         positive = torch.stack([pairs.positive for pairs in found])
-        return Pairs(positive if stays is None else positive & stays, stays)
+        return PairMasks(positive if stays is None else positive & stays, stays)
 
     return Pairing(
         rule,

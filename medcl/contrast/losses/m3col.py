@@ -1,6 +1,7 @@
-"""Contrast of modalities with mixtures of samples (M3CoL)."""
+"""Contrast of modalities with mixtures of samples (M3CoL), and how samples are mixed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Unpack
 
 import torch
@@ -8,14 +9,105 @@ from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.mixup import Mixing, mix, mixed_with
 from medcl.contrast.core.vectors import accurate
-from medcl.contrast.losses.clip import transposed
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.pairings.pairs import Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
 from medcl.contrast.pairings.soft import softened
-from medcl.contrast.similarities.similarity import Similarity, cosine
+from medcl.contrast.similarities.similarity import Similarity, cosine, transposed
 from medcl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How the rows of a batch are mixed: x_i becomes weights_i x_i + (1 - weights_i) x_permutation(i).
+
+    Attributes:
+        weights: (N,) in [0, 1].
+        permutation: (N,) int64, rows of the same batch.
+    """
+
+    weights: Tensor
+    permutation: Tensor
+
+
+def draw(
+    count: int,
+    *,
+    beta: float = 0.15,
+    share: float = 0.5,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Mixing:
+    """Draw how a batch is mixed; keep it to mix the same way again.
+
+    Args:
+        count: rows.
+        beta: weights are drawn from Beta(beta, beta).
+        share: of rows that are mixed at all, in the mean; the others have weight 1.
+        generator: on the CPU; default: torch's own.
+        device: of the result.
+
+    Returns:
+        The mixing.
+
+    Raises:
+        UsageError: when beta is not above 0.
+    """
+    if not beta > 0:
+        raise UsageError(f"beta must be above 0, got {beta}")
+    permutation = torch.randperm(count, generator=generator)
+    mixed = torch.rand(count, generator=generator) < share
+    seed = torch.randint(2**62, (), generator=generator)
+    # torch.distributions draws from the global generator only.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seed))
+        weights = torch.distributions.Beta(beta, beta).sample((count,))
+    weights = torch.where(mixed, weights, 1.0)
+    return Mixing(weights.to(device), permutation.to(device))
+
+
+def mix(modality: Tensor, weights: Tensor, permutation: Tensor) -> Tensor:
+    """weights_i x_i + (1 - weights_i) x_permutation(i), of inputs or of embeddings.
+
+    Args:
+        modality: (N, ...).
+        weights: (N,) in [0, 1].
+        permutation: (N,) int64.
+
+    Returns:
+        (N, ...), in the number format of `modality`.
+
+    Raises:
+        UsageError: when shapes do not fit.
+    """
+    if weights.shape != modality.shape[:1] or permutation.shape != modality.shape[:1]:
+        raise UsageError(
+            f"{len(modality)} rows need as many weights and rows to mix them with, "
+            f"got {tuple(weights.shape)} and {tuple(permutation.shape)}"
+        )
+    weights = weights.to(modality.dtype).reshape(-1, *[1] * (modality.ndim - 1))
+    return weights * modality + (1 - weights) * modality[permutation]
+
+
+def mixed_with(mixing: Mixing) -> Pairing:
+    """Positive by its share: the mixture of i and k = permutation(i) with partner i by weight_i, with k by the rest.
+
+    Args:
+        mixing: of the anchors; the candidates are not mixed.
+
+    Returns:
+        The pairing, of weights that add up to 1 for each anchor.
+    """
+    weights, permutation = mixing.weights, mixing.permutation
+    # Places differ between processes, and rows are mixed within one.
+    places = itself(weights).anchors[0]
+
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
+        share, own, other = anchors
+        first, second = (place[:, None] == candidates[0] for place in (own, other))
+        return PairMasks(share[:, None] * first + (1 - share[:, None]) * second)
+
+    return Pairing(rule, (weights, places, places[permutation]), (places,), soft=True)
 
 
 def m3col(
@@ -116,7 +208,7 @@ def m3col_soft(
     return total
 
 
-def _lines(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
     """Weights as they are: partners may be part of several mixtures or of none, and weigh accordingly."""
     weights = pairs.positive.to(scores.dtype)
     losses = logsumexp_where(scores, pairs.candidate) * weights.sum(dim=1) - (weights * scores).sum(dim=1)

@@ -8,7 +8,7 @@ from torch import Tensor
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
-from medcl.contrast.pairings.pairs import Pairing, Pairs, matrix
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -69,7 +69,7 @@ def macl(
         sums, counts = gather(over_anchors(_alignment, a, b, pairing, similarity=similarity, **scale), group).sum(0)
         alignment = sums / counts.clamp(min=1)
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         normaliser = logsumexp_where(scores, pairs.candidate)
         losses = normaliser.masked_fill(normaliser == -torch.inf, 0.0)[:, None] - scores
         if reweighted:
@@ -84,7 +84,7 @@ def macl(
     return mean_over_anchors(lines, group)
 
 
-def _alignment(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+def _alignment(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
     """Sum over positives and their number, (n, 2)."""
     positive = pairs.positive
     return torch.stack([torch.where(positive, scores, 0.0).sum(1), positive.sum(1, dtype=scores.dtype)], dim=1)

@@ -21,13 +21,13 @@ from medcl.contrast.core.anchors import (
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
 from medcl.contrast.core.vectors import no_autocast
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Mixing:
+class NegativeMixing:
     """What is mixed with what, drawn once: the same mixing of the same embeddings gives the same negatives.
 
     Attributes:
@@ -51,7 +51,7 @@ def draw_mixing(
     with_query: int = 0,
     generator: torch.Generator | None = None,
     device: torch.device | str = "cpu",
-) -> Mixing:
+) -> NegativeMixing:
     """Draw two of the `hardest` negatives and a share for each synthetic negative.
 
     Args:
@@ -75,7 +75,7 @@ def draw_mixing(
     step = torch.randint(1, max(hardest, 2), shape, generator=generator, device=device)
     share = torch.rand(shape, generator=generator, device=device)
     share[:, synthetic:] /= 2
-    return Mixing(first, (first + step) % hardest, share, with_query)
+    return NegativeMixing(first, (first + step) % hardest, share, with_query)
 
 
 def mix_negatives(
@@ -83,7 +83,7 @@ def mix_negatives(
     negatives: Tensor,
     indices: Tensor,
     available: Tensor,
-    mixing: Mixing,
+    mixing: NegativeMixing,
     similarity: Similarity = cosine,
 ) -> Tensor:
     """Mix each anchor's hardest negatives with each other, and with the anchor itself.
@@ -128,7 +128,7 @@ def mochi(
     synthetic: int = 256,
     with_query: int = 32,
     generator: torch.Generator | None = None,
-    mixing: Mixing | None = None,
+    mixing: NegativeMixing | None = None,
     temperature: float | Tensor = 0.2,
     similarity: Similarity = cosine,
     **scale: Unpack[Scale],
@@ -175,7 +175,7 @@ def mochi(
         sizes = {"hardest": hardest, "synthetic": synthetic, "with_query": with_query}
         mixing = draw_mixing(len(a), **sizes, generator=generator, device=a.device)
 
-    def hard(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def hard(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         against = negatives(pairs)
         order = scores.masked_fill(~against, -torch.inf).topk(min(hardest, scores.shape[1]), dim=1).indices
         return torch.cat([order, against.sum(dim=1, keepdim=True).clamp(max=order.shape[1])], dim=1)
@@ -191,7 +191,7 @@ def mochi(
         query = similarity.prepared(a, b)[0][0]
         extra = torch.einsum("nd,nsd->ns", query, mixed) / per_anchor(temperature, a)
 
-    def formula(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
         attraction, total = mean_over(scores, pairs.positive)
         real = logsumexp_where(weighed(scores, pairs), pairs.candidate)
         made = torch.where(negatives(pairs).any(dim=1), rows[0].logsumexp(dim=1), -torch.inf)

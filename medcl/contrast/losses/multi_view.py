@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.vectors import accurate, no_autocast
-from medcl.contrast.pairings.pairs import Pairs, itself
+from medcl.contrast.pairings.pairs import PairMasks, itself
 from medcl.contrast.similarities.similarity import cosine
 from medcl.errors import UsageError
 
@@ -95,7 +95,7 @@ def _views(views: Tensor | Sequence[Tensor], temperature: float | Tensor) -> tup
 def _others(views: Tensor, temperature: float | Tensor, scale: Scale) -> Tensor:
     """For each view, the log of the sum over all others: (N,)."""
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         return logsumexp_where(scores, pairs.candidate)[:, None]
 
     own = itself(views)

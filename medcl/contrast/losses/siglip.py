@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors, over_anchors, per_anchor
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 
 
@@ -63,7 +63,7 @@ def siglip(
     return mean_over_anchors(lines, scale.get("group"))
 
 
-def _lines(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
     logits = scores + rows[0]
     weight = 1.0 if pairs.importance is None else pairs.importance
     if pairs.positive.dtype == torch.bool:

@@ -9,45 +9,9 @@ from torch.nn import functional as F
 from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, counted, mean_over_anchors
 from medcl.contrast.core.blockwise import Tensors, over_samples
 from medcl.contrast.core.vectors import no_autocast
-from medcl.contrast.similarities.late import cosines, in_parts, prepare_dense
-from medcl.contrast.similarities.similarity import Embeddings, Similarity
+from medcl.contrast.similarities.late import attended, sparc
+from medcl.contrast.similarities.similarity import Embeddings
 from medcl.errors import UsageError
-
-
-def sparc(*, threshold: float | None = None) -> Similarity:
-    """A similarity of images with reports by the few regions that belong to each word.
-
-    With v_p the P regions of an image and t_q the unit vectors of the words of a report:
-
-        s_qp = (t_q . v_p - min_p' t_q . v_p') / (max_p' t_q . v_p' - min_p' t_q . v_p')
-        a_qp = s_qp [s_qp >= threshold] / sum_p' s_qp' [s_qp' >= threshold]
-        c_q = sum_p a_qp v_p
-        sim = mean_q cos(c_q, t_q)
-
-    The weights are those of Bica et al., Improving fine-grained understanding in image-text pre-training (ICML 2024).
-    They need no temperature, and leave regions without the word out, as most of an X-ray has nothing to do with it.
-    The paper contrasts c_q with the words of the same report (`word_alignment`); as a similarity of images with reports
-    this is for `clip` and for retrieval.
-
-    Args:
-        threshold: from 0 to 1; default: 1 / P, of the regions that are there.
-
-    Returns:
-        A similarity that takes what that of `gloria` takes. Where all products of a word are equal, all regions weigh
-        the same.
-
-    Raises:
-        UsageError: for a threshold outside 0 to 1.
-    """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UsageError(f"the threshold of sparc must be from 0 to 1, got {threshold}")
-
-    def score(anchors: Tensors, candidates: Tensors) -> Tensor:
-        regions, has_region, words, has_word = *anchors, *candidates
-        found = cosines(_grouped(regions, has_region, words.flatten(0, 1), threshold), words)
-        return (found * has_word).sum(dim=2) / has_word.sum(dim=1).clamp(min=1)
-
-    return Similarity("sparc", in_parts(score), prepare_dense)
 
 
 def word_alignment(
@@ -93,7 +57,7 @@ def word_alignment(
 
         def formula(own: Tensors) -> Tensor:
             patches, has_region, texts, has_word, inverse = own
-            found = F.normalize(_grouped(patches, has_region, texts, threshold), dim=2)
+            found = F.normalize(attended(patches, has_region, texts, threshold), dim=2)
             scores = found @ texts.mT * inverse[:, :, None]
             # The rows of padding keep their own place, so that they stay finite, and are left out after.
             other = (has_word[:, None] * has_word[:, :, None] == 0) & ~torch.eye(
@@ -109,20 +73,3 @@ def word_alignment(
         numbers = reports[0].shape[1] * (images[0].shape[1] + reports[0].shape[1] + reports[0].shape[2])
         lines = over_samples(formula, tensors, numbers=numbers, block=block)
     return mean_over_anchors(lines, group)
-
-
-def _grouped(regions: Tensor, present: Tensor, words: Tensor, threshold: float | None) -> Tensor:
-    """c_q of regions (N, P, D), some of them absent (N, P), for words (Q, D) or (N, Q, D): (N, Q, D)."""
-    # Neither weights nor cosines depend on the length that all regions have in common.
-    longest = regions.detach().norm(dim=2).amax(dim=1)[:, None, None]
-    regions = regions / torch.where(longest > 0, longest, 1.0)
-    products = words @ regions.mT
-    absent = (present == 0)[:, None]
-    low = products.masked_fill(absent, torch.inf).amin(dim=2, keepdim=True)
-    high = products.masked_fill(absent, -torch.inf).amax(dim=2, keepdim=True)
-    # Differences of rounding would decide.
-    flat = ~(high - low > 4 * torch.finfo(products.dtype).eps)
-    scaled = torch.where(flat, 1.0, (products - torch.where(flat, 0.0, low)) / torch.where(flat, 1.0, high - low))
-    least = 1 / present.sum(dim=1).clamp(min=1)[:, None, None] if threshold is None else threshold
-    kept = torch.where((scaled >= least) & ~absent, scaled, 0.0)
-    return kept / kept.sum(dim=2, keepdim=True).clamp(min=torch.finfo(kept.dtype).tiny) @ regions

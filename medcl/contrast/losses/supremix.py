@@ -9,14 +9,14 @@ from torch import Tensor
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors, rows_at_once
 from medcl.contrast.core.gather import processes
-from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
 from medcl.contrast.pairings.targets import gap, magnified, vector
 from medcl.contrast.similarities.similarity import Similarity, cosine
 from medcl.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Parts(Pairs):
+class _Parts(PairMasks):
     """Pairs from which mixtures are made: nobody is positive but the anchor with itself.
 
     Attributes:
@@ -91,14 +91,14 @@ def supremix(
     z, targets, group = torch.cat([z1, z2]), vector(y).repeat(2), scale.get("group")
     if len(targets) != len(z):
         raise UsageError(f"a target for each of {len(z1)} samples is needed, got {len(y)}")
-    alone, equal = itself(z), Pairing(lambda a, c: Pairs(a[0][:, None] == c[0]), (targets,), (targets,))
+    alone, equal = itself(z), Pairing(lambda a, c: PairMasks(a[0][:, None] == c[0]), (targets,), (targets,))
     parts = _parts(targets, draws.to(z.device).flatten(0, 1), alone, beta[0])
     block = scale.get("block")
     if block is None and not torch.compiler.is_compiling():
         views = max(1, len(z) * processes(group))
         block = max(1, rows_at_once(views, z.device) // views)
 
-    def of_mixtures(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def of_mixtures(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         assert isinstance(pairs, _Parts)
         return _lines_of_mixtures(scores, pairs, window)
 
@@ -124,7 +124,7 @@ def supremix(
 def _parts(targets: Tensor, draws: Tensor, alone: Pairing, smallest: int) -> Pairing:
     """Of all pairs, what their mixtures are made of."""
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         own = alone.rule(anchors[2:], candidates[2:]).positive
         # The differences of uniform draws, modulo 1, are uniform and belong to a pair without a draw for each pair; and
         # the p-th smallest of p + q - 1 uniform numbers has the distribution Beta(p, q).
@@ -136,7 +136,7 @@ def _parts(targets: Tensor, draws: Tensor, alone: Pairing, smallest: int) -> Pai
     return Pairing(rule, (targets, draws, *alone.anchors), (targets, draws, *alone.candidates))
 
 
-def _lines(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
     """Normaliser, sum over positives and their number, (n, 3)."""
     weighed = scores if pairs.importance is None else scores + pairs.importance.to(scores.dtype).log()
     attraction = torch.where(pairs.positive, scores, 0.0).sum(dim=1)

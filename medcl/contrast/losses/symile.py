@@ -17,7 +17,7 @@ from medcl.contrast.core.anchors import (
 from medcl.contrast.core.blockwise import Tensors, rows_at_once
 from medcl.contrast.core.gather import gather
 from medcl.contrast.core.vectors import accurate, no_autocast, unit
-from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
 from medcl.contrast.similarities.multilinear import combinations, own_combination, own_place, product
 from medcl.errors import UsageError
 
@@ -148,7 +148,7 @@ def _checked(modalities: Sequence[Tensor], present: Tensor | None) -> Tensor:
     return present
 
 
-def _lines(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+def _lines(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
     # The own tuple takes its place among the shuffled ones.
     placed = torch.where(pairs.positive, rows[0][:, None], scores)
     return counted(logsumexp_where(placed, pairs.candidate) - rows[0], pairs.positive.any(dim=1))

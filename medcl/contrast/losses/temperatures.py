@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medcl.contrast.core.anchors import Scale, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
-from medcl.contrast.pairings.pairs import Pairs, among_views
+from medcl.contrast.pairings.pairs import PairMasks, among_views
 from medcl.contrast.similarities.similarity import Similarity, cosine
 from medcl.errors import UsageError
 
@@ -115,7 +115,7 @@ class IndividualTemperatures(nn.Module):
         pairing = among_views(index)
         both, temperatures = torch.cat([z1, z2]), self.temperatures[index]
 
-        def formula(scores: Tensor, pairs: Pairs, rows: Tensors) -> Tensor:
+        def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:
             return self._lines(scores, pairs, *(row.to(scores.dtype)[:, 0] for row in rows))
 
         state = (temperatures, self.log_averages[index])
@@ -134,7 +134,7 @@ class IndividualTemperatures(nn.Module):
         # The sum over both views, the mean over samples.
         return 2 * mean_over_anchors(lines[:, :2], scale.get("group"))
 
-    def _lines(self, scores: Tensor, pairs: Pairs, temperature: Tensor, before: Tensor) -> Tensor:
+    def _lines(self, scores: Tensor, pairs: PairMasks, temperature: Tensor, before: Tensor) -> Tensor:
         """Loss, 1, log g, and d of each view; scores are over the temperature already."""
         negative = ~pairs.positive if pairs.candidate is None else pairs.candidate & ~pairs.positive
         count, fixed = negative.sum(dim=1, dtype=scores.dtype), scores.detach()

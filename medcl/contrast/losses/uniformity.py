@@ -17,7 +17,7 @@ from medcl.contrast.core.anchors import (
 )
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import gather
-from medcl.contrast.pairings.pairs import Pairing, Pairs, itself
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
 
@@ -56,7 +56,7 @@ def alignment(
     if not alpha > 0:
         raise UsageError(f"alignment takes an alpha above 0, got {alpha}")
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         distances = 2 - 2 * scores
         if alpha != 2:
             distances = distances.clamp(min=torch.finfo(scores.dtype).eps) ** (alpha / 2)
@@ -105,7 +105,7 @@ def uniformity(
     if leave_out is None:
         leave_out = itself(a if isinstance(a, Tensor) else a[0])
 
-    def formula(scores: Tensor, pairs: Pairs, _: Tensors) -> Tensor:
+    def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         others = negatives(pairs)
         numbers = others.sum(dim=1, dtype=scores.dtype)
         summed = torch.where(numbers > 0, logsumexp_where(t * (2 * scores - 2), others), 0.0)

@@ -13,7 +13,7 @@ from medcl.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairMasks:
     """The pairs of a block of anchors with all candidates.
 
     Attributes:
@@ -45,7 +45,7 @@ class Pairing:
             among `candidates[1]`.
     """
 
-    rule: Callable[[Tensors, Tensors], Pairs]
+    rule: Callable[[Tensors, Tensors], PairMasks]
     anchors: Tensors
     candidates: Tensors
     soft: bool = False
@@ -57,7 +57,7 @@ class Pairing:
         """Anchors and candidates."""
         return len(self.anchors[0]), len(self.candidates[0])
 
-    def pairs(self) -> Pairs:
+    def pairs(self) -> PairMasks:
         """All pairs at once: for looking, and for small batches."""
         return self.rule(self.anchors, self.candidates)
 
@@ -65,10 +65,10 @@ class Pairing:
     def T(self) -> "Pairing":  # noqa: N802 - as torch names a transpose
         """The other direction: candidates as anchors."""
 
-        def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+        def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
             pairs = self.rule(candidates, anchors)
             swapped = (None if x is None else x.T for x in (pairs.candidate, pairs.importance))
-            return Pairs(pairs.positive.T, *swapped)
+            return PairMasks(pairs.positive.T, *swapped)
 
         return replace(self, rule=rule, anchors=self.candidates, candidates=self.anchors)
 
@@ -79,10 +79,10 @@ class Pairing:
         `same(recording).without(same(patient).but(same(recording)))`.
         """
 
-        def combine(own: Pairs, out: Pairs) -> Pairs:
+        def combine(own: PairMasks, out: PairMasks) -> PairMasks:
             stays = ~hard(out.positive)
             candidate = stays if own.candidate is None else own.candidate & stays
-            return Pairs(_within(own.positive, candidate), candidate, own.importance)
+            return PairMasks(_within(own.positive, candidate), candidate, own.importance)
 
         left = self._with(other, combine)
         by_groups = self.groups == "whole" and other.groups == "places"
@@ -95,7 +95,7 @@ class Pairing:
     def __and__(self, other: "Pairing") -> "Pairing":
         """Positive in both; candidates of both."""
 
-        def combine(own: Pairs, out: Pairs) -> Pairs:
+        def combine(own: PairMasks, out: PairMasks) -> PairMasks:
             return replace(own, positive=_within(own.positive, hard(out.positive)))
 
         return self._with(other, combine)
@@ -108,19 +108,19 @@ class Pairing:
     def among(self, other: "Pairing") -> "Pairing":
         """Compare an anchor with nothing but what is positive in another pairing: cells of one image, one site."""
 
-        def combine(own: Pairs, group: Pairs) -> Pairs:
+        def combine(own: PairMasks, group: PairMasks) -> PairMasks:
             inside = hard(group.positive)
             candidate = inside if own.candidate is None else own.candidate & inside
-            return Pairs(_within(own.positive, candidate), candidate, own.importance)
+            return PairMasks(_within(own.positive, candidate), candidate, own.importance)
 
         return self._with(other, combine)
 
-    def _with(self, other: "Pairing", combine: Callable[[Pairs, Pairs], Pairs]) -> "Pairing":
+    def _with(self, other: "Pairing", combine: Callable[[PairMasks, PairMasks], PairMasks]) -> "Pairing":
         if self.shape != other.shape:
             raise UsageError(f"pairings of {self.shape} and {other.shape} anchors and candidates cannot be combined")
         anchors, candidates = len(self.anchors), len(self.candidates)
 
-        def rule(a: Tensors, c: Tensors) -> Pairs:
+        def rule(a: Tensors, c: Tensors) -> PairMasks:
             own = self.rule(a[:anchors], c[:candidates])
             return combine(own, other.rule(a[anchors:], c[candidates:]))
 
@@ -197,13 +197,13 @@ def matrix(positive: Tensor, exclude: Tensor | None = None) -> Pairing:
             f"exclude must be bool of shape {tuple(positive.shape)}, got {exclude.dtype} of {tuple(exclude.shape)}"
         )
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         (columns,) = candidates
         block = anchors[0][:, columns]
         if exclude is None:
-            return Pairs(block)
+            return PairMasks(block)
         stays = ~anchors[1][:, columns]
-        return Pairs(_within(block, stays), stays)
+        return PairMasks(_within(block, stays), stays)
 
     columns = torch.arange(positive.shape[1], device=positive.device)
     tensors = (positive,) if exclude is None else (positive, exclude)
@@ -230,8 +230,8 @@ def among_views(ids: Tensor) -> Pairing:
     return same(both).without(itself(both))
 
 
-def _equal(anchors: Tensors, candidates: Tensors) -> Pairs:
-    return Pairs(anchors[0][:, None] == candidates[0][None, :])
+def _equal(anchors: Tensors, candidates: Tensors) -> PairMasks:
+    return PairMasks(anchors[0][:, None] == candidates[0][None, :])
 
 
 def hard(positive: Tensor) -> Tensor:

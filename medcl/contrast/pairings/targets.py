@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.vectors import accurate
-from medcl.contrast.pairings.pairs import Pairing, Pairs
+from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.errors import UsageError
 
 
@@ -36,8 +36,8 @@ def near(y_a: Tensor, y_b: Tensor | None = None, *, within: float) -> Pairing:
         raise UsageError(f"targets are near within more than 0, got {within}")
     y_a, y_b = _both(y_a, y_b)
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
-        return Pairs(gap(anchors[0], candidates[0]).abs() < within)
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
+        return PairMasks(gap(anchors[0], candidates[0]).abs() < within)
 
     return Pairing(rule, (y_a,), (y_b,))
 
@@ -59,7 +59,7 @@ def unknown(y_a: Tensor, y_b: Tensor | None = None) -> Pairing:
         UsageError: when targets are not vectors.
     """
     y_a, y_b = _both(y_a, y_b)
-    return Pairing(lambda a, c: Pairs(gap(a[0], c[0]).isnan()), (y_a,), (y_b,))
+    return Pairing(lambda a, c: PairMasks(gap(a[0], c[0]).isnan()), (y_a,), (y_b,))
 
 
 def kernel(y_a: Tensor, y_b: Tensor | None = None, *, bandwidth: float | Tensor) -> Pairing:
@@ -89,10 +89,10 @@ def kernel(y_a: Tensor, y_b: Tensor | None = None, *, bandwidth: float | Tensor)
         raise UsageError(f"targets must be (N,) and (M,) or (N, K) and (M, K), got {y_a.shape} and {y_b.shape}")
     scaled = tuple(accurate(y if y.ndim == 2 else y[:, None]).detach() / bandwidth for y in (y_a, y_b))
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         # Squared differences one by one: from products they cancel where the targets are large and alike.
         distance = torch.cdist(anchors[0], candidates[0], compute_mode="donot_use_mm_for_euclid_dist")
-        return Pairs(distance.square().div(-2).exp().nan_to_num(0.0))
+        return PairMasks(distance.square().div(-2).exp().nan_to_num(0.0))
 
     return Pairing(rule, scaled[:1], scaled[1:], soft=True)
 
@@ -120,7 +120,7 @@ def magnified(pairing: Pairing, y_a: Tensor, y_b: Tensor | None = None) -> Pairi
     if pairing.shape != (len(y_a), len(y_b)):
         raise UsageError(f"a pairing of {pairing.shape} cannot take {len(y_a)} and {len(y_b)} targets")
 
-    def rule(anchors: Tensors, candidates: Tensors) -> Pairs:
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
         pairs = pairing.rule(anchors[:-1], candidates[:-1])
         distance = gap(anchors[-1], candidates[-1]).abs()
         weight = torch.where(pairs.positive | distance.isnan(), 1.0, distance + 1)

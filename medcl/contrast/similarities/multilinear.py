@@ -5,7 +5,7 @@ from torch import Tensor
 
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.vectors import unit
-from medcl.contrast.pairings.pairs import Pairs
+from medcl.contrast.pairings.pairs import PairMasks
 from medcl.contrast.similarities.similarity import Similarity, inner_product, same_length, vectors
 
 
@@ -42,7 +42,7 @@ combinations = Similarity("combinations", _every_combination, lambda a, b: (a, b
 """The same of vectors as they are, of an anchor with every combination of rows: (N, M^modalities)."""
 
 
-def own_place(anchors: Tensors, candidates: Tensors) -> Pairs:
+def own_place(anchors: Tensors, candidates: Tensors) -> PairMasks:
     """A rule for tuples by place: the own place holds the own tuple, wherever the shuffled modalities come from.
 
     Args:
@@ -53,10 +53,10 @@ def own_place(anchors: Tensors, candidates: Tensors) -> Pairs:
         Pairs (n, M).
     """
     positive = (anchors[0][:, None] == candidates[0]) & anchors[1][:, None]
-    return Pairs(positive, candidates[1] | positive)
+    return PairMasks(positive, candidates[1] | positive)
 
 
-def own_combination(anchors: Tensors, candidates: Tensors) -> Pairs:
+def own_combination(anchors: Tensors, candidates: Tensors) -> PairMasks:
     """A rule for tuples of all combinations of samples, the last modality running fastest.
 
     Args:
@@ -71,4 +71,4 @@ def own_combination(anchors: Tensors, candidates: Tensors) -> Pairs:
     for has in candidates[1].unbind(1):
         positive = (positive[:, :, None] & own[:, None]).flatten(1)
         complete = (complete[:, None] & has).flatten()
-    return Pairs(positive, complete.expand_as(positive))
+    return PairMasks(positive, complete.expand_as(positive))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from medcl.contrast.core.mixup import Mixing, draw, mix, mixed_with
+from medcl.contrast.losses.m3col import Mixing, draw, mix, mixed_with
 from medcl.errors import UsageError
 
 MIXING = Mixing(torch.tensor([0.25, 1.0, 0.6]), torch.tensor([2, 0, 2]))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.losses.auc import auc
-from medcl.contrast.pairings.pairs import Pairing, Pairs, matrix, same
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, matrix, same
 from medcl.contrast.similarities.similarity import dot
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
@@ -112,9 +112,9 @@ def test_only_over_the_batch_does_an_offset_of_an_anchor_matter() -> None:
 def test_importance_weighs_the_negatives(over: Any) -> None:
     a, b, ids = draw(3, 3), draw(3, 3, seed=1), torch.arange(3)
 
-    def rule(anchors: tuple[Tensor, ...], candidates: tuple[Tensor, ...]) -> Pairs:
+    def rule(anchors: tuple[Tensor, ...], candidates: tuple[Tensor, ...]) -> PairMasks:
         positive = anchors[0][:, None] == candidates[0][None]
-        return Pairs(positive, importance=torch.where(candidates[0] == 2, 0.0, 3.0).expand_as(positive))
+        return PairMasks(positive, importance=torch.where(candidates[0] == 2, 0.0, 3.0).expand_as(positive))
 
     without = matrix(torch.eye(3, dtype=torch.bool), (ids == 2)[None] & (ids != 2)[:, None])
     torch.testing.assert_close(auc(a, b, Pairing(rule, (ids,), (ids,)), over=over), auc(a, b, without, over=over))

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.losses.clip import clip, transposed
+from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import matrix, same
-from medcl.contrast.similarities.similarity import Similarity, dot, one_sided
+from medcl.contrast.similarities.similarity import Similarity, dot, one_sided, transposed
 from medcl.errors import UsageError
 from tests.contrast import loops
 from tests.contrast.compare import assert_same, draw

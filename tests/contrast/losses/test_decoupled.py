@@ -6,7 +6,7 @@ from torch import Tensor
 
 from medcl.contrast.losses.decoupled import decoupled
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.pairings.pairs import Pairing, Pairs, among_views, matrix, same
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, among_views, matrix, same
 from medcl.contrast.similarities.similarity import dot
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
@@ -91,9 +91,9 @@ def test_one_temperature_an_anchor_does_not_change_the_weights_of_dclw() -> None
 def test_importance_multiplies_negatives_in_the_denominator() -> None:
     a, b = draw(3, 3), draw(3, 3, seed=1)
 
-    def twice(anchors: tuple[Tensor, ...], candidates: tuple[Tensor, ...]) -> Pairs:
+    def twice(anchors: tuple[Tensor, ...], candidates: tuple[Tensor, ...]) -> PairMasks:
         positive = anchors[0][:, None] == candidates[0][None]
-        return Pairs(positive, importance=torch.full(positive.shape, 2.0))
+        return PairMasks(positive, importance=torch.full(positive.shape, 2.0))
 
     ids = torch.arange(3)
     weighed = decoupled(a, b, Pairing(twice, (ids,), (ids,)))

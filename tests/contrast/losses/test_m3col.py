@@ -5,9 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.mixup import Mixing, mix
 from medcl.contrast.losses.clip import clip
-from medcl.contrast.losses.m3col import m3col, m3col_soft
+from medcl.contrast.losses.m3col import Mixing, m3col, m3col_soft, mix
 from medcl.contrast.pairings.pairs import itself
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients

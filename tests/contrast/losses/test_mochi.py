@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.losses.mochi import Mixing, draw_mixing, mix_negatives, mochi
+from medcl.contrast.losses.mochi import NegativeMixing, draw_mixing, mix_negatives, mochi
 from medcl.contrast.pairings.pairs import matrix, same
 from medcl.contrast.similarities.similarity import Similarity, cosine, dot, one_sided
 from medcl.errors import UsageError
@@ -16,7 +16,7 @@ IDS, MORE = torch.tensor([0, 1, 0, 2]), torch.tensor([0, 0, 1, 3, 0])
 MIXING = draw_mixing(4, hardest=3, synthetic=2, with_query=2, generator=torch.Generator().manual_seed(0))
 
 
-def loops(a: Tensor, b: Tensor, exclude: Tensor, temperature: float, mixing: Mixing, unit: bool) -> Tensor:
+def loops(a: Tensor, b: Tensor, exclude: Tensor, temperature: float, mixing: NegativeMixing, unit: bool) -> Tensor:
     def length_1(x: Tensor) -> Tensor:
         return x / x.norm() if unit else x
 

@@ -3,9 +3,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.losses.sepclr import sepclr
+from medcl.contrast.losses.sepclr import align, joint_entropy, sepclr, uniform
 from medcl.contrast.losses.uniformity import uniformity
-from medcl.contrast.similarities.entropy import align, joint_entropy, uniform
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
 

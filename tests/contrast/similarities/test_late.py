@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.contrast.losses.clip import clip, transposed
+from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.losses.sparc import sparc
 from medcl.contrast.pairings.pairs import same
 from medcl.contrast.similarities import late
-from medcl.contrast.similarities.late import gloria
-from medcl.contrast.similarities.similarity import Similarity
+from medcl.contrast.similarities.late import gloria, sparc
+from medcl.contrast.similarities.similarity import Similarity, transposed
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
 from tests.contrast.loops import mean

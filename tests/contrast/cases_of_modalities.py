@@ -5,21 +5,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medcl.contrast.core.anchors import block_and_group
 from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.core.vectors import accurate
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.cloob import cloob, info_loob
 from medcl.contrast.losses.dense import corresponding, dense
+from medcl.contrast.losses.gram import gram
 from medcl.contrast.losses.multi_view import mv_dhel, mv_infonce
+from medcl.contrast.losses.pixpro import pixpro, propagate
+from medcl.contrast.losses.pmrl import pmrl
 from medcl.contrast.losses.regions import local
-from medcl.contrast.losses.sparc import sparc, word_alignment
+from medcl.contrast.losses.sparc import word_alignment
 from medcl.contrast.losses.symile import draw_permutations, symile
 from medcl.contrast.pairings.pairs import same
-from medcl.contrast.similarities.gram import gram, gram_volume
-from medcl.contrast.similarities.late import gloria
+from medcl.contrast.similarities.gram import gram_volume
+from medcl.contrast.similarities.late import gloria, sparc
 from medcl.contrast.similarities.multilinear import multilinear
 from medcl.contrast.similarities.similarity import one_sided
-from medcl.contrast.similarities.singular import leading_singular_value, pmrl
+from medcl.contrast.similarities.singular import leading_singular_value
 from tests.contrast.cases import Case
 
 ORDERS = [draw_permutations(3, samples, torch.Generator().manual_seed(0)) for samples in range(9)]
@@ -55,6 +59,13 @@ def missing(z1: Tensor, z2: Tensor, y: Tensor, **scale: Any) -> Tensor:
 def cells_of_views(z1: Tensor, z2: Tensor, ids: Tensor, **scale: Any) -> Tensor:
     a, b = cells(z1, 2), cells(z2, 3)
     return dense(a, b, corresponding(a, b), b.mean(dim=1), pairing=same(ids), **scale)
+
+
+def smoothed(z1: Tensor, z2: Tensor, **scale: Any) -> Tensor:
+    """Each cell shows the same place as the one of its number in the other view."""
+    a, b = cells(z1, 3), cells(z2, 3)
+    same_place = torch.eye(3, dtype=torch.bool, device=z1.device).expand(len(a), 3, 3)
+    return pixpro(propagate(a, b), b, same_place, group=block_and_group(**scale)[1])
 
 
 CASES = [
@@ -102,6 +113,7 @@ CASES = [
     Case("symile, missing modalities", lambda z1, z2, ids, y, **scale: missing(z1, z2, y, **scale)),
     Case("gram", lambda z1, z2, ids, y, **scale: gram(z1, (z2, third(z1, z2)), same(ids), **scale)),
     Case("pmrl", lambda z1, z2, ids, y, **scale: pmrl([z1, z2, third(z1, z2)], **scale)),
+    Case("pixpro", lambda z1, z2, ids, y, **scale: smoothed(z1, z2, **scale)),
     Case("dense", lambda z1, z2, ids, y, **scale: cells_of_views(z1, z2, ids, **scale)),
     Case("local", lambda z1, z2, ids, y, **scale: local(cells(z1, 3), cells(z2, 3), **scale)),
     Case(

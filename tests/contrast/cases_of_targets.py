@@ -3,20 +3,19 @@
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.mixup import Mixing
 from medcl.contrast.core.momentum import MomentumQueue
 from medcl.contrast.losses.conr import conr
+from medcl.contrast.losses.cwcl import cwcl
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.losses.m3col import m3col, m3col_soft
+from medcl.contrast.losses.m3col import Mixing, m3col, m3col_soft
 from medcl.contrast.losses.macl import macl
-from medcl.contrast.losses.sepclr import sepclr
+from medcl.contrast.losses.sepclr import joint_entropy, sepclr, uniform
 from medcl.contrast.losses.supremix import supremix
 from medcl.contrast.losses.temperatures import IndividualTemperatures
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
-from medcl.contrast.pairings.soft import cwcl, softened
+from medcl.contrast.pairings.soft import softened
 from medcl.contrast.pairings.targets import kernel, magnified, near
-from medcl.contrast.similarities.entropy import joint_entropy, uniform
 from tests.contrast.cases import Case
 
 QUEUE = MomentumQueue(4, 4)
@@ -77,30 +76,38 @@ def separated(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> T
     return sepclr([z1, z2], [z1.roll(1, 1), z2.flip(1)], y > 1, **scale)
 
 
+def frozen(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    return cwcl(z1, z2, torch.stack([y, y.cos()], 1), temperature=0.3, **scale)
+
+
+def taught(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    return info_nce(z1, z2, softened(z2, temperature=0.2), **scale)
+
+
 CASES = [
-    Case("Chaitanya, G^D-", g_d_minus),
-    Case("Chaitanya, G^D", g_d),
-    Case("PCL", pcl),
-    Case("y-aware", y_aware),
-    Case("distance magnifying", magnifying),
-    Case("CWCL", lambda z1, z2, ids, y, **scale: cwcl(z1, z2, torch.stack([y, y.cos()], 1), temperature=0.3, **scale)),
-    Case("softened", lambda z1, z2, ids, y, **scale: info_nce(z1, z2, softened(z2, temperature=0.2), **scale)),
-    Case("SupReMix", mixed, differentiated=False),
-    Case("ConR", regularised),
+    Case("info_nce, Chaitanya G^D-", g_d_minus),
+    Case("info_nce, Chaitanya G^D", g_d, compiled=True),
+    Case("info_nce, PCL", pcl, compiled=True),
+    Case("info_nce, y-aware", y_aware, compiled=True),
+    Case("info_nce, distance magnifying", magnifying, compiled=True),
+    Case("cwcl", frozen),
+    Case("info_nce, softened", taught, compiled=True),
+    Case("supremix", mixed, differentiated=False),
+    Case("conr", regularised),
     # Rows are mixed within a process, by their order.
-    Case("M3CoL", modalities_mixed, permuted=False, distributed=False),
-    Case("M3CoL, soft CLIP", lambda z1, z2, ids, y, **scale: m3col_soft([z1, z2, z1.roll(1, 1)], **scale)),
-    Case("SepCLR", separated),
-    Case("uniform", lambda z1, z2, ids, y, **scale: uniform([z1, z2], **scale)),
-    Case("joint entropy", lambda z1, z2, ids, y, **scale: joint_entropy(z1, z2, **scale)),
+    Case("m3col", modalities_mixed, permuted=False, distributed=False),
+    Case("m3col_soft", lambda z1, z2, ids, y, **scale: m3col_soft([z1, z2, z1.roll(1, 1)], **scale)),
+    Case("sepclr", separated),
+    Case("sepclr, uniform", lambda z1, z2, ids, y, **scale: uniform([z1, z2], **scale)),
+    Case("sepclr, joint entropy", lambda z1, z2, ids, y, **scale: joint_entropy(z1, z2, **scale)),
     Case(
-        "iSogCLR",
+        "IndividualTemperatures",
         # Each process would count its samples from 0.
         lambda z1, z2, ids, y, **scale: TEMPERATURES(z1, z2, torch.arange(len(y)), **scale),
         differentiated=False,
         distributed=False,
     ),
-    Case("MACL", lambda z1, z2, ids, y, **scale: macl(z1, z2, same(ids), **scale), differentiated=False),
+    Case("macl", lambda z1, z2, ids, y, **scale: macl(z1, z2, same(ids), **scale), differentiated=False),
     # The names of ids are those of what is held; a queue that all processes hold is contrasted with without a group.
-    Case("queue", queued, relabelled=False, distributed=False),
+    Case("info_nce, queue", queued, relabelled=False, distributed=False),
 ]

@@ -16,7 +16,7 @@ from medcl.contrast.losses.debiased import debiased
 from medcl.contrast.losses.decoupled import decoupled
 from medcl.contrast.losses.focal import focal
 from medcl.contrast.losses.groco import groco
-from medcl.contrast.losses.mochi import Mixing, mochi
+from medcl.contrast.losses.mochi import NegativeMixing, mochi
 from medcl.contrast.losses.siglip import siglip
 from medcl.contrast.losses.swav import swav
 from medcl.contrast.losses.uniformity import align_uniform, alignment, uniformity
@@ -33,7 +33,7 @@ def mixed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: Any) -> Tenso
     """The same mixing for every sample, so that any process may hold it."""
     first, second = torch.tensor([[0, 1, 2, 1], [1, 2, 0, 0]]).expand(len(z1), 2, 4).unbind(1)
     share = torch.tensor([0.3, 0.8, 0.5, 0.4], dtype=torch.float64).expand(len(z1), 4)
-    mixing = Mixing(first, second, share, with_query=2)
+    mixing = NegativeMixing(first, second, share, with_query=2)
     return mochi(z1, z2, same(ids), hardest=3, mixing=mixing, temperature=0.3, **scale)
 
 
@@ -46,7 +46,7 @@ def crops(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: Any) -> Tenso
 CASES = [
     Case("decoupled", paired(decoupled, temperature=0.3)),
     Case(
-        "decoupled among views, weighed",
+        "decoupled, among views, weighed",
         lambda z1, z2, ids, y, **scale: decoupled(
             torch.stack([z1, z2], 1).flatten(0, 1),
             torch.stack([z1, z2], 1).flatten(0, 1),
@@ -76,7 +76,7 @@ CASES = [
     Case("alignment", paired(alignment)),
     Case("alignment, distances", paired(alignment, alpha=1.0)),
     Case(
-        "uniformity of two",
+        "uniformity, of two",
         lambda z1, z2, ids, y, **scale: uniformity(z1, **scale) + uniformity(z1, z2, same(ids), t=1.0, **scale),
     ),
     Case("align_uniform", paired(align_uniform)),
@@ -84,7 +84,7 @@ CASES = [
     Case("cacr", paired(cacr, attraction=2.0)),
     Case("auc", paired(auc)),
     Case("auc, squared hinge", paired(auc, surrogate="squared_hinge", positives=2, temperature=0.7)),
-    Case("auc over the batch", paired(auc, over="batch", temperature=0.5)),
+    Case("auc, over the batch", paired(auc, over="batch", temperature=0.5)),
     Case("groco", paired(groco, temperature=0.5)),
     Case("groco, few", paired(groco, positives=2, negatives=3, temperature=0.1)),
     Case("swav", crops, differentiated=False),
