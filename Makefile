@@ -1,4 +1,4 @@
-# Three ways in: `make demo` shows the whole path on synthetic patients, `make demo-reports` the one of pictures with reports, `make test`
+# Three ways in: `make demo` shows the whole path on synthetic patients, `make demo-reports` the one of images with reports, `make test`
 # checks everything.
 PYTHON ?= python3.11
 VENV := .venv
@@ -20,19 +20,19 @@ demo: $(BIN)/installed
 	@echo "== synthetic patients: ECG as WFDB, EEG as EDF, MR as NIfTI, with labels and some damaged files"
 	@rm -rf demo && mkdir demo
 	@$(BIN)/medcl phantom demo/archive --mr-patients 24
-	@echo "== scan: what is in the archive, who is who, who is tested"
+	@echo "== scan: what is in the archive, patient ids, the split by patient"
 	@$(BIN)/medcl scan demo/archive/ecg --labels demo/archive/ecg/labels.csv --record-column record --patient-column patient \
 	    --target-columns diagnosis -o demo/ecg.parquet
 	@echo "== pretrain: COMET on the training patients, without labels"
 	@$(BIN)/medcl pretrain --config pipelines/demo_comet.yaml --manifest demo/ecg.parquet -o demo/run
-	@echo "== finetune: 1%, 10%, 100% of the labels, beside the same network from scratch"
+	@echo "== finetune: 1%, 10%, 100% of the labels, compared with the same network from scratch"
 	@$(BIN)/medcl finetune demo/run --manifest demo/ecg.parquet --target diagnosis --labels 1% 10% 100% --repeats 3 \
 	    --finetune.steps 400 --finetune.patience 6
 	@echo "== volumes: scan MR of the head with its label maps"
 	@$(BIN)/medcl scan demo/archive/mr --card demo/archive/mr.yaml --fractions 17 2 5 -o demo/mr.parquet
 	@echo "== volumes: pretrain on slices, globally and then locally, without labels"
 	@$(BIN)/medcl pretrain --config pipelines/demo_volumes.yaml --manifest demo/mr.parquet -o demo/mr_run
-	@echo "== volumes: segment with the label maps of 1 and of 8 patients, beside the same network from scratch (100 iterations, to be quick: 1,500 are fair)"
+	@echo "== volumes: segment with the label maps of 1 and of 8 patients, compared with the same network from scratch (100 iterations, to be quick: 1,500 are fair)"
 	@$(BIN)/medcl finetune demo/mr_run --manifest demo/mr.parquet --target mask --labels 1 8 --repeats 3 \
 	    --segment.iterations 100 --segment.batch 8
 
@@ -44,16 +44,16 @@ demo-reports: $(BIN)/installed
 	@echo "== synthetic patients: radiographs of the chest as DICOM and PNG, and a report of each"
 	@rm -rf $(REPORTS) && mkdir -p $(REPORTS)
 	@$(BIN)/medcl phantom $(REPORTS)/archive --ecg-patients 0 --eeg-subjects 0 --xray-patients 150 --reports
-	@echo "== scan: pictures and their reports, names and dates of the reports replaced, who is tested"
+	@echo "== scan: images and their reports, names and dates of the reports replaced, patients split"
 	@$(BIN)/medcl scan $(REPORTS)/archive/xray_png --modality xray --labels $(REPORTS)/archive/xray_png/labels.csv \
 	    --record-column record --patient-column patient --target-columns lesion side \
 	    --reports $(REPORTS)/archive/reports/xray/reports.csv --report-column FINDINGS=findings IMPRESSION=impression \
 	    --report-key record --fractions 0.6 0.1 0.3 -o $(REPORTS)/xray.parquet
-	@echo "== pretrain: ConVIRT, pictures against the findings of their reports, without labels"
+	@echo "== pretrain: ConVIRT, images against the findings of their reports, without labels"
 	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run
-	@echo "== evaluate: which report belongs to a picture that was not trained on, beside chance"
+	@echo "== evaluate: which report belongs to an image that was not trained on, compared with chance"
 	@$(BIN)/medcl evaluate $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --bootstrap 200 --pictures 1
-	@echo "== retrieve: the tested pictures that are nearest to words, as a contact sheet"
+	@echo "== retrieve: the tested images that are nearest to words, as a contact sheet"
 	@$(BIN)/medcl retrieve $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --split test --of image -k 8 \
 	    --text "A smooth, well-defined mass in the right lung." -o $(REPORTS)/found.png
 	@echo "== pretrain: the same with a pretrained encoder of sentences, which is locked"
