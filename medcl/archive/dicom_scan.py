@@ -156,8 +156,6 @@ class Spool:
 
 
 Row = dict[str, Any]
-DICOM = ("dicom", "dicom-image")
-"""Formats of rows that come from DICOM files."""
 ReadFiles = Callable[[list[str]], None]
 
 

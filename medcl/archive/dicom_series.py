@@ -1,4 +1,4 @@
-"""The files of a DICOM series -> one row of the manifest a volume, or a picture."""
+"""The files of a DICOM series -> one row of the manifest a volume, or an image."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,14 +7,11 @@ from typing import Any
 
 from medcl.archive.dicom_file_record import CodedFile, checksum, decoded, read_coded
 from medcl.archive.identity import code
-from medcl.archive.image_record import are_pictures, image_row, slice_header
 from medcl.archive.path_ids import FLAG
-from medcl.archive.volume_record import volume_row
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.dicom.stacks import Stack, stacks_of
-from medcl.modality.image.record import ImageHeader
-from medcl.modality.volume.formats.dicom import read_header
+from medcl.modality.dicom.stacks import SeriesRecord, Stack, stacks_of
+from medcl.modality.formats import SERIES, WING, scan_of, series_reader
 
 Row = dict[str, Any]
 _Instance = tuple[object, ...]
@@ -29,9 +26,9 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
         salt: of the codes.
 
     Returns:
-        One row a volume, those of most slices first, and one a picture that is no part of a volume; one row for the
+        One row a volume, those of most slices first, and one an image that is no part of a volume; one row for the
         series where it cannot be told whose it is. `part` is the number of the volume among the stacks of its files, or
-        that of the picture among the frames of its file.
+        that of the image among the frames of its file.
     """
     slices = [one for file in files for one in decoded(file.slices)]
     about = {file.path: file for file in files}
@@ -40,14 +37,14 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
     except UnreadableError as error:
         row: Row = {"format": "dicom", "series": files[0].series, "found_status": str(error)}
         return [row | _whereabouts([file.path for file in files], about) | {"checksum": None}]
-    parted = [part for stack in stacks for part in _parted(stack)]
-    stacks, pictures = tuple(stack for stack, _ in parted), [header for _, header in parted]
+    parts = [part for stack in stacks for part in _records(stack)]
+    stacks = tuple(record.slices for record, _ in parts)
     owned = _files_of(stacks, slices)
     rows = []
-    for number, stack in enumerate(stacks):
-        paths, part, picture = owned[number], 0, pictures[number]
-        if picture is not None:
-            part = stack.slices[0].frame
+    for number, (record, columns) in enumerate(parts):
+        stack, paths, part = record.slices, owned[number], 0
+        if record.frame is not None:
+            part = record.frame
         elif len(stacks) > 1:
             own = set(paths)
             part = _part(stack, [one for one in slices if one.file in own])
@@ -55,7 +52,7 @@ def series_rows(files: Sequence[CodedFile], first_day: Mapping[int, int], salt: 
                 # Its files alone would be divided differently: then the whole series says which volume is meant.
                 paths = [*paths, *(path for path in about if path not in own)]
                 part = number
-        row = _stack_row(stack, picture, first_day, salt)
+        row = _stack_row(stack, first_day, salt) | columns
         row["flags"] += [FLAG] if any(about[path].alone for path in paths) else []
         rows.append(row | {"part": part} | _whereabouts(paths, about))
         sizes = [(name, about[path].size) for name, path in zip(rows[-1]["files"], paths, strict=True)]
@@ -111,37 +108,34 @@ def count_from_first(rows: Iterable[Row], before: Mapping[int, int], now: Mappin
         yield row
 
 
-def _parted(stack: Stack) -> list[tuple[Stack, ImageHeader | None]]:
-    """A volume as it is, pictures one by one with their headers."""
-    try:
-        read_header(stack)
-    except UnreadableError:
-        if are_pictures(stack):
-            return [(Stack((one,), stack.flags), slice_header(one, stack.flags)) for one in stack.slices]
-    return [(stack, None)]
+def _records(stack: Stack) -> Iterator[tuple[SeriesRecord, Row]]:
+    """The records that a stack makes up, and what their headers fill in; of the first wing that takes them."""
+    refusals = []
+    for form in SERIES:
+        try:
+            records = series_reader(form).records(stack)
+        except UnreadableError as error:
+            refusals.append(str(error))
+            continue
+        yield from ((record, scan_of(WING[form]).columns(record.header)) for record in records)
+        return
+    yield SeriesRecord(stack, None), {"flags": list(stack.flags), "found_status": refusals[0]}
 
 
-def _stack_row(stack: Stack, picture: ImageHeader | None, first_day: Mapping[int, int], salt: bytes) -> Row:
+def _stack_row(stack: Stack, first_day: Mapping[int, int], salt: bytes) -> Row:
     first = stack.slices[0]
     patient = int(first.patient) if first.patient else None
     days = [int(one.date) for one in stack.slices if one.date]
     since = None if patient is None else first_day.get(patient)
-    row: Row = {
+    return {
         "format": "dicom",
         "found_patient": patient,
         "study": int(first.study) if first.study else code("study", f"\0{first.series}", salt),
         "series": int(first.series),
         "trial": code("trial", f"\0{first.file}\0{first.frame}", salt),
         "days": min(days) - since if days and since is not None else None,
-        "flags": list(stack.flags),
         "found_status": "ok",
     }
-    if picture is not None:
-        return row | image_row(picture)
-    try:
-        return row | volume_row(read_header(stack))
-    except UnreadableError as error:
-        return row | {"found_status": str(error)}
 
 
 def _whereabouts(paths: Sequence[str], about: Mapping[str, CodedFile]) -> Row:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medcl.archive.identity import record_code
-from medcl.archive.spatial_summary import ASIDE
+from medcl.modality.dicom import ASIDE
 from medcl.modality.formats import without_suffix
 
 _CHUNK = 8192

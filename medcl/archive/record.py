@@ -18,22 +18,19 @@ from medcl.archive.schema import SCHEMA
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality import formats
-from medcl.modality.signal.record import DAMAGED, IncompleteError, SignalHeader
+from medcl.modality.base import Header, IncompleteError, Scan
 from medcl.modality.signal.stated import Stated
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile
-    from medcl.modality.image.record import ImageHeader
-    from medcl.modality.volume.record import VolumeHeader
 
 Row = dict[str, Any]
-_SIGNALS = ("ecg", "eeg")
 _TOO_LATE = "time of modification: it lies after the year 2262, so no change would be noticed; set it with `touch`"
 _NOT_UNICODE = "its name is not UTF-8: rename the file, or the folder that it lies in"
 
 
 @dataclass(frozen=True)
-class Found:
+class ScannedFiles:
     """What some files turned out to be.
 
     Args:
@@ -50,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Look:
+class FileScanner:
     """How a file is looked at.
 
     Whatever is wrong with a file, it becomes one row that says so, and the files after it are looked at.
@@ -77,14 +74,14 @@ class Look:
     apart: bool = False
     zero_is_id: bool = False
 
-    def __call__(self, paths: Sequence[str]) -> Found:
+    def __call__(self, paths: Sequence[str]) -> ScannedFiles:
         """Look at files, whose paths are relative to the root."""
         with quiet():
-            return self._looked(paths)
+            return self._scanned(paths)
 
-    def _looked(self, paths: Sequence[str]) -> Found:
+    def _scanned(self, paths: Sequence[str]) -> ScannedFiles:
         rows: list[Row] = []
-        found = Found(stored([]))
+        found = ScannedFiles(stored([]))
         for path in paths:
             one = self._guarded(path)
             if isinstance(one, dict):
@@ -97,9 +94,9 @@ class Look:
                 found.others[formats.suffix_of(path)] += 1
         return replace(found, rows=stored(rows))
 
-    def fatal(self, path: str) -> Found:
+    def fatal(self, path: str) -> ScannedFiles:
         """What stands for a file whose reading ended the process that tried."""
-        return Found(stored([self._refused(path, None, "damaged file: reading its header ends the reader")]))
+        return ScannedFiles(stored([self._refused(path, None, "damaged file: reading its header ends the reader")]))
 
     def _guarded(self, path: str) -> "Row | CodedFile | str | None":
         """A row, a file of a DICOM series, the path itself where it is to be looked at apart; None: something else."""
@@ -123,18 +120,8 @@ class Look:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
         try:
             header = formats.read_header(full, form, self.stated, verify=self.strict)
-            if isinstance(header, SignalHeader):
-                row |= {"files": list(header.files)}
-                damage = next((flag for flag in header.flags if flag.startswith(DAMAGED)), None)
-                if self.strict and damage is not None:
-                    raise IncompleteError(damage, header.files)
-                in_path = ids_of(path, self.pattern)
-                owned, codes = self._owned(path, in_path, header.ids), self._codes(path, in_path, header.ids)
-                own = self._signal(header)
-                own["flags"] = [*own["flags"], *codes.get("flags", ())]
-                row |= codes | self._levels(path, header, owned) | own
-            else:
-                row |= self._scan(path, header)
+            row["files"] = list(header.files or (full.name,))
+            row |= self._described(path, header, formats.scan_of(formats.WING[form]))
         except IncompleteError as error:
             row |= {"found_status": str(error), "files": list(error.files)}
         except Exception as error:
@@ -146,6 +133,21 @@ class Look:
         if self.strict and checksum is not None:
             checksum += content_checksum(full, row["files"])
         return row | {"checksum": checksum}
+
+    def _described(self, path: str, header: Header, wing: Scan) -> Row:
+        """What a header fills in, and the codes of the ids in the path, or else of those in the header."""
+        damage = next((flag for flag in header.flags if flag.startswith(wing.DAMAGED)), None)
+        if self.strict and damage is not None:
+            raise IncompleteError(damage, header.files)
+        stated = ids_of(path, self.pattern) or header.ids
+        ids = self._owned(path, stated, in_path=stated is not header.ids)
+        row = wing.columns(header) | self._codes(path, ids)
+        if wing.OWN_STUDY or "study" in header.ids:
+            row |= self._levels(path, ids)
+        if self.modality in wing.MODALITIES:
+            row["modality"] = self.modality
+        row["flags"] += [FLAG] if ids != stated else []
+        return row
 
     def _dicom(self, path: str, full: Path) -> "Row | CodedFile | None":
         # The library of DICOM takes its time to load: only where there is such a file.
@@ -163,60 +165,29 @@ class Look:
                 return None
             raise
 
-    def _signal(self, header: SignalHeader) -> Row:
-        return {
-            "modality": self.modality if self.modality in _SIGNALS else header.modality,
-            "sampling_rate": header.sampling_rate,
-            "n_samples": header.n_samples,
-            "n_channels": len(header.channels),
-            "channels": list(header.channels),
-            "units": list(header.units),
-            "flags": list(header.flags),
-        }
-
-    def _levels(self, path: str, header: SignalHeader, ids: dict[str, str]) -> Row:
-        """The study and the series of a signal that states them, as DICOM does."""
-        if "study" not in header.ids:
-            return {}
-        from medcl.archive.volume_record import file_levels
-
-        return file_levels(path, ids, self.salt)
-
-    def _scan(self, path: str, header: "VolumeHeader | ImageHeader") -> Row:
-        """A volume or a picture that is a file of its own."""
-        from medcl.archive.volume_record import file_levels, volume_row
-        from medcl.modality.volume.record import VolumeHeader
-
-        if isinstance(header, VolumeHeader):
-            about = volume_row(header) | {"files": list(header.files)}
-        else:
-            from medcl.archive.image_record import image_row
-
-            about = image_row(header)
-        # No id is taken from these headers: they only have free text.
-        ids = ids_of(path, self.pattern)
-        owned = self._owned(path, ids, {})
-        row = about | file_levels(path, owned, self.salt) | self._codes(path, ids, {}) | {"part": 0}
-        row["flags"] = [*about["flags"], *([FLAG] if owned != ids else [])]
-        return row if self.modality is None or self.modality in _SIGNALS else row | {"modality": self.modality}
+    def _levels(self, path: str, ids: dict[str, str]) -> Row:
+        """The study and the series of a record, a session being a study by another name; else both are its own."""
+        owner = ids.get("patient")
+        visit = ids.get("study", ids.get("session"))
+        study = f"\0{path}" if visit is None else f"{owner}\0{visit}"
+        series = f"\0{path}" if "series" not in ids else f"{owner}\0{visit or ''}\0{ids['series']}"
+        return {"study": code("study", study, self.salt), "series": code("series", series, self.salt)}
 
     def _refused(self, path: str, form: str | None, why: str) -> Row:
         row = refused(path, why) | {"format": form}
         return row | state(self.root, path, [Path(path).name])
 
-    def _owned(self, path: str, in_path: dict[str, str], stated: dict[str, str]) -> dict[str, str]:
-        """The ids of a record: those in its path, else those that it states. Instead of a placeholder, a stand-in."""
-        ids = in_path or stated
+    def _owned(self, path: str, ids: dict[str, str], *, in_path: bool) -> dict[str, str]:
+        """The ids of a record as they are stated; instead of a patient that is a placeholder, a stand-in."""
         patient = ids.get("patient")
-        if patient is None or not is_placeholder(patient, zero_is_id=self.zero_is_id and bool(in_path)):
+        if patient is None or not is_placeholder(patient, zero_is_id=self.zero_is_id and in_path):
             return ids
         # The files of a session are one person's; where none is known, each file stands alone.
         visit = ids.get("session", ids.get("study"))
         return ids | {"patient": stand_in(path if visit is None else f"{posixpath.dirname(path)}\0{visit}")}
 
-    def _codes(self, path: str, in_path: dict[str, str], stated: dict[str, str]) -> Row:
-        ids = self._owned(path, in_path, stated)
-        codes: Row = {} if ids == (in_path or stated) else {"flags": [FLAG]}
+    def _codes(self, path: str, ids: dict[str, str]) -> Row:
+        codes: Row = {}
         patient = ids.get("patient")
         if patient is not None:
             codes["found_patient"] = code("patient", patient, self.salt)

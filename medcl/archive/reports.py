@@ -18,9 +18,9 @@ from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_place import Place, Places
 from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check_deidentifier, table_drafts
-from medcl.archive.spatial_summary import counted, line
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
+from medcl.counts import counted, line
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import suffix_of

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medcl.archive.config import Modality
-from medcl.archive.dicom_scan import DICOM, KnownSeries, Spool, volumes
+from medcl.archive.dicom_scan import KnownSeries, Spool, volumes
 from medcl.archive.file_state import state
 from medcl.archive.finish import finish
 from medcl.archive.identity import code, fingerprint
@@ -20,13 +20,13 @@ from medcl.archive.journal import Journal
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of, is_placeholder, zero_is_an_id
-from medcl.archive.record import Look, Row, refused, stored
+from medcl.archive.record import FileScanner, Row, refused, stored
 from medcl.archive.schema import SCHEMA
 from medcl.archive.summary import Summary, summary
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
-from medcl.modality.formats import SUFFIXES, suffix_of
+from medcl.modality.formats import SERIES, SUFFIXES, suffix_of
 from medcl.modality.signal.stated import Stated
 
 __all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
@@ -108,7 +108,7 @@ def scan(
         **({"strict": True} if strict else {}),
     }
     known, wanted = _known(previous, settings), set(paths)
-    look = Look(folder, pattern, modality, salt, stated or Stated(), strict, zero_is_id=zero_is_id)
+    scanner = FileScanner(folder, pattern, modality, salt, stated or Stated(), strict, zero_is_id=zero_is_id)
     others: Counter[str] = Counter()
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
     with (
@@ -116,14 +116,14 @@ def scan(
         Spool(beside, settings) as spool,
     ):
         done = set(kept.table()["path"].to_pylist())
-        of_series = pc.is_in(known["format"], pa.array(DICOM))
+        of_series = pc.is_in(known["format"], pa.array(SERIES))
         taken = _unchanged(known.filter(pc.invert(of_series)), folder, wanted - done)
         series = KnownSeries(known.filter(of_series).to_pylist(), folder, wanted)
         reused = len(done) + len(taken)
 
         def read(new: Sequence[str], apart: bool = False) -> None:
             fragile: list[str] = []
-            one, chunk = replace(look, apart=apart), _FEW if apart else _CHUNK
+            one, chunk = replace(scanner, apart=apart), _FEW if apart else _CHUNK
             for result in run_chunks(one, new, jobs=jobs, chunk=chunk, instead=one.fatal, apart=apart, cluster=cluster):
                 if len(result.rows):
                     kept.add(result.rows)
@@ -145,7 +145,7 @@ def scan(
         # The segments of a record, and the parts of a file that was split for its size, are no records of their own.
         parts = _companions(table, {*wanted, *found.companions})
         if not parts.isdisjoint(wanted):
-            single = pc.invert(pc.is_in(table["format"], pa.array(DICOM)))
+            single = pc.invert(pc.is_in(table["format"], pa.array(SERIES)))
             part = pc.is_in(table["path"], pa.array(sorted(parts & wanted)))
             table = table.filter(pc.invert(pc.and_(single, part)))
         table = finish(table, salt, public_ids, images)

@@ -1,4 +1,4 @@
-"""The columns of a manifest, and what kind of record a row is."""
+"""The columns of a manifest, and which wing a record belongs to."""
 
 from typing import Any, Literal
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.modality.formats import PICTURES
+from medcl.modality.formats import wing_of
 
 SCHEMA_VERSION = 4
 SCHEMA = pa.schema(
@@ -49,7 +49,7 @@ A recording has `sampling_rate` (Hz), `n_samples` and `flags` (channels that are
 words). A volume has `study`, `series`, `shape` and `spacing` (mm) along
 the axes of RAS+, `orientation` as stored (`LPS`), `days` since its patient's first study, `part` (which volume of its
 files it is, from 0) and `flags` (what is unusual about its geometry, in words). `trial` is one recording or one volume.
-A picture has `shape` (rows, columns). A report has its text, without what names a person, in `report`; its `trial` is
+An image has `shape` (rows, columns). A report has its text, without what names a person, in `report`; its `trial` is
 that of the one record that it describes, or null where it describes a whole study. What does not apply is null.
 
 `files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
@@ -60,23 +60,17 @@ kept, list<int64>, ascending, counted along an axis of RAS+ that the metadata na
 manifest without this column."""
 KEPT_TYPE = pa.list_(pa.int64())
 Kind = Literal["signal", "volume", "image", "report"]
-SIGNALS = ("ecg", "eeg")
-IMAGES = (*PICTURES, "dicom-image")
-"""Formats of files that are one picture each, or several of no common geometry."""
+"""The wing that a record belongs to."""
 
 
 def kinds_of(modality: NDArray[Any], form: NDArray[Any]) -> NDArray[Any]:
-    """What each record is.
+    """The wing that each record belongs to.
 
     Args:
         modality: (records,) text or None.
         form: (records,) format, text or None.
 
     Returns:
-        (records,) `signal`, `volume`, `image` or `report`.
+        (records,) names of wings; empty where neither modality nor format tells.
     """
-    kinds = np.full(len(modality), "volume", dtype=object)
-    kinds[np.isin(form.astype(str), IMAGES)] = "image"
-    kinds[np.isin(modality.astype(str), SIGNALS)] = "signal"
-    kinds[modality == "report"] = "report"
-    return kinds
+    return np.array([wing_of(*both) for both in zip(modality, form, strict=True)], dtype=object)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from medcl.archive.dicom_scan import DICOM
 from medcl.archive.file_state import content_checksum, header_checksum, state
 from medcl.archive.identity import PUBLIC_SALT, fingerprint, site_salt
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import scanned_column
 from medcl.archive.path_ids import compile_pattern
 from medcl.errors import UnreadableError, UsageError
+from medcl.modality.formats import SERIES
 
 _DIGITS = 32  # of the checksum of a header
 _AGAIN = "scan the archive again, which reads only what has changed, and joins the labels anew"
@@ -78,7 +78,7 @@ def scanned(manifest: Manifest, *, strict: bool = False) -> list[Scanned]:
     names = ("path", "files", "format", "size", "mtime_ns", "checksum")
     nothing = np.full(len(manifest), None, dtype=object)  # a column that a manifest of another origin does not have
     columns = [manifest.column(name) if manifest.has(name) else nothing for name in names]
-    codes = _codes(manifest) if strict and np.isin(columns[2].astype(str), DICOM).any() else None
+    codes = _codes(manifest) if strict and np.isin(columns[2].astype(str), SERIES).any() else None
     found = []
     for path, files, form, size, mtime_ns, checksum in zip(*columns, strict=True):
         name = str(path).rpartition("/")[2]
@@ -153,7 +153,7 @@ def require_unchanged(record: Scanned) -> None:
 
 def _of_headers(record: Scanned, known: str) -> Sequence[str | None]:
     """The checksums of the headers as they are now; of DICOM files each volume in them has one."""
-    if record.format not in DICOM:
+    if record.format not in SERIES:
         return (header_checksum(record.root / record.path, record.files),)
     if record.codes is None:
         return (known,)

@@ -1,126 +1,40 @@
 """Which format a file is in, by its content, and the reader of that format."""
 
 import importlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 from medcl.errors import UnreadableError
 from medcl.modality import content
-from medcl.modality.content import Begins, named, pattern, starts, xml
-from medcl.modality.signal.record import Signal, SignalHeader
-from medcl.modality.signal.stated import Stated
+from medcl.modality.base import Header, Scan
+from medcl.modality.image.formats import FORMATS as IMAGE_FORMATS
+from medcl.modality.signal.formats import FORMATS as SIGNAL_FORMATS
+from medcl.modality.volume.formats import FORMATS as VOLUME_FORMATS
 
 if TYPE_CHECKING:
-    from medcl.modality.image.record import ImageHeader
-    from medcl.modality.volume.record import Nan, Volume, VolumeHeader
+    from medcl.modality.image.record import Image
+    from medcl.modality.signal.record import Signal
+    from medcl.modality.signal.stated import Stated
+    from medcl.modality.volume.record import Nan, Volume
 
-
-@dataclass(frozen=True)
-class Format:
-    """A format that medcl knows.
-
-    Args:
-        name: as the manifest has it.
-        kind: of what it holds. `unread` is known by its content and not read: its reader says what to do.
-        begins: tells it by its first bytes.
-        reader: module of `medcl.modality` with `read_header` and `read_signal`, `read_volume` or `read_image`.
-        suffixes: a file of such a name that is in no known format is reported.
-        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file. That of mne
-            (FIF) is Python and NumPy throughout.
-        packed: the same holds of what unpacks its numbers, which its header is read without.
-        takes: keyword arguments of its readers beside the path: `format`, `stated`, and of `read_header` also `verify`.
-    """
-
-    name: str
-    kind: Literal["signal", "volume", "picture", "dicom", "unread"]
-    begins: Begins
-    reader: str
-    suffixes: tuple[str, ...] = ()
-    fragile: bool = False
-    packed: bool = False
-    takes: tuple[str, ...] = ()
-
-
-_UNREAD = {
-    "scp-ecg": content.is_scp,
-    "ishne": pattern(rb"(ISHNE1\.0|ANN  1\.0)"),
-    "nihon-kohden": pattern(rb"(EEG-1100|EEG-2100|EEG-1200|DAE-2100|QI-403A)"),
-    "persyst": pattern(rb"\s*\[FileInfo\]"),
-    "ctf": pattern(rb"MEG4[12]RS"),
-    "micromed": starts(b"* MICROMED"),
-    "neuroscan": starts(b"Version 3.0"),
-    "xdf": starts(b"XDF:"),
-    "bci2000": pattern(rb"(BCI2000V=|HeaderLen=)"),
-    "minc": named(".mnc", pattern(rb"\x89HDF\r\n\x1a\n|CDF")),
-    "afni": named(".head", pattern(rb".*type = string-attribute")),
-    "par-rec": named(".par", pattern(rb".*DATA DESCRIPTION FILE")),
-    "ecat": starts(b"MATRIX7"),
-    "bmp": pattern(rb"BM....\0\0\0\0....[\x0c(l|]\0"),
-    "webp": pattern(rb"RIFF....WEBP"),
-    "gif": pattern(rb"GIF8[79]a"),
-    "jpeg2000": pattern(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    "heif": pattern(rb"....ftyp(heic|heix|mif1|avif)"),
-}
-
-FORMATS = (
-    Format("edf", "signal", content.is_edf, "signal.formats.edf", (".edf",), takes=("stated",)),
-    Format("bdf", "signal", starts(b"\xffBIOSEMI"), "signal.formats.edf", (".bdf",), takes=("stated",)),
-    Format("dicom-waveform", "signal", content.is_dicom_waveform, "signal.formats.dicom"),
-    Format("dicom", "dicom", content.is_dicom, "volume.formats.dicom", (".dcm",), packed=True),
-    Format("nifti", "volume", content.is_nifti, "volume.formats.nifti", (".nii", ".nii.gz")),
-    Format(
-        "jpeg", "picture", starts(b"\xff\xd8\xff"), "image.record", (".jpg", ".jpeg"), packed=True, takes=("format",)
-    ),
-    Format("png", "picture", starts(b"\x89PNG\r\n\x1a\n"), "image.record", (".png",), packed=True, takes=("format",)),
-    Format(
-        "tiff",
-        "picture",
-        pattern(rb"II[*+]\0|MM\0[*+]"),
-        "image.record",
-        (".tif", ".tiff"),
-        packed=True,
-        takes=("format",),
-    ),
-    Format("mgh", "volume", content.is_mgh, "volume.formats.mgh", (".mgh", ".mgz")),
-    Format("nrrd", "volume", starts(b"NRRD000"), "volume.formats.text_volume", (".nrrd", ".nhdr"), takes=("format",)),
-    Format(
-        "metaimage", "volume", content.is_metaimage, "volume.formats.text_volume", (".mha", ".mhd"), takes=("format",)
-    ),
-    Format("gdf", "signal", pattern(rb"GDF [0-9.]{1,4}"), "signal.formats.gdf", (".gdf",), takes=("stated",)),
-    Format("fif", "signal", content.is_fif, "signal.formats.fif", (".fif", ".fif.gz")),
-    Format(
-        "brainvision",
-        "signal",
-        pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision( Core| V-Amp)? Data Exchange Header"),
-        "signal.formats.brainvision",
-        (".vhdr",),
-        takes=("stated",),
-    ),
-    Format("wfdb", "signal", content.is_wfdb, "signal.formats.wfdb", (".hea",), takes=("stated", "verify")),
-    Format("eeglab", "signal", content.is_eeglab, "signal.formats.eeglab", (".set",), fragile=True),
-    Format("muse", "signal", xml("RestingECG"), "signal.formats.xml_ecg", takes=("format",)),
-    Format("philips", "signal", xml("restingecgdata"), "signal.formats.xml_ecg", takes=("format",)),
-    Format("aecg", "signal", xml("AnnotatedECG"), "signal.formats.xml_ecg", takes=("format",)),
-    *(Format(name, "unread", begins, "unread") for name, begins in _UNREAD.items()),
-    Format("mat", "signal", content.is_matlab, "signal.formats.array_signal", fragile=True, takes=("format", "stated")),
-    Format("npy", "signal", starts(b"\x93NUMPY"), "signal.formats.array_signal", takes=("format", "stated")),
-    Format("table", "signal", content.is_table, "signal.formats.table", takes=("stated",)),
-)
-"""Every format, in the order in which a file is held against them: adding one is a module and a line here."""
-
-BY_NAME = {format.name: format for format in FORMATS}
-SUFFIXES = {suffix: format.name for format in FORMATS for suffix in format.suffixes}
+_OF_WINGS = {"signal": SIGNAL_FORMATS, "volume": VOLUME_FORMATS, "image": IMAGE_FORMATS}
+"""Wing -> its formats, of wings that a scan finds by the content of files. A report is one where a rule says so."""
+WINGS = tuple(_OF_WINGS)
+FORMATS = tuple(sorted((form for forms in _OF_WINGS.values() for form in forms), key=lambda form: form.vague))
+"""Every format, in the order in which a file is tested."""
+BY_NAME = {form.name: form for form in FORMATS}
+WING = {form.name: wing for wing, forms in _OF_WINGS.items() for form in forms}
+"""Format -> the wing that its records belong to."""
+SUFFIXES = {suffix: form.name for form in FORMATS for suffix in form.suffixes}
 """Suffix -> the format that a file of this name claims to be in."""
-VOLUMES = ("dicom", *(format.name for format in FORMATS if format.kind == "volume"))
-"""The formats of volumes. A DICOM volume is many files, which have a way of their own."""
-PICTURES = tuple(format.name for format in FORMATS if format.kind == "picture")
-"""The formats of pictures, beside those that are DICOM; what is neither of a volume nor of a picture is of a signal."""
-FRAGILE = frozenset(format.name for format in FORMATS if format.fragile)
+SERIES = tuple(form.name for form in FORMATS if form.series)
+"""The formats of records that the files of DICOM series make up, in the order in which a series is tested."""
+FRAGILE = frozenset(form.name for form in FORMATS if form.fragile)
 """The formats whose files are read by binary code that may end the process: they are read in one of their own."""
-DECODED_APART = FRAGILE | {format.name for format in FORMATS if format.packed} | {"dicom-image"}
+DECODED_APART = FRAGILE | {form.name for form in FORMATS if form.packed}
 """The formats whose numbers are decoded in a process of their own, also where only one process is asked for."""
+_TESTS = tuple((form.begins, form) for form in FORMATS if form.begins is not None)
 
 
 def suffix_of(path: PurePath | str) -> str:
@@ -134,8 +48,30 @@ def without_suffix(path: str) -> str:
     return path[: len(path) - len(suffix_of(path))]
 
 
-def identify(path: Path, stated: Stated | None = None) -> str | None:
-    """Tell the format of a file by its first bytes.
+def scan_of(wing: str) -> Scan:
+    """What a wing offers to a scan, by the name of the wing."""
+    return cast(Scan, importlib.import_module(f"medcl.modality.{wing}.scan"))
+
+
+@cache
+def wing_of(modality: str | None, format: str | None) -> str:
+    """The wing that a record of a manifest belongs to; empty where neither column tells.
+
+    Args:
+        modality: of the record. That of an image and that of a volume may be the same: then the format tells.
+        format: of the record.
+    """
+    named = [wing for wing in (*WINGS, "report") if modality in scan_of(wing).MODALITIES]
+    return named[0] if len(named) == 1 else WING.get(format or "", named[0] if named else "")
+
+
+def series_reader(format: str) -> Any:
+    """The module with `records` of a format that is one of `SERIES`."""
+    return importlib.import_module(f"medcl.modality.{WING[format]}.formats.{BY_NAME[format].series}")
+
+
+def identify(path: Path, stated: "Stated | None" = None) -> str | None:
+    """Recognise the format of a file by its first bytes.
 
     WFDB and EEGLAB files also need their suffix: WFDB programs find a record only as `NAME.hea`, and an EEGLAB file is
     a MATLAB file like any other until it is read whole. ANALYZE, whose header has no mark of its own, needs its .hdr,
@@ -147,50 +83,47 @@ def identify(path: Path, stated: Stated | None = None) -> str | None:
         stated: of signals, by the user.
 
     Returns:
-        The name of a format, or None: this is no recording, volume or picture that medcl knows.
+        The name of a format, or None: this is no recording, volume or image that medcl knows.
 
     Raises:
         OSError: it cannot be opened.
     """
     with path.open("rb", buffering=0) as file:
         head = file.read(content.HEAD)
-    for format in FORMATS:
-        if format.begins(head, path):
-            if format.name == "table" and not _module(format.name).is_signal(path, stated or Stated()):
+    for begins, form in _TESTS:
+        if begins(head, path):
+            if form.confirmed and not _reader(form.name).is_recording(path, stated or _nothing_stated()):
                 return None
-            return format.name
+            return form.name
     return None
 
 
-def read_header(
-    path: Path, format: str, stated: Stated | None = None, *, verify: bool = False
-) -> "SignalHeader | VolumeHeader | ImageHeader":
-    """Read what a recording, a volume or a picture says of itself.
+def read_header(path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False) -> Header:
+    """Read what a recording, a volume or an image says of itself.
 
     Args:
         path: of its header: x.hea, x.vhdr, x.edf, x.nii.gz.
-        format: as `identify` tells it, not `dicom`: its volumes and pictures are read series by series.
+        format: as `identify` returns it, not `dicom`: its volumes and images are read series by series.
         stated: what the user states of signals whose files leave it open.
-        verify: hold all samples against the checksums of the format, where it has some (WFDB), not only those of small
+        verify: compare all samples with the checksums of the format, where it has some (WFDB), not only those of small
             files.
 
     Returns:
-        The header; the files that it names are there and as long as it says, where that can be told.
+        The header of the wing; the files that it names are there and as long as it says, where that can be told.
 
     Raises:
         UnreadableError: with what is wrong.
     """
-    reader = _module(format, "signal", "volume", "picture", "unread")
-    header: SignalHeader | VolumeHeader | ImageHeader = reader.read_header(path, **_options(format, stated, verify))
-    return header
+    options = {"stated": stated or _nothing_stated(), "verify": verify, "format": format}
+    return cast(Header, _reader(format).read_header(path, **_taken(format, options)))
 
 
-def read_signal(path: Path, format: str, stated: Stated | None = None) -> Signal:
+def read_signal(path: Path, format: str, stated: "Stated | None" = None) -> "Signal":
     """Read a recording.
 
     Args:
         path: of its header.
-        format: as `identify` tells it.
+        format: as `identify` returns it.
         stated: as it was given to `read_header`.
 
     Returns:
@@ -199,9 +132,8 @@ def read_signal(path: Path, format: str, stated: Stated | None = None) -> Signal
     Raises:
         UnreadableError: with what is wrong.
     """
-    reader = _module(format, "signal", "unread")
-    signal: Signal = reader.read_signal(path, **_options(format, stated))
-    return signal
+    options = {"stated": stated or _nothing_stated()}
+    return cast("Signal", _reader(format, "signal").read_signal(path, **_taken(format, options)))
 
 
 def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "refuse") -> "Volume":
@@ -209,7 +141,7 @@ def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "ref
 
     Args:
         path: of it.
-        format: as `identify` tells it, not `dicom`.
+        format: as `identify` returns it, not `dicom`.
         unit: of its numbers, which these formats do not state: `HU` for CT.
         nan: what becomes of voxels that are not a number.
 
@@ -219,19 +151,48 @@ def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "ref
     Raises:
         UnreadableError: with what is wrong.
     """
-    volume: Volume = _module(format, "volume").read_volume(path, unit, nan, **_options(format, None))
-    return volume
+    return cast("Volume", _reader(format, "volume").read_volume(path, unit, nan))
 
 
-def _options(format: str, stated: Stated | None, verify: bool | None = None) -> dict[str, Any]:
-    """The arguments that the reader of a format takes."""
-    every = {"format": format, "stated": stated or Stated(), "verify": verify}
-    return {name: every[name] for name in BY_NAME[format].takes if every[name] is not None}
+def read_image(path: Path, format: str, part: int = 0, at_least: int = 0) -> "Image":
+    """Decode an image.
+
+    Args:
+        path: of the file.
+        format: `jpeg`, `png`, `tiff` or `dicom-image`.
+        part: number of the frame in the file, from 0.
+        at_least: pixels of the shorter side that are needed: a larger JPEG may be decoded at a half, a quarter or an
+            eighth of its size, which is quicker. 0 decodes every pixel.
+
+    Returns:
+        The image.
+
+    Raises:
+        UnreadableError: as `read_header`, or its pixels are damaged.
+    """
+    reader = _reader(format, "image")
+    if part and "part" not in BY_NAME[format].takes:
+        raise UnreadableError(f"no frame {part}: a file of this format is read as one image")
+    options = {"format": format, "part": part, "at_least": at_least}
+    return cast("Image", reader.read_image(path, **_taken(format, options)))
 
 
-def _module(format: str, *kinds: str) -> Any:
+def _taken(format: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in BY_NAME[format].takes if name in options}
+
+
+def _nothing_stated() -> "Stated":
+    from medcl.modality.signal.stated import Stated
+
+    return Stated()
+
+
+def _reader(format: str, wing: str = "") -> Any:
     """The reader of a format: each imports a library that takes a second to load, so only the one that is needed."""
-    if format not in BY_NAME or (kinds and BY_NAME[format].kind not in kinds):
-        known: Iterable[str] = (name for name, each in BY_NAME.items() if not kinds or each.kind in kinds)
+    form = BY_NAME.get(format)
+    if form is not None and form.unread:
+        raise UnreadableError(form.unread)
+    if form is None or not form.reader or wing not in ("", WING[format]):
+        known = (name for name, one in BY_NAME.items() if one.reader and wing in ("", WING[name]))
         raise UnreadableError(f"format {format!r} is none of {', '.join(known)}")
-    return importlib.import_module(f"medcl.modality.{BY_NAME[format].reader}")
+    return importlib.import_module(f"medcl.modality.{WING[format]}.formats.{form.reader}")

@@ -11,8 +11,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.unchanged import Scanned, require_unchanged, scanned
 from medcl.errors import UnreadableError
-from medcl.modality.formats import read_signal
-from medcl.modality.image.record import read_image
+from medcl.modality.formats import read_image, read_signal
 from medcl.modality.signal.stated import Stated
 from medcl.modality.volume.original import read_original
 from medcl.reduce.strategy import Pieces

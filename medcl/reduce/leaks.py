@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medcl.archive.manifest import Manifest
-from medcl.archive.spatial_summary import line
+from medcl.counts import line
 from medcl.errors import MedclError, UsageError
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.duplicate_search import duplicates

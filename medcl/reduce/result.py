@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT
-from medcl.archive.spatial_summary import line
+from medcl.counts import line
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import WHOLE
 

@@ -163,7 +163,7 @@ def _slices(root: Path, record: dict[str, Any], pieces: Sequence[int | None], ax
 
 
 def _picture(root: Path, record: dict[str, Any], width: int) -> Thumbnail:
-    from medcl.modality.image.record import read_image
+    from medcl.modality.formats import read_image
 
     image = read_image(root / str(record["path"]), str(record["format"]), max(0, int(record["part"])), at_least=width)
     low, high = image.window if image.window[1] > image.window[0] else (0.0, 1.0)

@@ -14,8 +14,8 @@ from medcl.archive.scan import scan, summary
 from medcl.data.image_prepare import prepare_images
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import UsageError
+from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.record import read_image
 from medcl.modality.image.samples import Pictures
 from medcl.modality.volume.config import VolumeConfig
 from tests.modality.dicom import dicom_files
@@ -156,7 +156,7 @@ def test_the_summary_counts_pictures(tmp_path: Path) -> None:
     Picture.fromarray(_pixels(30, 40)).save(tmp_path / "a.jpg")
     Picture.fromarray(_pixels(20, 10, 3)).save(tmp_path / "b.png")
     told = str(summary(_scan(tmp_path)))
-    assert "pictures       2 (1 grey, 1 colour) in 2 files, 2 studies" in told
+    assert "images         2 (1 grey, 1 colour) in 2 files, 2 studies" in told
     assert "30 x 40: 1, 20 x 10: 1; sides of 10 to 40" in told
     assert "hours" not in told
     assert "volumes" not in told

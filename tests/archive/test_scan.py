@@ -86,7 +86,7 @@ def test_every_format_is_found_whatever_its_name(tmp_path: Path) -> None:
     assert manifest.column("units")[1] == ["V"] * 3
     assert manifest.column("files")[5] == ["b.vhdr", "b.eeg", "b.vmrk"]
     assert sum((summary(manifest).others or {}).values()) == 3
-    assert summary(manifest).hours == pytest.approx((6 * 5 + 2) / 3600)
+    assert summary(manifest).wings["signal"].hours == pytest.approx((6 * 5 + 2) / 3600)
     assert "formats" not in str(summary(manifest))
 
 
@@ -393,9 +393,9 @@ def test_ptbxl_is_read_whole(real_data: Path) -> None:
     manifest = scan(real_data / "ptbxl500", salt=SALT, include="records100/**", jobs=1)
     counted = summary(manifest)
     assert (counted.records, counted.quarantined) == (500, {})
-    assert counted.sampling_rates == {100.0: 500}
-    assert counted.hours == pytest.approx(500 * 10 / 3600)
-    assert [len(names) for names in counted.channels] == [12]
+    assert counted.wings["signal"].sampling_rates == {100.0: 500}
+    assert counted.wings["signal"].hours == pytest.approx(500 * 10 / 3600)
+    assert [len(names) for names in counted.wings["signal"].channels] == [12]
 
 
 def test_a_wrong_checksum_is_a_flag_and_a_refusal_where_it_is_asked_for(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from medcl.errors import UnreadableError
 from medcl.modality import formats
 from medcl.modality.dicom.slice import read_slices
 from medcl.modality.dicom.stacks import stacks_of
-from medcl.modality.image.record import read_image
+from medcl.modality.formats import read_image
 from medcl.modality.report.record import identify_report, read_reports
 from medcl.modality.volume.formats import dicom
 from tests.archive import every_format
@@ -46,10 +46,8 @@ def read_record(folder: Path) -> Any:
     if form is None:
         raise UnreadableError("the content is in no known format")
     header = formats.read_header(path, form, verify=True)
-    kind = formats.BY_NAME[form].kind
-    if kind == "picture":
-        return header, read_image(path, form)
-    return header, formats.read_volume(path, form) if kind == "volume" else formats.read_signal(path, form)
+    read: dict[str, Callable[[Path, str], Any]] = {"image": formats.read_image, "volume": formats.read_volume}
+    return header, read.get(formats.WING[form], formats.read_signal)(path, form)
 
 
 def read_dicom(folder: Path, paths: list[Path]) -> Any:

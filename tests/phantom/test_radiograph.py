@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medcl.archive.scan import scan
-from medcl.modality.image.record import read_image
+from medcl.modality.formats import read_image
 from medcl.phantom import ct
 from medcl.phantom import ct as chest
 from medcl.phantom.person import Study, draw_person, draw_studies

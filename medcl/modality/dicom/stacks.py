@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,6 @@ SAME_PLACE = 0.01  # mm
 EVEN = 0.02
 """Of the spacing: how far slices may be off their even places."""
 _UPRIGHT = 0.5  # degrees
-IRREGULAR = ("gantry tilt", "missing slices", "uneven spacing", "shifted slices")
-"""How the flags begin of volumes whose slices do not lie on a regular, untilted grid."""
 
 
 def spacing_flags(slices: Sequence[Slice]) -> tuple[str, ...]:
@@ -85,6 +84,21 @@ class Stack:
 
     slices: tuple[Slice, ...]
     flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    """A record that slices of a DICOM series make up.
+
+    Args:
+        slices: of the record, and what is unusual about them.
+        header: of the record, as its wing has it.
+        frame: its number in the file, of a record that is one frame; None of one that is all of the slices together.
+    """
+
+    slices: Stack
+    header: Any
+    frame: int | None = None
 
 
 def stacks_of(slices: Sequence[Slice]) -> tuple[Stack, ...]:

@@ -16,8 +16,9 @@ from PIL import Image as Picture
 from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
+from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.record import Image, read_image
+from medcl.modality.image.record import Image
 
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow has it
 _EVERY_PIXEL = 4  # a JPEG is decoded at no less than this many times the size that is wanted

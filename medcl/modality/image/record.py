@@ -1,7 +1,6 @@
 """A picture: radiograph, ultrasound or photograph, with what is to be shown black and white, and no place in space."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ class ImageHeader:
         modality: as the file states it (`xray`, `mg`, `us`, ...), empty where it states none.
         ids: clear ids that the file states: `patient`, `study`, `series`.
         flags: what is unusual, in words.
+        files: none beside the one.
     """
 
     format: str
@@ -35,6 +35,7 @@ class ImageHeader:
     modality: str = ""
     ids: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,62 +56,3 @@ class Image:
             raise UnreadableError(f"no picture: its pixels are {shape}, not 1 or 3 channels, rows and columns")
         if dtype not in (np.uint8, np.uint16, np.int16, np.float32):
             raise UnreadableError(f"pixels of type {dtype}")
-
-
-def read_header(path: Path, format: str) -> ImageHeader:
-    """Read what a file of one or more pictures says of itself; that it is whole is checked, its pixels are not decoded.
-
-    Args:
-        path: of the file.
-        format: `jpeg`, `png`, `tiff` or `dicom-image`.
-
-    Returns:
-        The header.
-
-    Raises:
-        UnreadableError: it is damaged, truncated, larger than `LARGEST`, or not in this format.
-    """
-    if format == "dicom-image":
-        from medcl.modality.image.formats.dicom import read_header as of_dicom
-
-        return of_dicom(path)
-    if format == "tiff":
-        from medcl.modality.image.formats.tiff import read_header as of_tiff
-
-        return of_tiff(path)
-    from medcl.modality.image.formats.jpeg_png import read_header as of_file
-
-    return of_file(path, format)
-
-
-def read_image(path: Path, format: str, part: int = 0, *, at_least: int = 0) -> Image:
-    """Decode a picture.
-
-    What the formats leave open is decided in `image_file` (JPEG, PNG), `image_tiff` and `dicom_image`.
-
-    Args:
-        path: of the file.
-        format: `jpeg`, `png`, `tiff` or `dicom-image`.
-        part: number of the frame in the file, from 0.
-        at_least: pixels of the shorter side that are needed: a larger JPEG may be decoded at a half, a quarter or an
-            eighth of its size, which is quicker. 0 decodes every pixel.
-
-    Returns:
-        The picture.
-
-    Raises:
-        UnreadableError: as `read_header`, or its pixels are damaged.
-    """
-    if format == "dicom-image":
-        from medcl.modality.image.formats.dicom import read_image as of_dicom
-
-        return of_dicom(path, part)
-    if part:
-        raise UnreadableError(f"no frame {part}: a file of this format is read as one picture")
-    if format == "tiff":
-        from medcl.modality.image.formats.tiff import read_image as of_tiff
-
-        return of_tiff(path)
-    from medcl.modality.image.formats.jpeg_png import read_image as of_file
-
-    return of_file(path, format, at_least)

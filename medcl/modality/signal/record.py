@@ -14,7 +14,6 @@ __all__ = [
     "CUT",
     "DAMAGED",
     "WRONG_CHECKSUM",
-    "IncompleteError",
     "Modality",
     "Signal",
     "SignalHeader",
@@ -121,19 +120,6 @@ class Signal:
         if self.invalid is not None:
             values[self.data == self.invalid] = np.nan
         return values
-
-
-class IncompleteError(UnreadableError):
-    """A recording that is known by its header but cannot be read.
-
-    Args:
-        message: why.
-        files: of the recording, relative to the folder of the header, the header first.
-    """
-
-    def __init__(self, message: str, files: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.files = files
 
 
 def kept_unit(unit: str, modality: Modality) -> tuple[str, float]:

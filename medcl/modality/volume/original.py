@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.archive.unchanged import require_unchanged, scanned_masks
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.stacks import IRREGULAR
+from medcl.modality.dicom import IRREGULAR
 from medcl.modality.formats import read_volume
 from medcl.modality.volume.formats import label_map, nifti
 from medcl.modality.volume.geometry import on_original

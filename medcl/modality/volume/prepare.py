@@ -12,7 +12,7 @@ from medcl.archive.unchanged import Scanned, require_unchanged
 from medcl.data.volume_file import write_array
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
-from medcl.modality.dicom.stacks import IRREGULAR
+from medcl.modality.dicom import IRREGULAR
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.geometry import cropped, foreground_box, nearest, places, resampled, respaced
 from medcl.modality.volume.original import read_labels, read_original

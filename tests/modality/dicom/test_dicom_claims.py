@@ -21,7 +21,7 @@ from medcl.errors import UnreadableError
 from medcl.modality.dicom import file as dicom_file
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import read_slices
-from medcl.modality.image.record import read_header, read_image
+from medcl.modality.formats import read_header, read_image
 from tests.modality.dicom import dicom_files
 
 SALT = b"the salt of the tests"

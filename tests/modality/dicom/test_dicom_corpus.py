@@ -13,8 +13,7 @@ from pydicom.uid import JPEG2000, DeflatedExplicitVRLittleEndian, ExplicitVRBigE
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
 from medcl.modality.dicom.pixels import read_frames
-from medcl.modality.formats import identify, read_signal
-from medcl.modality.image.record import read_image
+from medcl.modality.formats import identify, read_image, read_signal
 from medcl.modality.volume.original import read_original
 
 ROOT = Path(pydicom.data.__file__).parent

@@ -21,7 +21,7 @@ from pydicom.uid import (
 from medcl.archive.scan import scan
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import read_slices
-from medcl.modality.image.record import read_image
+from medcl.modality.formats import read_image
 from tests.modality.dicom.dicom_files import dataset, enhanced, pixels_of, radiograph, write
 
 SALT = b"the salt of the tests"
@@ -145,7 +145,7 @@ def test_frames_of_one_file_without_places_are_pictures(tmp_path: Path) -> None:
     manifest = scan(tmp_path, salt=SALT, jobs=1)
     rows = manifest.table.to_pylist()
     assert [row["status"] for row in rows] == ["ok"] * len(frames)
-    assert {row["flags"][0] for row in rows} == {"frames without places: each is a picture"}
+    assert {row["flags"][0] for row in rows} == {"frames without places: each is an image"}
     assert {(row["format"], row["modality"]) for row in rows} == {("dicom-image", "mr")}
     for row in rows:
         image = read_image(tmp_path / row["path"], row["format"], row["part"])

@@ -26,7 +26,7 @@ from pydicom.uid import (
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.pixels import read_frames
-from medcl.modality.image.record import read_image
+from medcl.modality.formats import read_image
 from tests.modality.dicom import dicom_files
 
 TWELVE = {"BitsStored": 12, "HighBit": 11, "PixelRepresentation": 0, "Rows": 64, "Columns": 64}

@@ -12,7 +12,7 @@ from PIL import Image as Picture
 from PIL import ImageOps
 
 from medcl.errors import UnreadableError
-from medcl.modality.image.record import read_header, read_image
+from medcl.modality.formats import read_header, read_image
 from medcl.modality.unpack import LARGEST
 from tests.modality.dicom import dicom_files
 

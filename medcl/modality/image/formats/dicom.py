@@ -6,6 +6,7 @@ a table of the values of interest (VOI LUT) or of a sigmoid only where they begi
 (RGB, YBR, palette) become RGB. Where nothing is stated, the window is the range of the bits.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import MODALITIES, Claims, quotable
+from medcl.modality.dicom import ASIDE
+from medcl.modality.dicom.claims import MODALITIES, OF_SINGLE_IMAGES, Claims, quotable
 from medcl.modality.dicom.elements import first, frame_sources, number, tags_of, text
 from medcl.modality.dicom.file import read_file_header, reading
 from medcl.modality.dicom.lookup import palette, table_of
 from medcl.modality.dicom.pixels import read_frames
+from medcl.modality.dicom.slice import Slice
+from medcl.modality.dicom.stacks import SeriesRecord, Stack
 from medcl.modality.image.record import Image, ImageHeader
 from medcl.modality.scaling import scaled
 from medcl.modality.unpack import check_size
@@ -31,6 +35,8 @@ _KEYWORDS = [
 ]
 _GREY = ("MONOCHROME1", "MONOCHROME2")
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
+_FLAGS = ("burned-in annotation", "duplicate SOP instances", "one SOP instance UID")
+_NO_PLACES = "frames without places: each is an image"
 _SHARE = 0.01
 """Of a table's range: what it maps below this, or above 1 - this, is shown black or white."""
 
@@ -51,7 +57,7 @@ def read_header(path: Path) -> ImageHeader:
     with reading("damaged header"):
         sources: Any = [header]
         stated = text(sources, "Modality").upper()
-        check_picture(stated, claims.photometric, claims.allocated, claims.rows, claims.columns)
+        check_image(stated, claims.photometric, claims.allocated, claims.rows, claims.columns)
         names = {"patient": "PatientID", "study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
         ids = {level: text(sources, keyword) for level, keyword in names.items()}
         return ImageHeader(
@@ -67,7 +73,51 @@ def read_header(path: Path) -> ImageHeader:
         )
 
 
-def check_picture(modality: str, photometric: str, bits: int, rows: int, columns: int) -> None:
+def records(stack: Stack) -> list[SeriesRecord]:
+    """The images that the slices of a stack are, each by itself, where they are no volume.
+
+    Of CT, MR and PET, and where no modality is stated, these are colour images, one alone without a place, and the
+    frames of one file that states no places: several grey files are a volume whose places were lost.
+
+    Args:
+        stack: that is no volume.
+
+    Raises:
+        UnreadableError: they are no images.
+    """
+    first = stack.slices[0]
+    check_image(first.modality, first.photometric, _bits(first), first.rows, first.columns)
+    coloured = not first.photometric.startswith("MONOCHROME")
+    one_file = len({one.file for one in stack.slices}) == 1
+    if first.modality not in OF_SINGLE_IMAGES and not (
+        coloured or (one_file and first.position is None and "MOSAIC" not in first.image_type)
+    ):
+        raise UnreadableError("slices of a volume")
+    return [SeriesRecord(Stack((one,), stack.flags), _header_of(one, stack.flags), one.frame) for one in stack.slices]
+
+
+def _header_of(one: Slice, flags: tuple[str, ...]) -> ImageHeader:
+    of_volumes = one.modality not in OF_SINGLE_IMAGES
+    # Of radiographs, `derived` only says that they were made ready to be viewed.
+    kept = _FLAGS + (ASIDE if of_volumes else ())
+    own = (_NO_PLACES,) if of_volumes and one.frames > 1 and one.position is None else ()
+    return ImageHeader(
+        format="dicom-image",
+        rows=one.rows,
+        columns=one.columns,
+        n_channels=1 if one.photometric.startswith("MONOCHROME") else 3,
+        dtype=one.dtype,
+        frames=one.frames,
+        modality=MODALITIES[one.modality],
+        flags=own + tuple(flag for flag in flags if flag.startswith(kept)),
+    )
+
+
+def _bits(one: Slice) -> int:
+    return int(re.sub("[a-z]", "", one.dtype))
+
+
+def check_image(modality: str, photometric: str, bits: int, rows: int, columns: int) -> None:
     """Refuse what is no picture that `read_image` reads.
 
     Args:
@@ -104,7 +154,7 @@ def read_image(path: Path, part: int = 0) -> Image:
     """
     header, claims, frames = read_frames(path, part)
     with reading("damaged header"):
-        check_picture(
+        check_image(
             text([header], "Modality").upper(), claims.photometric, claims.allocated, claims.rows, claims.columns
         )
         big_endian = header.original_encoding[1] is False

@@ -15,7 +15,7 @@ from medcl.modality.signal.record import SignalHeader
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
-def read(path: Path) -> tuple[SignalHeader, Values]:
+def _read(path: Path) -> tuple[SignalHeader, Values]:
     """Read an ECG: the rhythm of the first series; derived series, such as representative beats, are not.
 
     Raises:
@@ -39,6 +39,9 @@ def read(path: Path) -> tuple[SignalHeader, Values]:
     subject = root.find(".//trialSubject/id")
     patient = "" if subject is None else (subject.get("extension") or "").strip()
     return leads.recording(path, "aecg", rate, stated, ids={"patient": patient} if patient else {}, flags=flags)
+
+
+read_header, read_signal = leads.readers(_read)
 
 
 def _rate(sequence: Element) -> float:

@@ -1,6 +1,6 @@
 """Arrays of samples without a header: which axis is time, and what is known of the channels."""
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +17,27 @@ from medcl.modality.signal.stated import Description, Stated, StoredArray, sidec
 _MOST_CHANNELS = 4096
 
 
-def read_header(path: Path, format: str, stated: Stated) -> SignalHeader:
-    """Read what is known of an array of channels x samples, or samples x channels.
+def readers(
+    format: str, stored_array: Callable[[Path], StoredArray]
+) -> tuple[Callable[[Path, Stated], SignalHeader], Callable[[Path, Stated], Signal]]:
+    """`read_header` and `read_signal` of a format whose files hold an array: channels x samples, or samples x channels.
+
+    Its sampling rate, channels and unit stand in the file, or in `a.json` beside `a.npy`, or the user states them.
 
     Args:
-        path: of the file; sampling_rate, channels and unit may stand in it, or in `a.json` beside `a.npy`.
-        format: `mat` or `npy`.
-        stated: where neither says it.
-
-    Returns:
-        The header.
-
-    Raises:
-        UnreadableError: as the module of the format says, or not enough is known.
+        format: of the files.
+        stored_array: the array of a file, and what the file says of it.
     """
-    return _described(path, format, stated)[1]
 
+    def described(path: Path, stated: Stated) -> tuple[StoredArray, SignalHeader, list[int], bool]:
+        array, (beside, files) = stored_array(path), sidecar(path)
+        return array, *array_header(path, format, array.shape, array.known.or_else(beside).or_else(stated), files)
 
-def read_signal(path: Path, format: str, stated: Stated) -> Signal:
-    """Read the recording.
+    def read_signal(path: Path, stated: Stated) -> Signal:
+        array, header, kept, time_first = described(path, stated)
+        return array_signal(header, kept, time_first, array.read())
 
-    Args:
-        path: of the file.
-        format: as given to `read_header`, like `stated`.
-        stated: where the file leaves it open.
-
-    Returns:
-        Physical values, float32: voltages in uV (those of an ECG in mV), others as they are.
-
-    Raises:
-        UnreadableError: as `read_header`.
-    """
-    array, header, kept, time_first = _described(path, format, stated)
-    return array_signal(header, kept, time_first, array.read())
-
-
-def _described(path: Path, format: str, stated: Stated) -> tuple[StoredArray, SignalHeader, list[int], bool]:
-    # A library that takes a second to load is loaded only where it is needed.
-    array = importlib.import_module(f"medcl.modality.signal.formats.{format}").stored_array(path)
-    beside, files = sidecar(path)
-    return array, *array_header(path, format, array.shape, array.known.or_else(beside).or_else(stated), files)
+    return lambda path, stated: described(path, stated)[1], read_signal
 
 
 def array_header(

@@ -1,6 +1,6 @@
 """ECGs of leads: how each format's leads become a recording, and the leads that follow from I and II."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +111,17 @@ def recording(
         flags=(*flags, *choice.flags),
     )
     return header, np.stack([leads[i][2] for i in choice.kept])
+
+
+def readers(
+    read: Callable[[Path], tuple[SignalHeader, Values]],
+) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
+    """`read_header` and `read_signal` of a format whose files are read as a whole.
+
+    Args:
+        read: the header of a file, and (channels, time) in its units.
+    """
+    return lambda path: read(path)[0], lambda path: physical_signal(*read(path))
 
 
 def with_limb_leads(leads: Sequence[tuple[str, str, Values]]) -> tuple[list[tuple[str, str, Values]], tuple[str, ...]]:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
 from medcl.modality.signal.formats import matlab
+from medcl.modality.signal.formats.array_signal import readers
 from medcl.modality.signal.stated import CHANNELS, RATE, UNITS, StoredArray, description
 
 _SHORTEST = 16  # samples of what may be a recording
 
 
-def stored_array(path: Path) -> StoredArray:
+def _stored_array(path: Path) -> StoredArray:
     """The array of a file: that of two dimensions, or the one vector, beside which there are only numbers and texts.
 
     Those named `fs`, `srate`, `sfreq`, ..., `labels`, `channels`, ..., `unit` or `units` describe it.
@@ -56,3 +57,6 @@ def _values(path: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "")
+
+
+read_header, read_signal = readers("mat", _stored_array)

@@ -14,7 +14,7 @@ _UNITS = {"MICROVOLTS": "uV", "MICROVOLT": "uV", "MILLIVOLTS": "mV", "MILLIVOLT"
 _NAMES = {"AVR": "aVR", "AVL": "aVL", "AVF": "aVF"}
 
 
-def read(path: Path) -> tuple[SignalHeader, Values]:
+def _read(path: Path) -> tuple[SignalHeader, Values]:
     """Read an ECG: the rhythm, not the median beat.
 
     Limb leads that the file leaves out are computed from I and II: a flag says which.
@@ -35,6 +35,9 @@ def read(path: Path) -> tuple[SignalHeader, Values]:
     flags = (*flags, *computed, *((f"leads off during the recording: {', '.join(off)}",) if off else ()))
     patient = xml_file.text(root, "PatientDemographics/PatientID")
     return leads.recording(path, "muse", rate, every, ids={"patient": patient} if patient else {}, flags=flags)
+
+
+read_header, read_signal = leads.readers(_read)
 
 
 def _exponent(waveform: Element) -> int:

@@ -7,10 +7,11 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
+from medcl.modality.signal.formats.array_signal import readers
 from medcl.modality.signal.stated import Description, StoredArray
 
 
-def stored_array(path: Path) -> StoredArray:
+def _stored_array(path: Path) -> StoredArray:
     """The array of a file, of which nothing more is known than its shape.
 
     Raises:
@@ -29,3 +30,6 @@ def stored_array(path: Path) -> StoredArray:
         raise UnreadableError(f"truncated file: it is shorter than its shape {' x '.join(map(str, shape))} says")
     order: Literal["F", "C"] = "F" if fortran else "C"
     return StoredArray(shape, Description(), lambda: np.memmap(path, kind, "r", start, shape, order))
+
+
+read_header, read_signal = readers("npy", _stored_array)

@@ -94,7 +94,7 @@ _MOST = 1 << 24  # samples a lead
 _SLACK = 2  # digital steps by which rounding may part III from II - I
 
 
-def read(path: Path) -> tuple[SignalHeader, Values]:
+def _read(path: Path) -> tuple[SignalHeader, Values]:
     """Read an ECG.
 
     Raises:
@@ -116,6 +116,9 @@ def read(path: Path) -> tuple[SignalHeader, Values]:
     patient = xml_file.text(root, ".//patientid")
     stated = [(name, "uV", values * step) for name, values in zip(names, every, strict=True)]
     return leads.recording(path, "philips", rate, stated, ids={"patient": patient} if patient else {})
+
+
+read_header, read_signal = leads.readers(_read)
 
 
 def _names(about: Element, data: Element) -> list[str]:

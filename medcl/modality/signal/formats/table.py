@@ -46,7 +46,7 @@ class _Columns:
     channels: tuple[str, ...]
 
 
-def is_signal(path: Path, stated: Stated) -> bool:
+def is_recording(path: Path, stated: Stated) -> bool:
     """Whether a table is a recording: nothing but numbers, and the user states a rate or a column is an even time.
 
     Most tables of an archive hold labels; those are no recordings.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.modality.base import IncompleteError
 from medcl.modality.signal.formats.channel_choice import (
     Channel,
     Choice,
@@ -28,7 +29,7 @@ from medcl.modality.signal.formats.wfdb import (
 )
 from medcl.modality.signal.formats.wfdb_header import NOTHING, Header, Line, parse
 from medcl.modality.signal.formats.wfdb_samples import aligned
-from medcl.modality.signal.record import WRONG_CHECKSUM, IncompleteError, Signal, SignalHeader, modality_of
+from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
 
 _FREE, _MOST = 1 << 26, 1000
 """Bytes that a joined record may always take; and how many times the bytes of its signal files beyond that. A record of

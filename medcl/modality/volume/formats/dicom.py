@@ -14,13 +14,22 @@ from medcl.modality.dicom.file import reading
 from medcl.modality.dicom.lookup import modality_table
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice
-from medcl.modality.dicom.stacks import Stack, places_of
+from medcl.modality.dicom.stacks import SeriesRecord, Stack, places_of
 from medcl.modality.scaling import scaled
 from medcl.modality.volume.record import Grid, Nan, Volume, VolumeHeader
 
 _MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _HU = {"HU", "US", ""}  # US: unspecified, which scanners write of HU
+
+
+def records(stack: Stack) -> list[SeriesRecord]:
+    """The volume that a stack is.
+
+    Raises:
+        UnreadableError: as `read_header`.
+    """
+    return [SeriesRecord(stack, read_header(stack))]
 
 
 def read_header(stack: Stack) -> VolumeHeader:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,15 @@ def header_of(path: Path) -> tuple[VolumeHeader, str]:
     Raises:
         UnreadableError: it cannot be read, or is no volume in one file.
     """
-    from medcl.modality.formats import VOLUMES, identify, read_header
+    from medcl.modality.formats import WING, identify, read_header
 
     try:
         form = identify(path)
     except OSError as error:
         raise UnreadableError(f"cannot be read: {system_reason(error)}") from None
-    header = read_header(path, form) if form in VOLUMES and form != "dicom" else None
-    if form is None or not isinstance(header, VolumeHeader):
+    if form is None or WING[form] != "volume" or form == "dicom":
         raise UnreadableError("no label map: NIfTI, NRRD, MetaImage and MGH are read as such")
-    return header, form
+    return cast(VolumeHeader, read_header(path, form)), form
 
 
 def read_labels(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np.int16]:

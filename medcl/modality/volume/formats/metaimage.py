@@ -9,7 +9,7 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.modality.volume.formats.text_header import Text, check_lengths, files_of, in_mm, read_head
-from medcl.modality.volume.formats.voxels import Part, Stored, check_length
+from medcl.modality.volume.formats.voxels import Part, Stored, check_length, readers
 from medcl.modality.volume.record import Affine, Grid, VolumeHeader
 
 _TYPES = {
@@ -24,7 +24,7 @@ _NEAR = 0.5  # cosine of the angle to the nearest axis, of which 0.58 is the lea
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
-def stored_volume(path: Path) -> Stored:
+def _stored_volume(path: Path) -> Stored:
     """Read the header of a MetaImage file, and where its voxels are.
 
     `ElementToIntensityFunction`, which ITK leaves out, is applied to them.
@@ -170,3 +170,6 @@ def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any
         length = count // len(files) * dtype.itemsize
         return tuple(Part(one, max(0, one.stat().st_size - length)) for one in files)
     return tuple(Part(one, text.length if local else max(0, skipped)) for one in files)
+
+
+read_header, read_volume = readers(_stored_volume)

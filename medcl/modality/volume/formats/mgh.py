@@ -9,8 +9,8 @@ from nibabel.freesurfer.mghformat import MGHHeader
 
 from medcl.errors import UnreadableError
 from medcl.modality.unpack import Unpacked, opened
-from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length, volume
-from medcl.modality.volume.record import Grid, Nan, Volume, VolumeHeader
+from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length, readers
+from medcl.modality.volume.record import Grid, VolumeHeader
 
 _LENGTH = 284
 _HAS_ORIENTATION = 28
@@ -18,39 +18,18 @@ _BEHIND = 1 << 16  # bytes of commands and names of files behind the voxels; wit
 _TYPES = {0: "u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 
 
-def read_header(path: Path) -> VolumeHeader:
-    """Read the header of an .mgh or .mgz file; what lies behind its voxels (commands, file names) is not read.
+def _stored_volume(path: Path) -> Stored:
+    """The header of an .mgh or .mgz file; what lies behind its voxels (commands, file names) is not read.
 
     Args:
         path: of the file.
 
     Returns:
-        The header, in mm; modality `mr` and unit `stored`.
+        In mm; modality `mr` and unit `stored`. Frames are channels.
 
     Raises:
         UnreadableError: it is damaged or truncated, or its voxels are of a type that is no number.
     """
-    return _parsed(path).header
-
-
-def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
-    """Read a volume.
-
-    Args:
-        path: of the file.
-        unit: of its numbers.
-        nan: what becomes of voxels that are not a number.
-
-    Returns:
-        int16 where the numbers are whole and fit, else float32; frames are channels.
-
-    Raises:
-        UnreadableError: as `read_header`, or its voxels are damaged or not a number.
-    """
-    return volume(_parsed(path), unit, nan)
-
-
-def _parsed(path: Path) -> Stored:
     with opened(path) as file:
         block = file.read(_LENGTH)
         packing = "gzip" if isinstance(file, Unpacked) else "raw"
@@ -84,3 +63,6 @@ def _parsed(path: Path) -> Stored:
     stored = Stored(header, (dims[0], dims[1], dims[2], dims[3]), 3, dtype, (part,), packing)
     check_length(stored)
     return replace(stored, header=replace(header, flags=(*flags, *check_gzip(stored, _BEHIND))))
+
+
+read_header, read_volume = readers(_stored_volume)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.volume.formats.text_header import Text, check_lengths, files_of, in_mm, read_head
-from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length
+from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length, readers
 from medcl.modality.volume.record import Affine, Grid, VolumeHeader
 
 _TYPES = {
@@ -56,7 +56,7 @@ class _Axes:
     channel: int | None
 
 
-def stored_volume(path: Path) -> Stored:
+def _stored_volume(path: Path) -> Stored:
     """Read the header of an NRRD file, and where its voxels are.
 
     Args:
@@ -250,3 +250,6 @@ def _behind_lines(path: Path, start: int, lines: int) -> int:
             if not file.readline(1 << 16):
                 raise UnreadableError("truncated file: it has fewer lines than its header leaves out")
         return file.tell()
+
+
+read_header, read_volume = readers(_stored_volume)

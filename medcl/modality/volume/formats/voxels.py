@@ -1,6 +1,7 @@
 """The numbers of a volume in its files: whether they can be there, and how they are read."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -172,6 +173,19 @@ def read(stored: Stored) -> NDArray[Any]:
 def volume(stored: Stored, unit: str, nan: Nan) -> Volume:
     """Read the volume; see `Volume.of` for what it raises."""
     return Volume.of(read(stored), stored.header.grid, unit, nan)
+
+
+def readers(stored_volume: Callable[[Path], Stored]) -> tuple[Callable[[Path], VolumeHeader], Callable[..., Volume]]:
+    """`read_header` and `read_volume` of a format whose header says where its voxels are.
+
+    Args:
+        stored_volume: the header of a file, and where its voxels are.
+    """
+
+    def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
+        return volume(stored_volume(path), unit, nan)
+
+    return lambda path: stored_volume(path).header, read_volume
 
 
 def _numbers(stored: Stored) -> NDArray[Any]:

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from medcl.errors import UnreadableError
-from medcl.modality.formats import identify
-from medcl.modality.image.record import read_header, read_image
+from medcl.modality.formats import identify, read_header, read_image
 
 EIGHT = np.random.default_rng(0).integers(0, 256, (37, 20)).astype(np.uint8)
 DEEP = np.random.default_rng(0).integers(0, 65536, (37, 20)).astype(np.uint16)
