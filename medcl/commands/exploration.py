@@ -53,7 +53,7 @@ def explore(argv: Sequence[str]) -> None:
     )
     write_page(data, output)
     if given.write_xy:
-        from medcl.explore.cache import write_xy
+        from medcl.explore.embeddings import write_xy
 
         write_xy(embeddings, next(iter(data.projections.values())))
     print(f"{output}: {len(data):,} points, {output.stat().st_size / 1e6:.1f} MB; open it in any browser")

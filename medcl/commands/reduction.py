@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 from medcl.commands import parsers, quarantine
 from medcl.errors import LeakError, UsageError
+from medcl.reduce.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from medcl.archive.manifest import Manifest
     from medcl.pretrain.plan import Config
     from medcl.reduce.config import ReduceConfig
     from medcl.reduce.result import Reduced
-
-STRATEGIES = (
-    "every-n, hash, average-hash, perceptual-hash, ssim, mutual-information, normalised-mutual-information, entropy, "
-    "embedding; for recordings also correlation, beats; for reports exact-text, normalised-text, minhash"
-)
 
 
 def reduce(argv: Sequence[str]) -> None:
@@ -181,7 +177,10 @@ def _parser() -> argparse.ArgumentParser:
         help="the manifest of what is kept; beside it OUTPUT.dropped.parquet says what each dropped one duplicates",
     )
     parser.add_argument(
-        "--by", action="append", metavar="STRATEGY", help=f"what is compared, default hash: {STRATEGIES}"
+        "--by",
+        action="append",
+        metavar="STRATEGY",
+        help=f"what units are compared by, default hash: {', '.join(STRATEGIES)}",
     )
     parser.add_argument("--threshold", metavar="NUMBER|auto", help="of duplicates; auto: the knee of the curve")
     parser.add_argument("--keep", metavar="SHARE", help="share of each group that is kept, such as 20%%")

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from medcl import files, parquet
 from medcl.archive.manifest import Manifest
-from medcl.embed import embeddings as file
+from medcl.embed.embeddings import EmbeddingsFile, parquet_file
+from medcl.embed.shards import parquet_writer
 from medcl.errors import UsageError
 from medcl.explore.page import Categories, Column
 from medcl.explore.project import Method, Plane
@@ -107,7 +110,7 @@ _DRAWN = 500_000
 """Points of a figure."""
 
 
-class Embeddings(file.EmbeddingsFile):
+class Embeddings(EmbeddingsFile):
     """Embeddings of the records of an archive, as `medcl embed` wrote them.
 
     ```python
@@ -184,3 +187,40 @@ class Embeddings(file.EmbeddingsFile):
             there = f": it has {', '.join(found)}" if found else ", being an id, or the same everywhere"
             raise UsageError(f"column {color!r} cannot colour points{there}")
         return found[color]
+
+
+X, Y = "x", "y"
+_ROWS = 65536  # of a row group
+
+
+def write_xy(embeddings: EmbeddingsFile, xy: Plane) -> None:
+    """Write the columns `x` and `y` (float32), instead of those that are there; each file in one move.
+
+    Args:
+        embeddings: whose files are written anew, row by row as they are.
+        xy: (N, 2), such as the `xy` of a projection.
+
+    Raises:
+        UsageError: there is not one place for each embedding, or a label of this name is in the way.
+        MedclError: a file cannot be written.
+    """
+    if xy.shape != (len(embeddings), 2):
+        raise UsageError(f"places of shape {xy.shape}, for {len(embeddings)} embeddings they must be (N, 2)")
+    targets = [name for name in (X, Y) if name in embeddings.about.archive.get("targets", {})]
+    if targets:
+        raise UsageError(f"{embeddings.paths[0]}: the label {targets[0]!r} would be lost: give the label another name")
+    at = 0
+    for path in embeddings.paths:
+        with files.draft(path, private=True) as place:
+            file = parquet_file(path)
+            old = file.schema
+            names = [name for name in old.names if name not in (X, Y)]
+            own = [pa.field(X, pa.float32()), pa.field(Y, pa.float32())]
+            schema = pa.schema([*(old.field(name) for name in names), *own], metadata=old.metadata)
+            with parquet_writer(place, schema) as writer:
+                for batch in file.iter_batches(_ROWS, names):
+                    part = xy[at : at + len(batch)].astype("float32")
+                    at += len(batch)
+                    columns = [*(batch.column(name) for name in names), pa.array(part[:, 0]), pa.array(part[:, 1])]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
+            parquet.seal(place)

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.schema import Kind
 from medcl.documents import parse_json
 from medcl.embed.vectors import unit
-from medcl.errors import MedclError, UsageError, cause
+from medcl.errors import MedclError, UnreadableError, UsageError, cause
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
 from medcl.reduce.duplicate_search import ByCosine
-from medcl.reduce.resize import resized
 from medcl.reduce.strategy import Pieces, Range, Signatures, Unit
 
 _SIZES: dict[int, tuple[int, ...]] = {1: (2000,), 2: (64, 64), 3: (32, 32, 32)}
@@ -81,6 +81,44 @@ def _network(seed: int, dims: int, channels: int) -> Any:
             )
             network = image.build(sizes, channels)
     return network.eval()
+
+
+def resized(piece: NDArray[Any], size: tuple[int, ...]) -> Tensor:
+    """A piece, its least value as 0 and its greatest as 1; of a constant one all is 0.5.
+
+    Args:
+        piece: (C, ...) numbers.
+        size: of the result along the other axes.
+
+    Returns:
+        (C, *size) float32.
+
+    Raises:
+        UnreadableError: the piece is empty, or holds a value that is not a finite number.
+    """
+    values = _finite(piece).astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    # Not 0: a network without biases has no embedding of nothing, and constant pieces are copies of each other.
+    scaled = torch.from_numpy((values - low) / (high - low) if high > low else np.full_like(values, 0.5))[None]
+    if len(size) == 2:
+        return F.interpolate(scaled, size, mode="bilinear", antialias=True)[0]
+    # The mean over what falls into a voxel or step; where there is less than one, its neighbour stands for it.
+    if len(size) == 3:
+        return F.adaptive_avg_pool3d(scaled, (size[0], size[1], size[2]))[0]
+    return F.adaptive_avg_pool1d(scaled, size[0])[0]
+
+
+def _finite(piece: NDArray[Any]) -> NDArray[Any]:
+    """Return a piece that can be compared, unchanged.
+
+    Raises:
+        UnreadableError: it is empty or holds a value that is not a finite number.
+    """
+    if not piece.size:
+        raise UnreadableError(f"an empty piece of shape {piece.shape}: nothing to compare")
+    if piece.dtype.kind == "f" and not np.isfinite(np.sum(piece, dtype=np.float64)) and not np.isfinite(piece).all():
+        raise UnreadableError("values that are not finite numbers (NaN or infinite): repair the file or leave it out")
+    return piece
 
 
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"

@@ -105,7 +105,7 @@ def preview(
     previews: list[StrategyPreview] = []
     skipped: dict[str, str] = {}
     encoder = config.run or config.encoder
-    for name in names or [*STRATEGIES, *([EMBEDDING] if encoder else [])]:
+    for name in names or [one for one in STRATEGIES if one != EMBEDDING or encoder]:
         own = replace(
             config,
             by=name,

@@ -6,13 +6,10 @@ from math import pi, sin
 from typing import Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from medcl.errors import UnreadableError
-from medcl.reduce.strategy import Pieces, finite
+from medcl.reduce.strategy import Pieces
 
 BLOCK = 1 << 19
 """Values that are worked on at a time: as float32 they stay in the cache of a core."""
@@ -188,28 +185,3 @@ def unflat(small_images: NDArray[Any], sides: dict[int, int]) -> NDArray[Any]:
     """Return (n, side ** axes) as (n, side, side) or (n, side, side, side)."""
     shape = next((side,) * axes for axes, side in sides.items() if side**axes == small_images.shape[1])
     return small_images.reshape(len(small_images), *shape)
-
-
-def resized(piece: NDArray[Any], size: tuple[int, ...]) -> Tensor:
-    """A piece, its least value as 0 and its greatest as 1; of a constant one all is 0.5.
-
-    Args:
-        piece: (C, ...) numbers.
-        size: of the result along the other axes.
-
-    Returns:
-        (C, *size) float32.
-
-    Raises:
-        UnreadableError: the piece is empty, or holds a value that is not a finite number.
-    """
-    values = finite(piece).astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    # Not 0: a network without biases has no embedding of nothing, and constant pieces are copies of each other.
-    scaled = torch.from_numpy((values - low) / (high - low) if high > low else np.full_like(values, 0.5))[None]
-    if len(size) == 2:
-        return F.interpolate(scaled, size, mode="bilinear", antialias=True)[0]
-    # The mean over what falls into a voxel or step; where there is less than one, its neighbour stands for it.
-    if len(size) == 3:
-        return F.adaptive_avg_pool3d(scaled, (size[0], size[1], size[2]))[0]
-    return F.adaptive_avg_pool1d(scaled, size[0])[0]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.schema import Kind
-from medcl.errors import UnreadableError, UsageError
+from medcl.errors import UsageError
 
 Unit: TypeAlias = Literal["slice", "record"]
 Measure: TypeAlias = Literal["distance", "similarity", "score"]
@@ -169,16 +169,3 @@ def checked(strategy: Strategy, threshold: float | None) -> float:
 def within(strategy: Strategy, measure: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
     """Tell which pairs (or single units, of a score) pass a threshold: duplicates, or units worth keeping."""
     return np.asarray(measure <= threshold if strategy.measure == "distance" else measure >= threshold)
-
-
-def finite(piece: NDArray[Any]) -> NDArray[Any]:
-    """Return a piece that can be compared, unchanged.
-
-    Raises:
-        UnreadableError: it is empty or holds a value that is not a finite number.
-    """
-    if not piece.size:
-        raise UnreadableError(f"an empty piece of shape {piece.shape}: nothing to compare")
-    if piece.dtype.kind == "f" and not np.isfinite(np.sum(piece, dtype=np.float64)) and not np.isfinite(piece).all():
-        raise UnreadableError("values that are not finite numbers (NaN or infinite): repair the file or leave it out")
-    return piece

@@ -8,8 +8,8 @@ import pytest
 
 from medcl.embed.vectors import vectors_of
 from medcl.errors import UsageError
-from medcl.explore.cache import content_key, write_xy
-from medcl.explore.embeddings import Embeddings
+from medcl.explore.cache import content_key
+from medcl.explore.embeddings import Embeddings, write_xy
 from tests.explore.archives import embeddings_file
 
 VECTORS = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)

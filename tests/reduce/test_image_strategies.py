@@ -1,5 +1,6 @@
-"""Strategies of slices, pictures and volumes: against slow references, and on pieces that are not as they should be."""
+"""Strategies of slices, images and volumes: against slow references, and on pieces that are not as they should be."""
 
+from pathlib import Path
 from typing import Any
 
 import imagehash
@@ -9,17 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medcl.errors import UnreadableError, UsageError
+from medcl.reduce.duplicate_search import ByCosine
 from medcl.reduce.hash_strategy import Hash
 from medcl.reduce.image_strategies import Entropy, MutualInformation, Ssim
 from medcl.reduce.resize import stacks
 from medcl.reduce.rules import greedy
-from medcl.reduce.strategies import STRATEGIES, strategy_of
+from medcl.reduce.strategies import EMBEDDING, STRATEGIES, strategy_of
 from medcl.reduce.strategy import Strategy
 
-PICTURES: list[Strategy] = [
-    made() for name, made in STRATEGIES.items() if "volume" in made().kinds and made().source == "array"
-]
-COMPARING = [strategy for strategy in PICTURES if strategy.measure != "score"]
+MADE: list[Strategy] = [strategy_of(name) for name in STRATEGIES if name != EMBEDDING]
+OF_IMAGES = [strategy for strategy in MADE if "volume" in strategy.kinds and strategy.source == "array"]
+COMPARING = [strategy for strategy in OF_IMAGES if strategy.measure != "score"]
 NAMED: dict[str, Any] = {"ids": lambda strategy: strategy.name}
 
 
@@ -112,7 +113,7 @@ def test_a_copy_is_dropped_and_another_scene_kept(strategy: Strategy, shape: tup
     assert found.keep.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+@pytest.mark.parametrize("strategy", OF_IMAGES, **NAMED)
 def test_sizes_and_types_may_be_mixed(strategy: Strategy) -> None:
     pieces = [scene((50, 60), 0), scene((90, 40), 1).astype(np.int16), scene((50, 60), 2).astype(np.float64)]
     together = strategy.signatures(pieces)
@@ -120,7 +121,7 @@ def test_sizes_and_types_may_be_mixed(strategy: Strategy) -> None:
     np.testing.assert_array_equal(together, alone)
 
 
-@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+@pytest.mark.parametrize("strategy", OF_IMAGES, **NAMED)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_not_numbers_are_refused(strategy: Strategy, bad: float) -> None:
     piece = scene((50, 60), 0)
@@ -131,7 +132,7 @@ def test_values_that_are_not_numbers_are_refused(strategy: Strategy, bad: float)
         strategy.signatures([np.zeros((1, 0, 4))])
 
 
-@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+@pytest.mark.parametrize("strategy", OF_IMAGES, **NAMED)
 def test_constant_pieces_compare_as_numbers(strategy: Strategy) -> None:
     signatures = strategy.signatures([np.full((1, 30, 30), value) for value in (0.0, -1000.0, 7.0)])
     keep = greedy(signatures, strategy).keep.tolist()
@@ -143,7 +144,7 @@ def test_constant_pieces_compare_as_numbers(strategy: Strategy) -> None:
         assert keep == [True, False, False]
 
 
-@pytest.mark.parametrize("strategy", PICTURES, **NAMED)
+@pytest.mark.parametrize("strategy", OF_IMAGES, **NAMED)
 def test_volumes_of_one_slice_and_no_pieces(strategy: Strategy) -> None:
     volume = scene((40, 40, 1), 0)
     signatures = strategy.signatures([volume, volume])
@@ -151,10 +152,25 @@ def test_volumes_of_one_slice_and_no_pieces(strategy: Strategy) -> None:
     assert len(strategy.signatures([])) == 0
 
 
+def test_the_documentation_lists_every_strategy_with_its_default() -> None:
+    lines = Path("docs/reduction.md").read_text().splitlines()
+    assert [line for line in lines if line.startswith("| `")][1:] == [
+        f"| `{name}` | {entry.words} | {entry.compares} | {default_of(name)} |" for name, entry in STRATEGIES.items()
+    ]
+    for name in STRATEGIES:
+        if name != EMBEDDING:
+            assert strategy_of(name).name == name
+
+
+def default_of(name: str) -> str:
+    if name == EMBEDDING:
+        return f"{ByCosine.measure} {ByCosine.thresholds.default:g}"
+    strategy = strategy_of(name)
+    return f"{strategy.measure} {strategy.thresholds.default:g}"
+
+
 def test_names_keys_and_ranges_hold_together() -> None:
-    for name, made in STRATEGIES.items():
-        strategy = made()
-        assert strategy.name == name
+    for strategy in MADE:
         assert not set(strategy.key) - set("abcdefghijklmnopqrstuvwxyz0123456789.-")
         assert strategy.thresholds.lowest <= strategy.thresholds.default <= strategy.thresholds.highest
     assert isinstance(strategy_of("hash"), Hash)
