@@ -16,12 +16,12 @@ from torch import nn
 from medcl import files
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
-from medcl.evaluate.segment_metrics import dice, hausdorff95
 from medcl.evaluate.segment_predict import predict
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.original import grid_of, labels_of, restored, write_labels
 from medcl.modality.volume.samples import VolumePatches
 from medcl.modality.volume.store import VolumeStore
+from medcl.stats.label_maps import dice, hausdorff95
 
 Measures = dict[str, tuple[float, ...]]
 

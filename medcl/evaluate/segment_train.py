@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from medcl.data.volume_sampler import PatchSampler
 from medcl.errors import UsageError
 from medcl.evaluate.segment_config import SegmentConfig
-from medcl.evaluate.segment_metrics import dice
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Curve
 from medcl.modality.spatial.views import build as views
 from medcl.modality.volume.samples import Patch, VolumePatches
+from medcl.stats.label_maps import dice
 
 
 def build(name: str) -> nn.Module:

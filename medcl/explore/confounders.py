@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from medcl.embed.vectors import Ints, Vectors
 from medcl.explore.page import Categories, Column
-from medcl.explore.probe import Floats, Probe
 from medcl.stats.many_scores import auroc, auroc_of_each, explained, patient_resamples
+from medcl.stats.ridge_probes import Floats, Probe
 
 ROWS, ROWS_A_PATIENT = 3000, 4
 """Embeddings that are looked at, of all and of one patient: a long recording is no crowd."""

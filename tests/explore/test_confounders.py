@@ -13,9 +13,9 @@ from medcl.embed.vectors import groups_of, vectors_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories
-from medcl.explore.probe import Probe
 from medcl.phantom.site import SITES, without_effect
 from medcl.stats.many_scores import auroc, auroc_of_each, explained
+from medcl.stats.ridge_probes import Probe
 from tests.explore.archives import embedded_phantom
 
 

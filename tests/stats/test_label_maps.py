@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medcl.errors import MedclError
-from medcl.evaluate.segment_metrics import dice, hausdorff95
+from medcl.stats.label_maps import dice, hausdorff95
 
 SPACING = (0.7, 1.0, 2.5)
 
