@@ -14,7 +14,7 @@ from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate.joint_pairs import Ints
+from medcl.evaluate.marks import Ints
 from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, JointRun, device, tokenizer_of
 from medcl.modality.report.config import TextConfig

@@ -10,70 +10,9 @@ from torch import Tensor
 
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.marks import Ints, Marks, Shared
-from medcl.stats.intervals import patient_weights, percentile_interval
-from medcl.stats.metrics import Floats
-
-
-def recall(candidates: ArrayLike, hits: ArrayLike, k: int) -> Floats:
-    """Probability that at least one hit is among the first k: 1 - C(n - h, k) / C(n, k).
-
-    Args:
-        candidates: (queries,) n.
-        hits: (queries,) h, from 1 to n.
-        k: from 1.
-
-    Returns:
-        (queries,).
-    """
-    from scipy.special import gammaln
-
-    n, h = np.asarray(candidates, dtype=np.float64), np.asarray(hits, dtype=np.float64)
-    misses = n - h
-    possible = misses >= k  # otherwise there are not k candidates without a hit
-    safe = np.where(possible, misses, k)
-    logarithm = gammaln(safe + 1) - gammaln(safe - k + 1) - gammaln(n + 1) + gammaln(np.maximum(n - k, 0) + 1)
-    return np.where(possible, 1 - np.exp(np.minimum(logarithm, 0.0)), 1.0)
-
-
-def average_precision(candidates: ArrayLike, hits: ArrayLike) -> Floats:
-    """Expected average precision: (h - 1) / (n - 1) * (1 - H_n / n) + H_n / n, H_n the harmonic number.
-
-    Args:
-        candidates: (queries,) n.
-        hits: (queries,) h, from 1 to n.
-
-    Returns:
-        (queries,).
-    """
-    from scipy.special import digamma
-
-    n, h = np.asarray(candidates, dtype=np.float64), np.asarray(hits, dtype=np.float64)
-    first = (digamma(n + 1) + np.euler_gamma) / n
-    expected: Floats = (h - 1) / np.maximum(n - 1, 1) * (1 - first) + first
-    return expected
-
-
-def median_rank(candidates: ArrayLike, hits: ArrayLike) -> float:
-    """Median over queries and random orders of the rank of the best hit: the first at which half have found one.
-
-    Args:
-        candidates: (queries,) n.
-        hits: (queries,) h, from 1 to n.
-
-    Returns:
-        The rank.
-    """
-    n, h = np.asarray(candidates), np.asarray(hits)
-    kinds, count = np.unique(np.stack([n, h]), axis=1, return_counts=True)
-    low, high = 1, int(n.max())
-    while low < high:
-        middle = (low + high) // 2
-        if np.average(recall(kinds[0], kinds[1], middle), weights=count) >= 0.5 - 1e-12:
-            high = middle
-        else:
-            low = middle + 1
-    return float(low)
-
+from medcl.stats import retrieval_chance as chance
+from medcl.stats.intervals import patient_weights, percentile_interval, weighted_median
+from medcl.stats.ranking import Floats
 
 RANKS = (1, 5, 10)
 _BLOCK_NUMBERS = 1_000_000  # similarities at a time: 4 MB, and some hundred with their order, whatever the archive
@@ -218,19 +157,19 @@ def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed
     expected: dict[str, float] = {}
     for column, k in enumerate(ranking.ranks):
         values[f"recall@{k}"] = (found[:, column] > 0).astype(np.float64)
-        expected[f"recall@{k}"] = float(recall(candidates, hits, k).mean())
+        expected[f"recall@{k}"] = float(chance.recall(candidates, hits, k).mean())
     for column, k in enumerate(ranking.ranks):
         values[f"precision@{k}"] = found[:, column] / np.minimum(k, candidates)
         expected[f"precision@{k}"] = float((hits / candidates).mean())
     values["mAP"] = ranking.precision[kept]
-    expected["mAP"] = float(average_precision(candidates, hits).mean())
+    expected["mAP"] = float(chance.average_precision(candidates, hits).mean())
     boots: dict[str, list[Floats]] = {name: [] for name in [*values, "median rank"]}
     for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
         for name, value in values.items():
             boots[name].append(value @ weights / weights.sum(0))
-        boots["median rank"].append(_weighted_median(best, weights))
+        boots["median rank"].append(weighted_median(best, weights))
     point = {name: float(value.mean()) for name, value in values.items()}
-    point["median rank"], expected["median rank"] = float(np.median(best)), median_rank(candidates, hits)
+    point["median rank"], expected["median rank"] = float(np.median(best)), chance.median_rank(candidates, hits)
     measures = []
     for name, mean in point.items():
         interval = percentile_interval(np.concatenate(boots[name]) if n_boot else [])
@@ -248,14 +187,3 @@ def _looked_up(hit: Tensor, kept: Tensor, ranks: Sequence[int]) -> tuple[Ints, I
     found = torch.stack([running[:, min(k, hit.shape[1]) - 1] for k in ranks], dim=1)
     whole: list[Ints] = [one.cpu().numpy().astype(np.int64) for one in (best, found, total, kept)]
     return whole[0], whole[1], precision.cpu().numpy(), whole[2], whole[3]
-
-
-def _weighted_median(values: Floats, weights: Floats) -> Floats:
-    """The median of values (n,) under each column of counts (n, resamples)."""
-    order = np.argsort(values, kind="stable")
-    running = weights[order].cumsum(0)
-    half = running[-1] / 2
-    # The mean of the two middle values where the half falls between them, as NumPy's median has it.
-    low, high = (running >= half).argmax(0), (running > half).argmax(0)
-    middle: Floats = (values[order][low] + values[order][high]) / 2
-    return middle

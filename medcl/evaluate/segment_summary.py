@@ -6,12 +6,12 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.stratify import Ints, first_appearance
+from medcl.archive.stratify import Ints
 from medcl.evaluate.config import Init
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.results import Difference, Fraction, Score, Summary
 from medcl.evaluate.segment_results import Cell
-from medcl.stats.intervals import mean_interval, paired_interval, percentile_interval
+from medcl.stats.intervals import mean_interval, paired_interval, patient_weights, percentile_interval
 
 PROTOCOL = "finetune"
 METRICS = ("dice", "hd95")
@@ -39,7 +39,6 @@ def summarise(cells: Sequence[Cell], patients: Ints, n_boot: int, seed: int) -> 
     Returns:
         One summary an initialisation, fraction and metric, one difference a fraction and metric.
     """
-    weights = _resamples(patients, n_boot, seed)
     summaries, differences = [], []
     for label in dict.fromkeys(cell.label for cell in cells):
         for metric in METRICS:
@@ -49,7 +48,7 @@ def summarise(cells: Sequence[Cell], patients: Ints, n_boot: int, seed: int) -> 
                 mine = sorted((c for c in cells if (c.init, c.label) == (init, label)), key=lambda c: c.repeat)
                 arrays = [_values(cell, metric) for cell in mine]
                 repeats[init] = [_mean(one) for one in arrays]
-                boot[init] = np.mean([_weighted(one, weights) for one in arrays], axis=0)
+                boot[init] = np.mean([_resampled(one, patients, n_boot, seed) for one in arrays], axis=0)
                 over, other = mean_interval(repeats[init]), percentile_interval(boot[init])
                 bounds = (over.mean, over.low, over.high, over.n, other.low, other.high)
                 summaries.append(Summary(label, metric, *bounds, protocol=PROTOCOL, init=init))
@@ -98,17 +97,12 @@ def _mean(values: Floats) -> float:
     return float(defined.mean()) if defined.size else float("nan")
 
 
-def _resamples(patients: Ints, n_boot: int, seed: int) -> Floats:
-    """How often each test volume is in each resample of the patients, (n_boot, V)."""
-    of_patient, n_patients = first_appearance(patients)
-    drawn = np.random.default_rng(seed).multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=n_boot)
-    return drawn[:, of_patient].astype(np.float64)
-
-
-def _weighted(values: Floats, weights: Floats) -> Floats:
-    """Mean over structures and volumes in every resample, (n_boot,)."""
+def _resampled(values: Floats, patients: Ints, n_boot: int, seed: int) -> Floats:
+    """Mean over structures and volumes in every resample of the patients, (n_boot,)."""
     defined = ~np.isnan(values)
-    total = weights @ np.where(defined, values, 0.0).sum(axis=0)
-    count = weights @ defined.sum(axis=0)
-    means: Floats = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    return means
+    sums, counts = np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0)
+    parts = []
+    for weights in patient_weights(patients, n_boot=n_boot, seed=seed):
+        total, count = sums @ weights, counts @ weights
+        parts.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+    return np.concatenate(parts) if parts else np.empty(0)

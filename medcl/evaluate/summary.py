@@ -14,8 +14,8 @@ from medcl.evaluate.experiment import Prediction
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, Score, Split, Summary
 from medcl.evaluate.task import Task
+from medcl.stats.calibration import calibration, value_calibration
 from medcl.stats.intervals import (
-    calibration,
     mean_interval,
     paired_interval,
     patient_bootstrap,
@@ -114,21 +114,11 @@ def curves(task: Task, test: NDArray[np.int64], predictions: Sequence[Prediction
             predicted = np.concatenate([p.probabilities[:, column] for p in members])
             observed = np.tile(truth[:, column], len(members))
             if task.target.kind == "regression":
-                yield CalibrationCurve(protocol, init, label, name, *_value_bins(predicted, observed))
+                curve = value_calibration(observed, predicted)
             else:
                 curve = calibration(observed, np.clip(predicted, 0, 1))
-                lists = (tuple(float(v) for v in part) for part in (curve.predicted, curve.observed, curve.count))
-                yield CalibrationCurve(protocol, init, label, name, *lists)
-
-
-def _value_bins(
-    predicted: NDArray[np.float64], observed: NDArray[np.float64], bins: int = 10
-) -> Iterator[tuple[float, ...]]:
-    """Mean prediction, mean true value and count of equally filled bins of the prediction."""
-    parts = [part for part in np.array_split(np.argsort(predicted, kind="stable"), bins) if len(part)]
-    yield tuple(float(predicted[part].mean()) for part in parts)
-    yield tuple(float(observed[part].mean()) for part in parts)
-    yield tuple(float(len(part)) for part in parts)
+            lists = (tuple(float(v) for v in part) for part in (curve.predicted, curve.observed, curve.count))
+            yield CalibrationCurve(protocol, init, label, name, *lists)
 
 
 def confusions(

@@ -18,7 +18,8 @@ from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.retrieval import Measure
 from medcl.stats.intervals import patient_weights, percentile_interval
-from medcl.stats.metrics import Floats, Kind, measure, weighted_metrics
+from medcl.stats.metrics import Compared, Kind, balanced_accuracy, measure
+from medcl.stats.ranking import Floats
 from medcl.suggest import did_you_mean
 
 
@@ -222,6 +223,7 @@ def measure_zero_shot(
         raise MedclError(f"zero-shot: no test record has a label for {target.name!r}")
     kind: Kind = target.kind
     scores = measure(kind, labels, probabilities, target.classes)
+    compared = Compared.of(kind, labels, probabilities)
     chosen = kind != "multilabel"
     names = ("auroc", "accuracy", "balanced accuracy") if chosen else ("auroc",)
     expected = {"auroc": 0.5, "accuracy": math.nan, "balanced accuracy": math.nan}
@@ -231,8 +233,8 @@ def measure_zero_shot(
         expected["balanced accuracy"] = 1 / int((count > 0).sum())
 
     def values(weights: Floats) -> dict[str, Floats]:
-        macro, _ = weighted_metrics(kind, labels, probabilities, weights)
-        return macro | ({"balanced accuracy": balanced_accuracy(labels, probabilities, weights)} if chosen else {})
+        macro, _ = compared.metrics(weights)
+        return macro | ({"balanced accuracy": balanced_accuracy(compared, weights)[0]} if chosen else {})
 
     point = values(np.ones((len(labels), 1)))
     boots = [values(weights) for weights in patient_weights(patients, n_boot=n_boot, seed=seed)]
@@ -245,22 +247,3 @@ def measure_zero_shot(
     return ZeroShot(
         target.name, kind, tuple(measures), per_class, undefined, len(labels), len(np.unique(np.asarray(patients)))
     )
-
-
-def balanced_accuracy(labels: NDArray[np.generic], probabilities: Floats, weights: Floats) -> Floats:
-    """Mean over the classes that occur of the share of their records that is found.
-
-    Args:
-        labels: (records,) class numbers.
-        probabilities: (records, classes).
-        weights: (records, resamples), non-negative.
-
-    Returns:
-        (resamples,).
-    """
-    truth = labels.astype(np.int64)[:, None] == np.arange(probabilities.shape[1])
-    right = (probabilities.argmax(1) == labels.astype(np.int64)).astype(np.float64)
-    total, found = truth.T.astype(np.float64) @ weights, (truth * right[:, None]).T @ weights
-    recall = np.divide(found, total, out=np.zeros_like(found), where=total > 0)
-    mean: Floats = recall.sum(0) / (total > 0).sum(0)
-    return mean

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from medcl.embed.vectors import Ints, Vectors
 from medcl.explore.page import Categories, Column
-from medcl.stats.many_scores import auroc, auroc_of_each, explained, patient_resamples
-from medcl.stats.ridge_probes import Floats, Probe
+from medcl.stats.intervals import patient_weights, percentile_interval
+from medcl.stats.metrics import explained_variance
+from medcl.stats.ranking import Floats, Ranks
+from medcl.stats.ridge_probes import RidgeProbes
 
 ROWS, ROWS_A_PATIENT = 3000, 4
 """Embeddings that are looked at, of all and of one patient: a long recording is no crowd."""
 PERMUTATIONS = 999
+RESAMPLES = 500
 LEVEL = 0.05
 PATIENTS = 10
 """Fewer, with a value or of one class, tell nothing."""
@@ -112,11 +115,11 @@ def _look(vectors: Vectors, name: str, column: Column, patients: Ints, seed: int
         needed = f"two classes of {PATIENTS} patients" if classes else f"{PATIENTS} patients with different numbers"
         return replace(nothing, reason=f"needs {needed}")
     x, groups = np.asarray(vectors[known], np.float64), np.unique(patients[known], return_inverse=True)[1].reshape(-1)
-    probe, variance = Probe.of(x, groups, seed), _Variance.of(x)
+    probe, variance = RidgeProbes.of(x, groups, seed), _Variance.of(x)
     predicted = probe.predict(labels)
-    score, share = _score(labels, predicted, classes)[0], float(variance.shares(labels[:, :, None])[0])
-    boot = _score(labels, predicted, classes, patient_resamples(groups, seed))
-    low, high = np.nanquantile(boot, (0.025, 0.975)) if np.isfinite(boot).any() else (float("nan"),) * 2
+    score = _scores(labels[:, :, None], predicted[:, :, None], classes)[0]
+    share = float(variance.shares(labels[:, :, None])[0])
+    over = percentile_interval(_resampled(labels, predicted, classes, groups, seed))
     rng = np.random.default_rng([seed, 3])
     by_chance: list[float] = []
     shares: list[Floats] = []
@@ -130,9 +133,9 @@ def _look(vectors: Vectors, name: str, column: Column, patients: Ints, seed: int
     expected = float(np.mean(np.concatenate(shares)))
     return replace(
         nothing,
-        score=float(score),
-        low=float(low),
-        high=float(high),
+        score=score,
+        low=over.low,
+        high=over.high,
         chance=float(np.nanmean(by_chance)),
         share=max(0.0, (share - expected) / (1 - expected)) if expected < 1 else float("nan"),
         p=float((1 + np.sum(~(np.array(by_chance) < score))) / (1 + permutations)),
@@ -157,22 +160,30 @@ def _labels(column: Column, patients: Ints) -> tuple[Floats, NDArray[np.bool_]]:
     return labels - (labels.mean(axis=0) if len(labels) else 0.0), known
 
 
-def _score(labels: Floats, predicted: Floats, classes: bool, weights: Floats | None = None) -> Floats:
+def _scored(labels: Floats) -> range:
+    """The columns that are scored: of two classes each says what the other does."""
+    return range(1 if labels.shape[1] == 2 else labels.shape[1])
+
+
+def _resampled(labels: Floats, predicted: Floats, classes: bool, groups: Ints, seed: int) -> Floats:
+    """The score in each resample of the patients, of (N, L) labels and predictions."""
+    resamples = patient_weights(groups, n_boot=RESAMPLES, seed=[seed, 4])
     if not classes:
-        return explained(labels[:, 0], predicted[:, 0], weights)
-    # Of two classes each says what the other does.
-    of = range(1 if labels.shape[1] == 2 else labels.shape[1])
-    every = [auroc(labels[:, one] > 0, predicted[:, one], weights) for one in of]
-    return np.asarray(np.mean(every, axis=0), dtype=np.float64)
+        return np.concatenate([explained_variance(labels[:, 0], predicted[:, 0], weights) for weights in resamples])
+    ranks = [Ranks.of(labels[:, one] > 0, predicted[:, one]) for one in _scored(labels)]
+    return np.concatenate([np.mean([one.auroc(weights) for one in ranks], axis=0) for weights in resamples])
 
 
 def _scores(labels: Floats, predicted: Floats, classes: bool) -> list[float]:
-    """`_score` of (N, L, P) permutations."""
+    """The score of each of (N, L, P) permutations."""
     if not classes:
+        once = np.ones((len(labels), 1))
         pairs = zip(labels[:, 0].T, predicted[:, 0].T, strict=True)
-        return [float(explained(one, told)[0]) for one, told in pairs]
-    of = range(1 if labels.shape[1] == 2 else labels.shape[1])
-    every = [auroc_of_each(labels[:, one] > 0, predicted[:, one]) for one in of]
+        return [float(explained_variance(one, told, once)[0]) for one, told in pairs]
+    every = [
+        [float(Ranks.of(labels[:, one, p] > 0, predicted[:, one, p]).auroc()[0]) for p in range(labels.shape[2])]
+        for one in _scored(labels)
+    ]
     return [float(one) for one in np.mean(every, axis=0)]
 
 

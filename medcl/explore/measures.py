@@ -11,9 +11,10 @@ from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounde
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, MeasureTable
-from medcl.explore.purity import K, modality_gaps, purity
+from medcl.explore.purity import modality_gaps
 from medcl.show.wording import bounds, count, number
 from medcl.stats.embedding_space import MOST, Spread, silhouette, spread
+from medcl.stats.neighbourhoods import K, purity
 
 SPLIT, KIND, TRAIN = "split", "kind", "train"
 _NEIGHBOURS = 20_000  # embeddings among which neighbours are looked for

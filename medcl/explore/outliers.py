@@ -13,15 +13,16 @@ from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories
 from medcl.explore.thumbnails import write_pictures
-from medcl.stats.many_scores import auroc, patient_resamples
+from medcl.stats.intervals import patient_weights, percentile_interval
+from medcl.stats.ranking import Floats, Ranks
 
 K = 10
 MARGIN = 0.95
 """Share of the training embeddings that count as usual."""
+RESAMPLES = 500
 MOST = 20_000
 """Training embeddings that stand for all."""
 _MORE = 40  # neighbours that are looked at, to be left with `K` of other patients
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -129,11 +130,12 @@ def drift(found: Distances, groups: Categories, patients: Ints, *, seed: int = 0
         new = np.arange(len(both)) >= len(train)
         # Rounding differs with the place in the index: embeddings that are the same are equally far.
         far = np.round(found.values[both], 6)
-        boot = auroc(new, far, patient_resamples(patients[both], seed))
-        low, high = np.nanquantile(boot, (0.025, 0.975)) if np.isfinite(boot).any() else (float("nan"),) * 2
+        ranks = Ranks.of(new, far)
+        resamples = patient_weights(patients[both], n_boot=RESAMPLES, seed=[seed, 4])
+        over = percentile_interval(np.concatenate([ranks.auroc(weights) for weights in resamples]))
         beyond = float((far[new] > found.margin + 1e-6).mean())
         median = float(np.median(found.values[rows]))
-        told.append(Drift(name, len(rows), median, beyond, float(auroc(new, far)[0]), float(low), float(high)))
+        told.append(Drift(name, len(rows), median, beyond, float(ranks.auroc()[0]), over.low, over.high))
     return told
 
 

@@ -1,36 +1,26 @@
-"""How sure a result is: intervals over repeats, bootstrap over patients, calibration."""
+"""How certain a result is: intervals over repeats, bootstrap over patients."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from medcl.archive.stratify import first_appearance
 from medcl.errors import MedclError
-from medcl.stats.metrics import Floats, Kind, weighted_metrics
+from medcl.stats.metrics import Compared, Kind
+from medcl.stats.ranking import Floats
 
 _BLOCK_NUMBERS = 300_000  # weights at a time: 2.4 MB stay in the cache, whatever the number of records and resamples
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and its two-sided interval; `n` is how many values it rests on."""
+    """A mean and its two-sided interval; `n` is the number of values behind it."""
 
     mean: float
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A calibration curve, (bins,) each: mean predicted probability, observed frequency, number of records."""
-
-    predicted: Floats
-    observed: Floats
-    count: NDArray[np.int64]
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
@@ -49,7 +39,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     Raises:
         MedclError: there is no value.
     """
-    from scipy.special import stdtrit
+    from scipy import stats
 
     repeats = np.asarray(values, dtype=np.float64).ravel()
     if not len(repeats):
@@ -57,7 +47,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     mean = float(repeats.mean())
     if len(repeats) == 1:
         return Interval(mean, float("nan"), float("nan"), 1)
-    half = float(stdtrit(len(repeats) - 1, (1 + confidence) / 2) * repeats.std(ddof=1) / np.sqrt(len(repeats)))
+    half = float(stats.t.interval(confidence, len(repeats) - 1)[1] * stats.sem(repeats))
     return Interval(mean, mean - half, mean + half, len(repeats))
 
 
@@ -99,7 +89,7 @@ def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval
     return Interval(float(resamples.mean()), float(low), float(high), len(resamples))
 
 
-def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -> Iterator[Floats]:
+def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int | Sequence[int] = 0) -> Iterator[Floats]:
     """How often each record occurs in resamples of the patients, a block of resamples at a time.
 
     A resample draws as many patients as there are, with replacement; a patient brings all of its records. Calls with
@@ -113,7 +103,11 @@ def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -
     Yields:
         (records, resamples of this block), counts.
     """
-    of_patient, n_patients = first_appearance(patients)
+    import pyarrow as pa
+
+    # Patients are numbered in the order in which they first appear, so that resamples do not depend on their codes.
+    codes = pa.array(np.asarray(patients)).dictionary_encode()
+    of_patient, n_patients = codes.indices.to_numpy(), len(codes.dictionary)
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK_NUMBERS // len(of_patient))
     for start in range(0, n_boot, block):
@@ -129,7 +123,6 @@ def patient_bootstrap(
     *,
     n_boot: int = 1000,
     seed: int = 0,
-    threshold: float | Floats = 0.5,
 ) -> dict[str, Floats]:
     """Distribution of every metric under resampling of the test patients, averaged over repeats.
 
@@ -146,7 +139,6 @@ def patient_bootstrap(
         patients: (records,) id of the patient of each record; only which records share one matters.
         n_boot: number of resamples.
         seed: seed of the resamples.
-        threshold: probability from which a class is predicted.
 
     Returns:
         {metric: (n_boot,)}, the macro metrics.
@@ -160,39 +152,20 @@ def patient_bootstrap(
             f"bootstrap: {len(labels)} labels, {len(ids)} patient ids and predictions of the shape {repeats.shape}, "
             "expected (repeats, records, ...)"
         )
+    compared = [Compared.of(kind, labels, one) for one in repeats]
     parts: list[dict[str, Floats]] = []
     for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
-        macros = [weighted_metrics(kind, labels, one, weights, threshold=threshold)[0] for one in repeats]
+        macros = [one.metrics(weights)[0] for one in compared]
         parts.append({metric: np.mean([macro[metric] for macro in macros], axis=0) for metric in macros[0]})
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
 
 
-def calibration(
-    truth: ArrayLike, probability: ArrayLike, *, bins: int = 10, strategy: Literal["quantile", "uniform"] = "quantile"
-) -> Calibration:
-    """Calibration curve of one class; bins without a record are left out.
-
-    Args:
-        truth: (records,) of 0/1.
-        probability: (records,) in [0, 1].
-        bins: at most so many bins.
-        strategy: `quantile` puts about as many records into each bin, `uniform` cuts [0, 1] into equal parts.
-
-    Returns:
-        The curve.
-
-    Raises:
-        MedclError: the lengths differ, nothing was passed, or a probability lies outside [0, 1].
-    """
-    labels, predicted = np.asarray(truth, dtype=np.float64), np.asarray(probability, dtype=np.float64)
-    if labels.shape != predicted.shape or labels.ndim != 1 or not len(labels):
-        raise MedclError(f"calibration: truth {labels.shape} and probability {predicted.shape} differ in length")
-    if not ((predicted >= 0) & (predicted <= 1)).all():
-        raise MedclError("calibration: a probability lies outside [0, 1]; pass probabilities, not logits")
-    cuts = np.linspace(0, 1, bins + 1)
-    inner = cuts[1:-1] if strategy == "uniform" else np.unique(np.quantile(predicted, cuts[1:-1]))
-    place = np.searchsorted(inner, predicted, side="right" if strategy == "uniform" else "left")
-    count = np.bincount(place, minlength=len(inner) + 1)
-    used = count > 0
-    sums = [np.bincount(place, values, minlength=len(count))[used] for values in (predicted, labels)]
-    return Calibration(sums[0] / count[used], sums[1] / count[used], count[used].astype(np.int64))
+def weighted_median(values: Floats, weights: Floats) -> Floats:
+    """The median of values (records,) under each column of counts (records, resamples), (resamples,)."""
+    order = np.argsort(values, kind="stable")
+    running = weights[order].cumsum(0)
+    half = running[-1] / 2
+    # The mean of the two middle values where the half falls between them, as NumPy's median has it.
+    low, high = (running >= half).argmax(0), (running > half).argmax(0)
+    middle: Floats = (values[order][low] + values[order][high]) / 2
+    return middle

@@ -2,31 +2,37 @@
 
 Weights have the shape (records, resamples): a column of ones gives the plain metric, a column of counts gives the
 metric of a resample in which a record occurs that often. Every ranking metric sorts a class once for all resamples.
+
+A metric is a function of `Compared` and weights, and a line in `BY_CLASS`, `OVERALL` or `OF_VALUES` below: from there
+evaluations, intervals, tables and pages take it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medcl.errors import MedclError
+from medcl.stats.ranking import Bools, Floats, Ints, Ranks, ratio
 
 Kind: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
-Floats: TypeAlias = NDArray[np.float64]
+THRESHOLD = 0.5
+"""Probability from which a class of a binary or multilabel target is predicted."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a set of predictions is worth.
+    """The metrics of a set of predictions.
 
     Args:
         metrics: `auroc`, `auprc`, `f1` (each the macro mean over the defined classes) and `accuracy`; `r2` and `mae`
             for regression.
         per_class: class -> {`auroc`, `auprc`, `f1`}; NaN where the class has no positive (for AUROC: or no negative)
             record. Empty for regression.
-        undefined: the classes left out of at least one macro mean for that reason. A report has to name them.
+        undefined: the classes left out of at least one macro mean for that reason. A page of results has to name them.
     """
 
     metrics: dict[str, float]
@@ -34,38 +40,152 @@ class Scores:
     undefined: tuple[str, ...]
 
 
-def ranking(truth: NDArray[np.bool_], score: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Weighted area under the ROC curve and average precision of one class, ties counted as scikit-learn does.
+@dataclass(frozen=True)
+class Compared:
+    """Truth and prediction, a column a class; one column for a binary target and for a regression.
 
     Args:
-        truth: (records,), True for a positive.
-        score: (records,), higher means more likely positive.
+        kind: what the target is.
+        truth: (records, columns) of True and False, of a regression the values.
+        prediction: (records, columns) probabilities or values.
+        decision: (records, columns), True where the class is predicted; of a regression empty.
+    """
+
+    kind: Kind
+    truth: NDArray[np.generic]
+    prediction: Floats
+    decision: Bools
+
+    @classmethod
+    def of(cls, kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> "Compared":
+        """Check and arrange what `weighted_metrics` takes.
+
+        Raises:
+            MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
+        """
+        labels, probability = _checked(kind, truth, prediction)
+        if kind == "regression":
+            values = labels.reshape(len(labels), -1)
+            return cls(kind, values, probability.reshape(values.shape), np.zeros((len(labels), 0), dtype=bool))
+        if kind == "binary":
+            column = probability.reshape(len(probability), -1)[:, -1:]
+            return cls(kind, labels[:, None] == 1, column, column >= THRESHOLD)
+        if probability.ndim != 2:
+            raise MedclError(f"{kind} probabilities have the shape {probability.shape}, expected (records, classes)")
+        numbers = np.arange(probability.shape[1])
+        if kind == "multiclass":
+            if labels.size and labels.max() >= len(numbers):
+                raise MedclError(f"class number {labels.max():g} has no column among {len(numbers)} probabilities")
+            return cls(kind, labels[:, None] == numbers, probability, probability.argmax(1)[:, None] == numbers)
+        if labels.shape != probability.shape:
+            raise MedclError(f"truth has the shape {labels.shape}, probabilities {probability.shape}")
+        return cls(kind, labels == 1, probability, probability >= THRESHOLD)
+
+    @cached_property
+    def ranks(self) -> tuple[Ranks, ...]:
+        """The order of the records in each column."""
+        return tuple(Ranks.of(t, p) for t, p in zip(self.truth.T.astype(bool), self.prediction.T, strict=True))
+
+    def counts(self, weights: Floats) -> tuple[Floats, Floats, Floats]:
+        """True positives, positives and predicted positives of each class, of a binary target of both, as rows."""
+        truth, decision = self.truth.astype(bool), self.decision
+        if self.kind == "binary":
+            truth, decision = (np.concatenate([~side, side], axis=1) for side in (truth, decision))
+        first, second, third = (side.T.astype(np.float64) @ weights for side in (truth & decision, truth, decision))
+        return first, second, third
+
+    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """Every metric of the kind under every column of weights; see `weighted_metrics`."""
+        if self.kind == "regression":
+            return {name: metric(self, weights)[0] for name, metric in OF_VALUES.items()}, {}
+        by_class = {name: metric(self, weights) for name, metric in BY_CLASS.items()}
+        macro = {name: _mean_defined(values) for name, values in by_class.items()}
+        macro |= {name: metric(self, weights)[0] for name, metric in OVERALL.items()}
+        columns = self.truth.shape[1]
+        return macro, {name: values[-columns:] for name, values in by_class.items()}
+
+
+Metric: TypeAlias = Callable[[Compared, Floats], Floats]
+"""(truth and prediction, weights (records, resamples)) -> (rows, resamples), NaN where it is undefined."""
+
+
+def auroc(compared: Compared, weights: Floats) -> Floats:
+    """Area under the ROC curve of each class against the others."""
+    return np.stack([ranks.auroc(weights) for ranks in compared.ranks])
+
+
+def auprc(compared: Compared, weights: Floats) -> Floats:
+    """Average precision of each class against the others."""
+    return np.stack([ranks.auprc(weights) for ranks in compared.ranks])
+
+
+def f1(compared: Compared, weights: Floats) -> Floats:
+    """F1 of each class, of a binary target that of the negative and of the positive class."""
+    hits, positives, calls = compared.counts(weights)
+    return ratio(2 * hits, positives + calls, positives > 0)
+
+
+def accuracy(compared: Compared, weights: Floats) -> Floats:
+    """Share of the records of which every column is right, (1, resamples)."""
+    exact: Floats = (compared.truth == compared.decision).all(1, keepdims=True).T.astype(np.float64)
+    total: Floats = weights.sum(0)
+    return exact @ weights / total
+
+
+def balanced_accuracy(compared: Compared, weights: Floats) -> Floats:
+    """Mean over the classes that occur of the share of their records that is found, (1, resamples).
+
+    Args:
+        compared: of a binary or multiclass target.
+        weights: (records, resamples).
+    """
+    hits, positives, _ = compared.counts(weights)
+    return _mean_defined(ratio(hits, positives, positives > 0))[None]
+
+
+def r2(compared: Compared, weights: Floats) -> Floats:
+    """Share of the variance that is explained, of each column; below 0 where the mean predicts better."""
+    columns = zip(compared.truth.T.astype(np.float64), compared.prediction.T, strict=True)
+    return np.stack([explained_variance(truth, predicted, weights) for truth, predicted in columns])
+
+
+def mae(compared: Compared, weights: Floats) -> Floats:
+    """Mean absolute error of each column."""
+    apart: Floats = np.abs(compared.truth.astype(np.float64) - compared.prediction)
+    total: Floats = weights.sum(0)
+    return apart.T @ weights / total
+
+
+BY_CLASS: dict[str, Metric] = {"auroc": auroc, "auprc": auprc, "f1": f1}
+"""Metrics of each class (rows), of which the macro mean over the defined classes is taken."""
+OVERALL: dict[str, Metric] = {"accuracy": accuracy}
+"""Metrics of all classes together, one row."""
+OF_VALUES: dict[str, Metric] = {"r2": r2, "mae": mae}
+"""Metrics of a regression, one row."""
+
+
+def explained_variance(truth: Floats, prediction: Floats, weights: Floats) -> Floats:
+    """R squared of one number under each column of weights.
+
+    Args:
+        truth: (records,).
+        prediction: (records,).
         weights: (records, resamples), non-negative.
 
     Returns:
-        AUROC (resamples,), NaN without a positive or without a negative; average precision (resamples,), NaN without
-        a positive.
+        (resamples,), at most 1; NaN where the number does not vary.
     """
-    positive = np.flatnonzero(truth)[np.argsort(-score[truth], kind="stable")]
-    negative = np.flatnonzero(~truth)[np.argsort(-score[~truth], kind="stable")]
-    # Scores are negated so that both lists ascend, as searchsorted needs: "left" counts what ranks above, "right"
-    # also what ties.
-    key, other = -score[positive], -score[negative]
-    hits, false_alarms = _running_sum(weights[positive]), _running_sum(weights[negative])
-    above, level = false_alarms[np.searchsorted(other, key, "left")], false_alarms[np.searchsorted(other, key, "right")]
-    found = hits[np.searchsorted(key, key, "right")]
-    n_positive, n_negative = hits[-1], false_alarms[-1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        discordant = np.einsum("nb,nb->b", weights[positive], above + level) / 2
-        auroc = 1 - discordant / (n_positive * n_negative)
-        # 0/0 is a threshold that no drawn record passes; its positive has weight 0 as well.
-        precision = np.divide(found, found + level, out=np.zeros_like(found), where=found > 0)
-        auprc = np.einsum("nb,nb->b", weights[positive], precision) / n_positive
-    return np.where(n_positive * n_negative > 0, auroc, np.nan), np.where(n_positive > 0, auprc, np.nan)
+    total = weights.sum(0)
+    centred = truth - truth.mean()  # the spread is a difference of two sums: small numbers keep its digits
+    spread = centred**2 @ weights - (centred @ weights) ** 2 / total
+    residual = (truth - prediction) ** 2 @ weights
+    # A resample of one value has no variance to explain; rounding must not turn that into a number.
+    defined = spread > 1e-12 * (centred**2).max() * total
+    return 1 - ratio(residual, spread, defined)
 
 
 def weighted_metrics(
-    kind: Kind, truth: ArrayLike, prediction: ArrayLike, weights: Floats, *, threshold: float | Floats = 0.5
+    kind: Kind, truth: ArrayLike, prediction: ArrayLike, weights: Floats
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Every metric of a target kind under every column of weights.
 
@@ -76,7 +196,6 @@ def weighted_metrics(
         prediction: probabilities (records, classes) for multilabel and multiclass; for binary the probability of
             class 1, (records,) or the last column of (records, 2); values (records,) for regression.
         weights: (records, resamples), non-negative.
-        threshold: probability from which a class is predicted (binary, multilabel); a number, or one a class.
 
     Returns:
         macro means {metric: (resamples,)} and values by class {metric: (classes, resamples)}; a binary target has one
@@ -85,23 +204,10 @@ def weighted_metrics(
     Raises:
         MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
     """
-    if kind == "regression":
-        return _regression(*_checked(kind, truth, prediction), weights), {}
-    indicator, probability, predicted = _one_column_a_class(kind, truth, prediction, threshold)
-    ranked = [ranking(t, p, weights) for t, p in zip(indicator.T, probability.T, strict=True)]
-    auroc, auprc = (np.stack(part) for part in zip(*ranked, strict=True))
-    f1 = _f1(indicator, predicted, weights)
-    # A binary target has two classes for F1 (scikit-learn's macro average) and one ranking.
-    f1_all = np.concatenate([f1, _f1(~indicator, ~predicted, weights)]) if kind == "binary" else f1
-    exact = (indicator == predicted).all(1).astype(np.float64)
-    macro = {"auroc": _mean_defined(auroc), "auprc": _mean_defined(auprc), "f1": _mean_defined(f1_all)}
-    macro["accuracy"] = exact @ weights / weights.sum(0)
-    return macro, {"auroc": auroc, "auprc": auprc, "f1": f1}
+    return Compared.of(kind, truth, prediction).metrics(weights)
 
 
-def measure(
-    kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequence[str] = (), *, threshold: float | Floats = 0.5
-) -> Scores:
+def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequence[str] = ()) -> Scores:
     """The metrics of a set of predictions, with scikit-learn's definitions.
 
     AUROC and AUPRC (average precision) are one-versus-rest and macro-averaged; a binary target has one of each, of
@@ -114,7 +220,6 @@ def measure(
         truth: as in `weighted_metrics`.
         prediction: as in `weighted_metrics`.
         classes: names of the classes, in the order of the columns; not needed for regression.
-        threshold: as in `weighted_metrics`.
 
     Returns:
         The scores.
@@ -123,7 +228,7 @@ def measure(
         MedclError: as in `weighted_metrics`.
     """
     once = np.ones((len(np.asarray(truth)), 1))
-    macro, per_class = weighted_metrics(kind, truth, prediction, once, threshold=threshold)
+    macro, per_class = weighted_metrics(kind, truth, prediction, once)
     metrics = {metric: float(values[0]) for metric, values in macro.items()}
     if kind == "regression":
         return Scores(metrics, {}, ())
@@ -134,16 +239,13 @@ def measure(
     return Scores(metrics, table, tuple(name for name, row in table.items() if np.isnan(list(row.values())).any()))
 
 
-def confusion(
-    kind: Kind, truth: ArrayLike, prediction: ArrayLike, *, threshold: float | Floats = 0.5
-) -> NDArray[np.int64]:
+def confusion(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> Ints:
     """Confusion counts; rows are the truth, columns the prediction.
 
     Args:
         kind: binary, multiclass or multilabel.
         truth: as in `weighted_metrics`.
         prediction: as in `weighted_metrics`.
-        threshold: as in `weighted_metrics`.
 
     Returns:
         (classes, classes), for multilabel (classes, 2, 2) with the negative first.
@@ -151,34 +253,18 @@ def confusion(
     Raises:
         MedclError: as in `weighted_metrics`, or the target is a regression.
     """
+    from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
+
     if kind == "regression":
         raise MedclError("a regression target has no confusion matrix")
-    indicator, _, predicted = _one_column_a_class(kind, truth, prediction, threshold)
-    if kind == "multiclass":
-        return indicator.T.astype(np.int64) @ predicted.astype(np.int64)
-    sides_t, sides_p = (np.stack([~side, side]).astype(np.int64) for side in (indicator, predicted))
-    tables: NDArray[np.int64] = np.einsum("tnk,pnk->ktp", sides_t, sides_p)
-    return tables[0] if kind == "binary" else tables
-
-
-def _one_column_a_class(
-    kind: Kind, truth: ArrayLike, prediction: ArrayLike, threshold: float | Floats
-) -> tuple[NDArray[np.bool_], Floats, NDArray[np.bool_]]:
-    """Truth, probability and decision as (records, classes); one column for a binary target."""
-    labels, probability = _checked(kind, truth, prediction)
+    compared = Compared.of(kind, truth, prediction)
+    if kind == "multilabel":
+        return np.asarray(multilabel_confusion_matrix(compared.truth, compared.decision), dtype=np.int64)
     if kind == "binary":
-        column = probability.reshape(len(probability), -1)[:, -1:]
-        return labels[:, None] == 1, column, column >= threshold
-    if probability.ndim != 2:
-        raise MedclError(f"{kind} probabilities have the shape {probability.shape}, expected (records, classes)")
-    numbers = np.arange(probability.shape[1])
-    if kind == "multiclass":
-        if labels.size and labels.max() >= len(numbers):
-            raise MedclError(f"class number {labels.max():g} has no column among {len(numbers)} probabilities")
-        return labels[:, None] == numbers, probability, probability.argmax(1)[:, None] == numbers
-    if labels.shape != probability.shape:
-        raise MedclError(f"truth has the shape {labels.shape}, probabilities {probability.shape}")
-    return labels == 1, probability, probability >= threshold
+        sides, classes = (compared.truth[:, 0], compared.decision[:, 0]), 2
+    else:
+        sides, classes = (compared.truth.argmax(1), compared.decision.argmax(1)), compared.truth.shape[1]
+    return np.asarray(confusion_matrix(*sides, labels=np.arange(classes)), dtype=np.int64)
 
 
 def _checked(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> tuple[Floats, Floats]:
@@ -195,37 +281,8 @@ def _checked(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> tuple[Float
     return labels.astype(np.float64), predicted
 
 
-def _regression(truth: Floats, prediction: Floats, weights: Floats) -> dict[str, Floats]:
-    prediction = prediction.reshape(truth.shape)
-    total = weights.sum(0)
-    centred = truth - truth.mean()  # the spread is a difference of two sums: small numbers keep its digits
-    spread = centred**2 @ weights - (centred @ weights) ** 2 / total
-    residual = (truth - prediction) ** 2 @ weights
-    # A resample of one value has no variance to explain; rounding must not turn that into a number.
-    defined = spread > 1e-12 * (centred**2).max() * total
-    r2 = np.full(len(total), np.nan)
-    r2[defined] = 1 - residual[defined] / spread[defined]
-    return {"r2": r2, "mae": np.abs(truth - prediction) @ weights / total}
-
-
-def _f1(truth: NDArray[np.bool_], predicted: NDArray[np.bool_], weights: Floats) -> Floats:
-    hits = (truth & predicted).T.astype(np.float64) @ weights
-    positives, calls = truth.T.astype(np.float64) @ weights, predicted.T.astype(np.float64) @ weights
-    f1 = np.full_like(hits, np.nan)
-    np.divide(2 * hits, positives + calls, out=f1, where=positives > 0)
-    return f1
-
-
-def _running_sum(weights: Floats) -> Floats:
-    total = np.zeros((len(weights) + 1, weights.shape[1]))
-    np.cumsum(weights, axis=0, out=total[1:])
-    return total
-
-
 def _mean_defined(values: Floats) -> Floats:
     """Mean over the first axis, NaN left out; NaN where nothing is left."""
     defined = ~np.isnan(values)
     count = defined.sum(0)
-    mean = np.full(values.shape[1], np.nan)
-    np.divide(np.where(defined, values, 0).sum(0), count, out=mean, where=count > 0)
-    return mean
+    return ratio(np.where(defined, values, 0).sum(0), count, count > 0)

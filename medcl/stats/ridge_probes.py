@@ -1,19 +1,19 @@
 """Cross-validated linear probes of many labels at once: ridge regressions that share everything but the label."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.vectors import Ints, Vectors
+from medcl.stats.ranking import Floats, Ints
 
-Floats = NDArray[np.float64]
 FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What turns labels into their predictions from the embeddings of other patients.
+class RidgeProbes:
+    """Turns labels into their predictions from the embeddings of other patients.
 
     A ridge regression predicts linearly in its labels, so that one matrix a fold serves every column and every
     permutation of it.
@@ -25,7 +25,7 @@ class Probe:
     folds: tuple[tuple[Ints, Ints, Floats], ...]
 
     @classmethod
-    def of(cls, vectors: Vectors, patients: Ints, seed: int = 0) -> "Probe":
+    def of(cls, vectors: NDArray[np.floating[Any]], patients: Ints, seed: int = 0) -> "RidgeProbes":
         """Prepare the probes.
 
         The penalty leaves one degree of freedom to five patients learned from: it is known

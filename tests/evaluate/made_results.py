@@ -16,6 +16,7 @@ from medcl.evaluate.results import (
     Summary,
 )
 from medcl.stats.intervals import mean_interval, paired_interval
+from medcl.stats.metrics import BY_CLASS, OF_VALUES, OVERALL
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 INITS: tuple[Init, Init] = ("pretrained", "random")
@@ -41,7 +42,7 @@ def make_results(
 ) -> Results:
     """An evaluation whose pretrained scores lie `gain` above the random ones at few labels and meet them at many."""
     rng = np.random.default_rng(seed)
-    metrics = ("r2", "mae") if kind == "regression" else ("auroc", "auprc", "f1", "accuracy")
+    metrics = tuple(OF_VALUES) if kind == "regression" else (*BY_CLASS, *OVERALL)
     counts = {name: round(rng.uniform(0.1, 0.5), 2) for name in classes}
     held = tuple(
         Fraction(f.label, f.patients, f.records, {n: max(1, round(s * f.records)) for n, s in counts.items()}, f.raised)

@@ -1,4 +1,4 @@
-"""Retrieval: ranks, metrics against torchmetrics, the chance of a random order, intervals over patients."""
+"""Retrieval: ranks, metrics against torchmetrics, intervals over patients."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from torchmetrics.functional.retrieval import (
 
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import retrieval
-from medcl.evaluate import retrieval as retrieval_chance
 from medcl.evaluate.marks import Marks
 
 Z = torch.Generator().manual_seed(0)
@@ -96,34 +95,6 @@ def test_a_collapsed_encoder_is_at_chance() -> None:
         assert summary.of(f"recall@{k}").value == pytest.approx(k / n) == summary.of(f"recall@{k}").chance
 
 
-def test_chance_is_the_mean_over_random_orders() -> None:
-    rng = np.random.default_rng(0)
-    queries, candidates = 6, 30
-    of_query, of_candidate = np.array([0, 0, 1, 2, 2, 3]), np.repeat([0, 1, 2, 3], [1, 4, 10, 15])
-    hits = (Marks.of(of_query), Marks.of(of_candidate))
-    measures: dict[str, list[float]] = {}
-    best = []
-    for _ in range(1500):
-        z = torch.from_numpy(rng.standard_normal((queries, candidates)))
-        found = retrieval.rank(z, torch.eye(candidates), hits)
-        summary = retrieval.summarise(found, np.arange(queries), n_boot=0)
-        best.append(found.best)
-        for one in summary.measures:
-            measures.setdefault(one.metric, []).append(one.value)
-    for name, values in measures.items():
-        if name != "median rank":
-            assert np.mean(values) == pytest.approx(summary.of(name).chance, abs=0.012), name
-    assert summary.of("median rank").chance == np.median(np.concatenate(best))
-
-
-def test_chance_with_every_candidate_a_hit_or_one_alone() -> None:
-    assert retrieval_chance.recall([5], [5], 1).tolist() == [1.0]
-    assert retrieval_chance.recall([5], [1], 9).tolist() == [1.0]
-    assert retrieval_chance.recall([137], [1], 10)[0] == pytest.approx(10 / 137)
-    assert retrieval_chance.average_precision([1], [1])[0] == pytest.approx(1.0)
-    assert retrieval_chance.median_rank([100], [1]) == 50
-
-
 def test_intervals_resample_patients_not_records() -> None:
     # One patient has 90 of 100 queries and finds everything, the other ten find nothing.
     patients = np.array([0] * 90 + list(range(1, 11)))
@@ -138,12 +109,6 @@ def test_intervals_resample_patients_not_records() -> None:
     apart = retrieval.summarise(found, np.arange(100)).of("recall@1")
     assert apart.low > 0.8
     assert retrieval.summarise(found, patients, seed=1).of("recall@1").value == recall.value
-
-
-def test_median_rank_under_weights_is_numpys() -> None:
-    values, weights = np.array([4.0, 1, 7, 3]), np.array([[1.0, 2], [1, 0], [1, 1], [1, 1]])
-    expected = [np.median(np.repeat(values, column.astype(int))) for column in weights.T]
-    np.testing.assert_allclose(retrieval._weighted_median(values, weights), expected)
 
 
 def test_refusals() -> None:

@@ -14,13 +14,13 @@ from medcl.archive.schema import SCHEMA
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.zero_shot import (
     Prompts,
-    balanced_accuracy,
     check,
     classify,
     directions,
     measure_zero_shot,
     read_prompts,
 )
+from medcl.stats.metrics import Compared, balanced_accuracy
 
 REGION = Target("region", "multiclass", ("Head", "Thorax", "Abdomen"))
 FINDINGS = Target("findings", "multilabel", ("Edema", "Fracture"))
@@ -93,7 +93,9 @@ def test_balanced_accuracy_under_weights_is_that_of_repeated_records() -> None:
         balanced_accuracy_score(np.repeat(truth, column), np.repeat(probability.argmax(1), column))
         for column in weights.T
     ]
-    np.testing.assert_allclose(balanced_accuracy(truth, probability, weights.astype(float)), expected)
+    np.testing.assert_allclose(
+        balanced_accuracy(Compared.of("multiclass", truth, probability), weights.astype(float))[0], expected
+    )
 
 
 def test_a_binary_target_is_ranked_by_its_second_class() -> None:
@@ -103,6 +105,7 @@ def test_a_binary_target_is_ranked_by_its_second_class() -> None:
     found = measure_zero_shot(target, truth, probability, np.arange(4), n_boot=50)
     assert found.of("auroc").value == 1.0
     assert found.of("accuracy").value == 0.75
+    assert found.of("balanced accuracy").value == 0.75
 
 
 def test_multilabel_classes_are_ranked_alone_or_against_their_absence(tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score, roc_auc_score
 
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import EmbeddingsFile
@@ -14,8 +12,6 @@ from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories
 from medcl.phantom.site import SITES, without_effect
-from medcl.stats.many_scores import auroc, auroc_of_each, explained
-from medcl.stats.ridge_probes import Probe
 from tests.explore.archives import embedded_phantom
 
 
@@ -85,44 +81,3 @@ def test_embeddings_that_are_all_the_same_tell_nothing() -> None:
     assert one.score == 0.5
     assert one.p == 1
     assert one.share == 0
-
-
-def test_the_probe_is_a_ridge_regression_that_saw_no_one_it_predicts() -> None:
-    rng = np.random.default_rng(0)
-    x, y, patients = rng.normal(size=(60, 5)), rng.normal(size=(60, 2)), np.arange(60) // 2
-    y -= y.mean(0)
-    probe = Probe.of(x, patients)
-    said = probe.predict(y)
-    for predicted, learned, _ in probe.folds:
-        assert not set(patients[predicted]) & set(patients[learned])
-        scaled = (x - x[learned].mean(0)) / x[learned].std(0)
-        eigen = np.linalg.eigvalsh(scaled[learned].T @ scaled[learned])
-        penalties = np.logspace(-6, 6, 100_001)
-        freedom = (eigen / (eigen + penalties[:, None])).sum(1)
-        penalty = penalties[np.abs(freedom - min(24 / 5, 2.5)).argmin()]
-        slow = Ridge(alpha=penalty, fit_intercept=False).fit(scaled[learned], y[learned] - y[learned].mean(0))
-        assert np.allclose(said[predicted], slow.predict(scaled[predicted]), atol=1e-3)
-
-
-def test_scores_are_those_of_scikit_learn_with_weights_and_ties() -> None:
-    rng = np.random.default_rng(0)
-    truth, scores = rng.integers(0, 2, 50) > 0, rng.integers(0, 8, 50) / 4
-    number = rng.normal(size=50)
-    weights = rng.integers(0, 3, (50, 3)).astype(float)
-    for one in range(3):
-        assert auroc(truth, scores, weights)[one] == pytest.approx(
-            roc_auc_score(truth, scores, sample_weight=weights[:, one])
-        )
-        assert explained(number, scores, weights)[one] == pytest.approx(
-            r2_score(number, scores, sample_weight=weights[:, one])
-        )
-    assert np.isnan(auroc(np.ones(3, bool), np.arange(3.0))[0])
-
-
-def test_scores_of_many_truths_are_those_of_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    truth, scores = rng.integers(0, 2, (50, 4)) > 0, rng.integers(0, 8, (50, 4)) / 4
-    truth[:, 3] = True
-    each = [roc_auc_score(truth[:, one], scores[:, one]) for one in range(3)]
-    assert auroc_of_each(truth, scores)[:3] == pytest.approx(each)
-    assert np.isnan(auroc_of_each(truth, scores)[3])

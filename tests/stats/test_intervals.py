@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from medcl.errors import MedclError
 from medcl.stats import intervals as statistics
 from medcl.stats.intervals import (
-    calibration,
     mean_interval,
     paired_interval,
     patient_bootstrap,
     percentile_interval,
+    weighted_median,
 )
 
 
@@ -115,21 +114,7 @@ def test_percentile_interval_leaves_undefined_resamples_out() -> None:
     assert percentile_interval([np.nan]).n == 0
 
 
-@pytest.mark.parametrize("strategy", ["uniform", "quantile"])
-def test_calibration_equals_scikit_learn(strategy: str) -> None:
-    rng = np.random.default_rng(8)
-    probability = rng.beta(0.4, 1.5, 500)
-    truth = rng.random(500) < probability
-    observed, predicted = calibration_curve(truth, probability, n_bins=10, strategy=strategy)
-    curve = calibration(truth, probability, strategy=strategy)
-    np.testing.assert_allclose(curve.predicted, predicted, atol=1e-12)
-    np.testing.assert_allclose(curve.observed, observed, atol=1e-12)
-    assert curve.count.sum() == 500
-
-
-def test_calibration_of_few_distinct_probabilities_has_as_many_bins() -> None:
-    curve = calibration([0, 1, 1, 0, 1, 1], [0.2, 0.2, 0.8, 0.2, 0.8, 0.8])
-    np.testing.assert_allclose(curve.predicted, [0.2, 0.8])
-    np.testing.assert_allclose(curve.observed, [1 / 3, 1.0])
-    with pytest.raises(MedclError, match="outside \\[0, 1\\]"):
-        calibration([0, 1], [-3.0, 2.0])
+def test_the_median_under_weights_is_that_of_repeated_records() -> None:
+    values, weights = np.array([4.0, 1, 7, 3]), np.array([[1.0, 2], [1, 0], [1, 1], [1, 1]])
+    expected = [np.median(np.repeat(values, column.astype(int))) for column in weights.T]
+    np.testing.assert_allclose(weighted_median(values, weights), expected)

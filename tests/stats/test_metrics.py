@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from medcl.errors import MedclError
-from medcl.stats.metrics import confusion, measure, ranking, weighted_metrics
+from medcl.stats.metrics import confusion, measure, weighted_metrics
+from medcl.stats.ranking import Ranks
 
 
 def draw(seed: int, n: int = 120, levels: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,7 +26,9 @@ def draw(seed: int, n: int = 120, levels: int = 12) -> tuple[np.ndarray, np.ndar
 @given(seed=st.integers(0, 10**6), levels=st.sampled_from([1, 3, 12, 10**6]))
 def test_ranking_equals_scikit_learn_on_repeated_rows(seed: int, levels: int) -> None:
     truth, score, weights = draw(seed, levels=levels)
-    auroc, auprc = ranking(truth, score, weights.astype(float))
+    ranks = Ranks.of(truth, score)
+    auroc, auprc = ranks.auroc(weights.astype(float)), ranks.auprc(weights.astype(float))
+    assert ranks.auroc()[0] == pytest.approx(sk.roc_auc_score(truth, score))
     for b in range(weights.shape[1]):
         t, s = np.repeat(truth, weights[:, b]), np.repeat(score, weights[:, b])
         assert auroc[b] == pytest.approx(sk.roc_auc_score(t, s), abs=1e-12)
@@ -48,7 +51,7 @@ def test_every_kind_equals_scikit_learn_on_repeated_rows(seed: int) -> None:
     guess = value + rng.normal(0, 10, n)
     ml, _ = weighted_metrics("multilabel", multilabel, probability, weights.astype(float))
     mc, _ = weighted_metrics("multiclass", multiclass, probability, weights.astype(float))
-    bi, _ = weighted_metrics("binary", multiclass % 2, probability[:, :2], weights.astype(float), threshold=0.3)
+    bi, _ = weighted_metrics("binary", multiclass % 2, probability[:, :2], weights.astype(float))
     re, _ = weighted_metrics("regression", value, guess, weights.astype(float))
     for b in range(3):
         rows = np.repeat(np.arange(n), weights[:, b])
@@ -66,8 +69,8 @@ def test_every_kind_equals_scikit_learn_on_repeated_rows(seed: int) -> None:
         y, p1 = multiclass[rows] % 2, probability[rows, 1]
         assert bi["auroc"][b] == pytest.approx(sk.roc_auc_score(y, p1), abs=1e-12)
         assert bi["auprc"][b] == pytest.approx(sk.average_precision_score(y, p1), abs=1e-12)
-        assert bi["f1"][b] == pytest.approx(sk.f1_score(y, p1 >= 0.3, average="macro"), abs=1e-12)
-        assert bi["accuracy"][b] == pytest.approx(sk.accuracy_score(y, p1 >= 0.3), abs=1e-12)
+        assert bi["f1"][b] == pytest.approx(sk.f1_score(y, p1 >= 0.5, average="macro"), abs=1e-12)
+        assert bi["accuracy"][b] == pytest.approx(sk.accuracy_score(y, p1 >= 0.5), abs=1e-12)
         assert re["r2"][b] == pytest.approx(sk.r2_score(value[rows], guess[rows]), abs=1e-12)
         assert re["mae"][b] == pytest.approx(sk.mean_absolute_error(value[rows], guess[rows]), abs=1e-12)
 

@@ -1,0 +1,91 @@
+"""Records in the order of their scores: the area under the ROC curve and average precision under many weightings."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Ints: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The records of one class in the order of their scores, sorted once for all weightings.
+
+    Args:
+        positive: (P,) records, the highest score first.
+        negative: (N,) records, the highest score first.
+        above: (P,) number of negatives that rank above each positive.
+        level: (P,) number of negatives that rank above or level with each positive.
+        within: (P,) number of positives that rank above or level with each positive, itself included.
+    """
+
+    positive: Ints
+    negative: Ints
+    above: Ints
+    level: Ints
+    within: Ints
+
+    @classmethod
+    def of(cls, truth: Bools, score: Floats) -> "Ranks":
+        """Sort the records.
+
+        Args:
+            truth: (records,), True for a positive.
+            score: (records,), higher means more likely positive.
+        """
+        positive = np.flatnonzero(truth)[np.argsort(-score[truth], kind="stable")]
+        negative = np.flatnonzero(~truth)[np.argsort(-score[~truth], kind="stable")]
+        # Scores are negated so that both lists ascend, as searchsorted needs.
+        key, other = -score[positive], -score[negative]
+        above, level = np.searchsorted(other, key, "left"), np.searchsorted(other, key, "right")
+        return cls(positive, negative, above, level, np.searchsorted(key, key, "right"))
+
+    def auroc(self, weights: Floats | None = None) -> Floats:
+        """Area under the ROC curve; ties count half.
+
+        Args:
+            weights: (records, resamples), non-negative; None counts each record once.
+
+        Returns:
+            (resamples,), NaN without a positive or without a negative.
+        """
+        if weights is None:
+            pairs = len(self.positive) * len(self.negative)
+            return np.array([1 - float((self.above + self.level).sum()) / 2 / pairs if pairs else np.nan])
+        drawn, false_alarms = weights[self.positive], _running_sum(weights[self.negative])
+        discordant = np.einsum("nb,nb->b", drawn, false_alarms[self.above] + false_alarms[self.level]) / 2
+        pairs = drawn.sum(0) * false_alarms[-1]
+        return 1 - ratio(discordant, pairs, pairs > 0)
+
+    def auprc(self, weights: Floats) -> Floats:
+        """Average precision, ties counted as scikit-learn does.
+
+        Args:
+            weights: (records, resamples), non-negative.
+
+        Returns:
+            (resamples,), NaN without a positive.
+        """
+        drawn = weights[self.positive]
+        hits, false_alarms = _running_sum(drawn), _running_sum(weights[self.negative])
+        found = hits[self.within]
+        # 0/0 is a threshold that no drawn record passes; its positive has weight 0 as well.
+        precision = np.divide(found, found + false_alarms[self.level], out=np.zeros_like(found), where=found > 0)
+        return ratio(np.einsum("nb,nb->b", drawn, precision), hits[-1], hits[-1] > 0)
+
+
+def ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
+    """Above / below, element by element; NaN where it is not defined."""
+    found = np.full(above.shape, np.nan)
+    np.divide(above, below, out=found, where=defined)
+    return found
+
+
+def _running_sum(weights: Floats) -> Floats:
+    total = np.zeros((len(weights) + 1, weights.shape[1]))
+    np.cumsum(weights, axis=0, out=total[1:])
+    return total
