@@ -128,7 +128,7 @@ class Card:
         source: where it is published.
         licence: under which it is.
         citation: what to cite.
-        modality: of its records; of signals, NIfTI and pictures, which do not state it.
+        modality: of its records; of signals, NIfTI and images, which do not state it.
         records: glob of the files that are records, relative to the data set's folder.
         unit: that its signals are in; a file that states another is quarantined, one that states none is in this one.
         sampling_rate: Hz, of signals whose files do not state it.

@@ -14,7 +14,7 @@ class RecordNames:
     """The names of a manifest's records.
 
     A record goes by its path relative to the manifest's root, with or without suffix, or by its file's name or stem
-    where no other record has it. The DICOM volumes and pictures of a folder go by its path.
+    where no other record has it. The DICOM volumes and images of a folder go by its path.
 
     Args:
         manifest: scanned records; a name means row numbers of it.

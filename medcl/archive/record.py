@@ -35,7 +35,7 @@ class ScannedFiles:
 
     Args:
         rows: of those that are records by themselves or claim to be, with the columns of `schema.SCHEMA`.
-        dicom: those that are pictures of a DICOM series.
+        dicom: those that are images of a DICOM series.
         fragile: those whose reader may end the process: they are to be looked at apart.
         others: suffix -> how many are none of these.
     """
@@ -56,7 +56,7 @@ class FileScanner:
         root: of the archive.
         pattern: of the ids in the paths.
         modality: of every record whose file leaves it open: of signals it goes by the names of the channels, of NIfTI
-            it is `mr`, of pictures `image`; DICOM states it.
+            it is `mr`, of images `image`; DICOM states it.
         salt: of the codes.
         zero_is_id: whether 0 in a path is a patient like the others, see `placeholder.zero_is_an_id`.
         stated: what the user states of signals whose files leave it open.

@@ -94,7 +94,7 @@ class Places:
             if places:
                 return places
             if draft.records and visit is None:
-                # Pictures that are not here: it does not speak of the others of the patient.
+                # Images that are not here: it does not speak of the others of the patient.
                 return [self._absent("trial", f"\0{draft.path}", owner)]
         if belongs != "patient" and visit is not None:
             return self._of_study(visit, owner)

@@ -135,14 +135,14 @@ def skip(file: Bytes, count: int) -> None:
 
 
 def check_size(rows: int, columns: int) -> None:
-    """Refuse what cannot be a picture, or is larger than any that is worth its memory.
+    """Refuse what cannot be an image, or is larger than any that is worth its memory.
 
     Raises:
         UnreadableError: no pixel, or more than `LARGEST`.
     """
     if rows < 1 or columns < 1:
-        raise UnreadableError(f"damaged header: a picture of {rows} x {columns} pixels")
+        raise UnreadableError(f"damaged header: an image of {rows} x {columns} pixels")
     if rows * columns > LARGEST:
         raise UnreadableError(
-            f"a picture of {rows} x {columns} pixels, more than {LARGEST / 1e6:g} million: make a smaller copy of it"
+            f"an image of {rows} x {columns} pixels, more than {LARGEST / 1e6:g} million: make a smaller copy of it"
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
+from PIL import Image as PillowImage
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
@@ -33,9 +33,9 @@ def _scan(folder: Path, **options: Any) -> Manifest:
 
 
 def test_jpeg_and_png_are_found_by_content(tmp_path: Path) -> None:
-    Picture.fromarray(_pixels(30, 40)).save(tmp_path / "p1_a.jpg")
-    Picture.fromarray(_pixels(20, 10, 3)).save(tmp_path / "p1_b", "PNG")
-    Picture.fromarray(_pixels(9, 9).astype(np.uint16)).save(tmp_path / "p2_c.png")
+    PillowImage.fromarray(_pixels(30, 40)).save(tmp_path / "p1_a.jpg")
+    PillowImage.fromarray(_pixels(20, 10, 3)).save(tmp_path / "p1_b", "PNG")
+    PillowImage.fromarray(_pixels(9, 9).astype(np.uint16)).save(tmp_path / "p2_c.png")
     manifest = _scan(tmp_path, id_pattern=r"(?P<patient>p\d+)_", modality="xray", public_ids=True)
     assert manifest.column("record_id").tolist() == ["p1_a", "p1_b", "p2_c"]
     assert manifest.column("status").tolist() == ["ok"] * 3
@@ -52,31 +52,31 @@ def test_jpeg_and_png_are_found_by_content(tmp_path: Path) -> None:
 
 
 def test_without_a_pattern_the_patient_is_unknown(tmp_path: Path) -> None:
-    Picture.fromarray(_pixels(5, 5)).save(tmp_path / "a.png")
+    PillowImage.fromarray(_pixels(5, 5)).save(tmp_path / "a.png")
     manifest = _scan(tmp_path)
     assert manifest.column("patient").tolist() == [-1]
     assert manifest.column("modality").tolist() == ["image"]
 
 
 def test_what_is_broken_is_quarantined_with_the_reason(tmp_path: Path) -> None:
-    Picture.fromarray(_pixels(60, 60)).save(tmp_path / "cut.jpg")
-    Picture.fromarray(_pixels(60, 60)).save(tmp_path / "cut.png")
+    PillowImage.fromarray(_pixels(60, 60)).save(tmp_path / "cut.jpg")
+    PillowImage.fromarray(_pixels(60, 60)).save(tmp_path / "cut.png")
     for name in ("cut.jpg", "cut.png"):
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:900])
     (tmp_path / "text.jpg").write_text("no acute findings")
     (tmp_path / "empty.png").touch()
     (tmp_path / "head.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100) + b"\xff\xd9")
     status = dict(zip(*map(_scan(tmp_path).column, ("path", "status")), strict=True))
-    assert status["cut.jpg"] == "truncated file: the end of its JPEG picture is missing"
-    assert status["cut.png"] == "truncated file: the end of its PNG picture is missing"
+    assert status["cut.jpg"] == "truncated file: the end of its JPEG image is missing"
+    assert status["cut.png"] == "truncated file: the end of its PNG image is missing"
     assert status["text.jpg"] == "not what its name says: the content is not that of a .jpg file"
     assert status["empty.png"] == "empty file"
     assert status["head.jpg"].startswith("damaged")
 
 
-def test_label_maps_of_a_rule_are_no_pictures(tmp_path: Path) -> None:
-    Picture.fromarray(_pixels(5, 5)).save(tmp_path / "a.png")
-    Picture.fromarray(_pixels(5, 5)).save(tmp_path / "a_mask.png")
+def test_label_maps_of_a_rule_are_no_images(tmp_path: Path) -> None:
+    PillowImage.fromarray(_pixels(5, 5)).save(tmp_path / "a.png")
+    PillowImage.fromarray(_pixels(5, 5)).save(tmp_path / "a_mask.png")
     rule = MaskRule("{stem}_mask.png", ("background", "lesion"))
     assert _scan(tmp_path, masks=rule).column("path").tolist() == ["a.png"]
 
@@ -109,12 +109,12 @@ def test_each_frame_is_a_row(tmp_path: Path) -> None:
     assert len(set(manifest.column("record_id"))) == len(set(manifest.column("trial"))) == 30
     assert set(manifest.column("n_channels")) == {3}
     config = ImageConfig(size=(240, 320), colour=True)
-    pictures = Pictures(prepare_images(manifest, config, tmp_path / "store", jobs=1), manifest, config)
-    shown = pictures.__getitems__([17])["x"][0].numpy() * 255
+    images = Pictures(prepare_images(manifest, config, tmp_path / "store", jobs=1), manifest, config)
+    shown = images.__getitems__([17])["x"][0].numpy() * 255
     np.testing.assert_allclose(shown, read_image(tmp_path / "a.dcm", "dicom-image", 17).data, atol=1e-3)
 
 
-def test_what_was_a_volume_stays_one_and_lost_places_make_no_pictures(tmp_path: Path) -> None:
+def test_what_was_a_volume_stays_one_and_lost_places_make_no_images(tmp_path: Path) -> None:
     for folder in ("ct", "lost"):
         (tmp_path / folder).mkdir()
     dicom_files.series(tmp_path / "ct")
@@ -140,7 +140,7 @@ def test_a_second_scan_opens_nothing_again(tmp_path: Path) -> None:
         dicom_files.radiograph(tmp_path / f"{number}.dcm", number)
     dicom_files.radiograph(tmp_path / "copy.dcm", 0)
     shutil.copy(pydicom_file("examples_ybr_color.dcm"), tmp_path / "us.dcm")
-    Picture.fromarray(_pixels(5, 5)).save(tmp_path / "a.png")
+    PillowImage.fromarray(_pixels(5, 5)).save(tmp_path / "a.png")
     first = _scan(tmp_path)
     assert first.metadata["scan"]["reused"] == 0
     again = _scan(tmp_path, previous=first)
@@ -152,9 +152,9 @@ def test_a_second_scan_opens_nothing_again(tmp_path: Path) -> None:
     assert grown.metadata["scan"]["reused"] == 33
 
 
-def test_the_summary_counts_pictures(tmp_path: Path) -> None:
-    Picture.fromarray(_pixels(30, 40)).save(tmp_path / "a.jpg")
-    Picture.fromarray(_pixels(20, 10, 3)).save(tmp_path / "b.png")
+def test_the_summary_counts_images(tmp_path: Path) -> None:
+    PillowImage.fromarray(_pixels(30, 40)).save(tmp_path / "a.jpg")
+    PillowImage.fromarray(_pixels(20, 10, 3)).save(tmp_path / "b.png")
     told = str(summary(_scan(tmp_path)))
     assert "images         2 (1 grey, 1 colour) in 2 files, 2 studies" in told
     assert "30 x 40: 1, 20 x 10: 1; sides of 10 to 40" in told

@@ -115,7 +115,7 @@ def test_a_patient_zero_of_numbered_folders_is_one(tmp_path: Path) -> None:
     assert manifest.column("flags").tolist() == [[]] * 6
 
 
-def pictures(folder: Path, ids: list[str]) -> BuildReport:
+def images(folder: Path, ids: list[str]) -> BuildReport:
     (folder / "archive").mkdir()
     for number in range(len(ids)):
         Image.new("L", (8, 8), number).save(folder / "archive" / f"a{number}.png")
@@ -135,7 +135,7 @@ def pictures(folder: Path, ids: list[str]) -> BuildReport:
 
 
 def test_a_placeholder_of_a_table_is_no_patient(tmp_path: Path) -> None:
-    report = pictures(tmp_path, ["0", "1", "0", "n/a", "N/A", "ANON", "", "xx", "2", "3"])
+    report = images(tmp_path, ["0", "1", "0", "n/a", "N/A", "ANON", "", "xx", "2", "3"])
     manifest = Manifest.read(tmp_path / "m.parquet")
     found = patients(manifest)
     assert found[0] == found[2], "0 is a patient where the others are 1, 2 and 3"

@@ -313,7 +313,7 @@ def test_files_that_are_no_reports_say_why_and_the_rest_goes_on(ward: Path) -> N
     assert report.summary.quarantined == {}, "a damaged report is no damaged volume"
 
 
-def test_openi_reports_name_their_pictures(ward: Path) -> None:
+def test_openi_reports_name_their_images(ward: Path) -> None:
     xml = (
         '<eCitation><uId id="CXR1"/><MedlineCitation><Article><Abstract>'
         '<AbstractText Label="FINDINGS">Clear.</AbstractText><AbstractText Label="IMPRESSION">Normal.</AbstractText>'
@@ -438,7 +438,7 @@ def test_ptbxl_has_the_reports_of_its_table(real_data: Path, tmp_path: Path) -> 
     check(manifest)
 
 
-def test_medpix_has_a_caption_a_picture_and_the_findings_of_a_case(real_data: Path, tmp_path: Path) -> None:
+def test_medpix_has_a_caption_an_image_and_the_findings_of_a_case(real_data: Path, tmp_path: Path) -> None:
     report = build_manifest(
         ScanRequest(real_data / "medpix2", tmp_path / "m.parquet", card=DATASETS / "medpix2.yaml", jobs=1)
     )
@@ -447,18 +447,18 @@ def test_medpix_has_a_caption_a_picture_and_the_findings_of_a_case(real_data: Pa
     assert counted is not None
     assert (counted.reports, counted.linked, counted.alone, counted.without) == (2704, 2704, 0, 0)
     assert counted.quarantined == {"empty report": 17}
-    pictures = manifest.of_kind("image")
-    assert len(pictures.ok()) == 2050
-    assert dict(zip(*np.unique(pictures.column("modality").astype(str), return_counts=True), strict=True)) == {
+    images = manifest.of_kind("image")
+    assert len(images.ok()) == 2050
+    assert dict(zip(*np.unique(images.column("modality").astype(str), return_counts=True), strict=True)) == {
         "ct": 1062,
         "mr": 988,
     }
-    assert np.bincount(pictures.labels("region")).tolist() == [884, 355, 334, 319, 158]
-    assert np.bincount(pictures.labels("plane") + 1).tolist() == [118, 1404, 275, 253]
+    assert np.bincount(images.labels("region")).tolist() == [884, 355, 334, 319, 158]
+    assert np.bincount(images.labels("plane") + 1).tolist() == [118, 1404, 275, 253]
     patients = [len(np.unique(manifest.column("patient")[manifest.split_rows(s)])) for s in ("train", "val", "test")]
     assert patients == [535, 67, 69]
     check(manifest)
-    # Every picture has its own caption, and the findings of its case where there are any.
+    # Every image has its own caption, and the findings of its case where there are any.
     found, texts = links(manifest), text_ids(manifest)
     rows = np.flatnonzero(manifest.kinds == "image")
     assert set(found.n_reports[rows].tolist()) == {1, 2}

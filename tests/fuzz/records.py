@@ -1,4 +1,4 @@
-"""Small sound recordings, volumes, pictures and reports in every format, and how a scan and `prepare` read them."""
+"""Small sound recordings, volumes, images and reports in every format, and how a scan and `prepare` read them."""
 
 import gzip
 import io
@@ -51,7 +51,7 @@ def read_record(folder: Path) -> Any:
 
 
 def read_dicom(folder: Path, paths: list[Path]) -> Any:
-    """The slices of all files, the volumes that they make and each frame as a picture: one must be readable."""
+    """The slices of all files, the volumes that they make and each frame as an image: one must be readable."""
     slices, read, refused = [], [], []
     for path in paths:
         try:
@@ -137,7 +137,7 @@ def tsv(folder: Path) -> None:
     write_signals.write_csv(folder / "a.tsv", waves(scale=50), separator="\t")
 
 
-def picture(mode: str, folder: Path) -> None:
+def image(mode: str, folder: Path) -> None:
     name, mode, options = {
         "png16": ("a.png", "I;16", {}),
         "palette": ("a.png", "P", {}),
@@ -161,10 +161,10 @@ RECORDS: dict[str, Write] = {
     "nifti.gz": partial(packed, every_format.nifti, "a.nii"),
     **{f"wfdb {storage}": partial(wfdb, storage) for storage in ("8", "80", "212", "310", "311", "24", "516")},
     "wfdb segments": wfdb_segments,
-    "png 16 bits": partial(picture, "png16"),
-    "png palette": partial(picture, "palette"),
-    "tiff 16 bits": partial(picture, "tiff16"),
-    "jpeg progressive": partial(picture, "colours"),
+    "png 16 bits": partial(image, "png16"),
+    "png palette": partial(image, "palette"),
+    "tiff 16 bits": partial(image, "tiff16"),
+    "jpeg progressive": partial(image, "colours"),
     "dicom radiograph": lambda folder: dicom_files.radiograph(folder / "a.dcm"),
     "dicom enhanced": lambda folder: dicom_files.enhanced(folder / "a.dcm"),
     **{f"dicom {how}": partial(dicom_written, how) for how in ("jpeg", "jpeg-2000", "rle", "deflated", "implicit")},

@@ -54,7 +54,7 @@ def quotable(value: str) -> str:
 
 
 _MOST_FRAMES = 1 << 20
-_MANY_FRAMES, _SMALL = 4096, 256  # each frame is a record of its own, which takes more memory than such a picture
+_MANY_FRAMES, _SMALL = 4096, 256  # each frame is a record of its own, which takes more memory than such an image
 _MOST_SAMPLES = 4
 _SAMPLES = {"MONOCHROME1": 1, "MONOCHROME2": 1, "PALETTE COLOR": 1, "RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3}
 _SAMPLES |= {"YBR_ICT": 3, "YBR_RCT": 3}
@@ -123,14 +123,14 @@ def claims_of(header: Any, is_float: bool) -> Claims:
     check_size(rows, columns)
     samples = _whole(header, "SamplesPerPixel", 1, _MOST_SAMPLES, 1)
     if samples not in (1, 3):
-        raise UnreadableError(f"a picture of {samples} samples a pixel: pictures are grey or of three colours")
+        raise UnreadableError(f"an image of {samples} samples a pixel: images are grey or of three colours")
     frames = _whole(header, "NumberOfFrames", 1, _MOST_FRAMES, 1)
     if frames > _MANY_FRAMES and rows * columns < _SMALL:
-        raise UnreadableError(f"damaged header: {frames} frames of {rows} x {columns} pixels, which are no pictures")
+        raise UnreadableError(f"damaged header: {frames} frames of {rows} x {columns} pixels, which are no images")
     photometric = term(str(header.get("PhotometricInterpretation") or ""), PHOTOMETRIC_TERMS)
     allocated = _whole(header, "BitsAllocated", 1, 64)
     if allocated not in ((32, 64) if is_float else (1, 8, 16, 32, 64)):
-        raise UnreadableError(f"a picture of {allocated} bits a pixel and channel")
+        raise UnreadableError(f"an image of {allocated} bits a pixel and channel")
     if _SAMPLES.get(photometric, samples) != samples:
         raise UnreadableError(f"damaged header: {samples} samples a pixel, their interpretation is {photometric}")
     if is_float:

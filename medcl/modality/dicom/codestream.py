@@ -92,7 +92,7 @@ _JPEG = {
 }
 _JPEG_2000, _HTJ2K = (JPEG2000, JPEG2000Lossless), (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
 _HIGH_THROUGHPUT = 0x4000  # of the capabilities of a JPEG 2000
-# gdcm, which pydicom would take first, ends the whole process on some damaged pictures; where another can, it decodes.
+# gdcm, which pydicom would take first, ends the whole process on some damaged images; where another can, it decodes.
 _PLUGINS = {**dict.fromkeys(_JPEG_2000, "pylibjpeg"), **dict.fromkeys(_HTJ2K, "pylibjpeg")}
 _PLUGINS |= dict.fromkeys(_JPEG[0xF7], "pyjpegls") | {JPEGBaseline8Bit: "pillow", JPEGExtended12Bit: "gdcm"}
 _PLUGINS |= dict.fromkeys(_JPEG[0xC3], "gdcm")

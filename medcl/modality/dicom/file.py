@@ -32,7 +32,7 @@ Header: TypeAlias = pydicom.Dataset | QuickHeader
 
 
 class NoImageError(UnreadableError):
-    """A DICOM object without a picture: a directory, a report, a plan, a waveform.
+    """A DICOM object without an image: a directory, a report, a plan, a waveform.
 
     Args:
         message: why, without anything that names a person.
@@ -143,10 +143,10 @@ def opened(path: Path, tags: Sequence[int] | None = None) -> Iterator[tuple[Head
 
 
 def require_image(header: Header) -> None:
-    """Refuse what holds no picture.
+    """Refuse what holds no image.
 
     Raises:
-        NoImageError: an object of a class without pictures.
+        NoImageError: an object of a class without images.
         NoObjectError: no object at all.
         UnreadableError: the header of an image that has lost its size.
     """
@@ -154,7 +154,7 @@ def require_image(header: Header) -> None:
         return
     kind = str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID", ""))
     if not kind:
-        raise NoObjectError("not a DICOM object: it states no class and holds no picture")
+        raise NoObjectError("not a DICOM object: it states no class and holds no image")
     if "Image Storage" in UID(kind).name:
         raise UnreadableError("damaged header: an image without rows and columns, or a file that ends early")
     modality = term(str(header.get("Modality") or ""), MODALITY_TERMS) or UNKNOWN

@@ -11,7 +11,7 @@ from medcl.modality.dicom.claims import Claims
 from medcl.modality.dicom.codestream import Codestream, codestream_of
 
 FIRST_PIXELS = 0x7FE00008
-"""The first element that may hold a picture."""
+"""The first element that may hold an image."""
 _KINDS = {0x7FE00008: 32, 0x7FE00009: 64, 0x7FE00010: 0}  # element -> bits of its floating-point numbers
 _LONG = {b"OB", b"OW", b"OF", b"OD", b"UN", b"OL", b"OV"}
 _UNDEFINED = 0xFFFFFFFF
@@ -96,11 +96,11 @@ def check_native(file: BinaryIO, place: Place, claims: Claims) -> None:
         UnreadableError: too few bytes, or more than padding.
     """
     length, expected = place.length, claims.length
-    wrong = f"wrong pixel data length: {length} bytes for a picture of {expected}"
+    wrong = f"wrong pixel data length: {length} bytes for an image of {expected}"
     if length < expected:
         raise UnreadableError(wrong)
     file.seek(place.start + expected)
-    # Padding is zeros; anything else says that the picture is larger than its rows and columns.
+    # Padding is zeros; anything else says that the image is larger than its rows and columns.
     if length - expected > _MOST_PADDING or any(file.read(length - expected)[(expected % 2) :]):
         raise UnreadableError(wrong)
 
@@ -191,14 +191,14 @@ def check_frame(file: BinaryIO, spans: Sequence[Span], claims: Claims, syntax: s
             if held < frame:
                 raise UnreadableError(f"wrong pixel data length: {held} bytes for a frame of {frame}")
         elif segments != claims.samples * (claims.allocated // 8) or (held - 64) * _RLE_GAIN < frame:
-            raise UnreadableError("damaged pixel data: its RLE segments cannot hold the picture of the header")
+            raise UnreadableError("damaged pixel data: its RLE segments cannot hold the image of the header")
         return None
     stream = codestream_of(read_spans(file, spans, _HEADS[0])) or codestream_of(read_spans(file, spans, _HEADS[1]))
     if stream is None or not stream.has_decoder(claims.allocated):
         raise UnreadableError(f"pixel data (of {name_of(syntax)}) that is damaged, or that no installed decoder knows")
     if (stream.rows, stream.columns, stream.samples) != (claims.rows, claims.columns, claims.samples):
         raise UnreadableError(
-            f"its compressed picture is of {stream.rows} x {stream.columns} pixels and {stream.samples} samples, "
+            f"its compressed image is of {stream.rows} x {stream.columns} pixels and {stream.samples} samples, "
             f"the header says {claims.rows} x {claims.columns} and {claims.samples}"
         )
     if stream.precision > claims.allocated or claims.kind == "f":
@@ -222,7 +222,7 @@ def _spans(file: BinaryIO, start: int, size: int) -> tuple[list[Span], bool]:
         if tag != _ITEM:
             return spans, tag == _END
         if at + length > size or len(spans) > _MOST_FRAGMENTS:
-            raise UnreadableError(_TRUNCATED if at + length > size else "more fragments of pixel data than any picture")
+            raise UnreadableError(_TRUNCATED if at + length > size else "more fragments of pixel data than any image")
         spans.append((at, length))
     return spans, False
 

@@ -18,10 +18,10 @@ _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b
 _tag, _short, _long = struct.Struct("<HH").unpack_from, struct.Struct("<H").unpack_from, struct.Struct("<I").unpack_from
 _BINARY = {b"US": "<H", b"FD": "<d"}
 _TEXT = {b"CS", b"DA", b"DS", b"DT", b"IS", b"LO", b"UI"}
-_PIXELS = 0x7FE00008  # the first element that may hold a picture
+_PIXELS = 0x7FE00008  # the first element that may hold an image
 _META_END = 0x00030000
 _TRANSFER_SYNTAX, _STORED_CLASS = 0x00020010, 0x00020002
-# Compressed pictures have an explicit header, but for the deflated and the big-endian syntax.
+# Compressed images have an explicit header, but for the deflated and the big-endian syntax.
 _EXPLICIT_FAMILIES = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")
 
 

@@ -62,7 +62,7 @@ KEYWORDS = [
 
 @dataclass(frozen=True)
 class Slice:
-    """A file of one picture, or one frame of a file of many.
+    """A file of one image, or one frame of a file of many.
 
     Args:
         file: relative to the root of the archive.
@@ -70,8 +70,8 @@ class Slice:
         frames: how many the file holds.
         patient: clear id, as `study`, `series` and `sop` (the instance); empty where the header states none.
         modality: as DICOM writes it: `CT`, `MR`.
-        rows: of the picture.
-        columns: of the picture.
+        rows: of the image.
+        columns: of the image.
         position: of the centre of the first pixel, mm, LPS; None where the header states none.
         orientation: direction along a row, then down a column, LPS.
         pixel_spacing: mm between rows, then between columns.
@@ -91,7 +91,7 @@ class Slice:
         bits: of a stored number that are used.
         transfer_syntax: uid of the way in which the file is written, empty where it is no one of the standard.
         date: of the acquisition, `20240131`, or empty: only for the days between two volumes, never to be shown.
-        burned_in: whether text is said to stand in the picture; None where the header is silent.
+        burned_in: whether text is said to stand in the image; None where the header is silent.
     """
 
     file: str
@@ -143,10 +143,10 @@ def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
     file = path.relative_to(root).as_posix()
     with reading("damaged header"):
         placed = bool(header.get("ImagePositionPatient") or header.get("PerFrameFunctionalGroupsSequence"))
-        # Pictures of modalities that have no volumes stand alone: neither a series nor places must be stated.
+        # Images of modalities that have no volumes stand alone: neither a series nor places must be stated.
         alone = text([header], "Modality").upper() in OF_SINGLE_IMAGES
         if alone:
-            # What is shown black and white decides the numbers of a picture: that must be readable too.
+            # What is shown black and white decides the numbers of an image: that must be readable too.
             number([header], "WindowCenter")
             number([header], "WindowWidth")
         if not header.get("SeriesInstanceUID") and placed and not alone:

@@ -1,4 +1,4 @@
-"""A picture: radiograph, ultrasound or photograph, with what is to be shown black and white, and no place in space."""
+"""An image: radiograph, ultrasound or photograph, with what is to be shown black and white, and no place in space."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +11,15 @@ from medcl.errors import UnreadableError
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file of a picture says of itself.
+    """What a file of an image says of itself.
 
     Args:
         format: `jpeg`, `png`, `tiff` or `dicom-image`.
-        rows: of pixels, as the picture is to be looked at.
+        rows: of pixels, as the image is to be looked at.
         columns: of pixels.
-        n_channels: 1 of a grey picture, 3 of one in red, green and blue.
+        n_channels: 1 of a grey image, 3 of one in red, green and blue.
         dtype: of the numbers of the file: `uint8`, `uint16`, ...
-        frames: pictures in the file.
+        frames: images in the file.
         modality: as the file states it (`xray`, `mg`, `us`, ...), empty where it states none.
         ids: clear ids that the file states: `patient`, `study`, `series`.
         flags: what is unusual, in words.
@@ -40,7 +40,7 @@ class ImageHeader:
 
 @dataclass(frozen=True)
 class Image:
-    """A decoded picture. The more, the brighter.
+    """A decoded image. The more, the brighter.
 
     Args:
         data: (channels, rows, columns) uint8, uint16, int16 or float32; 1 channel, or red, green, blue.
@@ -53,6 +53,6 @@ class Image:
     def __post_init__(self) -> None:
         shape, dtype = self.data.shape, self.data.dtype
         if len(shape) != 3 or shape[0] not in (1, 3) or not min(shape):
-            raise UnreadableError(f"no picture: its pixels are {shape}, not 1 or 3 channels, rows and columns")
+            raise UnreadableError(f"no image: its pixels are {shape}, not 1 or 3 channels, rows and columns")
         if dtype not in (np.uint8, np.uint16, np.int16, np.float32):
             raise UnreadableError(f"pixels of type {dtype}")

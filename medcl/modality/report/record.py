@@ -25,10 +25,10 @@ _OTHERS = (
     (b"\x1f\x8b", "a gzip file: unpack it"),
     (b"BZh", "a bzip2 file: unpack it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z file: unpack it"),
-    (b"\x89PNG", "a PNG picture: a scan has to be read by a program for text recognition (OCR)"),
-    (b"\xff\xd8\xff", "a JPEG picture: a scan has to be read by a program for text recognition (OCR)"),
-    (b"II*\0", "a TIFF picture: a scan has to be read by a program for text recognition (OCR)"),
-    (b"MM\0*", "a TIFF picture: a scan has to be read by a program for text recognition (OCR)"),
+    (b"\x89PNG", "a PNG image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"\xff\xd8\xff", "a JPEG image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"II*\0", "a TIFF image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"MM\0*", "a TIFF image: a scan has to be read by a program for text recognition (OCR)"),
     (b"%!PS", "PostScript: save it as PDF or text"),
 )
 """Formats that begin so and are refused by name."""

@@ -116,7 +116,7 @@ def test_a_palette_that_is_missing_is_noticed_by_the_scan(tmp_path: Path) -> Non
         read_slices(path, tmp_path)
 
 
-def test_segments_of_rle_that_cannot_hold_the_picture(tmp_path: Path) -> None:
+def test_segments_of_rle_that_cannot_hold_the_image(tmp_path: Path) -> None:
     for header, length in ((struct.pack("<16I", 1, 64, *[0] * 14), 20), (struct.pack("<16I", 9, *[64] * 15), 4000)):
         refused(compressed(tmp_path / "a.dcm", encapsulate([header + bytes(length)]), RLELossless), "RLE segments")
 

@@ -20,7 +20,7 @@ ROOT = Path(pydicom.data.__file__).parent
 REFUSED = {
     "liver_1frame.dcm": "its header states 1 frame and the places of 3",
     "liver_expb_1frame.dcm": "as above",
-    "rtdose.dcm": "a dose, no picture",
+    "rtdose.dcm": "a dose, no image",
     "rtdose_1frame.dcm": "as above",
 }
 """What pydicom opens and a scan refuses, by the first file of the series, and why."""
@@ -45,7 +45,7 @@ def pixels(files: dict[Path, Any]) -> dict[Path, np.ndarray]:
             try:
                 dataset.pixel_array_options(index=0)
                 found[path] = dataset.pixel_array
-            except Exception:  # noqa: PERF203 -- no picture, or none that pydicom reads
+            except Exception:  # noqa: PERF203 -- no image, or none that pydicom reads
                 continue
     return found
 

@@ -140,7 +140,7 @@ def test_a_private_class_with_pixels_is_an_image(tmp_path: Path, sop_class: str 
     np.testing.assert_array_equal(read(tmp_path / "a.dcm"), pixels_of(0))
 
 
-def test_frames_of_one_file_without_places_are_pictures(tmp_path: Path) -> None:
+def test_frames_of_one_file_without_places_are_images(tmp_path: Path) -> None:
     frames = enhanced(tmp_path / "e.dcm", PerFrameFunctionalGroupsSequence=[])
     manifest = scan(tmp_path, salt=SALT, jobs=1)
     rows = manifest.table.to_pylist()

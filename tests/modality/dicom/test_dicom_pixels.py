@@ -134,7 +134,7 @@ PALETTE = (np.arange(256 * 3).reshape(256, 3) * 85 % 256).astype(np.uint16)
 
 
 def coloured(path: Path, syntax: str, tables: Any, prefix: str = "", bits: int = 16, **changes: Any) -> np.ndarray:
-    """Read a picture with a palette of three tables, each as bytes."""
+    """Read an image with a palette of three tables, each as bytes."""
     pixels = np.arange(256, dtype=np.uint8)
     made = dicom_files.dataset(PixelRepresentation=0, Rows=16, Columns=16, BitsAllocated=8, BitsStored=8, HighBit=7)
     made.PhotometricInterpretation, made.Modality, made.SOPClassUID = "PALETTE COLOR", "US", UltrasoundImageStorage

@@ -120,8 +120,8 @@ def test_shipped_files_that_are_no_slices_are_refused_in_words(name: str, reason
     ("changes", "reason"),
     [
         ({"PixelData": None}, "no pixel data"),
-        ({"PixelData": b"\1\0" * 20}, "wrong pixel data length: 40 bytes for a picture of 48"),
-        ({"PixelData": b"\1\0" * 30}, "wrong pixel data length: 60 bytes for a picture of 48"),
+        ({"PixelData": b"\1\0" * 20}, "wrong pixel data length: 40 bytes for an image of 48"),
+        ({"PixelData": b"\1\0" * 30}, "wrong pixel data length: 60 bytes for an image of 48"),
         ({"Rows": 5}, "wrong pixel data length"),
         ({"PixelSpacing": [1, 2, 3]}, "PixelSpacing is not 2 numbers"),
         ({"SeriesInstanceUID": None}, "no series instance UID"),
@@ -129,7 +129,7 @@ def test_shipped_files_that_are_no_slices_are_refused_in_words(name: str, reason
         ({"HighBit": 3}, "HighBit is 3"),
         ({"PixelRepresentation": None}, "no PixelRepresentation"),
         ({"SamplesPerPixel": 3}, "3 samples a pixel"),
-        ({"NumberOfFrames": 4000}, "wrong pixel data length: 48 bytes for a picture of 192000"),
+        ({"NumberOfFrames": 4000}, "wrong pixel data length: 48 bytes for an image of 192000"),
     ],
 )
 def test_broken_files_are_refused_in_words_without_the_patient(

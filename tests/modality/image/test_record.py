@@ -1,4 +1,4 @@
-"""Pictures: what a file shows is what is read, and what cannot be read is refused with the reason."""
+"""Images: what a file shows is what is read, and what cannot be read is refused with the reason."""
 
 import contextlib
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image as Picture
+from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from medcl.errors import UnreadableError
@@ -21,9 +21,9 @@ def _noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, endpoint=True).astype(dtype)
 
 
-def _png(path: Path, pixels: np.ndarray | Picture.Image, **options: object) -> Path:
-    picture = pixels if isinstance(pixels, Picture.Image) else Picture.fromarray(pixels)
-    picture.save(path, "PNG", **options)
+def _png(path: Path, pixels: np.ndarray | PillowImage.Image, **options: object) -> Path:
+    image = pixels if isinstance(pixels, PillowImage.Image) else PillowImage.fromarray(pixels)
+    image.save(path, "PNG", **options)
     return path
 
 
@@ -49,7 +49,7 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
 
 
 def test_a_palette_stands_for_its_colours(tmp_path: Path) -> None:
-    numbers = Picture.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8), mode="P")
+    numbers = PillowImage.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8), mode="P")
     numbers.putpalette([9, 9, 9, 200, 200, 200, 50, 50, 50])
     grey = read_image(_png(tmp_path / "grey.png", numbers), "png")
     np.testing.assert_array_equal(grey.data, [[[9, 200], [50, 200]]])
@@ -74,9 +74,9 @@ def test_transparent_pixels_lie_on_black(tmp_path: Path) -> None:
 def test_a_jpeg_is_turned_as_it_says(tmp_path: Path) -> None:
     pixels = np.zeros((16, 32), dtype=np.uint8)
     pixels[:, 16:] = 250
-    exif = Picture.Exif()
+    exif = PillowImage.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
-    Picture.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    PillowImage.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=95)
     image, header = read_image(tmp_path / "a.jpg", "jpeg"), read_header(tmp_path / "a.jpg", "jpeg")
     assert image.data.shape == (1, 32, 16) == (header.n_channels, header.rows, header.columns)
     assert image.data[0, :10].max() < 20
@@ -84,13 +84,13 @@ def test_a_jpeg_is_turned_as_it_says(tmp_path: Path) -> None:
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
-    Picture.new("RGB", (16, 16), (250, 10, 10)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    PillowImage.new("RGB", (16, 16), (250, 10, 10)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
     image = read_image(tmp_path / "a.jpg", "jpeg")
     np.testing.assert_allclose(image.data.mean(axis=(1, 2)), [250, 10, 10], atol=6)
 
 
 def test_a_large_jpeg_may_be_decoded_smaller_but_never_too_small(tmp_path: Path) -> None:
-    Picture.fromarray(np.tile(np.arange(0, 240, dtype=np.uint8), (480, 2))).save(tmp_path / "a.jpg", quality=95)
+    PillowImage.fromarray(np.tile(np.arange(0, 240, dtype=np.uint8), (480, 2))).save(tmp_path / "a.jpg", quality=95)
     whole = read_image(tmp_path / "a.jpg", "jpeg")
     less = read_image(tmp_path / "a.jpg", "jpeg", at_least=100)
     assert whole.data.shape == (1, 480, 480)
@@ -100,7 +100,7 @@ def test_a_large_jpeg_may_be_decoded_smaller_but_never_too_small(tmp_path: Path)
     )
 
 
-def test_one_pixel_is_a_picture(tmp_path: Path) -> None:
+def test_one_pixel_is_an_image(tmp_path: Path) -> None:
     image = read_image(_png(tmp_path / "a.png", np.array([[7]], dtype=np.uint8)), "png")
     assert image.data.tolist() == [[[7]]]
 
@@ -109,7 +109,7 @@ def test_one_pixel_is_a_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["png", "jpeg"])
 def test_a_truncated_file_is_refused_by_its_header(tmp_path: Path, form: str, kept: float) -> None:
     path = tmp_path / "secret-name.bin"
-    Picture.fromarray(_noise(64, 64)).save(path, form.upper())
+    PillowImage.fromarray(_noise(64, 64)).save(path, form.upper())
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     with pytest.raises(UnreadableError, match="truncated file") as refusal:
         read_header(path, form)
@@ -128,12 +128,12 @@ def test_a_png_that_is_damaged_within_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
-def test_text_is_no_picture(tmp_path: Path, form: str) -> None:
+def test_text_is_no_image(tmp_path: Path, form: str) -> None:
     path = tmp_path / "a.jpg"
     path.write_text("No acute findings." * 50)
     with pytest.raises(UnreadableError):
         read_header(path, form)
-    with pytest.raises(UnreadableError, match="not a (PNG|JPEG) picture"):
+    with pytest.raises(UnreadableError, match="not a (PNG|JPEG) image"):
         read_image(path, form)
 
 
@@ -157,7 +157,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_hold_the_pixels_of_its_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(_written_png(5000, 5000, zlib.compress(bytes(99))))
-    Picture.fromarray(_noise(40, 40)).save(tmp_path / "a.jpg")
+    PillowImage.fromarray(_noise(40, 40)).save(tmp_path / "a.jpg")
     content = bytearray((tmp_path / "a.jpg").read_bytes())
     at = content.index(b"\xff\xc0\x00\x0b\x08")
     struct.pack_into(">HH", content, at + 5, 5000, 5000)
@@ -167,8 +167,8 @@ def test_a_file_that_cannot_hold_the_pixels_of_its_header_is_refused(tmp_path: P
             with pytest.raises(UnreadableError, match="cannot hold"):
                 read(tmp_path / name, form)
     even = np.zeros((4000, 4000), np.uint8)
-    Picture.fromarray(even).save(tmp_path / "even.jpg", progressive=True, quality=5)
-    Picture.fromarray(even).save(tmp_path / "even.png", compress_level=9)
+    PillowImage.fromarray(even).save(tmp_path / "even.jpg", progressive=True, quality=5)
+    PillowImage.fromarray(even).save(tmp_path / "even.png", compress_level=9)
     for form, name in (("png", "even.png"), ("jpeg", "even.jpg")):
         assert read_header(tmp_path / name, form).rows == 4000
         assert read_image(tmp_path / name, form).data.max() < 20
@@ -183,30 +183,30 @@ def test_the_header_of_a_png_is_read_without_its_pixels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("behind", [1, 200_000])
 @pytest.mark.parametrize("form", ["png", "jpeg"])
-def test_what_lies_behind_a_picture_is_said_and_not_read(tmp_path: Path, form: str, behind: int) -> None:
+def test_what_lies_behind_an_image_is_said_and_not_read(tmp_path: Path, form: str, behind: int) -> None:
     path = tmp_path / "a.bin"
-    Picture.fromarray(_noise(64, 48)).save(path, form.upper())
+    PillowImage.fromarray(_noise(64, 48)).save(path, form.upper())
     expected = read_image(path, form).data
     path.write_bytes(path.read_bytes() + bytes(behind))
-    assert read_header(path, form).flags == (f"{behind} bytes behind the end of the picture: not read",)
+    assert read_header(path, form).flags == (f"{behind} bytes behind the end of the image: not read",)
     np.testing.assert_array_equal(read_image(path, form).data, expected)
 
 
-def test_the_end_of_a_small_picture_within_a_jpeg_is_not_that_of_the_picture(tmp_path: Path) -> None:
+def test_the_end_of_a_small_image_within_a_jpeg_is_not_that_of_the_image(tmp_path: Path) -> None:
     room = io.BytesIO()
-    Picture.fromarray(_noise(16, 16)).save(room, "JPEG")
-    Picture.fromarray(_noise(64, 48)).save(tmp_path / "a.jpg", comment=room.getvalue())
+    PillowImage.fromarray(_noise(16, 16)).save(room, "JPEG")
+    PillowImage.fromarray(_noise(64, 48)).save(tmp_path / "a.jpg", comment=room.getvalue())
     content = (tmp_path / "a.jpg").read_bytes()
     assert content.count(b"\xff\xd9") == 2
     assert read_header(tmp_path / "a.jpg", "jpeg").rows == 64
     (tmp_path / "a.jpg").write_bytes(content[:-500])
-    with pytest.raises(UnreadableError, match="truncated file: the end of its JPEG picture is missing"):
+    with pytest.raises(UnreadableError, match="truncated file: the end of its JPEG image is missing"):
         read_header(tmp_path / "a.jpg", "jpeg")
 
 
 @pytest.mark.parametrize("remark", [b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0II*\0" + bytes(90)])
-def test_a_damaged_remark_does_not_cost_a_picture(tmp_path: Path, remark: bytes) -> None:
-    Picture.fromarray(_noise(16, 32)).save(tmp_path / "a.jpg", exif=remark)
+def test_a_damaged_remark_does_not_cost_an_image(tmp_path: Path, remark: bytes) -> None:
+    PillowImage.fromarray(_noise(16, 32)).save(tmp_path / "a.jpg", exif=remark)
     assert read_header(tmp_path / "a.jpg", "jpeg").columns == 32
     assert read_image(tmp_path / "a.jpg", "jpeg").data.shape == (1, 16, 32)
 
@@ -214,13 +214,13 @@ def test_a_damaged_remark_does_not_cost_a_picture(tmp_path: Path, remark: bytes)
 @pytest.mark.parametrize("turned", [1, 2, 3, 4, 5, 6, 7, 8, 9])
 def test_a_png_is_turned_as_it_says_also_behind_its_pixels(tmp_path: Path, turned: int) -> None:
     pixels = _noise(3, 5)
-    exif = Picture.Exif()
+    exif = PillowImage.Exif()
     exif[0x0112] = turned
     packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
     (tmp_path / "a.png").write_bytes(
         _written_png(3, 5, packed, _chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
     )
-    expected = np.asarray(ImageOps.exif_transpose(Picture.open(tmp_path / "a.png")))
+    expected = np.asarray(ImageOps.exif_transpose(PillowImage.open(tmp_path / "a.png")))
     header = read_header(tmp_path / "a.png", "png")
     assert (header.rows, header.columns) == expected.shape
     np.testing.assert_array_equal(read_image(tmp_path / "a.png", "png").data[0], expected)
@@ -270,7 +270,7 @@ def test_a_table_of_values_of_interest_says_where_black_and_white_begin(tmp_path
     np.testing.assert_allclose(image.window, (1100, 1600), atol=10)
 
 
-def test_each_frame_is_one_picture(tmp_path: Path) -> None:
+def test_each_frame_is_one_image(tmp_path: Path) -> None:
     frames = _noise(3, 4, 6)
     path = dicom_files.radiograph(
         tmp_path / "a.dcm", NumberOfFrames=3, PixelData=frames.tobytes(), BitsAllocated=8, BitsStored=8, HighBit=7
@@ -301,12 +301,12 @@ def test_colours_of_every_kind_are_red_green_and_blue() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"Modality": "SEG"}, "modality SEG: neither a volume nor a picture"),
+        ({"Modality": "SEG"}, "modality SEG: neither a volume nor an image"),
         ({"PhotometricInterpretation": "HSV"}, "pixels of HSV"),
         ({"PixelData": bytes(20)}, "wrong pixel data length|truncated"),
     ],
 )
-def test_what_is_no_picture_is_refused(tmp_path: Path, changes: dict[str, object], reason: str) -> None:
+def test_what_is_no_image_is_refused(tmp_path: Path, changes: dict[str, object], reason: str) -> None:
     path = dicom_files.radiograph(tmp_path / "a.dcm", **changes)
     with pytest.raises(UnreadableError, match=reason):
         read_header(path, "dicom-image")
@@ -316,7 +316,7 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, changes: dict[str, object
 
 def test_a_damaged_jpeg_never_ends_the_reader(tmp_path: Path) -> None:
     room = io.BytesIO()
-    Picture.fromarray(_noise(40, 40)).save(room, "JPEG")
+    PillowImage.fromarray(_noise(40, 40)).save(room, "JPEG")
     whole = room.getvalue()
     generator = np.random.default_rng(1)
     for _ in range(200):

@@ -57,7 +57,7 @@ def test_text_in_big_endian_utf_16(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\x00packed", r"not text: a gzip file: unpack it"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", r"Word document of before 2007.*save it as .docx"),
         (b"PK\x03\x04 something", r"a ZIP file"),
-        (b"\x89PNG\r\n", r"a PNG picture: .*OCR"),
+        (b"\x89PNG\r\n", r"a PNG image: .*OCR"),
         (b"\xfe\xedbinary\x00\x01", r"there are zero bytes"),
         ("Ödem".encode("utf-16")[:-1], r"byte 8 is no UTF-16"),
         ("Ödem".encode("utf-16-le"), "not text: .* UTF-16"),

@@ -1,4 +1,4 @@
-"""Pictures in DICOM objects: radiographs, mammograms, ultrasound, photographs; each frame is one picture.
+"""Images in DICOM objects: radiographs, mammograms, ultrasound, photographs; each frame is one image.
 
 Decided here: numbers are rescaled by slope and intercept, or by the table of the modality. MONOCHROME1 (low numbers are
 bright) is turned round within the range of its bits, and its window with it. The first window of the header counts; of
@@ -42,7 +42,7 @@ _SHARE = 0.01
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Read the header of a DICOM picture.
+    """Read the header of a DICOM image.
 
     Args:
         path: of the file.
@@ -51,7 +51,7 @@ def read_header(path: Path) -> ImageHeader:
         The header; `ids` are clear.
 
     Raises:
-        UnreadableError: as `read_file_header`, or it is no picture that `read_image` reads.
+        UnreadableError: as `read_file_header`, or it is no image that `read_image` reads.
     """
     header, claims = read_file_header(path, tags_of(_KEYWORDS))
     with reading("damaged header"):
@@ -118,7 +118,7 @@ def _bits(one: Slice) -> int:
 
 
 def check_image(modality: str, photometric: str, bits: int, rows: int, columns: int) -> None:
-    """Refuse what is no picture that `read_image` reads.
+    """Refuse what is no image that `read_image` reads.
 
     Args:
         modality: as DICOM writes it.
@@ -131,11 +131,11 @@ def check_image(modality: str, photometric: str, bits: int, rows: int, columns: 
         UnreadableError: another kind of object, as a dose or a label map, or another kind of pixels.
     """
     if modality not in MODALITIES:
-        raise UnreadableError(f"modality {quotable(modality)}: neither a volume nor a picture")
+        raise UnreadableError(f"modality {quotable(modality)}: neither a volume nor an image")
     if photometric not in (*_GREY, *_COLOURS):
-        raise UnreadableError(f"pixels of {quotable(photometric)}: pictures are grey, RGB, YBR_FULL or of a palette")
+        raise UnreadableError(f"pixels of {quotable(photometric)}: images are grey, RGB, YBR_FULL or of a palette")
     if bits not in (1, 8, 16, 32, 64) or (bits not in (8, 16) and photometric not in _GREY):
-        raise UnreadableError(f"a picture of {bits} bits a pixel and channel")
+        raise UnreadableError(f"an image of {bits} bits a pixel and channel")
     check_size(rows, columns)
 
 
@@ -147,10 +147,10 @@ def read_image(path: Path, part: int = 0) -> Image:
         part: number of the frame, from 0.
 
     Returns:
-        The picture: of colours uint8; of grey uint8, uint16 or int16, float32 where it is rescaled to fractions.
+        The image: of colours uint8; of grey uint8, uint16 or int16, float32 where it is rescaled to fractions.
 
     Raises:
-        UnreadableError: it is no picture, has no such frame, is damaged, or no decoder knows how it is packed.
+        UnreadableError: it is no image, has no such frame, is damaged, or no decoder knows how it is packed.
     """
     header, claims, frames = read_frames(path, part)
     with reading("damaged header"):

@@ -1,4 +1,4 @@
-"""Where the picture in a PNG or JPEG file ends, and whether its bytes can hold the pixels that its header promises.
+"""Where the image in a PNG or JPEG file ends, and whether its bytes can hold the pixels that its header promises.
 
 Both are told by walking over the parts of a file, in constant memory, before anything is decoded.
 """
@@ -28,11 +28,11 @@ _END = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
-class PictureEnd:
+class ImageEnd:
     """What the parts of a file tell.
 
     Args:
-        behind: bytes behind the end of the picture.
+        behind: bytes behind the end of the image.
         exif: of a PNG, which has it in a part of its own, before or behind the pixels; empty without.
     """
 
@@ -40,7 +40,7 @@ class PictureEnd:
     exif: bytes = b""
 
 
-def picture_end(path: Path, format: str) -> PictureEnd:
+def image_end(path: Path, format: str) -> ImageEnd:
     """Walk over the parts of a file.
 
     Args:
@@ -58,9 +58,9 @@ def picture_end(path: Path, format: str) -> PictureEnd:
         raise UnreadableError(f"cannot be read: {system_reason(error)}") from None
 
 
-def _png_end(file: BinaryIO, size: int) -> PictureEnd:
+def _png_end(file: BinaryIO, size: int) -> ImageEnd:
     if file.read(8) != _PNG:
-        raise UnreadableError("damaged header: not a PNG picture")
+        raise UnreadableError("damaged header: not a PNG image")
     at, pixels, exif = 8, 0, b""
     promised = 0
     for number in range(_MOST_PARTS):
@@ -80,17 +80,17 @@ def _png_end(file: BinaryIO, size: int) -> PictureEnd:
         elif kind == b"IEND":
             if pixels * _DEFLATE < promised:
                 raise UnreadableError(f"damaged file: {pixels} bytes cannot hold the pixels that its header promises")
-            return PictureEnd(size - at, exif)
+            return ImageEnd(size - at, exif)
         file.seek(at)
     else:
-        raise UnreadableError(f"damaged file: a PNG picture of more than {_MOST_PARTS} parts")
-    raise UnreadableError("truncated file: the end of its PNG picture is missing")
+        raise UnreadableError(f"damaged file: a PNG image of more than {_MOST_PARTS} parts")
+    raise UnreadableError("truncated file: the end of its PNG image is missing")
 
 
 def _promised(kind: bytes, length: int, header: bytes) -> int:
     """Bytes of the pixels, unpacked, of the first part of a PNG."""
     if kind != b"IHDR" or length != 13:
-        raise UnreadableError("damaged header: not a PNG picture")
+        raise UnreadableError("damaged header: not a PNG image")
     columns, rows, bits, colour = struct.unpack(">IIBB", header[:10])
     check_size(rows, columns)
     if colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
@@ -98,9 +98,9 @@ def _promised(kind: bytes, length: int, header: bytes) -> int:
     return int(rows) * (int(columns) * int(bits) * _CHANNELS[colour] // 8)
 
 
-def _jpeg_end(file: BinaryIO, size: int) -> PictureEnd:
+def _jpeg_end(file: BinaryIO, size: int) -> ImageEnd:
     if file.read(2) != b"\xff\xd8":
-        raise UnreadableError("damaged header: not a JPEG picture")
+        raise UnreadableError("damaged header: not a JPEG image")
     rows = columns = process = 0
     for _ in range(_MOST_PARTS):
         marker = _marker(file)
@@ -109,11 +109,11 @@ def _jpeg_end(file: BinaryIO, size: int) -> PictureEnd:
         start = file.read(2)
         length = struct.unpack(">H", start)[0] if len(start) == 2 else 0
         if marker == 0xD9 or length < 2:
-            raise UnreadableError("damaged file: a JPEG picture without pixels")
+            raise UnreadableError("damaged file: a JPEG image without pixels")
         if marker in _SIZES:
             content = file.read(length - 2)
             if len(content) < 5:
-                raise UnreadableError("damaged header: not a JPEG picture")
+                raise UnreadableError("damaged header: not a JPEG image")
             bits, rows, columns = struct.unpack(">BHH", content[:5])
             process = marker
             check_size(rows, columns)
@@ -124,13 +124,13 @@ def _jpeg_end(file: BinaryIO, size: int) -> PictureEnd:
         elif marker == 0xDA:
             begin = file.tell() + length - 2
             if not process:
-                raise UnreadableError("damaged header: a JPEG picture without a size")
+                raise UnreadableError("damaged header: a JPEG image without a size")
             if process < _ARITHMETIC and (size - begin) * _BLOCK < rows * columns:
                 raise UnreadableError(f"damaged or truncated file: {size} bytes cannot hold {rows} x {columns} pixels")
-            return PictureEnd(_behind(file, begin, size))
+            return ImageEnd(_behind(file, begin, size))
         else:
             file.seek(length - 2, io.SEEK_CUR)
-    raise UnreadableError(f"damaged file: a JPEG picture of more than {_MOST_PARTS} parts")
+    raise UnreadableError(f"damaged file: a JPEG image of more than {_MOST_PARTS} parts")
 
 
 def _marker(file: BinaryIO) -> int:
@@ -144,11 +144,11 @@ def _marker(file: BinaryIO) -> int:
                 return byte[0]
         if not byte:
             break
-    raise UnreadableError("truncated file: the end of its JPEG picture is missing")
+    raise UnreadableError("truncated file: the end of its JPEG image is missing")
 
 
 def _behind(file: BinaryIO, begin: int, size: int) -> int:
-    """Bytes behind the mark that ends a picture whose pixels begin here: a copy that was broken off lacks it."""
+    """Bytes behind the mark that ends an image whose pixels begin here: a copy that was broken off lacks it."""
     start = max(begin, size - _TAIL)
     file.seek(start)
     found = file.read(_TAIL).rfind(_END)
@@ -162,4 +162,4 @@ def _behind(file: BinaryIO, begin: int, size: int) -> int:
         if found >= 0:
             return size - (at - len(last) + found + 2)
         at, last = at + len(block), block[-1:]
-    raise UnreadableError("truncated file: the end of its JPEG picture is missing")
+    raise UnreadableError("truncated file: the end of its JPEG image is missing")

@@ -83,7 +83,7 @@ class Report:
     Attributes:
         text: sections as `report_text.canonical` writes them, in the language of the file.
         ids: clear ids that the file states: 'patient', 'study', 'accession', 'report', 'name' (of the patient).
-        records: names of the pictures or objects that the file says it describes.
+        records: names of the images or objects that the file says it describes.
         names: whatever else the fields of the file say of persons: physicians, relatives, telephone numbers, addresses.
         flags: what a person should know of how the file was read.
     """
@@ -193,7 +193,7 @@ _DEEPEST = 256
 _MOST_TABLE = 100_000  # characters of a table of fonts
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
-# Pictures in hexadecimal digits; no text has so many in a row.
+# Images in hexadecimal digits; no text has so many in a row.
 _PICTURE = re.compile(r"[0-9a-fA-F\r\n]{400,}")
 _PERSON = re.compile(r"\{\\(?:author|operator|manager)[ ]([^{}\\]{2,200})\}")
 

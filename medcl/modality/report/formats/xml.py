@@ -132,10 +132,10 @@ def read_xml(content: bytes) -> Report:
     """Read a report from XML.
 
     A clinical document (CDA) is read as `report_cda.read_cda` says. Open-I: each `AbstractText` is a section named by
-    its `Label`, the `id` of each `parentImage` is a picture, and the `id` of `uId` is the report's. In other files an
+    its `Label`, the `id` of each `parentImage` is an image, and the `id` of `uId` is the report's. In other files an
     element is a section if its name or its label (`label`, `title`, `name`) is a heading of reports, or it holds text
     in an element made for it (`text`, `section`, `p`, ...); elements or attributes such as `patient_id` and
-    `AccessionNumber` are ids, those made for names of persons are names, and `image` with an id is a picture.
+    `AccessionNumber` are ids, those made for names of persons are names, and `image` with an id is an image.
 
     Args:
         content: of the file.
@@ -157,7 +157,7 @@ def read_xml(content: bytes) -> Report:
     if not any(found.values()) and not list(root):
         found = sections(_text_xml(root))
     names = tuple(dict.fromkeys(_names_xml(root)))
-    return Report(canonical(found), dict(_ids_xml(root)), tuple(dict.fromkeys(_pictures(root))), names)
+    return Report(canonical(found), dict(_ids_xml(root)), tuple(dict.fromkeys(_images(root))), names)
 
 
 def parse_xml(content: bytes) -> Element:
@@ -250,9 +250,9 @@ def _names_xml(root: Element) -> Iterator[str]:
         yield from (value.strip() for key, value in stated if names_a_person(key) and value.strip())
 
 
-def _pictures(root: Element) -> Iterator[str]:
+def _images(root: Element) -> Iterator[str]:
     for element in root.iter():
-        if local(element) in {"parentimage", "image", "picture"}:
+        if local(element) in {"parentimage", "image"}:
             name = element.get("id") or element.get("file") or element.get("name")
             if name and name.strip():
                 yield name.strip()

@@ -120,10 +120,10 @@ def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
         UnreadableError: as `read_header`; a file is gone or its pixels are damaged.
     """
     header = read_header(stack)
-    return Volume.of(read_pictures(stack.slices, root)[None], header.grid, header.unit, nan)
+    return Volume.of(read_planes(stack.slices, root)[None], header.grid, header.unit, nan)
 
 
-def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
+def read_planes(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
     """Decode and rescale slices of one size; a file of many frames is decoded once.
 
     Args:
@@ -139,18 +139,18 @@ def read_pictures(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
     by_file: dict[str, list[int]] = {}
     for number, one in enumerate(slices):
         by_file.setdefault(one.file, []).append(number)
-    pictures = {}
+    images = {}
     for file, numbers in by_file.items():
         (header, _, frames), first = read_frames(root / file), slices[numbers[0]]
         with reading("damaged header"):
             found = modality_table(frame_sources(header, first.frame), first.modality)
             frames = frames if found is None else found[0](frames)
         if frames.shape != (first.frames, first.rows, first.columns):
-            raise UnreadableError(f"its pictures {frames.shape} are of another size than when its header was read")
+            raise UnreadableError(f"its images {frames.shape} are of another size than when its header was read")
         for number in numbers:
-            pictures[number] = _rescaled(frames[slices[number].frame], slices[number])
+            images[number] = _rescaled(frames[slices[number].frame], slices[number])
     # In memory as in the files, row by row; int16 and float32 together are float32.
-    return np.stack([picture for _, picture in sorted(pictures.items())]).T
+    return np.stack([image for _, image in sorted(images.items())]).T
 
 
 def _rescaled(stored: NDArray[Any], one: Slice) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.stacks import EVEN, Stack, along_normal, places_of, step_of
-from medcl.modality.volume.formats.dicom import read_header, read_pictures, read_volume
+from medcl.modality.volume.formats.dicom import read_header, read_planes, read_volume
 from medcl.modality.volume.record import Grid, Nan, Volume, finite
 
 AIR = -1024
@@ -50,9 +50,9 @@ def read_regular(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
     if len(stack.slices) == 1:
         return read_volume(stack, root, nan)
     grid, along, shifts = _regular(stack, header.grid)
-    pictures, filled = finite(read_pictures(stack.slices, root), nan)
-    fill = np.float32(AIR if header.unit == "HU" else pictures.min())
-    resampled = np.empty(grid.shape, pictures.dtype)
+    images, filled = finite(read_planes(stack.slices, root), nan)
+    fill = np.float32(AIR if header.unit == "HU" else images.min())
+    resampled = np.empty(grid.shape, images.dtype)
     for plane in range(grid.shape[2]):
         below = min(int(np.searchsorted(along, plane + EVEN, side="right")) - 1, len(along) - 2)
         part = (plane - along[below]) / (along[below + 1] - along[below])
@@ -60,7 +60,7 @@ def read_regular(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
         for number, weight in ((below, 1 - part), (below + 1, part)):
             if weight > EVEN:
                 mixed += np.float32(1 if weight >= 1 - EVEN else weight) * _shifted(
-                    pictures[..., number], shifts[number], grid.shape
+                    images[..., number], shifts[number], grid.shape
                 )
         mixed = np.where(np.isnan(mixed), fill, mixed)
         resampled[..., plane] = np.rint(mixed) if resampled.dtype.kind == "i" else mixed
@@ -110,8 +110,8 @@ def _regular(stack: Stack, grid: Grid) -> tuple[Grid, Floats, Floats]:
     return Grid(shape, affine), along, shifts - first
 
 
-def _shifted(picture: NDArray[Any], shift: Floats, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A picture moved by `shift` pixels along both axes onto a larger one; not a number where it does not reach."""
+def _shifted(image: NDArray[Any], shift: Floats, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """An image moved by `shift` pixels along both axes onto a larger one; not a number where it does not reach."""
     for axis in (0, 1):
         whole = round(float(shift[axis]))
         part = float(shift[axis]) - whole
@@ -119,12 +119,12 @@ def _shifted(picture: NDArray[Any], shift: Floats, shape: tuple[int, ...]) -> ND
             part = 0.0
         elif part < 0:
             whole, part = whole - 1, part + 1
-        moved = np.full((shape[0], picture.shape[1]) if axis == 0 else (picture.shape[0], shape[1]), np.nan, np.float32)
-        values = np.moveaxis(picture.astype(np.float32, copy=False), axis, 0)
+        moved = np.full((shape[0], image.shape[1]) if axis == 0 else (image.shape[0], shape[1]), np.nan, np.float32)
+        values = np.moveaxis(image.astype(np.float32, copy=False), axis, 0)
         if part:
             # What comes to lie between two pixels; one pixel fewer, for none is invented beyond the border.
             values = np.float32(1 - part) * values[1:] + np.float32(part) * values[:-1]
             whole += 1
         np.moveaxis(moved, axis, 0)[whole : whole + len(values)] = values
-        picture = moved
-    return picture
+        image = moved
+    return image

@@ -212,7 +212,7 @@ def test_pixels_that_were_damaged_since_the_scan_are_refused(tmp_path: Path) -> 
     assert stack_grid(replace(stack, slices=stack.slices[:2])).shape == (COLUMNS, ROWS, 2)
 
 
-def test_a_compressed_picture_that_is_damaged_is_refused(tmp_path: Path) -> None:
+def test_a_compressed_image_that_is_damaged_is_refused(tmp_path: Path) -> None:
     content = bytearray(Path(str(get_testdata_file("MR_small_jp2klossless.dcm", download=False))).read_bytes())
     start = content.index(b"\xff\x4f\xff\x51")  # start of the code stream and its size
     (tmp_path / "a.dcm").write_bytes(content[: start + 100] + bytes(400) + content[start + 500 :])
