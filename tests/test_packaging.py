@@ -12,18 +12,22 @@ from setuptools import find_packages
 import medcl
 
 ROOT = Path(__file__).parents[1]
+GROUND = {"engine", "contrast", "stats", "networks", "phantom"}
+RECORDS = {"engine", "stats", "networks", "modality", "archive", "data", "runs"}
 BELOW: dict[str, set[str]] = {
-    **{room: set() for room in ("readers", "contrast", "encoders", "views", "engine", "phantom")},
-    "archive": {"readers", "engine"},
-    "data": {"archive", "readers", "engine"},
-    "runs": {"encoders", "archive"},
-    "pretrain": {"data", "archive", "views", "encoders", "contrast", "engine", "runs"},
-    "embed": {"data", "archive", "encoders", "engine", "runs", "contrast"},
-    "show": {"data", "archive", "readers", "engine"},
-    "reduce": {"data", "archive", "readers", "encoders", "engine", "runs", "embed", "show"},
-    "explore": {"data", "archive", "encoders", "runs", "engine", "embed", "show"},
-    "evaluate": {"data", "archive", "encoders", "engine", "runs", "views", "contrast", "embed", "show"},
+    **{room: set() for room in GROUND},
+    "modality": {"engine", "networks", "archive", "data", "show"},
+    "archive": {"engine", "modality"},
+    "data": {"engine", "modality", "archive"},
+    "runs": {"networks", "modality", "archive"},
+    "show": {"engine", "stats", "modality", "archive", "data"},
+    "pretrain": {*RECORDS, "contrast"},
+    "embed": RECORDS,
+    "reduce": {*RECORDS, "embed", "show"},
+    "explore": {*RECORDS, "embed", "show"},
+    "evaluate": {*RECORDS, "embed", "show", "contrast"},
 }
+WINGS = {"signal", "volume", "image", "report"}
 
 
 def imported(path: Path) -> set[str]:
@@ -39,13 +43,18 @@ def test_rooms_import_only_what_is_below_them() -> None:
     wrong = []
     for path in sorted((ROOT / "medcl").rglob("*.py")):
         room = path.relative_to(ROOT / "medcl").parts[0].removesuffix(".py")
-        others = {name.split(".")[1] for name in imported(path) if name.startswith("medcl.") and name.count(".") >= 1}
-        wrong += [
-            f"{path}: {other}"
-            for other in others & {*BELOW, "cli"}
-            if room in BELOW and other not in {room, *BELOW[room]}
-        ]
+        others = {name.split(".")[1] for name in imported(path) if name.startswith("medcl.")}
+        allowed = {room, *BELOW.get(room, {*BELOW, "commands", "cli"})}
+        wrong += [f"{path}: {other}" for other in sorted(others & {*BELOW, "commands", "cli"} - allowed)]
     assert not wrong
+
+
+def test_wings_do_not_import_each_other() -> None:
+    for wing in sorted(WINGS):
+        others = WINGS - {wing} | ({"spatial"} if wing in ("signal", "report") else set())
+        for path in (ROOT / "medcl" / "modality" / wing).rglob("*.py"):
+            names = {name.split(".")[2] for name in imported(path) if name.startswith("medcl.modality.")}
+            assert not names & others, path
 
 
 def test_nothing_depends_on_what_breaks_torch() -> None:

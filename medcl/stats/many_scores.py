@@ -4,9 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from medcl.embed.vectors import Ints
-
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 RESAMPLES = 500
 _TOGETHER = 50  # resamples at a time, to take little memory
 
