@@ -18,7 +18,7 @@ class MultimodalEncoder(nn.Module):
 
     Each side keeps its own width; its head, a perceptron with one hidden layer and ReLU (ConVIRT) or a linear map
     (CLIP), takes it to vectors of one length and width, whose products are cosines between modalities. For a local term
-    each side has a linear map besides, that takes every cell of a picture, every step of a window and every word to
+    each side has a linear map besides, that takes every cell of an image, every step of a window and every word to
     such a vector.
 
     Args:

@@ -120,7 +120,7 @@ def draw_waves(
         wavelength: Shortest and longest, mm.
         size: Root mean square of each component.
         components: Of the field.
-        rng: Source of randomness.
+        rng: Random number generator.
     """
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -155,7 +155,7 @@ def draw_pose(rng: np.random.Generator, shift: float = 4.0, turn: float = 2.5) -
     """How a person happens to lie this time: (4, 4) from mm in the scanner to mm in the person.
 
     Args:
-        rng: Source of randomness.
+        rng: Random number generator.
         shift: Standard deviation along each axis, mm.
         turn: Standard deviation about each axis, degrees.
     """

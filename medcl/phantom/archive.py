@@ -60,9 +60,9 @@ def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: i
 
     Args:
         folder: Where to; made if need be.
-        ecg_patients: How many; with 0 there is no `ecg/`.
-        eeg_subjects: How many; with 0 there is no `eeg/`.
-        seed: Of everything random.
+        ecg_patients: Number of patients with ECGs; with 0 there is no `ecg/`.
+        eeg_subjects: Number of subjects with EEGs; with 0 there is no `eeg/`.
+        seed: Random seed.
 
     Returns:
         What was written.
@@ -96,8 +96,8 @@ def write_ecg(
 
     Args:
         folder: Where to; made if need be.
-        patients: How many.
-        seed: Of everything random.
+        patients: Number of patients.
+        seed: Random seed.
         duration: Of a recording, s.
         sampling_rate: Hz.
         sites: Hospitals, one of which each patient goes to, whatever she has. Those that change nothing give the
@@ -140,8 +140,8 @@ def write_eeg(
 
     Args:
         folder: Where to; made if need be.
-        subjects: How many, half of them cases.
-        seed: Of everything random.
+        subjects: Number of subjects, half of them cases.
+        seed: Random seed.
         duration: Of a recording, whole s.
         sampling_rate: Hz.
 
@@ -170,7 +170,7 @@ def write_damaged(folder: Path, seed: int = 0) -> list[Path]:
 
     Args:
         folder: Where to; made if need be.
-        seed: Of everything random.
+        seed: Random seed.
 
     Returns:
         The files a scan meets: a header whose .dat is missing, one whose .dat ends early, one whose .dat fails its

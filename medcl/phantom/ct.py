@@ -21,7 +21,7 @@ def draw_chest(lesion: str, rng: np.random.Generator) -> Anatomy:
 
     Args:
         lesion: One of `LESIONS`.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         The person.
@@ -111,7 +111,7 @@ class CtScanner:
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume as a scanner gives it, with the truth beside it.
+    """A volume as a scanner gives it, with its label map.
 
     Attributes:
         image: (x, y, z) to the right, to the front, upwards as far as the affine says; HU for CT, else any unit.
@@ -158,7 +158,7 @@ def scan_ct(
     Args:
         anatomy: From `medcl.phantom.ct.draw_chest`.
         scanner: The scanner.
-        rng: Source of randomness.
+        rng: Random number generator.
         shape: Voxels to the right, to the front, upwards.
         spacing: mm.
         tilt: Of the gantry, degrees.

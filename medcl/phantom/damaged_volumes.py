@@ -14,7 +14,7 @@ from medcl.phantom import ct, mr
 from medcl.phantom import ct as chest
 from medcl.phantom import mr as head
 from medcl.phantom.anatomy import Affine
-from medcl.phantom.dicom_files import Series, write_series
+from medcl.phantom.dicom_files import DicomSeries, write_series
 from medcl.phantom.person import draw_person, draw_studies
 
 
@@ -43,7 +43,7 @@ def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine, *, orientation
     nib.save(image, path)
 
 
-LETTER = "Dear colleague,\nplease find the pictures on the other disk.\n"
+LETTER = "Dear colleague,\nplease find the images on the other disk.\n"
 
 
 def write_damaged_ct(folder: Path, seed: int = 0) -> list[Path]:
@@ -51,7 +51,7 @@ def write_damaged_ct(folder: Path, seed: int = 0) -> list[Path]:
 
     Args:
         folder: Where to; made if need be.
-        seed: Of everything random.
+        seed: Random seed.
 
     Returns:
         Their folders: files without a byte, text named .dcm, files without pixels, without a position, slices of two
@@ -64,7 +64,7 @@ def write_damaged_ct(folder: Path, seed: int = 0) -> list[Path]:
     for number, name in enumerate(names):
         person = draw_person("F", 50, rng)
         study = draw_studies(person, 1, f"{seed}/ct/damaged/{number}", rng)[0]
-        paths = write_series(folder / name, scan, study, Series("CT", 1, "Thorax soft", "Alpha 64", "soft"))
+        paths = write_series(folder / name, scan, study, DicomSeries("CT", 1, "Thorax soft", "Alpha 64", "soft"))
         for path in paths:
             whole = path.read_bytes()
             if name == "empty":
@@ -95,7 +95,7 @@ def write_damaged_mr(folder: Path, seed: int = 0) -> list[Path]:
 
     Args:
         folder: Where to; made if need be.
-        seed: Of everything random.
+        seed: Random seed.
 
     Returns:
         The files: one without a byte, a geometry whose axes lie in one plane, text named .nii, one whose voxels end

@@ -26,7 +26,7 @@ LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class Series:
+class DicomSeries:
     """How one series of a study is written.
 
     Attributes:
@@ -50,7 +50,7 @@ class Series:
     missing: tuple[int, ...] = ()
 
 
-def write_series(folder: Path, scan: Scan, study: Study, series: Series) -> list[Path]:
+def write_series(folder: Path, scan: Scan, study: Study, series: DicomSeries) -> list[Path]:
     """Write a series of axial slices; the same scan and study give the same bytes.
 
     The instances are numbered from head to feet, as chests are read, and the files by instance: the order of names is
@@ -86,7 +86,7 @@ def write_series(folder: Path, scan: Scan, study: Study, series: Series) -> list
     return paths
 
 
-def write_localizer(folder: Path, scan: Scan, study: Study, series: Series) -> Path:
+def write_localizer(folder: Path, scan: Scan, study: Study, series: DicomSeries) -> Path:
     """Write the view from the front on which a technician plans a CT: one image, no part of any volume.
 
     Args:
@@ -113,7 +113,7 @@ def write_localizer(folder: Path, scan: Scan, study: Study, series: Series) -> P
     return save(folder / "IM0001.dcm", header)
 
 
-def new_instance(study: Study, series: Series, instance: int) -> Dataset:
+def new_instance(study: Study, series: DicomSeries, instance: int) -> Dataset:
     """The header of one instance, without its geometry and its pixels."""
     return _instance(_header(study, series), study, series, instance)
 
@@ -127,7 +127,7 @@ def save(path: Path, header: Dataset) -> Path:
     return path
 
 
-def _instance(shared: Dataset, study: Study, series: Series, instance: int) -> Dataset:
+def _instance(shared: Dataset, study: Study, series: DicomSeries, instance: int) -> Dataset:
     header = Dataset()
     header.update(shared)
     header.SOPInstanceUID = _uid(study, "series", series.number, "instance", instance)
@@ -135,7 +135,7 @@ def _instance(shared: Dataset, study: Study, series: Series, instance: int) -> D
     return header
 
 
-def _header(study: Study, series: Series) -> Dataset:
+def _header(study: Study, series: DicomSeries) -> Dataset:
     """What all instances of a series say alike; their elements are shared, so no later one may be set again."""
     person = study.person
     header = Dataset()
@@ -181,7 +181,7 @@ def _geometry(header: Dataset, affine: Affine, position: Sequence[float] | NDArr
         header.GantryDetectorTilt = _decimals([np.rad2deg(np.arcsin(-column[2])) if abs(column[2]) < 0.9 else 0.0])[0]
 
 
-def _pixels(header: Dataset, values: NDArray[Any], series: Series) -> None:
+def _pixels(header: Dataset, values: NDArray[Any], series: DicomSeries) -> None:
     """Store (rows, columns) of HU or of an MR's own numbers."""
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.Rows, header.Columns = values.shape

@@ -78,7 +78,7 @@ def draw_patient(diagnosis: str, rng: np.random.Generator) -> EcgPatient:
 
     Args:
         diagnosis: One of `DIAGNOSES`.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         The patient.
@@ -143,7 +143,7 @@ def simulate(
         patient: The person.
         duration: s.
         sampling_rate: Hz.
-        rng: Source of randomness.
+        rng: Random number generator.
         artefacts: Noise, drift, line, motion, failed electrodes, in mV.
 
     Returns:

@@ -110,7 +110,7 @@ def draw_subject(group: str, rng: np.random.Generator) -> EegSubject:
 
     Args:
         group: One of `GROUPS`.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         The subject.
@@ -170,7 +170,7 @@ def simulate(
         subject: The person.
         duration: s.
         sampling_rate: Hz.
-        rng: Source of randomness.
+        rng: Random number generator.
         artefacts: Noise, drift, line, motion, failed electrodes, in uV. With `CLEAN` there are no blinks either.
 
     Returns:

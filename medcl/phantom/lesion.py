@@ -69,7 +69,7 @@ def draw_lesion(
         host: The structure that it grows in.
         centre: (3,) mm.
         radius: mm.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Raises:
         ValueError: The class is none of `KINDS`.

@@ -37,7 +37,7 @@ def sinus(
         respiration: Breathing rate, Hz.
         ectopy: Probability that a beat is a premature atrial one, followed by a pause.
         duration: Of the recording, s.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         (beats,) times of the R peaks in s, ascending, from before 0 to after `duration`.
@@ -68,7 +68,7 @@ def fibrillating(heart_rate: float, irregularity: float, duration: float, rng: n
         heart_rate: Mean ventricular rate, beats/min.
         irregularity: Coefficient of variation of RR.
         duration: Of the recording, s.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         (beats,) times of the R peaks in s, ascending, from before 0 to after `duration`.
@@ -131,7 +131,7 @@ def draw_waves(diagnosis: str, severity: float, rng: np.random.Generator) -> tup
     Args:
         diagnosis: One of `DIAGNOSES`.
         severity: 0 to 1.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         The waves.

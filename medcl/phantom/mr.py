@@ -30,7 +30,7 @@ def draw_head(lesion: str, rng: np.random.Generator) -> Anatomy:
 
     Args:
         lesion: One of `LESIONS`.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         The person.
@@ -148,7 +148,7 @@ def scan_mr(
     Args:
         anatomy: From `medcl.phantom.mr.draw_head`.
         scanner: The scanner.
-        rng: Source of randomness.
+        rng: Random number generator.
         shape: Voxels to the right, to the front, upwards.
         spacing: mm.
 

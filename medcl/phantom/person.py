@@ -1,4 +1,4 @@
-"""Who a synthetic patient is in the headers of a hospital: everything that de-identification has to remove."""
+"""The identity of a synthetic patient in the headers of a hospital: everything that de-identification has to remove."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -31,8 +31,8 @@ class Study:
     """One visit to the scanner.
 
     Attributes:
-        person: Who came.
-        day: When.
+        person: The patient.
+        day: Date.
         time: `HHMMSS`.
         accession: Number of the order.
         key: Unique to the study; all UIDs follow from it.
@@ -57,7 +57,7 @@ def draw_build(
     """Sex, age and size of somebody who comes to be scanned.
 
     Args:
-        rng: Source of randomness.
+        rng: Random number generator.
         age: Mean and standard deviation, years; nobody is younger than 18 or older than 95.
         women: Their mean size; that of men is 1.
         spread: Standard deviation of the size among either.
@@ -76,7 +76,7 @@ def draw_person(sex: str, age: int, rng: np.random.Generator) -> Person:
     Args:
         sex: 'F' or 'M'.
         age: Years.
-        rng: Source of randomness.
+        rng: Random number generator.
     """
     name = f"{FAMILIES[rng.integers(len(FAMILIES))]}^{GIVEN[sex][rng.integers(len(GIVEN[sex]))]}"
     # 1 January less whole years less up to 365 days: completed years are exact, whatever the leap years.
@@ -88,10 +88,10 @@ def draw_studies(person: Person, count: int, key: str, rng: np.random.Generator)
     """The visits of a person in 2020, in order.
 
     Args:
-        person: Who comes.
-        count: How many visits, not more than 300.
+        person: The patient.
+        count: Number of visits, at most 300.
         key: Unique to the person among all that are written.
-        rng: Source of randomness.
+        rng: Random number generator.
     """
     days = np.sort(rng.choice(365, count, replace=False))
     return tuple(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Picture
+from PIL import Image as PILImage
 from scipy.ndimage import zoom
 
 from medcl.phantom import ct
 from medcl.phantom import ct as chest
 from medcl.phantom.anatomy import Anatomy
 from medcl.phantom.ct import Scan
-from medcl.phantom.dicom_files import Series, new_instance, save
+from medcl.phantom.dicom_files import DicomSeries, new_instance, save
 from medcl.phantom.person import Study, draw_person, draw_studies
 
 
@@ -74,7 +74,7 @@ def draw_finding(kinds: Sequence[str], number: int, seed: Sequence[int]) -> str:
 WATER = 0.019
 """Attenuation of water at the energy of a chest radiograph, 1/mm."""
 _BITS = 12
-_WHITE, _BLACK = 99.8, 5.0  # percentiles of the picture
+_WHITE, _BLACK = 99.8, 5.0  # percentiles of the image
 
 
 def project(scan: Scan, rng: np.random.Generator, *, pixel: float = 1.4, noise: float = 0.01) -> NDArray[np.float32]:
@@ -84,7 +84,7 @@ def project(scan: Scan, rng: np.random.Generator, *, pixel: float = 1.4, noise: 
         scan: of a chest in HU, on upright axes of RAS+.
         rng: source of randomness.
         pixel: side of a pixel, mm.
-        noise: standard deviation, as a share of the range of the picture.
+        noise: standard deviation, as a share of the range of the image.
 
     Returns:
         (rows, columns), negative logarithm of the share of the rays that arrives. The patient faces the one who looks:
@@ -93,35 +93,35 @@ def project(scan: Scan, rng: np.random.Generator, *, pixel: float = 1.4, noise: 
     x, y, z = (float(length) for length in np.linalg.norm(scan.affine[:3, :3], axis=0))
     loss = np.clip(scan.image / 1000 + 1, 0, None).sum(axis=1) * (y * WATER)
     coarse = loss[::-1, ::-1].T
-    picture = zoom(coarse, (z / pixel, x / pixel), order=3, mode="nearest")
-    picture = np.clip(picture, coarse.min(), coarse.max())
-    noisy = picture + rng.normal(0, noise * float(np.ptp(picture)), picture.shape)
+    image = zoom(coarse, (z / pixel, x / pixel), order=3, mode="nearest")
+    image = np.clip(image, coarse.min(), coarse.max())
+    noisy = image + rng.normal(0, noise * float(np.ptp(image)), image.shape)
     return np.asarray(noisy, dtype=np.float32)
 
 
-def grey(picture: NDArray[np.float32], bits: int = _BITS) -> NDArray[np.uint16]:
+def grey(image: NDArray[np.float32], bits: int = _BITS) -> NDArray[np.uint16]:
     """A projection as it is shown: what stops rays is white.
 
     Args:
-        picture: from `project`.
+        image: from `project`.
         bits: of the numbers.
 
     Returns:
         (rows, columns) from 0 to 2^bits - 1.
     """
-    low, high = np.percentile(picture, (_BLACK, _WHITE))
-    shown = np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
+    low, high = np.percentile(image, (_BLACK, _WHITE))
+    shown = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)
     return np.asarray(np.rint(shown * (2**bits - 1)), dtype=np.uint16)
 
 
 def write_dicom(
-    path: Path, picture: NDArray[np.float32], study: Study, *, number: int = 1, pixel: float = 1.4, dark: bool = False
+    path: Path, image: NDArray[np.float32], study: Study, *, number: int = 1, pixel: float = 1.4, dark: bool = False
 ) -> Path:
     """Write a radiograph as a digital X-ray image, a series of its own, which has no place in space.
 
     Args:
         path: of the file; its folder is made if need be.
-        picture: from `project`.
+        image: from `project`.
         study: whose it is.
         number: of the series in the study.
         pixel: side of a pixel at the detector, mm.
@@ -131,8 +131,8 @@ def write_dicom(
         The file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = new_instance(study, Series("DX", number, "Chest PA", "Delta DR"), 1)
-    stored = grey(picture)
+    header = new_instance(study, DicomSeries("DX", number, "Chest PA", "Delta DR"), 1)
+    stored = grey(image)
     top = 2**_BITS - 1
     header.ImageType, header.ViewPosition = ["DERIVED", "PRIMARY"], "PA"
     header.PatientOrientation, header.ImageLaterality = ["L", "F"], "U"
@@ -149,25 +149,25 @@ def write_dicom(
     return save(path, header)
 
 
-def write_png(path: Path, picture: NDArray[np.float32], *, bits: int = 8) -> Path:
+def write_png(path: Path, image: NDArray[np.float32], *, bits: int = 8) -> Path:
     """Write a radiograph as public collections have it: without a header.
 
     Args:
         path: of the file; its folder is made if need be.
-        picture: from `project`.
+        image: from `project`.
         bits: 8 or 16.
 
     Returns:
         The file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = grey(picture, bits)
-    Picture.fromarray(pixels.astype(np.uint8) if bits == 8 else pixels).save(path, "PNG")
+    pixels = grey(image, bits)
+    PILImage.fromarray(pixels.astype(np.uint8) if bits == 8 else pixels).save(path, "PNG")
     return path
 
 
 DICOM, PNG = "xray", "xray_png"
-"""Folders of the same pictures: whoever scans one of them meets none twice."""
+"""Folders of the same images: a scan of one of them finds none twice."""
 _SERIES = 50  # of the radiograph in its study: the CTs of the same visit come before
 
 
@@ -178,17 +178,17 @@ class Radiographs:
     Attributes:
         folder: Its root.
         patients: With at least one radiograph.
-        pictures: Radiographs, each as DICOM and as PNG.
+        images: Radiographs, each as DICOM and as PNG.
     """
 
     folder: Path
     patients: int
-    pictures: int
+    images: int
 
     def __str__(self) -> str:
         """What a person is told."""
         root = self.folder
-        held = f"{self.pictures} radiographs of {self.patients} patients ({DICOM}/, DICOM, and the same in {PNG}/)"
+        held = f"{self.images} radiographs of {self.patients} patients ({DICOM}/, DICOM, and the same in {PNG}/)"
         table = f"--labels {root / PNG / 'labels.csv'} --record-column record --patient-column patient"
         scan = f"medcl scan {root / PNG} --modality xray {table} --target-columns lesion side -o xray.parquet"
         return f"{root}: {held}\nto scan them: {scan}"
@@ -204,8 +204,8 @@ def write_radiographs(
 
     Args:
         folder: Where to; made if need be.
-        patients: How many.
-        seed: Of everything random.
+        patients: Number of patients.
+        seed: Random seed.
         shape: Voxels of the chest that the rays pass, to the right, to the front, upwards.
 
     Returns:
@@ -220,11 +220,11 @@ def write_radiographs(
         for visit, study in enumerate(patient.studies, start=1):
             rng = np.random.default_rng([seed, 13, number, visit])
             chest = ct.scan_ct(patient.anatomy, ct.draw_scanner(rng), rng, shape=shape, spacing=spacing)
-            picture = project(chest, rng)
+            image = project(chest, rng)
             name = f"{patient.code}/E{visit}"
             # Each second detector stores what is white as 0.
-            write_dicom(folder / DICOM / f"{name}.dcm", picture, study, number=_SERIES, dark=number % 2 == 1)
-            write_png(folder / PNG / f"{name}.png", picture)
+            write_dicom(folder / DICOM / f"{name}.dcm", image, study, number=_SERIES, dark=number % 2 == 1)
+            write_png(folder / PNG / f"{name}.png", image)
             facts = (patient.code, f"{patient.code}_E{visit}", patient.finding, side, study.age, patient.anatomy.sex)
             rows.append((name, *facts))
     for place in (DICOM, PNG):

@@ -58,12 +58,12 @@ def write_xml(path: Path, report: WrittenReport) -> Path:
 def write_sr(
     path: Path, report: WrittenReport, referenced: Sequence[tuple[str, str]] = (), *, number: int = 99
 ) -> Path:
-    """Write a report as a DICOM Basic Text SR: a container a section, in the study of the pictures.
+    """Write a report as a DICOM Basic Text SR: a container a section, in the study of the images.
 
     Args:
         path: of the file; its folder is made if need be.
         report: to write; the same gives the same bytes.
-        referenced: SOP class and instance UID of each picture that it describes.
+        referenced: SOP class and instance UID of each image that it describes.
         number: of the series in the study: its reports have different ones.
 
     Returns:
@@ -89,10 +89,10 @@ def write_sr(
     header.ConceptNameCodeSequence = [_code("Diagnostic imaging report", "18748-4", "LN")]
     header.ContentSequence = [_section(heading, body) for heading, body in report.sections.items()]
     for kind, instance in referenced:
-        picture = Dataset()
-        picture.ReferencedSOPClassUID, picture.ReferencedSOPInstanceUID = kind, instance
+        image = Dataset()
+        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = kind, instance
         item = Dataset()
-        item.RelationshipType, item.ValueType, item.ReferencedSOPSequence = "CONTAINS", "IMAGE", [picture]
+        item.RelationshipType, item.ValueType, item.ReferencedSOPSequence = "CONTAINS", "IMAGE", [image]
         header.ContentSequence.append(item)
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -212,8 +212,8 @@ def _write_xray(folder: Path, seed: int) -> int:
         wording = np.random.default_rng([seed, 14, number])
         for row, study in zip(rows, patient.studies, strict=True):
             report = volume_report(patient.anatomy.lesion, "chest", study, wording, records=(row["record"],))
-            picture = dcmread(folder / DICOM / f"{row['record']}.dcm", stop_before_pixels=True)
-            referenced = [(str(picture.SOPClassUID), str(picture.SOPInstanceUID))]
+            image = dcmread(folder / DICOM / f"{row['record']}.dcm", stop_before_pixels=True)
+            referenced = [(str(image.SOPClassUID), str(image.SOPInstanceUID))]
             write_sr(folder / "reports" / "xray" / f"{row['record']}.dcm", report, referenced, number=98)
             reports.append(report)
     write_table(folder / "reports" / "xray" / "reports.csv", reports)

@@ -123,7 +123,7 @@ class WrittenReport:
         study: what it reports on, and whose it is.
         sections: heading in upper case -> body.
         private: the names, dates and numbers of the person that stand in the bodies.
-        records: names of the pictures or recordings that it describes.
+        records: names of the images or recordings that it describes.
     """
 
     study: Study

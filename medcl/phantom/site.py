@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Artefacts:
-    """How bad a recording is, in the unit of the signal (mV for ECG, uV for EEG). All zero is a clean recording.
+    """The artefacts of a recording, in the unit of the signal (mV for ECG, uV for EEG). All zero is a clean recording.
 
     Attributes:
         noise: Broadband noise, rms in 50 Hz of bandwidth.
@@ -35,8 +35,8 @@ def spoil(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.r
     Args:
         signals: (electrodes, time).
         sampling_rate: Hz.
-        artefacts: How bad.
-        rng: Source of randomness.
+        artefacts: Their strength.
+        rng: Random number generator.
 
     Returns:
         (electrodes, time), new.
@@ -65,7 +65,7 @@ def fail(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.ra
         signals: (channels, time).
         sampling_rate: Hz.
         artefacts: `bad` is the probability of each channel; `motion` the size of what a loose wire picks up.
-        rng: Source of randomness.
+        rng: Random number generator.
 
     Returns:
         (channels, time), new; flat channels are exactly 0.
@@ -131,7 +131,7 @@ SITES = (
     Site("South", gain=0.9, lowest=0.5, highest=10.0),
     Site("West", gain=1.1, offset=0.02, hum=0.1, line_frequency=40.0),
 )
-"""Three hospitals whose recorders differ so that one sees it: baseline noise, a strong filter, hum."""
+"""Three hospitals whose recorders differ so that it is visible: baseline noise, a strong filter, hum."""
 
 
 def without_effect(sites: tuple[Site, ...] = SITES) -> tuple[Site, ...]:
@@ -145,8 +145,8 @@ def record(signals: Signals, sampling_rate: float, site: Site, rng: np.random.Ge
     Args:
         signals: (channels, time), mV.
         sampling_rate: Hz.
-        site: Where.
-        rng: Source of the noise.
+        site: The hospital.
+        rng: Random number generator of the noise.
 
     Returns:
         (channels, time), mV; the same signal where the site changes nothing.

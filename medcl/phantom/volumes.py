@@ -12,7 +12,7 @@ from medcl.phantom import ct, mr
 from medcl.phantom import ct as chest
 from medcl.phantom import mr as head
 from medcl.phantom.damaged_volumes import write_damaged_ct, write_damaged_mr, write_nifti
-from medcl.phantom.dicom_files import Series, write_localizer, write_series
+from medcl.phantom.dicom_files import DicomSeries, write_localizer, write_series
 from medcl.phantom.radiograph import draw_chest_patient, draw_finding
 
 NOTES = "Synthetic: no person was scanned. What is learned from it says nothing about patients."
@@ -108,9 +108,9 @@ def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12,
 
     Args:
         folder: Where to; made if need be.
-        ct_patients: How many; with 0 there is no `ct/`.
-        mr_patients: How many; with 0 there is no `mr/`.
-        seed: Of everything random.
+        ct_patients: Number of patients with CTs; with 0 there is no `ct/`.
+        mr_patients: Number of patients with MRs; with 0 there is no `mr/`.
+        seed: Random seed.
 
     Returns:
         What was written.
@@ -147,8 +147,8 @@ def write_ct(
     Args:
         folder: Where to; made if need be.
         masks: Where the label maps go.
-        patients: How many.
-        seed: Of everything random.
+        patients: Number of patients.
+        seed: Random seed.
         shape: Voxels to the right, to the front, upwards.
 
     Returns:
@@ -175,7 +175,7 @@ def write_ct(
                     spacing=spacing,
                     tilt=tilt if oddity == "gantry tilt" else 0.0,
                 )
-                series = Series(
+                series = DicomSeries(
                     modality="CT",
                     number=position,
                     description=f"Thorax {kernel}",
@@ -189,7 +189,7 @@ def write_ct(
                 facts = (code, f"{code}_E{visit}", patient.finding, study.age, anatomy.sex, kernel, oddity)
                 rows.append((f"{name}/{kernel}", *facts, f"{name}.nii.gz"))
             write_nifti(masks / f"{name}.nii.gz", scan.labels, scan.affine)
-            scout = Series("CT", 1, "Scout", scanner.model, signed=scanner.model == "Gamma 16")
+            scout = DicomSeries("CT", 1, "Scout", scanner.model, signed=scanner.model == "Gamma 16")
             write_localizer(folder / name / "localizer", scan, study, scout)
     columns = ("record", "patient", "study", "lesion", "age", "sex", "kernel", "oddity", "mask")
     _write_table(folder / "labels.csv", columns, rows)
@@ -208,8 +208,8 @@ def write_mr(
     Args:
         folder: Where to; made if need be.
         masks: Where the label maps go.
-        patients: How many.
-        seed: Of everything random.
+        patients: Number of patients.
+        seed: Random seed.
         shape: Voxels to the right, to the front, upwards.
 
     Returns:

@@ -81,7 +81,7 @@ class HardwareConfig:
 
     Args:
         accelerator: `auto`, `cpu` or `cuda`.
-        devices: how many; more than one trains with DistributedDataParallel.
+        devices: number of devices; more than one trains with DistributedDataParallel.
         precision: `auto` is bfloat16 autocast on CUDA and float32 on CPU.
         workers: loader processes; the batches are the same for any number.
         checkpoint_every: steps between two writes of last.ckpt.

@@ -1,6 +1,6 @@
 """ConVIRT (Zhang et al., MLHC 2022): records contrasted with their reports, both ways.
 
-Views: a random change of each picture, patch or window; of a report a sentence, a section or the whole, drawn anew.
+Views: a random change of each image, patch or window; of a report a sentence, a section or the whole, drawn anew.
 Encoders: any two. Pairing: who was drawn together; equal texts are positive, other records of the patient left out.
 Loss: InfoNCE both ways (or SigLIP), and perhaps that of words with cells.
 """
@@ -35,18 +35,18 @@ class Temperature(nn.Module):
     What is learned is the logarithm of its change, so that weight decay draws it to where it began and not to 1.
 
     Args:
-        begin: what it begins with.
+        initial: value at the start of training.
         learn: whether it is trained.
     """
 
-    def __init__(self, begin: float, learn: bool) -> None:
+    def __init__(self, initial: float, learn: bool) -> None:
         super().__init__()
-        self.begin = begin
+        self.initial = initial
         self.change = nn.Parameter(torch.zeros(())) if learn else None
 
     def forward(self) -> float | Tensor:
         """The temperature now."""
-        return self.begin if self.change is None else (self.begin * self.change.exp()).clamp(min=LOWEST)
+        return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
 
 
 class PairLoss(nn.Module):

@@ -55,7 +55,7 @@ IN_SPACE = (
 
 
 def check(config: VolumePretrainConfig) -> None:
-    """Refuse what cannot be meant, before anything is read.
+    """Refuse an invalid recipe before anything is read.
 
     Raises:
         UsageError: with the field and its value.
@@ -64,9 +64,9 @@ def check(config: VolumePretrainConfig) -> None:
     stages = STAGES[own.stages]
     losses = [loss for stage in stages for loss in stage]
     if own.partitions < 1:
-        raise UsageError(f"global_local.partitions: {own.partitions} cannot be; a volume has at least one")
+        raise UsageError(f"global_local.partitions: {own.partitions} is invalid; a volume has at least one")
     if own.init and own.stages not in ("local", "joint"):
-        raise UsageError(f"global_local.init: the global stage of {own.stages!r} begins with random weights")
+        raise UsageError(f"global_local.init: the global stage of {own.stages!r} starts from random weights")
     if config.hardware.chunk and own.stages in ("local", "joint"):
         raise UsageError(
             f"hardware.chunk: stages {own.stages!r} cannot train in chunks; the regions of an image are contrasted "
@@ -98,7 +98,7 @@ def check(config: VolumePretrainConfig) -> None:
     if own.stages == "local" and not own.init and not local.train_encoder:
         raise UsageError(
             "global_local.init: a local stage alone would train a decoder on an encoder with random weights; name a "
-            "run to begin with, or set local.train_encoder to true"
+            "run to start from, or set local.train_encoder to true"
         )
 
 

@@ -37,7 +37,7 @@ def switched_on(levels: Mapping[str, float], known: Collection[str], field: str)
     """
     unknown = [level for level in levels if level not in known]
     if unknown:
-        raise UsageError(f"{field}: {', '.join(unknown)} is no level; there are {', '.join(known)}")
+        raise UsageError(f"{field}: {', '.join(unknown)} is not a level; the levels are {', '.join(known)}")
     if any(weight < 0 for weight in levels.values()):
         raise UsageError(f"{field}: a weight is negative")
     on = {level: weight for level, weight in levels.items() if weight > 0}

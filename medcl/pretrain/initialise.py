@@ -1,4 +1,4 @@
-"""Training that begins with the weights of another stage or of another run."""
+"""Initialise an encoder with the weights of another stage or of another run."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -13,7 +13,7 @@ from medcl.modality.spatial.encoders.unet import UNet
 from medcl.runs import Run
 
 
-def begin(folder: Path, patients: Collection[int], salt: str, n_channels: int) -> ImageEncoder:
+def initial_encoder(folder: Path, patients: Collection[int], salt: str, n_channels: int) -> ImageEncoder:
     """Load the encoder of a finished run to train it further.
 
     Args:
@@ -23,8 +23,8 @@ def begin(folder: Path, patients: Collection[int], salt: str, n_channels: int) -
         n_channels: values a voxel of their volumes.
 
     Raises:
-        UsageError: the encoder has seen patients whom the new run does not train on, and would not remember, or it
-            takes other volumes.
+        UsageError: the encoder was trained on patients whom the new run does not train on, or it takes other
+            volumes.
         MedclError: no finished run on volumes.
     """
     run = runs.load_volumes(folder)
@@ -37,41 +37,41 @@ def begin(folder: Path, patients: Collection[int], salt: str, n_channels: int) -
 
 
 def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: str) -> None:
-    """Refuse to begin with what has seen patients whom the new run does not train on, and would not remember.
+    """Refuse an initial encoder whose training patients the new run does not train on, and would not list.
 
     Args:
-        run: that is begun with.
+        run: of the initial encoder.
         patients: codes of those who are trained on now.
         salt: fingerprint of the salt that coded them.
         field: of the configuration, for messages.
 
     Raises:
-        UsageError: it has seen others.
+        UsageError: it was trained on others.
     """
     seen = run.patients
     if seen.coded_with != salt or int(seen.among(np.array(sorted(patients))).sum()) < len(seen.hashes):
         raise UsageError(
-            f"{field}: {run.folder} was trained on patients who are not among those of this run, which would "
-            "not know of them; take the same manifest and at least the same splits"
+            f"{field}: {run.folder} was trained on patients who are not in this run, which would not list them as "
+            "training patients; take the same manifest and at least the same splits"
         )
 
 
-def take_up(encoder: ImageEncoder, begun: ImageEncoder) -> None:
+def copy_weights(encoder: ImageEncoder, source: ImageEncoder) -> None:
     """Copy the weights of an encoder into another one, which may have more blocks of a decoder.
 
     Raises:
         UsageError: the two are different networks.
     """
     try:
-        found = encoder.network.load_state_dict(begun.network.state_dict(), strict=False)
+        found = encoder.network.load_state_dict(source.network.state_dict(), strict=False)
     except RuntimeError as error:
-        raise UsageError("encoder: it is another network than the one it begins with") from error
+        raise UsageError("encoder: differs from the network of the run that initialises it") from error
     more = [
         name for name in found.missing_keys if not (name.startswith("decoder.") and isinstance(encoder.network, UNet))
     ]
     if more or found.unexpected_keys:
         raise UsageError(
-            f"encoder: it is another network than the one it begins with: {', '.join((*more, *found.unexpected_keys))}"
+            f"encoder: differs from the network that initialises it in {', '.join((*more, *found.unexpected_keys))}"
         )
     if not isinstance(encoder.network, UNet):
-        encoder.output.load_state_dict(begun.output.state_dict())
+        encoder.output.load_state_dict(source.output.state_dict())

@@ -124,7 +124,7 @@ def local_loss(
 
     L^D adds, for a slice and one of its partition of another volume, the pairs of their regions in the same view: the
     mean over the pairs (first, second) of both, with (first, first) and (second, second) across volumes. Slices that
-    are alone in their partition take part with their own two views.
+    are alone in their partition count with their own two views.
 
     Args:
         first: (N, R, dim) regions of the first views.

@@ -49,11 +49,11 @@ class InterruptedTrainingError(MedclError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What the loop hands back.
+    """What the loop returns.
 
     Args:
         encoder_owner: the method with the weights to keep (the averaged copy where one is kept).
-        step: how many steps the weights have taken.
+        step: number of steps that the weights have taken.
         losses: of the last step, by level, with the weighted `total`.
         samples_per_second: over this call's steps.
     """
@@ -68,7 +68,7 @@ def fabric_for(config: HardwareConfig) -> Fabric:
     """The device, precision and processes that the configuration asks for.
 
     Raises:
-        UsageError: no device, more than there are, or a chunk that cannot be.
+        UsageError: no device, more devices than there are, or an invalid chunk.
     """
     accelerator = config.accelerator
     if accelerator == "auto":
@@ -83,7 +83,7 @@ def fabric_for(config: HardwareConfig) -> Fabric:
             "hardware.devices to what there is"
         )
     if config.chunk < 0:
-        raise UsageError(f"hardware.chunk: {config.chunk} views at a time cannot be; 0 is all of them")
+        raise UsageError(f"hardware.chunk: {config.chunk} is invalid; it is the number of views at a time, 0 for all")
     precision = config.precision
     if precision == "auto":
         precision = "bf16-mixed" if accelerator == "cuda" else "32-true"

@@ -8,7 +8,7 @@ from medcl.pretrain.multimodal_config import ImageSide, MultimodalPretrainConfig
 
 
 def check(config: MultimodalPretrainConfig) -> None:
-    """Refuse what cannot be meant.
+    """Refuse an invalid recipe.
 
     Raises:
         UsageError: with the field and its value.
@@ -19,7 +19,7 @@ def check(config: MultimodalPretrainConfig) -> None:
     own, batch = config.joint, config.batch
     if batch.patients < 2 or batch.records < 1:
         raise UsageError(
-            f"batch: patients must be at least 2, for other patients are the negatives, and records at least 1, not "
+            f"batch: patients must be at least 2, for other patients are the negatives, and records at least 1, got "
             f"{batch.patients}, {batch.records}"
         )
     for name, value, low, high in (
@@ -55,7 +55,7 @@ def _check_method(config: MultimodalPretrainConfig) -> None:
     if config.method == "convirt" and own.loss not in ("clip", "siglip"):
         raise UsageError(f"joint.loss: {own.loss} is one of method multimodal; convirt takes clip or siglip")
     if own.loss == "anchored" and own.anchor not in kinds:
-        raise UsageError(f"joint.anchor: {own.anchor} is none of the recipe's {there}")
+        raise UsageError(f"joint.anchor: {own.anchor} is not in the recipe, which has {there}")
     if own.loss == "symile" and config.batch.records > 1:
         raise UsageError("batch.records: symile takes 1, for its negatives are not to be of the same patient")
     if (own.queue or own.distillation) and own.loss not in ("clip", "anchored"):
@@ -73,4 +73,4 @@ def _check_side(kind: str, side: Side) -> None:
         check_encoder(side.encoder, 1)
         dims = 3 if isinstance(side, VolumeSide) and slice_axis(side.data) is None else 2
         if side.encoder.dims != dims:
-            raise UsageError(f"{kind}.encoder.dims: {side.encoder.dims}, but what it takes has {dims} dimensions")
+            raise UsageError(f"{kind}.encoder.dims: {side.encoder.dims}, but its samples have {dims} dimensions")

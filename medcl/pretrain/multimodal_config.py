@@ -13,15 +13,15 @@ from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 
 @dataclass(frozen=True)
 class ImageSide:
-    """Pictures.
+    """Images.
 
     Args:
-        data: what a picture is.
+        data: what an image is.
         encoder: the network, of 2 dimensions.
-        views: random changes of a picture.
-        init: run folder whose encoder of pictures this one begins with; empty begins with random weights. It must not
+        views: random changes of an image.
+        init: run folder whose encoder of images this one starts from; empty starts with random weights. It must not
             have seen patients whom this run does not train on.
-        locked: whether the encoder keeps the weights that it begins with, and only its projection is trained (LiT, Zhai
+        locked: whether the encoder keeps the weights that it starts from, and only its projection is trained (LiT, Zhai
             et al., CVPR 2022).
     """
 
@@ -40,8 +40,8 @@ class VolumeSide:
         data: what a patch is.
         encoder: the network.
         views: random changes of a patch.
-        init: as that of pictures.
-        locked: as that of pictures.
+        init: as that of images.
+        locked: as that of images.
     """
 
     data: VolumeConfig = field(default_factory=VolumeConfig)
@@ -59,8 +59,8 @@ class SignalSide:
         data: what a window is.
         encoder: the network.
         views: random changes of a window.
-        init: as that of pictures.
-        locked: as that of pictures.
+        init: as that of images.
+        locked: as that of images.
     """
 
     data: SignalConfig = field(default_factory=SignalConfig)
@@ -77,8 +77,8 @@ class ReportSide:
     Args:
         data: what is drawn from a report.
         encoder: the network, and the tokenizer; one that is trained sees the reports of `splits` alone.
-        init: as that of pictures; its tokenizer comes with it.
-        locked: as that of pictures; also of a transformers model.
+        init: as that of images; its tokenizer comes with it.
+        locked: as that of images; also of a transformers model.
         reports: which reports are trained on: `all`; those of one `record`, such as captions; or those of a whole
             `study` or patient.
     """
@@ -154,7 +154,7 @@ class MultimodalPretrainConfig:
         method: `convirt` (two modalities), `multimodal` (two or more), or `simclr` (two views of one, no report).
         seed: of weights, batches, views and dropout.
         splits: of the manifest that are trained on. A patient who is tested later must not be in them.
-        image: pictures, where they are trained on.
+        image: images, where they are trained on.
         volume: volumes, where they are trained on.
         signal: recordings, where they are trained on.
         report: reports, where they are trained on.

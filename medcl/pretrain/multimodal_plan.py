@@ -54,11 +54,11 @@ def plan(
     if fabric.world_size > 1 and not pairs.complete:
         raise UsageError(
             f"hardware.devices: {config.hardware.devices}, but some records lack a modality, and a device whose share "
-            "of a batch has none of it cannot keep step with the others; take one device"
+            "of a batch lacks it would run out of step with the others; take one device"
         )
     sampler = PairSampler(pairs, patients=config.batch.patients, records=config.batch.records, seed=config.seed)
     patients = np.unique(chosen.column("patient")[pairs.members])
-    begun = _begun(config, patients.tolist(), str(manifest.metadata["salt"]))
+    initial = _initial(config, patients.tolist(), str(manifest.metadata["salt"]))
 
     def batches(start: int, stop: int) -> Iterable[Batch]:
         return loader(
@@ -66,7 +66,7 @@ def plan(
         )
 
     def method(before: nn.Module | None) -> nn.Module:
-        return _method(config, made, begun, pairs, shared=fabric.world_size > 1)
+        return _method(config, made, initial, pairs, shared=fabric.world_size > 1)
 
     cards = {kind: side.card for kind, side in made.items()}
     width = own.width if own.local > 0 and config.method != "simclr" else 0
@@ -87,27 +87,32 @@ def plan(
     )
 
 
-def _begun(config: MultimodalPretrainConfig, patients: list[int], salt: str) -> dict[str, nn.Module]:
-    """The encoders of other runs that sides begin with."""
-    begun = {}
+def _initial(config: MultimodalPretrainConfig, patients: list[int], salt: str) -> dict[str, nn.Module]:
+    """The encoders of other runs that sides start from."""
+    initial = {}
     for kind, side in config.sides.items():
         if side.init:
             run = runs.load(Path(side.init))
             check_seen(run, patients, salt, f"{kind}.init")
-            begun[kind] = encoder_in(run, kind)
-    return begun
+            initial[kind] = encoder_in(run, kind)
+    return initial
 
 
 def _method(
-    config: MultimodalPretrainConfig, made: dict[str, Made], begun: dict[str, nn.Module], pairs: Pairs, *, shared: bool
+    config: MultimodalPretrainConfig,
+    made: dict[str, Made],
+    initial: dict[str, nn.Module],
+    pairs: Pairs,
+    *,
+    shared: bool,
 ) -> nn.Module:
     own = config.joint
     sides: dict[str, nn.Module] = {kind: side.encoder() for kind, side in made.items()}
-    for kind, encoder in begun.items():
+    for kind, encoder in initial.items():
         try:
             sides[kind].load_state_dict(encoder.state_dict())
         except RuntimeError as error:
-            raise UsageError(f"{kind}.encoder: it is another network than the one it begins with") from error
+            raise UsageError(f"{kind}.encoder: differs from the network of the run that initialises it") from error
     local = own.width if own.local > 0 and config.method != "simclr" else 0
     joint = MultimodalEncoder(sides, own.hidden, own.projection, local)
     views = {str(kind): side.views for kind, side in made.items() if side.views is not None}

@@ -47,7 +47,7 @@ from medcl.pretrain.signals import card_of
 from medcl.pretrain.volumes import views_of
 from medcl.runs import Run
 
-WORDS: dict[str, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
+WORDS: dict[str, str] = {"image": "images", "volume": "volumes", "signal": "recordings", "report": "reports"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Given:
         chosen: those that are trained on.
         where: (chosen,) their rows in the manifest of all kinds.
         store: folder in which records are prepared once.
-        begun: the run that it begins with, if any.
+        initial: the run that it begins with, if any.
         jobs: processes that prepare.
     """
 
@@ -67,7 +67,7 @@ class Given:
     chosen: Manifest
     where: NDArray[np.int64]
     store: Path
-    begun: Run[Any, Any] | None
+    initial: Run[Any, Any] | None
     jobs: int
     strict: bool
 
@@ -83,7 +83,7 @@ class Made:
         views: random changes, if any.
         card: what the encoder expects.
         side: its configuration, completed by what the archive says.
-        missing: how many of those chosen could not be prepared.
+        missing: number of chosen records that could not be prepared.
     """
 
     store: Prepared
@@ -141,10 +141,10 @@ def make(
     if not len(where):
         there = ", ".join(f"{((chosen.kinds == one) & counted).sum()} {word}" for one, word in WORDS.items())
         raise MedclError(f"no {WORDS[kind]} to train on: the chosen splits of the manifest have {there}")
-    begun = runs.load(Path(side.init)) if side.init else None
-    if begun is not None:
-        card_in(begun, kind)
-    given = Given(manifest.of_kind(cast(Kind, kind)), chosen.select(where), where, store, begun, jobs, strict)
+    initial = runs.load(Path(side.init)) if side.init else None
+    if initial is not None:
+        card_in(initial, kind)
+    given = Given(manifest.of_kind(cast(Kind, kind)), chosen.select(where), where, store, initial, jobs, strict)
     if isinstance(side, ImageSide):
         return _images(side, given)
     if isinstance(side, VolumeSide):
@@ -173,16 +173,16 @@ def encoder_in(run: Run[Any, Any], kind: str) -> nn.Module:
 
 def _images(side: ImageSide, given: Given) -> Made:
     store = prepare_images(given.every, side.data, given.store, jobs=given.jobs, strict=given.strict)
-    pictures = Pictures(store, given.chosen, side.data)
-    modality = "+".join(sorted({str(one) for one in given.chosen.column("modality")[pictures.rows]}))
+    images = Pictures(store, given.chosen, side.data)
+    modality = "+".join(sorted({str(one) for one in given.chosen.column("modality")[images.rows]}))
     return Made(
         store,
-        Pieces(pictures, given.where),
+        Pieces(images, given.where),
         lambda: for_images(image.build(side.encoder, store.n_channels), side.encoder.dims),
         image_views.build(side.views),
         ImageCard(side.encoder, store.n_channels, modality, plain(side.data)),
         side,
-        len(given.chosen) - len(pictures),
+        len(given.chosen) - len(images),
     )
 
 
@@ -234,8 +234,8 @@ def _reports(side: ReportSide, given: Given) -> Made:
 
 
 def _tokenizer(side: ReportSide, given: Given) -> Tokenizer:
-    if given.begun is not None:
-        card = card_in(given.begun, "report")
+    if given.initial is not None:
+        card = card_in(given.initial, "report")
         assert isinstance(card, TextCard)
         return Tokenizer.from_json(card.tokenizer)
     if side.encoder.name != text.FROM_SCRATCH:

@@ -66,7 +66,7 @@ def left_out(counts: dict[str, int]) -> str:
     """The sentence about records that are not trained on; empty where there are none.
 
     Args:
-        counts: how many, by what they are.
+        counts: number of records, by what they are.
     """
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"left out: {said}" if said else ""

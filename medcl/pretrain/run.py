@@ -78,7 +78,7 @@ def pretrain(
         What the run has come to.
 
     Raises:
-        UsageError: the folder already holds a run, or the configuration cannot be meant.
+        UsageError: the folder already holds a run, or the configuration is invalid.
         MedclError: the archive does not allow it, or training failed.
     """
     _check(config)

@@ -27,7 +27,7 @@ from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out
 
 
 def check(config: PretrainConfig) -> None:
-    """Refuse what cannot be meant, before anything is read.
+    """Refuse an invalid recipe before anything is read.
 
     Raises:
         UsageError: with the field and its value.

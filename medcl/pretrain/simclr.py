@@ -1,6 +1,6 @@
 """SimCLR (Chen et al., ICML 2020) on one modality, so that what reports add can be told.
 
-Views: two random changes of every picture, patch or window. Encoder: any. Pairing: the two views of a record; other
+Views: two random changes of every image, patch or window. Encoder: any. Pairing: the two views of a record; other
 records of the patient are left out. Loss: InfoNCE over the views of the batch.
 """
 

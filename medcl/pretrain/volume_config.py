@@ -62,7 +62,7 @@ class GlobalLocalConfig:
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """The local stage of Chaitanya et al.: regions of an image are told apart, whatever its intensities.
+    """The local stage of Chaitanya et al.: regions of an image become distinguishable, whatever its intensities.
 
     Args:
         blocks: decoder blocks of a U-Net that are trained, counted from the bottleneck; of five, three give a map of a

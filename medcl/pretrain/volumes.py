@@ -26,7 +26,7 @@ from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.densecl import DenseCL
 from medcl.pretrain.global_local import STAGES, GlobalLocal
 from medcl.pretrain.hierarchy import Hierarchy, check_known
-from medcl.pretrain.initialise import begin, take_up
+from medcl.pretrain.initialise import copy_weights, initial_encoder
 from medcl.pretrain.loop import Batch, for_images
 from medcl.pretrain.pixpro import PixPro
 from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out, plain
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def check(config: VolumePretrainConfig) -> None:
-    """Refuse what cannot be meant, before anything is read.
+    """Refuse an invalid recipe before anything is read.
 
     Raises:
         UsageError: with the field and its value.
@@ -88,7 +88,9 @@ def plan(
         given = None
         if config.global_local.init:
             seen = patients.tolist()
-            given = begin(Path(config.global_local.init), seen, str(manifest.metadata["salt"]), prepared.n_channels)
+            given = initial_encoder(
+                Path(config.global_local.init), seen, str(manifest.metadata["salt"]), prepared.n_channels
+            )
         stages = _stages(config, patches, fabric, given)
     else:
         stages = (_stage(config, patches, fabric),)
@@ -115,7 +117,7 @@ def _beyond(patches: VolumePatches) -> str:
 def _stages(
     config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric, given: ImageEncoder | None
 ) -> tuple[PlannedStage, ...]:
-    """Those of the method global-local; the first one begins with the weights of `given`."""
+    """Those of the method global-local; the first one starts from the weights of `given`."""
     stages = []
     for number, losses in enumerate(STAGES[config.global_local.stages]):
         alone = losses == ("local",)
@@ -124,8 +126,8 @@ def _stages(
         steps = config.local.steps if alone else config.optimiser.steps
 
         def method(before: nn.Module | None, losses: tuple[str, ...] = losses) -> nn.Module:
-            begun = given if before is None else _encoder(before)
-            return _method(config, losses, patches.store.n_channels, shared=fabric.world_size > 1, begun=begun)
+            initial = given if before is None else _encoder(before)
+            return _method(config, losses, patches.store.n_channels, shared=fabric.world_size > 1, initial=initial)
 
         batches = _batches(config, patches, fabric, parts, config.seed + number)
         name = losses[0] if len(STAGES[config.global_local.stages]) > 1 else ""
@@ -178,14 +180,14 @@ def _method(
     n_channels: int,
     *,
     shared: bool,
-    begun: ImageEncoder | None = None,
+    initial: ImageEncoder | None = None,
 ) -> nn.Module:
-    """What a stage trains; of the method global-local by these losses, from the weights of `begun`."""
+    """What a stage trains; of the method global-local by these losses, from the weights of `initial`."""
     staged = config.method == "global-local"
     own = global_local.encoder_config(config, losses) if staged else config.encoder
     encoder = for_images(build(own, n_channels), own.dims)
-    if begun is not None:
-        take_up(encoder, begun)
+    if initial is not None:
+        copy_weights(encoder, initial)
     views = views_of(config.views, config.data)
     if config.method == "densecl":
         return DenseCL(encoder, config.dense, views, shared=shared)

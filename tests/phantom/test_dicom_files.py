@@ -9,11 +9,11 @@ from medcl.phantom import ct as chest
 from medcl.phantom import mr
 from medcl.phantom import mr as head
 from medcl.phantom.ct import Scan, draw_scanner, scan_ct
-from medcl.phantom.dicom_files import Series, write_localizer, write_series
+from medcl.phantom.dicom_files import DicomSeries, write_localizer, write_series
 from medcl.phantom.person import draw_person, draw_studies
 
 SHAPE, SPACING = (20, 24, 8), (17.6, 15.0, 28.0)
-AXIAL = Series("CT", 2, "Thorax soft", "Alpha 64", "soft")
+AXIAL = DicomSeries("CT", 2, "Thorax soft", "Alpha 64", "soft")
 
 
 def scanned(tilt=0.0):
@@ -114,7 +114,7 @@ def test_an_mr_has_its_own_numbers_and_no_hounsfield_units(tmp_path, study):
         head.draw_head("ring", rng), mr.draw_scanner(rng), rng, shape=(16, 16, 6), spacing=(14.0, 14.0, 30.0)
     )
     assert isinstance(scan, Scan)
-    files = write_series(tmp_path, scan, study, Series("MR", 2, "T1", "Epsilon 3T"))
+    files = write_series(tmp_path, scan, study, DicomSeries("MR", 2, "T1", "Epsilon 3T"))
     for header, expected in at(scan, files):
         np.testing.assert_array_equal(header.pixel_array, expected)
         assert header.SOPClassUID == MRImageStorage

@@ -1,4 +1,4 @@
-"""A folder of radiographs with reports: pairs of pictures and texts that agree, without any download."""
+"""A folder of radiographs with reports: pairs of images and texts that agree, without any download."""
 
 import csv
 import re
@@ -55,12 +55,12 @@ def test_a_lesion_casts_a_shadow_on_its_side() -> None:
             continue
         rng = np.random.default_rng(number)
         scan = ct.scan_ct(patient.anatomy, ct.draw_scanner(rng), rng)
-        picture = project(scan, rng, pixel=5.5)
+        image = project(scan, rng, pixel=5.5)
         inside = (scan.labels == chest.STRUCTURES.index("lesion") + 1).any(axis=1)[::-1, ::-1].T
-        inside = zoom(inside.astype(float), (7 / 5.5, 1), order=0)[: len(picture)] > 0.5
+        inside = zoom(inside.astype(float), (7 / 5.5, 1), order=0)[: len(image)] > 0.5
         around = binary_dilation(inside, iterations=2) & ~inside
-        assert picture[inside].mean() > picture[around].mean()
-        assert (np.nonzero(inside)[1].mean() < picture.shape[1] / 2) == (lesion.host == "right_lung")
+        assert image[inside].mean() > image[around].mean()
+        assert (np.nonzero(inside)[1].mean() < image.shape[1] / 2) == (lesion.host == "right_lung")
         seen += 1
     assert seen == 6
 
@@ -74,20 +74,20 @@ def test_radiographs_are_of_the_patients_and_studies_of_the_cts(tmp_path: Path) 
         assert [row[name] for name in ("patient", "lesion", "age", "sex")] == [
             same[name] for name in ("patient", "lesion", "age", "sex")
         ]
-        picture = pydicom.dcmread(tmp_path / "xray" / f"{row['record']}.dcm", stop_before_pixels=True)
+        image = pydicom.dcmread(tmp_path / "xray" / f"{row['record']}.dcm", stop_before_pixels=True)
         scan = pydicom.dcmread(next((tmp_path / "ct" / same["record"]).glob("*.dcm")), stop_before_pixels=True)
-        assert picture.StudyInstanceUID == scan.StudyInstanceUID
-        assert picture.PatientID == scan.PatientID
-        assert picture.SeriesInstanceUID != scan.SeriesInstanceUID
+        assert image.StudyInstanceUID == scan.StudyInstanceUID
+        assert image.PatientID == scan.PatientID
+        assert image.SeriesInstanceUID != scan.SeriesInstanceUID
 
 
 def test_a_structured_report_names_its_picture(folder: Path) -> None:
     for path in (folder / "reports" / "xray").rglob("*.dcm"):
         record = path.relative_to(folder / "reports" / "xray")
-        picture = pydicom.dcmread(folder / "xray" / record, stop_before_pixels=True)
+        image = pydicom.dcmread(folder / "xray" / record, stop_before_pixels=True)
         report = read_reports(path, "dicom-sr")
-        assert report.records == (picture.SOPInstanceUID,)
-        assert (report.ids["patient"], report.ids["study"]) == (picture.PatientID, picture.StudyInstanceUID)
+        assert report.records == (image.SOPInstanceUID,)
+        assert (report.ids["patient"], report.ids["study"]) == (image.PatientID, image.StudyInstanceUID)
 
 
 @pytest.mark.parametrize("kind", ["table", "sr"])
@@ -103,10 +103,10 @@ def test_a_scan_links_every_radiograph_with_its_report(folder: Path, tmp_path: P
     assert main(["scan", *words, "--jobs", "1", "-o", str(output)]) == 0
     manifest = Manifest.read(output)
     linked = links(manifest)
-    pictures = np.flatnonzero(manifest.kinds == "image")
-    assert len(pictures) == len(table(folder / "xray" / "labels.csv"))
-    assert set(manifest.column("modality")[pictures]) == {"xray"}
-    assert all(len(linked.reports_of(int(row))) == 1 for row in pictures)
+    images = np.flatnonzero(manifest.kinds == "image")
+    assert len(images) == len(table(folder / "xray" / "labels.csv"))
+    assert set(manifest.column("modality")[images]) == {"xray"}
+    assert all(len(linked.reports_of(int(row))) == 1 for row in images)
     texts = manifest.column("report")[manifest.kinds == "report"]
     assert not any(re.search(r"MRN\d|Dictated by N", text) for text in texts)
 

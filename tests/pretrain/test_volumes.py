@@ -162,13 +162,13 @@ def test_the_global_loss_falls(mr_manifest: Manifest, store: Path, tmp_path: Pat
     assert sum(losses[-8:]) < 0.8 * sum(losses[:8])
 
 
-def test_a_run_does_not_begin_with_patients_it_would_not_know_of(
+def test_a_run_does_not_start_from_an_encoder_of_other_patients(
     mr_manifest: Manifest, store: Path, tmp_path: Path
 ) -> None:
     config = replace(global_local(stages="global"), splits=("train", "val"))
     trained(config, mr_manifest, store, tmp_path / "more")
     config = global_local(stages="local", init=str(tmp_path / "more"))
-    with pytest.raises(UsageError, match="trained on patients who are not among"):
+    with pytest.raises(UsageError, match="trained on patients who are not in this run"):
         pretrain(config, mr_manifest, store, tmp_path / "run")
 
 
@@ -180,7 +180,7 @@ WRONG = {
     "local.negatives": local(negatives=13),
     "local.train_encoder": encoder(name="monai-unet", widths=(2, 4)),
     "global_local.init": global_local(stages="local"),
-    "begins with random": global_local(init="somewhere"),
+    "starts from random": global_local(init="somewhere"),
     "local_views": small(local_views=small().views),
     "at least two volumes": small(batch=VolumeBatchConfig(1, 1, 2)),
     "batch.samples": small(batch=VolumeBatchConfig(3, 1, 3)),
@@ -192,7 +192,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("said", "config"), WRONG.items(), ids=WRONG)
-def test_what_cannot_be_meant_is_refused_before_there_is_a_folder(
+def test_invalid_recipes_are_refused_before_there_is_a_folder(
     said: str, config: VolumePretrainConfig, mr_manifest: Manifest, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=said):

@@ -155,7 +155,7 @@ def over_anchors(
             rows = (*rows, scale)
         of_anchors = len(pairing.anchors)
         if not len(candidates[0]):
-            # Nobody to compare with: one candidate that is none gives the formula something to look at.
+            # Without a candidate: one that is left out gives the formula a column to compute with.
             nothing = scale.new_zeros(len(scale), 1)
             pairs = pairing.rule(pairing.anchors, pairing.candidates)
             importance = None if pairs.importance is None else F.pad(pairs.importance, (0, 1), value=1)

@@ -175,7 +175,7 @@ def over_samples(
     Args:
         formula: tensors (n, ...) of these samples to one line of numbers a sample (n, K).
         tensors: (N, ...) each.
-        numbers: how many a sample needs in between, for the size of a block.
+        numbers: number of intermediate values of a sample, for the size of a block.
         block: samples at a time; default: from the memory that is free.
 
     Returns:

@@ -17,7 +17,7 @@ Group = dist.ProcessGroup | None
 
 
 def processes(group: Group) -> int:
-    """How many processes share a loss; 1 without a group."""
+    """Number of processes that share a loss; 1 without a group."""
     return 1 if group is None else dist.get_world_size(group)
 
 
@@ -36,7 +36,7 @@ def gather(x: Tensor, group: Group) -> Tensor:
     """
     if processes(group) == 1:
         return x
-    # A process without rows has made them up, with no encoder behind: it has to take part in the backward pass too.
+    # A process without rows has an empty tensor without an encoder: it is needed in the backward pass too.
     own = torch.tensor([len(x), int(x.requires_grad)], device=x.device)
     told = [torch.empty_like(own) for _ in range(processes(group))]
     dist.all_gather(told, own, group=group)

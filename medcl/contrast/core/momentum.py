@@ -43,7 +43,7 @@ class MomentumQueue(nn.Module):
         """Start empty.
 
         Args:
-            size: how many embeddings are held; the oldest go first.
+            size: number of embeddings that are held; the oldest are replaced first.
             dim: of an embedding.
             levels: names of the ids that are held with them.
             dtype: of what is held.
@@ -62,7 +62,7 @@ class MomentumQueue(nn.Module):
         self._written = 0
 
     def __len__(self) -> int:
-        """How many embeddings are held."""
+        """Number of embeddings that are held."""
         return min(self._written, len(self.embeddings))
 
     @torch.no_grad()
@@ -127,7 +127,7 @@ class MomentumQueue(nn.Module):
         return own.among(own | same(held.new_zeros(len(queries)), held))
 
     def get_extra_state(self) -> Tensor:
-        """How many embeddings were ever held; for `state_dict`."""
+        """Number of embeddings that were ever held; for `state_dict`."""
         return torch.tensor(self._written)
 
     def set_extra_state(self, state: Tensor) -> None:

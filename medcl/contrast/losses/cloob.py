@@ -115,7 +115,7 @@ def cloob(
 
     (Fuerst et al., CLOOB, NeurIPS 2022.) Retrieval replaces an embedding by what co-occurs in the batch: findings that
     come together support each other, and a single image's peculiarity, which a report never mentions, has no say. It
-    needs a batch that is large beside the number of things to be told apart.
+    needs a batch that is large compared with the number of things to be distinguished.
 
     Temperature and beta are the defaults of the authors' code. InfoLOOB has no bound below, so that a learned
     temperature need not settle by itself.

@@ -30,7 +30,7 @@ def cwcl(
 
     Continuously weighted contrastive loss (Srinivasa et al., CWCL, NeurIPS 2023). `a` is the modality of the frozen
     model, usually its own output behind a projection: cells or radiographs that look alike to it attract each other's
-    reports in proportion, so that near-duplicates, which archives are full of, are not told apart by force. A low
+    reports in proportion, so that near-duplicates, which archives are full of, are not pushed apart. A low
     temperature sharpens both softmaxes, but not the weights.
 
     Args:

@@ -195,7 +195,7 @@ def hierarchical(z1: Tensor, z2: Tensor, *, levels: Sequence[str] = LEVELS, grou
     if "sample" in levels:
         losses |= _contrast(gather(z1, group), gather(z2, group), ("sample",), pooled=True)
     if "observation" in levels:
-        # A process without samples adds nothing, and takes part.
+        # A process without samples adds nothing, and joins the collectives.
         own = _contrast(z1, z2, ("observation",), pooled=True)["observation"] if len(z1) else (z1.sum() + z2.sum()) * 0
         count = torch.tensor(float(len(z1)), device=z1.device)
         losses["observation"] = mean(own * len(z1), count, group)

@@ -37,7 +37,7 @@ def macl(
         l(i) = mean over the positives p of  -log(P_ip) / (1 - P_ip)
 
     where neither A nor 1 - P_ip is differentiated. Without the division, the gradient of a pair carries a factor
-    1 - P_ip that vanishes as the pair is told apart, the sooner the fewer candidates there are. MACL (Huang et al.,
+    1 - P_ip that vanishes as the pair becomes separable, the sooner the fewer candidates there are. MACL (Huang et al.,
     Model-Aware Contrastive Learning: Towards Escaping the Dilemmas, ICML 2023). Early in training the temperature is
     low and all negatives are pushed; later it is higher and leaves alike images of different patients, of which there
     are many, alike. For batches of a few hundred and less.

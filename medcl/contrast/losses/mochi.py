@@ -34,7 +34,7 @@ class NegativeMixing:
         first: (N, S) int64, rank from 0 (hardest) of one real negative; unused where the anchor itself is mixed.
         second: (N, S) int64, rank of the other.
         share: (N, S), of the first one; of the anchor in the last columns.
-        with_query: how many of the last columns mix the anchor itself with `second`.
+        with_query: number of last columns that mix the anchor itself with `second`.
     """
 
     first: Tensor
@@ -95,7 +95,7 @@ def mix_negatives(
         queries: (N, D) anchors q.
         negatives: (M, D) real candidates n.
         indices: (N, k) int64, the hardest negatives of each anchor among them, hardest first.
-        available: (N,) how many of these it has; ranks beyond start again from the hardest.
+        available: (N,) number of these that it has; ranks beyond start again from the hardest.
         mixing: of these anchors.
         similarity: an inner product.
 
@@ -184,7 +184,7 @@ def mochi(
         found = over_anchors(hard, a, b, pairing, similarity=similarity, **scale)
         others = gather(b, group)
     if not len(others):
-        # Nobody to compare with or to mix.
+        # Without a candidate there is nothing to compare with or to mix.
         return (a.sum() + b.sum()) * 0
     mixed = mix_negatives(a, others, found[:, :-1], found[:, -1], mixing, similarity)
     with no_autocast(a):

@@ -93,7 +93,7 @@ def nearby(positions: Tensor, count: int = 5) -> Tensor:
 
     Args:
         positions: (R, 2), or of any number of dimensions: centres of the regions.
-        count: how many of each.
+        count: number of each.
 
     Returns:
         (R, count) int64, nearest first; of equally near ones the first.

@@ -135,7 +135,7 @@ def sepclr(
     where terms of one view are the mean over both. SepCLR with k-JEM (Louiset et al., Separating common from salient
     patterns with Contrastive Representation Learning, ICLR 2024): with controls as background and patients as target,
     a probe for the disease's subtypes should find them in s and not in c, and age and scanner in c. The temperature is
-    the width of all kernels: salient embeddings, which are free to grow, are told apart beyond it. The paper weighs
+    the width of all kernels: salient embeddings, which are free to grow, count as different beyond it. The paper weighs
     1, 10, 10 on CheXpert and 100 for the background of ODIR.
 
     Args:

@@ -55,7 +55,7 @@ def supremix(
     with s_im = <z_i, m> / temperature. Mixtures are neither brought back to unit length nor differentiated: only the
     anchor moves. SupReMix (Wu et al., Mixup Your Own Pairs: Supervised Contrastive Learning for Regression, 2023),
     made for brain age, bone age and ejection fraction. Both `window` and the weight |dy| + 1 are in the unit of the
-    targets, years in the paper. The temperature decides how hard the nearest targets are told apart.
+    targets, years in the paper. The temperature decides how strongly the nearest targets are separated.
 
     The released code subtracts another maximum from the mixtures' similarities than from the others' before it adds
     their exponentials up, which changes their weight, and divides batches to fit in memory. Here the mixed positives,

@@ -47,7 +47,7 @@ class IndividualTemperatures(nn.Module):
 
     Attributes:
         temperatures: (n_samples,) t.
-        log_averages: (n_samples,) log g; -inf for samples that did not take part yet.
+        log_averages: (n_samples,) log g; -inf for samples that have not been seen yet.
         momenta: (n_samples,) u.
     """
 

@@ -56,7 +56,7 @@ def nearest(features: Tensor, labels: Tensor, k: int = 1, *, p: float = 2.0, blo
 
     The released code goes through the samples in order, skips those that a group holds already, and puts some into
     several groups. Here a sample has one id, whatever the order: groups that share a sample are one. Chains form, at
-    k = 1 of about three samples in the mean; take `neighbours` for positives that are no one else's.
+    k = 1 of about three samples in the mean; take `neighbours` for positives that belong to one sample only.
 
     Args:
         features: as in `neighbours`.

@@ -162,11 +162,11 @@ def same(ids_a: Tensor, ids_b: Tensor | None = None) -> Pairing:
 def itself(like: Tensor, candidates: int | None = None) -> Pairing:
     """Each anchor and the candidate at its own place: an image and its report, a view and itself.
 
-    The places differ between processes, so that gathered candidates are told apart.
+    The places differ between processes, so that gathered candidates stay distinct.
 
     Args:
         like: any tensor (N, ...) of the anchors; only its length and device count.
-        candidates: how many there are, where more follow behind the anchors' partners, such as a queue's.
+        candidates: number of candidates, where more follow behind the anchors' partners, such as a queue's.
 
     Returns:
         The pairing.

@@ -176,12 +176,12 @@ def test_levels_of_ids_are_refused() -> None:
         hierarchical(draw(2, 3, 4), draw(2, 3, 4), levels=["sample", "patient"])
 
 
-@pytest.mark.parametrize("length", [4, 7, 16])
-def test_a_pyramid_compiles_without_a_break(length: int) -> None:
+def test_a_pyramid_compiles_without_a_break() -> None:
     def loss(z1: Tensor, z2: Tensor) -> Tensor:
         return sum(hierarchical(z1, z2).values())
 
-    views = draw(3, length, 4), draw(3, length, 4, seed=1)
+    # 7 steps, 3 and 1: scales with and without a step that is left over.
+    views = draw(3, 7, 4), draw(3, 7, 4, seed=1)
     torch.compiler.reset()
     compiled = torch.compile(loss, fullgraph=True, backend="eager")
     for found, expected in zip(value_and_gradients(compiled, *views), value_and_gradients(loss, *views), strict=True):

@@ -25,7 +25,7 @@ def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | N
 
     Raises:
         MedclError: there is no such transformers model, or it cannot be read.
-        UsageError: the configuration holds what cannot be meant, or the tokenizer is one of another model.
+        UsageError: the configuration holds an invalid value, or the tokenizer is one of another model.
     """
     if config.dim < 1:
         raise UsageError(f"a text encoder needs dim of at least 1, got dim={config.dim}")

@@ -25,7 +25,7 @@ _READ = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _UNUSED = ("pooler.", "embeddings.position_ids")
 """What a checkpoint may lack: a layer that is not part of the embedding, and the numbers 0, 1, 2..."""
 _ELSEWHERE = ("_name_or_path", "auto_map")
-"""What a configuration says of where it came from and of code beside it."""
+"""What a configuration says of where it came from and of code next to it."""
 
 
 def find(name: str, download: bool) -> Path:

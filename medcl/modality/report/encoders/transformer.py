@@ -98,7 +98,7 @@ class TransformerTextEncoder(TextEncoder):
     goes to `config.dim`.
 
     Raises:
-        UsageError: sizes that cannot be meant.
+        UsageError: invalid sizes.
     """
 
     def __init__(self, config: TextEncoderConfig, tokenizer: Tokenizer) -> None:

@@ -28,7 +28,7 @@ def build(config: SignalEncoderConfig, n_channels: int) -> SignalEncoder:
         The encoder, in training mode, on the CPU.
 
     Raises:
-        UsageError: when the configuration names no encoder or holds sizes that cannot be meant.
+        UsageError: when the configuration names no encoder or holds invalid sizes.
     """
     if config.name not in ENCODERS:
         hint = did_you_mean(config.name, ENCODERS)

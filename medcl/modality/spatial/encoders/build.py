@@ -37,7 +37,7 @@ NETWORKS: dict[str, Callable[[ImageEncoderConfig, tuple[int, ...], int], Backbon
 
 
 def check(config: ImageEncoderConfig, n_channels: int) -> None:
-    """Refuse a configuration that cannot be meant, whatever its network.
+    """Refuse a configuration that is invalid for every network.
 
     Raises:
         UsageError: with the field and its value.
@@ -70,7 +70,7 @@ def build(config: ImageEncoderConfig, n_channels: int) -> ImageEncoder:
         The encoder, in training mode, on the CPU.
 
     Raises:
-        UsageError: when the configuration names no network or holds sizes that cannot be meant.
+        UsageError: when the configuration names no network or holds invalid sizes.
     """
     check(config, n_channels)
     widths = WIDTHS[config.name] if config.widths is None else tuple(config.widths)

@@ -59,7 +59,7 @@ class UNet(nn.Module):
             parameters do not depend on it, so that a part's weights load into a whole one with `strict=False`.
 
     Raises:
-        UsageError: when sizes cannot be meant, or a segmentation is asked from a part of the decoder.
+        UsageError: when sizes are invalid, or a segmentation is asked from a part of the decoder.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from medcl.modality.volume.formats.dicom_resample import AIR, read_regular
 from medcl.modality.volume.record import Volume
 from medcl.phantom.anatomy import grid_affine
 from medcl.phantom.ct import Scan
-from medcl.phantom.dicom_files import Series, write_series
+from medcl.phantom.dicom_files import DicomSeries, write_series
 from medcl.phantom.person import Person, Study
 from tests.modality.dicom.dicom_files import pixels_of, series
 
@@ -40,7 +40,7 @@ def written(folder: Path, tilt: float = 0.0, missing: tuple[int, ...] = (), valu
     scan = Scan(
         np.rint(values(index @ affine[:3, :3].T + affine[:3, 3])).astype(np.float32), np.zeros(SHAPE, np.uint8), affine
     )
-    paths = write_series(folder, scan, STUDY, Series("MR", 1, "Plane", "Delta", missing=missing))
+    paths = write_series(folder, scan, STUDY, DicomSeries("MR", 1, "Plane", "Delta", missing=missing))
     (stack,) = stacks_of([one for path in paths for one in read_slices(path, folder)])
     return stack
 
