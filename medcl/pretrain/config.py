@@ -8,12 +8,12 @@ from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, Sign
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """What a batch holds: patients x trials x samples, so that every level has positives.
+    """Composition of a batch: patients x trials x samples, so that every level has positives.
 
     Args:
-        patients: in a batch.
-        trials: recordings of a patient, or as many as there are.
-        samples: windows of a recording, or as many as there are.
+        patients: number of patients in a batch.
+        trials: maximum number of recordings of a patient.
+        samples: maximum number of windows of a recording.
     """
 
     patients: int = 32
@@ -54,12 +54,12 @@ class OptimiserConfig:
     """AdamW and its schedule.
 
     Args:
-        steps: of the optimiser, in all.
-        learning_rate: at its highest.
+        steps: total number of optimiser steps.
+        learning_rate: its maximum.
         weight_decay: of AdamW.
         schedule: `constant`, or `cosine` down to zero at the last step.
         warmup: share of the steps in which the rate rises linearly.
-        clip: largest norm of the gradient; 0 for no clipping.
+        clip: maximum norm of the gradient; 0 for no clipping.
         average: which copy of the weights is saved: `swa` (plain running average of every step, as in COMET), `ema`,
             or `none` (the last step's).
         decay: of the exponential moving average.
@@ -77,7 +77,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class HardwareConfig:
-    """Where it runs.
+    """Device, precision and processes.
 
     Args:
         accelerator: `auto`, `cpu` or `cuda`.
@@ -102,16 +102,16 @@ class PretrainConfig:
     """A whole pretraining run, as it is written to the run folder.
 
     Args:
-        method: the recipe.
-        seed: of weights, batches, views and dropout.
+        method: name of the method.
+        seed: random seed of weights, batches, views and dropout.
         splits: of the manifest that are trained on. A patient who is tested later must not be in them.
-        data: what a window is.
-        batch: what a batch holds.
+        data: preparation of recordings, and the length of a window.
+        batch: composition of a batch.
         views: random changes that make the two views of a window.
         encoder: the network.
         comet: levels and weights.
         optimiser: AdamW and its schedule.
-        hardware: where it runs.
+        hardware: device, precision and processes.
     """
 
     method: Literal["comet"] = "comet"

@@ -16,7 +16,7 @@ class ImageSide:
     """Images.
 
     Args:
-        data: what an image is.
+        data: preparation of images.
         encoder: the network, of 2 dimensions.
         views: random changes of an image.
         init: run folder whose encoder of images this one starts from; empty starts with random weights. It must not
@@ -37,7 +37,7 @@ class VolumeSide:
     """Volumes, or their slices.
 
     Args:
-        data: what a patch is.
+        data: preparation of volumes, and the size of a patch.
         encoder: the network.
         views: random changes of a patch.
         init: as that of images.
@@ -56,7 +56,7 @@ class SignalSide:
     """Recordings.
 
     Args:
-        data: what a window is.
+        data: preparation of recordings, and the length of a window.
         encoder: the network.
         views: random changes of a window.
         init: as that of images.
@@ -75,7 +75,7 @@ class ReportSide:
     """Reports.
 
     Args:
-        data: what is drawn from a report.
+        data: sections and sentences that are drawn from a report.
         encoder: the network, and the tokenizer; one that is trained sees the reports of `splits` alone.
         init: as that of images; its tokenizer comes with it.
         locked: as that of images; also of a transformers model.
@@ -95,7 +95,7 @@ Side = ImageSide | VolumeSide | SignalSide | ReportSide
 
 @dataclass(frozen=True)
 class MultimodalBatchConfig:
-    """What a batch holds: patients x records, each record with its partners.
+    """Composition of a batch: patients x records, each record with its partners.
 
     Args:
         patients: in a batch, different ones: pairs of two patients are the negatives.
@@ -152,17 +152,17 @@ class MultimodalPretrainConfig:
 
     Args:
         method: `convirt` (two modalities), `multimodal` (two or more), or `simclr` (two views of one, no report).
-        seed: of weights, batches, views and dropout.
+        seed: random seed of weights, batches, views and dropout.
         splits: of the manifest that are trained on. A patient who is tested later must not be in them.
         image: images, where they are trained on.
         volume: volumes, where they are trained on.
         signal: recordings, where they are trained on.
         report: reports, where they are trained on.
-        batch: what a batch holds.
+        batch: composition of a batch.
         joint: how the modalities are contrasted.
         optimiser: AdamW and its schedule.
-        hardware: where it runs. Batches larger than memory pass the encoders by `chunk`, and everything is still
-            contrasted with everything.
+        hardware: device, precision and processes. Batches larger than memory pass the encoders by `chunk`, and all is
+            still contrasted with all.
     """
 
     method: Literal["convirt", "multimodal", "simclr"] = "convirt"

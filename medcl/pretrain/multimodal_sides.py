@@ -1,4 +1,4 @@
-"""What each modality of a joint run is made of: prepared records, an encoder, views, a card."""
+"""The parts of each modality of a multimodal run: prepared records, an encoder, views, a card."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,14 +52,14 @@ WORDS: dict[str, str] = {"image": "images", "volume": "volumes", "signal": "reco
 
 @dataclass(frozen=True)
 class Given:
-    """What a side is made from.
+    """What a side is prepared from.
 
     Args:
         every: all readable records of its kind, which are prepared.
         chosen: those that are trained on.
         where: (chosen,) their rows in the manifest of all kinds.
         store: folder in which records are prepared once.
-        initial: the run that it begins with, if any.
+        initial: the run whose encoder it starts from, if any.
         jobs: processes that prepare.
     """
 

@@ -1,4 +1,4 @@
-"""SimCLR (Chen et al., ICML 2020) on one modality, so that what reports add can be told.
+"""SimCLR (Chen et al., ICML 2020) on one modality, to measure what reports add.
 
 Views: two random changes of every image, patch or window. Encoder: any. Pairing: the two views of a record; other
 records of the patient are left out. Loss: InfoNCE over the views of the batch.

@@ -10,14 +10,14 @@ from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 
 @dataclass(frozen=True)
 class VolumeBatchConfig:
-    """What a batch holds: patients x volumes x samples.
+    """Composition of a batch: patients x volumes x samples.
 
     Args:
-        patients: in a batch.
-        volumes: of a patient, or as many as there are.
+        patients: number of patients in a batch.
+        volumes: maximum number of volumes of a patient.
         samples: patches or slices of a volume. Where they are drawn by partition, as many as there are partitions, or
             a multiple.
-        reuse: batches that a volume is in, with other patches and beside other patients, before the next volumes come.
+        reuse: batches that a volume is in, with other patches and with other patients, before the next volumes come.
             For archives that are larger than the memory: the first crop of a volume that is not in memory takes 19 ms,
             those right after it 1 ms (medians, 64^3 of 256 x 256 x 128 voxels on a local disk). 1 mixes best, and is as
             fast where the store fits into memory.
@@ -47,7 +47,7 @@ class GlobalLocalConfig:
         temperature: of the global loss.
         hidden: width of the hidden layer of the global head.
         projection: width of what is compared.
-        init: a finished run whose encoder a `local` or `joint` training begins with; empty: random weights.
+        init: a finished run whose encoder a `local` or `joint` training starts from; empty: random weights.
     """
 
     stages: Literal["global-local", "global", "local", "joint"] = "global-local"
@@ -72,8 +72,8 @@ class LocalConfig:
         negatives: nearby regions of the same image, in both views.
         projection: width of what is compared.
         temperature: of the local loss.
-        train_encoder: train the encoder too. Networks whose decoder cannot be told from their encoder need it.
-        weight: of the local loss beside the global one in `stages: joint`.
+        train_encoder: train the encoder too. Networks whose decoder cannot be separated from their encoder need it.
+        weight: of the local loss relative to the global one in `stages: joint`.
         steps: of the local stage; the other settings of its optimiser are those of the global one.
     """
 
@@ -138,11 +138,11 @@ class VolumePretrainConfig:
     """A whole pretraining run on volumes, as it is written to the run folder.
 
     Args:
-        method: the recipe.
-        seed: of weights, batches, views and dropout.
+        method: name of the method.
+        seed: random seed of weights, batches, views and dropout.
         splits: of the manifest that are trained on. A patient who is tested later must not be in them.
-        data: what a patch or a slice is.
-        batch: what a batch holds.
+        data: preparation of volumes, and the size of a patch or slice.
+        batch: composition of a batch.
         views: random changes that make the views of a patch; those of the local stage are `local_views`.
         local_views: of the local stage: of intensities only, so that positions of two views correspond.
         encoder: the network. Of a `unet` that global-local trains, `dim` and `stride` follow from what is trained: the
@@ -152,7 +152,7 @@ class VolumePretrainConfig:
         dense: the methods densecl and pixpro.
         hierarchy: the method hierarchy.
         optimiser: AdamW and its schedule.
-        hardware: where it runs. `chunk` is for the global stage and for hierarchy.
+        hardware: device, precision and processes. `chunk` is for the global stage and for hierarchy.
     """
 
     method: Literal["global-local", "densecl", "pixpro", "hierarchy"] = "global-local"

@@ -180,7 +180,7 @@ def test_a_side_begins_with_another_run_and_may_be_locked(archive: Manifest, fol
     assert cards[0] == cards[1]
     everyone = small(steps=1, splits=("train", "test"))
     train(everyone, archive, folder, "everyone")
-    with pytest.raises(UsageError, match="image.init: .* was trained on patients who are not in this run those of this run"):
+    with pytest.raises(UsageError, match="image.init: .* was trained on patients who are not in this run"):
         train(small(image=replace(IMAGE, init=str(folder / "everyone"))), archive, folder, "leak")
     wider = replace(IMAGE.encoder, widths=(4, 8, 16))
     with pytest.raises(UsageError, match="image.encoder: differs from the network"):
@@ -229,7 +229,7 @@ def test_records_without_partners_are_said_and_missing_kinds_refused(archive: Ma
         (small(method="simclr", report=None, joint={"queue": 8}), "method simclr has no queue"),
         (small(joint={"loss": "symile"}), "joint.loss: symile is one of method multimodal"),
         (small(method="multimodal", joint={"loss": "symile"}), "batch.records: symile takes 1"),
-        (small(method="multimodal", joint={"loss": "anchored", "anchor": "signal"}), "joint.anchor: signal is none"),
+        (small(method="multimodal", joint={"loss": "anchored", "anchor": "signal"}), "joint.anchor: signal is not in the recipe"),
         (
             small(joint={"loss": "siglip", "queue": 8}),
             "joint.queue and joint.distillation: with clip and anchored only",
