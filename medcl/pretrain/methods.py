@@ -38,7 +38,7 @@ def config_class(method: str) -> "type[PretrainConfig] | type[VolumePretrainConf
 
         return MultimodalPretrainConfig
     raise UsageError(
-        f"method {method!r} not found: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes, "
+        f"there is no method {method!r}: {', '.join(SIGNALS)} trains on recordings, {', '.join(VOLUMES)} on volumes, "
         f"{', '.join(JOINT)} on the modalities that the recipe has{did_you_mean(method, (*SIGNALS, *VOLUMES, *JOINT))}"
     )
 
