@@ -10,8 +10,7 @@ from medcl.commands import parsers
 
 def finetune(argv: Sequence[str]) -> None:
     """Measure a pretrained encoder at label fractions, beside the same network from scratch."""
-    from medcl.evaluate.config import PROTOCOLS, USUAL, FinetuneConfig
-    from medcl.evaluate.segment_config import SegmentConfig
+    from medcl.evaluate.config import PROTOCOLS, USUAL, FinetuneConfig, SegmentConfig
 
     parser = parsers.config_parser(finetune)
     parser.add_argument("run", type=Path, help="the run folder that `medcl pretrain` wrote")
@@ -61,8 +60,8 @@ def finetune(argv: Sequence[str]) -> None:
     manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
     output = given.output or given.run / "eval" / files.safe_name(given.target)
     if given.target in manifest.masks:
+        from medcl.evaluate.config import SegmentationConfig
         from medcl.evaluate.segment import evaluate_masks
-        from medcl.evaluate.segment_config import SegmentationConfig
 
         names = {field.name for field in fields(SegmentationConfig)}
         asked = SegmentationConfig(**{name: given[name] for name in names})
@@ -91,7 +90,7 @@ def compare(argv: Sequence[str]) -> None:
     from medcl.evaluate import compare as comparing
     from medcl.evaluate import cross_validation as pool
     from medcl.evaluate import wording as table
-    from medcl.evaluate.report import write_report
+    from medcl.evaluate.page import write_report
 
     paths = [path / "results.json" if path.is_dir() else path for path in given.results]
     if given.pool:

@@ -93,7 +93,7 @@ def _evaluate(given: argparse.Namespace, manifest: "Manifest", configs: "Sequenc
     if missing:
         raise UsageError(f"--evaluate needs --{' and --'.join(missing)}: what is pretrained, and what is probed")
     from medcl.commands.training import recipe
-    from medcl.evaluate.probe import probe_scores
+    from medcl.evaluate.protocols import probe_scores
     from medcl.reduce.experiment import run_experiment
 
     results = run_experiment(

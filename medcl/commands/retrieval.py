@@ -44,7 +44,7 @@ def evaluate(argv: Sequence[str]) -> None:
     given = parser.parse_args(argv)
     from medcl.evaluate.config import JointEvaluateConfig
     from medcl.evaluate.multimodal_evaluation import evaluate_joint
-    from medcl.evaluate.multimodal_report import show
+    from medcl.evaluate.multimodal_page import show
 
     config = JointEvaluateConfig(
         prompts=given.prompts,

@@ -1,8 +1,10 @@
-"""The configuration of an evaluation: importable without torch, so that the command line stays quick."""
+"""The configurations of evaluations: importable without torch, so that the command line stays quick."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from medcl.modality.spatial.config import ImageViewsConfig
 
 Init = Literal["pretrained", "random"]
 
@@ -102,4 +104,75 @@ class EvaluateConfig:
     bootstrap: int = 1000
     allow_transductive: bool = False
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
+    jobs: int = -1
+
+
+AUGMENTATION = ImageViewsConfig(
+    flip=0.5,
+    flip_axes=(0,),
+    rotation=15.0,
+    scale=(0.9, 1.1),
+    elastic=2.0,
+    contrast=(0.8, 1.2),
+    brightness=0.1,
+)
+"""Moves that a patient could have made, and another scanner's intensities; the label map moves along."""
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """How a network is trained to segment, the same for pretrained and random weights.
+
+    Args:
+        iterations: of the optimiser; all of them are done, for a short schedule favours pretrained weights.
+        batch: patches an iteration.
+        learning_rate: of Adam.
+        loss: `dice` is 1 - the mean soft Dice of all classes, the background included, over the whole batch;
+            `dice-ce` adds the cross-entropy.
+        mixup: alpha of the Beta distribution by which pairs of patches and their labels are mixed; 0 is off.
+        evaluate_every: iterations between two looks at the validation patients.
+        validation_volumes: labelled validation patients, with a volume each, by whose Dice the weights are chosen; 0
+            takes the last weights.
+        overlap: of neighbouring windows in the prediction of a volume that is larger than a patch, as a share; None is
+            0.5 for slices, 0.25 for cubes, of which half an overlap would take 8 times as many as fill the volume.
+        views: the augmentation; axes are those of a patch, of a slice its two axes in the order of RAS+.
+    """
+
+    iterations: int = 1500
+    batch: int = 16
+    learning_rate: float = 1e-3
+    loss: Literal["dice", "dice-ce"] = "dice"
+    mixup: float = 0.0
+    evaluate_every: int = 50
+    validation_volumes: int = 2
+    overlap: float | None = None
+    views: ImageViewsConfig = field(default_factory=lambda: AUGMENTATION)
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """What an encoder is asked to show where the target is a column of label maps.
+
+    Args:
+        target: the column.
+        labels: how many of the training patients are labelled: `1`, `2`, `8`, `10%`.
+        unit: what `labels` counts: patients, each with all of its volumes, or volumes (`record`).
+        repeats: seeds; each draws its own subsets and its own random initialisation.
+        seed: of the first repeat.
+        bootstrap: resamples of the test patients.
+        allow_transductive: test on patients that were seen in pretraining, and say so in the report.
+        save_masks: write the predicted masks of the first repeat as NIfTI.
+        segment: the settings of training.
+        jobs: processes; the result is the same for any number.
+    """
+
+    target: str
+    labels: list[str] = field(default_factory=lambda: ["1", "2", "8"])
+    unit: Literal["patient", "record"] = "patient"
+    repeats: int = 5
+    seed: int = 0
+    bootstrap: int = 1000
+    allow_transductive: bool = False
+    save_masks: bool = False
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
     jobs: int = -1

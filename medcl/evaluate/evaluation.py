@@ -1,23 +1,32 @@
 """`medcl finetune` as one function: a run and a manifest in, results.json and report.html out."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from medcl import runs
+from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate import baseline, experiment, summary
+from medcl.evaluate import experiment, summary
 from medcl.evaluate import multimodal_space as joint_side
 from medcl.evaluate.config import EvaluateConfig
-from medcl.evaluate.report import write_report
+from medcl.evaluate.fractions import Subset
+from medcl.evaluate.page import write_report
 from medcl.evaluate.results import Procedure, Results
 from medcl.evaluate.task import Task
+from medcl.modality.spec import Card, to_json
 from medcl.suggest import did_you_mean
+
+_BASELINE_VERSION = 1
+"""Raised when the same settings give other predictions of random initialisation."""
 
 
 def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
@@ -65,11 +74,11 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     setting = experiment.Setting(
         run_folder, prepared, manifest, config_of_pieces, config, rows["val"], rows["test"], side
     )
-    kept = baseline.path_of(setting, run.card, drawn)
-    known = baseline.load(kept)
+    kept = _baseline_path(setting, run.card, drawn)
+    known = _kept_baseline(kept)
     predictions = experiment.run_all(setting, drawn, ("pretrained",) if known else ("pretrained", "random"))
     if known is None:
-        baseline.save(kept, predictions)
+        _keep_baseline(kept, predictions)
     # One order, whether the baseline was computed now or before.
     predictions = experiment.in_order(predictions + (known or []), config, drawn)
     found, undefined = summary.scores(task, rows["test"], predictions)
@@ -118,3 +127,44 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int
     if left_out:
         notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")
     return notes
+
+
+def _baseline_path(setting: experiment.Setting, card: Card, drawn: Sequence[Sequence[Subset]]) -> Path:
+    """Where the predictions of random initialisation are kept: the name says what they depend on.
+
+    Runs that share network, data and settings share their baseline, which is measured once.
+    """
+    config = {
+        name: value
+        for name, value in asdict(setting.config).items()
+        if name not in ("jobs", "bootstrap", "allow_transductive")
+    }
+    about = [_BASELINE_VERSION, torch.__version__, setting.store.name, to_json(card), config]
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
+    digest.update("\n".join(map(str, setting.manifest.column("record_id"))).encode())
+    digest.update(np.ascontiguousarray(setting.manifest.labels(setting.config.target)).tobytes())
+    for rows in (setting.validation, setting.test, *(subset.rows for repeat in drawn for subset in repeat)):
+        digest.update(np.ascontiguousarray(rows).tobytes() + b"|")
+    return setting.store.parent / f"baseline-{digest.hexdigest()}.npz"
+
+
+def _keep_baseline(path: Path, predictions: Sequence[experiment.Prediction]) -> None:
+    """Keep the predictions of random initialisation, whole or not at all."""
+    arrays = {f"{p.protocol}/{p.label}/{p.repeat}/{p.seed}": p.probabilities for p in predictions if p.init == "random"}
+    with files.draft(path, durable=False) as place, place.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _kept_baseline(path: Path) -> list[experiment.Prediction] | None:
+    """The kept predictions; None where there are none, or the file is damaged and has to be computed anew."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            kept = []
+            for name in arrays.files:
+                protocol, label, repeat, seed = name.split("/")
+                kept.append(experiment.Prediction(protocol, "random", label, int(repeat), int(seed), arrays[name]))
+            return kept
+    except Exception:  # noqa: BLE001 - a damaged archive fails in as many ways as there are in unpacking
+        return None

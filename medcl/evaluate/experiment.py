@@ -26,10 +26,9 @@ from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import multimodal_space as joint_side
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
-from medcl.evaluate.finetune import fine_tune, predict
-from medcl.evaluate.fractions import Ordering, Subset, order, parse
-from medcl.evaluate.pixels import Pixels
-from medcl.evaluate.probe import linear_probe, nearest_neighbours
+from medcl.evaluate.fractions import Ordering, Subset, draw, order, parse
+from medcl.evaluate.fractions import check as check_fractions
+from medcl.evaluate.protocols import Pixels, fine_tune, linear_probe, nearest_neighbours, predict
 from medcl.evaluate.results import Init
 from medcl.evaluate.task import Task
 
@@ -90,15 +89,12 @@ def check(config: EvaluateConfig) -> None:
     Raises:
         UsageError: a label fraction that is none, a protocol that does not exist, no repeats.
     """
-    for text in config.labels:
-        parse(text)
+    check_fractions(config.labels, config.repeats)
     unknown = [name for name in config.protocols if name not in PROTOCOLS]
     if unknown or not config.protocols:
         raise UsageError(
             f"--protocols: choose from {', '.join(PROTOCOLS)}" + (f", not {', '.join(unknown)}" if unknown else "")
         )
-    if config.repeats < 1 or not config.labels:
-        raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
 
 
 def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
@@ -107,12 +103,11 @@ def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
     Raises:
         MedclError: the labels do not allow a fraction; see `fractions.order`.
     """
-    fractions = [parse(text) for text in config.labels]
-    drawn = []
-    for repeat in range(config.repeats):
-        ordering: Ordering = order(manifest, target=config.target, unit=config.unit, seed=config.seed + repeat)
-        drawn.append(sorted((ordering.take(fraction) for fraction in fractions), key=lambda subset: len(subset.rows)))
-    return drawn
+
+    def ordered(seed: int) -> Ordering:
+        return order(manifest, target=config.target, unit=config.unit, seed=seed)
+
+    return draw(ordered, config.labels, repeats=config.repeats, seed=config.seed)
 
 
 def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) -> list[Prediction]:

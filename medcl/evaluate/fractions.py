@@ -1,4 +1,4 @@
-"""Label fractions: which training patients are labelled when only 1%, 10% or 50 of them are.
+"""How label fractions are drawn: which training patients are labelled when only 1%, 10% or 50 of them are.
 
 All fractions of a seed are prefixes of one ordering, so the 1% lies inside the 10% whatever the numbers. The ordering
 begins with patients who between them show every class, and then takes in each step a patient after whom the prefix
@@ -6,6 +6,7 @@ holds the classes in the proportions of the whole.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,13 @@ import numpy as np
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.stratify import Bools, Ints, any_of, first_appearance, label_columns
 from medcl.errors import MedclError, UsageError
+
+Unit = Literal["patient", "record"]
+UNITS: dict[str, Callable[[Manifest, Ints], Ints]] = {
+    "patient": lambda manifest, rows: first_appearance(manifest.column("patient")[rows])[0],
+    "record": lambda _, rows: np.arange(len(rows)),
+}
+"""What a fraction counts: (manifest, rows) -> (rows,) number of the unit that each row belongs to."""
 
 _ALLOWED = (
     "allowed are a percentage above 0% and up to 100% ('1%'), a share with a decimal point above 0 and up to 1 ('0.1', "
@@ -46,7 +54,7 @@ class Subset:
         label: the fraction's text.
         rows: rows of the manifest, ascending.
         n_patients: patients among them.
-        n_records: how many rows.
+        n_records: number of rows.
         per_class: records that carry each class; empty for regression.
         raised: whether the fraction was too small to show every class and was therefore raised to the smallest that
             does.
@@ -81,19 +89,11 @@ class Ordering:
     patient_of_row: Ints
     columns: Bools
     minimum: int
-    unit: Literal["patient", "record"]
+    unit: Unit
     classes: tuple[str, ...]
 
     def take(self, fraction: LabelFraction) -> Subset:
-        """The subset that a fraction means.
-
-        A share is rounded to the nearest number of units, and raised to `minimum` where it is smaller.
-
-        Args:
-            fraction: how much of the ordering.
-
-        Returns:
-            The subset.
+        """The subset of a fraction: a share is rounded to the nearest number of units, and raised to `minimum`.
 
         Raises:
             UsageError: a count is below the minimum or above what there is.
@@ -126,12 +126,6 @@ def parse(text: str) -> LabelFraction:
     With a percent sign, or with a decimal point and a value in (0, 1], it is a share; without either it is a count:
     `1%` is one in a hundred, `1.0` is everything, `1` is a single patient.
 
-    Args:
-        text: for example `1%`, `0.5%`, `0.1`, `1.0`, `50`.
-
-    Returns:
-        The fraction.
-
     Raises:
         UsageError: anything else, with what is allowed.
     """
@@ -149,36 +143,38 @@ def parse(text: str) -> LabelFraction:
     raise UsageError(f"--labels {text!r} is not a label fraction: {_ALLOWED}")
 
 
-def subset(
-    manifest: Manifest,
-    fraction: LabelFraction,
-    *,
-    target: str,
-    unit: Literal["patient", "record"] = "patient",
-    seed: int = 0,
-) -> Subset:
-    """The labelled subset of the training split at one fraction; `order` once and `take` often gives the same.
-
-    Args:
-        manifest: records with a split; only readable, labelled records of `train` count.
-        fraction: how much of it.
-        target: name of the target whose labels are meant.
-        unit: whether the fraction is one of patients, with all their labelled records, or of single records.
-        seed: seed of the draw.
-
-    Returns:
-        The subset.
+def check(labels: Sequence[str], repeats: int) -> None:
+    """Refuse label fractions that cannot be drawn, before anything is computed.
 
     Raises:
-        MedclError: as in `order`.
+        UsageError: a label fraction is invalid, or there is none, or no repeat.
+    """
+    for text in labels:
+        parse(text)
+    if repeats < 1 or not labels:
+        raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
+
+
+def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: int, seed: int) -> list[list[Subset]]:
+    """The labelled subsets of every repeat, in ascending order of size.
+
+    Args:
+        order: random seed -> ordering of the training units.
+        labels: label fractions, as `parse` takes them.
+        repeats: number of orderings.
+        seed: random seed of the first repeat; each further one adds 1.
+
+    Raises:
         UsageError: as in `Ordering.take`.
     """
-    return order(manifest, target=target, unit=unit, seed=seed).take(fraction)
+    fractions, drawn = [parse(text) for text in labels], []
+    for repeat in range(repeats):
+        ordering = order(seed + repeat)
+        drawn.append(sorted((ordering.take(one) for one in fractions), key=lambda subset: len(subset.rows)))
+    return drawn
 
 
-def order(
-    manifest: Manifest, *, target: str, unit: Literal["patient", "record"] = "patient", seed: int = 0
-) -> Ordering:
+def order(manifest: Manifest, *, target: str, unit: Unit = "patient", seed: int = 0) -> Ordering:
     """Order the labelled training units so that every prefix is a fair sample.
 
     Args:
@@ -187,29 +183,47 @@ def order(
         unit: what is ordered.
         seed: seed of the draw.
 
-    Returns:
-        The ordering.
-
     Raises:
         MedclError: no training record is labelled, or a class has no positive (or no negative) one.
         UsageError: there is no such target.
     """
-    labels, about = manifest.labels(target), manifest.targets[target]
+    labels, target_of = manifest.labels(target), manifest.targets[target]
     train = manifest.split_rows("train")
     train = train[manifest.column("status")[train] == "ok"]
-    columns, known = label_columns(labels[train], about.kind, len(about.classes))
+    columns, known = label_columns(labels[train], target_of.kind, len(target_of.classes))
     rows, columns = train[known], columns[known]
     if not len(rows):
         raise MedclError(f"no record of the training split has a label for {target!r}")
-    patient_of_row, _ = first_appearance(manifest.column("patient")[rows])
-    unit_of_row = patient_of_row if unit == "patient" else np.arange(len(rows))
+    unit_of_row = UNITS[unit](manifest, rows)
     n_units = int(unit_of_row.max()) + 1
-    needed = _needed(columns, about)
+    needed = _needed(columns, target_of)
     units, minimum = _order_units(
         any_of(columns, unit_of_row, n_units), any_of(needed, unit_of_row, n_units), np.random.default_rng(seed)
     )
-    minimum = min(2, n_units) if about.kind == "regression" else minimum
-    return Ordering(units, rows, unit_of_row, patient_of_row, columns, minimum, unit, about.classes)
+    minimum = min(2, n_units) if target_of.kind == "regression" else minimum
+    return Ordering(
+        units, rows, unit_of_row, UNITS["patient"](manifest, rows), columns, minimum, unit, target_of.classes
+    )
+
+
+def random_order(manifest: Manifest, rows: Ints, *, unit: Unit = "patient", seed: int = 0) -> Ordering:
+    """Order the units of some rows at random: of a target without classes, such as label maps.
+
+    Args:
+        manifest: of the records.
+        rows: (R,) training rows with a usable label map.
+        unit: what is ordered.
+        seed: seed of the draw.
+
+    Raises:
+        MedclError: there is no row.
+    """
+    if not len(rows):
+        raise MedclError("no volume of the training split has a label map that can be used")
+    unit_of_row = UNITS[unit](manifest, rows)
+    units = np.random.default_rng(seed).permutation(int(unit_of_row.max()) + 1)
+    nothing = np.zeros((len(rows), 0), dtype=bool)
+    return Ordering(units, rows, unit_of_row, UNITS["patient"](manifest, rows), nothing, 1, unit, ())
 
 
 def _needed(columns: Bools, target: Target) -> Bools:

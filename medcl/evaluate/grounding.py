@@ -14,9 +14,9 @@ from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate.marks import Ints
 from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, JointRun, device, tokenizer_of
+from medcl.evaluate.retrieval import Ints
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.draws import draws
 from medcl.networks.multimodal import REPORT, MultimodalEncoder

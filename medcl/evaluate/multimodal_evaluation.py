@@ -15,15 +15,14 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import joint_pairs
+from medcl.evaluate import multimodal_pairs as joint_pairs
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.config import JointEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
-from medcl.evaluate.marks import Ints, Marks
-from medcl.evaluate.multimodal_report import write_report
+from medcl.evaluate.multimodal_page import write_report
 from medcl.evaluate.multimodal_results import Between, Classified, Direction, JointResults
 from medcl.evaluate.multimodal_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint
-from medcl.evaluate.retrieval import Retrieval, rank, summarise
+from medcl.evaluate.retrieval import Ints, Marks, Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
 from medcl.networks.multimodal import REPORT

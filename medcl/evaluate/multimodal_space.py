@@ -24,7 +24,7 @@ from medcl.embed.metadata import run_fingerprint
 from medcl.embed.projected import Projected
 from medcl.embed.report_pieces import ReportPieces, reading
 from medcl.errors import UsageError
-from medcl.evaluate.marks import Ints
+from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer

@@ -15,7 +15,6 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate.marks import Ints
 from medcl.evaluate.multimodal_space import (
     NAMES,
     Embedded,
@@ -26,6 +25,7 @@ from medcl.evaluate.multimodal_space import (
     kept_before,
     with_side,
 )
+from medcl.evaluate.retrieval import Ints
 from medcl.networks.multimodal import REPORT
 from medcl.show import page
 from medcl.show.images import TILE, contact_sheet, data_uri, grey, png

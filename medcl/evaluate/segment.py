@@ -2,11 +2,13 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
@@ -16,15 +18,89 @@ from medcl.data.volume_prepare import prepare_volumes
 from medcl.embed.pieces import volume_config
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import segment_experiment as experiment
-from medcl.evaluate import segment_network, segment_summary
-from medcl.evaluate.fractions import parse
-from medcl.evaluate.report import write_report
+from medcl.evaluate import summary
+from medcl.evaluate.config import SegmentationConfig
+from medcl.evaluate.fractions import check as check_fractions
+from medcl.evaluate.page import write_report
 from medcl.evaluate.results import Procedure, Results, Split
-from medcl.evaluate.segment_config import SegmentationConfig
-from medcl.evaluate.segment_pictures import draw
-from medcl.evaluate.segment_results import Segmentation, speed_of
+from medcl.evaluate.segment_page import Pictures, Row
+from medcl.evaluate.segment_predict import predict
+from medcl.evaluate.segment_results import Cell, Segmentation, speed_of
+from medcl.evaluate.segment_train import check as check_network
+from medcl.evaluate.wording import init_name
 from medcl.modality.volume.store import VolumeStore
+from medcl.show.images import data_uri, png
+from medcl.show.wording import number
 from medcl.suggest import did_you_mean
+
+PALETTE = (
+    *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),
+    *((128, 62, 180), (170, 230, 120), (150, 80, 40), (255, 180, 190), (0, 90, 90)),
+)
+"""Okabe and Ito's colours, which the colour-blind tell apart, then five more for label maps of many structures."""
+OPACITY = 0.55
+
+
+def draw(setting: experiment.Setting, work: Sequence[experiment.Work], cells: Sequence[Cell]) -> Pictures:
+    """Draw the worst and the best test volume.
+
+    Args:
+        setting: what was evaluated.
+        work: of all networks.
+        cells: their numbers, in the same order.
+
+    Returns:
+        The pictures; none where the weights of the networks cannot be had any more.
+    """
+    smallest = min(work, key=lambda one: len(one.subset.rows)).subset.label
+    chosen = [one for one in work if one.repeat == 0 and one.subset.label == smallest]
+    networks = {one.init: network.to(experiment.device()) for one, network in experiment.kept(setting, chosen)}
+    if len(networks) < 2:
+        return Pictures()
+    dice = {
+        cell.init: np.mean(list(cell.dice.values()), axis=0)
+        for one, cell in zip(work, cells, strict=True)
+        if one.repeat == 0 and one.subset.label == smallest
+    }
+    patches, rows = setting.held_out.patches, []
+    order, axis = np.argsort(dice["pretrained"], kind="stable"), patches.across
+    for title, volume in (("Worst", int(order[0])), ("Best", int(order[-1]))):
+        truth: NDArray[np.uint8] = patches.labels(volume).numpy()
+        # The slice in which most of the structures is to be seen.
+        place = int(np.argmax((truth > 0).sum(axis=tuple(i for i in range(3) if i != axis))))
+        ground = _grey(patches.volume(volume)[0].numpy().take(place, axis))
+        shown = {"image": ground, "truth": _overlay(ground, np.take(truth, place, axis))}
+        for init in experiment.INITS:
+            labels = predict(networks[init], patches, volume, setting.config.segment.overlap, experiment.device())
+            caption = f"{init_name(summary.SEGMENT_PROTOCOL, init)}, Dice {number(float(dice[init][volume]), digits=2)}"
+            shown[caption] = _overlay(ground, np.take(labels, place, axis))
+        sides = np.delete(patches.store.spacing[patches.records[volume]], axis)
+        rows.append(Row(title, tuple((caption, _png(one, sides)) for caption, one in shown.items())))
+    names = setting.masks.classes[1:]
+    return Pictures(tuple(rows), tuple((name, f"rgb{_colour(k)}") for k, name in enumerate(names)))
+
+
+def _colour(structure: int) -> tuple[int, int, int]:
+    return PALETTE[structure % len(PALETTE)]
+
+
+def _grey(plane: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A slice scaled to [0, 1], as (a, b, 3) of 0 to 255."""
+    return np.repeat(255.0 * np.clip(plane, 0, 1)[:, :, None], 3, axis=2)
+
+
+def _overlay(ground: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A slice with its structures in colour."""
+    colours = np.array([(0, 0, 0), *(_colour(k) for k in range(int(labels.max(initial=0))))], dtype=np.float64)
+    mixed = (1 - OPACITY) * ground + OPACITY * colours[labels]
+    return np.where((labels > 0)[:, :, None], mixed, ground)
+
+
+def _png(plane: NDArray[np.float64], spacing: NDArray[np.float64]) -> str:
+    """A slice as a data URI: its first axis to the right, its second upwards, its voxels as long as they are."""
+    upright = plane.transpose(1, 0, 2)[::-1].astype(np.uint8)
+    return data_uri(png(upright, spacing=(float(spacing[1]), float(spacing[0])), smooth=False))
+
 
 CELLS = "segmentations"
 """Folder of finished networks, beside the stores."""
@@ -52,7 +128,7 @@ def evaluate_masks(
     """
     _check(config, manifest)
     run = runs.load_volumes(run_folder)
-    segment_network.check(run.card)
+    check_network(run.card)
     manifest = manifest.ok().of_kind("volume")
     check(manifest)
     data = volume_config(run.card)
@@ -80,20 +156,20 @@ def evaluate_masks(
     work = experiment.plan(setting, run.card, run.encoder, drawn)
     cells = experiment.run_all(setting, work)
     patients = manifest.column("patient")[rows["test"]]
-    summaries, differences = segment_summary.summarise(cells, patients, config.bootstrap, config.seed)
+    summaries, differences = summary.summarise_segmentation(cells, patients, config.bootstrap, config.seed)
     notes = [*([warning] if warning else []), *_problems(manifest, prepared, config.target)]
     results = Results(
         run=str(run_folder),
         method=str(run.config.get("method", "")),
         target=Target(config.target, "multiclass", setting.masks.classes[1:]),
-        protocols=(segment_summary.PROTOCOL,),
+        protocols=(summary.SEGMENT_PROTOCOL,),
         metric="dice",
         config={"evaluation": asdict(config), "pretraining": run.config},
         splits={split: _split(manifest, part, config.target) for split, part in rows.items()},
-        notes=(*notes, *_validation(config, len(rows["val"])), *segment_summary.missed(cells)),
-        fractions=tuple(segment_summary.fractions(drawn)),
+        notes=(*notes, *_validation(config, len(rows["val"])), *summary.missing_structures(cells)),
+        fractions=tuple(summary.fractions(drawn)),
         procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit),
-        scores=tuple(segment_summary.scores(cells)),
+        scores=tuple(summary.segment_scores(cells)),
         summary=tuple(summaries),
         differences=tuple(differences),
         segmentation=Segmentation(tuple(cells), speed_of(cells)),
@@ -113,10 +189,7 @@ def _check(config: SegmentationConfig, manifest: Manifest) -> None:
             f"--target {config.target}: the manifest has the label maps {', '.join(manifest.masks) or '(none)'}"
             f"{did_you_mean(config.target, manifest.masks)}"
         )
-    for text in config.labels:
-        parse(text)
-    if config.repeats < 1 or not config.labels:
-        raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
+    check_fractions(config.labels, config.repeats)
     if min(config.segment.iterations, config.segment.batch, config.segment.evaluate_every) < 1:
         raise UsageError("segment.iterations, segment.batch and segment.evaluate_every must be at least 1")
     if not 0 <= (config.segment.overlap or 0) < 1 or config.segment.mixup < 0 or config.segment.validation_volumes < 0:

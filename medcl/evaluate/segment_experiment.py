@@ -5,31 +5,34 @@ weights and everything in training. Both initialisations get the same of each, s
 The test volumes are predicted once by each finished network.
 """
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import torch
 from joblib import delayed
 from torch import nn
 from tqdm.auto import tqdm
 
-from medcl import runs
+from medcl import files, runs, weights
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
+from medcl.checksums import read_json, sealed
 from medcl.data.volume_prepare import slice_axis
 from medcl.engine.watch import workers
-from medcl.evaluate import segment_cell, segment_network
-from medcl.evaluate.config import Init
-from medcl.evaluate.fractions import Subset, parse
-from medcl.evaluate.segment_cell import one_each, order
-from medcl.evaluate.segment_config import SegmentationConfig
-from medcl.evaluate.segment_held_out import HeldOut
-from medcl.evaluate.segment_predict import overlap_of
+from medcl.errors import MedclError
+from medcl.evaluate.config import Init, SegmentationConfig
+from medcl.evaluate.fractions import Ordering, Subset, draw, random_order
+from medcl.evaluate.segment_predict import HeldOut, overlap_of
 from medcl.evaluate.segment_results import Cell
-from medcl.evaluate.segment_train import train
+from medcl.evaluate.segment_train import build, train
+from medcl.evaluate.typed_json import build as built
+from medcl.evaluate.typed_json import plain
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.config import VolumeConfig
@@ -95,12 +98,12 @@ def subsets(setting: Setting) -> list[list[Subset]]:
     Raises:
         MedclError: no training volume has a label map, or a fraction asks for more than there are.
     """
-    config, fractions = setting.config, [parse(text) for text in setting.config.labels]
-    drawn = []
-    for repeat in range(config.repeats):
-        ordering = order(setting.manifest, setting.train, config.seed + repeat, config.unit)
-        drawn.append(sorted((ordering.take(one) for one in fractions), key=lambda subset: len(subset.rows)))
-    return drawn
+    config = setting.config
+
+    def ordered(seed: int) -> Ordering:
+        return random_order(setting.manifest, setting.train, unit=config.unit, seed=seed)
+
+    return draw(ordered, config.labels, repeats=config.repeats, seed=config.seed)
 
 
 def plan(setting: Setting, card: VolumeCard, encoder: ImageEncoder, drawn: list[list[Subset]]) -> list[Work]:
@@ -124,21 +127,21 @@ def plan(setting: Setting, card: VolumeCard, encoder: ImageEncoder, drawn: list[
         "segment": {**asdict(config.segment), "overlap": overlap_of(config.segment.overlap, slice_axis(setting.data))},
         "test": list(ids[setting.test]),
     }
-    weights = {"pretrained": segment_cell.hash_of(encoder), "random": "random"}
+    start = {"pretrained": _hash_of(encoder), "random": "random"}
     work = []
     for init in INITS:
         for repeat, subset_list in enumerate(drawn):
             count = config.segment.validation_volumes
-            validation = one_each(setting.manifest, setting.validation, count, config.seed + repeat)
+            validation = _one_each(setting.manifest, setting.validation, count, config.seed + repeat)
             for subset in subset_list:
                 about = {
                     **common,
-                    "weights": weights[init],
+                    "weights": start[init],
                     "seed": config.seed + repeat,
                     "train": list(ids[subset.rows]),
                     "validation": list(ids[validation]),
                 }
-                work.append(Work(init, subset, repeat, validation, segment_cell.name_of(about)))
+                work.append(Work(init, subset, repeat, validation, _name_of(about)))
     return work
 
 
@@ -169,20 +172,13 @@ def run_all(setting: Setting, work: Sequence[Work]) -> list[Cell]:
     return [_labelled(cell or fresh[one.name], one) for one, cell in zip(work, known, strict=True)]
 
 
-def network_of(setting: Setting, one: Work) -> nn.Module | None:
-    """The finished network of a cell of the first repeat; None where its weights were not kept."""
-    card = runs.load_volumes(setting.run).card
-    network = segment_network.build(card, len(setting.masks.classes), setting.config.seed + one.repeat)
-    return network if segment_cell.restore(setting.cells, one.name, network) else None
-
-
 def device() -> torch.device:
     """Where networks are trained."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _load(setting: Setting, one: Work) -> Cell | None:
-    return segment_cell.load(setting.cells, one.name, with_weights=one.repeat == 0)
+    return _kept(setting.cells, one.name, with_weights=one.repeat == 0)
 
 
 def _run(setting: Setting, one: Work) -> tuple[str, Cell]:
@@ -192,13 +188,13 @@ def _run(setting: Setting, one: Work) -> tuple[str, Cell]:
         config, n_classes = setting.config, len(setting.masks.classes)
         seed = config.seed + one.repeat
         run = runs.load_volumes(setting.run)
-        network = segment_network.build(run.card, n_classes, seed, run.encoder if one.init == "pretrained" else None)
+        network = build(run.card, n_classes, seed, run.encoder if one.init == "pretrained" else None)
         validation = setting.patches(one.validation) if len(one.validation) else None
         labelled = setting.patches(one.subset.rows)
         curve = train(network, labelled, validation, n_classes, config.segment, seed=seed, device=device())
         dice, hd95 = setting.held_out.measure(network, config.segment.overlap, device())
         cell = Cell(one.init, one.subset.label, one.repeat, seed, dice, hd95, curve)
-        segment_cell.save(setting.cells, one.name, cell, network if one.repeat == 0 else None)
+        _keep(setting.cells, one.name, cell, network if one.repeat == 0 else None)
         return one.name, cell
     finally:
         torch.set_num_threads(threads)
@@ -210,8 +206,88 @@ def _labelled(cell: Cell, one: Work) -> Cell:
 
 
 def kept(setting: Setting, work: Sequence[Work]) -> Iterator[tuple[Work, nn.Module]]:
-    """The networks of the first repeat that can be had again."""
+    """The networks of the first repeat whose weights were kept."""
+    card = runs.load_volumes(setting.run).card
     for one in work:
-        network = network_of(setting, one) if one.repeat == 0 else None
-        if network is not None:
-            yield one, network
+        if one.repeat == 0:
+            network = build(card, len(setting.masks.classes), setting.config.seed)
+            if _restore(setting.cells, one.name, network):
+                yield one, network
+
+
+def _one_each(manifest: Manifest, rows: Ints, count: int, seed: int) -> Ints:
+    """One volume of each of `count` patients, or of as many as there are.
+
+    Args:
+        manifest: of the records.
+        rows: (R,) rows with a usable label map.
+        count: patients.
+        seed: of the draw.
+
+    Returns:
+        Rows, ascending.
+    """
+    _, first = np.unique(manifest.column("patient")[rows], return_index=True)
+    # In the order of the manifest, which does not depend on how the patients are coded.
+    volumes = rows[np.sort(first)]
+    chosen = np.random.default_rng([seed, 1]).permutation(len(volumes))[:count]
+    return np.sort(volumes[chosen])
+
+
+_VERSION = 1
+"""Raised when the same settings give other numbers."""
+
+
+def _name_of(about: Mapping[str, Any]) -> str:
+    """The name of a cell: a hash of all that its numbers depend on."""
+    text = json.dumps([_VERSION, torch.__version__, plain(about)], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def _hash_of(network: nn.Module) -> str:
+    """Hash of all weights of a network."""
+    digest = hashlib.blake2b(digest_size=12)
+    for name, tensor in weights.of(network).items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(folder: Path, name: str, cell: Cell, network: nn.Module | None) -> None:
+    """Keep a finished cell, whole or not at all.
+
+    Args:
+        folder: of all cells.
+        name: of this one.
+        cell: its numbers.
+        network: to keep its weights as well; they are written before the numbers, which say that the cell is finished.
+    """
+    if network is not None:
+        weights.write(folder / f"{name}.safetensors", weights.of(network))
+    files.write(folder / f"{name}.json", json.dumps(sealed(plain(cell)), allow_nan=False))
+
+
+def _kept(folder: Path, name: str, *, with_weights: bool) -> Cell | None:
+    """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew.
+
+    Args:
+        folder: of all cells.
+        name: of this one.
+        with_weights: whether its weights have to be there, too.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file() or (with_weights and not path.with_suffix(".safetensors").is_file()):
+        return None
+    try:
+        cell: Cell = built(Cell, read_json(path, "remove it"), "cell")
+    except (OSError, ValueError, MedclError):
+        return None
+    return cell
+
+
+def _restore(folder: Path, name: str, network: nn.Module) -> bool:
+    """Give a network the kept weights of a cell; False where they cannot be read."""
+    try:
+        network.load_state_dict(weights.read(folder / f"{name}.safetensors", "remove it"))
+    except (MedclError, RuntimeError):
+        return False
+    return True

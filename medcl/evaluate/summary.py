@@ -13,16 +13,22 @@ from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.experiment import Prediction
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, Score, Split, Summary
+from medcl.evaluate.segment_results import Cell as SegmentCell
 from medcl.evaluate.task import Task
 from medcl.stats.calibration import calibration, value_calibration
 from medcl.stats.intervals import (
+    Interval,
     mean_interval,
     paired_interval,
     patient_bootstrap,
+    patient_weights,
     percentile_interval,
 )
 from medcl.stats.metrics import Scores, confusion, measure
 
+SEGMENT_PROTOCOL = "finetune"
+SEGMENT_METRICS = ("dice", "hd95")
+Floats = NDArray[np.float64]
 Cell = tuple[str, Init, str]  # protocol, initialisation, fraction
 
 
@@ -87,22 +93,19 @@ def summarise(
     for (cell, metric), repeats in values.items():
         protocol, init, label = cell
         over_repeats, over_patients = mean_interval(repeats), percentile_interval(boot[cell][metric])
-        bounds = (
-            over_repeats.mean,
-            over_repeats.low,
-            over_repeats.high,
-            over_repeats.n,
-            over_patients.low,
-            over_patients.high,
-        )
+        bounds = _bounds(over_repeats, over_patients)
         summaries.append(Summary(label, metric, *bounds, protocol=protocol, init=init))
         if init == "pretrained":
             other: Cell = (protocol, "random", label)
             gain = paired_interval(repeats, values[other, metric])
             over_patients = percentile_interval(boot[cell][metric] - boot[other][metric])
-            bounds = (gain.mean, gain.low, gain.high, gain.n, over_patients.low, over_patients.high)
-            differences.append(Difference(label, metric, *bounds, protocol=protocol))
+            differences.append(Difference(label, metric, *_bounds(gain, over_patients), protocol=protocol))
     return summaries, differences
+
+
+def _bounds(repeats: Interval, patients: Interval) -> tuple[float, float, float, int, float, float]:
+    """The numbers of an `Estimate`: mean and interval over repeats, and the interval over test patients."""
+    return repeats.mean, repeats.low, repeats.high, repeats.n, patients.low, patients.high
 
 
 def curves(task: Task, test: NDArray[np.int64], predictions: Sequence[Prediction]) -> Iterator[CalibrationCurve]:
@@ -166,3 +169,82 @@ def split_of(task: Task, manifest: Manifest, rows: NDArray[np.int64]) -> Split:
     ids = manifest.column("record_id")[rows]
     digest = hashlib.blake2b("\n".join(map(str, ids)).encode() + task.columns(rows).tobytes(), digest_size=8)
     return Split(len(np.unique(manifest.column("patient")[rows])), len(rows), per_class, digest.hexdigest())
+
+
+def segment_scores(cells: Sequence[SegmentCell]) -> Iterator[Score]:
+    """The means of every network: over test volumes of each structure, and over these."""
+    for cell in cells:
+        values = {metric: _structures(cell, metric) for metric in SEGMENT_METRICS}
+        per_class = {
+            name: {metric: _mean(values[metric][k]) for metric in SEGMENT_METRICS} for k, name in enumerate(cell.dice)
+        }
+        means = {metric: _mean(values[metric]) for metric in SEGMENT_METRICS}
+        yield Score(SEGMENT_PROTOCOL, cell.init, cell.label, cell.repeat, cell.seed, means, per_class)
+
+
+def summarise_segmentation(
+    cells: Sequence[SegmentCell], patients: NDArray[np.int64], n_boot: int, seed: int
+) -> tuple[list[Summary], list[Difference]]:
+    """Means with intervals over repeats and over test patients, and the paired differences pretrained - random.
+
+    Args:
+        cells: of both initialisations.
+        patients: (V,) of the test volumes.
+        n_boot: resamples of the test patients.
+        seed: of the resamples.
+
+    Returns:
+        One summary an initialisation, fraction and metric, one difference a fraction and metric.
+    """
+    summaries, differences = [], []
+    for label in dict.fromkeys(cell.label for cell in cells):
+        for metric in SEGMENT_METRICS:
+            repeats: dict[Init, list[float]] = {}
+            boot: dict[Init, Floats] = {}
+            for init in ("pretrained", "random"):
+                mine = sorted((c for c in cells if (c.init, c.label) == (init, label)), key=lambda c: c.repeat)
+                arrays = [_structures(cell, metric) for cell in mine]
+                repeats[init] = [_mean(one) for one in arrays]
+                boot[init] = np.mean([_resampled(one, patients, n_boot, seed) for one in arrays], axis=0)
+                over, other = mean_interval(repeats[init]), percentile_interval(boot[init])
+                summaries.append(Summary(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL, init=init))
+            over = paired_interval(repeats["pretrained"], repeats["random"])
+            other = percentile_interval(boot["pretrained"] - boot["random"])
+            differences.append(Difference(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL))
+    return summaries, differences
+
+
+def missing_structures(cells: Sequence[SegmentCell]) -> list[str]:
+    """A sentence an initialisation on structures that one of the maps lacks, to which there is no distance."""
+    notes = []
+    for init, name in (("pretrained", "pretrained weights"), ("random", "random weights")):
+        values = np.concatenate([_structures(cell, "hd95").ravel() for cell in cells if cell.init == init])
+        absent = int(np.isnan(values).sum())
+        if absent:
+            notes.append(
+                f"From {name}, {absent} of {len(values)} predicted structures are in one of prediction and truth only: "
+                "their Dice is 0, and they are left out of the mean Hausdorff distance."
+            )
+    return notes
+
+
+def _structures(cell: SegmentCell, metric: str) -> Floats:
+    """A metric of one network, (structures, volumes)."""
+    return np.array(list(getattr(cell, metric).values()), dtype=np.float64)
+
+
+def _mean(values: Floats) -> float:
+    """The mean of what is defined; NaN where nothing is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def _resampled(values: Floats, patients: NDArray[np.int64], n_boot: int, seed: int) -> Floats:
+    """Mean over structures and volumes in every resample of the patients, (n_boot,)."""
+    defined = ~np.isnan(values)
+    sums, counts = np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0)
+    parts = []
+    for weights in patient_weights(patients, n_boot=n_boot, seed=seed):
+        total, count = sums @ weights, counts @ weights
+        parts.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+    return np.concatenate(parts) if parts else np.empty(0)

@@ -19,7 +19,7 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
     """Fill a template; text is escaped, and plotly's script is part of a page with figures.
 
     Args:
-        template: room and name (`evaluate/report.html`) of a template that extends `show/page.html`.
+        template: room and name (`evaluate/evaluation.html`) of a template that extends `show/page.html`.
         figures: id -> figure; the template places one with the macro `chart(id)`.
         **context: what the template names.
 

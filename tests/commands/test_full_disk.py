@@ -16,7 +16,7 @@ from medcl.embed.config import EmbedConfig
 from medcl.evaluate.multimodal_results import JointResults
 from medcl.pretrain.run import pretrain
 from tests.disks import on_read_only_disk, small_disk
-from tests.evaluate import joint_run
+from tests.evaluate import multimodal_run as joint_run
 from tests.evaluate.made_results import make_results
 from tests.pretrain.recipe import small
 

@@ -23,7 +23,7 @@ from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import ct as chest
 from medcl.pretrain.plan import plain
 from tests.commands import planted
-from tests.evaluate.joint_run import IMAGE
+from tests.evaluate.multimodal_run import IMAGE
 from tests.pretrain import multimodal_recipe as joint_recipe
 from tests.pretrain import recipe, volume_recipe
 

@@ -19,7 +19,7 @@ from medcl.evaluate.search import Archive
 from medcl.evaluate.zero_shot import read_prompts
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
-from tests.evaluate import joint_run
+from tests.evaluate import multimodal_run as joint_run
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.evaluation import evaluate
-from medcl.evaluate.probe import linear_probe, nearest_neighbours
+from medcl.evaluate.protocols import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Results
 from medcl.evaluate.task import Task
 from medcl.modality.signal.config import SignalEncoderConfig

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.fractions import LabelFraction, order, parse, subset
+from medcl.evaluate.fractions import UNITS, LabelFraction, Subset, draw, order, parse, random_order
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 PREVALENCE = np.array([0.55, 0.15, 0.2, 0.16, 0.08])
+
+
+def subset(manifest: Manifest, text: str, *, target: str, seed: int = 0) -> Subset:
+    return order(manifest, target=target, seed=seed).take(parse(text))
 
 
 def manifest_of(
@@ -114,10 +118,10 @@ def test_the_draw_depends_on_the_seed_and_not_on_codes_or_repetition() -> None:
     manifest = cohort(1)
     recoded = manifest.with_column("patient", pa.array(manifest.column("patient") * -7 + 2**50, type=pa.int64()))
     ask = {"target": "superclass", "seed": 4}
-    first = subset(manifest, parse("10%"), **ask)
-    np.testing.assert_array_equal(first.rows, subset(manifest, parse("10%"), **ask).rows)
-    np.testing.assert_array_equal(first.rows, subset(recoded, parse("10%"), **ask).rows)
-    other = subset(manifest, parse("10%"), target="superclass", seed=5)
+    first = subset(manifest, "10%", **ask)
+    np.testing.assert_array_equal(first.rows, subset(manifest, "10%", **ask).rows)
+    np.testing.assert_array_equal(first.rows, subset(recoded, "10%", **ask).rows)
+    other = subset(manifest, "10%", target="superclass", seed=5)
     assert len(set(first.rows.tolist()) & set(other.rows.tolist())) < len(first.rows) / 2
 
 
@@ -126,7 +130,7 @@ def test_only_readable_labelled_training_records_are_used() -> None:
     split = np.array(["train", "val", "test"], dtype=object)[manifest.column("patient") % 3]
     status = np.where(np.arange(len(manifest)) % 7 == 6, "truncated", "ok")
     manifest = manifest.with_column("split", pa.array(split)).with_column("status", pa.array(status))
-    rows = subset(manifest, parse("100%"), target="superclass").rows
+    rows = subset(manifest, "100%", target="superclass").rows
     known = ~np.isnan(manifest.labels("superclass")).any(1)
     np.testing.assert_array_equal(rows, np.flatnonzero((split == "train") & (status == "ok") & known))
 
@@ -166,9 +170,9 @@ def test_single_labels_show_every_class_at_any_size(kind: str) -> None:
     values = rng.choice(classes, 400, p=(0.9, 0.1) if kind == "binary" else (0.7, 0.2, 0.08, 0.02))
     manifest = manifest_of(rng.permutation(400), Target("y", kind, classes), pa.array(values))
     for seed in range(5):
-        tiny = subset(manifest, parse("0.3%"), target="y", seed=seed)
+        tiny = subset(manifest, "0.3%", target="y", seed=seed)
         assert tiny.per_class == dict.fromkeys(classes, 1)
-        tenth = subset(manifest, parse("10%"), target="y", seed=seed)
+        tenth = subset(manifest, "10%", target="y", seed=seed)
         for name in classes:
             assert tenth.per_class[name] == pytest.approx((values == name).sum() / 10, abs=1.5)
 
@@ -177,9 +181,25 @@ def test_regression_subsets_span_the_values() -> None:
     rng = np.random.default_rng(6)
     age = rng.normal(60, 15, 500)
     manifest = manifest_of(rng.permutation(500), Target("age", "regression"), pa.array(age))
-    got = subset(manifest, parse("4%"), target="age", seed=1)
+    got = subset(manifest, "4%", target="age", seed=1)
     fifths = np.searchsorted(np.quantile(age, [0.2, 0.4, 0.6, 0.8]), age[got.rows])
     np.testing.assert_array_equal(np.bincount(fifths, minlength=5), [4, 4, 4, 4, 4])
     assert got.per_class == {}
-    two = subset(manifest, parse("0.1%"), target="age")
+    two = subset(manifest, "0.1%", target="age")
     assert (two.n_patients, two.raised) == (2, True)
+
+
+def test_a_new_unit_counts_for_labels_and_for_label_maps_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = cohort(0)
+    study = np.arange(len(manifest)) // 2
+    monkeypatch.setitem(UNITS, "study", lambda _, rows: np.unique(study[rows], return_inverse=True)[1])
+    rows = manifest.split_rows("train")
+    orders = {
+        "labels": lambda seed: order(manifest, target="superclass", unit="study", seed=seed),  # type: ignore[arg-type]
+        "label maps": lambda seed: random_order(manifest, rows, unit="study", seed=seed),  # type: ignore[arg-type]
+    }
+    for one in orders.values():
+        drawn = draw(one, ["30", "50%"], repeats=2, seed=0)
+        assert [len(np.unique(study[few.rows])) for few, _ in drawn] == [30, 30]
+        assert all(set(few.rows) < set(many.rows) for few, many in drawn)
+        assert set(drawn[0][0].rows) != set(drawn[1][0].rows)

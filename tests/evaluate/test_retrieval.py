@@ -13,7 +13,7 @@ from torchmetrics.functional.retrieval import (
 
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import retrieval
-from medcl.evaluate.marks import Marks
+from medcl.evaluate.retrieval import Marks
 
 Z = torch.Generator().manual_seed(0)
 

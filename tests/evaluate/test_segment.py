@@ -15,10 +15,10 @@ from medcl.cli import main
 from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.compare import compare, markdown
+from medcl.evaluate.config import SegmentationConfig, SegmentConfig
 from medcl.evaluate.results import Results
 from medcl.evaluate.segment import CELLS, evaluate_masks
-from medcl.evaluate.segment_config import SegmentationConfig, SegmentConfig
-from medcl.evaluate.segment_held_out import HeldOut
+from medcl.evaluate.segment_predict import HeldOut
 from medcl.evaluate.typed_json import plain
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
@@ -144,7 +144,7 @@ def test_another_pretraining_shares_the_random_baseline_and_is_compared(
 
 def test_both_sides_differ_in_pretrained_weights_only(run: Path, manifest: Manifest, heads: Path) -> None:
     from medcl import runs
-    from medcl.evaluate.segment_network import build
+    from medcl.evaluate.segment_train import build
 
     loaded = runs.load_volumes(run)
     first, second = build(loaded.card, 3, 0, loaded.encoder).state_dict(), build(loaded.card, 3, 0).state_dict()
@@ -261,12 +261,11 @@ def test_other_networks_and_settings(
 
 
 def test_subsets_are_nested_and_of_patients(manifest: Manifest) -> None:
-    from medcl.evaluate.fractions import parse
-    from medcl.evaluate.segment_cell import order
+    from medcl.evaluate.fractions import parse, random_order
 
     rows = manifest.split_rows("train")
     for seed in range(5):
-        ordering = order(manifest, rows, seed)
+        ordering = random_order(manifest, rows, seed=seed)
         subsets = [ordering.take(parse(text)) for text in ("1", "50%", "3", "100%")]
         assert [subset.n_patients for subset in subsets] == [1, 2, 3, 4]
         assert all(set(a.rows) < set(b.rows) for a, b in zip(subsets, subsets[1:], strict=False))

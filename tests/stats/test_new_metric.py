@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import recall_score
 
-from medcl.evaluate.report import render_report
+from medcl.evaluate.page import render_report
 from medcl.evaluate.wording import markdown, tables
 from medcl.stats import metrics
 from medcl.stats.intervals import patient_bootstrap

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from medcl.errors import UsageError
-from medcl.evaluate.report import render_report, write_report
+from medcl.evaluate.page import render_report, write_report
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import estimate, finding, markdown, show
 from medcl.show.wording import count, number

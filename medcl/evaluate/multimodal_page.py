@@ -123,7 +123,7 @@ def write_report(results: JointResults, path: Path, pictures: Pictures = ()) -> 
 def render_report(results: JointResults, pictures: Pictures = ()) -> str:
     """The page as HTML."""
     return page.render(
-        "evaluate/joint.html",
+        "evaluate/multimodal.html",
         figures={},
         results=results,
         headline=headline(results),

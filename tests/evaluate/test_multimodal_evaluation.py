@@ -21,7 +21,7 @@ from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.multimodal_evaluation import evaluate_joint
 from medcl.evaluate.multimodal_results import JointResults
 from medcl.evaluate.multimodal_space import embed_kind, joint, kept_before
-from tests.evaluate import joint_run
+from tests.evaluate import multimodal_run as joint_run
 
 CONFIG = JointEvaluateConfig(bootstrap=50, pictures=1, jobs=1)
 

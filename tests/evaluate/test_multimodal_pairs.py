@@ -12,7 +12,7 @@ from medcl.archive.links import links, taking_part
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.schema import SCHEMA, Kind
 from medcl.errors import MedclError
-from medcl.evaluate.joint_pairs import (
+from medcl.evaluate.multimodal_pairs import (
     among,
     any_hit,
     each_text_once,
@@ -21,8 +21,8 @@ from medcl.evaluate.joint_pairs import (
     pairs,
     patient_marks,
 )
-from medcl.evaluate.marks import Marks, Shared
 from medcl.evaluate.multimodal_space import Embedded
+from medcl.evaluate.retrieval import Marks, Shared
 
 
 def manifest(*rows: dict[str, Any]) -> Manifest:

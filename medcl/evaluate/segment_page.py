@@ -1,6 +1,7 @@
-"""The learning curves of a segmentation as a figure of the page."""
+"""What the page shows of a segmentation: slices of volumes, and learning curves as a figure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +10,22 @@ from medcl.evaluate.segment_results import Cell
 from medcl.evaluate.wording import init_name
 from medcl.show.page import Figure
 from medcl.show.wording import number
+
+
+@dataclass(frozen=True)
+class Row:
+    """One test volume; `panels` are (caption, picture as a data URI)."""
+
+    title: str
+    panels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The rows, and the structures with the colours in which they are drawn, as CSS."""
+
+    rows: tuple[Row, ...] = ()
+    colours: tuple[tuple[str, str], ...] = ()
 
 
 def learning(cells: Sequence[Cell], level: float) -> Figure:

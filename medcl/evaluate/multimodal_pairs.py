@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from medcl.archive.links import PARTNERS, Links, Partners, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
-from medcl.evaluate.marks import Ints, Marks, Shared
 from medcl.evaluate.multimodal_space import Embedded
+from medcl.evaluate.retrieval import Ints, Marks, Shared
 from medcl.networks.multimodal import REPORT
 
 _BLOCK_NUMBERS = 4_000_000  # pairs at a time

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medcl.evaluate import figures, segment_figures
+from medcl.evaluate import figures
 from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
-from medcl.evaluate.segment_drawings import Pictures
+from medcl.evaluate.segment_page import Pictures, learning
 from medcl.evaluate.wording import (
     estimate,
     finding,
@@ -109,7 +109,7 @@ def render_report(results: Results, pictures: Pictures | None = None) -> str:
     names = [one.name for one in calibration]
     largest = _choice_name(main, results.fractions[-1].label) if results.fractions else ""
     return page.render(
-        "evaluate/report.html",
+        "evaluate/evaluation.html",
         figures=charts,
         results=results,
         headline=finding(results, main),
@@ -224,7 +224,7 @@ def _learning(results: Results, charts: dict[str, page.Figure]) -> list[tuple[st
     items = []
     for i, speed in enumerate(results.segmentation.speed):
         cells = [cell for cell in results.segmentation.cells if cell.label == speed.label]
-        charts[f"learning-{i}"] = segment_figures.learning(cells, speed.level)
+        charts[f"learning-{i}"] = learning(cells, speed.level)
         items.append((speed.label, f"learning-{i}"))
     return items
 
