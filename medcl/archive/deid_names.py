@@ -2,8 +2,7 @@
 
 import re
 
-from medcl.archive.deid_rule import Gate, Rule, has_words
-from medcl.archive.deid_words import (
+from medcl.archive.deid_rule import (
     DEPARTMENTS,
     DISEASES,
     EPONYM_NOUNS,
@@ -14,6 +13,9 @@ from medcl.archive.deid_words import (
     PLURALS,
     STOP,
     TITLES,
+    Gate,
+    Rule,
+    has_words,
 )
 
 UPPER = "".join(character for character in map(chr, range(0x41, 0x250)) if character.isupper())

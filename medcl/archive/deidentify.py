@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from medcl.archive import deid_dates, deid_names, deid_numbers
-from medcl.archive.deid_rule import Rule
-from medcl.archive.deid_words import PARTICLES
+from medcl.archive import deid_names, deid_numbers
+from medcl.archive.deid_rule import PARTICLES, Rule
 from medcl.errors import UsageError
 
 _TITLES = {"dr", "prof", "med", "mr", "mrs", "ms", "herr", "frau", "jr", "sr", "md", "phd", "mme", "mlle", "sra", "dra"}
@@ -117,7 +116,7 @@ Deidentifier = Callable[[str, Sequence[str]], str]
 """Takes a text and the names and ids that its file states; returns the text without what identifies a person."""
 
 KINDS = ("NAME", "DATE", "ID", "PHONE", "EMAIL", "ADDRESS", "AGE")
-RULES = (*deid_numbers.BEFORE_DATES, *deid_dates.RULES, *deid_numbers.AFTER_DATES, *deid_names.RULES, deid_numbers.LONG)
+RULES = (*deid_numbers.RULES, *deid_names.RULES, deid_numbers.LONG)
 """Where two find the same words, the one that stands first names them."""
 
 

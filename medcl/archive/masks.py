@@ -12,18 +12,11 @@ import pyarrow as pa
 from medcl.archive.file_state import content_checksum, header_checksum, state
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.path_ids import LEVELS
-from medcl.archive.schema import SCHEMA
+from medcl.archive.schema import SCANNED, SCHEMA, scanned_column
 from medcl.errors import UsageError
 from medcl.modality.formats import without_suffix
 
 _FIELDS = ("name", "stem", "folder")
-SCANNED = pa.struct([("size", pa.int64()), ("mtime_ns", pa.int64()), ("checksum", pa.string())])
-"""A label map as it was when it was linked: see `file_state`."""
-
-
-def scanned_column(name: str) -> str:
-    """The column, of type `SCANNED`, beside that of the label maps of this name."""
-    return f"{name}_scanned"
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,15 @@ KEPT = "kept"
 kept, list<int64>, ascending, counted along an axis of RAS+ that the metadata name. Null is everything, and so is a
 manifest without this column."""
 KEPT_TYPE = pa.list_(pa.int64())
+SCANNED = pa.struct([("size", pa.int64()), ("mtime_ns", pa.int64()), ("checksum", pa.string())])
+"""A label map as it was when it was linked: see `file_state`."""
+
+
+def scanned_column(name: str) -> str:
+    """The column, of type `SCANNED`, beside that of the label maps of this name."""
+    return f"{name}_scanned"
+
+
 Kind = Literal["signal", "volume", "image", "report"]
 """The wing that a record belongs to."""
 

@@ -280,7 +280,7 @@ class _ShowRecipe(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
-        from medcl.archive.deid_recipe import recipe
+        from medcl.archive.dicom_file_record import recipe
 
         print(recipe())
         parser.exit()

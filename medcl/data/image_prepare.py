@@ -9,8 +9,8 @@ from pathlib import Path
 import joblib
 from tqdm.auto import tqdm
 
+from medcl.archive.file_state import scanned
 from medcl.archive.manifest import Manifest
-from medcl.archive.unchanged import scanned
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.engine.parallel import run_chunks

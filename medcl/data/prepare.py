@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from medcl.archive.file_state import scanned
 from medcl.archive.manifest import Manifest
-from medcl.archive.unchanged import scanned
 from medcl.data.matching import only
 from medcl.data.publish import publish
 from medcl.data.shards import ShardWriter

@@ -11,9 +11,9 @@ import joblib
 import numpy as np
 from tqdm.auto import tqdm
 
+from medcl.archive.file_state import scanned, scanned_masks
 from medcl.archive.manifest import Manifest
-from medcl.archive.masks import scanned_column
-from medcl.archive.unchanged import scanned, scanned_masks
+from medcl.archive.schema import scanned_column
 from medcl.data.matching import only
 from medcl.data.publish import in_words, publish
 from medcl.engine.parallel import run_chunks

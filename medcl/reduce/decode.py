@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.file_state import Scanned, require_unchanged, scanned
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.archive.unchanged import Scanned, require_unchanged, scanned
 from medcl.errors import UnreadableError
 from medcl.modality.formats import read_image, read_signal
 from medcl.modality.signal.stated import Stated

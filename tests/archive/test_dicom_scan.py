@@ -9,7 +9,7 @@ from typing import Any
 import pydicom.data
 import pytest
 
-from medcl.archive.deid_recipe import recipe
+from medcl.archive.dicom_file_record import recipe
 from medcl.archive.dicom_scan import Spool, files_of
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest

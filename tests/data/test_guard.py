@@ -14,8 +14,8 @@ from edfio import Patient
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
-from medcl.archive.masks import MaskRule, scanned_column
-from medcl.archive.schema import SCHEMA
+from medcl.archive.masks import MaskRule
+from medcl.archive.schema import SCHEMA, scanned_column
 from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
 from medcl.data.volume_prepare import prepare_volumes

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from medcl.archive.unchanged import Scanned, require_unchanged
+from medcl.archive.file_state import Scanned, require_unchanged
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality.formats import read_image

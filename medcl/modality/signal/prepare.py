@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.unchanged import Scanned, require_unchanged
+from medcl.archive.file_state import Scanned, require_unchanged
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality.foreign import available

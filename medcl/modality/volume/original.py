@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.file_state import require_unchanged, scanned_masks
 from medcl.archive.manifest import Manifest
-from medcl.archive.unchanged import require_unchanged, scanned_masks
 from medcl.errors import UnreadableError
 from medcl.modality.dicom import IRREGULAR
 from medcl.modality.formats import read_volume

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.unchanged import Scanned, require_unchanged
+from medcl.archive.file_state import Scanned, require_unchanged
 from medcl.data.volume_file import write_array
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason

@@ -22,7 +22,7 @@ FORMATS = (
     Format("muse", xml("RestingECG"), "muse"),
     Format("philips", xml("restingecgdata"), "philips"),
     Format("aecg", xml("AnnotatedECG"), "aecg"),
-    Format("mat", content.is_matlab, "mat", fragile=True, takes=("stated",), vague=True),
+    Format("mat", content.is_matlab, "matlab", fragile=True, takes=("stated",), vague=True),
     Format("npy", starts(b"\x93NUMPY"), "npy", takes=("stated",), vague=True),
     Format("table", content.is_table, "table", takes=("stated",), vague=True, confirmed=True),
     Format(
