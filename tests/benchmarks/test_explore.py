@@ -128,7 +128,7 @@ def test_half_a_million_rows_are_explored_in_2_gb(tmp_path: Path) -> None:
 
 
 def test_principal_axes_are_found_sooner_and_more_exactly_than_by_incremental_pca() -> None:
-    """100,000 vectors of 128 numbers, 50 components: the rival reads as many at a time, and forgets the rest of each."""
+    """100,000 vectors of 128 numbers, 50 components, beside scikit-learn, which reads batches."""
     rng = np.random.default_rng(0)
     vectors = unit((rng.normal(size=(100_000, 128)) * np.linspace(3, 0.05, 128)).astype(np.float32))
     whole = np.asarray(vectors, dtype=np.float64)
