@@ -22,7 +22,7 @@ def explore(argv: Sequence[str]) -> None:
     parser.add_argument("-o", "--output", type=Path, help="the page; default: explore.html beside the embeddings")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     parser.add_argument(
-        "--thumbnails", default="1000", metavar="N", help="records that are pictured, drawn at random, or `none`"
+        "--thumbnails", default="1000", metavar="N", help="records that are drawable, drawn at random, or `none`"
     )
     parser.add_argument("--write-xy", action="store_true", help="write the first map into the file, as columns x and y")
     parser.add_argument(

@@ -39,8 +39,8 @@ def retrieve_indexed(given: argparse.Namespace) -> None:
             patient = index.of(given.record, "patient")
     else:
         query = _of_text(given, embeddings)
-        pictured = [one for one in embeddings.about.kinds if one != "report"]
-        kind = kind or (pictured[0] if pictured else "report")
+        drawable = [one for one in embeddings.about.kinds if one != "report"]
+        kind = kind or (drawable[0] if drawable else "report")
     found = index.nearest(
         query, given.k, kind=kind, split=given.split, without_record=given.record or "", without_patient=patient
     )
@@ -93,14 +93,14 @@ def _of_text(given: argparse.Namespace, embeddings: "EmbeddingsFile") -> "Vector
 
 
 def _write_sheet(given: argparse.Namespace, found: "Sequence[Near]") -> None:
-    """What was found as a picture.
+    """What was found as a image.
 
     Raises:
         UsageError: another ending than .png, reports, or no manifest that knows the records.
     """
     from medcl.archive.manifest import Manifest
     from medcl.embed.embeddings import EmbeddingsFile
-    from medcl.explore.thumbnails import write_pictures
+    from medcl.explore.thumbnails import write_contact_sheet
     from medcl.show.wording import number
 
     if given.manifest is not None:
@@ -109,4 +109,4 @@ def _write_sheet(given: argparse.Namespace, found: "Sequence[Near]") -> None:
         first = EmbeddingsFile.read(found[0].path)
         manifest = Manifest(first.table(), Path(first.about.root), first.about.archive)
     captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-    write_pictures(manifest, [one.record_id for one in found], captions, given.output)
+    write_contact_sheet(manifest, [one.record_id for one in found], captions, given.output)

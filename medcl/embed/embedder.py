@@ -32,7 +32,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     Args:
         run: folder of the run.
         manifest: the archive that the records are of: a path of what `medcl scan` wrote, or the manifest itself.
-        store: folder of prepared records; None is the one beside the manifest's file.
+        store: folder of prepared records; None is the one next to the manifest's file.
         kind: of records, of a run on several modalities.
         pool: over the pieces of a record, `mean` or `max`.
         jobs: processes that decode records.

@@ -117,7 +117,7 @@ class EmbeddingsFile:
     def vectors(self) -> NDArray[Any]:
         """All embeddings, (rows, dim), float32 or float16, not to be written to.
 
-        Many are mapped from a file that is made beside the first Parquet file on the first call, and may be deleted at
+        Many are mapped from a file that is made next to the first Parquet file on the first call, and may be deleted at
         any time; where none can be made they are read into memory.
         """
         dtype = np.dtype(np.float16 if self.about.half else np.float32)

@@ -82,7 +82,7 @@ class EmbeddingsMetadata:
         joint: whether several modalities lie in one space, on vectors of length 1.
         kinds: of records that were embedded.
         left_out: record id -> why a record has no embedding, of the first 1000.
-        n_left_out: how many have none.
+        n_left_out: number of records without one.
         archive: the manifest's own metadata: targets, salt.
         made_of: what decides the content of a file, by name: run, manifest, level and the like.
     """

@@ -19,7 +19,7 @@ _ROWS = 1024  # of a shard that are copied at a time
 
 
 class Shards:
-    """A folder beside the output, that holds its parts while it is made.
+    """A folder next to the output, that holds its parts while it is made.
 
     Args:
         output: the file that is wanted.
@@ -87,7 +87,7 @@ class Shards:
         return rows
 
     def _groups(self, count: int, schema: pa.Schema) -> Iterator[pa.Table]:
-        """The rows of all shards in their order, in tables that are worth a row group."""
+        """The rows of all shards in their order, in tables as large as a row group."""
         waiting: list[pa.Table] = []
         for number in range(count):
             path = self.path(number)

@@ -1,4 +1,4 @@
-"""What a page shows, gathered from a file of embeddings."""
+"""The content of a page, gathered from a file of embeddings."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,8 +50,8 @@ def page_data(
         manifest: that they are of, which may have more columns, and another root where the archive has moved; None
             for what the file itself says.
         color: column that colours first; empty for the first target.
-        thumbnails: how many at most; 0 for none.
-        seed: of everything random.
+        thumbnails: number of thumbnails at most; 0 for none.
+        seed: random seed.
 
     Returns:
         The data.
@@ -81,7 +81,7 @@ def page_data(
         raise UsageError(f"{path}: no column {color!r} to colour by: there are {', '.join(columns) or 'none'}{hint}")
     axes = principal_axes(vectors, COMPONENTS)
     with ThreadPoolExecutor(1) as pool:
-        # t-SNE uses one core for the most part: the numbers are made beside it.
+        # t-SNE uses one core for the most part: the numbers are computed meanwhile.
         mapped = {
             one: pool.submit(projection_of, embeddings, one, seed=seed, vectors=vectors, axes=axes)
             for one in dict.fromkeys(methods)
@@ -99,7 +99,7 @@ def page_data(
         shown, said = cards(of, rows, pieces, count=thumbnails, seed=seed)
         notes += said
     if about.n_left_out:
-        notes.append(f"{about.n_left_out:,} records have no embedding, since they could not be read.")
+        notes.append(f"{about.n_left_out:,} records have no embedding, because they could not be read.")
     return PageData(
         title=f"{about.run_name or path.stem}: {len(records):,} {_POINTS.get(about.level, 'points')}",
         file=path.name,

@@ -33,7 +33,7 @@ class Axes:
 
         Args:
             vectors: (N, dim).
-            k: of how many directions; default: all.
+            k: number of directions; default: all.
         """
         directions = self.directions[:, :k]
         found = np.empty((len(vectors), directions.shape[1]), dtype=np.float32)
@@ -47,7 +47,7 @@ def principal_axes(vectors: Vectors, k: int) -> Axes:
 
     Args:
         vectors: (N, dim) of any length; they are brought to length 1, as they are compared by their cosine.
-        k: how many directions; at most dim are found.
+        k: number of directions; at most dim are found.
 
     Returns:
         The axes, the same for the same vectors wherever they are computed.

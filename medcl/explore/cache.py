@@ -1,4 +1,4 @@
-"""What was computed from a file of embeddings once, kept in a folder beside it that may be deleted at any time."""
+"""Results computed from a file of embeddings, kept in a folder next to it that may be deleted at any time."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ _VERSION = 1
 
 
 def folder_of(embeddings: EmbeddingsFile) -> Path:
-    """Where it is kept: `FILE.explore`, beside the first of the files."""
+    """Where it is kept: `FILE.explore`, next to the first of the files."""
     return embeddings.paths[0].with_name(embeddings.paths[0].name + ".explore")
 
 
@@ -58,13 +58,13 @@ def projection_of(
     Args:
         embeddings: of a run.
         method: see `project`.
-        seed: of everything random.
+        seed: random seed.
         most: points that are fitted.
         vectors: of the embeddings, where they have been read and checked.
         axes: principal axes of the vectors, where they have been computed.
 
     Returns:
-        The projection; where nothing can be written beside the file, it is not kept.
+        The projection; where nothing can be written next to the file, it is not kept.
 
     Raises:
         UsageError: see `project`.

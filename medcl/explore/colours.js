@@ -1,4 +1,4 @@
-// Colours: eight that colour-blind people tell apart, in three shapes; viridis for numbers; grey for what is missing.
+// Colours: eight that colour-blind people can distinguish, in three shapes; viridis for numbers; grey for what is missing.
 const SHAPES = ["circle", "diamond", "square"], HUES = 8, STEPS = 40;
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
 const NONE = { light: "#aab1b8", dark: "#5b646c" }, REST = { light: "#7c6a58", dark: "#b09a84" };

@@ -1,8 +1,8 @@
-"""What can be read off embeddings that they should perhaps not know: site, device, sex, age.
+"""Confounders in embeddings: how well site, device, sex or age can be predicted from them.
 
 Each column is predicted from the embeddings by a linear probe, of patients that it did not see. How often chance does
 as well is found by exchanging the values between patients, all records of a patient together: records of one patient
-are no independent witnesses, and a test that takes them for such finds effects that are not there.
+are not independent, and a test that takes them as such finds effects that are not there.
 """
 
 from collections.abc import Mapping
@@ -19,19 +19,19 @@ from medcl.stats.ranking import Floats, Ranks
 from medcl.stats.ridge_probes import RidgeProbes
 
 ROWS, ROWS_A_PATIENT = 3000, 4
-"""Embeddings that are looked at, of all and of one patient: a long recording is no crowd."""
+"""Number of embeddings used, of all and of one patient: one long recording must not dominate."""
 PERMUTATIONS = 999
 RESAMPLES = 500
 LEVEL = 0.05
 PATIENTS = 10
-"""Fewer, with a value or of one class, tell nothing."""
+"""Columns with fewer, with a value or of a class, are left out."""
 _CLASSES = 20  # the most frequent of a column
 _TOGETHER = 64  # permutations
 
 
 @dataclass(frozen=True)
 class Confounder:
-    """How well a column can be read off the embeddings.
+    """How well a column can be predicted from the embeddings.
 
     Args:
         name: of the column.

@@ -1,4 +1,4 @@
-"""A file of embeddings to look at: read, project, plot."""
+"""Embeddings of a file: read, project, plot; their map as columns of the file."""
 
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-"""Okabe and Ito's colours, which colour-blind people tell apart."""
+"""Okabe and Ito's colours, which colour-blind people can distinguish."""
 SYMBOLS = ("circle", "diamond", "square", "cross", "x", "triangle-up")
 """Of each seven further classes."""
 MISSING = "#9a9a9a"
@@ -50,7 +50,7 @@ def figure(
         The figure; one in WebGL, which draws half a million points.
 
     Raises:
-        UsageError: the column has more classes than can be told apart.
+        UsageError: the column has more classes than there are colours and marks.
     """
     import plotly.graph_objects as go
 
@@ -98,7 +98,9 @@ def _groups(color: str, column: Column | None, count: int) -> list[Drawn]:
     counts = np.bincount(codes[codes >= 0], minlength=len(column.names))
     order = [code for code in np.argsort(-counts, kind="stable") if counts[code]]
     if len(order) > _MANY:
-        raise UsageError(f"column {color!r} has {len(order)} classes, {_MANY} colours and marks can be told apart")
+        raise UsageError(
+            f"column {color!r} has {len(order)} classes, more than the {_MANY} combinations of colour and mark"
+        )
     drawn: list[Drawn] = [("missing", every[codes < 0], grey)] if (codes < 0).any() else []
     for number, code in enumerate(order):
         marker: dict[str, object] = {"color": PALETTE[number % len(PALETTE)], "symbol": SYMBOLS[number // len(PALETTE)]}
@@ -125,7 +127,7 @@ class Embeddings(EmbeddingsFile):
 
         Args:
             method: `tsne`, `pca`, or `umap` where umap-learn is installed.
-            seed: of everything random.
+            seed: random seed.
 
         Returns:
             The projection: `xy` (N, 2), `note`, and `transform` for new embeddings of the same run. `plot` draws the

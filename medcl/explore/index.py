@@ -1,4 +1,4 @@
-"""Records found by their embeddings: an index beside the file, which takes in other files of the same run."""
+"""Records found by their embeddings: an index next to the file, which takes in other files of the same run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class EmbeddingIndex:
             exact: bytes of vectors up to which it is exact; a new one that is larger is about so.
 
         Raises:
-            MedclError: there is no embedding, or some hold NaN; or a file that was added has gone.
+            MedclError: there is no embedding, or some hold NaN; or a file that was added is missing.
         """
         folder = folder_of(embeddings) / "index"
         vectors = vectors_of(embeddings)
@@ -95,7 +95,7 @@ class EmbeddingIndex:
             more: such as the records of the last month.
 
         Returns:
-            The index with them, saved, and how many were new.
+            The index with them, saved, and the number of new embeddings.
 
         Raises:
             UsageError: they are of another run, level or width.
@@ -158,7 +158,7 @@ class EmbeddingIndex:
 
         Args:
             query: (dim,).
-            k: how many; of each record its nearest window counts.
+            k: number of records; of each its nearest window counts.
             kind: of the records; empty for all.
             split: of the records; empty for all.
             without_record: one that is not looked for.
@@ -168,7 +168,7 @@ class EmbeddingIndex:
             UsageError: k is below 1, the query is of another width, or no record is of this kind and split.
         """
         if k < 1:
-            raise UsageError(f"-k {k}: at least one record has to be asked for")
+            raise UsageError(f"-k {k}: at least 1")
         if query.shape != (self.saved.faiss.d,):
             raise UsageError(f"a vector ({self.saved.faiss.d},) expected, got {query.shape}")
         allowed = np.ones(len(self), dtype=bool)

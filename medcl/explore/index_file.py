@@ -49,7 +49,7 @@ def read_index(folder: Path, embeddings: EmbeddingsFile, key: str) -> Saved | No
         The index; None where there is none, one of another content, or a damaged one, which is made anew.
 
     Raises:
-        MedclError: a file that was added to it has gone, or holds something else now.
+        MedclError: a file that was added to it is missing, or its content has changed.
     """
     import faiss
 
@@ -84,7 +84,7 @@ def read_index(folder: Path, embeddings: EmbeddingsFile, key: str) -> Saved | No
 
 
 def save_index(folder: Path, saved: Saved) -> None:
-    """Write an index beside the old one, then name the new one in one move, then remove the old one.
+    """Write an index next to the old one, then name the new one in one move, then remove the old one.
 
     What cannot be written, since the folder is another's, is made anew the next time.
     """

@@ -1,7 +1,8 @@
-"""The numbers beside the map, in words: each table says how to read it."""
+"""Tables of numbers next to the map, in words; each says how to read it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -11,15 +12,61 @@ from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounde
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, MeasureTable
-from medcl.explore.purity import modality_gaps
 from medcl.show.wording import bounds, count, number
-from medcl.stats.embedding_space import MOST, Spread, silhouette, spread
+from medcl.stats.embedding_space import MOST, Gap, Spread, measure_gap, silhouette, spread
 from medcl.stats.neighbourhoods import K, purity
+
+_JOINING = ("trial", "study")
+"""Levels at which a record and a report of it meet, the nearest first."""
+
+
+def modality_gaps(
+    vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int = 0
+) -> dict[tuple[str, str], Gap]:
+    """Measure the gap between each two kinds of records that belong together.
+
+    Args:
+        vectors: (N, dim) of a run on several modalities.
+        kinds: (N,) of the records.
+        levels: {level: (N,) codes}: records of one trial are pairs, where there is none those of one study.
+        patients: (N,) group of each row.
+        seed: of the records that the probe sees.
+
+    Returns:
+        {two kinds: gap}; without those of which no two records belong together.
+    """
+    found = {}
+    codes = np.asarray(kinds.codes)
+    for a, b in combinations(range(len(kinds.names)), 2):
+        first, second = np.flatnonzero(codes == a), np.flatnonzero(codes == b)
+        pairs = _pairs(first, second, levels)
+        if len(pairs):
+            found[kinds.names[a], kinds.names[b]] = measure_gap(
+                vectors[first], vectors[second], pairs, patients[first], patients[second], seed=seed
+            )
+    return found
+
+
+def _pairs(first: Ints, second: Ints, levels: Mapping[str, Ints]) -> Ints:
+    """(pairs, 2) places in both lists."""
+    for name in _JOINING:
+        if name not in levels:
+            continue
+        of: dict[int, list[int]] = {}
+        for place, code in enumerate(levels[name][second].tolist()):
+            if code >= 0:
+                of.setdefault(code, []).append(place)
+        here = levels[name][first].tolist()
+        pairs = [(place, other) for place, code in enumerate(here) for other in of.get(code, ())]
+        if pairs:
+            return np.array(pairs, dtype=np.int64)
+    return np.empty((0, 2), dtype=np.int64)
+
 
 SPLIT, KIND, TRAIN = "split", "kind", "train"
 _NEIGHBOURS = 20_000  # embeddings among which neighbours are looked for
 _FAR = 60  # neighbours of a row, to be left with `K` of other patients
-_CLASSES = 50  # of a column whose classes are told apart
+_CLASSES = 50  # of a column whose silhouette is measured
 
 
 @dataclass(frozen=True)
@@ -53,25 +100,25 @@ def measure(
         columns: {name: (N,) what is known of the records}.
         levels: {level: (N,) codes, -1 where there is none}.
         joint: whether several modalities lie in one space.
-        seed: of everything random.
+        seed: random seed.
         permutations: of the values of each column.
 
     Returns:
         The numbers.
     """
     patients = groups_of(levels["patient"]) if "patient" in levels else np.arange(len(vectors))
-    notes = [] if "patient" in levels else ["No patients are known: each embedding counts as one of its own."]
+    notes = [] if "patient" in levels else ["No patients are known: each embedding counts as a patient of its own."]
     tables: list[MeasureTable] = []
     found: list[Confounder] = []
     few = sample(len(vectors), MOST, seed)
     if len(few) < len(vectors):
         notes.append(
-            f"The numbers are of {len(few):,} of {len(vectors):,} embeddings at most, drawn at random (seed {seed})."
+            f"Measures are of at most {len(few):,} of {len(vectors):,} embeddings, drawn at random (seed {seed})."
         )
     space = spread(np.asarray(vectors[few], np.float32), {name: codes[few] for name, codes in levels.items()})
     tables.append(_space(space))
     if len(vectors) > 1 and not space.rank > 1 + 1e-6:
-        notes.append("All embeddings point in one direction: the encoder has collapsed, and nothing can be told of it.")
+        notes.append("All embeddings point in one direction: the encoder has collapsed; other measures are left out.")
     else:
         near = few[sample(len(few), _NEIGHBOURS, seed)]
         tables += _neighbours(
@@ -87,7 +134,7 @@ def measure(
             tables += _gaps(
                 vectors[few], Categories(kinds.codes[few], kinds.names), _levels(levels, few), patients[few], seed
             )
-    notes += [f"{one.name} was not looked for in the embeddings: it {one.reason}." for one in found if one.reason]
+    notes += [f"{one.name} was not predicted from the embeddings: it {one.reason}." for one in found if one.reason]
     return Measured(tuple(tables), tuple(notes), tuple(found))
 
 
@@ -102,7 +149,7 @@ def _levels(levels: Mapping[str, Ints], rows: Ints) -> dict[str, Ints]:
 def _space(space: Spread) -> MeasureTable:
     rows = [
         ("effective rank", number(space.rank), f"of {space.dim}"),
-        ("uniformity", number(space.uniformity), "0: one point; about -4: all directions"),
+        ("uniformity", number(space.uniformity), "0: one point; about -4: evenly spread"),
         *(
             (f"alignment, {name}", number(value), f"all pairs: {number(space.apart)}")
             for name, value in space.alignment.items()
@@ -110,9 +157,9 @@ def _space(space: Spread) -> MeasureTable:
     ]
     return MeasureTable(
         "The space",
-        ("measure", "value", "beside it"),
+        ("measure", "value", "compare with"),
         tuple(rows),
-        "Effective rank (RankMe): how many directions are used. Alignment: mean squared distance, from 0 to 4, of "
+        "Effective rank (RankMe): number of directions in use. Alignment: mean squared distance, from 0 to 4, of "
         "vectors of length 1 that belong together.",
     )
 
@@ -138,10 +185,10 @@ def _neighbours(
         return []
     return [
         MeasureTable(
-            f"Neighbours: of the {K} nearest, how many are alike",
+            f"Neighbours: share of the {K} nearest with the same value",
             ("in", "share", "by chance", "silhouette", "embeddings"),
             tuple(rows),
-            "Of a column, among other patients only. Silhouette: from -1 to 1, 0 where classes overlap.",
+            "For columns, only neighbours of other patients count. Silhouette: from -1 to 1, 0 where classes overlap.",
         )
     ]
 
@@ -164,13 +211,13 @@ def _confounders(found: list[Confounder]) -> list[MeasureTable]:
         return []
     return [
         MeasureTable(
-            "What can be read off the embeddings",
-            ("column", "linear probe", "by chance", "of the variance", "p", "found", "patients"),
+            "What a linear probe predicts from the embeddings",
+            ("column", "linear probe", "by chance", "share of the variance", "p", "found", "patients"),
             tuple(rows),
             "A linear probe predicts each column for patients it did not see; 95% interval over patients. Chance and "
             "p: values exchanged between patients, p corrected for the number of columns (Holm), found below "
-            f"{LEVEL:g}. A site, device, sex or age that is found may stand in for a diagnosis; two columns that go "
-            "together are both found.",
+            f"{LEVEL:g}. A site, device, sex or age that is found may confound a diagnosis; of two correlated "
+            "columns both are found.",
         )
     ]
 
@@ -195,11 +242,11 @@ def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> li
         return []
     return [
         MeasureTable(
-            "Drift: how far from the training embeddings",
-            ("split", "median distance", "beyond 95% of training", "further than training", "embeddings"),
+            "Drift: distance from the training embeddings",
+            ("split", "median distance", "beyond 95% of training", "AUROC against training", "embeddings"),
             tuple(rows),
-            "Mean cosine distance to the 10 nearest training embeddings of other patients. 5% and 0.5 where nothing "
-            "has changed.",
+            "Mean cosine distance to the 10 nearest training embeddings of other patients. 5% and 0.5 are "
+            "expected without drift.",
         )
     ]
 
@@ -223,9 +270,9 @@ def _gaps(
     return [
         MeasureTable(
             "Modality gap",
-            ("between", "centres apart", "of the variance", "alignment of pairs", "told apart"),
+            ("between", "distance of centroids", "share of the variance", "alignment of pairs", "separability"),
             rows,
-            "Distance of the centres from 0 to 2; told apart: balanced accuracy of a linear probe, 0.5 where it "
-            "cannot.",
+            "Distance of the centroids from 0 to 2. Separability: balanced accuracy of a linear probe of the modality; "
+            "0.5 is chance.",
         )
     ]

@@ -12,7 +12,7 @@ from medcl.embed.vectors import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories
-from medcl.explore.thumbnails import write_pictures
+from medcl.explore.thumbnails import write_contact_sheet
 from medcl.stats.intervals import patient_weights, percentile_interval
 from medcl.stats.ranking import Floats, Ranks
 
@@ -48,7 +48,7 @@ class Distances:
 
 @dataclass(frozen=True)
 class Drift:
-    """A group of embeddings beside those of training.
+    """A group of embeddings compared with those of training.
 
     Args:
         name: of the group.
@@ -142,24 +142,24 @@ def drift(found: Distances, groups: Categories, patients: Ints, *, seed: int = 0
 def write_unusual(
     found: Distances, manifest: Manifest, record_ids: NDArray[np.object_], path: Path, count: int = 20
 ) -> Ints:
-    """Write the most unusual records as one picture, the furthest first.
+    """Write the most unusual records as a contact sheet, the furthest first.
 
     Args:
         found: the distances.
         manifest: of the records.
         record_ids: (N,) of each embedding, None where it is of several.
         path: `.png`.
-        count: how many.
+        count: number of records.
 
     Returns:
         Their rows.
 
     Raises:
-        UsageError: see `write_pictures`.
+        UsageError: see `write_contact_sheet`.
     """
     rows = found.most(count)
     captions = [(f"{rank}  distance {found.values[row]:.3g}", str(record_ids[row])) for rank, row in enumerate(rows, 1)]
-    write_pictures(manifest, [record_ids[row] for row in rows], captions, path)
+    write_contact_sheet(manifest, [record_ids[row] for row in rows], captions, path)
     return rows
 
 
@@ -173,7 +173,7 @@ def write_unusual_of(
         vectors: theirs, (N, dim), checked.
         manifest: of the records.
         path: `.png`.
-        count: how many.
+        count: number of records.
 
     Returns:
         Their rows.

@@ -19,7 +19,7 @@ _KINDS = {"f4": "Float32Array", "i4": "Int32Array", "i2": "Int16Array", "i1": "I
 
 
 class Blocks:
-    """What a page holds beside its text, block by block; `explore.js` reads it by number.
+    """Data of a page, block by block; `explore.js` reads it by number.
 
     A list of 200,000 numbers in JSON takes a browser seconds; base64 is decoded in milliseconds, and a third larger
     than the bytes.
@@ -47,7 +47,7 @@ class Blocks:
         return {"block": self._add("\n".join(" ".join(line.splitlines()) for line in lines).encode())}
 
     def json(self, value: object) -> dict[str, Any]:
-        """Anything that JSON can say, as it is: pictures in it are base64 already."""
+        """Anything that JSON can say, as it is: images in it are base64 already."""
         # The only sign that could end the block.
         self.content.append(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
         return {"block": len(self.content) - 1}
@@ -58,7 +58,7 @@ class Blocks:
 
 
 MOST = 1_000_000
-"""Points that a page can hold: a browser draws as many, but no more, as smoothly as one likes to look at them."""
+"""Points that a page can hold: a browser draws no more of them smoothly."""
 Ints: TypeAlias = NDArray[np.integer[Any]]
 
 
@@ -81,7 +81,7 @@ Column: TypeAlias = Categories | NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class MeasureTable:
-    """Numbers beside the plot, already in words.
+    """Numbers next to the plot, already in words.
 
     Args:
         title: what is measured.
@@ -110,7 +110,7 @@ class PageData:
             anew, so that none of them leaves it.
         neighbours: (N, k) rows that are nearest to each, nearest first, without itself, -1 where there is none.
         thumbnails: row -> what the record looks like; not every row needs one.
-        measures: tables beside the plot.
+        measures: tables next to the plot.
         notes: sentences that a reader should know.
         color: the column that colours first; empty for the first.
     """
@@ -222,10 +222,9 @@ def _renumbered(codes: Ints) -> NDArray[np.int32]:
 
 
 def _thumbnails(thumbnails: Mapping[int, Thumbnail]) -> dict[str, Any]:
-    """Each picture once: all records whose files have gone share one."""
-    pictures: dict[str, int] = {}
+    """Each image once: all records whose files are missing share one."""
+    images: dict[str, int] = {}
     rows = {
-        str(row): [pictures.setdefault(one.uri, len(pictures)), one.text, one.missing]
-        for row, one in thumbnails.items()
+        str(row): [images.setdefault(one.uri, len(images)), one.text, one.missing] for row, one in thumbnails.items()
     }
-    return {"pictures": list(pictures), "rows": rows}
+    return {"images": list(images), "rows": rows}

@@ -1,4 +1,4 @@
-// What is told of one record and of several: the card under the pointer, the record that was clicked, the selection.
+// What is shown of one record and of several: the card under the pointer, the record that was clicked, the selection.
 const CARD_ROWS = 6, TILES = 12;
 
 function look(row, large) {
@@ -6,11 +6,11 @@ function look(row, large) {
   if (!shown) return null;
   const place = element("div", { className: "look" });
   if (shown.text) place.append(element("blockquote", {}, large ? shown.text : shown.text.slice(0, 220) + (shown.text.length > 220 ? "…" : "")));
-  else if (shown.missing) place.append(element("p", { className: "muted" }, `No picture: ${shown.missing}`));
+  else if (shown.missing) place.append(element("p", { className: "muted" }, `No image: ${shown.missing}`));
   else {
-    const image = element("img", { src: shown.picture, alt: "" });
-    image.addEventListener("load", () => { if (image.naturalWidth > 1.6 * image.naturalHeight) place.classList.add("signal"); });
-    place.append(image);
+    const drawn = element("img", { src: shown.image, alt: "" });
+    drawn.addEventListener("load", () => { if (drawn.naturalWidth > 1.6 * drawn.naturalHeight) place.classList.add("signal"); });
+    place.append(drawn);
   }
   return place;
 }
@@ -28,7 +28,7 @@ function known(row, first, most) {
     list.append(element("dt", {}, one.name), element("dd", {}, value));
   }
   const others = samePatient(row).length - 1;
-  if (others >= 0) list.append(element("dt", {}, "patient"), element("dd", {}, others ? `has ${plural(others, "other point")} here` : "has this point only"));
+  if (others >= 0) list.append(element("dt", {}, "patient"), element("dd", {}, others ? `${plural(others, "other point")}` : "no other points"));
   return list;
 }
 
@@ -48,7 +48,7 @@ function tile(row, number, first, choose) {
   // Ids that are paths differ at their ends.
   const short = ids()[row].split("/").pop();
   const button = element("button", { type: "button", title: ids()[row] },
-    shown && shown.picture && !shown.missing ? element("img", { src: shown.picture, alt: "", loading: "lazy" }) : "",
+    shown && shown.image && !shown.missing ? element("img", { src: shown.image, alt: "", loading: "lazy" }) : "",
     number ? element("b", {}, String(number)) : "", value || (number ? "" : short),
     value || number ? element("span", {}, short) : "");
   button.addEventListener("click", () => choose(row));
@@ -77,16 +77,16 @@ function showRecord(row, first, actions) {
     buttons.append(only);
   }
   place.replaceChildren(heading, ...[look(row, true)].filter(Boolean), element("div", { className: "name" }, ids()[row]), known(row, first, Infinity), buttons);
-  if (!thumbnail(row)) place.insertBefore(element("p", { className: "muted" }, "This page holds no picture of it."), buttons);
+  if (!thumbnail(row)) place.insertBefore(element("p", { className: "muted" }, "No image of this record in this page."), buttons);
   if (!near.length) return;
   const own = near.filter((other) => patient.includes(other)).length;
   const alike = one?.names && valueOf(one, row) !== "" ? near.filter((other) => valueOf(one, other) === valueOf(one, row)).length : null;
   const said = [own ? `${own} of the same patient` : "", alike !== null ? `${alike} of the same ${first}` : ""].filter(Boolean).join(", ");
-  place.append(element("h2", {}, `Nearest ${near.length}`), element("p", { className: "muted" }, `By all dimensions, not by the map${said ? `: ${said}` : ""}.`),
+  place.append(element("h2", {}, `Nearest ${near.length}`), element("p", { className: "muted" }, `In the space of the embeddings, not on the map${said ? `: ${said}` : ""}.`),
     element("ol", { className: "near" }, ...near.map((other, i) => tile(other, i + 1, first, actions.choose))));
 }
 
-// What the selection holds more of than the whole.
+// Shares of each class in the selection and in all points.
 function shares(rows, one) {
   const codes = array(one.codes), inside = new Map(), all = new Map();
   for (const row of rows) inside.set(codes[row], (inside.get(codes[row]) ?? 0) + 1);
@@ -95,7 +95,7 @@ function shares(rows, one) {
   const body = [...inside].sort((a, b) => b[1] - a[1]).slice(0, 6).map(([code, count]) => element("tr", {},
     element("th", { scope: "row", className: "word" }, code < 0 ? "missing" : one.names[code]), element("td", {}, count.toLocaleString("en")),
     element("td", {}, percent(count, rows.length)), element("td", { className: "muted" }, percent(all.get(code), about.count))));
-  const head = ["", "points", "here", "in all"].map((text) => element("th", { scope: "col" }, text));
+  const head = ["", "points", "selection", "all"].map((text) => element("th", { scope: "col" }, text));
   return element("table", { className: "shares" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
 }
 
@@ -123,14 +123,14 @@ function showSelection(rows, first, actions) {
     return made;
   };
   if (!rows.length) {
-    place.replaceChildren(heading, element("p", { className: "muted" }, "Draw around points with the lasso or the box, or take all that is shown: their ids are listed here and can be saved. Click a point for its nearest."),
-      element("div", { className: "row" }, button("select all that is shown", "select-shown", actions.all)));
+    place.replaceChildren(heading, element("p", { className: "muted" }, "Select points with the lasso or the box, or all that are shown: their ids are listed here and can be saved. Click a point to see its nearest neighbours."),
+      element("div", { className: "row" }, button("select all shown", "select-shown", actions.all)));
     return;
   }
   const names = ids(), patient = level("patient"), one = column(first);
   const patients = patient ? new Set(rows.map((row) => array(patient.codes)[row]).filter((code) => code >= 0)).size : 0;
-  const pictured = rows.filter((row) => { const shown = thumbnail(row); return shown && shown.picture && !shown.missing; });
-  const step = Math.max(1, Math.floor(pictured.length / TILES)), tiles = pictured.filter((_, i) => i % step === 0).slice(0, TILES);
+  const drawable = rows.filter((row) => { const shown = thumbnail(row); return shown && shown.image && !shown.missing; });
+  const step = Math.max(1, Math.floor(drawable.length / TILES)), tiles = drawable.filter((_, i) => i % step === 0).slice(0, TILES);
   const list = element("textarea", { id: "selected-ids", readOnly: true, "aria-label": "Ids of the selection", spellcheck: false });
   list.value = rows.slice(0, 2000).map((row) => names[row]).join("\n") + (rows.length > 2000 ? `\n… and ${plural(rows.length - 2000, "other")}: save them` : "");
   place.replaceChildren(heading, element("p", { id: "selected" }, plural(rows.length, "point") + (patients ? ` of ${plural(patients, "patient")}` : "")),
@@ -138,7 +138,7 @@ function showSelection(rows, first, actions) {
       button("save ids .txt", "save-txt", () => save(`${about.file}.selection.txt`, `${rows.map((row) => names[row]).join("\n")}\n`, "text/plain")),
       button("save table .csv", "save-csv", () => save(`${about.file}.selection.csv`, csv(rows), "text/csv")),
       button("clear", "clear-selection", actions.clear)),
-    ...(one?.names ? [element("p", { className: "muted" }, `${first} here and in all points`), shares(rows, one)] : []),
+    ...(one?.names ? [element("p", { className: "muted" }, `${first} in the selection and in all points`), shares(rows, one)] : []),
     ...(tiles.length ? [element("ul", { className: "tiles" }, ...tiles.map((row) => tile(row, 0, first, actions.choose)))] : []),
     element("p", { className: "muted" }, "Ids"), list);
 }

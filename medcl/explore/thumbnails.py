@@ -1,4 +1,4 @@
-"""The thumbnails of a page, drawn from the files by a seed, and some records as one image."""
+"""The thumbnails of a page, drawn at random from the files, and contact sheets of records."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,19 +12,19 @@ from medcl.errors import MedclError, UsageError
 from medcl.show.thumbnails import Thumbnail, thumbnails
 
 
-def write_pictures(
+def write_contact_sheet(
     manifest: Manifest, record_ids: Sequence[str | None], captions: Sequence[Sequence[str]], path: Path
 ) -> None:
     """Draw records side by side.
 
     Args:
-        manifest: of the records; a file that has gone becomes a grey tile.
+        manifest: of the records; a missing file becomes a grey tile.
         record_ids: which, None for what is of several records.
         captions: lines below each.
         path: `.png`.
 
     Raises:
-        UsageError: another ending, a record that the manifest does not have, or that no picture can be made of.
+        UsageError: another ending, a record that the manifest does not have, or that no image can be made of.
     """
     from medcl.show.images import contact_sheet
     from medcl.show.thumbnails import thumbnails
@@ -34,14 +34,14 @@ def write_pictures(
     if not record_ids:
         raise UsageError(f"-o {path}: there is no record to show")
     if any(one is None for one in record_ids):
-        raise UsageError(f"-o {path}: an embedding of several records has no picture: embed with --level record")
+        raise UsageError(f"-o {path}: an embedding of several records has no image: embed with --level record")
     place = {one: row for row, one in enumerate(manifest.column("record_id"))}
     unknown = [one for one in record_ids if one not in place]
     if unknown:
         raise UsageError(f"-o {path}: the manifest has no record {unknown[0]}: give the one that was embedded")
     shown = thumbnails(manifest, [(place[one], None) for one in record_ids])
     if any(not one.png for one in shown):
-        raise UsageError(f"-o {path}: a contact sheet shows pictures, volumes and recordings, not reports")
+        raise UsageError(f"-o {path}: a contact sheet shows images, volumes and recordings, not reports")
     files.write(path, contact_sheet([one.png for one in shown], captions), private=True)
 
 
@@ -61,7 +61,7 @@ def cards(
     budget: int = BUDGET,
     seed: int = 0,
 ) -> tuple[dict[int, Thumbnail], list[str]]:
-    """Draw what records look like.
+    """Draw thumbnails of records.
 
     Args:
         manifest: of the records.
@@ -74,10 +74,10 @@ def cards(
     Returns:
         Point -> thumbnail; and sentences for the page about those that there are not.
     """
-    pictured = np.flatnonzero(rows >= 0)
-    order = pictured
-    if count < len(pictured):
-        order = np.sort(np.random.default_rng(seed).permutation(pictured)[:count])
+    drawable = np.flatnonzero(rows >= 0)
+    order = drawable
+    if count < len(drawable):
+        order = np.sort(np.random.default_rng(seed).permutation(drawable)[:count])
     made: dict[int, Thumbnail] = {}
     used = 0
     shuffled = np.random.default_rng(seed).permutation(order)
@@ -90,7 +90,7 @@ def cards(
             used += 0 if shown.missing else len(shown.png) + len(shown.text.encode())
         if used >= budget:
             break
-    return made, _notes(made, len(pictured), len(rows), seed)
+    return made, _notes(made, len(drawable), len(rows), seed)
 
 
 def rows_in(manifest: Manifest, ids: NDArray[np.object_]) -> NDArray[np.int64]:
@@ -116,17 +116,17 @@ def rows_in(manifest: Manifest, ids: NDArray[np.object_]) -> NDArray[np.int64]:
     return np.array([-1 if one is None else places[one] for one in ids], dtype=np.int64)
 
 
-def _notes(made: dict[int, Thumbnail], pictured: int, count: int, seed: int) -> list[str]:
+def _notes(made: dict[int, Thumbnail], drawable: int, count: int, seed: int) -> list[str]:
     notes = []
-    if len(made) < pictured:
-        notes.append(f"{len(made):,} of {pictured:,} records have a thumbnail, drawn at random (seed {seed}).")
-    if pictured < count:
-        notes.append(f"{count - pictured:,} of {count:,} points are of several records, and have no thumbnail.")
-    gone = sum(bool(one.missing) for one in made.values())
-    if gone:
-        verb = "has" if gone == 1 else "have"
+    if len(made) < drawable:
+        notes.append(f"{len(made):,} of {drawable:,} records have a thumbnail, drawn at random (seed {seed}).")
+    if drawable < count:
+        notes.append(f"{count - drawable:,} of {count:,} points are of several records, and have no thumbnail.")
+    missing = sum(bool(one.missing) for one in made.values())
+    if missing:
+        verb = "has" if missing == 1 else "have"
         notes.append(
-            f"{gone:,} of {len(made):,} records {verb} no picture, since files have gone or cannot be read; the "
-            "embeddings are shown as they are."
+            f"{missing:,} of {len(made):,} records {verb} no image, because files are missing or cannot be read; the "
+            "embeddings are shown unchanged."
         )
     return notes

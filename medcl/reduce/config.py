@@ -1,4 +1,4 @@
-"""What a reduction is asked for: importable without torch, so that the command line stays quick."""
+"""Options of a reduction: importable without torch, so that the command line stays quick."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -35,7 +35,7 @@ class ReduceConfig:
         seed: of what is drawn by chance: the first centres of `balanced`, a random encoder.
 
     Raises:
-        UsageError: what cannot be meant, or contradicts itself.
+        UsageError: an invalid value, or two options that contradict each other.
     """
 
     by: str = "hash"
@@ -56,14 +56,11 @@ class ReduceConfig:
             if not 0 < self.keep <= 1:
                 raise UsageError(f"--keep {self.keep:.0%}: a share above 0 % and up to 100 %, such as 20%")
             if self.threshold is not None:
-                raise UsageError(
-                    "--keep and --threshold both say how much is dropped: give one of them (with --keep, what is "
-                    "dropped follows from the share)"
-                )
+                raise UsageError("--keep and --threshold both decide how much is dropped: give one of them")
             if self.rule == "greedy":
                 raise UsageError("--rule greedy goes by a threshold: --keep needs --rule k-centre or balanced")
         elif self.rule in ("k-centre", "balanced"):
-            raise UsageError(f"--rule {self.rule} keeps a share: say how much, such as --keep 20%")
+            raise UsageError(f"--rule {self.rule} keeps a share: give it, such as --keep 20%")
         if isinstance(self.threshold, str) and self.threshold != AUTO:
             raise UsageError(f"--threshold {self.threshold}: a number, or {AUTO}")
         if self.rule is not None and self.rule not in RULES:

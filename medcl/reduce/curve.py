@@ -14,7 +14,7 @@ POINTS = 17
 MOST = 50_000
 """Units that a curve is made of: more do not move it, but cost time at each of its thresholds."""
 KNOWN, ROWS = 2048, 32
-"""Units of a group whose pairs are all measured once, for every threshold; and how many are compared at a time."""
+"""Units of a group whose pairs are all measured once, for every threshold; and number of units compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RedundancyCurve:
         thresholds: (t,) ascending, in the strategy's unit.
         share: (t,) of units kept by the greedy rule at each.
         knee: the threshold that `auto` takes.
-        units: how many it was made of.
+        units: number of units that it was made of.
     """
 
     thresholds: NDArray[np.float64]

@@ -15,7 +15,7 @@ from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.metadata import run_fingerprint
 from medcl.embed.pieces import Pieces as Prepared
 from medcl.embed.pieces import volume_config
-from medcl.embed.sides import WORDS, Side, device, prepare, sides_of
+from medcl.embed.sides import Side, device, prepare, sides_of
 from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UsageError
 from medcl.modality.spec import JointCard, VolumeCard, kind_of
@@ -27,7 +27,7 @@ from medcl.reduce.duplicate_search import ByCosine
 from medcl.reduce.encoders import RandomEncoder, VisionEncoder
 from medcl.reduce.signatures import Described, SignatureCache, describe, record_keys
 from medcl.reduce.strategy import Pieces, Signatures, Unit
-from medcl.reduce.units import Units
+from medcl.reduce.units import PLURALS, Units
 from medcl.runs import load
 
 _RECORDS = 32
@@ -71,7 +71,7 @@ class RunEncoder(ByCosine):
         Args:
             manifest: that names the files.
             units: of one family.
-            store: folder beside the manifest.
+            store: folder next to the manifest.
             axis: across which slices lie.
             jobs: processes that decode.
 
@@ -166,7 +166,7 @@ def strategy_of(config: ReduceConfig, manifest: Manifest) -> Embedding:
     found = _encoder(config)
     held = set(manifest.ok().kinds)
     if not held & set(found.kinds):
-        names, have = (", ".join(WORDS[kind] for kind in WORDS if kind in some) for some in (found.kinds, held))
+        names, have = (", ".join(PLURALS[kind] for kind in PLURALS if kind in some) for some in (found.kinds, held))
         raise UsageError(
             f"--by embedding: {config.run or config.encoder} embeds {names}; the manifest holds "
             f"{have or 'no readable record'}"
@@ -217,7 +217,7 @@ def signatures_of(
         manifest: that names the files.
         units: of one family.
         strategy: that `strategy_of` made.
-        store: folder beside the manifest.
+        store: folder next to the manifest.
         axis: across which slices lie.
         jobs: processes that decode; those of a vision model each load it.
         cluster: address of a Dask scheduler, whose workers are used in their place.

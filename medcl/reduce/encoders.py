@@ -31,9 +31,9 @@ _DIM, _AT_A_TIME = 128, 64
 class RandomEncoder(ByCosine):
     """Cosine of the embeddings of a network as it is before any training.
 
-    Slices and pictures go through the contracting half of a small U-Net at 64 x 64 pixels, volumes at 32 x 32 x 32
-    voxels, recordings through residual blocks at 2000 steps; values are scaled by each piece's own range. A network
-    without training tells pieces apart much less than one with, so that the threshold lies near 1.
+    Slices and images go through the contracting half of a small U-Net at 64 x 64 pixels, volumes at 32 x 32 x 32
+    voxels, recordings through residual blocks at 2000 steps; values are scaled by each piece's own range. Embeddings
+    of an untrained network are much more similar than those of a trained one, so that the threshold lies near 1.
 
     Args:
         seed: of the weights.
@@ -128,7 +128,7 @@ _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 class VisionEncoder(ByCosine):
     """Cosine of the embeddings of a vision model: ViT, DINOv2, the vision side of CLIP and their like.
 
-    A slice or picture is scaled by its own range, resized and normalised as the folder says, one channel taken three
+    A slice or image is scaled by its own range, resized and normalised as the folder says, one channel taken three
     times; a volume's embedding is the mean over its slices along z.
 
     Args:
@@ -136,7 +136,7 @@ class VisionEncoder(ByCosine):
 
     Raises:
         MedclError: there is no such folder, or it holds no model.
-        UsageError: its model does not take pictures.
+        UsageError: its model does not take images.
     """
 
     folder: Path
@@ -166,12 +166,12 @@ class VisionEncoder(ByCosine):
         found = []
         for piece in cast(list[NDArray[Any]], pieces):
             slices = np.moveaxis(piece, 3, 0) if piece.ndim == 4 else piece[None]
-            x = torch.stack([_picture(one, model.size) for one in slices])
+            x = torch.stack([_rgb(one, model.size) for one in slices])
             found.append(np.mean([model.embed(part) for part in torch.split(x, 1)], axis=0)[0])
         return unit(np.stack(found))
 
 
-def _picture(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:
+def _rgb(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:
     """(3, rows, columns) from 0 to 1; of other numbers of channels, their mean."""
     scaled = resized(piece, size)
     return scaled if len(scaled) == 3 else scaled.mean(dim=0, keepdim=True).expand(3, -1, -1)
@@ -179,7 +179,7 @@ def _picture(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Model:
-    """A loaded model, and what it wants of a picture."""
+    """A loaded model, and the size and normalisation of its images."""
 
     network: Any
     size: tuple[int, int]
@@ -208,7 +208,7 @@ def _model(folder: Path) -> _Model:
     network = getattr(network, "vision_model", network)
     if getattr(network, "main_input_name", "") != "pixel_values":
         kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        raise UsageError(f"--encoder {folder}: a model of type {kind} takes no pictures: name one that does")
+        raise UsageError(f"--encoder {folder}: a model of type {kind} takes no images: name a vision model")
     side = getattr(network.config, "image_size", None) or 224
     size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
     mean, std = _normalisation(folder / _PROCESSOR)

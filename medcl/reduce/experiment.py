@@ -61,7 +61,7 @@ def run_experiment(
     Args:
         manifest: that `medcl scan` wrote.
         configs: the reductions.
-        store: folder beside the manifest.
+        store: folder next to the manifest.
         folder: of the experiment: run folders, `results.json` and `report.html`.
         recipe: of a pretraining, on volumes or on recordings.
         target: column that is probed, of labels or of label maps.

@@ -146,7 +146,7 @@ def arms_of(fold: Fold, configs: Sequence[ReduceConfig], store: Path, jobs: int,
     Args:
         fold: whose split `train` is reduced.
         configs: the reductions.
-        store: folder beside the manifest.
+        store: folder next to the manifest.
         jobs: processes.
         cluster: address of a Dask scheduler.
 

@@ -38,7 +38,7 @@ def entries(begin: NDArray[np.integer], count: NDArray[np.integer]) -> Iterator[
         before = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, before + BLOCK, side="right")))
         size, start = count[first:last], begin[first:last]
-        # A bucket that alone holds more than a block, as that of an archive of one picture, is cut.
+        # A bucket that alone holds more than a block, as that of an archive of one image, is cut.
         for cut in range(0, int(size.max()), BLOCK):
             part = np.clip(size - cut, 0, BLOCK)
             place = np.arange(int(part.sum())) - np.repeat(np.cumsum(part) - part - start - cut, part)
@@ -69,7 +69,7 @@ def words(hashes: NDArray[np.uint8]) -> Words:
 
 
 def distances(a: Words, b: Words) -> NDArray[np.float32]:
-    """Compute how many bits differ.
+    """Compute the number of bits that differ.
 
     Args:
         a: (n,).

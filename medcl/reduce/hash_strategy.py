@@ -15,7 +15,7 @@ from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signat
 
 Method: TypeAlias = Literal["difference", "average", "perceptual"]
 FINE = 4
-"""How many times finer than its bits a picture is, from which a perceptual hash takes the low frequencies."""
+"""Pixels a bit along each axis of the image from which a perceptual hash takes the low frequencies."""
 SIDES = {1: (64,), 2: (8, 8), 3: (4, 4, 4)}
 """Bits along each axis."""
 
@@ -70,7 +70,7 @@ class ByHamming:
 
 @dataclass(frozen=True)
 class Hash(ByHamming):
-    """Hamming distance of hashes; slices and pictures are hashed by 8 x 8 bits, volumes by 4 x 4 x 4.
+    """Hamming distance of hashes; slices and images are hashed by 8 x 8 bits, volumes by 4 x 4 x 4.
 
     Of signals the first channels are hashed, each for itself: 8, 4, 2 or 1 of them by as many bits as make 64.
 

@@ -34,7 +34,7 @@ class Ssim:
     key: ClassVar[str] = "ssim-1"
 
     def signatures(self, pieces: Pieces) -> Signatures:
-        """Return small pictures, (n, 4096) uint8, or volumes, (n, 13824)."""
+        """Return small images, (n, 4096) uint8, or volumes, (n, 13824)."""
         return small_images(pieces, _SSIM_SIDES)
 
     def compare(self, a: Signatures, b: Signatures) -> Floats:
@@ -153,7 +153,7 @@ class EveryN:
 _INFORMATION_SIDES = {2: 64, 3: 16}
 """Side of what is compared: a slice of 64 x 64, a volume of 16 x 16 x 16."""
 _INFORMATION_LEVELS = 16
-"""Grey values that are told apart: 4 bits at most."""
+"""Number of grey values that are distinguished: 4 bits at most."""
 _INFORMATION_BLOCK = 64
 """Pieces a side that are compared at a time: 16 MB of marked values each."""
 

@@ -26,12 +26,12 @@ to one another are within 6 bits of each other, but reach 0.90 at most (BraTS); 
 
 @dataclass(frozen=True)
 class Leak:
-    """Two records that are near-duplicates, though patient or split says that they have nothing in common.
+    """Two near-duplicate records of different patients or splits.
 
     Args:
         row: of the manifest, of the earlier record.
         other: row of the later one.
-        piece: slice of the earlier record that is most alike, or `WHOLE`.
+        piece: slice of the earlier record that is most similar, or `WHOLE`.
         other_piece: slice of the later one.
         measure: between the two, in the unit of the strategy.
         units: pairs of slices that are near-duplicates; 1 of whole records.
@@ -55,9 +55,9 @@ class Leaks:
 
     Args:
         manifest: whose rows the leaks name.
-        leaks: the most alike first.
+        leaks: the most similar first.
         strategy: by which units were compared.
-        how: what the measure is.
+        how: name of the measure.
         thresholds: family of records, in words -> the threshold.
         compared: units that were.
         unreadable: record id -> why its file cannot be read.
@@ -96,18 +96,18 @@ class Leaks:
 def find_leaks(
     manifest: Manifest, config: ReduceConfig, store: Path, *, jobs: int = -1, cluster: str | None = None
 ) -> Leaks:
-    """Compare every unit of an archive with every other one, and tell the pairs that should have nothing in common.
+    """Compare every unit of an archive with every other one, and list near-duplicates across patients or splits.
 
-    A hash finds candidates quickly, but organs that were registered to one another have like hashes too: of pictures
-    and volumes those are kept whose structural similarity confirms them. What is found is to be looked at: empty slices
-    are equal, for one.
+    A hash finds candidates quickly, but organs that were registered to one another have like hashes too: of images
+    and volumes those are kept whose structural similarity confirms them. Check what is found: empty slices are
+    equal, for example.
 
-    Two records cross patients where both patients are known and differ, and splits likewise. All splits are looked at.
+    Two records cross patients where both patients are known and differ, and splits likewise. All splits are compared.
 
     Args:
         manifest: of the archive.
         config: strategy, threshold and unit; its scope and split do not matter.
-        store: folder beside the manifest; signatures are kept there.
+        store: folder next to the manifest; signatures are kept there.
         jobs: processes; -1 is one a core.
         cluster: address of a Dask scheduler, whose workers are used in their place.
 
@@ -118,7 +118,7 @@ def find_leaks(
     config = replace(config, scope="archive", split="all", keep=None, rule=None)
     strategy = made(config, manifest)
     if strategy.measure == "score" or strategy.source == "number":
-        raise UsageError(f"--by {config.by} compares no two records: --leaks needs one that does, such as hash")
+        raise UsageError(f"--by {config.by} compares no two records: --leaks needs a strategy that does, such as hash")
     if not isinstance(config.threshold, str):
         checked(strategy, config.threshold)
     rows = chosen_rows(manifest, "all")
@@ -205,7 +205,7 @@ def _confirmed(
 
 
 MOST = 60
-"""Pairs that are shown: the most alike."""
+"""Pairs that are shown: the most similar."""
 
 
 def write_leaks(path: Path, found: Leaks, axis: int = 2) -> None:
@@ -213,7 +213,7 @@ def write_leaks(path: Path, found: Leaks, axis: int = 2) -> None:
 
     Args:
         path: to write.
-        found: of an archive; records are read once more for their pictures.
+        found: of an archive; records are read once more for their images.
         axis: across which slices lie.
     """
     page.write(path, render_leaks(found, axis))
@@ -257,8 +257,7 @@ def _headline(found: Leaks) -> str:
     if not found.leaks:
         return "No near-duplicates cross patients or splits."
     said = "pair of records is" if len(found.leaks) == 1 else "pairs of records are"
-    apart = "though patient or split says that they have nothing in common"
-    return f"{count(len(found.leaks))} {said} near-duplicates, {apart}."
+    return f"{count(len(found.leaks))} {said} near-duplicates across patients or splits."
 
 
 def _place(row: int, piece: int) -> tuple[int, int | None]:

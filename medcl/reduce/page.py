@@ -26,7 +26,7 @@ def write_page(path: Path, found: Preview) -> None:
 
     Args:
         path: to write.
-        found: of every strategy; records are read once more for the pictures of near-duplicates.
+        found: of every strategy; records are read once more for the images of near-duplicates.
     """
     page.write(path, render_page(found))
 
@@ -95,9 +95,9 @@ def curve(one: StrategyPreview) -> Figure:
 
 
 def per_patient(manifest: Manifest, one: Selection) -> Figure:
-    """How many patients keep how much of what they have."""
+    """Histogram of the share of units that is kept of each patient."""
     patient = manifest.column("patient")[one.units.row]
-    # Who has no patient is one of his own.
+    # A record without a patient is a patient of its own.
     code = np.where(patient >= 0, patient, -1 - one.units.row)
     _, number = np.unique(code, return_inverse=True)
     shares = np.bincount(number, one.keep) / np.maximum(np.bincount(number), 1) if len(number) else np.empty(0)
@@ -108,12 +108,12 @@ def per_patient(manifest: Manifest, one: Selection) -> Figure:
         "y": counts.tolist(),
         "width": 100 / HISTOGRAM_BINS * 0.92,
         "marker": {"color": "var(--line-0)"},
-        "hovertemplate": "%{y} patients keep about %{x}%<extra></extra>",
+        "hovertemplate": "%{y} patients: about %{x}% kept<extra></extra>",
     }
     layout = {
         "height": 240,
         "margin": {"l": 44, "r": 10, "t": 8, "b": 44},
-        "xaxis": {"range": [0, 100], "ticksuffix": "%", "title": {"text": "kept of a patient", "standoff": 6}},
+        "xaxis": {"range": [0, 100], "ticksuffix": "%", "title": {"text": "share kept of a patient", "standoff": 6}},
         "yaxis": {"title": {"text": "patients", "standoff": 4}, "rangemode": "tozero"},
     }
     return {"data": [bars], "layout": layout}
@@ -192,7 +192,7 @@ def _row(one: StrategyPreview) -> dict[str, Any]:
 
 
 GROUPS, MEMBERS = 4, 7
-"""Groups that are shown of a strategy, pictures of a group."""
+"""Number of groups shown for a strategy, of images in a group."""
 FILES = 6
 """Records whose slices are shown: each is read whole for them."""
 
@@ -203,12 +203,12 @@ class Example:
 
     Args:
         size: of the group, the unit that is kept included.
-        pictures: of the unit that is kept and of some that it stands for, the nearest and the farthest among them.
-        captions: what lies below each.
+        images: of the unit that is kept and of some of its duplicates, the nearest and the farthest among them.
+        captions: text below each.
     """
 
     size: int
-    pictures: tuple[Thumbnail, ...]
+    images: tuple[Thumbnail, ...]
     captions: tuple[str, ...]
 
 
@@ -250,10 +250,10 @@ def examples(manifest: Manifest, selections: Sequence[Selection], axis: int) -> 
 
 def _groups(one: Selection, opened: set[int]) -> list[Ints]:
     """Units of some groups, the kept one first; records that are opened already are taken rather than others."""
-    gone = np.flatnonzero(~one.keep & (one.duplicate_of >= 0))
-    if not len(gone):
+    dropped = np.flatnonzero(~one.keep & (one.duplicate_of >= 0))
+    if not len(dropped):
         return []
-    heads, counts = np.unique(one.duplicate_of[gone], return_counts=True)
+    heads, counts = np.unique(one.duplicate_of[dropped], return_counts=True)
     slices = one.units.piece[heads] != WHOLE
     if slices.any():
         rows = one.units.row[heads]
@@ -265,7 +265,7 @@ def _groups(one: Selection, opened: set[int]) -> list[Ints]:
             heads, counts = heads[inside], counts[inside]
     by_size = heads[np.argsort(-counts, kind="stable")]
     return [
-        np.concatenate([[head], gone[one.duplicate_of[gone] == head]]).astype(np.int64)
+        np.concatenate([[head], dropped[one.duplicate_of[dropped] == head]]).astype(np.int64)
         for head in _spread(by_size, GROUPS)
     ]
 

@@ -83,12 +83,12 @@ def preview(
     jobs: int = -1,
     cluster: str | None = None,
 ) -> Preview:
-    """Compare an archive by several strategies, and cut nothing.
+    """Compare an archive by several strategies; nothing is dropped.
 
     Args:
         manifest: that `medcl scan` wrote.
         config: units, scope, split and, of `embedding`, the encoder; a threshold counts only for a single strategy.
-        store: folder beside the manifest; signatures are kept there.
+        store: folder next to the manifest; signatures are kept there.
         names: of the strategies; without any, all that can compare these records, `embedding` where there is an
             encoder.
         jobs: processes; -1 is one a core.

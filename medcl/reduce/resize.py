@@ -14,7 +14,7 @@ from medcl.reduce.strategy import Pieces
 BLOCK = 1 << 19
 """Values that are worked on at a time: as float32 they stay in the cache of a core."""
 LUMA = (19595, 38470, 7471)
-"""Weights of red, green and blue out of 2**16, as Pillow turns pictures of 8 bits into grey."""
+"""Weights of red, green and blue out of 2**16, as Pillow turns images of 8 bits into grey."""
 
 
 def stacks(
@@ -86,34 +86,34 @@ EXACT = 2**24
 """Whole numbers below it are exact in float32."""
 
 
-def resize(pictures: NDArray[np.float32], sizes: tuple[int, ...]) -> NDArray[np.float32]:
-    """Resize the last axes, the very last first; of pictures, rows come first where Pillow (13 and later) does so.
+def resize(images: NDArray[np.float32], sizes: tuple[int, ...]) -> NDArray[np.float32]:
+    """Resize the last axes, the very last first; of images, rows come first where Pillow (13 and later) does so.
 
     Args:
-        pictures: (n, *old sizes), whole numbers from 0 to 255.
+        images: (n, *old sizes), whole numbers from 0 to 255.
         sizes: new sizes.
 
     Returns:
         (n, *sizes), whole numbers from 0 to 255.
     """
     if len(sizes) == 2:
-        less_rows, less_columns = (old - new for old, new in zip(pictures.shape[1:], sizes, strict=True))
+        less_rows, less_columns = (old - new for old, new in zip(images.shape[1:], sizes, strict=True))
         if less_rows > 2 * max(less_columns, 0):
-            return resize_axes(pictures.swapaxes(1, 2), sizes[::-1]).swapaxes(1, 2)
-    return resize_axes(pictures, sizes)
+            return resize_axes(images.swapaxes(1, 2), sizes[::-1]).swapaxes(1, 2)
+    return resize_axes(images, sizes)
 
 
-def resize_axes(pictures: NDArray[np.float32], sizes: tuple[int, ...]) -> NDArray[np.float32]:
+def resize_axes(images: NDArray[np.float32], sizes: tuple[int, ...]) -> NDArray[np.float32]:
     """Resize axes from the last to the first; each new axis is put in front, so that the next one is the last."""
     for size in sizes[::-1]:
-        pictures = np.moveaxis(pictures, -1, 0) if pictures.shape[-1] == size else _last_axis(pictures, size)
-    return np.moveaxis(pictures, -1, 0)
+        images = np.moveaxis(images, -1, 0) if images.shape[-1] == size else _last_axis(images, size)
+    return np.moveaxis(images, -1, 0)
 
 
-def _last_axis(pictures: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _last_axis(images: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Resize the last axis and put it in front, (..., old) -> (size, ...)."""
-    old = pictures.shape[-1]
-    flat = np.ascontiguousarray(pictures, dtype=np.float32).reshape(-1, old)
+    old = images.shape[-1]
+    flat = np.ascontiguousarray(images, dtype=np.float32).reshape(-1, old)
     parts, shift = _parts(old, size)
     # Pixels first: a product with few columns is twice as quick as one with few rows.
     sums = np.ascontiguousarray((flat.astype(parts.dtype, copy=False) @ parts).T)
@@ -124,7 +124,7 @@ def _last_axis(pictures: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     whole += 1 << (PRECISION - 1)
     whole >>= PRECISION
     np.clip(whole, 0, 255, out=whole)
-    return whole.astype(np.float32).reshape(size, *pictures.shape[:-1])
+    return whole.astype(np.float32).reshape(size, *images.shape[:-1])
 
 
 @lru_cache(maxsize=256)

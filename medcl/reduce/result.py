@@ -1,4 +1,4 @@
-"""What a reduction gives: the manifest of what is kept, the table of what is not, and a summary."""
+"""The result of a reduction: the manifest of what is kept, the table of what is dropped, and a summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class Reduced:
         dropped: rows of `DROPPED_SCHEMA`.
         before: the manifest that was reduced: units name its rows.
         selections: one a family of records that was compared.
-        untouched: what was not compared, in words -> how many records; they are kept.
+        untouched: what was not compared, in words -> number of records; they are kept.
         quarantine: record id -> why its file cannot be read any more; it is kept as a row with that status.
         incomparable: record id -> why the strategy cannot compare it; it is kept.
         seconds: that it took.
@@ -116,8 +116,8 @@ def _dropped(manifest: Manifest, selections: Sequence[Selection]) -> pa.Table:
 
 def _dropped_of(ids: pa.Array, one: Selection) -> pa.Table:
     """What was dropped of a family."""
-    gone = np.flatnonzero(~one.keep)
-    other = one.duplicate_of[gone]
+    lost = np.flatnonzero(~one.keep)
+    other = one.duplicate_of[lost]
     units, alone = one.units, other < 0
 
     def pieces(of: np.ndarray) -> pa.Array:
@@ -125,12 +125,12 @@ def _dropped_of(ids: pa.Array, one: Selection) -> pa.Table:
         return pa.array(piece, pa.int64(), mask=(piece == WHOLE) | (of < 0))
 
     columns = {
-        "record_id": ids.take(pa.array(units.row[gone])),
-        "slice": pieces(gone),
+        "record_id": ids.take(pa.array(units.row[lost])),
+        "slice": pieces(lost),
         "duplicate_of": ids.take(pa.array(units.row[other], mask=alone)),
         "duplicate_slice": pieces(other),
-        "distance": pa.array(one.measure[gone], pa.float32(), mask=np.isnan(one.measure[gone])),
-        "strategy": pa.array([one.strategy] * len(gone), pa.string()),
-        "threshold": pa.array([one.threshold] * len(gone), pa.float64()),
+        "distance": pa.array(one.measure[lost], pa.float32(), mask=np.isnan(one.measure[lost])),
+        "strategy": pa.array([one.strategy] * len(lost), pa.string()),
+        "threshold": pa.array([one.threshold] * len(lost), pa.float64()),
     }
     return pa.table(columns, schema=DROPPED_SCHEMA)

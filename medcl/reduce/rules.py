@@ -30,7 +30,7 @@ class GroupSelection:
 
 
 def checked_size(size: int, units: int) -> int:
-    """Return how many of some units to keep: `size`, or all where there are fewer.
+    """Return the number of units to keep: `size`, or all where there are fewer.
 
     Raises:
         UsageError: the size keeps nothing.

@@ -18,10 +18,9 @@ from medcl.reduce.selection import Selection, select
 from medcl.reduce.signatures import Described, describe
 from medcl.reduce.strategies import strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked
-from medcl.reduce.units import Family, Units, chosen_rows, families_of, units_of
+from medcl.reduce.units import PLURALS, Family, Units, chosen_rows, families_of, units_of
 
 Bools = NDArray[np.bool_]
-_WORDS = {"signal": "recordings", "volume": "volumes", "image": "pictures", "report": "reports"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def reduce_manifest(
     Args:
         manifest: that `medcl scan` wrote, or of an earlier reduction, which is continued.
         config: the strategy, the rule and how far units are compared.
-        store: folder beside the manifest; signatures are kept there.
+        store: folder next to the manifest; signatures are kept there.
         jobs: processes; -1 is one a core. The result does not depend on it.
         cluster: address of a Dask scheduler, whose workers are used in their place.
 
@@ -136,7 +135,7 @@ def compare(
         config: unit and scope.
         strategy: that compares.
         rows: (records,) which are looked at.
-        store: folder beside the manifest.
+        store: folder next to the manifest.
         jobs: processes.
         cluster: address of a Dask scheduler.
 
@@ -145,8 +144,8 @@ def compare(
     """
     families = taken(manifest, config, strategy, rows)
     if not families:
-        held = ", ".join(sorted({_WORDS[kind] for kind in manifest.kinds[rows]})) or "no readable record"
-        takes = ", ".join(f"{_WORDS[kind]}" for kind in strategy.kinds)
+        held = ", ".join(sorted({PLURALS[kind] for kind in manifest.kinds[rows]})) or "no readable record"
+        takes = ", ".join(f"{PLURALS[kind]}" for kind in strategy.kinds)
         dims = " or ".join("slices" if one == "slice" else "whole records" for one in strategy.dims)
         raise UsageError(
             f"--by {config.by} compares {takes} as {dims}; there is nothing of this to compare: the manifest holds "
@@ -200,14 +199,14 @@ def redundancy(compared: Compared) -> RedundancyCurve:
 
 
 def untouched(manifest: Manifest, rows: Bools, config: ReduceConfig, strategy: Strategy) -> dict[str, int]:
-    """What is not looked at, in words -> how many records."""
+    """What is not compared, in words -> number of records."""
     own = {family.kind for family in taken(manifest, config, strategy, rows)}
     readable = np.asarray(manifest.column("status") == "ok", dtype=bool)
     found = {
-        f"{_WORDS[kind]}, which --by {config.by} does not compare as asked for": int(
+        f"{PLURALS[kind]}, which --by {config.by} does not compare as asked for": int(
             (rows & (manifest.kinds == kind)).sum()
         )
-        for kind in _WORDS
+        for kind in PLURALS
         if kind not in own
     }
     found["records of other splits, which are kept as they are (--split all reduces them too)"] = int(
@@ -233,6 +232,6 @@ def _nothing(unreadable: dict[int, str], incomparable: dict[int, str]) -> str:
     if not reasons:
         return "there is nothing to compare: no unit is left in these records"
     return (
-        f"none of {len(reasons)} records can be compared; the first: {reasons[0]}. Are the files still where they were "
-        "scanned? Else scan the archive again"
+        f"none of {len(reasons)} records can be compared; the first: {reasons[0]}. If the files have moved since the "
+        "scan, scan the archive again"
     )

@@ -18,8 +18,8 @@ Ints = NDArray[np.int64]
 Apply = Callable[[Signatures], GroupSelection]
 _BYTES = 1 << 28
 """Signatures that are in memory at a time, unless a single group has more."""
-_WORTH = 1 << 30
-"""Bytes that comparing all with all would touch, from which on other processes are worth starting."""
+_PARALLEL = 1 << 30
+"""Bytes that comparing all with all would touch, from which on several processes are used."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def by_score(signatures: Signatures, share: float) -> GroupSelection:
 
 
 def size_of(share: float, count: int) -> int:
-    """How many of a group are kept: the share, rounded, at least one."""
+    """Number of units of a group that are kept: the share, rounded, at least one."""
     return min(count, max(1, round(share * count)))
 
 
@@ -123,7 +123,7 @@ def _worked_through(
     """Apply a rule to the signatures of each group, in order."""
     for batch in _batches(groups, units, described):
         signatures = [described.gather(units, own) for own in batch]
-        much = sum(len(one) * one.nbytes for one in signatures) > _WORTH
+        much = sum(len(one) * one.nbytes for one in signatures) > _PARALLEL
         chunk = max(1, len(batch) // 64)
         for kept in run_chunks(
             partial(_each, apply),

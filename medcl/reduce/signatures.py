@@ -29,7 +29,7 @@ _KEYED = ("record_id", "checksum", "size", "mtime_ns", "path", "part", "format",
 
 
 class SignatureCache:
-    """A folder of chunks: an array of the signatures of some records, and their keys beside it.
+    """A folder of chunks: an array of the signatures of some records, and their keys next to it.
 
     Args:
         folder: of the signatures of one strategy and one kind of units; made if need be.
@@ -169,7 +169,7 @@ def describe(
         manifest: that names the files.
         units: of one family; signatures are made of all slices of their volumes.
         strategy: that makes the signatures.
-        store: folder beside the manifest.
+        store: folder next to the manifest.
         axis: across which slices lie.
         jobs: processes; -1 is one a core.
         cluster: address of a Dask scheduler, whose workers are used in their place.

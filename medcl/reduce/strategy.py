@@ -20,7 +20,7 @@ numbers of slices, for which no file is opened."""
 Signatures: TypeAlias = NDArray[Any]
 """(n, width) of one data type; rows are compared, saved and joined, whatever they mean."""
 Pieces: TypeAlias = Sequence[NDArray[Any]] | Sequence[str] | Sequence[int]
-"""Pieces of one dimension: slices or pictures (C, rows, columns), volumes (C, x, y, z), signals (C, samples), texts or
+"""Pieces of one dimension: slices or images (C, rows, columns), volumes (C, x, y, z), signals (C, samples), texts or
 numbers. Sizes and data types may differ from piece to piece."""
 
 
@@ -60,7 +60,7 @@ class Strategy(Protocol):
     """What makes two pieces redundant.
 
     Signatures depend on their own piece alone, so that they can be made in chunks, kept, and compared at a second
-    threshold without another look at a file.
+    threshold without reading a file again.
     """
 
     @property
@@ -112,7 +112,7 @@ class Strategy(Protocol):
             b: (m, width).
 
         Returns:
-            (n, m) float32, in the unit of `measure`. Memory beside the result does not grow with n times m.
+            (n, m) float32, in the unit of `measure`. Memory apart from the result does not grow with n times m.
 
         Raises:
             UsageError: the measure is a score, which compares nothing.
@@ -167,5 +167,5 @@ def checked(strategy: Strategy, threshold: float | None) -> float:
 
 
 def within(strategy: Strategy, measure: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    """Tell which pairs (or single units, of a score) pass a threshold: duplicates, or units worth keeping."""
+    """Tell which pairs (or single units, of a score) pass a threshold: duplicates, or units that a score keeps."""
     return np.asarray(measure <= threshold if strategy.measure == "distance" else measure >= threshold)

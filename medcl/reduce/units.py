@@ -16,6 +16,7 @@ from medcl.suggest import did_you_mean
 Ints = NDArray[np.int64]
 WHOLE = -1
 """The piece of a unit that is a whole record."""
+PLURALS: dict[Kind, str] = {"signal": "recordings", "volume": "volumes", "image": "images", "report": "reports"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Family:
     scope: Scope
 
     def __str__(self) -> str:
-        names = {"signal": "recordings", "volume": "volumes", "image": "pictures", "report": "reports"}
-        what = "slices" if self.unit == "slice" else names[self.kind]
+        what = "slices" if self.unit == "slice" else PLURALS[self.kind]
         if self.scope == "archive":
             return f"{what} across the archive"
         return f"{what} within each {'volume' if self.unit == 'slice' and self.scope == 'record' else self.scope}"

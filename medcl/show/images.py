@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 LONGEST = 320  # pixels of the longer side
 
 
-def grey(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A picture (C, rows, columns) from 0 to 1 as (rows, columns, 3) bytes; of other than three channels, the first."""
-    shown = picture if len(picture) == 3 else np.repeat(picture[:1], 3, axis=0)
+def grey(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """An image (C, rows, columns) from 0 to 1 as (rows, columns, 3) bytes; of other than three channels, the first."""
+    shown = image if len(image) == 3 else np.repeat(image[:1], 3, axis=0)
     return np.rint(255 * np.clip(shown, 0, 1)).astype(np.uint8).transpose(1, 2, 0)
 
 
 def png(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     longest: int = LONGEST,
     spacing: tuple[float, float] = (1.0, 1.0),
     *,
     smooth: bool = True,
 ) -> bytes:
-    """A picture as a PNG file.
+    """An image as a PNG file.
 
     Args:
-        picture: (rows, columns) of grey, or (rows, columns, 3).
+        image: (rows, columns) of grey, or (rows, columns, 3).
         longest: pixels of its longer side; the other follows from shape and spacing.
         spacing: length of a pixel down and across, in any unit.
         smooth: blend between pixels; otherwise each stays a box.
@@ -41,16 +41,16 @@ def png(
     """
     from PIL import Image
 
-    image = Image.fromarray(picture)
-    height, width = image.height * spacing[0], image.width * spacing[1]
+    drawn = Image.fromarray(image)
+    height, width = drawn.height * spacing[0], drawn.width * spacing[1]
     scale = longest / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-    return encoded(image.resize(size, way))
+    return encoded(drawn.resize(size, way))
 
 
 def encoded(image: "Image.Image") -> bytes:
-    """A picture of Pillow as a PNG file."""
+    """An image of Pillow as a PNG file."""
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -64,11 +64,11 @@ def data_uri(file: bytes) -> str:
 COLUMNS, TILE, LINE, GAP = 5, 192, 14, 8  # the last three in pixels
 
 
-def contact_sheet(pictures: Sequence[bytes], captions: Sequence[Sequence[str]]) -> bytes:
-    """Pictures side by side, each with its lines of text below, as a PNG file.
+def contact_sheet(images: Sequence[bytes], captions: Sequence[Sequence[str]]) -> bytes:
+    """Images side by side, each with its lines of text below, as a PNG file.
 
     Args:
-        pictures: PNG files; those larger than `TILE` pixels are reduced.
+        images: PNG files; those larger than `TILE` pixels are reduced.
         captions: lines of text for each, one number of lines for all.
 
     Returns:
@@ -76,14 +76,14 @@ def contact_sheet(pictures: Sequence[bytes], captions: Sequence[Sequence[str]]) 
     """
     from PIL import Image, ImageDraw
 
-    columns, lines = max(1, min(COLUMNS, len(pictures))), max((len(one) for one in captions), default=0)
-    rows = -(-len(pictures) // columns)
+    columns, lines = max(1, min(COLUMNS, len(images))), max((len(one) for one in captions), default=0)
+    rows = -(-len(images) // columns)
     width, height = TILE + GAP, TILE + lines * LINE + GAP
     whole = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
     draw = ImageDraw.Draw(whole)
-    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
         left, top = GAP + place % columns * width, GAP + place // columns * height
-        tile = Image.open(io.BytesIO(picture))
+        tile = Image.open(io.BytesIO(image))
         tile.thumbnail((TILE, TILE))
         whole.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))
         for number, text in enumerate(caption):

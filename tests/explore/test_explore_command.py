@@ -83,8 +83,8 @@ def test_files_that_have_gone_leave_a_page_that_says_so(ok: Manifest, tmp_path: 
     assert main(["explore", str(tmp_path / "e.parquet"), "--projection", "pca"]) == 0
     about, thumbnails = content(tmp_path / "explore.html")
     assert about["count"] == len(ok)
-    assert len(thumbnails["pictures"]) == 1
-    assert f"{len(ok)} of {len(ok)} records have no picture" in (tmp_path / "explore.html").read_text()
+    assert len(thumbnails["images"]) == 1
+    assert f"{len(ok)} of {len(ok)} records have no image" in (tmp_path / "explore.html").read_text()
     # The archive lies elsewhere now, and has one more label.
     manifest = ok.with_column("ward", pa.array(["A", "B"] * (len(ok) // 2) + ["A"] * (len(ok) % 2)))
     manifest.write(tmp_path / "m.parquet")
@@ -92,7 +92,7 @@ def test_files_that_have_gone_leave_a_page_that_says_so(ok: Manifest, tmp_path: 
     assert main([*words, "--projection", "pca"]) == 0
     about, thumbnails = content(tmp_path / "explore.html")
     assert about["color"] == "ward"
-    assert len(thumbnails["pictures"]) == len(ok)
+    assert len(thumbnails["images"]) == len(ok)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The numbers beside a map: against slow references, and in words for any file."""
+"""The measures next to a map: against slow references, and in words for any file."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_every_question_has_its_table() -> None:
     assert [one.split(":")[0] for one in titles(found)] == [
         "The space",
         "Neighbours",
-        "What can be read off the embeddings",
+        "What a linear probe predicts from the embeddings",
         "Drift",
     ]
     for table in found.tables:

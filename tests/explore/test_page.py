@@ -27,8 +27,8 @@ NEAR = (np.arange(N)[:, None] + 3 * np.arange(1, K + 1)) % N
 def data() -> PageData:
     """Three groups; a patient has three points, one in each; every tenth age is missing."""
     age = np.where(np.arange(N) % 10 == 0, np.nan, 20 + np.arange(N) % 60)
-    picture = Thumbnail("image", encoded(Image.new("L", (64, 48), 90)))
-    shown = {row: picture for row in range(1, N)} | {
+    image = Thumbnail("image", encoded(Image.new("L", (64, 48), 90)))
+    shown = {row: image for row in range(1, N)} | {
         0: placeholder("image", "cannot be read: no such file"),
         5: Thumbnail("report", text="No <b>pneumothorax</b>."),
     }
@@ -46,7 +46,7 @@ def data() -> PageData:
         neighbours=NEAR,
         thumbnails=shown,
         measures=(MeasureTable("Purity", ("level", "purity"), (("patient", "0.25"),), "higher is purer"),),
-        notes=("1 of 240 records has no picture.",),
+        notes=("1 of 240 records has no image.",),
     )
 
 
@@ -101,7 +101,7 @@ def test_it_is_drawn_with_webgl_and_its_numbers_stand_beside_it(page: Any, path:
         assert (np.abs(drawn - (0.85 * np.array(colour) + 0.15 * 255)).max(axis=2) < 12).sum() > 200
     text = page.inner_text("#numbers")
     assert "higher is purer" in text
-    assert "1 of 240 records has no picture" in text
+    assert "1 of 240 records has no image" in text
     assert all(name in text for name in ("embedding-atlas", "DuckDB", "pandas", "polars"))
     # Codes of patients are numbered anew.
     assert str(10**15) not in path.read_text()
@@ -207,7 +207,7 @@ def test_all_of_it_can_be_done_from_the_keyboard(page: Any) -> None:
     page.locator("#find").fill("rec000")
     page.keyboard.press("Enter")
     # Its file has gone: the record is shown all the same.
-    assert "No picture: cannot be read: no such file" in page.inner_text("#record")
+    assert "No image: cannot be read: no such file" in page.inner_text("#record")
     page.locator("#find").fill(EVIL)
     page.keyboard.press("Enter")
     assert page.inner_text("#record .name") == EVIL

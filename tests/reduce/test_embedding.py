@@ -77,12 +77,12 @@ def test_runs_of_whole_volumes_and_of_pictures(volumes: Manifest, tmp_path: Path
     strategy, found = made(volumes, config, tmp_path / "store")
     assert strategy.dims == ("record",)
     assert found[0].shape == (1, 4)
-    pictures = linked_archive.pictures_with_reports(tmp_path / "a", patients=2)
-    (tmp_path / "a" / "1.png").write_bytes(b"no picture")
-    run = archives.save(tmp_path / "run", archives.joint(pictures))
-    _, found = made(pictures, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", number=1)
+    images = linked_archive.pictures_with_reports(tmp_path / "a", patients=2)
+    (tmp_path / "a" / "1.png").write_bytes(b"no image")
+    run = archives.save(tmp_path / "run", archives.joint(images))
+    _, found = made(images, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", number=1)
     assert len(found) == 3
-    _, found = made(pictures, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", number=3)
+    _, found = made(images, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", number=3)
     assert {one.shape for one in found.values()} == {(1, 8)}
 
 
@@ -120,7 +120,7 @@ def test_a_vision_model_of_transformers(volumes: Manifest, tmp_path: Path) -> No
     assert strategy.compare(found[0], found[0])[4, 5] == 1
     assert strategy.signatures([np.zeros((1, 9, 9, 4))]).shape == (1, 16)
     BertModel(BertConfig(**sizes, vocab_size=30)).save_pretrained(tmp_path / "bert")
-    with pytest.raises(UsageError, match="type bert takes no pictures"):
+    with pytest.raises(UsageError, match="type bert takes no images"):
         VisionEncoder(tmp_path / "bert").signatures([np.zeros((1, 9, 9))])
     with pytest.raises(MedclError, match="nothing is fetched from the network"):
         embedding.strategy_of(ReduceConfig(by="embedding", encoder="google/vit-base-patch16-224"), volumes)
@@ -138,9 +138,9 @@ def test_a_vision_model_that_does_not_say_what_it_wants_is_refused(tmp_path: Pat
 
 
 def test_bad_input_is_named(volumes: Manifest, tmp_path: Path) -> None:
-    pictures = archives.save(tmp_path / "pictures", archives.pictures())
-    with pytest.raises(UsageError, match="embeds pictures; the manifest holds volumes"):
-        embedding.strategy_of(ReduceConfig(by="embedding", run=str(pictures)), volumes)
+    images = archives.save(tmp_path / "images", archives.pictures())
+    with pytest.raises(UsageError, match="embeds images; the manifest holds volumes"):
+        embedding.strategy_of(ReduceConfig(by="embedding", run=str(images)), volumes)
     with pytest.raises(UsageError, match="needs an encoder"):
         embedding.strategy_of(ReduceConfig(by="embedding"), volumes)
     run = archives.save(tmp_path / "run", archives.volumes(VolumeConfig(size=(20, 24, 1))))

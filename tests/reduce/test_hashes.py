@@ -1,4 +1,4 @@
-"""Hashes of many pictures at once, beside those of ImageHash of one."""
+"""Hashes of many images at once, beside those of ImageHash of one."""
 
 from importlib.metadata import version
 
@@ -16,8 +16,8 @@ SIZES = [(64, 64), (512, 512), (181, 217), (1, 1), (1, 9), (8, 9), (9, 8), (5, 3
 TALL = [(423, 6), (10, 8), (640, 7), (602, 267)]
 
 
-def pictures(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Noise, a smooth picture, one of two values, a constant, a ramp: (5, rows, columns) uint8."""
+def images(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """Noise, a smooth image, one of two values, a constant, a ramp: (5, rows, columns) uint8."""
     noise = rng.integers(0, 256, (rows, columns), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(noise).filter(ImageFilter.GaussianBlur(3)))
     ramp = np.broadcast_to(np.linspace(0, 255, columns), (rows, columns)).astype(np.uint8)
@@ -27,16 +27,16 @@ def pictures(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [*SIZES, *(TALL if ROWS_FIRST else [])])
 @pytest.mark.parametrize("method", REFERENCE)
 def test_hashes_of_pictures_are_those_of_imagehash(method: Method, size: tuple[int, int]) -> None:
-    several = pictures(np.random.default_rng(0), *size)
+    several = images(np.random.default_rng(0), *size)
     expected = [np.packbits(REFERENCE[method](Image.fromarray(one)).hash.ravel()) for one in several]
     np.testing.assert_array_equal(hashes(several.astype(np.float32), method), expected)
 
 
 @pytest.mark.parametrize("size", [(3000, 2500), (17, 31), (40, 4), (2, 2), (7000, 4000)])
 def test_resizing_is_pillows_to_the_bit(size: tuple[int, int]) -> None:
-    picture = np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
-    expected = np.asarray(Image.fromarray(picture).resize((9, 8), Image.Resampling.LANCZOS))
-    np.testing.assert_array_equal(resize(picture[None].astype(np.float32), (8, 9))[0], expected)
+    image = np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize((9, 8), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(resize(image[None].astype(np.float32), (8, 9))[0], expected)
 
 
 @pytest.mark.parametrize("method", REFERENCE)

@@ -36,7 +36,7 @@ def scene(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
 
 
 def test_slices_become_grey_as_in_the_paper() -> None:
-    """Least value 0, greatest 255, no window; and a picture of 8 bits that has both stays as it is."""
+    """Least value 0, greatest 255, no window; and an image of 8 bits that has both stays as it is."""
     piece = scene((30, 40), 0)
     low, high = piece.min(), piece.max()
     for dtype in (np.int16, np.float64, np.float32):

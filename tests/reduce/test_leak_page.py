@@ -1,4 +1,4 @@
-"""The page of leaks: every pair with both of its pictures, and why it is one."""
+"""The page of leaks: every pair with both of its images, and why it is one."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_many_none_and_gone(ecg_manifest: Manifest) -> None:
     few = ecg_manifest.select(np.arange(4))
     many = render_leaks(found(few, MOST + 5))
     assert many.count("<img") == 2 * MOST
-    assert "5 more are not shown" in many
+    assert "5 more pairs are not shown" in many
     assert "No near-duplicates cross" in render_leaks(found(few, 0))
     gone = few.with_column("path", pa.array(["gone_a.hea", "gone_b.hea", "c.hea", "d.hea"]))
     html = render_leaks(found(gone))

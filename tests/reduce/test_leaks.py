@@ -1,4 +1,4 @@
-"""Near-duplicates that should have nothing in common."""
+"""Near-duplicates across patients or splits."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page of a reduction: what was found is on it, with pictures, and a browser loads nothing for it."""
+"""The page of a reduction: what was found is on it, with images, and a browser loads nothing for it."""
 
 import re
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_nothing_dropped_and_nothing_compared(ecgs: Manifest) -> None:
     nothing = np.full(len(units), np.nan, dtype=np.float32)
     whole = Selection(units, every, np.arange(len(units)), nothing, "hash", "distance", None)
     html = render_page(Preview(ecgs, 2, (StrategyPreview(whole, preview.thresholds, preview.shares, None, 0.0),)))
-    assert "Nothing is dropped in place of which another one is kept" in html
+    assert "No unit is dropped as a duplicate of another" in html
     assert "Nothing could be compared" in render_page(Preview(ecgs, 2, (), {"ssim": "compares slices"}))
 
 

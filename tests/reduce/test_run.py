@@ -152,12 +152,12 @@ def test_a_reduction_goes_on_from_an_earlier_one(tmp_path: Path) -> None:
 
 
 def test_other_splits_and_other_kinds_are_kept_and_this_is_said(tmp_path: Path) -> None:
-    pictures = write_archive(tmp_path, {"a": blobs(1).astype(np.uint8), "b": blobs(1).astype(np.uint8)}, others=True)
-    pictures = pictures.with_column("patient", pa.array([1] * len(pictures), pa.int64()))
-    reduced = reduce_manifest(pictures, ReduceConfig(by="ssim"), tmp_path / "store", jobs=1)
+    images = write_archive(tmp_path, {"a": blobs(1).astype(np.uint8), "b": blobs(1).astype(np.uint8)}, others=True)
+    images = images.with_column("patient", pa.array([1] * len(images), pa.int64()))
+    reduced = reduce_manifest(images, ReduceConfig(by="ssim"), tmp_path / "store", jobs=1)
     assert sorted(reduced.manifest.kinds.tolist()) == ["image", "report", "signal", "signal"]
     assert any(what.startswith("recordings") for what in reduced.untouched)
-    split = pictures.with_column("split", pa.array(["train" if k != "image" else "test" for k in pictures.kinds]))
+    split = images.with_column("split", pa.array(["train" if k != "image" else "test" for k in images.kinds]))
     with pytest.raises(UsageError, match="--by ssim compares"):
         reduce_manifest(split, ReduceConfig(by="ssim"), tmp_path / "store", jobs=1)
 

@@ -10,7 +10,7 @@ from ..data.volume_archive import manifest_of, save
 
 
 def blobs(seed: int, shape: tuple[int, int] = (40, 36)) -> np.ndarray:
-    """A smooth picture that has nothing in common with those of other seeds, (rows, columns) int16."""
+    """A smooth image that has nothing in common with those of other seeds, (rows, columns) int16."""
     coarse = np.random.default_rng(seed).integers(0, 900, (9, 9)).astype(np.int16)
     return np.kron(coarse, np.ones((5, 5), dtype=np.int16))[: shape[0], : shape[1]]
 

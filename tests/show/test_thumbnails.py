@@ -46,10 +46,10 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 def test_a_slice_has_the_patients_right_on_the_left_and_the_shape_of_the_body(volumes: Manifest) -> None:
     shown = thumbnail(volumes, 0, 5, width=80)
-    picture = opened(shown.png)
+    image = opened(shown.png)
     # 20 voxels of 2 mm are as long as 40 of 1 mm.
-    assert picture.shape[:2] == (80, 80)
-    rows, columns = np.nonzero(picture[..., 0] > 240)
+    assert image.shape[:2] == (80, 80)
+    rows, columns = np.nonzero(image[..., 0] > 240)
     assert rows.mean() < 30, "the front is at the top"
     assert columns.mean() < 30, "the right of the patient is on the left"
     side = opened(thumbnail(volumes, 0, 15, axis=0, width=80).png)
@@ -97,8 +97,8 @@ def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:
     data = np.zeros((3, 5000))
     data[:, 500::500] = np.array([1.0, 0.5, -1.0])[:, None]  # a spike a second
     for unit, factor in (("mV", 1.0), ("uV", 1000.0)):
-        picture = opened(ecg.strip(signal_of(data * factor, rate, ("I", "II", "V1"), unit), 0.0, 300))
-        ink = picture.max(axis=2) < 110
+        image = opened(ecg.strip(signal_of(data * factor, rate, ("I", "II", "V1"), unit), 0.0, 300))
+        ink = image.max(axis=2) < 110
         # The first lead is I, whose zero is at 12.5 mm; a spike of 1 mV reaches 10 mm (30 pixels) higher.
         top = ink[:10].any(axis=0)
         spikes = np.flatnonzero(top)
@@ -115,8 +115,8 @@ def test_leads_are_chosen_and_gaps_are_left_open() -> None:
     data[1, 200:400] = np.nan
     signal = signal_of(data, 250, names, "mV")
     assert [names[lead] for lead in ecg.leads(signal)] == ["II", "V1", "V5"]
-    picture = opened(ecg.strip(signal, 0.0, 300))
-    level = picture[36:39, 30:].max(axis=2).min(axis=0) < 110
+    image = opened(ecg.strip(signal, 0.0, 300))
+    level = image[36:39, 30:].max(axis=2).min(axis=0) < 110
     assert not level[65:115].any()
     assert level[:50].all()
     opened(ecg.strip(signal_of(np.full((1, 10), np.nan), 250, ("x",), "mmHg"), 0.0, 300))
@@ -156,8 +156,8 @@ def test_recordings_and_reports_of_an_archive(ecg_manifest: Manifest, tmp_path: 
 
 
 def test_a_contact_sheet_shows_as_many_as_there_are(volumes: Manifest) -> None:
-    pictures = [thumbnail(volumes, 0, number).png for number in range(7)]
-    sheet = opened(contact_sheet(pictures, [(f"{number}", "x" * 80) for number in range(7)]))
+    images = [thumbnail(volumes, 0, number).png for number in range(7)]
+    sheet = opened(contact_sheet(images, [(f"{number}", "x" * 80) for number in range(7)]))
     assert sheet.shape[1] > 5 * TILE
     assert 2 * TILE < sheet.shape[0] < 3 * TILE
     contact_sheet([], [])
