@@ -1,14 +1,13 @@
 """Label tables, read as text: a number that is an id, such as 007 or 15709.0, stays what was written."""
 
 import glob
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medcl.archive.json_table import read_json, read_json_lines
 from medcl.errors import MedclError, UsageError, system_reason
-from medcl.modality.cells import Column, are_numbers, number, numbers, present
+from medcl.modality.cells import Column, are_numbers, number, numbers, present, whole
 from medcl.modality.sheet import Sheet, read_parquet, read_sheet
 from medcl.suggest import no_such
 
@@ -16,7 +15,6 @@ FILE_COLUMN = "{file}"
 """Column of a table of several files: the stem of the file that a row stands in, such as `train`."""
 
 _JSON = {".json": read_json, ".jsonl": read_json_lines}
-_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*|,0{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -117,14 +115,6 @@ class _Places(Sequence[str]):
 
     def __getitem__(self, row: int) -> str:  # type: ignore[override]
         return self._table.place(row)
-
-
-def whole(cells: Sequence[str | None]) -> list[str | None]:
-    """Codes without the decimals that a spreadsheet gave them, where all of them are whole numbers."""
-    matches = [None if cell is None else _WHOLE_NUMBER.fullmatch(cell) for cell in cells]
-    if any(match is None and cell is not None for match, cell in zip(matches, cells, strict=True)):
-        return list(cells)
-    return [match and match[1] for match in matches]
 
 
 def read_table(path: Path | str | Sequence[Path | str], missing: Iterable[str] = ()) -> LabelTable:

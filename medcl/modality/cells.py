@@ -66,6 +66,7 @@ def present(cells: Sequence[str | None], words: Collection[str] = (), keep: Coll
     return [None if cell is None or cell in gone else cell for cell in cells]
 
 
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*|,0{1,2})?", re.ASCII)
 _PLAIN = re.compile(r"[+-]?\d+([eE][+-]?\d+)?", re.ASCII)
 _POINT = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _COMMA = re.compile(r"[+-]?(\d+,\d+|,\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -96,6 +97,14 @@ def number(text: str) -> float | None:
         return None
     value = float(text.replace(",", "."))
     return value if math.isfinite(value) else None
+
+
+def whole(cells: Sequence[str | None]) -> list[str | None]:
+    """Codes without the decimals that a spreadsheet gave them, where all of them are whole numbers."""
+    matches = [None if cell is None else _WHOLE_NUMBER.fullmatch(cell) for cell in cells]
+    if any(match is None and cell is not None for match, cell in zip(matches, cells, strict=True)):
+        return list(cells)
+    return [match and match[1] for match in matches]
 
 
 def are_numbers(cells: Iterable[str | None]) -> bool:

@@ -1,0 +1,1 @@
+"""Tables: numbers and categories of a patient, a study or a time."""

@@ -1,0 +1,1 @@
+"""Tables of patients: the file formats."""

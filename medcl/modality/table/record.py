@@ -1,0 +1,82 @@
+"""What a reader of tables returns: the variables of one patient with their units, and their values, in time or not."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import UnreadableError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A column of a table, or a parameter of a table in long form.
+
+    Args:
+        name: as stated, without the unit.
+        unit: in one spelling (`mmol/L`); empty where none is stated.
+        classes: words of a category, which its codes 0, 1, ... stand for; None for numbers.
+    """
+
+    name: str
+    unit: str = ""
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TableHeader:
+    """What a table file says of itself and of one of its records.
+
+    Args:
+        format: `patient-table` or `time-table`.
+        variables: of the record.
+        n_rows: of the record: 1, or one for each time.
+        ids: clear ids by level.
+        files: of the record, relative to the folder of the first: the table, and the side-car where there is one.
+        flags: what is unusual, in words.
+    """
+
+    format: str
+    variables: tuple[Variable, ...]
+    n_rows: int
+    ids: dict[str, str]
+    files: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PatientTable:
+    """The values of one patient, of one study, or of a stay in time.
+
+    Args:
+        variables: of the columns of `values`.
+        values: (rows, variables) float64, categories as codes; NaN where there is no value.
+        times: (rows,) hours, ascending; equal ones where a variable was measured twice at a time. None: one row without
+            a time.
+        ids: clear ids by level: `patient`, `study`, `series`.
+        unusable: name of a variable -> why its cells hold no values; all of them are NaN.
+        flags: what is unusual, in words.
+
+    Raises:
+        UnreadableError: the parts do not fit one another.
+    """
+
+    variables: tuple[Variable, ...]
+    values: Floats
+    times: Floats | None = None
+    ids: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rows = 1 if self.times is None else len(self.times)
+        if self.values.shape != (rows, len(self.variables)):
+            raise UnreadableError(
+                f"values of shape {self.values.shape} of {len(self.variables)} variables in {rows} rows"
+            )
+        if not self.variables:
+            raise UnreadableError("no variable: the table has ids and times alone")
+        if self.times is not None and not (np.isfinite(self.times).all() and (np.diff(self.times) >= 0).all()):
+            raise UnreadableError("the times of a table are finite and ascend")
