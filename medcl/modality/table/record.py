@@ -18,11 +18,13 @@ class Variable:
         name: as stated, without the unit.
         unit: in one spelling (`mmol/L`); empty where none is stated.
         classes: words of a category, which its codes 0, 1, ... stand for; None for numbers.
+        levels: whether a side-car names the classes; else they are the texts of the cells.
     """
 
     name: str
     unit: str = ""
     classes: tuple[str, ...] | None = None
+    levels: bool = False
 
 
 @dataclass(frozen=True)

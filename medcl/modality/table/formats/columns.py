@@ -3,7 +3,8 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def read_column(
     if levels:
         words = tuple(dict.fromkeys(levels.values()))
         codes = dict(zip(levels, (words.index(word) for word in levels.values()), strict=True))
-        return _coded(Variable(variable.name, variable.unit, words), whole(filled), codes, places)
+        return _coded(Variable(variable.name, variable.unit, words, levels=True), whole(filled), codes, places)
     if are_numbers(filled):
         try:
             found = numbers(Column(variable.name, filled, places), others, european=european)
@@ -103,33 +104,39 @@ def hours(cells: Sequence[str | None], places: Sequence[str], factor: float | No
     Raises:
         UnreadableError: a time is missing or none, their forms differ, or the unit of numbers is unknown.
     """
-    empty = next((place for cell, place in zip(cells, places, strict=True) if not cell), None)
-    if empty is not None:
-        raise UnreadableError(f"{empty}: no time")
+    forms = [_form(cell) for cell in cells]
+    wrong = next((i for i, form in enumerate(forms) if not form or form != forms[0]), None)
+    if wrong is not None:
+        what = "not a time like the others: hh:mm, a number, or a date such as 2020-03-01 07:30"
+        raise UnreadableError(f"{places[wrong]}: {what if cells[wrong] else 'no time'}")
     given = [cell for cell in cells if cell]
-    clocks = [_CLOCK.fullmatch(cell) for cell in given]
-    if all(clocks):
-        parts = [(int(one[1]), int(one[2]), int(one[3] or 0)) for one in clocks if one]
+    if forms[0] == "clock":
+        parts = [[int(part or 0) for part in one.groups()] for one in map(_CLOCK.fullmatch, given) if one]
         return np.array([hour + minute / 60 + second / 3600 for hour, minute, second in parts])
-    if all(number(cell) is not None for cell in given):
+    if forms[0] == "number":
         if factor is None:
             raise UnreadableError("unknown unit of time: name it in the heading, such as `time [h]` or `time [min]`")
-        values = [number(cell) for cell in given]
-        return np.array([value for value in values if value is not None], dtype=np.float64) * factor
-    dates = [_date(cell) for cell in given]
-    bad = next((place for date, place in zip(dates, places, strict=True) if date is None), None)
-    if bad is not None:
-        raise UnreadableError(
-            f"{bad}: not a time like those before it: hh:mm, a number, or a date such as 2020-03-01 07:30"
-        )
-    seconds = np.array([(date - datetime(1970, 1, 1)).total_seconds() for date in dates if date is not None])
-    since: Floats = (seconds - seconds.min()) / 3600
-    return since
+        return np.array([value for value in map(number, given) if value is not None], dtype=np.float64) * factor
+    dates = [date for date in map(_date, given) if date is not None]
+    first = min(dates)
+    return np.array([(date - first).total_seconds() / 3600 for date in dates])
+
+
+@lru_cache(maxsize=4096)
+def _form(cell: str | None) -> str:
+    """What a time is written as: `clock`, `number` or `date`; empty where it is none."""
+    if not cell:
+        return ""
+    if _CLOCK.fullmatch(cell):
+        return "clock"
+    if number(cell) is not None:
+        return "number"
+    return "date" if _date(cell) is not None else ""
 
 
 def _date(cell: str) -> datetime | None:
     try:
-        date = datetime.fromisoformat(cell) if not cell.isdigit() else None
+        date = datetime.fromisoformat(cell)
     except ValueError:
         return None
-    return None if date is None else date.replace(tzinfo=None) - (date.utcoffset() or datetime.min - datetime.min)
+    return date.replace(tzinfo=None) - (date.utcoffset() or timedelta(0))

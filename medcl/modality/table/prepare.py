@@ -1,0 +1,169 @@
+"""One record for the store: its values in the order of the variables wanted, with codes that hold for all records."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl.errors import MedclError, UnreadableError, UsageError
+from medcl.modality.table.config import TableConfig
+from medcl.modality.table.record import Floats, PatientTable
+from medcl.suggest import no_such
+
+
+@dataclass(frozen=True)
+class DecodedTable:
+    """A record as the store has it.
+
+    Args:
+        data: (rows, 1 + variables) float64: hours, NaN in a table without times, then the values; no row is empty.
+        notes: what is unusual, in words.
+    """
+
+    data: Floats
+    notes: tuple[str, ...] = ()
+
+
+def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
+    """Fill in what a configuration leaves to the records: variables, their units and the classes of categories.
+
+    Args:
+        records: that are prepared.
+        config: of samples.
+
+    Returns:
+        The configuration, complete but for `scale`.
+
+    Raises:
+        UsageError: it names a variable that no record has, or there is none.
+    """
+    config.check()
+    units: dict[str, Counter[str]] = {}
+    words: dict[str, dict[str, None]] = {}
+    stated, texts = dict[str, None](), set[str]()
+    for record in records:
+        for number, variable in enumerate(record.variables):
+            stated.setdefault(variable.name)
+            units.setdefault(variable.name, Counter()).update([variable.unit])
+            known = words.setdefault(variable.name, {})
+            if variable.classes is not None:
+                known.update(dict.fromkeys(variable.classes))
+                if not variable.levels:
+                    texts.add(variable.name)
+            elif variable.name in (config.categories or ()):
+                known.update(dict.fromkeys(_words(_present(record, number, config))))
+    if config.columns is not None or config.categories is not None:
+        for name in (*(config.columns or ()), *(config.categories or ())):
+            if name not in stated:
+                raise UsageError(f"data.columns: {no_such('variable', name, list(stated))}")
+    wanted = config.columns or [name for name in stated if name not in texts or name in (config.categories or ())]
+    if not wanted:
+        raise UsageError("data.columns: the records have no variable of numbers; name the categories that are wanted")
+    known_units = {name: _commonest(units[name]) for name in wanted}
+    classes = {name: sorted(words[name]) for name in wanted if words[name]}
+    return replace(
+        config,
+        columns=list(wanted),
+        units=config.units if config.units is not None else {name: unit for name, unit in known_units.items() if unit},
+        classes=config.classes if config.classes is not None else classes,
+    )
+
+
+def decode(record: PatientTable, config: TableConfig) -> DecodedTable:
+    """Bring a record into the order and the codes of a configuration.
+
+    Args:
+        record: as its reader returns it.
+        config: that `resolve` completed.
+
+    Raises:
+        UnreadableError: a variable wanted is unusable, in another unit or of another kind, a category is unknown, or no
+            value is left.
+    """
+    if config.columns is None or config.units is None or config.classes is None:
+        raise MedclError("a table is decoded with a configuration that is complete")
+    place = {variable.name: number for number, variable in enumerate(record.variables)}
+    values = np.full((len(record.values), len(config.columns)), np.nan)
+    for column, name in enumerate(config.columns):
+        if name in record.unusable:
+            raise UnreadableError(f"{record.unusable[name]}; or leave it out of data.columns")
+        if name in place:
+            values[:, column] = _column(record, place[name], config)
+    rows = ~np.isnan(values).all(axis=1)
+    if not rows.any():
+        raise UnreadableError("no value: all variables wanted are missing")
+    if (config.window is not None) != (record.times is not None):
+        raise UnreadableError(
+            "a table with times: set data.window, the hours of a sample"
+            if record.times is not None
+            else "a table without times: data.window is for tables with times"
+        )
+    times = np.full(len(values), np.nan) if record.times is None else record.times
+    return DecodedTable(np.column_stack([times, values])[rows], record.flags)
+
+
+def fit_scale(values: Iterable[Floats], config: TableConfig) -> dict[str, list[float]]:
+    """What is subtracted from each variable of numbers, and what it is then divided by.
+
+    Args:
+        values: of each training record its `DecodedTable.data`.
+        config: complete but for `scale`.
+
+    Returns:
+        Variable -> [centre, spread]; a spread of 0 is that of a variable that never changes, or has no value.
+    """
+    rows = np.concatenate([one[:, 1:] for one in values])
+    scale = {}
+    for column, name in enumerate(config.columns or ()):
+        known = rows[:, column][~np.isnan(rows[:, column])]
+        if name in (config.classes or {}) or config.scaling == "none":
+            continue
+        if not len(known):
+            scale[name] = [0.0, 0.0]
+        elif config.scaling == "z-score":
+            scale[name] = [float(known.mean()), float(known.std())]
+        else:
+            low, high = (float(one) for one in np.percentile(known, (1, 99)))
+            scale[name] = [(low + high) / 2, (high - low) / 2]
+    return scale
+
+
+def _column(record: PatientTable, number: int, config: TableConfig) -> Floats:
+    """Values of a variable; of a category its codes in the configuration."""
+    variable = record.variables[number]
+    name, values = variable.name, _present(record, number, config)
+    expected = (config.units or {}).get(name, "")
+    if variable.unit and expected and variable.unit != expected and variable.classes is None:
+        raise UnreadableError(
+            f"variable {name!r}: in {variable.unit} here, in {expected} elsewhere; convert it, or name it anew"
+        )
+    classes = (config.classes or {}).get(name)
+    there = ~np.isnan(values)
+    if classes is None:
+        if variable.classes is not None and there.any():
+            raise UnreadableError(f"variable {name!r}: text here, numbers elsewhere")
+        return values
+    code = {word: float(number) for number, word in enumerate(classes)}
+    words = _words(values[there]) if variable.classes is None else [variable.classes[int(one)] for one in values[there]]
+    if any(word not in code for word in words):
+        raise UnreadableError(f"variable {name!r}: a category that is not among the {len(code)} known ones")
+    values[there] = [code[word] for word in words]
+    return values
+
+
+def _present(record: PatientTable, number: int, config: TableConfig) -> Floats:
+    values = record.values[:, number].copy()
+    values[np.isin(values, (config.missing or {}).get(record.variables[number].name, []))] = np.nan
+    return values
+
+
+def _words(values: NDArray[np.float64]) -> list[str]:
+    return [f"{value:g}" for value in values[~np.isnan(values)]]
+
+
+def _commonest(units: Counter[str]) -> str:
+    """The unit that most records state; of equally many the first in order."""
+    known: Sequence[tuple[str, int]] = [(unit, count) for unit, count in units.items() if unit]
+    return min(known, key=lambda one: (-one[1], one[0]))[0] if known else ""

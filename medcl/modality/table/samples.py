@@ -1,0 +1,191 @@
+"""Samples of prepared tables, as batches of tensors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from medcl.errors import MedclError, UsageError
+from medcl.modality.table.config import TableConfig
+from medcl.modality.table.prepare import fit_scale
+from medcl.modality.table.record import Floats
+
+Ints = NDArray[np.int64]
+CUT = 3.0
+"""Where values scaled by percentiles are cut off."""
+_SAMPLES_OF_A_RECORD = 1 << 24
+
+
+class TableRows(Protocol):
+    """Prepared tables: `medcl.modality.table.store.TableStore`."""
+
+    @property
+    def times(self) -> Sequence[Floats]:
+        """(R,) of each record the hours of its rows; NaN in a table without times."""
+
+    def read(self, record: int) -> Floats:
+        """(rows, 1 + variables) of one record: hours, then values."""
+
+
+class TableSamples(Dataset[Any]):
+    """Tables, or windows of tables with times, on a grid of steps.
+
+    A window without any value is left out; one with some holds NaN where there is none.
+
+    Args:
+        store: prepared tables.
+        rows: (R,) row of the manifest of each record of the store; -1 leaves it out.
+        ids: {level: (records of the manifest,) int64}.
+        config: complete; where it has no `scale`, that is fitted on these records, which then have to be those that are
+            trained on.
+
+    Attributes:
+        config: with `scale`.
+        rows: (S,) row of the manifest of each sample, ascending.
+        starts: (S,) hours at which it begins; 0 in a table without times.
+        ids: {level: (S,) int64}, and `sample`.
+        at_a_time: samples that are embedded together.
+
+    Raises:
+        UsageError: the configuration is invalid.
+        MedclError: no sample is left.
+    """
+
+    def __init__(self, store: TableRows, rows: Ints, ids: Mapping[str, Ints], config: TableConfig) -> None:
+        config.check()
+        if config.columns is None or config.classes is None:
+            raise UsageError("data.columns: samples need a configuration that is complete")
+        self.store, self.at_a_time = store, 256
+        number = np.flatnonzero(rows >= 0)
+        number = number[np.argsort(rows[number], kind="stable")]
+        begins = [_begins(store.times[record], config) for record in number.tolist()]
+        counts = np.array([len(one) for one in begins], dtype=np.int64)
+        if not counts.sum():
+            raise MedclError("no table has a value in a window: see data.window and data.start")
+        self._records: Ints = np.repeat(number, counts)
+        self.rows: Ints = rows[self._records]
+        self.starts: Floats = np.concatenate(begins)
+        self.ids: dict[str, Ints] = {level: codes[self.rows] for level, codes in ids.items()}
+        within = np.arange(len(self.rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + within
+        if config.scale is None:
+            config = replace(config, scale=fit_scale((store.read(record) for record in number.tolist()), config))
+        self.config = config
+        self._grid = Grid.of(config)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One sample as a batch of one."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+        """A batch.
+
+        Args:
+            indices: (B,) numbers of samples.
+
+        Returns:
+            `x` (B, C, T) float32, scaled, categories as codes, NaN where there is no value; `index` (B,) rows of the
+            manifest; `ids` {level: (B,) int64}.
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        records = self._records[chosen]
+        data = {record: self.store.read(record) for record in np.unique(records).tolist()}
+        parts = zip(records.tolist(), self.starts[chosen].tolist(), strict=True)
+        x = np.stack([self._grid.sample(data[record], start) for record, start in parts]).astype(np.float32)
+        return {
+            "x": torch.from_numpy(x),
+            "index": torch.from_numpy(self.rows[chosen]),
+            "ids": {level: torch.from_numpy(ids[chosen]) for level, ids in self.ids.items()},
+        }
+
+    def samples_of(self, row: int) -> Ints:
+        """Numbers of the samples of one row of the manifest, in order of time."""
+        first, last = np.searchsorted(self.rows, [row, row + 1])
+        return np.arange(first, last)
+
+    def places(self, numbers: Ints) -> list[list[float]] | None:
+        """Where windows begin, (n,) of [hours]; None of tables without times."""
+        return None if self.config.window is None else [[float(start)] for start in self.starts[numbers]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows at any times -> (variables, steps), scaled.
+
+    Args:
+        n_steps: of a sample.
+        step: hours.
+        numbers: (C,) whether a variable is one of numbers; categories take the last value of a step.
+        centre: (C,) what is subtracted.
+        spread: (C,) what is divided by; infinite for a variable that never changes.
+        cut: what lies beyond is cut off; None for nothing.
+        timed: whether the rows have times.
+    """
+
+    n_steps: int
+    step: float
+    numbers: NDArray[np.bool_]
+    centre: Floats
+    spread: Floats
+    cut: float | None
+    timed: bool
+
+    @classmethod
+    def of(cls, config: TableConfig) -> "Grid":
+        """The grid of a complete configuration."""
+        names, classes, scale = config.columns or [], config.classes or {}, config.scale or {}
+        centre, spread = np.array([scale.get(name, [0.0, 1.0]) for name in names], dtype=np.float64).T
+        return cls(
+            config.n_steps,
+            config.step,
+            np.array([name not in classes for name in names]),
+            centre,
+            np.where(spread > 0, spread, np.inf),
+            CUT if config.scaling == "percentile" else None,
+            config.window is not None,
+        )
+
+    def sample(self, data: Floats, start: float) -> Floats:
+        """One sample (C, T).
+
+        Args:
+            data: (rows, 1 + C) of the record, in order of time.
+            start: hours at which it begins.
+        """
+        values = (data[:, 1:] - self.centre) / self.spread
+        if self.cut is not None:
+            values[:, self.numbers] = np.clip(values[:, self.numbers], -self.cut, self.cut)
+        # What is 01:00 in minutes belongs to the step that begins there, whatever the division rounds to.
+        steps = np.floor((data[:, 0] - start) / self.step + 1e-9) if self.timed else np.zeros(len(data))
+        inside = (steps >= 0) & (steps < self.n_steps)
+        row, column = np.nonzero(~np.isnan(values) & inside[:, None])
+        at, known = steps[row].astype(np.int64), values[row, column]
+        total, count = np.zeros((2, values.shape[1], self.n_steps))
+        np.add.at(total, (column, at), known)
+        np.add.at(count, (column, at), 1)
+        out: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+        category = ~self.numbers[column]
+        # Of several assignments to one place numpy keeps the last.
+        out[column[category], at[category]] = known[category]
+        return out
+
+
+def _begins(times: Floats, config: TableConfig) -> Floats:
+    """Hours at which the windows of a record begin that have a value."""
+    if config.window is None:
+        return np.zeros(min(1, len(times)))
+    stride = config.stride or np.inf
+    length = config.n_steps * config.step
+    last = times.max(initial=-np.inf)
+    number = 0 if config.stride is None else max(0, int(np.floor((last - config.start) / stride + 1e-9)))
+    begins = config.start + (np.arange(number + 1) * (config.stride or 0.0))
+    first, behind = (np.searchsorted(times + 1e-9 * config.step, begins + shift) for shift in (0.0, length))
+    return np.asarray(begins[behind > first], dtype=np.float64)

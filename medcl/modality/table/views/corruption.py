@@ -1,0 +1,110 @@
+"""Views that hide values, exchange them between samples, or add noise; what is missing stays missing."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from medcl.modality.views.base import Params, View, check_range, integers, normal, uniform
+
+
+class Mix(View):
+    """Takes variables of a sample, with their missing values, from another sample of the batch.
+
+    SCARF's corruption (Bahri et al. 2022, algorithm 1): each variable of a sample is drawn from what the variable is in
+    other samples, here all steps of one of them. A batch of one sample stays as it is.
+
+    Args:
+        probability: of taking a variable.
+    """
+
+    name: ClassVar[str] = "mix"
+
+    def __init__(self, probability: float) -> None:
+        check_range("mix", probability, 0, 1)
+        self.probability = probability
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw which variables are taken, and from which sample: never from the same."""
+        batch, variables = x.shape[:2]
+        taken = uniform(x, batch, variables, generator=generator) < self.probability
+        if batch == 1:
+            return {"taken": taken & False, "source": torch.zeros_like(taken, dtype=torch.int64)}
+        shift = integers(x, batch, variables, low=1, high=batch, generator=generator)
+        return {"taken": taken, "source": (torch.arange(batch, device=x.device).unsqueeze(1) + shift) % batch}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Make the view."""
+        other = x[params["source"], torch.arange(x.shape[1], device=x.device)]
+        return torch.where(params["taken"].unsqueeze(2), other, x)
+
+
+class Noise(View):
+    """Adds white noise to numbers; how strong, is drawn for each sample.
+
+    Args:
+        largest: standard deviation, in units of the scaled values.
+        numbers: variables that are numbers.
+    """
+
+    name: ClassVar[str] = "noise"
+
+    def __init__(self, largest: float, numbers: Sequence[int]) -> None:
+        check_range("noise", largest, 0, 100)
+        self.largest, self.numbers = largest, list(numbers)
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw the noise of every value of numbers, (B, N, T)."""
+        strength = uniform(x, len(x), 1, 1, generator=generator) * self.largest
+        return {"added": strength * normal(x, len(x), len(self.numbers), x.shape[2], generator=generator)}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Make the view."""
+        out = x.clone()
+        out[:, self.numbers] += params["added"].to(x.dtype)
+        return out
+
+
+class VariableDropout(View):
+    """Hides variables of a sample at all steps.
+
+    Args:
+        probability: of hiding a variable.
+    """
+
+    name: ClassVar[str] = "variable_dropout"
+
+    def __init__(self, probability: float) -> None:
+        check_range("variable_dropout", probability, 0, 1)
+        self.probability = probability
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw what is hidden, (B, C)."""
+        return {"hidden": uniform(x, *x.shape[:2], generator=generator) < self.probability}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Make the view."""
+        return x.masked_fill(params["hidden"].unsqueeze(2), float("nan"))
+
+
+class ValueDropout(View):
+    """Hides single values.
+
+    Args:
+        probability: of hiding a value.
+    """
+
+    name: ClassVar[str] = "value_dropout"
+
+    def __init__(self, probability: float) -> None:
+        check_range("value_dropout", probability, 0, 1)
+        self.probability = probability
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw what is hidden, (B, C, T)."""
+        return {"hidden": uniform(x, *x.shape, generator=generator) < self.probability}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Make the view."""
+        return x.masked_fill(params["hidden"], float("nan"))

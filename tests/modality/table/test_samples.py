@@ -1,0 +1,124 @@
+"""Windows of tables on a grid of steps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from medcl.errors import MedclError, UsageError
+from medcl.modality.table.config import TableConfig
+from medcl.modality.table.samples import TableSamples
+
+CONFIG = TableConfig(columns=["a", "b", "sex"], units={}, classes={"sex": ["f", "m"]})
+
+
+class Stored:
+    """Prepared tables in memory."""
+
+    def __init__(self, *records):
+        self.records = [np.array(one, dtype=np.float64) for one in records]
+        self.times = [one[:, 0] for one in self.records]
+
+    def read(self, record):
+        return self.records[record]
+
+
+def samples(store, config, rows=None):
+    rows = np.arange(len(store.records)) if rows is None else np.array(rows)
+    return TableSamples(store, rows, {"patient": np.arange(10) * 100}, config)
+
+
+def test_a_row_a_patient_is_one_sample():
+    nan = np.nan
+    own = samples(Stored([[nan, 1, nan, 0]], [[nan, 3, 5, 1]], [[nan, 5, 9, nan]]), CONFIG)
+
+    batch = own.__getitems__([0, 2])
+
+    assert batch["x"].shape == (2, 3, 1)
+    assert batch["x"].dtype == torch.float32
+    spread = np.std([1, 3, 5])
+    expected = [[-2 / spread, nan, 0], [2 / spread, 1, nan]]
+    np.testing.assert_allclose(batch["x"][:, :, 0].numpy(), expected, rtol=1e-6)
+    assert batch["ids"]["patient"].tolist() == [0, 200]
+    assert batch["index"].tolist() == [0, 2]
+    assert own.config.scale["a"] == [3, spread]
+    assert own.places(np.array([0])) is None
+
+
+def test_the_scale_of_training_patients_is_used_for_all():
+    nan = np.nan
+    store = Stored([[nan, 1, 1, 0]], [[nan, 3, 1, 1]], [[nan, 1000, 1, 0]])
+    training = samples(store, CONFIG, rows=[0, 1, -1])
+
+    test = samples(store, training.config, rows=[-1, -1, 2])
+
+    assert test.config.scale == training.config.scale == {"a": [2, 1], "b": [1, 0]}
+    # A variable that never changed in training is 0.
+    assert test[0]["x"][0, :, 0].tolist() == [998, 0, 0]
+
+
+def test_percentiles_cut_off_what_lies_far_beyond():
+    nan = np.nan
+    config = replace(CONFIG, scaling="percentile", scale={"a": [10.0, 2.0], "b": [0.0, 1.0]})
+
+    x = samples(Stored([[nan, 1000, -0.5, 1]]), config)[0]["x"]
+
+    assert x[0, :, 0].tolist() == [3, -0.5, 1]
+
+
+def test_steps_average_numbers_and_take_the_last_of_categories():
+    nan = np.nan
+    rows = [[0, 1, nan, 0], [0.5, 3, nan, 1], [1, nan, 4, nan], [1, nan, 8, nan], [2.999, 7, nan, 0], [3, 100, 100, 1]]
+    config = replace(CONFIG, window=3, step=1, scaling="none")
+
+    x = samples(Stored(rows), config)[0]["x"][0]
+
+    np.testing.assert_array_equal(x, [[2, nan, 7], [nan, 6, nan], [1, nan, 0]])
+
+
+def test_the_grid_is_that_of_a_slow_loop():
+    rng = np.random.default_rng(1)
+    times = np.sort(rng.integers(0, 48 * 60, 200)) / 60
+    rows = np.column_stack([times, rng.normal(size=(200, 2)), rng.integers(0, 2, 200)])
+    rows[:, 1:][rng.random((200, 3)) < 0.5] = np.nan
+    config = replace(CONFIG, window=6, step=0.5, stride=3, start=1, scaling="none")
+    own = samples(Stored(rows), config)
+
+    for number, start in enumerate(own.starts):
+        expected = np.full((3, 12), np.nan)
+        for step in range(12):
+            first = start + step / 2
+            part = rows[(times >= first) & (times < first + 0.5), 1:]
+            for column in range(3):
+                known = part[~np.isnan(part[:, column]), column]
+                if len(known):
+                    expected[column, step] = known[-1] if column == 2 else known.mean()
+        np.testing.assert_allclose(own[number]["x"][0], expected, rtol=1e-6)
+    assert own.starts.tolist() == list(range(1, 48, 3))
+    assert own.samples_of(0).tolist() == list(range(16))
+    assert own.places(np.array([1])) == [[4.0]]
+
+
+def test_windows_without_a_value_are_left_out():
+    rows = [[0.5, 1, 1, 0], [9.5, 1, 1, 0]]
+
+    own = samples(Stored(rows), replace(CONFIG, window=2, stride=2))
+
+    assert own.starts.tolist() == [0, 8]
+    with pytest.raises(MedclError, match=r"data\.window"):
+        samples(Stored(rows), replace(CONFIG, window=2, start=20))
+
+
+def test_minutes_fall_into_the_step_that_begins_with_them():
+    minutes = np.arange(0, 48 * 60, 10)
+    rows = np.column_stack([minutes / 60, minutes, minutes, 0 * minutes])
+
+    x = samples(Stored(rows), replace(CONFIG, window=48, step=10 / 60, scaling="none"))[0]["x"][0]
+
+    np.testing.assert_array_equal(x[0], minutes)
+
+
+def test_a_configuration_that_is_not_complete():
+    with pytest.raises(UsageError, match=r"data\.columns"):
+        samples(Stored([[np.nan, 1]]), TableConfig())
