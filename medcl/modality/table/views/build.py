@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from medcl.modality.signal.views.masks import TimestampMask
 from medcl.modality.table.config import TableViewsConfig
 from medcl.modality.table.views.corruption import Mix, Noise, ValueDropout, VariableDropout
 from medcl.modality.views.base import View
 from medcl.modality.views.compose import Compose
+from medcl.modality.views.masks import TimestampMask
 
 
 def build(config: TableViewsConfig, n_classes: Sequence[int]) -> Compose:
