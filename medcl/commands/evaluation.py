@@ -88,17 +88,17 @@ def compare(argv: Sequence[str]) -> None:
     parser.add_argument("--pool", action="store_true", help="they are folds of one cross-validation: pool them")
     given = parser.parse_args(argv)
     from medcl.evaluate import compare as comparing
-    from medcl.evaluate import cross_validation as pool
+    from medcl.evaluate import cross_validation
     from medcl.evaluate import wording as table
-    from medcl.evaluate.page import write_report
+    from medcl.evaluate.page import write_page
 
     paths = [path / "results.json" if path.is_dir() else path for path in given.results]
     if given.pool:
-        pooled = pool.pool(paths)
+        pooled = cross_validation.combine_folds(paths)
         print(table.markdown(pooled)) if given.markdown else table.show(pooled)
         if given.output:
             pooled.save(given.output / "results.json")
-            write_report(pooled, given.output / "report.html")
+            write_page(pooled, given.output / "report.html")
         return
     comparison = comparing.compare(paths, given.names)
     print(comparing.markdown(comparison)) if given.markdown else comparing.show(comparison)

@@ -42,11 +42,11 @@ def evaluate(argv: Sequence[str]) -> None:
         "-o", "--output", type=Path, help="folder of results.json and report.html; default: RUN/eval/joint"
     )
     given = parser.parse_args(argv)
-    from medcl.evaluate.config import JointEvaluateConfig
-    from medcl.evaluate.multimodal_evaluation import evaluate_joint
+    from medcl.evaluate.config import MultimodalEvaluateConfig
+    from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
     from medcl.evaluate.multimodal_page import show
 
-    config = JointEvaluateConfig(
+    config = MultimodalEvaluateConfig(
         prompts=given.prompts,
         split=given.split,
         text=given.text,
@@ -61,7 +61,7 @@ def evaluate(argv: Sequence[str]) -> None:
     )
     output = given.output or given.run / "eval" / "joint"
     manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
-    show(evaluate_joint(given.run, manifest, config, store, output))
+    show(evaluate_multimodal(given.run, manifest, config, store, output))
     print(f"report: {output / 'report.html'}")
 
 

@@ -75,7 +75,7 @@ def _of_text(given: argparse.Namespace, embeddings: "EmbeddingsFile") -> "Vector
     """
     from medcl import runs
     from medcl.embed.metadata import run_fingerprint
-    from medcl.evaluate.multimodal_space import embed_texts, joint, with_side
+    from medcl.evaluate.multimodal_space import embed_texts, require_multimodal, with_side
     from medcl.networks.multimodal import REPORT
 
     if given.run is None:
@@ -84,7 +84,7 @@ def _of_text(given: argparse.Namespace, embeddings: "EmbeddingsFile") -> "Vector
         raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
     if run_fingerprint(given.run) != embeddings.about.run:
         raise UsageError(f"{given.embeddings}: its embeddings are not of {given.run}: embed the archive by this run")
-    run = joint(runs.load(given.run, kinds=()))
+    run = require_multimodal(runs.load(given.run, kinds=()))
     if REPORT not in run.card.sides:
         raise UsageError(f"{given.run}: reads no texts: look for --record")
     query: Any = embed_texts(with_side(run, REPORT), [given.text])[0]

@@ -59,7 +59,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodRow:
     """A method in one table, a value a fraction; `differences` are to random weights and empty for these themselves."""
 
     name: str
@@ -72,7 +72,7 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
     """Read results that can be compared.
 
     Args:
-        paths: results.json files; those of `medcl.evaluate.cross_validation.pool` as well.
+        paths: results.json files; those of `medcl.evaluate.cross_validation.combine_folds` as well.
         names: one a file; without them the run folders' names are used, and the methods' where those are equal.
 
     Returns:
@@ -196,18 +196,18 @@ def _baselines(comparison: Comparison) -> list[tuple[str, Results]]:
     return [("", found[0][1])] if len(found) == 1 else found
 
 
-def _lines(comparison: Comparison, protocol: str, metric: str) -> list[Line]:
+def _lines(comparison: Comparison, protocol: str, metric: str) -> list[MethodRow]:
     labels, none = comparison.labels, ("",) * len(comparison.labels)
     lines = []
     for name, one in zip(comparison.names, comparison.results, strict=True):
         values = tuple(estimate(one.find(protocol, "pretrained", label, metric)) for label in labels)
         paired = [one.difference(protocol, label, metric) for label in labels]
         clear = tuple(row is not None and row.excludes_zero for row in paired)
-        lines.append(Line(name, values, tuple(estimate(row, signed=True) for row in paired), clear))
+        lines.append(MethodRow(name, values, tuple(estimate(row, signed=True) for row in paired), clear))
     for name, one in _baselines(comparison):
         values = tuple(estimate(one.find(protocol, "random", label, metric)) for label in labels)
         title = init_name(protocol, "random") + (f" ({name})" if name else "")
-        lines.append(Line(title, values, none, (False,) * len(labels)))
+        lines.append(MethodRow(title, values, none, (False,) * len(labels)))
     return lines
 
 
@@ -217,7 +217,7 @@ def _title(comparison: Comparison, protocol: str, metric: str) -> str:
     return f"{protocol_name(protocol)}: {metric_name(metric, first.target)} on {held} test patients"
 
 
-def _table(comparison: Comparison, lines: Sequence[Line], part: slice, *, ruled: bool) -> Table:
+def _table(comparison: Comparison, lines: Sequence[MethodRow], part: slice, *, ruled: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD if ruled else None, pad_edge=False)
     table.add_column("method", max_width=NAME - 2, overflow="fold")
     for label in comparison.labels[part]:

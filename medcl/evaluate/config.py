@@ -10,7 +10,7 @@ Init = Literal["pretrained", "random"]
 
 
 @dataclass(frozen=True)
-class JointEvaluateConfig:
+class MultimodalEvaluateConfig:
     """What an encoder of several modalities is asked to show.
 
     Args:

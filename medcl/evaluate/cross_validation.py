@@ -14,10 +14,10 @@ from medcl.evaluate.results import (
     Confusion,
     Difference,
     Fraction,
+    MetricSummary,
     Results,
     Score,
     Split,
-    Summary,
 )
 from medcl.evaluate.segment_results import Segmentation, speed_of
 from medcl.stats.intervals import mean_interval
@@ -27,7 +27,7 @@ BINS = 10
 T = TypeVar("T")
 
 
-def pool(paths: Sequence[Path]) -> Results:
+def combine_folds(paths: Sequence[Path]) -> Results:
     """Pool the results of one method on the folds of a cross-validation.
 
     A mean is over all folds and repeats. Its interval is Student's t over the means of the folds: repeats within a fold
@@ -119,13 +119,13 @@ def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> Iterable[list[
     return groups.values()
 
 
-def _summaries(folds: Sequence[Results]) -> Iterable[Summary]:
+def _summaries(folds: Sequence[Results]) -> Iterable[MetricSummary]:
     every = (row for fold in folds for row in fold.summary)
     for rows in _grouped(every, lambda r: (r.protocol, r.init, r.label, r.metric)):
         over, first = mean_interval([row.mean for row in rows]), rows[0]
         many = sum(row.repeats for row in rows)
         numbers = (over.mean, over.low, over.high, many)
-        yield Summary(first.label, first.metric, *numbers, protocol=first.protocol, init=first.init)
+        yield MetricSummary(first.label, first.metric, *numbers, protocol=first.protocol, init=first.init)
 
 
 def _differences(folds: Sequence[Results]) -> Iterable[Difference]:

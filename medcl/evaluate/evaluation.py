@@ -15,11 +15,10 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
 from medcl.embed import pieces
 from medcl.errors import UsageError
-from medcl.evaluate import experiment, summary
-from medcl.evaluate import multimodal_space as joint_side
+from medcl.evaluate import experiment, multimodal_space, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.page import write_report
+from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Procedure, Results
 from medcl.evaluate.task import Task
 from medcl.modality.spec import Card, to_json
@@ -53,8 +52,8 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
             + did_you_mean(config.target, [*manifest.targets, *manifest.masks])
         )
     run, manifest = runs.load(run_folder), manifest.ok()
-    side = joint_side.choose(run.card, manifest, config.target)
-    run = joint_side.only(run, side)
+    side = multimodal_space.choose(run.card, manifest, config.target)
+    run = multimodal_space.only(run, side)
     config_of_pieces = pieces.config_of(run.card)
     if "pixels" in config.protocols and pieces.kind_of(config_of_pieces) != "image":
         raise UsageError("--protocols pixels: compares with the pixels of pictures, which this run was not trained on")
@@ -109,7 +108,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     results.save(output / "results.json")
-    write_report(results, output / "report.html")
+    write_page(results, output / "report.html")
     return results
 
 

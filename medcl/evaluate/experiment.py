@@ -24,7 +24,7 @@ from medcl.embed.embedding import embed_records
 from medcl.embed.pieces import Encoder, PieceConfig, Pieces, pieces
 from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import multimodal_space as joint_side
+from medcl.evaluate import multimodal_space
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.fractions import Ordering, Subset, draw, order, parse
 from medcl.evaluate.fractions import check as check_fractions
@@ -165,7 +165,7 @@ def _baseline(setting: Setting, random: Encoder, subset_list: list[Subset]) -> F
 
 
 def _load(setting: Setting) -> runs.Run[Any, Any]:
-    return joint_side.only(runs.load(setting.run), setting.side)
+    return multimodal_space.only(runs.load(setting.run), setting.side)
 
 
 def _device() -> torch.device:

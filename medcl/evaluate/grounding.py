@@ -15,7 +15,7 @@ from medcl.archive.manifest import Manifest
 from medcl.embed import pieces
 from medcl.errors import UsageError
 from medcl.evaluate.multimodal_results import Grounded
-from medcl.evaluate.multimodal_space import Embedded, JointRun, device, tokenizer_of
+from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, device, tokenizer_of
 from medcl.evaluate.retrieval import Ints
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.draws import draws
@@ -98,7 +98,7 @@ _BLOCK = 1024  # pairs at a time
 
 
 def ground(
-    run: JointRun,
+    run: MultimodalRun,
     manifest: Manifest,
     images: Embedded,
     reports: Embedded,
@@ -162,7 +162,7 @@ def ground(
     return shown
 
 
-def can_ground(run: JointRun) -> bool:
+def can_ground(run: MultimodalRun) -> bool:
     """Whether the run has both pictures and reports."""
     return "image" in run.card.sides and REPORT in run.card.sides
 

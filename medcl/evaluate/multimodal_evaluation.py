@@ -15,14 +15,14 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import multimodal_pairs as joint_pairs
+from medcl.evaluate import multimodal_pairs as multimodal_pairs
 from medcl.evaluate import zero_shot as prompts
-from medcl.evaluate.config import JointEvaluateConfig
+from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
-from medcl.evaluate.multimodal_page import write_report
-from medcl.evaluate.multimodal_results import Between, Classified, Direction, JointResults
-from medcl.evaluate.multimodal_space import NAMES, Embedded, JointRun, embed_kind, embed_texts, joint
-from medcl.evaluate.retrieval import Ints, Marks, Retrieval, rank, summarise
+from medcl.evaluate.multimodal_page import write_page
+from medcl.evaluate.multimodal_results import Between, Classified, Direction, MultimodalResults
+from medcl.evaluate.multimodal_space import NAMES, Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
+from medcl.evaluate.retrieval import Ints, RelevanceIds, Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
 from medcl.networks.multimodal import REPORT
@@ -31,9 +31,9 @@ from medcl.stats.embedding_space import measure_gap
 Sides = dict[Kind, Embedded]
 
 
-def evaluate_joint(
-    run_folder: Path, manifest: Manifest, config: JointEvaluateConfig, store: Path, output: Path
-) -> JointResults:
+def evaluate_multimodal(
+    run_folder: Path, manifest: Manifest, config: MultimodalEvaluateConfig, store: Path, output: Path
+) -> MultimodalResults:
     """Measure how well records and reports find each other, what prompts can tell, and where modalities lie.
 
     Args:
@@ -50,7 +50,7 @@ def evaluate_joint(
         MedclError: the run, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.
     """
-    run = joint(runs.load(run_folder))
+    run = require_multimodal(runs.load(run_folder))
     asked = prompts.read_prompts(config.prompts) if config.prompts else []
     for one in asked:
         prompts.check(one, manifest)
@@ -63,7 +63,7 @@ def evaluate_joint(
     check(manifest)
     known, counted = links(manifest), taking_part(manifest, config.reports)
     rows = _rows(manifest, known, config.split)
-    rows, known = rows[counted[rows]], joint_pairs.among(known, counted)
+    rows, known = rows[counted[rows]], multimodal_pairs.among(known, counted)
     warning = runs.guard(run, manifest, rows, allow=config.allow_transductive)
     notes = [warning] if warning else []
     sides: Sides = {}
@@ -77,16 +77,16 @@ def evaluate_joint(
         sides[kind] = embed_kind(run, manifest, kind, rows, store, text=config.text, jobs=config.jobs)
         if wanted > len(sides[kind].rows):
             notes.append(f"{wanted - len(sides[kind].rows)} {NAMES[kind]} were left out: they could not be prepared.")
-    once: Sides = {kind: joint_pairs.each_text_once(manifest, side) for kind, side in sides.items()}
+    once: Sides = {kind: multimodal_pairs.each_text_once(manifest, side) for kind, side in sides.items()}
     targets = [one.target for one in asked]
     patient = manifest.column("patient")
     shown = []
     if can_ground(run) and config.pictures:
         both = sides["image"], sides["report"]
-        pairs = joint_pairs.linked_rows(manifest, known, *both)
+        pairs = multimodal_pairs.linked_rows(manifest, known, *both)
         if len(pairs):
             shown = ground(run, manifest, *both, pairs, store, output, number=config.pictures, jobs=config.jobs)
-    results = JointResults(
+    results = MultimodalResults(
         run=str(run_folder),
         method=str(run.config.get("method", "")),
         split=config.split,
@@ -104,7 +104,7 @@ def evaluate_joint(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     results.save(output / "results.json")
-    write_report(results, output / "report.html", [(picture, overlay) for _, picture, overlay in shown])
+    write_page(results, output / "report.html", [(picture, overlay) for _, picture, overlay in shown])
     return results
 
 
@@ -126,7 +126,7 @@ def _rows(manifest: Manifest, known: Links, split: str) -> Ints:
 
 
 def _retrieval(
-    manifest: Manifest, known: Links, sides: Sides, targets: list[str], config: JointEvaluateConfig
+    manifest: Manifest, known: Links, sides: Sides, targets: list[str], config: MultimodalEvaluateConfig
 ) -> Iterator[Direction]:
     """Both ways between every two kinds by what belongs together and by label, then within each kind.
 
@@ -134,16 +134,21 @@ def _retrieval(
     """
     patient = manifest.column("patient")
 
-    def found(a: Embedded, b: Embedded, marks: tuple[Marks, Marks], out: tuple[Marks, Marks] | None) -> Retrieval:
+    def found(
+        a: Embedded,
+        b: Embedded,
+        marks: tuple[RelevanceIds, RelevanceIds],
+        out: tuple[RelevanceIds, RelevanceIds] | None,
+    ) -> Retrieval:
         ranking = rank(a.z, b.z, marks, out, ranks=config.ranks, seed=config.seed)
         return summarise(ranking, patient[a.rows], n_boot=config.bootstrap, seed=config.seed)
 
     for first, second in combinations(sides.values(), 2):
         for a, b in ((first, second), (second, first)):
-            marks, word = joint_pairs.pairs(manifest, known, a, b, config.reports)
+            marks, word = multimodal_pairs.pairs(manifest, known, a, b, config.reports)
             yield Direction(a.kind, b.kind, word, found(a, b, marks, None))
     of_label = {
-        (kind, target): joint_pairs.label_marks(manifest, known, side, target)
+        (kind, target): multimodal_pairs.label_relevance(manifest, known, side, target)
         for kind, side in sides.items()
         for target in targets
     }
@@ -152,18 +157,18 @@ def _retrieval(
             for b in sides.values():
                 marks = of_label[a.kind, target], of_label[b.kind, target]
                 # What is of the patient who asks would be found for other reasons than its label.
-                out = joint_pairs.patient_marks(manifest, a), joint_pairs.patient_marks(manifest, b)
-                if joint_pairs.any_hit(marks, out):
+                out = multimodal_pairs.patient_relevance(manifest, a), multimodal_pairs.patient_relevance(manifest, b)
+                if multimodal_pairs.any_hit(marks, out):
                     yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out), target)
     for side in sides.values():
-        own, itself = joint_pairs.patient_marks(manifest, side), Marks.of(np.arange(len(side.rows)))
-        if joint_pairs.any_hit((own, own), (itself, itself)):
+        own, itself = multimodal_pairs.patient_relevance(manifest, side), RelevanceIds.of(np.arange(len(side.rows)))
+        if multimodal_pairs.any_hit((own, own), (itself, itself)):
             found_own = found(side, side, (own, own), (itself, itself))
             yield Direction(side.kind, side.kind, "another of the same patient", found_own)
 
 
 def _zero_shot(
-    run: JointRun, manifest: Manifest, sides: Sides, asked: list[prompts.Prompts], config: JointEvaluateConfig
+    run: MultimodalRun, manifest: Manifest, sides: Sides, asked: list[prompts.Prompts], config: MultimodalEvaluateConfig
 ) -> Iterator[Classified]:
     patient = manifest.column("patient")
     for one in asked:
@@ -181,10 +186,10 @@ def _zero_shot(
             yield Classified(kind, result)
 
 
-def _gaps(manifest: Manifest, known: Links, sides: Sides, config: JointEvaluateConfig) -> Iterator[Between]:
+def _gaps(manifest: Manifest, known: Links, sides: Sides, config: MultimodalEvaluateConfig) -> Iterator[Between]:
     patient = manifest.column("patient")
     for first, second in combinations(sides.values(), 2):
-        pairs = joint_pairs.linked_rows(manifest, known, first, second)
+        pairs = multimodal_pairs.linked_rows(manifest, known, first, second)
         patients = patient[first.rows], patient[second.rows]
         a, b = first.z.numpy(), second.z.numpy()
         yield Between(first.kind, second.kind, measure_gap(a, b, pairs, *patients, seed=config.seed))

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from medcl.evaluate.multimodal_results import JointResults
+from medcl.evaluate.multimodal_results import MultimodalResults
 from medcl.evaluate.retrieval import Measure
 from medcl.evaluate.typed_json import plain
 from medcl.evaluate.wording import WIDTH, console_of
 from medcl.show import page
 from medcl.show.wording import bounds, count, number
 
-Line = tuple[str, ...]
+TableRow = tuple[str, ...]
 SHOWN = ("recall", "precision", "mAP", "median rank")
 
 
@@ -32,7 +32,9 @@ def by_chance(one: Measure) -> str:
     return number(one.chance, digits=(0 if one.chance >= 10 else 1) if one.metric == "median rank" else 3)
 
 
-def retrieval_rows(results: JointResults, metrics: tuple[str, ...] = SHOWN, *, labels: bool = True) -> list[Line]:
+def retrieval_rows(
+    results: MultimodalResults, metrics: tuple[str, ...] = SHOWN, *, labels: bool = True
+) -> list[TableRow]:
     """(who looks for whom, hit, queries of candidates, metric, value, chance), the first three once a direction.
 
     Args:
@@ -40,7 +42,7 @@ def retrieval_rows(results: JointResults, metrics: tuple[str, ...] = SHOWN, *, l
         metrics: which metrics.
         labels: whether hits by label are among them.
     """
-    rows: list[Line] = []
+    rows: list[TableRow] = []
     for one in (one for one in results.retrieval if labels or not one.target):
         about = (
             f"{one.query} \N{RIGHTWARDS ARROW} {one.candidate}",
@@ -54,9 +56,9 @@ def retrieval_rows(results: JointResults, metrics: tuple[str, ...] = SHOWN, *, l
     return rows
 
 
-def zero_shot_rows(results: JointResults) -> list[Line]:
+def zero_shot_rows(results: MultimodalResults) -> list[TableRow]:
     """(target, kind, records, metric, value, chance), the first three once a target and kind."""
-    rows: list[Line] = []
+    rows: list[TableRow] = []
     for one in results.zero_shot:
         about = (one.result.target, one.kind, f"{one.result.records:,}")
         for measure in one.result.measures:
@@ -66,7 +68,7 @@ def zero_shot_rows(results: JointResults) -> list[Line]:
     return rows
 
 
-def gap_rows(results: JointResults) -> list[Line]:
+def gap_rows(results: MultimodalResults) -> list[TableRow]:
     """(pair, distance, share of variance, alignment, of all pairs, uniformity of both, told apart)."""
     return [
         (
@@ -87,7 +89,7 @@ ZERO_SHOT = ("target", "records", "number", "metric", "value [95% interval]", "c
 GAP = ("pair", "centroids", "variance", "pairs", "all", "uniformity", "told apart")
 
 
-def show(results: JointResults, console: Console | None = None) -> None:
+def show(results: MultimodalResults, console: Console | None = None) -> None:
     """Print the tables; of retrieval recall@k and the median rank of what belongs together, the rest is on the page."""
     console = console_of(console)
     width = min(console.width, WIDTH)
@@ -100,7 +102,7 @@ def show(results: JointResults, console: Console | None = None) -> None:
         console.print(Text(note), width=width)
 
 
-def _print(console: Console, width: int, title: str, heads: Line, rows: list[Line]) -> None:
+def _print(console: Console, width: int, title: str, heads: TableRow, rows: list[TableRow]) -> None:
     table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
     table.box, table.padding = box.SIMPLE_HEAD if console.is_terminal else None, (0, 2, 0, 0)
     for place, head in enumerate(heads):
@@ -111,16 +113,16 @@ def _print(console: Console, width: int, title: str, heads: Line, rows: list[Lin
     console.print()
 
 
-Pictures = Sequence[tuple[str, str]]
-"""(picture, overlay) as data URIs, in the order of `JointResults.grounding`."""
+OverlayImages = Sequence[tuple[str, str]]
+"""(picture, overlay) as data URIs, in the order of `MultimodalResults.grounding`."""
 
 
-def write_report(results: JointResults, path: Path, pictures: Pictures = ()) -> None:
+def write_page(results: MultimodalResults, path: Path, pictures: OverlayImages = ()) -> None:
     """Write the page as one self-contained file."""
-    page.write(path, render_report(results, pictures))
+    page.write(path, render_page(results, pictures))
 
 
-def render_report(results: JointResults, pictures: Pictures = ()) -> str:
+def render_page(results: MultimodalResults, pictures: OverlayImages = ()) -> str:
     """The page as HTML."""
     return page.render(
         "evaluate/multimodal.html",
@@ -144,7 +146,7 @@ def render_report(results: JointResults, pictures: Pictures = ()) -> str:
     )
 
 
-def headline(results: JointResults) -> str:
+def headline(results: MultimodalResults) -> str:
     """The main finding in a sentence: how often the first direction finds its partner, against chance."""
     if not results.retrieval:
         return "Nothing could be retrieved."
@@ -160,7 +162,7 @@ def headline(results: JointResults) -> str:
     )
 
 
-def count_texts(results: JointResults) -> str:
+def count_texts(results: MultimodalResults) -> str:
     """Which reports took part, and how many texts they are, in a sentence; empty without reports."""
     reports = results.records.get("report", 0)
     if not reports or not results.texts:

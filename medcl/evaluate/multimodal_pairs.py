@@ -7,7 +7,7 @@ from medcl.archive.links import PARTNERS, Links, Partners, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
 from medcl.evaluate.multimodal_space import Embedded
-from medcl.evaluate.retrieval import Ints, Marks, Shared
+from medcl.evaluate.retrieval import Ints, RelevanceIds, SharedIds
 from medcl.networks.multimodal import REPORT
 
 _BLOCK_NUMBERS = 4_000_000  # pairs at a time
@@ -37,8 +37,8 @@ def each_text_once(manifest: Manifest, side: Embedded) -> Embedded:
 
 def pairs(
     manifest: Manifest, links: Links, first: Embedded, second: Embedded, reports: Partners = "all"
-) -> tuple[tuple[Marks, Marks], str]:
-    """Marks of two sides by which their records belong together, and what they go by.
+) -> tuple[tuple[RelevanceIds, RelevanceIds], str]:
+    """RelevanceIds of two sides by which their records belong together, and what they go by.
 
     Between records and reports: a report that describes the record, or has the same text as one that does. Between
     other kinds: of one study, where any two are of one; else of one patient.
@@ -55,13 +55,13 @@ def pairs(
     """
     if REPORT in (first.kind, second.kind):
         texts = text_ids(manifest)
-        marks = (_text_marks(links, texts, first), _text_marks(links, texts, second))
+        marks = (_text_relevance(links, texts, first), _text_relevance(links, texts, second))
         word = f"own {PARTNERS[reports]}" if second.kind == REPORT else f"described by the {PARTNERS[reports]}"
         _some(marks, first, second)
         return marks, word
     for level in ("study", "patient"):
         codes = manifest.column(level)
-        marks = (Marks.of(codes[first.rows]), Marks.of(codes[second.rows]))
+        marks = (RelevanceIds.of(codes[first.rows]), RelevanceIds.of(codes[second.rows]))
         if len(np.intersect1d(marks[0].id, marks[1].id)):
             return marks, f"same {level}"
     _some(marks, first, second)
@@ -75,26 +75,26 @@ def linked_rows(manifest: Manifest, links: Links, first: Embedded, second: Embed
     """
     if REPORT in (first.kind, second.kind):
         marks = tuple(
-            Marks.of(side.rows if side.kind == REPORT else [links.reports_of(int(row)) for row in side.rows])
+            RelevanceIds.of(side.rows if side.kind == REPORT else [links.reports_of(int(row)) for row in side.rows])
             for side in (first, second)
         )
     else:
         marks, _ = pairs(manifest, links, first, second)
-    return Shared.of(marks[0], marks[1], np.arange(marks[1].size)).pairs()
+    return SharedIds.of(marks[0], marks[1], np.arange(marks[1].size)).pairs()
 
 
-def any_hit(marks: tuple[Marks, Marks], leave_out: tuple[Marks, Marks]) -> bool:
+def any_hit(marks: tuple[RelevanceIds, RelevanceIds], leave_out: tuple[RelevanceIds, RelevanceIds]) -> bool:
     """Whether any query has a hit that is not left out; asks for blocks until there is one."""
     order = np.arange(marks[1].size, dtype=np.int64)
-    hits, out = Shared.of(*marks, order), Shared.of(*leave_out, order)
+    hits, out = SharedIds.of(*marks, order), SharedIds.of(*leave_out, order)
     step = max(1, _BLOCK_NUMBERS // max(1, marks[1].size))
     return any(
         bool((hits.block(start, step) & ~out.block(start, step)).any()) for start in range(0, marks[0].size, step)
     )
 
 
-def label_marks(manifest: Manifest, links: Links, side: Embedded, target: str) -> Marks:
-    """Marks by the classes of a target; a report has those of the records that it, or an equal text, describes.
+def label_relevance(manifest: Manifest, links: Links, side: Embedded, target: str) -> RelevanceIds:
+    """RelevanceIds by the classes of a target; a report has those of the records that it, or an equal text, describes.
 
     Args:
         manifest: of all kinds.
@@ -111,22 +111,22 @@ def label_marks(manifest: Manifest, links: Links, side: Embedded, target: str) -
     described = side.members
     if side.kind == REPORT:
         described = tuple(np.concatenate([links.records_of(int(row)) for row in rows]) for rows in described)
-    return Marks.of([np.flatnonzero(table[some].any(axis=0)) for some in described])
+    return RelevanceIds.of([np.flatnonzero(table[some].any(axis=0)) for some in described])
 
 
-def patient_marks(manifest: Manifest, side: Embedded) -> Marks:
-    """Marks by patient; a text that several patients have carries all of them."""
+def patient_relevance(manifest: Manifest, side: Embedded) -> RelevanceIds:
+    """RelevanceIds by patient; a text that several patients have carries all of them."""
     patient = manifest.column("patient")
-    return Marks.of([patient[rows] for rows in side.members])
+    return RelevanceIds.of([patient[rows] for rows in side.members])
 
 
-def _text_marks(links: Links, texts: Ints, side: Embedded) -> Marks:
+def _text_relevance(links: Links, texts: Ints, side: Embedded) -> RelevanceIds:
     if side.kind == REPORT:
-        return Marks.of(texts[side.rows])
-    return Marks.of([texts[links.reports_of(int(row))] for row in side.rows])
+        return RelevanceIds.of(texts[side.rows])
+    return RelevanceIds.of([texts[links.reports_of(int(row))] for row in side.rows])
 
 
-def _some(marks: tuple[Marks, Marks], first: Embedded, second: Embedded) -> None:
+def _some(marks: tuple[RelevanceIds, RelevanceIds], first: Embedded, second: Embedded) -> None:
     if not len(np.intersect1d(marks[0].id, marks[1].id)):
         raise MedclError(
             f"none of {first.z.shape[0]} records of kind {first.kind} belongs to any of {second.z.shape[0]} of kind "

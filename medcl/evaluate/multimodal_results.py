@@ -78,7 +78,7 @@ class Grounded:
 
 
 @dataclass(frozen=True)
-class JointResults:
+class MultimodalResults:
     """Everything that one `medcl evaluate` measured.
 
     Args:
@@ -127,14 +127,14 @@ class JointResults:
         files.write(path, text, private=True)
 
     @classmethod
-    def load(cls, path: Path) -> "JointResults":
+    def load(cls, path: Path) -> "MultimodalResults":
         """Read what `save` wrote.
 
         Raises:
             MedclError: it cannot be read, or holds something else.
         """
         try:
-            loaded: JointResults = build(cls, read_json(path, "evaluate again"), "results")
+            loaded: MultimodalResults = build(cls, read_json(path, "evaluate again"), "results")
         except (OSError, ValueError) as error:
             raise MedclError(f"{path}: not the results of `medcl evaluate`") from error
         return loaded

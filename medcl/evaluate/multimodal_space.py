@@ -69,7 +69,7 @@ def only(run: Run[Any, Any], kind: Kind | None) -> Run[Any, Any]:
     return replace(run, card=run.card.sides[kind], encoder=run.encoder.side(kind))
 
 
-JointRun = Run[JointCard, MultimodalEncoder]
+MultimodalRun = Run[JointCard, MultimodalEncoder]
 NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
 _AT_A_TIME = 256
 _VERSION = 1
@@ -101,7 +101,7 @@ class Embedded:
         return tuple(self.rows[:, None]) if self.same is None else self.same
 
 
-def joint(run: Run[Any, Any]) -> JointRun:
+def require_multimodal(run: Run[Any, Any]) -> MultimodalRun:
     """A run as one of several modalities.
 
     Raises:
@@ -115,7 +115,7 @@ def joint(run: Run[Any, Any]) -> JointRun:
     return run
 
 
-def with_side(run: JointRun, kind: str) -> JointRun:
+def with_side(run: MultimodalRun, kind: str) -> MultimodalRun:
     """The run with one of its sides, which is loaded now where the run was loaded without it.
 
     Raises:
@@ -129,7 +129,7 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def tokenizer_of(run: JointRun) -> tuple[Tokenizer, TextConfig]:
+def tokenizer_of(run: MultimodalRun) -> tuple[Tokenizer, TextConfig]:
     """The tokenizer of a run's reports, and what it was trained to read.
 
     Raises:
@@ -144,7 +144,7 @@ def tokenizer_of(run: JointRun) -> tuple[Tokenizer, TextConfig]:
 
 
 @torch.inference_mode()
-def embed_texts(run: JointRun, texts: Sequence[str]) -> Tensor:
+def embed_texts(run: MultimodalRun, texts: Sequence[str]) -> Tensor:
     """Texts in the common space, (texts, projection), on the CPU."""
     tokenizer, config = tokenizer_of(run)
     tokens = torch.from_numpy(tokenizer(texts, config.length).astype(np.int64)).to(device())
@@ -153,7 +153,7 @@ def embed_texts(run: JointRun, texts: Sequence[str]) -> Tensor:
 
 
 def embed_kind(
-    run: JointRun,
+    run: MultimodalRun,
     manifest: Manifest,
     kind: Kind,
     rows: Ints,
@@ -195,7 +195,7 @@ def embed_kind(
 
 
 def kept_before(
-    run: JointRun, manifest: Manifest, kind: Kind, rows: Ints, store: Path, *, text: str = "whole"
+    run: MultimodalRun, manifest: Manifest, kind: Kind, rows: Ints, store: Path, *, text: str = "whole"
 ) -> Embedded | None:
     """What `embed_kind` gave for the same records before; None where that was not, or is not kept any more."""
     wanted = rows[manifest.kinds[rows] == kind]
@@ -204,7 +204,7 @@ def kept_before(
 
 
 def _embed(
-    run: JointRun, every: Manifest, chosen: Manifest, kind: Kind, store: Path, text: str, jobs: int
+    run: MultimodalRun, every: Manifest, chosen: Manifest, kind: Kind, store: Path, text: str, jobs: int
 ) -> tuple[Ints, Any]:
     """Numbers of the chosen records that can be prepared, and their embeddings."""
     parts: pieces.Pieces
@@ -219,14 +219,16 @@ def _embed(
     return rows, F.normalize(z, dim=1).numpy()
 
 
-def reports_of(run: JointRun, every: Manifest, chosen: Manifest, store: Path, text: str, jobs: int = -1) -> Reports:
+def reports_of(
+    run: MultimodalRun, every: Manifest, chosen: Manifest, store: Path, text: str, jobs: int = -1
+) -> Reports:
     """The reports of a manifest as the run reads them, whole or in sentences."""
     tokenizer, config = tokenizer_of(run)
     config = replace(config, draw="sentence" if text == "sentence" else "whole")
     return Reports(prepare_reports(every, config, tokenizer, tokenizer.fingerprint, store, jobs=jobs), chosen, config)
 
 
-def _path(store: Path, run: JointRun, chosen: Manifest, kind: str, text: str) -> Path:
+def _path(store: Path, run: MultimodalRun, chosen: Manifest, kind: str, text: str) -> Path:
     """Where embeddings are kept: the name says of which weights and records they are."""
     digest = hashlib.blake2b(json.dumps([_VERSION, kind, text if kind == REPORT else ""]).encode(), digest_size=12)
     digest.update(run_fingerprint(run.folder).encode())

@@ -9,7 +9,7 @@ import numpy as np
 
 from medcl.evaluate import figures
 from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
-from medcl.evaluate.segment_page import Pictures, learning
+from medcl.evaluate.segment_page import SegmentImages, learning
 from medcl.evaluate.wording import (
     estimate,
     finding,
@@ -29,7 +29,7 @@ CLASSES_WITH_A_CHART = 12
 
 
 @dataclass(frozen=True)
-class Row:
+class CurveRow:
     """A line of the table below a curve."""
 
     fraction: Fraction
@@ -48,7 +48,7 @@ class Panel:
     protocol: str
     baseline: str
     chart: str
-    rows: tuple[Row, ...]
+    rows: tuple[CurveRow, ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """A cell of a confusion table: records, and their share among those of the true class."""
 
     records: str
@@ -84,10 +84,10 @@ class Matrix:
 
     init_name: str
     classes: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
 
 
-def write_report(results: Results, path: Path, pictures: Pictures | None = None) -> None:
+def write_page(results: Results, path: Path, pictures: SegmentImages | None = None) -> None:
     """Write the report as one self-contained HTML file.
 
     Args:
@@ -98,11 +98,11 @@ def write_report(results: Results, path: Path, pictures: Pictures | None = None)
     Raises:
         UsageError: the results have no label fraction.
     """
-    page.write(path, render_report(results, pictures))
+    page.write(path, render_page(results, pictures))
 
 
-def render_report(results: Results, pictures: Pictures | None = None) -> str:
-    """The report as HTML; see `write_report`."""
+def render_page(results: Results, pictures: SegmentImages | None = None) -> str:
+    """The report as HTML; see `write_page`."""
     charts: dict[str, page.Figure] = {}
     main = headline_protocol(results)
     calibration = _calibration(results, charts)
@@ -126,7 +126,7 @@ def render_report(results: Results, pictures: Pictures | None = None) -> str:
         calibration=calibration,
         calibration_chosen=names.index(largest) if largest in names else max(len(names) - 1, 0),
         confusion=_confusion(results),
-        pictures=pictures or Pictures(),
+        pictures=pictures or SegmentImages(),
         learning=_learning(results, charts),
         number=number,
         sizes=_sizes(results),
@@ -162,13 +162,13 @@ def _panels(results: Results, charts: dict[str, page.Figure]) -> list[Panel]:
     return panels
 
 
-def _row(results: Results, protocol: str, fraction: Fraction, metric: str) -> Row:
+def _row(results: Results, protocol: str, fraction: Fraction, metric: str) -> CurveRow:
     pretrained, random = (
         estimate(results.find(protocol, init, fraction.label, metric)) for init in ("pretrained", "random")
     )
     paired = results.difference(protocol, fraction.label, metric)
     clear = paired is not None and paired.excludes_zero
-    return Row(fraction, pretrained, random, estimate(paired, signed=True), patient_bounds(paired), clear)
+    return CurveRow(fraction, pretrained, random, estimate(paired, signed=True), patient_bounds(paired), clear)
 
 
 def _class_tables(results: Results) -> list[ClassTable]:
@@ -251,7 +251,7 @@ def _matrix(one: Confusion) -> Matrix:
             (
                 name,
                 tuple(
-                    Cell(count(v), f"{s:.0%}" if total else NOTHING, round(s, 4))
+                    ConfusionCell(count(v), f"{s:.0%}" if total else NOTHING, round(s, 4))
                     for v, s in zip(values, shares, strict=True)
                 ),
             )

@@ -114,7 +114,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary(Estimate):
+class MetricSummary(Estimate):
     """The mean of a metric for one protocol, initialisation and fraction."""
 
     protocol: str
@@ -217,7 +217,7 @@ class Results:
     fractions: tuple[Fraction, ...]
     procedure: Procedure
     scores: tuple[Score, ...]
-    summary: tuple[Summary, ...]
+    summary: tuple[MetricSummary, ...]
     differences: tuple[Difference, ...]
     calibration: tuple[CalibrationCurve, ...] = ()
     confusion: tuple[Confusion, ...] = ()
@@ -235,7 +235,7 @@ class Results:
         """Every metric that is summarised, the main one first."""
         return tuple(dict.fromkeys([self.metric, *(row.metric for row in self.summary)]))
 
-    def find(self, protocol: str, init: str, label: str, metric: str) -> Summary | None:
+    def find(self, protocol: str, init: str, label: str, metric: str) -> MetricSummary | None:
         """The summary of one cell, None where it was not measured."""
         wanted = (protocol, init, label, metric)
         return next((row for row in self.summary if (row.protocol, row.init, row.label, row.metric) == wanted), None)

@@ -18,7 +18,7 @@ Ints: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Marks:
+class RelevanceIds:
     """Ids of the records of one side: a hit is a candidate that shares an id with the query.
 
     A record may carry several, as a picture with three reports does, or none.
@@ -34,7 +34,7 @@ class Marks:
     size: int
 
     @classmethod
-    def of(cls, ids: ArrayLike | Sequence[ArrayLike]) -> "Marks":
+    def of(cls, ids: ArrayLike | Sequence[ArrayLike]) -> "RelevanceIds":
         """Ids as one number a record, negative for none; as a table (records, classes) of 0 and 1; or as lists.
 
         Args:
@@ -54,7 +54,7 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedIds:
     """Which candidates share an id with each query, for any block of queries.
 
     Args:
@@ -66,7 +66,7 @@ class Shared:
     candidates: Any
 
     @classmethod
-    def of(cls, queries: Marks, candidates: Marks, order: Ints) -> "Shared":
+    def of(cls, queries: RelevanceIds, candidates: RelevanceIds, order: Ints) -> "SharedIds":
         """Compare two sides, the candidates in an order (candidates,)."""
         from scipy.sparse import csr_array
 
@@ -152,8 +152,8 @@ class Retrieval:
 def rank(
     queries: Tensor,
     candidates: Tensor,
-    hits: tuple[Marks, Marks],
-    leave_out: tuple[Marks, Marks] | None = None,
+    hits: tuple[RelevanceIds, RelevanceIds],
+    leave_out: tuple[RelevanceIds, RelevanceIds] | None = None,
     *,
     ranks: Sequence[int] = RANKS,
     seed: int = 0,
@@ -189,7 +189,7 @@ def rank(
     order = np.random.default_rng(seed).permutation(len(candidates)).astype(np.int64)
     unit = [torch.nn.functional.normalize(z.float(), dim=1) for z in sides]
     shuffled = unit[1][torch.from_numpy(order).to(candidates.device)]
-    wanted, barred = Shared.of(*hits, order), Shared.of(*leave_out, order) if leave_out else None
+    wanted, barred = SharedIds.of(*hits, order), SharedIds.of(*leave_out, order) if leave_out else None
     parts, step = [], max(1, _BLOCK_NUMBERS // len(candidates))
     for start in range(0, len(queries), step):
         similarity = unit[0][start : start + step] @ shuffled.T

@@ -18,11 +18,11 @@ from medcl.errors import UsageError
 from medcl.evaluate.multimodal_space import (
     NAMES,
     Embedded,
-    JointRun,
+    MultimodalRun,
     embed_kind,
     embed_texts,
-    joint,
     kept_before,
+    require_multimodal,
     with_side,
 )
 from medcl.evaluate.retrieval import Ints
@@ -34,7 +34,7 @@ from medcl.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRecord:
     """A record that was found.
 
     Args:
@@ -66,7 +66,7 @@ class Archive:
         jobs: processes that prepare.
     """
 
-    run: JointRun
+    run: MultimodalRun
     manifest: Manifest
     store: Path
     split: str = ""
@@ -84,16 +84,16 @@ class Archive:
         if split and split not in set(manifest.column("split")):
             there = ", ".join(sorted({str(one) for one in manifest.column("split") if one is not None})) or "none"
             raise UsageError(f"--split {split}: the manifest has the splits {there}")
-        return cls(joint(runs.load(run, kinds=())), manifest, store, split, jobs)
+        return cls(require_multimodal(runs.load(run, kinds=())), manifest, store, split, jobs)
 
-    def by_text(self, text: str, k: int, kind: Kind | None = None) -> list[Found]:
+    def by_text(self, text: str, k: int, kind: Kind | None = None) -> list[FoundRecord]:
         """The k records nearest to a text: of the first kind that is no report, unless another is asked for."""
         if not text.strip():
             raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
         kind = kind or self._other("report")
         return self._nearest(embed_texts(self._reader, [text])[0], kind, k)
 
-    def by_record(self, record_id: str, k: int, kind: Kind | None = None) -> list[Found]:
+    def by_record(self, record_id: str, k: int, kind: Kind | None = None) -> list[FoundRecord]:
         """The k records nearest to a record: reports, or where it is one or the run has none, of the first other kind.
 
         Raises:
@@ -117,7 +117,7 @@ class Archive:
         return self._nearest(query.z[0], kind or self._other(own), k, without=record_id)
 
     @cached_property
-    def _reader(self) -> JointRun:
+    def _reader(self) -> MultimodalRun:
         """The run with the encoder of texts, where it has one."""
         return with_side(self.run, REPORT) if REPORT in self.run.card.sides else self.run
 
@@ -136,7 +136,7 @@ class Archive:
             raise UsageError(f"{self.run.folder}: knows records of kind {kind} only")
         return "report" if "report" in others else others[0]
 
-    def _nearest(self, query: Tensor, kind: Kind, k: int, without: str = "") -> list[Found]:
+    def _nearest(self, query: Tensor, kind: Kind, k: int, without: str = "") -> list[FoundRecord]:
         if k < 1:
             raise UsageError(f"-k {k}: at least one record has to be asked for")
         readable = self.manifest.ok()
@@ -154,7 +154,7 @@ class Archive:
         order = torch.argsort(similarity, descending=True, stable=True).tolist()
         places = [place for place in order if record_ids[side.rows[place]] != without][:k]
         return [
-            Found(
+            FoundRecord(
                 rank,
                 str(record_ids[side.rows[place]]),
                 kind,
@@ -165,7 +165,7 @@ class Archive:
             for rank, place in enumerate(places, start=1)
         ]
 
-    def pictures(self, found: Sequence[Found]) -> list[NDArray[np.uint8]]:
+    def pictures(self, found: Sequence[FoundRecord]) -> list[NDArray[np.uint8]]:
         """What was found as the encoder sees it, without its margins: (rows, columns, 3) each.
 
         Raises:
@@ -180,7 +180,7 @@ class Archive:
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 
 
-def write_sheet(archive: Archive, found: Sequence[Found], query: str, path: Path) -> None:
+def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path: Path) -> None:
     """Write a contact sheet.
 
     Args:

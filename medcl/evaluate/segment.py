@@ -21,11 +21,11 @@ from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import summary
 from medcl.evaluate.config import SegmentationConfig
 from medcl.evaluate.fractions import check as check_fractions
-from medcl.evaluate.page import write_report
+from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Procedure, Results, Split
-from medcl.evaluate.segment_page import Pictures, Row
+from medcl.evaluate.segment_page import SegmentImages, ShownVolume
 from medcl.evaluate.segment_predict import predict
-from medcl.evaluate.segment_results import Cell, Segmentation, speed_of
+from medcl.evaluate.segment_results import Segmentation, SegmentCell, speed_of
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.wording import init_name
 from medcl.modality.volume.store import VolumeStore
@@ -41,7 +41,9 @@ PALETTE = (
 OPACITY = 0.55
 
 
-def draw(setting: experiment.Setting, work: Sequence[experiment.Work], cells: Sequence[Cell]) -> Pictures:
+def draw(
+    setting: experiment.SegmentSetting, work: Sequence[experiment.SegmentWork], cells: Sequence[SegmentCell]
+) -> SegmentImages:
     """Draw the worst and the best test volume.
 
     Args:
@@ -56,7 +58,7 @@ def draw(setting: experiment.Setting, work: Sequence[experiment.Work], cells: Se
     chosen = [one for one in work if one.repeat == 0 and one.subset.label == smallest]
     networks = {one.init: network.to(experiment.device()) for one, network in experiment.kept(setting, chosen)}
     if len(networks) < 2:
-        return Pictures()
+        return SegmentImages()
     dice = {
         cell.init: np.mean(list(cell.dice.values()), axis=0)
         for one, cell in zip(work, cells, strict=True)
@@ -75,9 +77,9 @@ def draw(setting: experiment.Setting, work: Sequence[experiment.Work], cells: Se
             caption = f"{init_name(summary.SEGMENT_PROTOCOL, init)}, Dice {number(float(dice[init][volume]), digits=2)}"
             shown[caption] = _overlay(ground, np.take(labels, place, axis))
         sides = np.delete(patches.store.spacing[patches.records[volume]], axis)
-        rows.append(Row(title, tuple((caption, _png(one, sides)) for caption, one in shown.items())))
+        rows.append(ShownVolume(title, tuple((caption, _png(one, sides)) for caption, one in shown.items())))
     names = setting.masks.classes[1:]
-    return Pictures(tuple(rows), tuple((name, f"rgb{_colour(k)}") for k, name in enumerate(names)))
+    return SegmentImages(tuple(rows), tuple((name, f"rgb{_colour(k)}") for k, name in enumerate(names)))
 
 
 def _colour(structure: int) -> tuple[int, int, int]:
@@ -140,7 +142,7 @@ def evaluate_masks(
             + "".join(f"; {note}" for note in _problems(manifest, prepared, config.target))
         )
     warning = runs.guard(run, manifest, rows["test"], allow=config.allow_transductive)
-    setting = experiment.Setting(
+    setting = experiment.SegmentSetting(
         run_folder,
         prepared.folder,
         store / CELLS,
@@ -177,7 +179,7 @@ def evaluate_masks(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     results.save(output / "results.json")
-    write_report(results, output / "report.html", draw(setting, work, cells))
+    write_page(results, output / "report.html", draw(setting, work, cells))
     if config.save_masks:
         _save_masks(setting, work, output / "masks")
     return results
@@ -237,7 +239,7 @@ def _split(manifest: Manifest, rows: Ints, name: str) -> Split:
     return Split(len(np.unique(manifest.column("patient")[rows])), len(rows), {}, digest.hexdigest())
 
 
-def _save_masks(setting: experiment.Setting, work: list[experiment.Work], folder: Path) -> None:
+def _save_masks(setting: experiment.SegmentSetting, work: list[experiment.SegmentWork], folder: Path) -> None:
     """The predictions of the first repeat: masks/INITIALISATION/LABELS/RECORD.nii.gz."""
     for one, network in experiment.kept(setting, work):
         where = folder / one.init / one.subset.label.replace("%", " percent")

@@ -29,7 +29,7 @@ from medcl.errors import MedclError
 from medcl.evaluate.config import Init, SegmentationConfig
 from medcl.evaluate.fractions import Ordering, Subset, draw, random_order
 from medcl.evaluate.segment_predict import HeldOut, overlap_of
-from medcl.evaluate.segment_results import Cell
+from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.segment_train import build, train
 from medcl.evaluate.typed_json import build as built
 from medcl.evaluate.typed_json import plain
@@ -43,7 +43,7 @@ INITS: tuple[Init, ...] = get_args(Init)
 
 
 @dataclass(frozen=True)
-class Setting:
+class SegmentSetting:
     """All that a cell needs; small enough to be sent to a process, since the store is opened there.
 
     Args:
@@ -82,7 +82,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Work:
+class SegmentWork:
     """One network to be trained: initialisation, subset, repeat, validation rows, and the name of its cell."""
 
     init: Init
@@ -92,7 +92,7 @@ class Work:
     name: str
 
 
-def subsets(setting: Setting) -> list[list[Subset]]:
+def subsets(setting: SegmentSetting) -> list[list[Subset]]:
     """The labelled subsets of every repeat, in ascending order of size.
 
     Raises:
@@ -106,7 +106,9 @@ def subsets(setting: Setting) -> list[list[Subset]]:
     return draw(ordered, config.labels, repeats=config.repeats, seed=config.seed)
 
 
-def plan(setting: Setting, card: VolumeCard, encoder: ImageEncoder, drawn: list[list[Subset]]) -> list[Work]:
+def plan(
+    setting: SegmentSetting, card: VolumeCard, encoder: ImageEncoder, drawn: list[list[Subset]]
+) -> list[SegmentWork]:
     """All networks of the experiment, in the order in which they are shown.
 
     Args:
@@ -141,11 +143,11 @@ def plan(setting: Setting, card: VolumeCard, encoder: ImageEncoder, drawn: list[
                     "train": list(ids[subset.rows]),
                     "validation": list(ids[validation]),
                 }
-                work.append(Work(init, subset, repeat, validation, _name_of(about)))
+                work.append(SegmentWork(init, subset, repeat, validation, _name_of(about)))
     return work
 
 
-def run_all(setting: Setting, work: Sequence[Work]) -> list[Cell]:
+def run_all(setting: SegmentSetting, work: Sequence[SegmentWork]) -> list[SegmentCell]:
     """Train what is not finished, in processes of one thread each, so that the numbers do not depend on their number.
 
     Every network is kept as soon as it is trained and tested: an interrupted evaluation goes on where it stopped.
@@ -162,7 +164,7 @@ def run_all(setting: Setting, work: Sequence[Work]) -> list[Cell]:
     # A GPU is shared by as many processes as are asked for, and is one's own otherwise.
     every = 1 if torch.cuda.is_available() else os.cpu_count() or 1
     jobs = setting.config.jobs if setting.config.jobs > 0 else every
-    fresh: dict[str, Cell] = {}
+    fresh: dict[str, SegmentCell] = {}
     parallel = workers(max(1, min(jobs, len(missing))), return_as="generator_unordered", batch_size=1)
     finished = parallel(delayed(_run)(setting, one) for one in missing)
     with tqdm(total=len(work), initial=len(work) - len(missing), unit="network", disable=None) as bar:
@@ -177,11 +179,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load(setting: Setting, one: Work) -> Cell | None:
+def _load(setting: SegmentSetting, one: SegmentWork) -> SegmentCell | None:
     return _kept(setting.cells, one.name, with_weights=one.repeat == 0)
 
 
-def _run(setting: Setting, one: Work) -> tuple[str, Cell]:
+def _run(setting: SegmentSetting, one: SegmentWork) -> tuple[str, SegmentCell]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -193,19 +195,19 @@ def _run(setting: Setting, one: Work) -> tuple[str, Cell]:
         labelled = setting.patches(one.subset.rows)
         curve = train(network, labelled, validation, n_classes, config.segment, seed=seed, device=device())
         dice, hd95 = setting.held_out.measure(network, config.segment.overlap, device())
-        cell = Cell(one.init, one.subset.label, one.repeat, seed, dice, hd95, curve)
+        cell = SegmentCell(one.init, one.subset.label, one.repeat, seed, dice, hd95, curve)
         _keep(setting.cells, one.name, cell, network if one.repeat == 0 else None)
         return one.name, cell
     finally:
         torch.set_num_threads(threads)
 
 
-def _labelled(cell: Cell, one: Work) -> Cell:
+def _labelled(cell: SegmentCell, one: SegmentWork) -> SegmentCell:
     """The cell under the fraction's name in this evaluation: `1` and `10%` may be the same patients."""
     return replace(cell, label=one.subset.label, repeat=one.repeat)
 
 
-def kept(setting: Setting, work: Sequence[Work]) -> Iterator[tuple[Work, nn.Module]]:
+def kept(setting: SegmentSetting, work: Sequence[SegmentWork]) -> Iterator[tuple[SegmentWork, nn.Module]]:
     """The networks of the first repeat whose weights were kept."""
     card = runs.load_volumes(setting.run).card
     for one in work:
@@ -252,7 +254,7 @@ def _hash_of(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _keep(folder: Path, name: str, cell: Cell, network: nn.Module | None) -> None:
+def _keep(folder: Path, name: str, cell: SegmentCell, network: nn.Module | None) -> None:
     """Keep a finished cell, whole or not at all.
 
     Args:
@@ -266,7 +268,7 @@ def _keep(folder: Path, name: str, cell: Cell, network: nn.Module | None) -> Non
     files.write(folder / f"{name}.json", json.dumps(sealed(plain(cell)), allow_nan=False))
 
 
-def _kept(folder: Path, name: str, *, with_weights: bool) -> Cell | None:
+def _kept(folder: Path, name: str, *, with_weights: bool) -> SegmentCell | None:
     """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew.
 
     Args:
@@ -278,7 +280,7 @@ def _kept(folder: Path, name: str, *, with_weights: bool) -> Cell | None:
     if not path.is_file() or (with_weights and not path.with_suffix(".safetensors").is_file()):
         return None
     try:
-        cell: Cell = built(Cell, read_json(path, "remove it"), "cell")
+        cell: SegmentCell = built(SegmentCell, read_json(path, "remove it"), "cell")
     except (OSError, ValueError, MedclError):
         return None
     return cell

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from medcl.evaluate.figures import DOTTED, INITS
-from medcl.evaluate.segment_results import Cell
+from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.wording import init_name
 from medcl.show.page import Figure
 from medcl.show.wording import number
 
 
 @dataclass(frozen=True)
-class Row:
+class ShownVolume:
     """One test volume; `panels` are (caption, picture as a data URI)."""
 
     title: str
@@ -21,14 +21,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class SegmentImages:
     """The rows, and the structures with the colours in which they are drawn, as CSS."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ShownVolume, ...] = ()
     colours: tuple[tuple[str, str], ...] = ()
 
 
-def learning(cells: Sequence[Cell], level: float) -> Figure:
+def learning(cells: Sequence[SegmentCell], level: float) -> Figure:
     """The validation Dice over the iterations: the mean over the repeats, and each repeat as a faint line.
 
     Args:

@@ -28,7 +28,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Cell:
+class SegmentCell:
     """What one network reached.
 
     Args:
@@ -83,14 +83,14 @@ class Segmentation:
         speed: one a fraction, where there were validation volumes.
     """
 
-    cells: tuple[Cell, ...] = ()
+    cells: tuple[SegmentCell, ...] = ()
     speed: tuple[Speed, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.cells)
 
 
-def speed_of(cells: Sequence[Cell]) -> tuple[Speed, ...]:
+def speed_of(cells: Sequence[SegmentCell]) -> tuple[Speed, ...]:
     """How much faster training from pretrained weights is, at every fraction.
 
     Args:

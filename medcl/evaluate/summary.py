@@ -12,8 +12,8 @@ from medcl.archive.manifest import Manifest
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.experiment import Prediction
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, Score, Split, Summary
-from medcl.evaluate.segment_results import Cell as SegmentCell
+from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, MetricSummary, Score, Split
+from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.task import Task
 from medcl.stats.calibration import calibration, value_calibration
 from medcl.stats.intervals import (
@@ -29,12 +29,12 @@ from medcl.stats.metrics import Scores, confusion, measure
 SEGMENT_PROTOCOL = "finetune"
 SEGMENT_METRICS = ("dice", "hd95")
 Floats = NDArray[np.float64]
-Cell = tuple[str, Init, str]  # protocol, initialisation, fraction
+CellKey = tuple[str, Init, str]  # protocol, initialisation, fraction
 
 
-def by_cell(predictions: Sequence[Prediction]) -> dict[Cell, list[Prediction]]:
+def by_cell(predictions: Sequence[Prediction]) -> dict[CellKey, list[Prediction]]:
     """Group predictions by protocol, initialisation and fraction, each in the order of its repeats."""
-    cells: dict[Cell, list[Prediction]] = defaultdict(list)
+    cells: dict[CellKey, list[Prediction]] = defaultdict(list)
     for prediction in sorted(predictions, key=lambda p: p.repeat):
         cells[prediction.protocol, prediction.init, prediction.label].append(prediction)
     return dict(cells)
@@ -58,7 +58,7 @@ def summarise(
     predictions: Sequence[Prediction],
     found: Sequence[Score],
     config: EvaluateConfig,
-) -> tuple[list[Summary], list[Difference]]:
+) -> tuple[list[MetricSummary], list[Difference]]:
     """Means with both intervals, and the paired differences pretrained - random.
 
     Args:
@@ -85,7 +85,7 @@ def summarise(
         )
         for cell, members in cells.items()
     }
-    values: dict[tuple[Cell, str], list[float]] = defaultdict(list)
+    values: dict[tuple[CellKey, str], list[float]] = defaultdict(list)
     for score in sorted(found, key=lambda s: s.repeat):
         for metric, value in score.metrics.items():
             values[(score.protocol, score.init, score.label), metric].append(value)
@@ -94,9 +94,9 @@ def summarise(
         protocol, init, label = cell
         over_repeats, over_patients = mean_interval(repeats), percentile_interval(boot[cell][metric])
         bounds = _bounds(over_repeats, over_patients)
-        summaries.append(Summary(label, metric, *bounds, protocol=protocol, init=init))
+        summaries.append(MetricSummary(label, metric, *bounds, protocol=protocol, init=init))
         if init == "pretrained":
-            other: Cell = (protocol, "random", label)
+            other: CellKey = (protocol, "random", label)
             gain = paired_interval(repeats, values[other, metric])
             over_patients = percentile_interval(boot[cell][metric] - boot[other][metric])
             differences.append(Difference(label, metric, *_bounds(gain, over_patients), protocol=protocol))
@@ -184,7 +184,7 @@ def segment_scores(cells: Sequence[SegmentCell]) -> Iterator[Score]:
 
 def summarise_segmentation(
     cells: Sequence[SegmentCell], patients: NDArray[np.int64], n_boot: int, seed: int
-) -> tuple[list[Summary], list[Difference]]:
+) -> tuple[list[MetricSummary], list[Difference]]:
     """Means with intervals over repeats and over test patients, and the paired differences pretrained - random.
 
     Args:
@@ -207,7 +207,9 @@ def summarise_segmentation(
                 repeats[init] = [_mean(one) for one in arrays]
                 boot[init] = np.mean([_resampled(one, patients, n_boot, seed) for one in arrays], axis=0)
                 over, other = mean_interval(repeats[init]), percentile_interval(boot[init])
-                summaries.append(Summary(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL, init=init))
+                summaries.append(
+                    MetricSummary(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL, init=init)
+                )
             over = paired_interval(repeats["pretrained"], repeats["random"])
             other = percentile_interval(boot["pretrained"] - boot["random"])
             differences.append(Difference(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL))

@@ -18,7 +18,7 @@ from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.retrieval import Measure
 from medcl.stats.intervals import patient_weights, percentile_interval
-from medcl.stats.metrics import Compared, Kind, balanced_accuracy, measure
+from medcl.stats.metrics import Kind, Predictions, balanced_accuracy, measure
 from medcl.stats.ranking import Floats
 from medcl.suggest import did_you_mean
 
@@ -223,7 +223,7 @@ def measure_zero_shot(
         raise MedclError(f"zero-shot: no test record has a label for {target.name!r}")
     kind: Kind = target.kind
     scores = measure(kind, labels, probabilities, target.classes)
-    compared = Compared.of(kind, labels, probabilities)
+    predictions = Predictions.of(kind, labels, probabilities)
     chosen = kind != "multilabel"
     names = ("auroc", "accuracy", "balanced accuracy") if chosen else ("auroc",)
     expected = {"auroc": 0.5, "accuracy": math.nan, "balanced accuracy": math.nan}
@@ -233,8 +233,8 @@ def measure_zero_shot(
         expected["balanced accuracy"] = 1 / int((count > 0).sum())
 
     def values(weights: Floats) -> dict[str, Floats]:
-        macro, _ = compared.metrics(weights)
-        return macro | ({"balanced accuracy": balanced_accuracy(compared, weights)[0]} if chosen else {})
+        macro, _ = predictions.metrics(weights)
+        return macro | ({"balanced accuracy": balanced_accuracy(predictions, weights)[0]} if chosen else {})
 
     point = values(np.ones((len(labels), 1)))
     boots = [values(weights) for weights in patient_weights(patients, n_boot=n_boot, seed=seed)]

@@ -143,7 +143,7 @@ def spread(vectors: Vectors, levels: dict[str, Codes]) -> Spread:
     """Measure how vectors use their space.
 
     Args:
-        vectors: (N, dim), few enough for memory; of each with each, the first 5,000 are compared.
+        vectors: (N, dim), few enough for memory; of each with each, the first 5,000 are predictions.
         levels: {level: (N,) codes, -1 where there is none}.
 
     Returns:

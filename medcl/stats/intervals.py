@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medcl.errors import MedclError
-from medcl.stats.metrics import Compared, Kind
+from medcl.stats.metrics import Kind, Predictions
 from medcl.stats.ranking import Floats
 
 _BLOCK_NUMBERS = 300_000  # weights at a time: 2.4 MB stay in the cache, whatever the number of records and resamples
@@ -152,7 +152,7 @@ def patient_bootstrap(
             f"bootstrap: {len(labels)} labels, {len(ids)} patient ids and predictions of the shape {repeats.shape}, "
             "expected (repeats, records, ...)"
         )
-    compared = [Compared.of(kind, labels, one) for one in repeats]
+    compared = [Predictions.of(kind, labels, one) for one in repeats]
     parts: list[dict[str, Floats]] = []
     for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
         macros = [one.metrics(weights)[0] for one in compared]

@@ -3,8 +3,8 @@
 Weights have the shape (records, resamples): a column of ones gives the plain metric, a column of counts gives the
 metric of a resample in which a record occurs that often. Every ranking metric sorts a class once for all resamples.
 
-A metric is a function of `Compared` and weights, and a line in `BY_CLASS`, `OVERALL` or `OF_VALUES` below: from there
-evaluations, intervals, tables and pages take it.
+A metric is a function of `Predictions` and weights, and a line in `BY_CLASS`, `OVERALL` or `OF_VALUES` below: from
+there evaluations, intervals, tables and pages take it.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Predictions:
     """Truth and prediction, a column a class; one column for a binary target and for a regression.
 
     Args:
@@ -57,7 +57,7 @@ class Compared:
     decision: Bools
 
     @classmethod
-    def of(cls, kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> "Compared":
+    def of(cls, kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> "Predictions":
         """Check and arrange what `weighted_metrics` takes.
 
         Raises:
@@ -105,53 +105,53 @@ class Compared:
         return macro, {name: values[-columns:] for name, values in by_class.items()}
 
 
-Metric: TypeAlias = Callable[[Compared, Floats], Floats]
+Metric: TypeAlias = Callable[[Predictions, Floats], Floats]
 """(truth and prediction, weights (records, resamples)) -> (rows, resamples), NaN where it is undefined."""
 
 
-def auroc(compared: Compared, weights: Floats) -> Floats:
+def auroc(predictions: Predictions, weights: Floats) -> Floats:
     """Area under the ROC curve of each class against the others."""
-    return np.stack([ranks.auroc(weights) for ranks in compared.ranks])
+    return np.stack([ranks.auroc(weights) for ranks in predictions.ranks])
 
 
-def auprc(compared: Compared, weights: Floats) -> Floats:
+def auprc(predictions: Predictions, weights: Floats) -> Floats:
     """Average precision of each class against the others."""
-    return np.stack([ranks.auprc(weights) for ranks in compared.ranks])
+    return np.stack([ranks.auprc(weights) for ranks in predictions.ranks])
 
 
-def f1(compared: Compared, weights: Floats) -> Floats:
+def f1(predictions: Predictions, weights: Floats) -> Floats:
     """F1 of each class, of a binary target that of the negative and of the positive class."""
-    hits, positives, calls = compared.counts(weights)
+    hits, positives, calls = predictions.counts(weights)
     return ratio(2 * hits, positives + calls, positives > 0)
 
 
-def accuracy(compared: Compared, weights: Floats) -> Floats:
+def accuracy(predictions: Predictions, weights: Floats) -> Floats:
     """Share of the records of which every column is right, (1, resamples)."""
-    exact: Floats = (compared.truth == compared.decision).all(1, keepdims=True).T.astype(np.float64)
+    exact: Floats = (predictions.truth == predictions.decision).all(1, keepdims=True).T.astype(np.float64)
     total: Floats = weights.sum(0)
     return exact @ weights / total
 
 
-def balanced_accuracy(compared: Compared, weights: Floats) -> Floats:
+def balanced_accuracy(predictions: Predictions, weights: Floats) -> Floats:
     """Mean over the classes that occur of the share of their records that is found, (1, resamples).
 
     Args:
-        compared: of a binary or multiclass target.
+        predictions: of a binary or multiclass target.
         weights: (records, resamples).
     """
-    hits, positives, _ = compared.counts(weights)
+    hits, positives, _ = predictions.counts(weights)
     return _mean_defined(ratio(hits, positives, positives > 0))[None]
 
 
-def r2(compared: Compared, weights: Floats) -> Floats:
+def r2(predictions: Predictions, weights: Floats) -> Floats:
     """Share of the variance that is explained, of each column; below 0 where the mean predicts better."""
-    columns = zip(compared.truth.T.astype(np.float64), compared.prediction.T, strict=True)
+    columns = zip(predictions.truth.T.astype(np.float64), predictions.prediction.T, strict=True)
     return np.stack([explained_variance(truth, predicted, weights) for truth, predicted in columns])
 
 
-def mae(compared: Compared, weights: Floats) -> Floats:
+def mae(predictions: Predictions, weights: Floats) -> Floats:
     """Mean absolute error of each column."""
-    apart: Floats = np.abs(compared.truth.astype(np.float64) - compared.prediction)
+    apart: Floats = np.abs(predictions.truth.astype(np.float64) - predictions.prediction)
     total: Floats = weights.sum(0)
     return apart.T @ weights / total
 
@@ -204,7 +204,7 @@ def weighted_metrics(
     Raises:
         MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
     """
-    return Compared.of(kind, truth, prediction).metrics(weights)
+    return Predictions.of(kind, truth, prediction).metrics(weights)
 
 
 def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequence[str] = ()) -> Scores:
@@ -257,13 +257,13 @@ def confusion(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> Ints:
 
     if kind == "regression":
         raise MedclError("a regression target has no confusion matrix")
-    compared = Compared.of(kind, truth, prediction)
+    predictions = Predictions.of(kind, truth, prediction)
     if kind == "multilabel":
-        return np.asarray(multilabel_confusion_matrix(compared.truth, compared.decision), dtype=np.int64)
+        return np.asarray(multilabel_confusion_matrix(predictions.truth, predictions.decision), dtype=np.int64)
     if kind == "binary":
-        sides, classes = (compared.truth[:, 0], compared.decision[:, 0]), 2
+        sides, classes = (predictions.truth[:, 0], predictions.decision[:, 0]), 2
     else:
-        sides, classes = (compared.truth.argmax(1), compared.decision.argmax(1)), compared.truth.shape[1]
+        sides, classes = (predictions.truth.argmax(1), predictions.decision.argmax(1)), predictions.truth.shape[1]
     return np.asarray(confusion_matrix(*sides, labels=np.arange(classes)), dtype=np.int64)
 
 

@@ -9,11 +9,11 @@ from medcl.evaluate.results import (
     Difference,
     Fraction,
     Init,
+    MetricSummary,
     Procedure,
     Results,
     Score,
     Split,
-    Summary,
 )
 from medcl.stats.intervals import mean_interval, paired_interval
 from medcl.stats.metrics import BY_CLASS, OF_VALUES, OVERALL
@@ -106,7 +106,7 @@ def _values(scores, protocol, init, label, metric) -> list[float]:
     return [s.metrics[metric] for s in scores if (s.protocol, s.init, s.label) == (protocol, init, label)]
 
 
-def _summaries(scores, protocols, fractions, metrics) -> tuple[Summary, ...]:
+def _summaries(scores, protocols, fractions, metrics) -> tuple[MetricSummary, ...]:
     rows = []
     for protocol in protocols:
         for init in INITS:
@@ -115,7 +115,7 @@ def _summaries(scores, protocols, fractions, metrics) -> tuple[Summary, ...]:
                     over = mean_interval(_values(scores, protocol, init, fraction.label, metric))
                     ends = (over.mean - 0.06, over.mean + 0.05)
                     rows.append(
-                        Summary(
+                        MetricSummary(
                             fraction.label,
                             metric,
                             over.mean,

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from medcl.errors import UsageError
 from medcl.evaluate.compare import compare, markdown, render_page, show
-from medcl.evaluate.cross_validation import pool
+from medcl.evaluate.cross_validation import combine_folds
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import estimate
 from tests.evaluate.made_results import make_results
@@ -129,7 +129,7 @@ def folds(n: int = 5, **more) -> dict[str, Results]:
 
 def test_pooled_means_are_over_all_scores_and_intervals_over_folds(tmp_path: Path) -> None:
     parts = folds()
-    pooled = pool(saved(tmp_path, **parts))
+    pooled = combine_folds(saved(tmp_path, **parts))
     row = pooled.find("probe", "pretrained", "10%", "auroc")
     values = [s.metrics["auroc"] for s in pooled.repeats("probe", "pretrained", "10%")]
     assert len(values) == row.repeats == 100
@@ -144,14 +144,14 @@ def test_pooled_means_are_over_all_scores_and_intervals_over_folds(tmp_path: Pat
 
 
 def test_pooled_scores_stay_paired(tmp_path: Path) -> None:
-    pooled = pool(saved(tmp_path, **folds()))
+    pooled = combine_folds(saved(tmp_path, **folds()))
     ids = [[s.repeat for s in pooled.repeats("probe", init, "10%")] for init in ("pretrained", "random")]
     assert ids[0] == ids[1] == list(range(100))
 
 
 def test_pooled_folds_add_up(tmp_path: Path) -> None:
     parts = folds(kind="multiclass")
-    pooled = pool(saved(tmp_path, **parts))
+    pooled = combine_folds(saved(tmp_path, **parts))
     assert pooled.splits["test"].patients == 5 * 46
     assert pooled.splits["train"].patients == 361
     assert np.sum(pooled.confusion[0].matrix) == sum(np.sum(part.confusion[0].matrix) for part in parts.values())
@@ -167,8 +167,8 @@ def test_pooled_folds_add_up(tmp_path: Path) -> None:
 
 
 def test_pooled_results_are_results_like_any_other(tmp_path: Path) -> None:
-    pooled = pool(saved(tmp_path, **folds()))
-    other = pool(saved(tmp_path / "other", **folds(method="clocs", gain=0.0)))
+    pooled = combine_folds(saved(tmp_path, **folds()))
+    other = combine_folds(saved(tmp_path / "other", **folds(method="clocs", gain=0.0)))
     paths = saved(tmp_path / "pooled", comet=pooled, clocs=other)
     assert Results.load(paths[0]) == pooled
     assert compare(paths).names == ("comet", "clocs")
@@ -188,9 +188,9 @@ def test_pooled_results_are_results_like_any_other(tmp_path: Path) -> None:
 def test_what_is_no_fold_of_the_same_evaluation_is_refused(tmp_path: Path, second: dict, complaint: str) -> None:
     paths = saved(tmp_path, first=make_results(fingerprint="fold0"), second=make_results(**second))
     with pytest.raises(UsageError, match=complaint):
-        pool(paths)
+        combine_folds(paths)
 
 
 def test_one_fold_is_not_pooled(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
-        pool(saved(tmp_path, only=make_results()))
+        combine_folds(saved(tmp_path, only=make_results()))

@@ -16,14 +16,14 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate import multimodal_space as joint_space
-from medcl.evaluate.config import EvaluateConfig, JointEvaluateConfig
+from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
 from medcl.evaluate.evaluation import evaluate
-from medcl.evaluate.multimodal_evaluation import evaluate_joint
-from medcl.evaluate.multimodal_results import JointResults
-from medcl.evaluate.multimodal_space import embed_kind, joint, kept_before
+from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
+from medcl.evaluate.multimodal_results import MultimodalResults
+from medcl.evaluate.multimodal_space import embed_kind, kept_before, require_multimodal
 from tests.evaluate import multimodal_run as joint_run
 
-CONFIG = JointEvaluateConfig(bootstrap=50, pictures=1, jobs=1)
+CONFIG = MultimodalEvaluateConfig(bootstrap=50, pictures=1, jobs=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     joint_run.trained(folder / "run", manifest, folder / "m.store", steps=10)
     (folder / "prompts.yaml").write_text(joint_run.PROMPTS)
     config = replace(CONFIG, prompts=folder / "prompts.yaml")
-    evaluate_joint(folder / "run", manifest, config, folder / "m.store", folder / "out")
+    evaluate_multimodal(folder / "run", manifest, config, folder / "m.store", folder / "out")
     return folder
 
 
@@ -43,12 +43,16 @@ def manifest(folder: Path) -> Manifest:
     return Manifest.read(folder / "m.parquet")
 
 
-def measured(folder: Path, config: JointEvaluateConfig = CONFIG, archive: Manifest | None = None) -> JointResults:
-    return evaluate_joint(folder / "run", archive or manifest(folder), config, folder / "m.store", folder / "again")
+def measured(
+    folder: Path, config: MultimodalEvaluateConfig = CONFIG, archive: Manifest | None = None
+) -> MultimodalResults:
+    return evaluate_multimodal(
+        folder / "run", archive or manifest(folder), config, folder / "m.store", folder / "again"
+    )
 
 
 def test_both_ways_by_link_and_label_against_chance(folder: Path) -> None:
-    results = JointResults.load(folder / "out" / "results.json")
+    results = MultimodalResults.load(folder / "out" / "results.json")
     assert results.records == {"image": 12, "report": 12}
     assert results.patients == {"image": 6, "report": 6}
     by = {(one.query, one.candidate, one.hit): one.found for one in results.retrieval}
@@ -76,7 +80,7 @@ def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
     uris = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
     assert len(uris) == 4  # best and worst, each the picture and the map over it
     assert max(Image.open(io.BytesIO(base64.b64decode(uris[0]))).size) == 320
-    results = JointResults.load(folder / "out" / "results.json")
+    results = MultimodalResults.load(folder / "out" / "results.json")
     assert [one.title for one in results.grounding] == ["best", "worst"]
     assert results.grounding[0].rank <= results.grounding[1].rank
     for one in results.grounding:
@@ -89,7 +93,7 @@ def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
 
 
 def test_embeddings_are_of_the_weights_and_the_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, own = joint(runs.load(folder / "run")), manifest(folder)
+    run, own = require_multimodal(runs.load(folder / "run")), manifest(folder)
     rows = own.split_rows("test")
     first = embed_kind(run, own, "report", rows, folder / "m.store", jobs=1)
     assert first.z.norm(dim=1).allclose(torch.ones(12))
@@ -115,7 +119,7 @@ def test_embeddings_are_of_the_weights_and_the_records(folder: Path, monkeypatch
 
 
 def test_a_store_keeps_the_embeddings_that_were_used_last(folder: Path, tmp_path: Path) -> None:
-    run, own = joint(runs.load(folder / "run")), manifest(folder)
+    run, own = require_multimodal(runs.load(folder / "run")), manifest(folder)
     rows = np.flatnonzero(own.kinds == "report")
     for n in range(1, 9):
         embed_kind(run, own, "report", rows[:n], tmp_path, jobs=1)
@@ -159,7 +163,7 @@ def test_captions_alone_or_reports_of_studies_alone(folder: Path) -> None:
         there, back = (one.found for one in results.retrieval[:2])
         n = int((rows & tested).sum())
         assert results.records == {"image": 12, "report": n}
-        assert results.reports == JointResults.load(folder / "again" / "results.json").reports == reports
+        assert results.reports == MultimodalResults.load(folder / "again" / "results.json").reports == reports
         assert (there.candidates, back.queries) == (n, n)
         assert results.retrieval[0].hit == "own report of " + (
             "one record" if reports == "record" else "a study or patient"

@@ -16,13 +16,13 @@ from medcl.evaluate.multimodal_pairs import (
     among,
     any_hit,
     each_text_once,
-    label_marks,
+    label_relevance,
     linked_rows,
     pairs,
-    patient_marks,
+    patient_relevance,
 )
 from medcl.evaluate.multimodal_space import Embedded
-from medcl.evaluate.retrieval import Marks, Shared
+from medcl.evaluate.retrieval import RelevanceIds, SharedIds
 
 
 def manifest(*rows: dict[str, Any]) -> Manifest:
@@ -47,8 +47,8 @@ def side(own: Manifest, kind: Kind) -> Embedded:
     return Embedded(kind, rows, torch.zeros(len(rows), 2))
 
 
-def shared(marks: tuple[Marks, Marks]) -> list[tuple[int, int]]:
-    return [(a, b) for a, b in Shared.of(*marks, np.arange(marks[1].size)).pairs().tolist()]
+def shared(marks: tuple[RelevanceIds, RelevanceIds]) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in SharedIds.of(*marks, np.arange(marks[1].size)).pairs().tolist()]
 
 
 def test_a_study_report_belongs_to_all_its_pictures_and_an_equal_text_to_those_as_well() -> None:
@@ -86,7 +86,7 @@ def test_a_report_has_the_labels_of_what_it_describes() -> None:
     own = own.with_column("region", pa.array(["head", "chest", None, None]))
     own = own.with_targets({"region": Target("region", "multiclass", ("head", "chest"))})
     known = links(own)
-    images, reports = (label_marks(own, known, side(own, kind), "region") for kind in ("image", "report"))
+    images, reports = (label_relevance(own, known, side(own, kind), "region") for kind in ("image", "report"))
     assert list(zip(images.row.tolist(), images.id.tolist(), strict=True)) == [(0, 0), (1, 1)]
     assert list(zip(reports.row.tolist(), reports.id.tolist(), strict=True)) == [(0, 0), (0, 1)]
 
@@ -111,9 +111,9 @@ def test_an_equal_text_is_there_once_with_the_patients_and_labels_of_all_that_ha
     marks, word = pairs(own, known, images, once)
     assert (shared(marks), word) == ([(0, 0), (1, 0), (2, 1)], "own report")
     for found, ids in (
-        (patient_marks(own, once), [(0, 1), (0, 2), (1, 3)]),
-        (patient_marks(own, images), [(0, 1), (1, 2), (2, 3)]),
-        (label_marks(own, known, once, "region"), [(0, 0), (0, 1), (1, 0)]),
+        (patient_relevance(own, once), [(0, 1), (0, 2), (1, 3)]),
+        (patient_relevance(own, images), [(0, 1), (1, 2), (2, 3)]),
+        (label_relevance(own, known, once, "region"), [(0, 0), (0, 1), (1, 0)]),
     ):
         assert list(zip(found.row.tolist(), found.id.tolist(), strict=True)) == ids
 
@@ -130,6 +130,6 @@ def test_reports_of_one_record_or_of_a_study_count_alone() -> None:
 
 
 def test_any_hit_leaves_out_what_does_not_count() -> None:
-    ones, itself = Marks.of(np.array([7, 7])), Marks.of(np.arange(2))
+    ones, itself = RelevanceIds.of(np.array([7, 7])), RelevanceIds.of(np.arange(2))
     assert any_hit((ones, ones), (itself, itself))
     assert not any_hit((itself, itself), (itself, itself))

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from medcl.errors import UsageError
-from medcl.evaluate.page import render_report, write_report
+from medcl.evaluate.page import render_page, write_page
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import estimate, finding, markdown, show
 from medcl.show.wording import count, number
@@ -86,7 +86,7 @@ def without_numbers(results: Results) -> Results:
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(render_report(make_results()))
+    return Page(render_page(make_results()))
 
 
 def test_a_browser_loads_nothing(page: Page) -> None:
@@ -100,7 +100,7 @@ def test_a_browser_loads_nothing(page: Page) -> None:
     policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
-    style = re.search(r"<style>(.*?)</style>", render_report(make_results()), re.DOTALL).group(1)
+    style = re.search(r"<style>(.*?)</style>", render_page(make_results()), re.DOTALL).group(1)
     assert "url(" not in style
     assert "@import" not in style
 
@@ -108,7 +108,7 @@ def test_a_browser_loads_nothing(page: Page) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_number_of_the_summary_is_shown(variant: str) -> None:
     results = make_results(**VARIANTS[variant])
-    text = Page(render_report(results)).text
+    text = Page(render_page(results)).text
     for row in results.summary:
         assert as_set(estimate(row)) in text
     for row in results.differences:
@@ -129,7 +129,7 @@ def test_class_means_are_over_the_repeats_in_which_they_are_defined() -> None:
     )
     values = {("pretrained", 0): 0.6123, ("pretrained", 1): math.nan, ("random", 0): math.nan, ("random", 1): math.nan}
     scores = [replace(s, per_class={"NORM": {"auroc": values[s.init, s.repeat]}}) for s in results.scores]
-    rows = re.findall(r"<tr[^>]*>.*?</tr>", render_report(replace(results, scores=tuple(scores))), re.DOTALL)
+    rows = re.findall(r"<tr[^>]*>.*?</tr>", render_page(replace(results, scores=tuple(scores))), re.DOTALL)
     cells = [Page(row).text.split() for row in rows if "weights " in row]
     assert cells == [["NORM", "pretrained", "0.612"], ["random", "weights", "–"]]
 
@@ -152,7 +152,7 @@ def test_figures_are_valid_for_plotly_and_hold_the_means(page: Page) -> None:
 
 def test_fractions_with_the_same_patients_share_a_tick() -> None:
     fractions = (Fraction("1%", 6, 8, raised=True), Fraction("2%", 6, 8, raised=True), Fraction("100%", 361, 402))
-    figure = Page(render_report(make_results(fractions=fractions))).figures["curve-0-0"]
+    figure = Page(render_page(make_results(fractions=fractions))).figures["curve-0-0"]
     assert figure["layout"]["xaxis"]["ticktext"] == ["6<br>1%, 2%", "361<br>100%"]
 
 
@@ -162,7 +162,7 @@ def test_text_from_data_is_never_markup() -> None:
     results = replace(
         results, notes=(EVIL,), run=EVIL, fractions=fractions, config={"name": EVIL}, software={EVIL: "1"}
     )
-    html = render_report(results)
+    html = render_page(results)
     assert EVIL not in html
     page = Page(html)
     assert page.text.count(EVIL) > 10
@@ -176,7 +176,7 @@ def test_text_from_data_is_never_markup() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_results_without_a_defined_number_say_so(variant: str) -> None:
     results = without_numbers(make_results(**VARIANTS[variant]))
-    text = Page(render_report(results)).text
+    text = Page(render_page(results)).text
     assert "there is no paired difference" in text
     assert not re.search(r"\bnan\b", text)
     assert not re.search(r"\bnan\b", printed(results))
@@ -204,14 +204,14 @@ def test_the_headline_does_not_claim_more_than_its_interval() -> None:
 def test_an_interval_over_test_patients_with_zero_is_stated_at_the_top() -> None:
     results = make_results()
     rows = tuple(replace(row, patients_low=-0.01, patients_high=0.09) for row in results.differences)
-    text = Page(render_report(replace(results, differences=rows))).text
+    text = Page(render_page(replace(results, differences=rows))).text
     assert "which includes zero: other test patients could show no difference" in text
 
 
 def test_raised_fractions_and_missing_classes_are_noted() -> None:
     results = make_results()
     first = replace(results.fractions[0], per_class={**results.fractions[0].per_class, "HYP": 0})
-    text = Page(render_report(replace(results, fractions=(first, *results.fractions[1:])))).text
+    text = Page(render_page(replace(results, fractions=(first, *results.fractions[1:])))).text
     assert "1% of the labels was raised to 6 patients" in text
     assert "No record of 1% of the labels has HYP." in text
 
@@ -221,14 +221,14 @@ def test_a_fraction_with_fewer_repeats_says_so() -> None:
     few = tuple(replace(s, repeats=3) if (s.protocol, s.label) == ("finetune", "100%") else s for s in results.summary)
     results = replace(results, summary=few)
     note = "Full fine-tuning at 100% labels: 3 repeats instead of 20."
-    assert note in Page(render_report(results)).text
+    assert note in Page(render_page(results)).text
     assert note in " ".join(printed(results).split())
     assert "repeats instead" not in printed(make_results())
 
 
 def test_results_without_fractions_are_refused() -> None:
     with pytest.raises(UsageError, match="no label fraction"):
-        render_report(replace(make_results(), fractions=()))
+        render_page(replace(make_results(), fractions=()))
 
 
 def test_the_terminal_table_is_plain_and_narrow() -> None:
@@ -266,7 +266,7 @@ def test_markdown_marks_what_excludes_zero() -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_draws_the_page_without_an_error(tmp_path: Path) -> None:
     results = make_results()
-    write_report(results, tmp_path / "report.html")
+    write_page(results, tmp_path / "report.html")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += [
         "--disable-background-networking",

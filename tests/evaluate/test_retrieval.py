@@ -13,7 +13,7 @@ from torchmetrics.functional.retrieval import (
 
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import retrieval
-from medcl.evaluate.retrieval import Marks
+from medcl.evaluate.retrieval import RelevanceIds
 
 Z = torch.Generator().manual_seed(0)
 
@@ -29,7 +29,9 @@ def labels(n: int, classes: int, seed: int = 0) -> NDArray[np.int64]:
 def test_agrees_with_torchmetrics_and_scikit_learn_query_by_query() -> None:
     queries, candidates = embeddings(30), embeddings(40)
     of_query, of_candidate = labels(30, 6), labels(40, 6, seed=1)
-    found = retrieval.rank(queries, candidates, (Marks.of(of_query), Marks.of(of_candidate)), ranks=(1, 5, 10))
+    found = retrieval.rank(
+        queries, candidates, (RelevanceIds.of(of_query), RelevanceIds.of(of_candidate)), ranks=(1, 5, 10)
+    )
     unit = torch.nn.functional.normalize
     similarity = unit(queries) @ unit(candidates).T
     for i in range(30):
@@ -45,7 +47,7 @@ def test_agrees_with_torchmetrics_and_scikit_learn_query_by_query() -> None:
 
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, candidates = embeddings(23), embeddings(31)
-    hits = (Marks.of(labels(23, 4)), Marks.of(labels(31, 4, seed=2)))
+    hits = (RelevanceIds.of(labels(23, 4)), RelevanceIds.of(labels(31, 4, seed=2)))
     whole = retrieval.rank(queries, candidates, hits)
     monkeypatch.setattr(retrieval, "_BLOCK_NUMBERS", 70)
     parts = retrieval.rank(queries, candidates, hits)
@@ -58,7 +60,9 @@ def test_a_record_may_carry_several_ids_and_an_image_several_reports() -> None:
     # Query 0 is described by the reports 0 and 2, query 1 by none of them.
     reports = torch.eye(3)
     found = retrieval.rank(
-        torch.tensor([[0.1, 0.9, 0.5], [1.0, 0, 0]]), reports, (Marks.of([[7, 9], [4]]), Marks.of(np.array([7, 8, 9])))
+        torch.tensor([[0.1, 0.9, 0.5], [1.0, 0, 0]]),
+        reports,
+        (RelevanceIds.of([[7, 9], [4]]), RelevanceIds.of(np.array([7, 8, 9]))),
     )
     assert found.hits.tolist() == [2, 0]
     assert found.best.tolist() == [2, -1]
@@ -68,27 +72,27 @@ def test_a_record_may_carry_several_ids_and_an_image_several_reports() -> None:
 
 
 def test_multilabel_hits_share_a_class() -> None:
-    marks = Marks.of(np.array([[1, 0, 1], [0, 1, 0], [np.nan, np.nan, np.nan], [0, 1, 1]]))
+    marks = RelevanceIds.of(np.array([[1, 0, 1], [0, 1, 0], [np.nan, np.nan, np.nan], [0, 1, 1]]))
     found = retrieval.rank(embeddings(4), embeddings(4), (marks, marks))
     assert found.hits.tolist() == [2, 2, 0, 3]
 
 
 def test_within_a_modality_neither_itself_nor_the_same_patient() -> None:
     z, of, patient = embeddings(12), labels(12, 2), np.repeat(np.arange(6), 2)
-    itself = Marks.of(np.arange(12))
-    found = retrieval.rank(z, z, (Marks.of(of),) * 2, (itself, itself))
+    itself = RelevanceIds.of(np.arange(12))
+    found = retrieval.rank(z, z, (RelevanceIds.of(of),) * 2, (itself, itself))
     assert (found.candidates == 11).all()
     assert found.hits.tolist() == [int((of == of[i]).sum()) - 1 for i in range(12)]
-    apart = retrieval.rank(z, z, (Marks.of(of),) * 2, (Marks.of(patient),) * 2)
+    apart = retrieval.rank(z, z, (RelevanceIds.of(of),) * 2, (RelevanceIds.of(patient),) * 2)
     assert (apart.candidates == 10).all()
     # What is left out is never found, even among all ranks.
-    same = retrieval.rank(z, z, (Marks.of(patient),) * 2, (Marks.of(patient),) * 2, ranks=(12,))
+    same = retrieval.rank(z, z, (RelevanceIds.of(patient),) * 2, (RelevanceIds.of(patient),) * 2, ranks=(12,))
     assert not same.found.any()
 
 
 def test_a_collapsed_encoder_is_at_chance() -> None:
     n = 400
-    marks = Marks.of(np.arange(n))
+    marks = RelevanceIds.of(np.arange(n))
     found = retrieval.rank(torch.ones(n, 4), torch.ones(n, 4), (marks, marks))
     summary = retrieval.summarise(found, np.arange(n), n_boot=0)
     for k in (1, 5, 10):
@@ -102,7 +106,7 @@ def test_intervals_resample_patients_not_records() -> None:
     marks = np.arange(101)
     queries = z[:100].clone()
     queries[90:] = z[100]
-    found = retrieval.rank(queries, z, (Marks.of(marks[:100]), Marks.of(marks)), ranks=(1,))
+    found = retrieval.rank(queries, z, (RelevanceIds.of(marks[:100]), RelevanceIds.of(marks)), ranks=(1,))
     recall = retrieval.summarise(found, patients).of("recall@1")
     assert recall.value == pytest.approx(0.9)
     assert recall.low == 0.0  # some resamples miss the one patient
@@ -112,13 +116,13 @@ def test_intervals_resample_patients_not_records() -> None:
 
 
 def test_refusals() -> None:
-    marks = Marks.of(np.arange(3))
+    marks = RelevanceIds.of(np.arange(3))
     with pytest.raises(UsageError, match="ids of 3 records"):
         retrieval.rank(embeddings(4), embeddings(3), (marks, marks))
     with pytest.raises(MedclError, match="diverged"):
         retrieval.rank(torch.full((3, 2), torch.nan), embeddings(3, 2), (marks, marks))
     with pytest.raises(UsageError, match="recall@0"):
         retrieval.rank(embeddings(3), embeddings(3), (marks, marks), ranks=(0, 1))
-    none = retrieval.rank(embeddings(3), embeddings(3), (marks, Marks.of(np.array([-1, -1, -1]))))
+    none = retrieval.rank(embeddings(3), embeddings(3), (marks, RelevanceIds.of(np.array([-1, -1, -1]))))
     with pytest.raises(MedclError, match="none of 3 queries has a hit"):
         retrieval.summarise(none, np.arange(3))

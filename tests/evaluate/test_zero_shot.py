@@ -20,7 +20,7 @@ from medcl.evaluate.zero_shot import (
     measure_zero_shot,
     read_prompts,
 )
-from medcl.stats.metrics import Compared, balanced_accuracy
+from medcl.stats.metrics import Predictions, balanced_accuracy
 
 REGION = Target("region", "multiclass", ("Head", "Thorax", "Abdomen"))
 FINDINGS = Target("findings", "multilabel", ("Edema", "Fracture"))
@@ -94,7 +94,7 @@ def test_balanced_accuracy_under_weights_is_that_of_repeated_records() -> None:
         for column in weights.T
     ]
     np.testing.assert_allclose(
-        balanced_accuracy(Compared.of("multiclass", truth, probability), weights.astype(float))[0], expected
+        balanced_accuracy(Predictions.of("multiclass", truth, probability), weights.astype(float))[0], expected
     )
 
 

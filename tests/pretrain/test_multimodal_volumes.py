@@ -11,9 +11,9 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
-from medcl.evaluate.config import EvaluateConfig, JointEvaluateConfig
+from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
 from medcl.evaluate.evaluation import evaluate
-from medcl.evaluate.multimodal_evaluation import evaluate_joint
+from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.spec import TextCard, VolumeCard
 from medcl.modality.volume.config import VolumeConfig
@@ -69,8 +69,10 @@ def test_a_report_describes_the_volumes_of_its_study(folder: Path) -> None:
 def test_the_run_loads_and_its_retrieval_is_measured(folder: Path) -> None:
     run = runs.load_joint(folder / "r")
     assert [type(card) for card in run.card.sides.values()] == [VolumeCard, TextCard]
-    config = JointEvaluateConfig(bootstrap=20, pictures=1, jobs=1)
-    results = evaluate_joint(folder / "r", Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out")
+    config = MultimodalEvaluateConfig(bootstrap=20, pictures=1, jobs=1)
+    results = evaluate_multimodal(
+        folder / "r", Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out"
+    )
     assert results.records["volume"] >= results.patients["volume"] >= 2
     ways = {(one.query, one.candidate) for one in results.retrieval}
     assert {("volume", "report"), ("report", "volume")} <= ways

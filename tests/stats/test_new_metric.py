@@ -7,16 +7,16 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import recall_score
 
-from medcl.evaluate.page import render_report
+from medcl.evaluate.page import render_page
 from medcl.evaluate.wording import markdown, tables
 from medcl.stats import metrics
 from medcl.stats.intervals import patient_bootstrap
 from tests.evaluate.made_results import make_results
 
 
-def sensitivity(compared: metrics.Compared, weights: metrics.Floats) -> metrics.Floats:
-    truth = compared.truth.T.astype(float)
-    return (truth * compared.decision.T) @ weights / (truth @ weights)
+def sensitivity(predictions: metrics.Predictions, weights: metrics.Floats) -> metrics.Floats:
+    truth = predictions.truth.T.astype(float)
+    return (truth * predictions.decision.T) @ weights / (truth @ weights)
 
 
 def test_a_new_metric_is_measured_resampled_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,5 +32,5 @@ def test_a_new_metric_is_measured_resampled_and_shown(monkeypatch: pytest.Monkey
     results = make_results(repeats=3)
     console = Console(file=io.StringIO(), width=100)
     console.print(*tables(results, "sensitivity"))
-    for shown in (render_report(results), markdown(results, "sensitivity"), console.file.getvalue()):  # type: ignore[attr-defined]
+    for shown in (render_page(results), markdown(results, "sensitivity"), console.file.getvalue()):  # type: ignore[attr-defined]
         assert "sensitivity" in shown
