@@ -3,27 +3,22 @@
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from medcl.commands import archive, embedding, evaluation, exploration, reduction, retrieval, training
-from medcl.errors import MedclError
+from medcl.api import COMMANDS
+from medcl.errors import LeakError, MedclError
 from medcl.files import write_reason
 from medcl.suggest import no_such
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "phantom": archive.phantom,
-    "scan": archive.scan,
-    "split": archive.split,
-    "reduce": reduction.reduce,
-    "prepare": training.prepare,
-    "pretrain": training.pretrain,
-    "finetune": evaluation.finetune,
-    "compare": evaluation.compare,
-    "evaluate": retrieval.evaluate,
-    "retrieve": retrieval.retrieve,
-    "embed": embedding.embed,
-    "explore": exploration.explore,
+_SHOWS = {
+    "scan": {
+        "--deid-recipe": (
+            "show what is read from a DICOM header and what becomes of it, and exit",
+            "medcl.archive.dicom_file_record:recipe",
+        )
+    }
 }
+"""Flags that only print something: their help, and the function that tells it."""
 _FLAGS = ("--help", "--version")
 
 
@@ -55,8 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"medcl: {told}", file=sys.stderr)
         return 2
     try:
-        COMMANDS[name](rest)
+        from medcl.commands.parsers import parse
+
+        told = str(COMMANDS[name](**parse(COMMANDS[name], rest, _SHOWS.get(name))))
+        print(told, end="\n" if told else "")
     except MedclError as error:
+        if isinstance(error, LeakError) and error.told:
+            print(error.told)
         print(f"medcl {name}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -22,7 +22,16 @@ class UnreadableError(MedclError):
 
 
 class LeakError(MedclError):
-    """A patient would be tested on who was also trained on."""
+    """A patient would be tested on who was also trained on.
+
+    Args:
+        message: what to do about it.
+        told: what was found, in lines.
+    """
+
+    def __init__(self, message: str, told: str = "") -> None:
+        super().__init__(message)
+        self.told = told
 
 
 _SYSTEM = {

@@ -10,7 +10,7 @@ import pytest
 from medcl import runs
 from medcl.archive import card
 from medcl.archive.manifest import Manifest
-from medcl.commands import training
+from medcl.commands.recipes import recipe
 from medcl.documents import parse_json, read_yaml
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.errors import MedclError, UsageError
@@ -45,7 +45,7 @@ def test_hostile_yaml_is_refused_by_cards_recipes_and_prompts(tmp_path: Path, ki
     content, words = HOSTILE[kind]
     path = tmp_path / "hostile.yaml"
     path.write_bytes(content)
-    for read in (card.load, read_prompts, training.recipe, lambda one: read_yaml(one, "card")):
+    for read in (card.load, read_prompts, recipe, lambda one: read_yaml(one, "card")):
         with pytest.raises(UsageError, match=rf"hostile.yaml.*{words}") as raised:
             read(path)
         assert "Müller" not in str(raised.value)

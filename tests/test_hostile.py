@@ -13,7 +13,7 @@ from torch import nn
 from medcl import runs
 from medcl.archive.card import load as load_card
 from medcl.archive.manifest import Manifest
-from medcl.commands.training import recipe
+from medcl.commands.recipes import recipe
 from medcl.errors import MedclError
 from medcl.evaluate.zero_shot import read_prompts
 from medcl.pretrain.checkpoint import State, resume_from

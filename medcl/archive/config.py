@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from medcl.errors import UsageError
 
@@ -24,25 +24,31 @@ class ScanRequest:
             keep their splits.
         card: data-set card: a YAML file, or the name of one that medcl comes with.
         labels: label table.
-        record_column: its column that names the record; None where its rows are of patients.
-        patient_column: its column with the patient; `participant_id` of a table of BIDS.
-        target_columns: its columns to predict, `name` or `name:kind`.
-        missing: words for a missing value in tables, beside the usual ones and those of the card.
-        id_pattern: regular expression on the path with the groups patient, session or study, series, trial.
-        patient_per_record: count every record without a patient as a patient of its own.
-        include: glob of the paths that count.
-        modality: where the files do not tell.
-        images: whether localizers and derived images of DICOM are left out (`original`) or used (`all`).
+        record_column: column of the label table that names the record: path, or file name.
+        patient_column: column of the label table with the patient; alone, it names all records of each. Default:
+            `participant_id` of a table of BIDS.
+        target_columns: columns of the label table to predict; name:kind fixes the kind.
+        missing: words of tables for a missing value, beside n/a, NaN, unknown, . and the like, and those of the card.
+        id_pattern: regular expression on the path with the groups patient, and if any session or study, series and
+            trial.
+        patient_per_record: count every record without a known patient as a patient of its own.
+        include: glob of the paths that are scanned, such as `records100/**`.
+        modality: modality of the records where the files do not tell: of signals whose channel names do not, of NIfTI,
+            which is mr else, and of images; DICOM states its own.
+        images: `original` leaves localizers and derived images of DICOM out: they are listed, with that as the reason;
+            `all` uses them.
         masks: where label maps are.
         reports: where the reports are, beside those of the card.
-        deidentify: of all reports, in the place of what their rules say, see `ReportRule`.
-        fractions: of the patients in train, val, test, or their numbers, where no official folds are known.
-        stratify: target whose proportions the split keeps; None is the first one.
-        seed: of the split.
-        jobs: processes.
-        cluster: address of a Dask scheduler, whose workers read the headers in their place.
-        stated: of signals whose files leave it open: sampling rate, names of channels, unit.
-        strict: refuse recordings whose samples are not what was recorded.
+        deidentify: replacement of names, dates, ids and numbers in all reports: `rules`, `presidio`, `none` or
+            MODULE:FUNCTION, see `ReportRule`; default: by rules, or as the card says.
+        fractions: shares of the patients in train, val and test where no official folds are known, or numbers of
+            patients or of records: 200 20 40.
+        stratify: target whose proportions the split keeps; default: the first one.
+        seed: random seed of the split.
+        jobs: number of processes; -1 is one a core.
+        cluster: address of a Dask scheduler (tcp://...) whose workers read the headers.
+        stated: sampling rate, channel names and unit of signals whose files do not state them.
+        strict: refuse recordings with a wrong checksum or an incomplete end, which are flagged else; reads all samples.
     """
 
     folder: Path
@@ -61,7 +67,7 @@ class ScanRequest:
     masks: "MaskRule | None" = None
     reports: "tuple[ReportRule, ...]" = ()
     deidentify: str | None = None
-    fractions: tuple[float, ...] = (0.7, 0.1, 0.2)
+    fractions: Annotated[tuple[float, float, float], ("TRAIN", "VAL", "TEST")] = (0.7, 0.1, 0.2)
     stratify: str | None = None
     seed: int = 0
     jobs: int = -1

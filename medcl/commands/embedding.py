@@ -1,57 +1,55 @@
 """Apply a run's encoder to an archive: embed."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from medcl.commands import parsers, quarantine
+from medcl.commands import quarantine
+from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store
+from medcl.commands.result import Result
+
+if TYPE_CHECKING:
+    from medcl.explore.embeddings import Embeddings
 
 
-def embed(argv: Sequence[str]) -> None:
-    """Write the embeddings of the records of a manifest to one Parquet file; an interrupted call goes on."""
-    parser = parsers.parser(embed)
-    parser.add_argument("run", type=Path, help="the run folder that `medcl pretrain` wrote")
-    parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the Parquet file")
-    parser.add_argument(
-        "--level",
-        choices=["window", "record", "patient"],
-        default="record",
-        help="what a row is of: a window of a recording (slice or patch of a volume), a record, or a patient",
-    )
-    parser.add_argument(
-        "--pool",
-        choices=["mean", "max"],
-        default="mean",
-        help="over windows; the mean of a patient is over the means of its records",
-    )
-    parser.add_argument("--half", action="store_true", help="float16 instead of float32")
-    parser.add_argument(
-        "--of",
-        choices=["image", "volume", "signal", "report"],
-        help="kind of the records, of a run on several modalities; default: all that it has encoders of",
-    )
-    parser.add_argument("--split", default="", help="whose records are embedded; default: all")
-    parser.add_argument("--batch", type=int, help="windows at a time; changes no embedding")
-    parser.add_argument("--jobs", type=int, default=-1, help="processes that decode records; -1 is one a core")
-    given = parser.parse_args(argv)
+def embed(
+    run: PathSource,
+    manifest: ManifestSource,
+    output: PathSource,
+    *,
+    store: PathSource | None = None,
+    **settings: Annotated[Any, "medcl.embed.config:EmbedConfig"],
+) -> "Result[Embeddings]":
+    """Write the embeddings of the records of a manifest to one Parquet file; an interrupted call goes on.
+
+    Args:
+        run: run folder that `medcl pretrain` wrote.
+        manifest: manifest that `medcl scan` wrote.
+        output: the Parquet file.
+        store: folder of prepared records; default: beside the manifest.
+        settings: fields of `medcl.embed.config.EmbedConfig`, such as `level="patient"`.
+
+    Returns:
+        The embeddings, (rows, dim) and what is known of each row.
+
+    Raises:
+        UsageError: the run has no encoder for any record, or the file holds other embeddings.
+        MedclError: nothing can be decoded, or an embedding is not a number.
+    """
     from medcl.embed.apply import embed_manifest
     from medcl.embed.config import EmbedConfig
 
-    config = EmbedConfig(
-        level=given.level,
-        pool=given.pool,
-        half=given.half,
-        kind=given.of,
-        split=given.split,
-        batch=given.batch,
-        jobs=given.jobs,
-    )
-    manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
-    done = embed_manifest(given.run, manifest, config, store, given.output)
-    for line in quarantine.told(done.left_out, len(manifest), "records"):
-        print(line)
+    def load() -> "Embeddings":
+        from medcl.explore.embeddings import Embeddings
+
+        return Embeddings.read(done.path)
+
+    config = config_of(EmbedConfig, settings)
+    records, prepared = manifest_and_store(manifest, store)
+    done = embed_manifest(Path(run), records, config, prepared, Path(output))
+    lines = quarantine.told(done.left_out, len(records), "records")
     if done.already:
-        print(f"{done.path}: was there already, of the same run, records and settings")
+        lines.append(f"{done.path}: was there already, of the same run, records and settings")
     elif done.taken_over:
-        print(f"went on behind {done.taken_over} parts that an interrupted call had finished")
-    print(f"{done.path}: {done.rows} embeddings of width {done.dim}, one a {given.level}")
+        lines.append(f"went on behind {done.taken_over} parts that an interrupted call had finished")
+    lines.append(f"{done.path}: {done.rows} embeddings of width {done.dim}, one a {config.level}")
+    return Result("\n".join(lines), load, done.path)

@@ -3,105 +3,116 @@
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from medcl import files
-from medcl.commands import parsers
+from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store
+from medcl.commands.result import Result, printed
+from medcl.errors import UsageError
+from medcl.suggest import no_such
+
+if TYPE_CHECKING:
+    from medcl.evaluate.compare import Comparison
+    from medcl.evaluate.results import Results
 
 
-def finetune(argv: Sequence[str]) -> None:
-    """Measure a pretrained encoder at label fractions, beside the same network from scratch."""
-    from medcl.evaluate.config import PROTOCOLS, USUAL, FinetuneConfig, SegmentConfig
+def finetune(
+    run: PathSource,
+    manifest: ManifestSource,
+    target: str,
+    output: PathSource | None = None,
+    *,
+    store: PathSource | None = None,
+    **settings: Annotated[Any, "medcl.evaluate.config:EvaluateConfig", "medcl.evaluate.config:SegmentationConfig"],
+) -> "Result[Results]":
+    """Measure a pretrained encoder at label fractions, beside the same network from scratch.
 
-    parser = parsers.config_parser(finetune)
-    parser.add_argument("run", type=Path, help="the run folder that `medcl pretrain` wrote")
-    parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote, with splits and labels")
-    parser.add_argument("--target", required=True, help="the column to predict: of labels, or of label maps")
-    parser.add_argument(
-        "--labels",
-        nargs="+",
-        default=["1%", "10%", "100%"],
-        metavar="FRACTION",
-        help="share (1%%, 0.1) or count (50) of the training patients",
-    )
-    parser.add_argument("--unit", choices=["patient", "record"], default="patient", help="what a fraction counts")
-    parser.add_argument(
-        "--protocols",
-        nargs="+",
-        default=list(USUAL),
-        choices=PROTOCOLS,
-        help="frozen (probe, knn), the encoder trained too (finetune), or the probe beside one on raw pixels (pixels)",
-    )
-    parser.add_argument("--repeats", type=int, default=5, help="seeds, each with its own subsets and random weights")
-    parser.add_argument(
-        "--repeats-full",
-        type=int,
-        default=0,
-        help="seeds of fine-tuning with all labels, where there is one subset; 0: as --repeats",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the first repeat")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of the test patients")
-    parser.add_argument(
-        "--allow-transductive",
-        action="store_true",
-        help="test on patients seen in pretraining, and say so in the report",
-    )
-    parser.add_argument(
-        "--save-masks", action="store_true", help="write the predicted label maps of the first repeat as NIfTI"
-    )
-    parser.add_argument("--jobs", type=int, default=-1, help="processes; the result is the same for any number")
-    parser.add_argument(
-        "-o", "--output", type=Path, help="folder of results.json and report.html; default: RUN/eval/TARGET"
-    )
-    parser.add_class_arguments(FinetuneConfig, "finetune")
-    parser.add_class_arguments(SegmentConfig, "segment")
-    given = parser.instantiate(parser.parse_args(argv))
+    Args:
+        run: run folder that `medcl pretrain` wrote.
+        manifest: manifest that `medcl scan` wrote, with splits and labels.
+        target: column to predict: of labels, or of label maps.
+        output: folder of results.json and report.html; default: RUN/eval/TARGET.
+        store: folder of prepared records; default: beside the manifest.
+        settings: fields of `medcl.evaluate.config.EvaluateConfig`, such as `labels=["1%", "100%"]`; where the target is
+            a column of label maps, of `medcl.evaluate.config.SegmentationConfig`.
+
+    Returns:
+        The results.
+
+    Raises:
+        UsageError: there is no such target or setting, or a label fraction is invalid.
+        MedclError: the run cannot be loaded, or has seen patients that would be tested.
+    """
+    from medcl.evaluate.config import EvaluateConfig, SegmentationConfig
     from medcl.evaluate.wording import show
 
-    manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
-    output = given.output or given.run / "eval" / files.safe_name(given.target)
-    if given.target in manifest.masks:
-        from medcl.evaluate.config import SegmentationConfig
+    records, prepared = manifest_and_store(manifest, store)
+    run = Path(run)
+    folder = run / "eval" / files.safe_name(target) if output is None else Path(output)
+    kinds: tuple[Any, ...] = (EvaluateConfig, SegmentationConfig)
+    known = [{one.name for one in fields(kind)} for kind in kinds]
+    for name in settings:
+        if not any(name in own for own in known):
+            raise UsageError(no_such("setting", name, sorted(set.union(*known))))
+    masks = target in records.masks
+    own = {name: value for name, value in settings.items() if name in known[masks]}
+    if masks:
         from medcl.evaluate.segment import evaluate_masks
 
-        names = {field.name for field in fields(SegmentationConfig)}
-        asked = SegmentationConfig(**{name: given[name] for name in names})
-        show(evaluate_masks(given.run, manifest, asked, store, output))
+        results = evaluate_masks(run, records, config_of(SegmentationConfig, own, target=target), prepared, folder)
     else:
-        from medcl.evaluate.config import EvaluateConfig
         from medcl.evaluate.evaluation import evaluate
 
-        names = {field.name for field in fields(EvaluateConfig)}
-        config = EvaluateConfig(**{name: given[name] for name in names})
-        show(evaluate(given.run, manifest, config, store, output))
-    print(f"report: {output / 'report.html'}")
+        results = evaluate(run, records, config_of(EvaluateConfig, own, target=target), prepared, folder)
+    text = printed(lambda console: show(results, console))
+    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
 
 
-def compare(argv: Sequence[str]) -> None:
-    """Put the results of several runs on the same test patients side by side."""
-    parser = parsers.parser(compare)
-    parser.add_argument("results", type=Path, nargs="+", help="results.json files, or folders that hold one")
-    parser.add_argument(
-        "-o", "--output", type=Path, help="write a page (HTML); with --pool, a folder of results.json and report.html"
-    )
-    parser.add_argument("--names", nargs="+", default=[], help="how to call them, in order")
-    parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
-    parser.add_argument("--pool", action="store_true", help="they are folds of one cross-validation: pool them")
-    given = parser.parse_args(argv)
+def compare(
+    results: Sequence[PathSource],
+    output: PathSource | None = None,
+    *,
+    names: Sequence[str] = (),
+    markdown: bool = False,
+    pool: bool = False,
+) -> "Result[Comparison | Results]":
+    """Put the results of several runs on the same test patients side by side.
+
+    Args:
+        results: results.json files, or folders that hold one.
+        output: page (HTML) that is written; with `--pool`, a folder of results.json and report.html.
+        names: names of the results, in their order.
+        markdown: show tables as Markdown.
+        pool: pool the results, which are the folds of one cross-validation.
+
+    Returns:
+        The comparison; with `pool`, the pooled results.
+
+    Raises:
+        UsageError: the results are not of the same target and test patients.
+        MedclError: a file cannot be read.
+    """
     from medcl.evaluate import compare as comparing
-    from medcl.evaluate import cross_validation
-    from medcl.evaluate import wording as table
-    from medcl.evaluate.page import write_page
+    from medcl.evaluate import wording
 
-    paths = [path / "results.json" if path.is_dir() else path for path in given.results]
-    if given.pool:
+    paths = [path / "results.json" if path.is_dir() else path for path in map(Path, results)]
+    page = None if output is None else Path(output)
+    if pool:
+        from medcl.evaluate import cross_validation
+        from medcl.evaluate.page import write_page
+
         pooled = cross_validation.combine_folds(paths)
-        print(table.markdown(pooled)) if given.markdown else table.show(pooled)
-        if given.output:
-            pooled.save(given.output / "results.json")
-            write_page(pooled, given.output / "report.html")
-        return
-    comparison = comparing.compare(paths, given.names)
-    print(comparing.markdown(comparison)) if given.markdown else comparing.show(comparison)
-    if given.output:
-        comparing.write_page(comparison, given.output)
-        print(f"page: {given.output}")
+        text = wording.markdown(pooled) if markdown else printed(lambda console: wording.show(pooled, console))
+        if page is not None:
+            pooled.save(page / "results.json")
+            write_page(pooled, page / "report.html")
+        return Result(text.rstrip("\n"), lambda: pooled, page)
+    comparison = comparing.compare(paths, names)
+    if markdown:
+        text = comparing.markdown(comparison)
+    else:
+        text = printed(lambda console: comparing.show(comparison, console=console))
+    if page is not None:
+        comparing.write_page(comparison, page)
+        text = f"{text.rstrip(chr(10))}\npage: {page}"
+    return Result(text.rstrip("\n"), lambda: comparison, page)

@@ -1,217 +1,250 @@
-"""How commands read their words: what is unknown is named with the nearest right one, without a page of usage."""
+"""The flags of a command: the parameters of its function, and the fields of the dataclasses that it takes."""
 
 import argparse
-import re
-import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+import pkgutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from inspect import Parameter, signature
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 
+import docstring_parser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+from medcl.commands.spelling import not_a_choice, plain, refuse_unknown, settings_of
 from medcl.errors import UsageError
-from medcl.suggest import did_you_mean
 
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
-    from medcl.archive.manifest import Manifest
+_RENAMED = {"--of": "--kind"}
+_KINDS_OF_WORD = {int: "a whole number", float: "a number", NoneType: "none"}
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are errors of the call."""
+class _HelpFormatter(DefaultHelpFormatter):
+    """Help that says of settings what they are by default and of which type, of flags only what is written of them."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def _get_help_string(self, action: argparse.Action) -> str:
+        plain_flag = type(action).__module__ == "argparse" and action.dest != "help"
+        return action.help or "" if plain_flag else super()._get_help_string(action)
+
+
+class ConfigParser(ArgumentParser):
+    """A parser whose errors are errors of the call, without a page of usage."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=True, formatter_class=_HelpFormatter, **options)
+        self.classes: list[tuple[type, str | None]] = []
+
+    def add_class_arguments(self, kind: type, nested_key: str | None = None, **options: Any) -> Any:
+        """Remember the class, whose settings a flag may misspell."""
+        self.classes.append((kind, nested_key))
+        return super().add_class_arguments(kind, nested_key, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None, **options: Any) -> Any:  # type: ignore[override]
         """Refuse unknown flags first: argparse would speak of what is missing instead."""
-        refuse_unknown(args or (), self._option_string_actions)
-        return super().parse_known_args(args, namespace)
+        refuse_unknown(args or (), self._flags())
+        return super().parse_args(args, namespace, **options)
 
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (see `{self.prog} --help`)")
+    def _flags(self) -> Iterator[str]:
+        yield from self._option_string_actions
+        # Types take their time to look up: only where a flag is none of the above.
+        for kind, nested in self.classes:
+            yield from (f"--{name if nested is None else f'{nested}.{name}'}" for name in settings_of(kind))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise what argparse would print.
+
+        Raises:
+            UsageError: always.
+        """
+        start, colon, names = message.partition("are required: ")
+        flags = {one.dest: "/".join(one.option_strings) or one.dest for one in self._actions}
+        names = ", ".join(flags.get(name, name) for name in names.split(", "))
+        raise UsageError(f"{plain(f'{start}{colon}{names}')} (see `{self.prog} --help`)") from ex
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
+        if action.choices is not None and isinstance(value, str) and value not in action.choices:
             raise argparse.ArgumentError(action, not_a_choice(value, action.choices))
+        super()._check_value(action, value)
 
 
-def parser(command: Callable[..., None]) -> argparse.ArgumentParser:
-    """A parser of plain flags."""
-    return _Parser(prog=f"medcl {command.__name__}", description=command.__doc__)
+class Show(argparse.Action):
+    """A flag that, like --help, prints something and needs no others beside it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, shown: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **options)
+        self.shown = shown
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        """Print what the function named by `shown` returns, and end."""
+        print(pkgutil.resolve_name(self.shown)())
+        parser.exit()
 
 
-def config_parser(command: Callable[..., None]) -> "ArgumentParser":
-    """A parser that also takes dataclasses and YAML files; it takes a third of a second to import."""
-    from jsonargparse import ArgumentParser
-
-    class ConfigParser(ArgumentParser):
-        classes: list[tuple[type, str | None]]
-
-        def add_class_arguments(self, kind: type, nested_key: str | None = None, **options: Any) -> Any:
-            """Remember the class, whose settings a flag may misspell."""
-            self.classes = [*getattr(self, "classes", []), (kind, nested_key)]
-            return super().add_class_arguments(kind, nested_key, **options)
-
-        def parse_args(self, args: Any = None, namespace: Any = None, **options: Any) -> Any:  # type: ignore[override]
-            """Refuse unknown flags first: argparse would speak of what is missing instead."""
-            refuse_unknown(args or (), self._flags())
-            return super().parse_args(args, namespace, **options)
-
-        def _flags(self) -> Iterator[str]:
-            yield from self._option_string_actions
-            # Types take their time to look up: only where a flag is none of the above.
-            for kind, nested in getattr(self, "classes", []):
-                yield from (f"--{name if nested is None else f'{nested}.{name}'}" for name in settings_of(kind))
-
-        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise UsageError(f"{_plain(message)} (see `{self.prog} --help`)") from ex
-
-        def _check_value(self, action: argparse.Action, value: Any) -> None:
-            if action.choices is not None and isinstance(value, str) and value not in action.choices:
-                raise argparse.ArgumentError(action, not_a_choice(value, action.choices))
-            super()._check_value(action, value)
-
-    return ConfigParser(prog=f"medcl {command.__name__}", description=command.__doc__)
-
-
-def check_recipes(words: Sequence[str], kind: type, own: Iterable[str]) -> None:
-    """Hold the recipes behind `--config` against the settings that there are.
+@dataclass(frozen=True)
+class _Option:
+    """A parameter of a command.
 
     Args:
-        words: of a command, each recipe as a path.
-        kind: dataclass of the settings.
-        own: names of the command's flags, which a recipe may set too.
+        name: in Python.
+        hint: its type; `Annotated[type, "METAVAR"]` names its value in the help, and `Annotated[type, "METAVAR",
+            "repeated", names]` takes several values from one flag each, and lists names in the help.
+        default: `MISSING` where it has to be given.
+        told: its help.
+        positional: given by its place rather than by a flag.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+    told: str
+    positional: bool = False
+
+    @property
+    def many(self) -> bool:
+        """Whether it takes several words."""
+        return any(get_origin(one) in (tuple, list, Sequence) for one in _types(self.hint))
+
+    def add_to(self, parser: ArgumentParser) -> None:
+        """Add it to a parser."""
+        if isinstance(self.hint, type) and is_dataclass(self.hint):
+            parser.add_class_arguments(self.hint, self.name)
+            return
+        rest = {**_words(self.hint, self.default), "help": self.told}
+        for names in get_args(self.hint)[3:] if get_origin(self.hint) is Annotated else ():
+            rest["help"] += f". There are {', '.join(names)}"
+        known = self.default if isinstance(self.default, tuple | list) else [self.default]
+        worth_telling = bool(known) and not any(one is False or one in (None, MISSING, "") for one in known)
+        if worth_telling and "default" not in self.told:
+            rest["help"] += f" (default: {' '.join(map(str, known))})"
+        if self.positional:
+            if self.default is not MISSING:
+                rest["nargs"] = "?"
+            parser.add_argument(self.name, **rest)
+            return
+        flag = f"-{self.name}" if len(self.name) == 1 else f"--{self.name.replace('_', '-')}"
+        flags = ("-o", flag) if self.name == "output" else (flag,)
+        parser.add_argument(*flags, dest=self.name, required=self.default is MISSING, **rest)
+
+
+def parse(
+    command: Callable[..., Any], words: Sequence[str], shows: Mapping[str, tuple[str, str]] | None = None
+) -> dict[str, Any]:
+    """The arguments of a command's function from the words of a command line.
+
+    Args:
+        command: the function. Its first parameter is given by its place, the others by flags; one that is named
+            `config` is the recipe, whose settings are flags too. `**settings: Annotated[Any, "module:Class", ...]` are
+            the fields of these dataclasses.
+        words: behind the name of the command.
+        shows: flag that only prints something -> its help, and the function `module:name` that tells what.
+
+    Returns:
+        Name of a parameter -> its value.
 
     Raises:
-        UsageError: a recipe is not readable YAML, or has an unknown key; names the file, the key and the nearest.
+        UsageError: a word is invalid; names the nearest valid one.
     """
-    from medcl.documents import read_yaml
+    parser = parser_of(command)
+    for flag, (told, shown) in (shows or {}).items():
+        parser.add_argument(flag, action=Show, shown=shown, help=told)
+    words = [_renamed(word) for word in words]
+    options = list(_options(command))
+    config: Any = None
+    if next(iter(signature(command).parameters)) == "config":
+        from medcl.commands.recipes import add_recipe
 
-    for path in recipes_in(words):
-        known = [*settings_of(kind), *own]
-        content = read_yaml(path, "recipe")
-        if not isinstance(content, dict):
-            raise UsageError(f"recipe {path}: holds no settings, such as `method: comet`")
-        for key in _keys(content, "", known):
-            raise UsageError(f"recipe {path}: {_unknown('setting', key, known)}")
-
-
-def named_recipes(words: Sequence[str]) -> list[str]:
-    """The words of a command, with the paths of shipped recipes in the place of their names.
-
-    Raises:
-        UsageError: there is neither such a file nor a shipped recipe of that name.
-    """
-    from medcl.shipped import find
-
-    found = list(words)
-    for i, word in enumerate(words):
-        if word.startswith("--config="):
-            found[i] = f"--config={find('recipe', word.partition('=')[2])}"
-        elif word == "--config" and i + 1 < len(words):
-            found[i + 1] = str(find("recipe", words[i + 1]))
-    return found
+        words, config = add_recipe(parser, words)
+    given = parser.instantiate(parser.parse_args(words))
+    values = {one.name: given[one.name] for one in options}
+    values |= {one.name: tuple(values[one.name]) for one in options if one.many and values[one.name] is not None}
+    return values if config is None else {"config": config(given), **values}
 
 
-def recipes_in(words: Sequence[str]) -> Iterator[Path]:
-    """The files behind `--config`."""
-    for i, word in enumerate(words):
-        if word.startswith("--config="):
-            yield Path(word.partition("=")[2])
-        elif word == "--config" and i + 1 < len(words):
-            yield Path(words[i + 1])
+def parser_of(command: Callable[..., Any]) -> ConfigParser:
+    """The parser of a command's own flags."""
+    told = docstring_parser.parse(command.__doc__ or "")
+    description = "\n\n".join(filter(None, (told.short_description, told.long_description)))
+    parser = ConfigParser(prog=f"medcl {command.__name__}", description=description)
+    for one in _options(command):
+        one.add_to(parser)
+    return parser
 
 
-def settings_of(kind: type) -> list[str]:
-    """Dotted names of the fields of a dataclass and of the dataclasses in it."""
-    names = []
-    hints = typing.get_type_hints(kind)
+def _options(command: Callable[..., Any]) -> Iterator[_Option]:
+    """The parameters of a command, but for its recipe."""
+    told = _told(command)
+    parameters = signature(command).parameters
+    for place, one in enumerate(parameters.values()):
+        if one.kind is Parameter.VAR_KEYWORD:
+            taken = {*parameters}
+            for source in get_args(one.annotation)[1:]:
+                kind = pkgutil.resolve_name(source)
+                yield from _fields(kind, taken)
+                taken |= {field.name for field in fields(kind)}
+        elif place or one.name != "config":
+            default = MISSING if one.default is Parameter.empty else one.default
+            positional = not place
+            yield _Option(one.name, one.annotation, default, told.get(one.name, ""), positional)
+
+
+def _fields(kind: type, taken: Collection[str]) -> Iterator[_Option]:
+    told = _told(kind)
     for one in fields(kind):
-        names.append(one.name)
-        for inner in (hints[one.name], *typing.get_args(hints[one.name])):
-            if isinstance(inner, type) and is_dataclass(inner):
-                names += [f"{one.name}.{name}" for name in settings_of(inner)]
-    return names
+        # Objects that words cannot give have types in quotes, which are not imported.
+        if one.name not in taken and not isinstance(one.type, str):
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            yield _Option(one.name, one.type, default, told.get(one.name, ""))
 
 
-def refuse_unknown(words: Sequence[str], known: Iterable[str]) -> None:
-    """Refuse flags that there are not.
-
-    Args:
-        words: of a command.
-        known: its flags. What begins one of them is an abbreviation.
-
-    Raises:
-        UsageError: names the flag and the nearest one.
-    """
-    given = list(words)[: list(words).index("--")] if "--" in words else words
-    names = [word.partition("=")[0] for word in given if word.startswith("--")]
-    left = iter(known)
-    flags: list[str] = []
-    for name in names:
-        # What is asked for is looked for first: the rest is listed where it is not there.
-        while not any(flag.startswith(name) for flag in flags) and (flag := next(left, None)) is not None:
-            flags += [flag] if flag.startswith("--") else []
-        if any(flag.startswith(name) for flag in flags):
-            continue
-        # What lies below a setting that is a mapping, such as --comet.levels.patient, is its own business.
-        if any(name.startswith(f"{flag}.") and not _has_parts(flag, flags) for flag in flags):
-            continue
-        raise UsageError(_unknown("flag", name, flags))
+def _told(documented: Any) -> dict[str, str]:
+    """The help of each parameter, from a docstring in Google's style."""
+    found = docstring_parser.parse(documented.__doc__ or "").params
+    return {one.arg_name: " ".join((one.description or "").split()).removesuffix(".") for one in found}
 
 
-def not_a_choice(value: object, choices: Iterable[object]) -> str:
-    """Say that a value is none of those allowed, and which is nearest."""
-    allowed = [str(one) for one in choices]
-    return f"{str(value)!r} is none of {', '.join(allowed)}{did_you_mean(str(value), allowed)}"
+def _words(hint: Any, default: Any) -> dict[str, Any]:
+    """What argparse has to know of a type."""
+    rest: dict[str, Any] = {}
+    if get_origin(hint) is Annotated:
+        rest["metavar"] = get_args(hint)[1]
+    types = [one for one in _types(hint) if one is not NoneType]
+    if types == [bool]:
+        return {"action": "store_true"}
+    # Of what is something else by default, `none` says that it is not wanted.
+    if len(types) < len(_types(hint)) and default not in (None, MISSING):
+        types.append(NoneType)
+    if get_origin(types[0]) in (tuple, list, Sequence):
+        inner = [one for one in get_args(types[0]) if one is not Ellipsis]
+        repeated = "repeated" in get_args(hint)
+        many = {"action": "append"} if repeated else {"nargs": "+" if len(inner) == 1 else len(inner)}
+        rest = {**_words(inner[0], MISSING), **many, **rest}
+        default = default if default in (None, MISSING) else list(default)
+    elif get_origin(types[0]) is Literal:
+        rest["choices"] = list(get_args(types[0]))
+    elif types != [str]:
+        rest["type"] = _reader(types)
+    return rest if default is MISSING else {**rest, "default": default}
 
 
-def read(path: Path) -> "Manifest":
-    """The manifest in a file."""
-    from medcl.archive.manifest import Manifest
-
-    return Manifest.read(path)
+def _types(hint: Any) -> tuple[Any, ...]:
+    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def store_of(manifest: Path) -> Path:
-    """Recordings are prepared once, beside their manifest."""
-    return manifest.with_suffix(".store")
+def _reader(types: Sequence[Any]) -> Callable[[str], Any]:
+    """What reads a word as the first of some types that it fits."""
+
+    def read(word: str) -> Any:
+        if word == "none" and NoneType in types:
+            return None
+        for one in types:
+            with suppress(ValueError, TypeError):
+                return one(word)
+        raise argparse.ArgumentTypeError(f"{word!r} is not {' or '.join(_KINDS_OF_WORD[one] for one in types)}")
+
+    return read
 
 
-def _unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    """An unknown dotted name, with the nearest of its own group, or else of all whose last part is near."""
-    known = list(dict.fromkeys(known))
-    group, dot, last = name.rpartition(".")
-    siblings = [one for one in known if one.rpartition(".")[0] == group]
-    if dot and siblings:
-        hint = did_you_mean(last, [one.rpartition(".")[2] for one in siblings])
-        return f"no {kind} {name!r}; {group} has {', '.join(one.rpartition('.')[2] for one in siblings)}{hint}"
-    return f"no {kind} {name!r}{_elsewhere(last, known) or did_you_mean(name, known)}"
-
-
-def _elsewhere(last: str, known: Sequence[str]) -> str:
-    # The last part of a dotted name is what is remembered of it.
-    found = [one for one in known if one.rpartition(".")[1:] == (".", last.lstrip("-"))]
-    return f"; did you mean {' or '.join(map(repr, found[:3]))}?" if found else ""
-
-
-def _keys(content: dict[Any, Any], prefix: str, known: Sequence[str]) -> Iterator[str]:
-    """The keys of nested mappings that are no settings."""
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if name not in known:
-            yield name
-        elif isinstance(value, dict) and _has_parts(name, known):
-            yield from _keys(value, f"{name}.", known)
-
-
-def _has_parts(name: str, known: Iterable[str]) -> bool:
-    return any(one.startswith(f"{name}.") for one in known)
-
-
-def _plain(message: str) -> str:
-    """A message of the library that parses settings, on one line and without names of Python's types."""
-    text = re.sub(r"Parser key \"?([^\":]+)\"?:", r"\1:", message)
-    text = re.sub(r"<class '(?:[\w.]*\.)?(\w+)'>", r"\1", text)
-    text = " ".join(text.split())
-    if found := re.fullmatch(r"(.*?)Expected an? (?:typing\.)?Literal\[(.+)\]\. Got value: (.*)", text):
-        return f"{found[1]}{not_a_choice(found[3], (one.strip(chr(39)) for one in found[2].split(', ')))}"
-    return re.sub(r"Expected an? (?:typing\.)?(.+?)\. Got value: (.*)", r"expected \1, got '\2'", text)
+def _renamed(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return f"{_RENAMED.get(name, name)}{equals}{value}"

@@ -2,118 +2,134 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from medcl.commands import parsers
+from medcl.commands.arguments import (
+    EmbeddingsSource,
+    KindName,
+    ManifestSource,
+    PathSource,
+    config_of,
+    manifest_and_store,
+)
+from medcl.commands.result import Result, printed
+from medcl.errors import UsageError
 
-_WIDTH = 90  # letters of a report's line
+if TYPE_CHECKING:
+    from medcl.evaluate.multimodal_results import MultimodalResults
+    from medcl.evaluate.search import FoundRecord
+    from medcl.explore.index import Near
+
+_WIDTH = 90  # characters of a report's line
 
 
-def evaluate(argv: Sequence[str]) -> None:
-    """Measure retrieval, zero-shot classification and the modality gap of a run on several modalities."""
-    parser = parsers.parser(evaluate)
-    parser.add_argument("run", type=Path, help="the run folder that `medcl pretrain` wrote")
-    parser.add_argument("--manifest", type=Path, required=True, help="records and reports, with splits")
-    parser.add_argument("--prompts", type=Path, help="YAML of prompts: classes of targets in words")
-    parser.add_argument("--split", default="test", help="whose records are tested")
-    parser.add_argument(
-        "--text",
-        choices=["whole", "sentence"],
-        default="whole",
-        help="what stands for a report: the whole of it, cut at the encoder's length, or the mean of its sentences",
-    )
-    parser.add_argument(
-        "--reports",
-        choices=["all", "record", "study"],
-        default="all",
-        help="which count: all, those that describe one record (captions), or those of a whole study or patient",
-    )
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 5, 10], metavar="K", help="of recall@k")
-    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of the patients")
-    parser.add_argument("--seed", type=int, default=0, help="of the resamples")
-    parser.add_argument("--temperature", type=float, default=0.1, help="of the softmax over classes")
-    parser.add_argument("--pictures", type=int, default=3, help="grounding pictures of the best and worst pairs, each")
-    parser.add_argument(
-        "--allow-transductive",
-        action="store_true",
-        help="test on patients seen in pretraining, and say so in the report",
-    )
-    parser.add_argument("--jobs", type=int, default=-1, help="processes that prepare records")
-    parser.add_argument(
-        "-o", "--output", type=Path, help="folder of results.json and report.html; default: RUN/eval/joint"
-    )
-    given = parser.parse_args(argv)
+def evaluate(
+    run: PathSource,
+    manifest: ManifestSource,
+    output: PathSource | None = None,
+    *,
+    ranks: Sequence[Annotated[int, "K"]] = (1, 5, 10),
+    store: PathSource | None = None,
+    **settings: Annotated[Any, "medcl.evaluate.config:MultimodalEvaluateConfig"],
+) -> "Result[MultimodalResults]":
+    """Measure retrieval, zero-shot classification and the modality gap of a run on several modalities.
+
+    Args:
+        run: run folder that `medcl pretrain` wrote.
+        manifest: manifest of records and reports, with splits.
+        output: folder of results.json and report.html; default: RUN/eval/joint.
+        ranks: values of k in recall@k and precision@k.
+        store: folder of prepared records; default: beside the manifest.
+        settings: the other fields of `medcl.evaluate.config.MultimodalEvaluateConfig`, such as `prompts="ptbxl"`.
+
+    Returns:
+        The results.
+
+    Raises:
+        UsageError: the run has one modality only, or a setting is invalid.
+        MedclError: the run has seen patients that would be tested, or records cannot be prepared.
+    """
     from medcl.evaluate.config import MultimodalEvaluateConfig
     from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
     from medcl.evaluate.multimodal_page import show
 
-    config = MultimodalEvaluateConfig(
-        prompts=given.prompts,
-        split=given.split,
-        text=given.text,
-        reports=given.reports,
-        ranks=tuple(sorted(set(given.ranks))),
-        bootstrap=given.bootstrap,
-        seed=given.seed,
-        temperature=given.temperature,
-        pictures=given.pictures,
-        allow_transductive=given.allow_transductive,
-        jobs=given.jobs,
-    )
-    output = given.output or given.run / "eval" / "joint"
-    manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
-    show(evaluate_multimodal(given.run, manifest, config, store, output))
-    print(f"report: {output / 'report.html'}")
+    config = config_of(MultimodalEvaluateConfig, settings, ranks=tuple(sorted(set(ranks))))
+    run = Path(run)
+    folder = run / "eval" / "joint" if output is None else Path(output)
+    records, prepared = manifest_and_store(manifest, store)
+    results = evaluate_multimodal(run, records, config, prepared, folder)
+    text = printed(lambda console: show(results, console))
+    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
 
 
-def retrieve(argv: Sequence[str]) -> None:
-    """List the records of an archive that are nearest to a text, or to a record."""
-    parser = parsers.parser(retrieve)
-    parser.add_argument("run", type=Path, nargs="?", help="the run folder that `medcl pretrain` wrote")
-    parser.add_argument("--manifest", type=Path, help="the archive that is searched")
-    parser.add_argument(
-        "--embeddings",
-        type=Path,
-        help="or the embeddings that are searched, of any run; their index is kept beside them. Only --text needs RUN",
-    )
-    parser.add_argument(
-        "--add", type=Path, nargs="+", default=[], metavar="FILE", help="embeddings to be added to the index of others"
-    )
-    query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--text", help="what to look for, such as 'left pleural effusion'")
-    query.add_argument("--record", metavar="ID", help="a record; among several modalities its reports are looked for")
-    parser.add_argument(
-        "--other-patients", action="store_true", help="leave out records of the same patient (with --embeddings)"
-    )
-    parser.add_argument("-k", type=int, default=10, help="how many")
-    parser.add_argument("--split", default="", help="of which records are found; default: all")
-    parser.add_argument(
-        "--of", choices=["image", "volume", "signal", "report"], help="kind of the records that are found"
-    )
-    parser.add_argument("--jobs", type=int, default=-1, help="processes that prepare records")
-    parser.add_argument("-o", "--output", type=Path, help="contact sheet: a .png, or an .html page")
-    given = parser.parse_args(argv)
-    if given.embeddings is not None:
-        from medcl.commands.retrieval_index import retrieve_indexed
+def retrieve(
+    run: PathSource | None = None,
+    manifest: ManifestSource | None = None,
+    *,
+    text: str | None = None,
+    record: Annotated[str | None, "ID"] = None,
+    embeddings: EmbeddingsSource | None = None,
+    add: Sequence[Annotated[PathSource, "FILE"]] = (),
+    other_patients: bool = False,
+    k: int = 10,
+    split: str = "",
+    kind: KindName | None = None,
+    output: PathSource | None = None,
+    jobs: int = -1,
+    store: PathSource | None = None,
+) -> "Result[list[FoundRecord] | list[Near]]":
+    """List the records of an archive that are nearest to a text, or to a record.
 
-        retrieve_indexed(given)
-        return
-    if given.run is None or given.manifest is None:
-        parser.error("RUN and --manifest are needed, or --embeddings")
-    if given.add or given.other_patients:
-        parser.error("--add and --other-patients go with --embeddings")
+    Args:
+        run: run folder that `medcl pretrain` wrote; with `--embeddings` only needed for `--text`.
+        manifest: manifest of the archive that is searched.
+        text: text to search for, such as 'left pleural effusion'.
+        record: id of a record to search with; among several modalities its reports are searched.
+        embeddings: file of embeddings that is searched in the place of a manifest, of any run; its index is kept beside
+            it.
+        add: files of embeddings that are added to the index.
+        other_patients: leave out records of the same patient (with `--embeddings`).
+        k: number of results.
+        split: split whose records are searched; default: all.
+        kind: modality of the results.
+        output: contact sheet: a .png, or an .html page.
+        jobs: number of processes that prepare records.
+        store: folder of prepared records; default: beside the manifest.
+
+    Returns:
+        What was found, the nearest first.
+
+    Raises:
+        UsageError: not exactly one of `text` and `record`, or nothing can be found by them.
+        MedclError: the archive or the embeddings cannot be searched.
+    """
+    if (text is None) == (record is None):
+        raise UsageError("give one of --text and --record: the query")
+    if embeddings is not None:
+        from medcl.commands.retrieval_index import Query, search
+
+        query = Query(None if run is None else Path(run), manifest, text or "", record, other_patients, k, split, kind)
+        near, lines = search(embeddings, list(map(Path, add)), query, None if output is None else Path(output))
+        return Result("\n".join(lines), lambda: near, None if output is None else Path(output))
+    if run is None or manifest is None:
+        raise UsageError("RUN and --manifest are needed, or --embeddings")
+    if add or other_patients:
+        raise UsageError("--add and --other-patients go with --embeddings")
     from medcl.evaluate.search import Archive, write_sheet
     from medcl.show.wording import number
 
-    manifest, store = parsers.read(given.manifest), parsers.store_of(given.manifest)
-    archive = Archive.open(given.run, manifest, store, given.split, given.jobs)
-    find = archive.by_record if given.record is not None else archive.by_text
-    found = find(given.record if given.record is not None else given.text, given.k, given.of)
+    records, prepared = manifest_and_store(manifest, store)
+    archive = Archive.open(Path(run), records, prepared, split, jobs)
+    found = archive.by_text(text, k, kind) if text is not None else archive.by_record(str(record), k, kind)
     width = max(len(one.record_id) for one in found)
-    print(f"{'rank':>4}  {'cosine':>6}  record")
+    lines = [f"{'rank':>4}  {'cosine':>6}  record"]
     for one in found:
-        text = " ".join(one.text.split())
-        short = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
-        print(f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {short}".rstrip())
-    if given.output:
-        write_sheet(archive, found, given.record or given.text, given.output)
-        print(f"sheet: {given.output}")
+        words = " ".join(one.text.split())
+        short = words if len(words) <= _WIDTH else words[: _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        lines.append(
+            f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {short}".rstrip()
+        )
+    if output is not None:
+        write_sheet(archive, found, record or text or "", Path(output))
+        lines.append(f"sheet: {output}")
+    return Result("\n".join(lines), lambda: found, None if output is None else Path(output))

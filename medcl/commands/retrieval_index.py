@@ -1,22 +1,57 @@
 """Finding records through the index of a file of embeddings."""
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medcl.commands import parsers
+from medcl.commands.arguments import EmbeddingsSource, KindName, ManifestSource
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from medcl.embed.embeddings import EmbeddingsFile
     from medcl.embed.vectors import Vectors
     from medcl.explore.index import EmbeddingIndex, Near
 
 
-def retrieve_indexed(given: argparse.Namespace) -> None:
-    """Answer `medcl retrieve --embeddings`.
+@dataclass(frozen=True)
+class Query:
+    """What is searched for.
+
+    Args:
+        run: that the embeddings are of, which reads texts.
+        manifest: of the records that a contact sheet shows; default: as the embeddings know it.
+        text: searched for, where there is no record.
+        record: id of the record whose neighbours are searched.
+        other_patients: leave out records of the same patient.
+        k: number of results.
+        split: whose records are searched; all where it is empty.
+        kind: modality of the results.
+    """
+
+    run: Path | None
+    manifest: ManifestSource | None
+    text: str
+    record: str | None
+    other_patients: bool
+    k: int
+    split: str
+    kind: KindName | None
+
+
+def search(
+    source: EmbeddingsSource, more: "Sequence[Path]", query: Query, output: Path | None
+) -> "tuple[list[Near], list[str]]":
+    """Search an index.
+
+    Args:
+        source: the embeddings.
+        more: files of embeddings that are added.
+        query: what is searched for.
+        output: contact sheet.
+
+    Returns:
+        What was found, and the lines that tell it.
 
     Raises:
         UsageError: the words contradict each other, or nothing is found by them.
@@ -26,35 +61,38 @@ def retrieve_indexed(given: argparse.Namespace) -> None:
     from medcl.explore.index import EmbeddingIndex
     from medcl.show.wording import number
 
-    embeddings = EmbeddingsFile.read(given.embeddings)
+    embeddings = source if isinstance(source, EmbeddingsFile) else EmbeddingsFile.read(Path(source))
     index = EmbeddingIndex.open(embeddings)
-    for path in given.add:
+    lines = []
+    for path in more:
         index, new = index.add(EmbeddingsFile.read(path))
-        print(f"{path}: {new} embeddings added, {len(index)} in all")
-    kind, patient = given.of or "", None
-    if given.record is not None:
-        query = index.vector(given.record)
-        kind = kind or _other(index, embeddings, given.record)
-        if given.other_patients:
-            patient = index.of(given.record, "patient")
+        lines.append(f"{path}: {new} embeddings added, {len(index)} in all")
+    kind: str = query.kind or ""
+    patient = None
+    if query.record is not None:
+        vector = index.vector(query.record)
+        kind = kind or _other(index, embeddings, query.record)
+        if query.other_patients:
+            patient = index.of(query.record, "patient")
     else:
-        query = _of_text(given, embeddings)
+        vector = _of_text(query, embeddings)
         drawable = [one for one in embeddings.about.kinds if one != "report"]
         kind = kind or (drawable[0] if drawable else "report")
     found = index.nearest(
-        query, given.k, kind=kind, split=given.split, without_record=given.record or "", without_patient=patient
+        vector, query.k, kind=kind, split=query.split, without_record=query.record or "", without_patient=patient
     )
     if not found:
         raise UsageError("no other record is left to be found")
     width = max(len(one.record_id) for one in found)
-    print(f"{'rank':>4}  {'cosine':>6}  record")
+    lines.append(f"{'rank':>4}  {'cosine':>6}  record")
     for one in found:
         start = " ".join(f"{value:g}" for value in one.start)
         line = f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {one.kind}"
-        print(f"{line}{' @ ' * bool(start)}{start}")
-    if given.output:
-        _write_sheet(given, found)
-        print(f"sheet: {given.output}")
+        lines.append(f"{line}{' @ ' * bool(start)}{start}")
+    if output is not None:
+        _write_sheet(query.manifest, found, output)
+        lines.append(f"sheet: {output}")
+    return found, lines
 
 
 def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str) -> str:
@@ -67,7 +105,7 @@ def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str
     return "report" if "report" in others else others[0]
 
 
-def _of_text(given: argparse.Namespace, embeddings: "EmbeddingsFile") -> "Vectors":
+def _of_text(query: Query, embeddings: "EmbeddingsFile") -> "Vectors":
     """The embedding of a text by the run that the embeddings are of.
 
     Raises:
@@ -78,22 +116,22 @@ def _of_text(given: argparse.Namespace, embeddings: "EmbeddingsFile") -> "Vector
     from medcl.evaluate.multimodal_space import embed_texts, require_multimodal, with_side
     from medcl.networks.multimodal import REPORT
 
-    if given.run is None:
+    if query.run is None:
         raise UsageError("--text is read by an encoder: name the RUN that the embeddings are of")
-    if not given.text.strip():
+    if not query.text.strip():
         raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
-    if run_fingerprint(given.run) != embeddings.about.run:
-        raise UsageError(f"{given.embeddings}: its embeddings are not of {given.run}: embed the archive by this run")
-    run = require_multimodal(runs.load(given.run, kinds=()))
+    if run_fingerprint(query.run) != embeddings.about.run:
+        raise UsageError(f"{embeddings.paths[0]}: its embeddings are not of {query.run}: embed the archive by this run")
+    run = require_multimodal(runs.load(query.run, kinds=()))
     if REPORT not in run.card.sides:
-        raise UsageError(f"{given.run}: reads no texts: look for --record")
-    query: Any = embed_texts(with_side(run, REPORT), [given.text])[0]
-    vector: Vectors = query.cpu().numpy()
+        raise UsageError(f"{query.run}: reads no texts: look for --record")
+    embedded: Any = embed_texts(with_side(run, REPORT), [query.text])[0]
+    vector: Vectors = embedded.cpu().numpy()
     return vector
 
 
-def _write_sheet(given: argparse.Namespace, found: "Sequence[Near]") -> None:
-    """What was found as a image.
+def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output: Path) -> None:
+    """Write what was found as a contact sheet.
 
     Raises:
         UsageError: another ending than .png, reports, or no manifest that knows the records.
@@ -103,10 +141,12 @@ def _write_sheet(given: argparse.Namespace, found: "Sequence[Near]") -> None:
     from medcl.explore.thumbnails import write_contact_sheet
     from medcl.show.wording import number
 
-    if given.manifest is not None:
-        manifest = parsers.read(given.manifest)
+    if isinstance(source, Manifest):
+        manifest = source
+    elif source is not None:
+        manifest = Manifest.read(Path(source))
     else:
         first = EmbeddingsFile.read(found[0].path)
         manifest = Manifest(first.table(), Path(first.about.root), first.about.archive)
     captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-    write_contact_sheet(manifest, [one.record_id for one in found], captions, given.output)
+    write_contact_sheet(manifest, [one.record_id for one in found], captions, output)

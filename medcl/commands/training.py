@@ -1,116 +1,122 @@
 """From a manifest to an encoder: prepare, pretrain."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from medcl.commands import parsers, quarantine
+from medcl.commands import quarantine
+from medcl.commands.arguments import ManifestSource, PathSource, manifest_and_store
+from medcl.commands.recipes import recipe
+from medcl.commands.result import Result
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
     from medcl.pretrain.plan import Config
+    from medcl.pretrain.run import Pretrained
+
+    RecipeSource: TypeAlias = Path | str | Mapping[str, Any] | Config | None
+else:
+    RecipeSource = Path
 
 
-def prepare(argv: Sequence[str]) -> None:
-    """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call."""
-    parser = _parser(prepare)
-    parser.add_argument("--config", action="config", help="the recipe (YAML) that will be trained; its `data` counts")
-    parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
-    parser.add_argument("--jobs", type=int, default=-1, help="processes; -1 is one a core")
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="compare more with the scan than sizes, times and headers: every byte, where the scan was --strict too, "
-        "and the headers of all slices of a DICOM volume",
-    )
-    given, config = _parse(parser, argv)
+def prepare(
+    config: RecipeSource,
+    manifest: ManifestSource,
+    *,
+    jobs: int = -1,
+    strict: bool = False,
+    store: PathSource | None = None,
+    **settings: Any,
+) -> "Result[dict[str, Any]]":
+    """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call.
+
+    Args:
+        config: recipe that will be trained: a YAML file, the name of a shipped one, or nested mappings; its `data`
+            counts.
+        manifest: manifest that `medcl scan` wrote.
+        jobs: number of processes; -1 is one a core.
+        strict: compare more with the scan than sizes, times and headers: every byte, where the scan was `--strict` too,
+            and the headers of all slices of a DICOM volume.
+        store: folder of prepared records; default: beside the manifest.
+        settings: of the recipe, in the place of those of the file, such as `data={"window": 5.0}`.
+
+    Returns:
+        The prepared records, by the name of their modality.
+
+    Raises:
+        UsageError: the recipe has an unknown setting or an invalid value.
+        MedclError: no record can be decoded.
+    """
     from medcl.pretrain.config import PretrainConfig
     from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 
-    manifest, folder = parsers.read(given.manifest), parsers.store_of(given.manifest)
+    config = recipe(config, settings)
+    records, folder = manifest_and_store(manifest, store)
+    stores: dict[str, Any] = {}
+    lines: list[str] = []
     if isinstance(config, PretrainConfig):
         from medcl.data.prepare import prepare as decode
 
-        store = decode(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
-        held = f"{len(store)} recordings, {len(store.channels)} channels at {store.sampling_rate:g} Hz"
-        print(f"{store.folder}: {held}")
-        for note, count in store.notes.items():
-            print(f"{count:>8}  {note}")
-        lines = quarantine.told(store.quarantine, len(store) + len(store.quarantine), "recordings")
+        signals = stores["signal"] = decode(records, config.data, folder, jobs=jobs, strict=strict)
+        held = f"{len(signals)} recordings, {len(signals.channels)} channels at {signals.sampling_rate:g} Hz"
+        lines.append(f"{signals.folder}: {held}")
+        lines += [f"{count:>8}  {note}" for note, count in signals.notes.items()]
+        lines += quarantine.told(signals.quarantine, len(signals) + len(signals.quarantine), "recordings")
     elif isinstance(config, MultimodalPretrainConfig):
         from medcl.pretrain.multimodal_sides import WORDS, prepare_sides
 
-        lines = []
-        for kind, made in prepare_sides(config, manifest, folder, given.jobs, given.strict).items():
+        for kind, made in prepare_sides(config, records, folder, jobs, strict).items():
             found, word = made.store, WORDS[kind]
-            print(f"{found.folder}: {len(found.record_ids)} {word}")
+            stores[kind] = found
+            lines.append(f"{found.folder}: {len(found.record_ids)} {word}")
             lines += quarantine.told(found.quarantine, len(found.record_ids) + len(found.quarantine), word)
             lines += quarantine.filled(getattr(found, "filled", {}))
     else:
         from medcl.data.volume_prepare import prepare_volumes
 
-        volumes = prepare_volumes(manifest, config.data, folder, jobs=given.jobs, strict=given.strict)
+        volumes = stores["volume"] = prepare_volumes(records, config.data, folder, jobs=jobs, strict=strict)
         masks = f", label maps: {', '.join(volumes.masks)}" if volumes.masks else ""
-        print(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
+        lines.append(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
         total = len(volumes) + len(volumes.quarantine)
-        lines = quarantine.told(volumes.quarantine, total, "volumes")
+        lines += quarantine.told(volumes.quarantine, total, "volumes")
         lines += quarantine.filled(volumes.filled)
         for name, reasons in volumes.mask_quarantine.items():
             lines += quarantine.told(reasons, total, f"label maps {name!r}")
-    print(*lines, sep="\n", end="\n" if lines else "")
+    return Result("\n".join(lines), lambda: stores, folder)
 
 
-def pretrain(argv: Sequence[str]) -> None:
-    """Train an encoder on a manifest without labels."""
-    parser = _parser(pretrain)
-    parser.add_argument(
-        "--config",
-        action="config",
-        help="a recipe (YAML, or the name of a shipped one); single values are overridden as --optimiser.steps 500",
-    )
-    parser.add_argument("--manifest", type=Path, required=True, help="what `medcl scan` wrote")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the run folder")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's last.ckpt")
-    parser.add_argument("--until", type=int, help="stop after this step, to be resumed: for queues with a time limit")
-    given, config = _parse(parser, argv)
+def pretrain(
+    config: RecipeSource,
+    manifest: ManifestSource,
+    output: PathSource,
+    *,
+    resume: bool = False,
+    until: int | None = None,
+    store: PathSource | None = None,
+    **settings: Any,
+) -> "Result[Pretrained]":
+    """Train an encoder on a manifest without labels.
+
+    Args:
+        config: recipe: a YAML file, the name of a shipped one, or nested mappings.
+        manifest: manifest that `medcl scan` wrote.
+        output: the run folder.
+        resume: go on from the folder's last.ckpt.
+        until: step after which this call stops, to be resumed: for queues with a time limit.
+        store: folder of prepared records; default: beside the manifest.
+        settings: of the recipe, in the place of those of the file, such as `optimiser={"steps": 500}`.
+
+    Returns:
+        What the run has come to; taken as the run folder by `medcl.embed` and others.
+
+    Raises:
+        UsageError: the recipe has an unknown setting or an invalid value, or the folder already holds a run.
+        MedclError: the archive does not allow it, or training failed.
+    """
+    # What is wrong with the recipe is told before torch is imported.
+    config = recipe(config, settings)
     from medcl.pretrain.run import pretrain as train
 
-    store = parsers.store_of(given.manifest)
-    done = train(config, parsers.read(given.manifest), store, given.output, resume=given.resume, until=given.until)
-    if done.speaks:
-        print(done)
-
-
-def recipe(path: Path) -> "Config":
-    """The recipe in a file, of whichever method it names."""
-    parser = parsers.config_parser(pretrain)
-    parser.add_argument("--config", action="config")
-    return _parse(parser, ["--config", str(path)])[1]
-
-
-def _parser(command: Callable[[Sequence[str]], None]) -> "ArgumentParser":
-    from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES
-
-    parser = parsers.config_parser(command)
-    parser.epilog = (
-        f"The settings are those of the method that the recipe names. Methods for recordings: {', '.join(SIGNALS)}; "
-        f"for volumes: {', '.join(VOLUMES)}; for pictures, reports and several modalities: {', '.join(JOINT)}. "
-        f"`medcl {command.__name__} --method {VOLUMES[0]} --help` shows those of "
-        "one method."
-    )
-    return parser
-
-
-def _parse(parser: "ArgumentParser", argv: Sequence[str]) -> tuple[Any, "Config"]:
-    """The words of a command, and the configuration of the method that they name."""
-    from medcl.pretrain.methods import asked_for, config_class
-
-    argv = parsers.named_recipes(argv)
-    kind = config_class(asked_for(argv))
-    own = [action.dest for action in parser._actions]
-    parser.add_class_arguments(kind)
-    parsers.check_recipes(argv, kind, own)
-    given = parser.instantiate(parser.parse_args(argv))
-    return given, kind(**{one.name: given[one.name] for one in fields(kind)})
+    records, prepared = manifest_and_store(manifest, store)
+    done = train(config, records, prepared, Path(output), resume=resume, until=until)
+    # Of several processes that train, one tells.
+    return Result(str(done) if done.speaks else "", lambda: done, done.folder)

@@ -3,15 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
 
 from medcl.archive.card import Card, Folds, load
-from medcl.archive.config import Modality
 from medcl.archive.report_read import ReportRule
-from medcl.commands.archive import MODALITIES
 from medcl.errors import UsageError
 
 DATASETS = Path(__file__).parents[2] / "datasets"
@@ -141,10 +138,6 @@ def test_a_python_object_in_a_card_is_not_built(tmp_path: Path) -> None:
     (tmp_path / "card.yaml").write_text("name: !!python/object/apply:os.getcwd []")
     with pytest.raises(UsageError, match="card.yaml, line 1: cannot be read: not YAML: a tag"):
         load(tmp_path / "card.yaml")
-
-
-def test_the_command_offers_the_modalities_of_a_card() -> None:
-    assert tuple(MODALITIES) == get_args(Modality)
 
 
 def test_cards_are_read_without_heavy_imports() -> None:

@@ -88,7 +88,7 @@ def test_a_picture_finds_reports_and_a_report_pictures(folder: Path, capsys: pyt
     assert "The picture shows" in (folder / "reports.html").read_text()
     assert medcl(folder, "retrieve", "--record", "report-3", "-k", "2") == 0
     assert capsys.readouterr().out.count("image-") == 2
-    assert medcl(folder, "retrieve", "--record", "image-3", "-k", "99", "--of", "image") == 0
+    assert medcl(folder, "retrieve", "--record", "image-3", "-k", "99", "--kind", "image") == 0
     assert "image-3 " not in capsys.readouterr().out.replace("\n", " ")
 
 
@@ -110,7 +110,7 @@ print("loaded:", *(name for name in ("monai", "transformers") if name in sys.mod
 """
 
 
-@pytest.mark.parametrize("words", [("--text", "left"), ("--record", "image-3", "--of", "image")])
+@pytest.mark.parametrize("words", [("--text", "left"), ("--record", "image-3", "--kind", "image")])
 def test_a_second_query_does_not_even_import_what_encodes_pictures(folder: Path, words: tuple[str, ...]) -> None:
     assert medcl(folder, "retrieve", "--text", "left") == 0
     call = ["retrieve", str(folder / "run"), "--manifest", str(folder / "m.parquet"), *words]
@@ -139,7 +139,7 @@ def test_a_record_is_embedded_by_itself_and_not_kept(folder: Path, tmp_path: Pat
         (["--text", " "], "--text is empty"),
         (["--text", "left", "-k", "0"], "-k 0"),
         (["--text", "left", "--split", "tset"], "the manifest has the splits test, train, val"),
-        (["--text", "left", "--of", "volume"], "there are no volumes to be found"),
+        (["--text", "left", "--kind", "volume"], "there are no volumes to be found"),
         (["--text", "left", "-o", "sheet.gif"], "is a .png or an .html file"),
         (["--record", "image-1", "-o", "sheet.png"], "a contact sheet shows pictures, not reports"),
     ],

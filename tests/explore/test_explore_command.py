@@ -99,7 +99,7 @@ def test_files_that_have_gone_leave_a_page_that_says_so(ok: Manifest, tmp_path: 
     ("words", "told"),
     [
         (["--color", "hospital"], "no column 'hospital' to colour by: there are diagnosis, age, sex"),
-        (["--thumbnails", "many"], "--thumbnails many: a number, or none"),
+        (["--thumbnails", "many"], "--thumbnails: 'many' is not a whole number or none"),
         (["-o", "page.png"], "-o page.png: a page is an .html file"),
     ],
 )

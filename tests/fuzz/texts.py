@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from medcl.archive import card
 from medcl.archive.table import read_table
-from medcl.commands.training import recipe
+from medcl.commands.recipes import recipe
 from medcl.evaluate.zero_shot import read_prompts
 
 ROOT = Path(__file__).parents[2]

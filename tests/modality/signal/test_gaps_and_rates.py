@@ -10,7 +10,7 @@ from scipy.signal import resample_poly
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
-from medcl.commands.training import prepare as prepare_command
+from medcl.cli import main
 from medcl.data.prepare import prepare
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
@@ -125,7 +125,9 @@ def test_values_that_no_body_has_are_quarantined(tmp_path: Path) -> None:
 def test_prepare_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "a/a.edf", [channel("Cz"), notes()], reserved="EDF+D", onsets=[0, 1, 9, 10])
     scanned(tmp_path / "a")
-    prepare_command(["--manifest", str(tmp_path / "a.parquet"), "--data.sampling_rate", "50", "--jobs", "1"])
+    assert (
+        main(["prepare", "--manifest", str(tmp_path / "a.parquet"), "--data.sampling_rate", "50", "--jobs", "1"]) == 0
+    )
     said = capsys.readouterr().out
     assert "1  gaps in time" in said
     assert "1  resampled from 100 to 50 Hz" in said

@@ -1,0 +1,30 @@
+"""The commands as functions: `medcl.scan(...)` is `medcl scan`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from medcl.commands.archive import phantom, scan, split
+from medcl.commands.embedding import embed
+from medcl.commands.evaluation import compare, finetune
+from medcl.commands.exploration import explore
+from medcl.commands.reduction import reduce
+from medcl.commands.result import Result
+from medcl.commands.retrieval import evaluate, retrieve
+from medcl.commands.training import prepare, pretrain
+
+__all__ = [
+    "phantom",
+    "scan",
+    "split",
+    "reduce",
+    "prepare",
+    "pretrain",
+    "finetune",
+    "compare",
+    "evaluate",
+    "retrieve",
+    "embed",
+    "explore",
+]
+COMMANDS: dict[str, Callable[..., Result[Any]]] = {name: globals()[name] for name in __all__}
+"""Name of a command -> its function, in the order in which they are used."""
