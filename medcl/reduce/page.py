@@ -65,25 +65,16 @@ def curve(one: StrategyPreview) -> Figure:
         "hovertemplate": f"{chosen.how} %{{x:.4g}}: %{{y:.1f}}% kept<extra></extra>",
     }
     data: list[Figure] = [line]
+    # Of two sizes: both are seen where they are the same.
     marks = [
-        (chosen.threshold, 100 * chosen.share, "circle", "taken"),
-        (one.knee, 100 * one.share_at_knee, "diamond", "knee"),
+        (chosen.threshold, 100 * chosen.share, "threshold", {"size": 14, "symbol": "circle", "color": "var(--line-1)"}),
+        (one.knee, 100 * one.share_at_knee, "knee", {"size": 9, "symbol": "diamond", "color": "var(--line-2)"}),
     ]
-    for x, y, symbol, word in marks:
+    for x, y, word, marker in marks:
         if x is not None:
+            hover = f"{word}: {chosen.how} %{{x:.4g}}, %{{y:.1f}}% kept<extra></extra>"
             data.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "x": [x],
-                    "y": [y],
-                    "marker": {
-                        "size": 11,
-                        "symbol": symbol,
-                        "color": "var(--line-1)" if word == "taken" else "var(--line-2)",
-                    },
-                    "hovertemplate": f"{word}: {chosen.how} %{{x:.4g}}, %{{y:.1f}}% kept<extra></extra>",
-                }
+                {"type": "scatter", "mode": "markers", "x": [x], "y": [y], "marker": marker, "hovertemplate": hover}
             )
     layout = {
         "height": 260,
@@ -113,8 +104,17 @@ def per_patient(manifest: Manifest, one: Selection) -> Figure:
     layout = {
         "height": 240,
         "margin": {"l": 44, "r": 10, "t": 8, "b": 44},
-        "xaxis": {"range": [0, 100], "ticksuffix": "%", "title": {"text": "share kept of a patient", "standoff": 6}},
-        "yaxis": {"title": {"text": "patients", "standoff": 4}, "rangemode": "tozero"},
+        "xaxis": {
+            "range": [0, 100],
+            "dtick": 25,
+            "ticksuffix": "%",
+            "title": {"text": "share kept of a patient", "standoff": 6},
+        },
+        "yaxis": {
+            "title": {"text": "patients", "standoff": 4},
+            "rangemode": "tozero",
+            "dtick": max(1, -(-int(counts.max()) // 5)),
+        },
     }
     return {"data": [bars], "layout": layout}
 
