@@ -1,4 +1,4 @@
-"""One side of a joint encoder with its projection, as an encoder of records."""
+"""One side of a multimodal encoder with its projection, as an encoder of records."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Width:
 
 
 class Projected(nn.Module):
-    """One side of a joint encoder with its head, as an encoder of records.
+    """One side of a multimodal encoder with its head, as an encoder of records.
 
     Args:
         joint: the encoder.

@@ -41,7 +41,7 @@ class MultimodalEncoder(nn.Module):
         super().__init__()
         if projection < 1 or min(hidden, local) < 0:
             raise UsageError(
-                f"a joint encoder needs a projection of 1 or more, hidden and local of 0 or more, got "
+                f"a multimodal encoder needs a projection of 1 or more, hidden and local of 0 or more, got "
                 f"hidden={hidden}, projection={projection}, local={local}"
             )
         self.sides = nn.ModuleDict(sides)

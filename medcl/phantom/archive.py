@@ -1,4 +1,4 @@
-"""A folder of synthetic patients as a hospital hands it over: WFDB and EDF files, label tables, some broken files."""
+"""A folder of synthetic patients as a hospital delivers it: WFDB and EDF files, label tables, some broken files."""
 
 import csv
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ def draw_chest(lesion: str, rng: np.random.Generator) -> Anatomy:
         The person.
 
     Raises:
-        ValueError: The lesion is none of `LESIONS`.
+        ValueError: The lesion is not in `LESIONS`.
     """
     if lesion not in LESIONS:
         raise ValueError(f"unknown lesion {lesion!r} of a chest: one of {', '.join(LESIONS)}")
@@ -35,7 +35,7 @@ def draw_chest(lesion: str, rng: np.random.Generator) -> Anatomy:
     size = min(size, 1.06)
     width, thickness, lungs, heart, liver = rng.lognormal(0, (0.05, 0.06, 0.06, 0.10, 0.08))
     width = min(width, 1.08)
-    # Nobody is wider than the field of view of 352 mm, moved a little to one side.
+    # No patient is wider than the field of view of 352 mm, moved a little to one side.
     fat = min(rng.uniform(8, 26), 164 - size * width * 138)
 
     def part(

@@ -84,7 +84,7 @@ def draw_patient(diagnosis: str, rng: np.random.Generator) -> EcgPatient:
         The patient.
 
     Raises:
-        ValueError: The diagnosis is none of `DIAGNOSES`.
+        ValueError: The diagnosis is not in `DIAGNOSES`.
     """
     if diagnosis not in DIAGNOSES:
         raise ValueError(f"unknown diagnosis {diagnosis!r}: one of {', '.join(DIAGNOSES)}")

@@ -116,7 +116,7 @@ def draw_subject(group: str, rng: np.random.Generator) -> EegSubject:
         The subject.
 
     Raises:
-        ValueError: The group is none of `GROUPS`.
+        ValueError: The group is not in `GROUPS`.
     """
     if group not in GROUPS:
         raise ValueError(f"unknown group {group!r}: one of {', '.join(GROUPS)}")

@@ -72,7 +72,7 @@ def draw_lesion(
         rng: Random number generator.
 
     Raises:
-        ValueError: The class is none of `KINDS`.
+        ValueError: The class is not in `KINDS`.
     """
     if kind not in KINDS:
         raise ValueError(f"unknown lesion {kind!r}: one of {', '.join(KINDS)}")

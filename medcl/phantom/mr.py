@@ -36,7 +36,7 @@ def draw_head(lesion: str, rng: np.random.Generator) -> Anatomy:
         The person.
 
     Raises:
-        ValueError: The lesion is none of `LESIONS`.
+        ValueError: The lesion is not in `LESIONS`.
     """
     if lesion not in LESIONS:
         raise ValueError(f"unknown lesion {lesion!r} of a head: one of {', '.join(LESIONS)}")

@@ -54,11 +54,11 @@ class Study:
 def draw_build(
     rng: np.random.Generator, *, age: tuple[float, float], women: float, spread: float
 ) -> tuple[str, int, float]:
-    """Sex, age and size of somebody who comes to be scanned.
+    """Sex, age and size of a patient who is scanned.
 
     Args:
         rng: Random number generator.
-        age: Mean and standard deviation, years; nobody is younger than 18 or older than 95.
+        age: Mean and standard deviation, years; no patient is younger than 18 or older than 95.
         women: Their mean size; that of men is 1.
         spread: Standard deviation of the size among either.
 

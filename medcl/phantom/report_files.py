@@ -148,7 +148,7 @@ def _code(meaning: str, value: str = "", scheme: str = "99PHANTOM") -> Dataset:
 def add_reports(folder: Path, seed: int = 0) -> str:
     """Write `reports/ecg/` (a text a recording, each third patient in German), `reports/ct/`, `reports/xray/` (SRs).
 
-    Beside each a table `reports.csv` with the columns `record` (as in `labels.csv`), `study`, `patient` and one a
+    Next to each a table `reports.csv` with the columns `record` (as in `labels.csv`), `study`, `patient` and one a
     section. There is a DICOM SR a study, which belongs to the same patient and study as the CTs and the radiograph, by
     its header; that of a radiograph names its file as well.
 

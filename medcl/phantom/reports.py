@@ -1,4 +1,4 @@
-"""Reports of synthetic patients: what is known of them in a physician's words, with names and dates of nobody."""
+"""Reports of synthetic patients: their findings in a physician's words, with invented names and dates."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

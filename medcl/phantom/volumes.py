@@ -1,4 +1,4 @@
-"""A folder of synthetic volumes as a hospital hands it over: CT as DICOM, MR as NIfTI, label tables, broken files."""
+"""A folder of synthetic volumes as a hospital delivers it: CT as DICOM, MR as NIfTI, label tables, broken files."""
 
 import csv
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def write_ct_card(path: Path) -> None:
     """Write the card of `ct/`, with its label maps in `masks/ct/`.
 
     Args:
-        path: of the YAML file, beside `ct/`.
+        path: of the YAML file, next to `ct/`.
     """
     # A study is a folder below its patient's; both kernels of a study share its label map.
     masks = {"pattern": "../masks/ct/{patient}/{study}.nii.gz", "classes": ["background", *chest.STRUCTURES]}
@@ -33,7 +33,7 @@ def write_mr_card(path: Path) -> None:
     """Write the card of `mr/`, with its label maps in `masks/mr/`.
 
     Args:
-        path: of the YAML file, beside `mr/`.
+        path: of the YAML file, next to `mr/`.
     """
     masks = {"pattern": "../masks/mr/{folder}/{name}", "classes": ["background", *head.STRUCTURES]}
     _write(path, "mr", head.LESIONS, masks=masks)

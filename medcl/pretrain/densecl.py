@@ -23,7 +23,7 @@ from medcl.pretrain.loop import laid_out
 from medcl.pretrain.shared_views import draw, rows_before
 from medcl.pretrain.volume_config import DenseConfig
 
-NOBODY = -1
+EARLIER = -1
 """The place in the batch of what comes from an earlier one."""
 
 
@@ -45,8 +45,8 @@ class DenseBranch(nn.Module):
 class DenseCL(nn.Module):
     """The method: a batch in, the losses `global` and `dense` out.
 
-    Against the paper, keys of the same batch are negatives too, and what shows a slice of the same place of the same
-    volume, in the batch or in the queue, is none: the queue of an archive of a hundred volumes soon holds every slice.
+    Unlike in the paper, keys of the same batch are negatives too, and another view of the same slice, in the batch or
+    in the queue, is no negative: the queue of an archive of a hundred volumes soon holds every slice.
 
     Args:
         encoder: any image encoder.
@@ -103,7 +103,7 @@ class DenseCL(nn.Module):
         one_slice = same(own["slice"], ids["slice"]) | same(own["place"], ids["place"])
         losses["dense"] = dense(cells, key_cells, own_key, negatives, pairing=one_slice, temperature=scale)
         # Every process holds the queue of all, so that none may gather it again.
-        earlier = {"slice": everyone["slice"], "place": torch.full_like(everyone["place"], NOBODY)}
+        earlier = {"slice": everyone["slice"], "place": torch.full_like(everyone["place"], EARLIER)}
         self.queue.enqueue(key, earlier)
         self.cell_queue.enqueue(pooled_cells, earlier)
         count = torch.tensor(float(len(x)), device=x.device)

@@ -47,7 +47,7 @@ def asked_for(words: Sequence[str]) -> str:
     """The method that the words of a command name, in `--method` or in the file behind `--config`.
 
     What is on the command line counts more than what is in a file, and of several the last one. A file that cannot be
-    read names none: whoever parses the words complains about it.
+    read names none: the parser of the command line reports it.
     """
     of_files, given = "comet", ""
     for number, word in enumerate(words):

@@ -127,7 +127,7 @@ class MultimodalConfig:
             the record's cells (GLoRIA); 0 is off.
         width: of the projection of cells and words, for the local term.
         momentum: of the slowly following copies of the encoders, which exist for a queue or for distillation.
-        queue: projections of earlier batches, by these copies, that are further candidates; 0 is none.
+        queue: projections of earlier batches, by these copies, that are further candidates; 0 for none.
         distillation: share of targets that these copies give, from 0 (pairs only) to below 1.
     """
 

@@ -188,7 +188,7 @@ def _train(plan: TrainingPlan, fabric: Fabric, folder: Path, *, resume: bool, un
 
 
 def _same_recipe(folder: Path, config: Config) -> None:
-    """A run goes on with the recipe that it began with; only the hardware may change."""
+    """Refuse to resume a run with another recipe; only the hardware may change."""
     begun = runs.read_config(folder)
     now = plain(config)
     other = [name for name, value in now.items() if name != "hardware" and begun.get(name) != value]

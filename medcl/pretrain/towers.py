@@ -190,7 +190,7 @@ def partners(a: str, b: str, anchors: Ids, candidates: Ids) -> Pairing:
     """Who belongs together of two kinds; other pairs of one patient are neither positive nor negative.
 
     Positive are a record and what was drawn with it, and what was drawn with the same record elsewhere in the batch: a
-    report of a study belongs to each of its images. Equal texts are positive too, whoever they are of.
+    report of a study belongs to each of its images. Equal texts are positive too, whatever the patient.
 
     Args:
         a: kind of the anchors.

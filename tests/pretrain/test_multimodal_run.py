@@ -173,7 +173,7 @@ def test_a_side_begins_with_another_run_and_may_be_locked(archive: Manifest, fol
     joint = runs.load_joint(folder / "locked").encoder
     for name, value in loaded.encoder.state_dict().items():
         torch.testing.assert_close(joint.side("image").state_dict()[name], value, rtol=0, atol=0)
-    # And a side of a joint run, with its tokenizer.
+    # And a side of a multimodal run, with its tokenizer.
     again = small(report=replace(REPORT, init=str(folder / "locked")), optimiser=optimiser)
     train(again, archive, folder, "again")
     cards = [runs.load_joint(folder / name).card.sides["report"] for name in ("locked", "again")]

@@ -178,7 +178,7 @@ def over_anchors(
             inner=similarity.inner,
             block=block,
         )
-        # A maximum, a sorting or a mask of a formula may step over what is not a number: the loss never does.
+        # A maximum, a sorting or a mask of a formula may skip NaN: the loss never does.
         return _with(lines, tuple(x.detach() for x in (*anchors, *candidates)))
 
 

@@ -26,7 +26,7 @@ class Groups:
     """Which candidates are positive for an anchor, by the number of their group.
 
     Attributes:
-        of_anchor: (N,) group of each anchor; that of somebody else where `count` is 0.
+        of_anchor: (N,) group of each anchor; an arbitrary one where `count` is 0.
         of_candidate: (M,).
         own: (N,) column of the anchor's own place, which is left out, -1 for none; None where nothing is left out.
         inside: (N,) whether the own place is one of the group; None with `own`.

@@ -28,7 +28,7 @@ class MomentumQueue(nn.Module):
     as MoCo does; or all enqueue without, hold a queue each, and contrast with the group, which gathers the queues of
     all. With the group both times every entry would be a candidate once for each process.
 
-    The state is in `state_dict`: a resumed run goes on with the candidates it had.
+    The state is in `state_dict`: a resumed run continues with the candidates it had.
 
     Attributes:
         embeddings: (size, dim).

@@ -24,8 +24,8 @@ SMALLEST = 1e-12
 def unit(x: Tensor) -> Tensor:
     """Divide each vector by its length.
 
-    As `torch.nn.functional.normalize`, but keeping the result for the backward pass instead of the input, which nobody
-    else needs, and without an explosion of the derivative at 0.
+    As `torch.nn.functional.normalize`, but keeping the result for the backward pass instead of the input, which
+    nothing else needs, and without an explosion of the derivative at 0.
 
     Args:
         x: (N, D).

@@ -52,7 +52,7 @@ def _pairs(z: Tensor) -> tuple[Tensor, Tensor]:
 BLOCK = 2**20
 """Similarities of one kind that are held at a time: few enough to stay in a processor's cache, enough to fill a GPU."""
 NEGLIGIBLE = -75.0
-"""Exponents from here down become 0. Beside the 1 of the row's maximum no number format of ours holds exp(-75), but
+"""Exponents from here down become 0. Next to the 1 of the row's maximum no number format of ours holds exp(-75), but
 products with denormal weights make a CPU several times slower."""
 
 

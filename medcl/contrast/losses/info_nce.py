@@ -75,7 +75,7 @@ def info_nce(
 
     Returns:
         Scalar, computed in float32 or, for float64 embeddings, in float64. Anchors without a positive contribute
-        nothing; if there is none with a positive, 0 with a gradient of 0.
+        nothing; if no anchor has a positive, 0 with a gradient of 0.
 
     Raises:
         UsageError: when shapes do not fit, the temperature is not above 0, or an option is unknown.
@@ -205,7 +205,7 @@ def _by_groups(
             raise UsageError(f"the levels are pairings of different sizes: {[p.shape for p in levels.values()]}")
         x, y = anchors[0], candidates[0]
         if not len(y):
-            # Nobody to compare with, in any process.
+            # No candidate in any process.
             return dict.fromkeys(levels, x.sum() * 0 + y.sum() * 0)
         found = [
             groups.find(paired if pairing is first else gathered(pairing, group), x.dtype)

@@ -78,7 +78,7 @@ def leading(columns: Tensor) -> tuple[Tensor, Tensor]:
     """
     gram = columns.mT @ columns
     eps = torch.finfo(gram.dtype).eps
-    # The decomposition refuses what is not a number; through `change` it reaches values and directions all the same.
+    # The decomposition refuses NaN; through `change` it reaches values and directions all the same.
     squares, vectors_ = torch.linalg.eigh(gram.detach().nan_to_num())
     # The derivative of an eigenvalue is v' dG v, that of the leading vector the sum of v_k (v_k' dG v) / gap_k; that of
     # all vectors, which autograd would take, is infinite wherever any two values are equal.

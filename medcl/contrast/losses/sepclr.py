@@ -71,7 +71,7 @@ def uniform(a: Embeddings, *, temperature: float = 0.5, **scale: Unpack[Scale]) 
     """
     totals, counts = _kernel_sums(a, temperature, alone=False, scale=scale).unbind(1)
     pairs = counts.sum()
-    # All rows beside others, or the only one.
+    # Every row has others, or there is one row only.
     total = torch.where(pairs != 0, totals, 0.0).logsumexp(dim=0)
     return torch.where(pairs != 0, total - pairs.clamp(min=1).log(), 0.0)
 

@@ -17,7 +17,7 @@ from medcl.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts(PairMasks):
-    """Pairs from which mixtures are made: nobody is positive but the anchor with itself.
+    """Pairs from which mixtures are made: only the anchor itself is positive.
 
     Attributes:
         gap: (n, M), how far the candidate's target lies above the anchor's.

@@ -50,7 +50,7 @@ def nearest(features: Tensor, labels: Tensor, k: int = 1, *, p: float = 2.0, blo
     """Groups in which every sample is with its nearest neighbours of the same label.
 
     Temporal-SCL (Noroozizadeh et al., Temporal Supervised Contrastive Learning for Modeling Patient Risk Progression,
-    ML4H 2023) takes the place of augmentation, of which there is none for a table of vital signs: the snapshot of a
+    ML4H 2023) replaces augmentation, which a table of vital signs does not have: the snapshot of a
     patient and its nearest neighbour in the space of raw features that has the same outcome are one class of SupCon.
     Computed once for the training data: `info_nce(z, z, same(groups[rows]).without(itself(z)))`.
 

@@ -11,13 +11,13 @@ from medcl.contrast.similarities.similarity import Similarity, same_length, vect
 from medcl.errors import UsageError
 
 MOST = 6
-"""Modalities beside the anchor: an expansion of determinants grows with the factorial."""
+"""Maximum number of modalities besides the anchor: an expansion of determinants grows with the factorial."""
 
 
 def _prepare(a: Tensors, b: Tensors) -> tuple[Tensors, Tensors]:
     x = unit(vectors(a, "gram_volume"))
     if len(b) > MOST:
-        raise UsageError(f"gram_volume takes up to {MOST} modalities beside the anchor, got {len(b)}")
+        raise UsageError(f"gram_volume takes up to {MOST} modalities besides the anchor, got {len(b)}")
     others = [unit(side.flatten(1)) for side in b]
     for other in others:
         same_length(x, other)
@@ -30,8 +30,8 @@ def _prepare(a: Tensors, b: Tensors) -> tuple[Tensors, Tensors]:
 def _score(anchors: Tensors, candidates: Tensors) -> Tensor:
     *others, among = candidates
     products = [anchors[0] @ other.T for other in others]
-    # What is left of the others beside the anchor, whose Gram matrix has the same determinant. Where all are nearly
-    # aligned its entries are small, and so are their rounding errors; those of the whole matrix would not cancel.
+    # The part of the others that is orthogonal to the anchor, whose Gram matrix has the same determinant. Where all are
+    # nearly aligned its entries are small, and so are their rounding errors; those of the whole would not cancel.
     rest = {(i, j): among[:, i, j] - p * q for i, p in enumerate(products) for j, q in enumerate(products) if i <= j}
     squared = _determinant(rest, len(products))
     # Below this the determinant is rounding, and the root of it would have a derivative without bound.

@@ -30,7 +30,7 @@ def gloria(
         c_q = sum_p a_qp v_p
         sim = aggregation * log sum_q exp(cos(c_q, t_q) / aggregation)
 
-    Huang et al., GLoRIA (ICCV 2021), whose loss is `clip` with it, the weight 0.5, beside `clip` of the global
+    Huang et al., GLoRIA (ICCV 2021), whose loss is `clip` with it, the weight 0.5, together with `clip` of the global
     embeddings. One finding is one word and few regions of an image: a global embedding loses it, attention does not.
     The lower `aggregation`, the more the best matching word decides; "mean" instead of "sum" takes the logarithm of the
     mean over words, so that long reports are not similar to everything.

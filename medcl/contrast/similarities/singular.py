@@ -25,7 +25,7 @@ def _score(anchors: Tensors, candidates: Tensors) -> Tensor:
     below = torch.cat([products, among.expand(len(products), -1, -1, -1)], dim=3)
     above = torch.cat([torch.ones_like(products[:, :, :1]), products.mT], dim=3)
     gram = torch.cat([above, below], dim=2)
-    # The decomposition refuses what is not a number.
+    # The decomposition refuses NaN.
     squares: Tensor = torch.linalg.eigvalsh(gram.nan_to_num()) + 0 * gram.sum(dim=(-2, -1))[..., None]
     return squares[..., -1].sqrt()
 

@@ -13,7 +13,7 @@ KEEP = "mask.keep"
 
 
 class Mask(Protocol):
-    """A random mask, which is not applied to a batch but handed to the encoder."""
+    """A random mask, which is not applied to a batch but given to the encoder."""
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Draw the positions (B, positions) bool of `x` (B, ...) that are kept."""
@@ -30,7 +30,7 @@ class Compose:
 
     Args:
         views: in the order in which they are applied; each kind at most once.
-        mask: the mask to draw beside the views; it is not applied to the batch but handed to the encoder.
+        mask: the mask to draw with the views; it is not applied to the batch but given to the encoder.
 
     Raises:
         UsageError: when a view is there twice.

@@ -109,7 +109,7 @@ def _first_layers(model: Any, count: int) -> list[nn.Module]:
 
 
 def _adapt(model: Any, config: TextEncoderConfig) -> None:
-    """Put low-rank updates beside the projections of attention, and freeze all else."""
+    """Add low-rank updates to the projections of attention, and freeze all else."""
     names = {name.rsplit(".", 1)[-1] for name, part in model.named_modules() if isinstance(part, nn.Linear)}
     chosen = sorted(names & _PROJECTIONS)
     if not chosen:

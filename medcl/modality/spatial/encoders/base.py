@@ -36,7 +36,7 @@ def normalisation(norm: str, dims: int, width: int) -> nn.Module:
     """Make the normalisation called `norm`: `batch` or `group` (16 features a group).
 
     Raises:
-        UsageError: when there is none of this name.
+        UsageError: when the name is unknown.
     """
     if norm not in ("batch", "group"):
         raise UsageError(f"an image encoder normalises by 'batch' or 'group', got norm={norm!r}")

@@ -26,7 +26,7 @@ def nets() -> Any:
 def use_group_norm(network: nn.Module, dims: int) -> None:
     """Replace every BatchNorm of a network by GroupNorm.
 
-    Done afterwards and for all of them alike, because monai's ResNet hands its `norm` to the stem only.
+    Done afterwards and for all of them alike, because monai's ResNet passes its `norm` to the stem only.
     """
     for name, module in list(network.named_children()):
         if isinstance(module, _BatchNorm):
