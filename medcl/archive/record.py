@@ -18,7 +18,7 @@ from medcl.archive.schema import SCHEMA
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality import formats
-from medcl.modality.base import Header, IncompleteError, Scan
+from medcl.modality.base import Header, IncompleteError
 from medcl.modality.signal.stated import Stated
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class FileScanner:
         found = ScannedFiles(stored([]))
         for path in paths:
             one = self._guarded(path)
-            if isinstance(one, dict):
-                rows.append(one)
+            if isinstance(one, list):
+                rows += one
             elif isinstance(one, str):
                 found.fragile.append(one)
             elif one is not None:
@@ -98,8 +98,8 @@ class FileScanner:
         """What stands for a file whose reading ended the process that tried."""
         return ScannedFiles(stored([self._refused(path, None, "damaged file: reading its header ends the reader")]))
 
-    def _guarded(self, path: str) -> "Row | CodedFile | str | None":
-        """A row, a file of a DICOM series, the path itself where it is to be looked at apart; None: something else."""
+    def _guarded(self, path: str) -> "list[Row] | CodedFile | str | None":
+        """Rows, a file of a DICOM series, the path itself where it is to be looked at apart; None: something else."""
         full = self.root / path
         form = None
         try:
@@ -107,21 +107,22 @@ class FileScanner:
             if form is None and formats.suffix_of(full) not in formats.SUFFIXES:
                 return None
             if not _is_unicode(path):
-                return self._refused(path, form, _NOT_UNICODE)
+                return [self._refused(path, form, _NOT_UNICODE)]
             if form is None:
-                return self._foreign(path, full)
+                return [self._foreign(path, full)]
             if form in formats.FRAGILE and not self.apart:
                 return path
-            return self._dicom(path, full) if form == "dicom" else self._row(path, full, form)
+            return self._dicom(path, full) if form == "dicom" else self._rows(path, full, form)
         except Exception as error:
-            return self._refused(path, form, reason(error))
+            return [self._refused(path, form, reason(error))]
 
-    def _row(self, path: str, full: Path, form: str) -> Row:
+    def _rows(self, path: str, full: Path, form: str) -> list[Row]:
         row: Row = {"path": path, "format": form, "files": [full.name], "found_status": "ok"}
+        described: list[Row] = [{}]
         try:
-            header = formats.read_header(full, form, self.stated, verify=self.strict)
-            row["files"] = list(header.files or (full.name,))
-            row |= self._described(path, header, formats.scan_of(formats.WING[form]))
+            headers = formats.read_headers(full, form, self.stated, verify=self.strict)
+            row["files"] = list(headers[0].files or (full.name,))
+            described = [self._described(path, number, header, form) for number, header in enumerate(headers)]
         except IncompleteError as error:
             row |= {"found_status": str(error), "files": list(error.files)}
         except Exception as error:
@@ -132,31 +133,42 @@ class FileScanner:
         checksum = header_checksum(full, row["files"])
         if self.strict and checksum is not None:
             checksum += content_checksum(full, row["files"])
-        return row | {"checksum": checksum}
+        return [row | own | {"checksum": checksum} for own in described]
 
-    def _described(self, path: str, header: Header, wing: Scan) -> Row:
-        """What a header fills in, and the codes of the ids in the path, or else of those in the header."""
+    def _described(self, path: str, number: int, header: Header, form: str) -> Row:
+        """What a header fills in, and the codes of the ids in the path, or else of those in the header.
+
+        Args:
+            path: of the file.
+            number: of the record in the file, from 0.
+            header: of the record.
+            form: format of the file.
+        """
+        wing = formats.scan_of(formats.WING[form])
         damage = next((flag for flag in header.flags if flag.startswith(wing.DAMAGED)), None)
         if self.strict and damage is not None:
             raise IncompleteError(damage, header.files)
-        stated = ids_of(path, self.pattern) or header.ids
-        ids = self._owned(path, stated, in_path=stated is not header.ids)
-        row = wing.columns(header) | self._codes(path, ids)
+        # A file of many patients names each: its path is that of none.
+        own = formats.BY_NAME[form].several and "patient" in header.ids
+        stated = header.ids if own else ids_of(path, self.pattern) or header.ids
+        place = f"{path}#{number}" if number else path
+        ids = self._owned(place, stated, in_path=stated is not header.ids)
+        row = wing.columns(header) | self._codes(place, ids)
         if wing.OWN_STUDY or "study" in header.ids:
-            row |= self._levels(path, ids)
+            row |= self._levels(place, ids)
         if self.modality in wing.MODALITIES:
             row["modality"] = self.modality
         row["flags"] += [FLAG] if ids != stated else []
         return row
 
-    def _dicom(self, path: str, full: Path) -> "Row | CodedFile | None":
+    def _dicom(self, path: str, full: Path) -> "list[Row] | CodedFile | None":
         # The library of DICOM takes its time to load: only where there is such a file.
         from medcl.archive.dicom_file_record import read_coded
         from medcl.modality.dicom.file import NoImageError, NoObjectError
 
         try:
             coded = read_coded(self.root, path, self.pattern, self.salt, zero_is_id=self.zero_is_id)
-            return coded if coded.mtime_ns < LAST_TIME else self._refused(path, "dicom", _TOO_LATE)
+            return coded if coded.mtime_ns < LAST_TIME else [self._refused(path, "dicom", _TOO_LATE)]
         except NoImageError:
             return None
         except UnreadableError as error:

@@ -30,6 +30,7 @@ class Format:
         takes: keyword arguments of its readers beside the path, of those that `modality.formats` passes on.
         vague: other formats begin alike, or nothing in particular: it is tested after those of all wings that are not.
         confirmed: files of other content begin alike: `is_recording` of its reader decides.
+        several: a file holds several records: `read_headers` of its reader returns the header of each.
         series: module of the wing's `formats` with `records`, which makes records of a stack of DICOM slices.
         unread: of a format that is recognised and not read: what to do with such a file.
     """
@@ -43,6 +44,7 @@ class Format:
     takes: tuple[str, ...] = ()
     vague: bool = False
     confirmed: bool = False
+    several: bool = False
     series: str = ""
     unread: str = ""
 

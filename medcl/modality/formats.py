@@ -1,6 +1,7 @@
 """Which format a file is in, by its content, and the reader of that format."""
 
 import importlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ from medcl.modality import content
 from medcl.modality.base import Header, Scan
 from medcl.modality.image.formats import FORMATS as IMAGE_FORMATS
 from medcl.modality.signal.formats import FORMATS as SIGNAL_FORMATS
+from medcl.modality.table.formats import FORMATS as TABLE_FORMATS
 from medcl.modality.volume.formats import FORMATS as VOLUME_FORMATS
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from medcl.modality.signal.stated import Stated
     from medcl.modality.volume.record import Nan, Volume
 
-_OF_WINGS = {"signal": SIGNAL_FORMATS, "volume": VOLUME_FORMATS, "image": IMAGE_FORMATS}
+_OF_WINGS = {"signal": SIGNAL_FORMATS, "volume": VOLUME_FORMATS, "image": IMAGE_FORMATS, "table": TABLE_FORMATS}
 """Wing -> its formats, of wings that a scan finds by the content of files. A report is one where a rule says so."""
 WINGS = tuple(_OF_WINGS)
 FORMATS = tuple(sorted((form for forms in _OF_WINGS.values() for form in forms), key=lambda form: form.vague))
@@ -116,6 +118,13 @@ def read_header(path: Path, format: str, stated: "Stated | None" = None, *, veri
     """
     options = {"stated": stated or _nothing_stated(), "verify": verify, "format": format}
     return cast(Header, _reader(format).read_header(path, **_taken(format, options)))
+
+
+def read_headers(path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False) -> Sequence[Header]:
+    """The headers of all records of a file; arguments and errors as of `read_header`."""
+    if not BY_NAME[format].several:
+        return [read_header(path, format, stated, verify=verify)]
+    return cast(Sequence[Header], _reader(format).read_headers(path, format))
 
 
 def read_signal(path: Path, format: str, stated: "Stated | None" = None) -> "Signal":

@@ -179,6 +179,17 @@ def metaimage(folder: Path) -> None:
     (folder / "a.mha").write_bytes(head.encode() + struct.pack("<336h", *range(336)))
 
 
+def patient_table(folder: Path) -> None:
+    (folder / "a.csv").write_text(f"patient_id,name,born,glucose [mmol/l]\n007,{PERSON},{BORN},5.5\n")
+    about = {"medcl": {"patient": "patient_id"}, "name": {"Description": PERSON}, "glucose": {"Levels": None}}
+    (folder / "a.json").write_text(json.dumps(about))
+
+
+def time_table(folder: Path) -> None:
+    rows = ["Time,Parameter,Value", "00:00,RecordID,7", f"00:00,Name,{PERSON}", f"00:00,Born,{BORN}", "01:30,HR,80"]
+    (folder / "a.txt").write_text("\n".join([*rows, "02:30,HR,81", ""]))
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "wfdb": wfdb,
     "edf": edf,
@@ -202,5 +213,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "mgh": mgh,
     "nrrd": nrrd,
     "metaimage": metaimage,
+    "patient-table": patient_table,
+    "time-table": time_table,
 }
 """Format -> writes one record into a folder of its own."""

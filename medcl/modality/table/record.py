@@ -35,6 +35,7 @@ class TableHeader:
         format: `patient-table` or `time-table`.
         variables: of the record.
         n_rows: of the record: 1, or one for each time.
+        part: number of the record in the file, from 0.
         ids: clear ids by level.
         files: of the record, relative to the folder of the first: the table, and the side-car where there is one.
         flags: what is unusual, in words.
@@ -43,6 +44,7 @@ class TableHeader:
     format: str
     variables: tuple[Variable, ...]
     n_rows: int
+    part: int
     ids: dict[str, str]
     files: tuple[str, ...]
     flags: tuple[str, ...] = ()

@@ -24,42 +24,24 @@ from medcl.modality.table.formats.headings import (
 from medcl.modality.table.formats.sheets import open_sheet, without_units
 from medcl.modality.table.record import Floats, PatientTable, TableHeader, Variable
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
-
-def is_patient_table(head: bytes, path: Path) -> bool:
-    """A table beside which a JSON file says in `medcl` what its columns are: other tables hold labels, as a rule."""
-    if path.suffix.lower() not in _SUFFIXES or not path.with_suffix(".json").is_file():
-        return False
-    return bool(side_car(path).roles)
-
-
-def is_time_table(head: bytes, path: Path) -> bool:
-    """A table of text in long form: its heading names a time, a parameter and a value."""
-    if path.suffix.lower() not in _SUFFIXES or b"\0" in head or not any(mark in head[:256] for mark in b",;\t|"):
-        return False
-    line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode("utf-8", "replace").strip()
-    separator = max(",;\t|", key=line.count)
-    found = roles([cell.strip(' "') for cell in line.split(separator)], SideCar())
-    return found.is_long and found.time >= 0
-
-
-def read_header(path: Path, format: str, part: int = 0) -> TableHeader:
-    """What a table says of itself and of one of its records.
+def read_headers(path: Path, format: str) -> list[TableHeader]:
+    """What a table says of itself and of each of its records.
 
     Args:
         path: of the file.
         format: `patient-table` or `time-table`.
-        part: number of the record in the file, from 0.
 
     Raises:
         UnreadableError: with what is wrong.
     """
-    table = read_table(path, part)
-    rows = 1 if table.times is None else len(table.times)
     beside = side_car(path).file
     files = (path.name, beside) if beside else (path.name,)
-    return TableHeader(format, table.variables, rows, table.ids, files, table.flags)
+    headers = []
+    for part, one in enumerate(read_tables(path)):
+        rows = 1 if one.times is None else len(one.times)
+        headers.append(TableHeader(format, one.variables, rows, part, one.ids, files, one.flags))
+    return headers
 
 
 def read_table(path: Path, part: int = 0) -> PatientTable:

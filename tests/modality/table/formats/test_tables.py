@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.modality.table.formats.tables import is_patient_table, is_time_table, read_header, read_table, read_tables
+from medcl.modality.table.formats.identify import is_patient_table, is_time_table
+from medcl.modality.table.formats.tables import read_headers, read_table, read_tables
 
 PATIENT = {"medcl": {"patient": "pid"}}
 
@@ -104,8 +105,8 @@ def test_a_stay_in_long_form(tmp_path):
     np.testing.assert_array_equal(table.times, [0, 1.25, 1.25, 30.5])
     np.testing.assert_array_equal(table.values[:, 2], [np.nan, 80, 84, np.nan])
     assert table.values[3, 1] == 140, "Na is sodium, not a missing value"
-    header = read_header(path, "time-table")
-    assert (header.n_rows, header.files, header.ids) == (4, ("132539.txt",), {"patient": "132539"})
+    (header,) = read_headers(path, "time-table")
+    assert (header.n_rows, header.files, header.ids) == (4, ("132539.txt",), table.ids)
 
 
 def test_long_form_of_several_patients_with_a_column_of_units(tmp_path):

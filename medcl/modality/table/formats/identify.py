@@ -1,0 +1,24 @@
+"""Which tables hold values of patients, and not labels or samples of a recording."""
+
+from pathlib import Path
+
+from medcl.modality.table.formats.headings import SideCar, roles, side_car
+
+_SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
+
+
+def is_patient_table(head: bytes, path: Path) -> bool:
+    """A table beside which a JSON file says in `medcl` what its columns are: other tables hold labels, as a rule."""
+    if path.suffix.lower() not in _SUFFIXES or not path.with_suffix(".json").is_file():
+        return False
+    return bool(side_car(path).roles)
+
+
+def is_time_table(head: bytes, path: Path) -> bool:
+    """A table of text in long form: its heading names a time, a parameter and a value."""
+    if path.suffix.lower() not in _SUFFIXES or b"\0" in head or not any(mark in head[:256] for mark in b",;\t|"):
+        return False
+    line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode("utf-8", "replace").strip()
+    separator = max(",;\t|", key=line.count)
+    found = roles([cell.strip(' "') for cell in line.split(separator)], SideCar())
+    return found.is_long and found.time >= 0
