@@ -14,21 +14,21 @@ from torch import nn
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.data import shards
-from medcl.data.volume_file import write_array
+from medcl.data.layouts import AppendedWriter, write_apart
+from medcl.data.store import open_store, write_index
 from medcl.embed.shards import Shards
 from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import EmbeddingIndex
 from medcl.modality.image import store as image_store
-from medcl.modality.image.store import ImageStore, ImageWriter
 from medcl.modality.report import store as report_store
-from medcl.modality.report.store import ReportStore
+from medcl.modality.report.prepare import write_arrays
+from medcl.modality.signal import store as signal_store
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.store import SIGNAL_INDEX, SignalStore
 from medcl.modality.spec import SignalCard
-from medcl.modality.volume.store import VOLUME_INDEX, VolumeStore, array_name
+from medcl.modality.volume import store as volume_store
+from medcl.modality.volume.prepare import layout_of
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.reduce.signatures import SignatureCache
 from tests.evaluate.made_results import make_results
@@ -44,13 +44,14 @@ VECTORS = RNG.normal(size=(30, 8)).astype(np.float32)
 
 
 def signals(folder: Path) -> None:
-    with shards.ShardWriter(folder, 2) as writer:
-        places = [writer.append(one) for one in SIGNALS]
+    writer = AppendedWriter(folder, signal_store.LAYOUT)
+    places = [writer.append(one) for one in SIGNALS]
+    writer.finish()
     numbers: dict[str, Any] = {name: [[1.0, 2.0]] * 3 for name in ("gain", "offset", "mean", "std")}
     columns = {
         "record_id": ["a", "b", "c"],
-        "shard": [shard for shard, _ in places],
-        "start": [start for _, start in places],
+        "shard": [place["shard"] for place in places],
+        "start": [place["start"] for place in places],
         "n_samples": [700] * 3,
         "invalid": [-32768] * 3,
         "flags": [b"\0\1"] * 3,
@@ -59,31 +60,32 @@ def signals(folder: Path) -> None:
         **numbers,
     }
     about = {"key": "k", "sampling_rate": 100.0, "channels": ["I", "II"], "unit": "mV", "quarantine": {}}
-    SIGNAL_INDEX.write(folder, columns, about)
+    write_index(folder, signal_store.INDEX, columns, about)
 
 
 def read_signals(folder: Path) -> Any:
-    store = SignalStore.open(folder)
+    store = open_store(folder, "signal")
     values = [store.read(record) for record in range(len(store))]
     return values, store.record_ids, store.sampling_rate, store.unit, store.channels, store.flags, store.mean, store.std
 
 
 def pictures(folder: Path) -> None:
-    writer = ImageWriter(folder, 20, (1, 9, 7))
-    for place in range(20):
-        writer.add(place, PICTURES[place])
+    writer = AppendedWriter(folder, image_store.LAYOUT)
+    places = [writer.append(one[None])["place"] for one in PICTURES]
+    writer.finish()
     about = {"key": "k", "size": [9, 7], "n_channels": 1, "quarantine": {}}
-    image_store.write_index(folder, [f"p{place}" for place in range(20)], range(20), about)
+    columns = {"record_id": [f"p{place}" for place in range(20)], "place": places}
+    write_index(folder, image_store.INDEX, columns, about)
 
 
 def read_pictures(folder: Path) -> Any:
-    store = ImageStore.open(folder)
+    store = open_store(folder, "image")
     return store.read(np.arange(len(store))), store.record_ids
 
 
 def volumes(folder: Path) -> None:
-    write_array(folder / array_name(0), VOLUME, None)
-    write_array(folder / array_name(0, 0), (VOLUME > 0).astype(np.uint8), 2)
+    write_apart(folder, 0, {None: VOLUME}, layout_of(None))
+    write_apart(folder, 0, {0: (VOLUME > 0).astype(np.uint8)}, layout_of(2))
     affine = np.eye(4).ravel().tolist()
     columns = {
         "record_id": ["v"],
@@ -96,11 +98,11 @@ def volumes(folder: Path) -> None:
         "masks": [[True]],
     }
     about = {"key": "k", "n_channels": 1, "masks": ["mask"], "quarantine": {}, "mask_quarantine": {}, "filled": {}}
-    VOLUME_INDEX.write(folder, columns, about)
+    write_index(folder, volume_store.INDEX, columns, about)
 
 
 def read_volumes(folder: Path) -> Any:
-    store = VolumeStore.open(folder)
+    store = open_store(folder, "volume")
     size = np.array([40, 35, 33])
     whole = store.read(0, np.zeros(3, np.int64), size), store.read_mask("mask", 0, np.zeros(3, np.int64), size)
     return *whole, store.low, store.high, store.affine, store.record_ids
@@ -114,13 +116,12 @@ def reports(folder: Path) -> None:
         "draws": np.array([0, 1, 1]),
     }
     about = {"key": "k", "quarantine": {}, "settings": {"draw": "whole"}}
-    report_store.write(
-        folder, {"record_id": ["a", "b"], "draws": [1, 2]}, arrays, pa.array(["one", "two"], pa.large_string()), about
-    )
+    write_arrays(folder, arrays, pa.array(["one", "two"], pa.large_string()))
+    write_index(folder, report_store.INDEX, {"record_id": ["a", "b"], "draws": [1, 2]}, about)
 
 
 def read_reports(folder: Path) -> Any:
-    store = ReportStore.open(folder)
+    store = open_store(folder, "report")
     return store.read(np.arange(3)), store.texts.to_pylist(), store.ids, store.starts, store.record_ids
 
 

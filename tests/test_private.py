@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from medcl.archive.journal import Journal
-from medcl.data.report_prepare import prepare_reports
+from medcl.data.prepare import prepare
 from medcl.files import claim
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.prepare import TokenisedConfig
 from medcl.show import page
 from tests.data import report_archive
 
@@ -31,7 +32,9 @@ def mode(path: Path) -> int:
 def test_a_store_of_reports(tmp_path: Path) -> None:
     manifest = report_archive.manifest(["No effusion of the lung.", "A mass in the liver."], tmp_path)
     tokenizer = Tokenizer.train(["no effusion of the lung"], 300)
-    store = prepare_reports(manifest, TextConfig(), tokenizer, tokenizer.fingerprint, tmp_path / "store", jobs=1)
+    store = prepare(
+        manifest, TokenisedConfig.of(TextConfig(), tokenizer, tokenizer.fingerprint), tmp_path / "store", jobs=1
+    )
     assert mode(store.folder) == 0o700
     assert {mode(path) for path in store.folder.iterdir() if path.suffix in (".arrow", ".npy")} == {0o600}
 

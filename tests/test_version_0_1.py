@@ -16,23 +16,18 @@ from pyarrow import parquet
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.store import open_store
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.explore.index import EmbeddingIndex
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import Pictures
-from medcl.modality.image.store import ImageStore
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.samples import Reports
-from medcl.modality.report.store import ReportStore
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.samples import SignalWindows
-from medcl.modality.signal.store import SignalStore
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
-from medcl.modality.volume.store import VolumeStore
 
 FIXTURES = Path(__file__).parent / "fixtures" / "v0_1"
 MANIFESTS = {"signals": "ecg", "volumes": "mr", "images": "xray_png"}
@@ -84,20 +79,20 @@ def _images(store: Any, manifest: Manifest) -> Any:
 SIGNALS = SignalConfig(window=2.0, stride=1.0)
 VOLUMES = VolumeConfig(size=(16, 16, 1), percentiles=(1, 99))
 IMAGES = ImageConfig(size=(24, 32), fit="pad")
-STORES: dict[str, tuple[type, Callable[..., Any], Any, Callable[[Any, Manifest], Any]]] = {
-    "signals": (SignalStore, prepare, SIGNALS, _signals),
-    "volumes": (VolumeStore, prepare_volumes, VOLUMES, _volumes),
-    "images": (ImageStore, prepare_images, IMAGES, _images),
+STORES: dict[str, tuple[Any, Callable[[Any, Manifest], Any]]] = {
+    "signals": (SIGNALS, _signals),
+    "volumes": (VOLUMES, _volumes),
+    "images": (IMAGES, _images),
 }
 
 
 @pytest.mark.parametrize("name", STORES)
 def test_a_store_gives_the_batches_of_one_of_today(folder: Path, name: str) -> None:
-    kind, prepare_again, config, batch = STORES[name]
+    config, batch = STORES[name]
     manifest = Manifest.read(folder / f"{name}.parquet")
     (old,) = (one.parent for one in folder.glob(f"{name}.store/*/checksums.bin"))
-    found = batch(kind.open(old), manifest)
-    wanted = batch(prepare_again(manifest, config, folder / "new", jobs=1), manifest)
+    found = batch(open_store(old), manifest)
+    wanted = batch(prepare(manifest, config, folder / "new", jobs=1), manifest)
     assert torch.isfinite(found["x"]).all()
     assert found["x"].std() > 0.01
     assert torch.equal(found["x"], wanted["x"])
@@ -109,12 +104,12 @@ def test_a_store_gives_the_batches_of_one_of_today(folder: Path, name: str) -> N
 @pytest.mark.parametrize("draw", ["whole", "section"])
 def test_a_store_of_reports(folder: Path, draw: Literal["whole", "section"]) -> None:
     manifest = Manifest.read(folder / "images.parquet")
-    stores = [ReportStore.open(one.parent) for one in folder.glob("images.store/*/tokens.npy")]
+    stores = [open_store(one.parent, "report") for one in folder.glob("images.store/*/tokens.npy")]
     store = next(one for one in stores if one.settings["draw"] == draw)
     reports = Reports(store, manifest, TextConfig(draw=draw, sections=("FINDINGS",), length=32))
     texts = [reports.text_of(number).removeprefix("FINDINGS:\n") for number in range(len(reports))]
     assert [f"FINDINGS:\n{text}" for text in texts] == list(manifest.of_kind("report").column("report"))
-    assert reports.tokens(np.arange(6)).shape == (6, 32)
+    assert reports.__getitems__(range(6))["x"].shape == (6, 32)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -58,23 +58,6 @@ def record_code(path: str, salt: bytes) -> str:
     return _digest("record", path, salt, 8).hex()
 
 
-def text_code(text: str) -> int:
-    """Number a text, so that identical ones are known.
-
-    Args:
-        text: of a report, or of a part of one, without what names a person: the number is not keyed.
-
-    Returns:
-        A non-negative int64, whatever the text's case, white space and Unicode form; -1 where there is no word. Among a
-        million texts two share a number with a probability of 5e-8.
-    """
-    words = unicodedata.normalize("NFC", text).casefold().split()
-    if not words:
-        return -1
-    digest = hashlib.blake2b(" ".join(words).encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") & (2**63 - 1)
-
-
 def fingerprint(salt: bytes) -> str:
     """Tell salts apart without giving them away.
 

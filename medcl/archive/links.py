@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.identity import text_code
 from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
+from medcl.modality.report.text import text_code
 
 Ints: TypeAlias = NDArray[np.int64]
 

@@ -24,6 +24,7 @@ def prepare(
     *,
     jobs: int = -1,
     strict: bool = False,
+    cluster: str | None = None,
     store: PathSource | None = None,
     **settings: Any,
 ) -> "Result[dict[str, Any]]":
@@ -36,6 +37,8 @@ def prepare(
         jobs: number of processes; -1 is one a core.
         strict: compare more with the scan than sizes, times and headers: every byte, where the scan was `--strict` too,
             and the headers of all slices of a DICOM volume.
+        cluster: address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers decode in the place of
+            processes here; they see the archive and the store under the same paths.
         store: folder of prepared records; default: beside the manifest.
         settings: of the recipe, in the place of those of the file, such as `data={"window": 5.0}`.
 
@@ -46,40 +49,31 @@ def prepare(
         UsageError: the recipe has an unknown setting or an invalid value.
         MedclError: no record can be decoded.
     """
-    from medcl.pretrain.config import PretrainConfig
+    from medcl.modality import wing, wing_of
     from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 
     config = recipe(config, settings)
     records, folder = manifest_and_store(manifest, store)
-    stores: dict[str, Any] = {}
-    lines: list[str] = []
-    if isinstance(config, PretrainConfig):
+    how: dict[str, Any] = {"jobs": jobs, "strict": strict, "cluster": cluster}
+    if isinstance(config, MultimodalPretrainConfig):
+        from medcl.pretrain.multimodal_sides import prepare_sides
+
+        stores: dict[str, Any] = {
+            kind: made.store for kind, made in prepare_sides(config, records, folder, **how).items()
+        }
+    else:
         from medcl.data.prepare import prepare as decode
 
-        signals = stores["signal"] = decode(records, config.data, folder, jobs=jobs, strict=strict)
-        held = f"{len(signals)} recordings, {len(signals.channels)} channels at {signals.sampling_rate:g} Hz"
-        lines.append(f"{signals.folder}: {held}")
-        lines += [f"{count:>8}  {note}" for note, count in signals.notes.items()]
-        lines += quarantine.told(signals.quarantine, len(signals) + len(signals.quarantine), "recordings")
-    elif isinstance(config, MultimodalPretrainConfig):
-        from medcl.pretrain.multimodal_sides import WORDS, prepare_sides
-
-        for kind, made in prepare_sides(config, records, folder, jobs, strict).items():
-            found, word = made.store, WORDS[kind]
-            stores[kind] = found
-            lines.append(f"{found.folder}: {len(found.record_ids)} {word}")
-            lines += quarantine.told(found.quarantine, len(found.record_ids) + len(found.quarantine), word)
-            lines += quarantine.filled(getattr(found, "filled", {}))
-    else:
-        from medcl.data.volume_prepare import prepare_volumes
-
-        volumes = stores["volume"] = prepare_volumes(records, config.data, folder, jobs=jobs, strict=strict)
-        masks = f", label maps: {', '.join(volumes.masks)}" if volumes.masks else ""
-        lines.append(f"{volumes.folder}: {len(volumes)} volumes of {volumes.n_channels} channel(s){masks}")
-        total = len(volumes) + len(volumes.quarantine)
-        lines += quarantine.told(volumes.quarantine, total, "volumes")
-        lines += quarantine.filled(volumes.filled)
-        for name, reasons in volumes.mask_quarantine.items():
+        stores = {wing_of(config.data).name: decode(records, config.data, folder, **how)}
+    lines: list[str] = []
+    for kind, found in stores.items():
+        lines.append(f"{found.folder}: {found.described()}")
+        # What else a wing tells of its records: notes on recordings, label maps of volumes.
+        lines += [f"{count:>8}  {note}" for note, count in getattr(found, "notes", {}).items()]
+        total = len(found.record_ids) + len(found.quarantine)
+        lines += quarantine.told(found.quarantine, total, wing(kind).plural)
+        lines += quarantine.filled(getattr(found, "filled", {}))
+        for name, reasons in getattr(found, "mask_quarantine", {}).items():
             lines += quarantine.told(reasons, total, f"label maps {name!r}")
     return Result("\n".join(lines), lambda: stores, folder)
 

@@ -2,21 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from medcl.data.sampler import Sampler
 from medcl.engine.watch import watched_worker
-
-Batch = dict[str, Any]
-
-
-class Sampler(Protocol):
-    """What says which windows or patches a batch holds: `HierarchicalSampler`, `PatchSampler`."""
-
-    def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[Any]]:
-        """The batches of the steps start to stop - 1."""
+from medcl.modality.sampling import Batch
 
 
 def _as_it_is(batch: Any) -> Any:

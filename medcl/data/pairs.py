@@ -1,6 +1,7 @@
 """Records with their partners of other kinds, as batches of tensors."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,21 +12,45 @@ from torch.utils.data import Dataset
 from medcl.archive.links import Links
 from medcl.archive.manifest import Manifest
 from medcl.data.pair_links import REPORT, linked
-from medcl.data.pair_sides import PairSide, Texts
 from medcl.errors import MedclError
+from medcl.modality import wing
+from medcl.modality.sampling import Batch, Codes, Draws
 
 Ints = NDArray[np.int64]
 Place = tuple[int, int]
 """Number of an item, and the step for which it is drawn."""
-_ALONE = {
-    "image": "pictures have no partner",
-    "volume": "volumes have no partner",
-    "signal": "recordings have no partner",
-    "report": "reports describe nothing that is trained on",
-}
 
 
-class Pairs(Dataset[dict[str, Any]]):
+@dataclass(frozen=True)
+class Linkable:
+    """The records of one wing among those of all.
+
+    Args:
+        draws: what is drawn from the records.
+        where: (records of this wing,) their rows in the manifest of all, ascending.
+    """
+
+    draws: Draws
+    where: Ints
+
+    @property
+    def rows(self) -> Ints:
+        """(R,) rows of the manifest of all that can be drawn from."""
+        rows: Ints = self.where[self.draws.rows]
+        return rows
+
+    @property
+    def codes(self) -> Codes | None:
+        """As `Draws.codes`, with rows of the manifest of all."""
+        own = self.draws.codes
+        return None if own is None else Codes(self.where[own.rows], own.values)
+
+    def draw(self, row: int, rng: np.random.Generator) -> Any:
+        """One sample of a record."""
+        return self.draws.draw(int(np.searchsorted(self.where, row)), rng)
+
+
+class Pairs(Dataset[Batch]):
     """Linked records, each time another draw of each: another window, another of its reports, another sentence.
 
     What is drawn is a function of (seed, step, item): it does not depend on the rest of the batch nor on who loads it.
@@ -41,6 +66,7 @@ class Pairs(Dataset[dict[str, Any]]):
     Attributes:
         kinds: of the sides, in order.
         anchors: (I,) row of the manifest of each item.
+        units: (I,) numbers of the items.
         patients: (I,) code of its patient; an item of an unknown patient is of one of its own.
         members: rows of the manifest of all records in an item, ascending.
         complete: whether every item has every kind.
@@ -53,7 +79,7 @@ class Pairs(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        sides: Mapping[str, PairSide],
+        sides: Mapping[str, Linkable],
         manifest: Manifest,
         links: Links,
         *,
@@ -76,13 +102,15 @@ class Pairs(Dataset[dict[str, Any]]):
         self.patients: Ints = np.where(patient >= 0, patient, -2 - self.anchors)
         if len(np.unique(self.patients)) < 2:
             raise MedclError("all linked records are of one patient: there is nothing to tell them apart from")
+        self.units: Ints = np.arange(len(self.anchors))
         self.complete = all(self._linked.has(kind).all() for kind in self.kinds)
         used = {kind: np.unique(self._linked.partners[kind][0]) for kind in self.kinds}
         self.members: Ints = np.unique(np.concatenate(list(used.values())))
-        self.id_names = ("patient", "item", *self.kinds, *(("text",) if REPORT in self.kinds else ()))
-        self.left_out = {_ALONE[kind]: len(own) - len(used[kind]) for kind, own in rows.items()}
-        texts = sides.get(REPORT)
-        if isinstance(texts, Texts) and len(self.kinds) == 2 and _all_same(texts, used[REPORT]):
+        self._codes = {kind: codes for kind, side in sides.items() if (codes := side.codes) is not None}
+        self.id_names = ("patient", "item", *self.kinds, *(["text"] if self._codes else []))
+        self.left_out = {wing(kind).unlinked: len(own) - len(used[kind]) for kind, own in rows.items()}
+        texts = self._codes.get(REPORT)
+        if texts and len(self.kinds) == 2 and len(np.unique(texts.values[np.isin(texts.rows, used[REPORT])])) == 1:
             raise MedclError(
                 f"all {len(used[REPORT])} linked reports have the same text: there is nothing to tell apart; look at "
                 "the column or file that they were read from"
@@ -92,20 +120,25 @@ class Pairs(Dataset[dict[str, Any]]):
         """Number of items."""
         return len(self.anchors)
 
-    def __getitem__(self, place: Place) -> dict[str, Any]:
+    def draw(self, number: int, count: int, *, seed: int, step: int, partitions: int = 1) -> list[Place]:
+        """The item, once: its partners are drawn when it is read."""
+        return [(number, step)]
+
+    def __getitem__(self, place: Place) -> Batch:
         """One item as a batch of one."""
         return self.__getitems__([place])
 
-    def __getitems__(self, places: Sequence[Place]) -> dict[str, Any]:
+    def __getitems__(self, places: Sequence[Place]) -> Batch:
         """A batch.
 
         Args:
             places: (B,) items, and the steps for which they are drawn.
 
         Returns:
-            `{kind: x}` of those items that have the kind, in their order, absent where none has; `index` (B,) rows of
-            the anchors; `present` {kind: (B,) bool}; `ids` {name: (B,) int64}: "patient", "item", {kind: row that was
-            drawn}, and "text", the same where the texts drawn are. Ids of what is missing are negative, each another.
+            `inputs` {kind: x} of those items that have the kind, in their order, absent where none has; `index` (B,)
+            rows of the anchors; `present` {kind: (B,) bool}; `ids` {name: (B,) int64}: "patient", "item", {kind: row
+            that was drawn}, and "text", the same where the texts drawn are. Ids of what is missing are negative, each
+            another.
         """
         items = np.array([item for item, _ in places], dtype=np.int64)
         index = self.anchors[items]
@@ -121,23 +154,12 @@ class Pairs(Dataset[dict[str, Any]]):
                     ids[kind][place] = row
                     drawn[kind].append(self._sides[kind].draw(row, rng))
         present = {kind: ids[kind] >= 0 for kind in self.kinds}
-        texts = self._sides.get(REPORT)
-        if isinstance(texts, Texts):
+        for kind, codes in self._codes.items():
             ids["text"] = -2 - index
-            ids["text"][present[REPORT]] = texts.text_ids(drawn[REPORT])
+            ids["text"][present[kind]] = codes.values[np.array(drawn[kind], dtype=np.int64)]
         return {
-            **{kind: self._sides[kind].read(own) for kind, own in drawn.items() if own},
+            "inputs": {kind: self._sides[kind].draws.read(own) for kind, own in drawn.items() if own},
             "index": torch.from_numpy(index),
             "ids": {name: torch.from_numpy(own) for name, own in ids.items()},
             "present": {kind: torch.from_numpy(own) for kind, own in present.items()},
         }
-
-
-def _all_same(texts: Texts, reports: Ints) -> bool:
-    first: int | None = None
-    for report in reports.tolist():
-        for one in texts.text_ids(texts.draws_of(report)).tolist():
-            first = one if first is None else first
-            if one != first:
-                return False
-    return True

@@ -1,6 +1,7 @@
-"""Batches of patients x trials x samples, so that every level of the hierarchy has positives."""
+"""Batches of patients x records x samples, so that every level of the hierarchy has positives."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,64 +9,136 @@ from numpy.typing import NDArray
 from medcl.errors import MedclError, UsageError
 
 Ints = NDArray[np.int64]
+_TRIES = 50
+"""Draws after which a buffer is shuffled by whole batches: a patient who fills up an epoch's last batch came before."""
 
 
-class HierarchicalSampler:
+class Drawable(Protocol):
+    """Records that samples are drawn from: `VolumePatches`, `Pairs`."""
+
+    @property
+    def patients(self) -> Ints:
+        """(R,) id of the patient of each."""
+
+    @property
+    def units(self) -> Ints:
+        """(R,) id of each."""
+
+    def draw(self, number: int, count: int, *, seed: int, step: int, partitions: int = 1) -> list[Any]:
+        """Samples of one, as a function of all arguments."""
+
+
+class Sampler:
     """Draws batches as a pure function of (seed, step).
 
-    An epoch visits every patient once, in a new order, `patients` at a time; of each it takes up to `trials` recordings
-    and of each of these up to `samples` windows, at random and none twice. The last batch of an epoch is filled up with
+    An epoch visits every patient once, in a new order, `patients` at a time; of each it takes up to `records` records
+    and of each of these up to `samples` samples, at random and none twice. The last batch of an epoch is filled up with
     the epoch's first patients, so that all batches have one size.
 
-    A batch in which no patient has several trials would have no positives at the level of the patient. So the patients
+    A batch in which no patient has several records would have no positives at the level of the patient. So the patients
     who have are spread over the batches; where there are fewer of them than batches, a batch without gets one of them
     beside its own patients.
 
     Nothing depends on the codes of the ids, only on the order in which they appear.
 
     Args:
-        patient: (W,) id of the patient of each window.
-        trial: (W,) id of the trial of each window, of its patient.
+        patient: (S,) id of the patient of each sample; where samples are drawn, (R,) of each record.
+        record: (S,) or (R,) id of the record, of its patient.
         patients: in a batch; all of them where there are fewer.
-        trials: of a patient.
-        samples: of a trial.
+        records: of a patient.
+        samples: of a record.
+        draw: `draw(number, count, step)` draws samples of a record, where these are not counted: crops of a volume, one
+            of the linked partners; `patient` and `record` are then those of whole records.
         seed: of all draws.
+        reuse: how many batches a record is in, each time with other draws and beside other patients, before the next
+            records come: what was read from a slow disk is still in memory. An epoch has as many times more batches.
+        buffer: batches whose patients are shuffled among each other each time; fewer at the end of an epoch.
 
     Raises:
-        UsageError: if a size is not positive, or the seed is negative.
-        MedclError: if there is no window.
+        UsageError: if a number is not positive, or the seed is negative.
+        MedclError: if there is no sample.
     """
 
-    def __init__(self, patient: Ints, trial: Ints, *, patients: int, trials: int, samples: int, seed: int = 0) -> None:
-        if min(patients, trials, samples) < 1:
+    def __init__(
+        self,
+        patient: Ints,
+        record: Ints,
+        *,
+        patients: int,
+        records: int,
+        samples: int,
+        draw: Callable[[int, int, int], list[Any]] | None = None,
+        seed: int = 0,
+        reuse: int = 1,
+        buffer: int = 8,
+    ) -> None:
+        if min(patients, records, samples) < 1:
             raise UsageError(
-                f"batch: patients, trials and samples must be at least 1, not {patients}, {trials}, {samples}"
+                f"batch: patients, records and samples must be at least 1, not {patients}, {records}, {samples}"
             )
+        if min(reuse, buffer) < 1:
+            raise UsageError(f"batch: reuse and buffer must be at least 1, not {reuse}, {buffer}")
         if seed < 0:
             raise UsageError(f"seed {seed}: must not be negative")
         if not len(patient):
-            raise MedclError("there is no window to make batches of")
-        self.seed, self.trials, self.samples = seed, trials, samples
+            raise MedclError("there is no sample to make batches of")
+        self.seed, self.records, self.samples, self.reuse, self.buffer = seed, records, samples, reuse, buffer
+        self._draw, self._patient = draw, patient
         patient_number = _by_appearance(patient)
-        # Two patients may have trials of one name: a trial is one of its patient.
-        trial_number = _by_appearance(patient_number * len(trial) + _by_appearance(trial))
-        # Windows sorted by trial, trials sorted by patient: a trial's windows and a patient's trials are slices.
-        self._windows = np.argsort(trial_number, kind="stable")
-        self._window_start = np.concatenate([[0], np.cumsum(np.bincount(trial_number))])
-        patient_of_trial = patient_number[self._windows[self._window_start[:-1]]]
-        self._trials = np.argsort(patient_of_trial, kind="stable")
-        self._trial_start = np.concatenate([[0], np.cumsum(np.bincount(patient_of_trial))])
-        self.n_patients = len(self._trial_start) - 1
+        # Two patients may have records of one name: a record is one of its patient.
+        record_number = _by_appearance(patient_number * len(record) + _by_appearance(record))
+        # Samples sorted by record, records sorted by patient: a record's samples and a patient's records are slices.
+        self._samples = np.argsort(record_number, kind="stable")
+        self._sample_start = np.concatenate([[0], np.cumsum(np.bincount(record_number))])
+        patient_of_record = patient_number[self._samples[self._sample_start[:-1]]]
+        self._records = np.argsort(patient_of_record, kind="stable")
+        self._record_start = np.concatenate([[0], np.cumsum(np.bincount(patient_of_record))])
+        self.n_patients = len(self._record_start) - 1
         self.patients = min(patients, self.n_patients)
-        several = np.diff(self._trial_start) > 1
-        self._several = several if trials > 1 else np.zeros_like(several)
+        several = np.diff(self._record_start) > 1
+        self._several = several if records > 1 else np.zeros_like(several)
+        self._n_groups = -(-self.n_patients // self.patients)
+
+    @classmethod
+    def drawing(
+        cls,
+        units: Drawable,
+        *,
+        patients: int,
+        records: int,
+        samples: int = 1,
+        partitions: int = 1,
+        seed: int = 0,
+        reuse: int = 1,
+        buffer: int = 8,
+    ) -> Self:
+        """A sampler of what is drawn from records: patches of volumes, or linked records with their partners.
+
+        Args:
+            units: the records.
+            patients: in a batch.
+            records: of a patient.
+            samples: of a record.
+            partitions: of a volume, see `VolumePatches.draw`.
+            seed: of all draws.
+            reuse: as of the class.
+            buffer: as of the class.
+        """
+        if partitions < 1:
+            raise UsageError(f"batch: partitions must be at least 1, not {partitions}")
+
+        def draw(number: int, count: int, step: int) -> list[Any]:
+            return units.draw(number, count, seed=seed, step=step, partitions=partitions)
+
+        sizes = {"patients": patients, "records": records, "samples": samples}
+        return cls(units.patients, units.units, **sizes, draw=draw, seed=seed, reuse=reuse, buffer=buffer)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return -(-self.n_patients // self.patients)
+        return self._n_groups * self.reuse
 
-    def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[int]]:
-        """The batches of the steps start to stop - 1, as lists of window numbers.
+    def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[Any]]:
+        """The batches of the steps start to stop - 1, as lists of sample numbers, or of what was drawn.
 
         Several processes share each batch: whole patients go to one process, the first patients of the batch to the
         first, so that their batches in a row are the batch of one process. A batch, and with it the recipe, is the same
@@ -80,24 +153,47 @@ class HierarchicalSampler:
         Raises:
             UsageError: if there are more processes than patients in a batch.
         """
-        check_shares(world, self.patients)
-        for by_patient in self.by_patient(start, stop):
-            batch: list[int] = np.concatenate(share_of(by_patient, rank, world)).tolist()
-            yield batch
+        if world > self.patients:
+            raise UsageError(
+                f"{world} devices share a batch of {self.patients} patients: each needs one, raise batch.patients"
+            )
+        for step, by_patient in zip(range(start, stop), self._by_patient(start, stop), strict=True):
+            # array_split would turn the samples into one array, were there as many of each patient.
+            share = [by_patient[one] for one in np.array_split(np.arange(len(by_patient)), world)[rank]]
+            numbers: list[int] = np.concatenate(share).tolist()
+            if self._draw is None:
+                yield numbers
+            else:
+                # Each record has its own draws: they are the same whichever process makes them.
+                yield [one for number in numbers for one in self._draw(number, self.samples, step)]
 
-    def by_patient(self, start: int, stop: int) -> Iterator[list[Ints]]:
-        """The whole batches of the steps start to stop - 1, as the window numbers of each patient.
+    def _by_patient(self, start: int, stop: int) -> Iterator[list[Ints]]:
+        """The samples or records of each patient of the batches of some steps."""
+        if self.reuse == 1:
+            yield from self._in_turn(start, stop)
+            return
+        shuffled, now = [], (-1, -1, -1)
+        for step in range(start, stop):
+            epoch, place = divmod(step, len(self))
+            # The buffers of an epoch are apart: nobody comes twice in one, but whom the last batch is filled up with.
+            first = place // (self.buffer * self.reuse) * self.buffer
+            count = min(self.buffer, self._n_groups - first)
+            turn, place = divmod(place - first * self.reuse, count)
+            if now != (epoch, first, turn):
+                now = epoch, first, turn
+                begin = epoch * self._n_groups + first
+                held = list(self._in_turn(begin, begin + count))
+                shuffled = self._shuffled(held, np.random.default_rng([self.seed, 3, *now]))
+            yield shuffled[place]
 
-        Args:
-            start: first step, counted over all epochs.
-            stop: the step after the last.
-        """
+    def _in_turn(self, start: int, stop: int) -> Iterator[list[Ints]]:
+        """As `_by_patient`, every record once an epoch."""
         epoch, groups = -1, []
         for step in range(start, stop):
-            if step // len(self) != epoch:
-                epoch = step // len(self)
+            if step // self._n_groups != epoch:
+                epoch = step // self._n_groups
                 groups = self._epoch(epoch)
-            yield self._batch(groups[step % len(self)], np.random.default_rng([self.seed, 1, step]))
+            yield self._batch(groups[step % self._n_groups], np.random.default_rng([self.seed, 1, step]))
 
     def _epoch(self, epoch: int) -> list[Ints]:
         """The patients of each batch."""
@@ -114,40 +210,43 @@ class HierarchicalSampler:
         ]
 
     def _batch(self, patients: Ints, rng: np.random.Generator) -> list[Ints]:
-        """The windows of each patient."""
+        """The samples of each patient, or the records that samples are drawn of."""
+        most = self.samples if self._draw is None else 1
         by_patient = []
         for patient in patients:
-            trials = self._trials[self._trial_start[patient] : self._trial_start[patient + 1]]
+            records = self._records[self._record_start[patient] : self._record_start[patient + 1]]
             picked = []
-            for trial in _some(trials, self.trials, rng):
-                windows = self._windows[self._window_start[trial] : self._window_start[trial + 1]]
-                picked.append(_some(windows, self.samples, rng))
+            for record in _some(records, self.records, rng):
+                samples = self._samples[self._sample_start[record] : self._sample_start[record + 1]]
+                picked.append(_some(samples, most, rng))
             by_patient.append(np.concatenate(picked))
         return by_patient
 
+    def _shuffled(self, batches: list[list[Ints]], rng: np.random.Generator) -> list[list[Ints]]:
+        """Exchange the patients of some batches.
 
-def check_shares(world: int, patients: int) -> None:
-    """Refuse more processes than there are patients in a batch.
-
-    Raises:
-        UsageError: if there are.
-    """
-    if world > patients:
-        raise UsageError(f"{world} devices share a batch of {patients} patients: each needs one, raise batch.patients")
-
-
-def share_of(by_patient: list[Ints], rank: int, world: int) -> list[Ints]:
-    """The patients of a batch that one of several processes takes."""
-    # array_split would turn the windows into one array, were there as many of each patient.
-    return [by_patient[patient] for patient in np.array_split(np.arange(len(by_patient)), world)[rank]]
+        Those who have several records exchange places with each other, and so do the others: every batch keeps as many
+        of either kind. Where nobody comes twice in a batch, nobody does afterwards.
+        """
+        ends = np.cumsum([len(batch) for batch in batches])[:-1]
+        patients = [records for batch in batches for records in batch]
+        several = np.array([len(records) > 1 for records in patients])
+        codes = self._patient[[records[0] for records in patients]]
+        place = np.arange(len(patients))
+        for _ in range(_TRIES):
+            for kind in (several, ~several):
+                place[kind] = rng.permutation(np.flatnonzero(kind))
+            if all(len(np.unique(batch)) == len(batch) for batch in np.split(codes[place], ends)):
+                return [[patients[one] for one in batch] for batch in np.split(place, ends)]
+        return [batches[one] for one in rng.permutation(len(batches))]
 
 
 def _spread(order: Ints, several: NDArray[np.bool_], size: int) -> Ints:
-    """Give each `size` patients one of several trials, as far as there are, by exchanges with those that have more.
+    """Give each `size` patients one of several records, as far as there are, by exchanges with those that have more.
 
     Args:
         order: (P,) patients in random order.
-        several: (P,) whether a patient has several trials.
+        several: (P,) whether a patient has several records.
         size: of a batch.
     """
     batch, place = np.arange(len(order)) // size, np.flatnonzero(several[order])

@@ -159,7 +159,7 @@ def _parts(sides: list[Side], every: Manifest, chosen: Manifest, config: EmbedCo
     parts: list[_Part] = []
     first = 0
     for side in sides:
-        prepared = prepare(side, every, chosen, store, config.jobs)
+        prepared = prepare(side, every, chosen, store, config.jobs, cluster=config.cluster)
         plan = Plan.of(prepared.pieces, chosen, config.level)
         parts.append(_Part(side, prepared, plan, first))
         first += plan.shards

@@ -16,6 +16,8 @@ class EmbedConfig:
         split: whose records are embedded: `train`, `val`, `test`; all where it is empty.
         batch: pieces at a time; None leaves it to their kind. The embeddings do not depend on it.
         jobs: processes that decode records; -1 is one a core.
+        cluster: address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers decode records in the place of
+            processes here; they see the archive and the store under the same paths.
     """
 
     level: Literal["window", "record", "patient"] = "record"
@@ -25,3 +27,4 @@ class EmbedConfig:
     split: str = ""
     batch: int | None = None
     jobs: int = -1
+    cluster: str | None = None

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.embed.pieces import Pieces
+from medcl.modality.sampling import SampleSet
 
 T = TypeVar("T")
 _LOOK = 0.1  # seconds after which a thread that waits looks whether it is still wanted
@@ -69,9 +69,6 @@ def ahead(items: Iterable[T], count: int = 2) -> Iterator[T]:
         thread.join()
 
 
-_AT_A_TIME = 256
-
-
 class Wide(Protocol):
     """A configuration that states the width of the embedding."""
 
@@ -105,7 +102,7 @@ def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
 
 @torch.inference_mode()
 def embed_pieces(
-    encoder: Embeds, pieces: Pieces, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
+    encoder: Embeds, pieces: SampleSet, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
     """Embed pieces, a bounded number at a time; the next batches are read while one is embedded.
 
@@ -121,8 +118,7 @@ def embed_pieces(
     """
     was_training = encoder.training
     encoder.train(False)
-    suggested: int = getattr(pieces, "at_a_time", _AT_A_TIME)
-    step = batch or suggested
+    step = batch or pieces.at_a_time
 
     def read(start: int) -> tuple[slice, Tensor]:
         part = slice(start, min(start + step, len(numbers)))
@@ -160,7 +156,7 @@ def _arrived(part: slice, host: Tensor, copied: torch.cuda.Event | None) -> tupl
 
 @torch.inference_mode()
 def embed_records(
-    encoder: Embeds, windows: Pieces, rows: NDArray[np.int64], device: torch.device
+    encoder: Embeds, windows: SampleSet, rows: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.float32]:
     """Embed records.
 
@@ -173,8 +169,8 @@ def embed_records(
     Returns:
         (R, dim).
     """
-    order = np.concatenate([windows.windows_of(int(row)) for row in rows])
-    counts = np.array([len(windows.windows_of(int(row))) for row in rows])
+    order = np.concatenate([windows.samples_of(int(row)) for row in rows])
+    counts = np.array([len(windows.samples_of(int(row))) for row in rows])
     group = torch.from_numpy(np.repeat(np.arange(len(rows)), counts)).to(device)
     total = torch.zeros(len(rows), encoder.config.dim, device=device)
     for part, z in embed_pieces(encoder, windows, order, device):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.embed.pieces import Pieces
+from medcl.modality.sampling import SampleSet
 
 Ints = NDArray[np.int64]
 Level = Literal["window", "record", "patient"]
@@ -34,7 +34,7 @@ class Plan:
     bounds: Ints
 
     @classmethod
-    def of(cls, pieces: Pieces, manifest: Manifest, level: Level) -> "Plan":
+    def of(cls, pieces: SampleSet, manifest: Manifest, level: Level) -> "Plan":
         """The plan of all pieces.
 
         Records stay in the order of the manifest; of patients, that of their first records. The mean of a record is

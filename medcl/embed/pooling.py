@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.embed.metadata import EMBEDDING, KIND, PIECES, RECORDS, RUN, START
 from medcl.embed.plan import Ints, Plan
-from medcl.embed.sides import Prepared, Side, places
+from medcl.embed.sides import Prepared, Side
 from medcl.errors import MedclError
 
 Pool = Literal["mean", "max"]
@@ -152,7 +152,7 @@ def rows_of(
     if (several > 1).any():
         table = pa.table({name: _agreed(table[name], starts) for name in table.column_names})
     count = len(vectors)
-    begin = places(prepared.pieces, plan.numbers[part]) if len(group) == count else None
+    begin = prepared.pieces.places(plan.numbers[part]) if len(group) == count else None
     own = {
         KIND: pa.array([side.kind] * count, pa.string()),
         PIECES: pa.array(np.bincount(group, minlength=count)),

@@ -1,31 +1,23 @@
 """The encoders of a run by the kind of records that they embed, and those records as pieces for them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.data.report_prepare import prepare_reports
-from medcl.embed import pieces as of_arrays
+from medcl.data.prepare import prepare as decode
 from medcl.embed.embedding import Embeds
-from medcl.embed.pieces import Pieces
 from medcl.embed.projected import Projected
-from medcl.embed.report_pieces import ReportPieces, reading
 from medcl.errors import UsageError
-from medcl.modality.image.samples import Pictures
-from medcl.modality.report.samples import Reports
-from medcl.modality.signal.samples import SignalWindows
-from medcl.modality.spec import JointCard, SideCard, TextCard, kind_of
-from medcl.modality.volume.tiles import VolumeTiles
+from medcl.modality import WINGS, wing
+from medcl.modality.sampling import SampleSet
+from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.runs import Run, load
-
-WORDS: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,7 @@ class Prepared:
         left_out: record id -> why a record of this kind has no piece.
     """
 
-    pieces: Pieces
+    pieces: SampleSet
     left_out: dict[str, str]
 
 
@@ -91,7 +83,7 @@ def sides_of(folder: Path, kind: str | None = None) -> list[Side]:
         ]
     own = cast(Kind, kind_of(run.card))
     if kind not in (None, own):
-        raise UsageError(f"{folder}: was pretrained on {WORDS[own]}, it has no encoder of kind {kind!r}")
+        raise UsageError(f"{folder}: was pretrained on {wing(own).plural}, it has no encoder of kind {kind!r}")
     return [Side(own, run.card, _placed(run.encoder))]
 
 
@@ -109,13 +101,15 @@ def of_kinds(sides: Sequence[Side], manifest: Manifest, what: str) -> list[Side]
     held = set(manifest.ok().kinds)
     found = [side for side in sides if side.kind in held]
     if not found:
-        listed = " and ".join(WORDS[side.kind] for side in sides)
-        have = ", ".join(WORDS[one] for one in WORDS if one in held) or "no readable record"
+        listed = " and ".join(wing(side.kind).plural for side in sides)
+        have = ", ".join(wing(one).plural for one in WINGS if one in held) or "no readable record"
         raise UsageError(f"{what}: embeds {listed}; the manifest holds {have}")
     return found
 
 
-def prepare(side: Side, every: Manifest, manifest: Manifest, store: Path, jobs: int) -> Prepared:
+def prepare(
+    side: Side, every: Manifest, manifest: Manifest, store: Path, jobs: int, *, cluster: str | None = None
+) -> Prepared:
     """Decode the records of a side's kind once, or find them decoded.
 
     Args:
@@ -124,70 +118,25 @@ def prepare(side: Side, every: Manifest, manifest: Manifest, store: Path, jobs: 
         manifest: those of them that are wanted; other kinds are passed over.
         store: folder of prepared records.
         jobs: processes that decode.
+        cluster: address of a Dask scheduler, whose workers decode in their place.
 
     Raises:
         UsageError: the records do not fit the encoder's settings.
         MedclError: none can be decoded, or none is long enough.
     """
-    parts = _parts(side.card, every, manifest, store, jobs)
-    found = np.unique(parts.rows)
-    missing = np.setdiff1d(np.flatnonzero(manifest.kinds == side.kind), found)
+    own = wing(side.kind)
+    config = own.data_of(side.card)
+    made = decode(every, config, store, jobs=jobs, cluster=cluster)
+    samples = own.samples(made, manifest, config)
+    missing = np.setdiff1d(np.flatnonzero(manifest.kinds == side.kind), np.unique(samples.rows))
     ids, status = manifest.column("record_id"), manifest.column("status")
-    known = _store_of(parts).quarantine
     reasons = {
-        str(ids[row]): str(status[row]) if status[row] != "ok" else known.get(str(ids[row]), _REASONS[side.kind])
+        str(ids[row]): str(status[row]) if status[row] != "ok" else made.quarantine.get(str(ids[row]), own.no_sample)
         for row in missing.tolist()
     }
-    return Prepared(parts, reasons)
-
-
-def places(parts: Pieces, numbers: NDArray[np.int64]) -> list[list[float]] | None:
-    """Where pieces begin in their records.
-
-    Args:
-        parts: of one kind of records.
-        numbers: (n,) of pieces.
-
-    Returns:
-        (n,) of windows [seconds], of tiles the first voxel along x, y, z of the prepared volume; None where a piece is
-        the whole of its record.
-    """
-    if isinstance(parts, SignalWindows):
-        return [[float(start)] for start in parts.starts[numbers] / parts.store.sampling_rate]
-    if isinstance(parts, VolumeTiles):
-        found: list[list[float]] = parts.starts[numbers].astype(np.float64).tolist()
-        return found
-    return None
-
-
-_REASONS: dict[Kind, str] = {
-    "signal": "shorter than a window of the encoder, or no window without gaps",
-    "volume": "none of its slices is kept",
-    "image": "not prepared",
-    "report": "not prepared",
-}
+    return Prepared(samples, reasons)
 
 
 def _placed(network: Any) -> Embeds:
     placed: Embeds = network.to(device()).eval()
     return placed
-
-
-def _parts(card: SideCard, every: Manifest, manifest: Manifest, store: Path, jobs: int) -> Pieces:
-    if isinstance(card, TextCard):
-        tokenizer, config = reading(card)
-        # The whole report, whatever was drawn from it in pretraining.
-        whole = replace(config, draw="whole")
-        made = prepare_reports(every, whole, tokenizer, tokenizer.fingerprint, store, jobs=jobs)
-        return ReportPieces(Reports(made, manifest, whole))
-    settings = of_arrays.config_of(card)
-    return of_arrays.pieces(of_arrays.prepared(every, settings, store, jobs), manifest, settings)
-
-
-def _store_of(parts: Pieces) -> Any:
-    if isinstance(parts, VolumeTiles):
-        return parts.patches.store
-    if isinstance(parts, ReportPieces):
-        return parts.reports.store
-    assert isinstance(parts, SignalWindows | Pictures)
-    return parts.store

@@ -21,6 +21,7 @@ from medcl.evaluate.fractions import Subset
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Procedure, Results
 from medcl.evaluate.task import Task
+from medcl.modality import wing_of
 from medcl.modality.spec import Card, to_json
 from medcl.suggest import did_you_mean
 
@@ -55,9 +56,9 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     side = multimodal_space.choose(run.card, manifest, config.target)
     run = multimodal_space.only(run, side)
     config_of_pieces = pieces.config_of(run.card)
-    if "pixels" in config.protocols and pieces.kind_of(config_of_pieces) != "image":
+    if "pixels" in config.protocols and wing_of(config_of_pieces).name != "image":
         raise UsageError("--protocols pixels: compares with the pixels of pictures, which this run was not trained on")
-    manifest = manifest.of_kind(pieces.kind_of(config_of_pieces))
+    manifest = manifest.select(manifest.kinds == wing_of(config_of_pieces).name)
     check(manifest)
     n_records = len(manifest)
     prepared = pieces.prepared(manifest, config_of_pieces, store, config.jobs)

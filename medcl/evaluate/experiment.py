@@ -21,7 +21,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed.embedding import embed_records
-from medcl.embed.pieces import Encoder, PieceConfig, Pieces, pieces
+from medcl.embed.pieces import Encoder, pieces
 from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import multimodal_space
@@ -31,6 +31,7 @@ from medcl.evaluate.fractions import check as check_fractions
 from medcl.evaluate.protocols import Pixels, fine_tune, linear_probe, nearest_neighbours, predict
 from medcl.evaluate.results import Init
 from medcl.evaluate.task import Task
+from medcl.modality.sampling import SampleSet
 
 Frozen = dict[str, NDArray[np.float64]]
 """Protocol -> (records, dim) embeddings."""
@@ -76,7 +77,7 @@ class Setting:
     run: Path
     store: Path
     manifest: Manifest
-    windows: PieceConfig
+    windows: Any
     config: EvaluateConfig
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
@@ -172,7 +173,7 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _windows(setting: Setting) -> Pieces:
+def _windows(setting: Setting) -> SampleSet:
     return pieces(setting.store, setting.manifest, setting.windows)
 
 

@@ -133,15 +133,15 @@ def ground(
     config = pieces.config_of(run.card.sides["image"])
     every = manifest.of_kind("image")
     parts = pieces.pieces(pieces.prepared(every, config, store, jobs), manifest.select(images.rows), config)
-    tokenizer, text = tokenizer_of(run)
+    text = tokenizer_of(run)
     record_ids, texts = manifest.column("record_id"), manifest.column("report")
     encoder, shown = run.encoder.to(device()), []
     for title, chosen in (("best", _apart(order, linked, number)), ("worst", _apart(order[::-1], linked, number))):
         for place, pair in enumerate(chosen, start=1):
             picture, report = linked[pair].tolist()
             phrase = _phrase(str(texts[reports.rows[report]]))
-            x = parts.__getitems__(parts.windows_of(picture).tolist()[:1])["x"][0]
-            tokens = torch.from_numpy(tokenizer([phrase], text.length)[0].astype(np.int64))
+            x = parts.__getitems__(parts.samples_of(picture).tolist()[:1])["x"][0]
+            tokens = torch.from_numpy(text.encode([phrase], text.length)[0].astype(np.int64))
             cells = phrase_map(encoder, "image", x.to(device()), tokens.to(device()))
             record_id = str(record_ids[images.rows[picture]])
             file = Path("grounding") / file_name(record_id, [title, str(place)])

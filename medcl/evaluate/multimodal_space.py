@@ -17,18 +17,18 @@ from torch.nn import functional as F  # noqa: N812
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.data.report_prepare import prepare_reports
+from medcl.data.prepare import prepare
 from medcl.embed import pieces
 from medcl.embed.embedding import embed_records
 from medcl.embed.metadata import run_fingerprint
 from medcl.embed.projected import Projected
-from medcl.embed.report_pieces import ReportPieces, reading
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
-from medcl.modality.report.config import TextConfig
-from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
+from medcl.modality.report.wing import ReportWing
+from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import Card, JointCard, TextCard
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.runs import Run, load_joint
@@ -129,8 +129,8 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def tokenizer_of(run: MultimodalRun) -> tuple[Tokenizer, TextConfig]:
-    """The tokenizer of a run's reports, and what it was trained to read.
+def tokenizer_of(run: MultimodalRun) -> TokenisedConfig:
+    """What a run was trained to read of reports, with its tokenizer.
 
     Raises:
         UsageError: the run has no side of reports.
@@ -140,14 +140,14 @@ def tokenizer_of(run: MultimodalRun) -> tuple[Tokenizer, TextConfig]:
         raise UsageError(
             f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it reads no text"
         )
-    return reading(card)
+    return ReportWing().reading(card)
 
 
 @torch.inference_mode()
 def embed_texts(run: MultimodalRun, texts: Sequence[str]) -> Tensor:
     """Texts in the common space, (texts, projection), on the CPU."""
-    tokenizer, config = tokenizer_of(run)
-    tokens = torch.from_numpy(tokenizer(texts, config.length).astype(np.int64)).to(device())
+    config = tokenizer_of(run)
+    tokens = torch.from_numpy(config.encode(list(texts), config.length).astype(np.int64)).to(device())
     one = Projected(with_side(run, REPORT).encoder, REPORT, run.card.projection).to(device()).eval()
     return torch.cat([one.embed(part) for part in torch.split(tokens, _AT_A_TIME)]).cpu()
 
@@ -207,9 +207,9 @@ def _embed(
     run: MultimodalRun, every: Manifest, chosen: Manifest, kind: Kind, store: Path, text: str, jobs: int
 ) -> tuple[Ints, Any]:
     """Numbers of the chosen records that can be prepared, and their embeddings."""
-    parts: pieces.Pieces
+    parts: SampleSet
     if kind == REPORT:
-        parts = ReportPieces(reports_of(run, every, chosen, store, text, jobs))
+        parts = reports_of(run, every, chosen, store, text, jobs)
     else:
         config = pieces.config_of(run.card.sides[kind])
         parts = pieces.pieces(pieces.prepared(every, config, store, jobs), chosen, config)
@@ -223,9 +223,8 @@ def reports_of(
     run: MultimodalRun, every: Manifest, chosen: Manifest, store: Path, text: str, jobs: int = -1
 ) -> Reports:
     """The reports of a manifest as the run reads them, whole or in sentences."""
-    tokenizer, config = tokenizer_of(run)
-    config = replace(config, draw="sentence" if text == "sentence" else "whole")
-    return Reports(prepare_reports(every, config, tokenizer, tokenizer.fingerprint, store, jobs=jobs), chosen, config)
+    config = replace(tokenizer_of(run), draw="sentence" if text == "sentence" else "whole")
+    return Reports(prepare(every, config, store, jobs=jobs), chosen, config)
 
 
 def _path(store: Path, run: MultimodalRun, chosen: Manifest, kind: str, text: str) -> Path:

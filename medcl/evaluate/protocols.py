@@ -13,10 +13,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Target
 from medcl.embed.embedding import embed_records, mean_by_group
-from medcl.embed.pieces import Encoder, Pieces
+from medcl.embed.pieces import Encoder
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.task import Task
+from medcl.modality.sampling import SampleSet
 from medcl.networks.heads import ClassifierHead
 from medcl.stats.metrics import measure
 
@@ -55,7 +56,7 @@ class _Scaled(nn.Module):
 def fine_tune(
     encoder: Encoder,
     task: Task,
-    windows: Pieces,
+    windows: SampleSet,
     train: Rows,
     validation: Rows,
     config: FinetuneConfig,
@@ -119,7 +120,7 @@ def fine_tune(
 
 
 def predict(
-    encoder: Encoder, head: nn.Module, task: Task, windows: Pieces, rows: Rows, device: torch.device
+    encoder: Encoder, head: nn.Module, task: Task, windows: SampleSet, rows: Rows, device: torch.device
 ) -> NDArray[np.float64]:
     """Probabilities (or values) of records from all of their windows, (rows, outputs)."""
     head.eval()
@@ -144,13 +145,13 @@ def _batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterato
 
 
 def _draw_windows(
-    windows: Pieces, rows: Rows, most: int, rng: np.random.Generator
+    windows: SampleSet, rows: Rows, most: int, rng: np.random.Generator
 ) -> tuple[list[int], NDArray[np.int64]]:
     """At most `most` random windows of each row, and which row of `rows` each belongs to."""
     picked: list[int] = []
     group: list[int] = []
     for number, row in enumerate(rows):
-        own = windows.windows_of(int(row))
+        own = windows.samples_of(int(row))
         own = rng.choice(own, most, replace=False) if len(own) > most else own
         picked.extend(int(window) for window in own)
         group.extend([number] * len(own))

@@ -176,7 +176,7 @@ class Archive:
         config = pieces.config_of(self.run.card.sides["image"])
         folder = pieces.prepared(self.manifest.ok().of_kind("image"), config, self.store, self.jobs)
         parts = pieces.pieces(folder, self.manifest.ok(), config)
-        places = [int(parts.windows_of(one.row)[0]) for one in found]
+        places = [int(parts.samples_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 
 

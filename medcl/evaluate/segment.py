@@ -14,8 +14,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.split import check
 from medcl.archive.stratify import Ints
-from medcl.data.volume_prepare import prepare_volumes
-from medcl.embed.pieces import volume_config
+from medcl.data.prepare import prepare
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import summary
@@ -28,6 +27,8 @@ from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Segmentation, SegmentCell, speed_of
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.wording import init_name
+from medcl.modality import wing
+from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.store import VolumeStore
 from medcl.show.images import data_uri, png
 from medcl.show.wording import number
@@ -133,8 +134,8 @@ def evaluate_masks(
     check_network(run.card)
     manifest = manifest.ok().of_kind("volume")
     check(manifest)
-    data = volume_config(run.card)
-    prepared = prepare_volumes(manifest, data, store, jobs=config.jobs)
+    data: VolumeConfig = wing("volume").data_of(run.card)
+    prepared = prepare(manifest, data, store, jobs=config.jobs)
     rows = {split: _usable(manifest, prepared, config.target, split) for split in ("train", "val", "test")}
     if not len(rows["test"]):
         raise MedclError(

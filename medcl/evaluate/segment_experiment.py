@@ -23,7 +23,7 @@ from medcl import files, runs, weights
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
 from medcl.checksums import read_json, sealed
-from medcl.data.volume_prepare import slice_axis
+from medcl.data.store import open_store
 from medcl.engine.watch import workers
 from medcl.errors import MedclError
 from medcl.evaluate.config import Init, SegmentationConfig
@@ -36,6 +36,7 @@ from medcl.evaluate.typed_json import plain
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.prepare import slice_axis
 from medcl.modality.volume.samples import VolumePatches
 from medcl.modality.volume.store import VolumeStore
 
@@ -72,7 +73,7 @@ class SegmentSetting:
 
     def patches(self, rows: Ints) -> VolumePatches:
         """Patches of some rows, with their labels."""
-        store = VolumeStore.open(self.store)
+        store: VolumeStore = open_store(self.store, "volume")
         return VolumePatches(store, self.manifest.select(rows), self.data, mask=self.masks.name)
 
     @property

@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl import files
+from medcl.archive.file_state import require_unchanged, scanned, scanned_masks
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
+from medcl.data.decode import sources
+from medcl.data.store import open_store
+from medcl.errors import UnreadableError
+from medcl.modality import wing
+from medcl.modality.rows import Source
+from medcl.modality.volume import original
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.original import grid_of, labels_of, restored, write_labels
+from medcl.modality.volume.original import restored, write_labels
 from medcl.modality.volume.samples import VolumePatches
 from medcl.modality.volume.store import VolumeStore
 from medcl.stats.label_maps import dice, hausdorff95
@@ -104,7 +111,7 @@ class HeldOut:
     def patches(self) -> VolumePatches:
         """The volumes and label maps on the prepared grid, in the order of `rows`."""
         return VolumePatches(
-            VolumeStore.open(self.store), self.manifest.select(self.rows), self.data, mask=self.masks.name
+            open_store(self.store, "volume"), self.manifest.select(self.rows), self.data, mask=self.masks.name
         )
 
     def predictions(
@@ -122,7 +129,7 @@ class HeldOut:
         for number, predicted in self.predictions(network, overlap, device):
             store, record = self.patches.store, int(self.patches.records[number])
             truth = labels_of(store, record, self.manifest, int(self.rows[number]), self.masks.name)
-            distance = hausdorff95(truth, predicted, n_classes, grid_of(store, record).spacing)
+            distance = hausdorff95(truth, predicted, n_classes, store.original_grid(record).spacing)
             found.append((dice(truth, predicted, n_classes), distance))
         dices, distances = (
             {name: tuple(map(float, values[:, k])) for k, name in enumerate(self.masks.classes[1:])}
@@ -144,4 +151,32 @@ class HeldOut:
             row, record = int(self.rows[number]), int(self.patches.records[number])
             # Where ids may be kept in clear, that of a record is its path.
             path = folder / f"{files.safe_name(str(ids[row]).replace('/', '_'))}.nii.gz"
-            write_labels(path, predicted, self.patches.store, record, self.manifest, row)
+            write_labels(path, predicted, self.patches.store, record, source_of(self.manifest, row))
+
+
+def source_of(manifest: Manifest, row: int) -> Source:
+    """The files of a volume."""
+    chosen = manifest.select([row])
+    (found,) = sources(chosen, wing("volume"), scanned(chosen))
+    return found
+
+
+def labels_of(store: VolumeStore, record: int, manifest: Manifest, row: int, mask: str) -> NDArray[np.int16]:
+    """The label map of a volume as `original.labels_of` reads it.
+
+    Args:
+        store: of the prepared volume.
+        record: its number in the store.
+        manifest: that names the label map.
+        row: of the volume.
+        mask: name of the column of label maps.
+
+    Raises:
+        UnreadableError: the label map cannot be read any more, has changed since the scan, or is not one of this
+            volume.
+    """
+    (known,) = scanned_masks(manifest.select([row]), mask)
+    if known is None:
+        raise UnreadableError(f"there is no label map {mask!r} of this volume")
+    require_unchanged(known)
+    return original.labels_of(store, record, source_of(manifest, row), known.root / known.path)

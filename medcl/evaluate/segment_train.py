@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl.data.volume_sampler import PatchSampler
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.config import SegmentConfig
 from medcl.evaluate.segment_predict import predict
@@ -234,7 +234,7 @@ def _batches(labelled: VolumePatches, config: SegmentConfig, seed: int) -> Itera
     """The patches of each iteration: as many of each labelled patient as a batch holds, or of some in turn."""
     patients = len(np.unique(labelled.ids["patient"]))
     at_once = min(patients, config.batch)
-    sampler = PatchSampler(labelled, patients=at_once, volumes=1, samples=-(-config.batch // at_once), seed=seed)
+    sampler = Sampler.drawing(labelled, patients=at_once, records=1, samples=-(-config.batch // at_once), seed=seed)
     for patches in islice(sampler.batches(0, config.iterations), config.iterations):
         # Patients come in a new order each time, so that what is cut off is of none in particular.
         yield patches[: config.batch]

@@ -1,1 +1,47 @@
-"""The wings: everything that differs between kinds of records, each kind behind the same contract."""
+"""The modalities: each in a wing of its own, behind the contract of `medcl.modality.base`."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medcl.modality.base import Wing
+
+_WINGS = {
+    "image": "medcl.modality.image.wing:ImageWing",
+    "volume": "medcl.modality.volume.wing:VolumeWing",
+    "signal": "medcl.modality.signal.wing:SignalWing",
+    "report": "medcl.modality.report.wing:ReportWing",
+}
+WINGS = tuple(_WINGS)
+"""Names of all wings, in the order in which they are listed; reports describe the others and come last."""
+_made: dict[str, "Wing"] = {}
+
+
+def wing(name: str) -> "Wing":
+    """A modality's wing, imported when it is first asked for.
+
+    Args:
+        name: one of `WINGS`.
+    """
+    if name not in _made:
+        module, _, own = _WINGS[name].partition(":")
+        _made[name] = getattr(importlib.import_module(module), own)()
+    return _made[name]
+
+
+def wing_of(config: Any) -> "Wing":
+    """The wing whose samples a configuration describes.
+
+    Args:
+        config: a `SignalConfig`, a `VolumeConfig`, ...
+    """
+    return next(one for one in map(wing, WINGS) if isinstance(config, one.config))
+
+
+def plural(names: Any) -> str:
+    """Wings in words: `images and recordings`.
+
+    Args:
+        names: of wings, in any order.
+    """
+    return " and ".join(wing(name).plural for name in WINGS if name in names)

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from medcl.errors import UsageError
+from medcl.modality import WINGS, wing
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders import build as text
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.settings import frozen
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
@@ -102,12 +104,6 @@ class TextCard:
 
 
 SideCard = SignalCard | VolumeCard | ImageCard | TextCard
-_KINDS: dict[str, tuple[type[Any], type[Any]]] = {
-    "signal": (SignalCard, SignalEncoderConfig),
-    "volume": (VolumeCard, ImageEncoderConfig),
-    "image": (ImageCard, ImageEncoderConfig),
-    "report": (TextCard, TextEncoderConfig),
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +145,7 @@ _JOINT = "joint"
 
 def kind_of(card: SideCard) -> str:
     """The kind of record whose encoder a card describes: `signal`, `volume`, `image` or `report`."""
-    return next(name for name, (one, _) in _KINDS.items() if isinstance(card, one))
+    return next(name for name in WINGS if isinstance(card, wing(name).spec))
 
 
 def to_json(card: Card) -> str:
@@ -180,12 +176,7 @@ def _fields(card: SideCard) -> dict[str, Any]:
 
 
 def _side(fields: dict[str, Any]) -> SideCard:
-    frozen = _frozen(fields)
-    card, config = _KINDS[frozen.pop("kind", "signal")]
-    built: SideCard = card(**{**frozen, "encoder": config(**_frozen(frozen["encoder"]))})
+    values = frozen(fields)
+    own = wing(values.pop("kind", "signal"))
+    built: SideCard = own.spec(**{**values, "encoder": own.encoder_config(**frozen(values["encoder"]))})
     return built
-
-
-def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
-    """Lists, as JSON has them, are tuples in a configuration."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

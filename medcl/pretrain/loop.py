@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,12 +20,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 from tqdm.auto import tqdm
 
 from medcl.errors import MedclError, UsageError
+from medcl.modality.sampling import Batch
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.metrics import Board, MetricsFile
 from medcl.runs import BOARD, CHECKPOINT, METRICS
-
-M = TypeVar("M", bound=nn.Module)
 
 
 def laid_out(x: Tensor) -> Tensor:
@@ -34,12 +32,6 @@ def laid_out(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
-def for_images(network: M, dims: int) -> M:
-    """The same network, its weights channels last where it takes images."""
-    return network.to(memory_format=torch.channels_last) if dims == 2 else network  # type: ignore[call-overload]
-
-
-Batch = dict[str, Any]
 Losses = dict[str, Tensor]
 
 

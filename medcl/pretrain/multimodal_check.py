@@ -1,10 +1,8 @@
 """Recipes of several modalities that are invalid, refused before anything is read."""
 
-from medcl.data.volume_prepare import slice_axis
 from medcl.errors import UsageError
-from medcl.modality.report.encoders.build import FROM_SCRATCH
-from medcl.modality.spatial.encoders.build import check as check_encoder
-from medcl.pretrain.multimodal_config import ImageSide, MultimodalPretrainConfig, ReportSide, Side, VolumeSide
+from medcl.modality import wing
+from medcl.pretrain.multimodal_config import MultimodalPretrainConfig, Side
 
 
 def check(config: MultimodalPretrainConfig) -> None:
@@ -67,10 +65,11 @@ def _check_method(config: MultimodalPretrainConfig) -> None:
 
 
 def _check_side(kind: str, side: Side) -> None:
-    if side.locked and not side.init and not (isinstance(side, ReportSide) and side.encoder.name != FROM_SCRATCH):
+    own = wing(kind)
+    if side.locked and not side.init and not own.is_published(side.encoder):
         raise UsageError(f"{kind}.locked: an encoder with random weights would never learn; set {kind}.init")
-    if isinstance(side, ImageSide | VolumeSide):
-        check_encoder(side.encoder, 1)
-        dims = 3 if isinstance(side, VolumeSide) and slice_axis(side.data) is None else 2
-        if side.encoder.dims != dims:
-            raise UsageError(f"{kind}.encoder.dims: {side.encoder.dims}, but its samples have {dims} dimensions")
+    try:
+        own.check(side.data, side.encoder)
+    except UsageError as error:
+        where = f"{kind}." if str(error).startswith(("encoder.", "data.")) else ""
+        raise UsageError(f"{where}{error}") from error

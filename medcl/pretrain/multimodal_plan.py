@@ -13,17 +13,18 @@ from medcl import runs
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.pair_sampler import PairSampler
 from medcl.data.pairs import Pairs
+from medcl.data.sampler import Sampler
 from medcl.errors import UsageError
+from medcl.modality import wing
+from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.initialise import check_seen
-from medcl.pretrain.loop import Batch
 from medcl.pretrain.multimodal import Multimodal, losses_of
 from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
-from medcl.pretrain.multimodal_sides import WORDS, Made, encoder_in, make
+from medcl.pretrain.multimodal_sides import Made, encoder_in, make
 from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out
 from medcl.pretrain.simclr import SimCLR
 from medcl.pretrain.towers import Towers
@@ -56,7 +57,7 @@ def plan(
             f"hardware.devices: {config.hardware.devices}, but some records lack a modality, and a device whose share "
             "of a batch lacks it would run out of step with the others; take one device"
         )
-    sampler = PairSampler(pairs, patients=config.batch.patients, records=config.batch.records, seed=config.seed)
+    sampler = Sampler.drawing(pairs, patients=config.batch.patients, records=config.batch.records, seed=config.seed)
     patients = np.unique(chosen.column("patient")[pairs.members])
     initial = _initial(config, patients.tolist(), str(manifest.metadata["salt"]))
 
@@ -74,7 +75,7 @@ def plan(
     weights = losses_of(tuple(made), own)
     if config.method != "multimodal":
         weights = {"global": 1.0, **({"local": own.local} if width else {})}
-    counts = {f"{WORDS[kind]} could not be prepared": side.missing for kind, side in made.items()}
+    counts = {f"{wing(kind).plural} could not be prepared": side.missing for kind, side in made.items()}
     sides: dict[str, Any] = {kind: side.side for kind, side in made.items()}
     return TrainingPlan(
         config=replace(config, **sides),

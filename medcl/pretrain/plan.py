@@ -1,19 +1,17 @@
 """What signals and volumes hand to the run: which stages are trained, on whom, and what is kept."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
 from medcl.archive.manifest import Manifest
-from medcl.data.sampler import Ints
 from medcl.errors import MedclError
+from medcl.modality.rows import Ints
+from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card
 from medcl.pretrain.config import OptimiserConfig, PretrainConfig
-from medcl.pretrain.loop import Batch
 from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
 from medcl.pretrain.volume_config import VolumePretrainConfig
 
@@ -70,12 +68,6 @@ def left_out(counts: dict[str, int]) -> str:
     """
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"left out: {said}" if said else ""
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A configuration (dataclass) as YAML and JSON hold it: dictionaries, lists and scalars."""
-    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return values
 
 
 def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:

@@ -11,12 +11,13 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.engine.watch import end_with_parent
 from medcl.errors import MedclError, UsageError
+from medcl.modality.settings import plain
 from medcl.pretrain import multimodal_check, multimodal_plan, signals, volumes
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.loop import Stage, Trained, fabric_for, train
 from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
-from medcl.pretrain.plan import Config, TrainingPlan, in_splits, plain
+from medcl.pretrain.plan import Config, TrainingPlan, in_splits
 
 
 @dataclass(frozen=True)

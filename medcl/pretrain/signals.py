@@ -11,18 +11,16 @@ from torch import nn
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
 from medcl.data.prepare import prepare
-from medcl.data.sampler import HierarchicalSampler
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
-from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig
+from medcl.modality import wing
+from medcl.modality.sampling import Batch
 from medcl.modality.signal.encoders.build import build
 from medcl.modality.signal.samples import SignalWindows
-from medcl.modality.signal.store import SignalStore
 from medcl.modality.signal.views import build as signal_views
-from medcl.modality.spec import SignalCard
 from medcl.pretrain.comet import WITHIN, Comet, level_weights
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.hierarchy import check_known
-from medcl.pretrain.loop import Batch
 from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out
 
 
@@ -58,11 +56,11 @@ def plan(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Pa
     config = replace(
         config, data=replace(config.data, sampling_rate=prepared.sampling_rate, channels=list(prepared.channels))
     )
-    sampler = HierarchicalSampler(
+    sampler = Sampler(
         windows.ids["patient"],
         windows.ids["trial"],
         patients=config.batch.patients,
-        trials=config.batch.trials,
+        records=config.batch.trials,
         samples=config.batch.samples,
         seed=config.seed,
     )
@@ -83,7 +81,7 @@ def plan(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Pa
         size=f"{len(windows)} windows",
         stages=(PlannedStage("", method, weights, batches, config.optimiser),),
         encoder=_encoder,
-        card=card_of(config.encoder, prepared, config.data),
+        card=wing("signal").spec_of(config.encoder, config.data, prepared, ""),
         left_out=left_out(
             {
                 "recordings could not be decoded": len(prepared.quarantine),
@@ -91,19 +89,6 @@ def plan(config: PretrainConfig, manifest: Manifest, chosen: Manifest, store: Pa
                 "windows have gaps": windows.with_gaps,
             }
         ),
-    )
-
-
-def card_of(encoder: SignalEncoderConfig, prepared: SignalStore, data: SignalConfig) -> SignalCard:
-    """What an encoder expects that is trained on windows of prepared recordings."""
-    return SignalCard(
-        encoder,
-        tuple(prepared.channels),
-        prepared.sampling_rate,
-        data.window,
-        data.standardise,
-        tuple(data.band) if data.band else None,
-        data.notch,
     )
 
 

@@ -142,7 +142,7 @@ class Towers(nn.Module):
         """
         seen = {}
         for kind in self.joint.sides:
-            x = batch.get(kind)
+            x = batch["inputs"].get(kind)
             if x is None:
                 continue
             there = batch["present"][kind]

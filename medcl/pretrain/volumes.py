@@ -1,9 +1,9 @@
 """Pretraining on volumes: from a manifest to the stages of a method."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import cast
 
 import numpy as np
 from lightning.fabric import Fabric
@@ -11,28 +11,25 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.volume_prepare import prepare_volumes, slice_axis
-from medcl.data.volume_sampler import PatchSampler
+from medcl.data.prepare import prepare
+from medcl.data.sampler import Sampler
 from medcl.errors import UsageError
+from medcl.modality.sampling import Batch
 from medcl.modality.spatial.config import ImageViewsConfig
-from medcl.modality.spatial.encoders.build import ImageEncoder, build
-from medcl.modality.spatial.encoders.build import check as check_encoder
-from medcl.modality.spatial.views import build as image_views
-from medcl.modality.spec import VolumeCard
+from medcl.modality.spatial.encoders.build import ImageEncoder, build, for_images
 from medcl.modality.views.compose import Compose
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.prepare import of_patch
 from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.wing import VolumeWing
 from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.densecl import DenseCL
 from medcl.pretrain.global_local import STAGES, GlobalLocal
 from medcl.pretrain.hierarchy import Hierarchy, check_known
 from medcl.pretrain.initialise import copy_weights, initial_encoder
-from medcl.pretrain.loop import Batch, for_images
 from medcl.pretrain.pixpro import PixPro
-from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out, plain
+from medcl.pretrain.plan import PlannedStage, TrainingPlan, left_out
 from medcl.pretrain.volume_config import VolumePretrainConfig
-
-T = TypeVar("T")
 
 
 def check(config: VolumePretrainConfig) -> None:
@@ -41,13 +38,7 @@ def check(config: VolumePretrainConfig) -> None:
     Raises:
         UsageError: with the field and its value.
     """
-    check_encoder(config.encoder, 1)
-    dims = 3 if slice_axis(config.data) is None else 2
-    if config.encoder.dims != dims:
-        raise UsageError(
-            f"encoder.dims: {config.encoder.dims}, but patches of data.size {list(config.data.size)} have {dims} "
-            "dimensions"
-        )
+    VolumeWing().check(config.data, config.encoder)
     if config.method == "global-local":
         global_local.check(config)
     elif config.method == "hierarchy":
@@ -79,7 +70,7 @@ def plan(
         UsageError: the archive does not have what the recipe needs.
         MedclError: no volume can be read.
     """
-    prepared = prepare_volumes(manifest, config.data, store)
+    prepared = prepare(manifest, config.data, store)
     patches = VolumePatches(prepared, chosen, config.data)
     patients = np.unique(patches.ids.get("patient", patches.ids["volume"]))
     if config.method == "global-local":
@@ -94,7 +85,7 @@ def plan(
         stages = _stages(config, patches, fabric, given)
     else:
         stages = (_stage(config, patches, fabric),)
-    missing = left_out({"volumes could not be prepared": len(chosen.of_kind("volume")) - len(patches)})
+    missing = left_out({"volumes could not be prepared": int((chosen.kinds == "volume").sum()) - len(patches)})
     modality = "+".join(sorted({str(one) for one in chosen.column("modality")[patches.rows]}))
     return TrainingPlan(
         config=config,
@@ -102,7 +93,7 @@ def plan(
         size=f"{len(patches)} volumes",
         stages=stages,
         encoder=_encoder,
-        card=VolumeCard(config.encoder, prepared.n_channels, modality, plain(config.data)),
+        card=VolumeWing().spec_of(config.encoder, config.data, prepared, modality),
         left_out="\n".join(filter(None, (missing, _beyond(patches)))),
     )
 
@@ -155,10 +146,10 @@ def _batches(
     config: VolumePretrainConfig, patches: VolumePatches, fabric: Fabric, partitions: int, seed: int
 ) -> Callable[[int, int], Iterable[Batch]]:
     own = config.batch
-    sampler = PatchSampler(
+    sampler = Sampler.drawing(
         patches,
         patients=own.patients,
-        volumes=own.volumes,
+        records=own.volumes,
         samples=own.samples,
         partitions=partitions,
         seed=seed,
@@ -188,37 +179,21 @@ def _method(
     encoder = for_images(build(own, n_channels), own.dims)
     if initial is not None:
         copy_weights(encoder, initial)
-    views = views_of(config.views, config.data)
+    views = _views(config.views, config.data)
     if config.method == "densecl":
         return DenseCL(encoder, config.dense, views, shared=shared)
     if config.method == "pixpro":
         return PixPro(encoder, config.dense, views, steps=config.optimiser.steps, shared=shared)
     if config.method == "hierarchy":
         return Hierarchy(encoder, config.hierarchy, views, shared=shared, chunk=config.hardware.chunk)
-    local_views = views_of(config.local_views, config.data)
-    size = _space(config.data.size, config.data)
+    local_views = _views(config.local_views, config.data)
+    size = of_patch(config.data.size, config.data)
     return GlobalLocal(encoder, config, losses, size=size, views=views, local_views=local_views, shared=shared)
 
 
-def views_of(views: ImageViewsConfig, data: VolumeConfig) -> Compose:
-    """The random changes of patches: lengths are in mm where every volume is resampled to one spacing, else in voxels.
-
-    Args:
-        views: which.
-        data: of the patches.
-    """
-    edges = _space(data.spacing or (None, None, None), data)
-    known = tuple(length for length in edges if length is not None)
-    return image_views.build(views, known if len(known) == len(edges) else None)
-
-
-def _space(values: Sequence[T], data: VolumeConfig) -> tuple[T, ...]:
-    """Of three axes those that networks and views see: a slice has two."""
-    across = slice_axis(data)
-    return tuple(value for axis, value in enumerate(values) if axis != across)
+def _views(views: ImageViewsConfig, data: VolumeConfig) -> Compose:
+    return VolumeWing().views(views, data, None)
 
 
 def _encoder(method: nn.Module) -> ImageEncoder:
-    encoder = method.encoder
-    assert isinstance(encoder, ImageEncoder)
-    return encoder
+    return cast(ImageEncoder, method.encoder)

@@ -3,31 +3,28 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT, Kind
-from medcl.data.volume_prepare import slice_axis
 from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.metadata import run_fingerprint
-from medcl.embed.pieces import Pieces as Prepared
-from medcl.embed.pieces import volume_config
 from medcl.embed.sides import Side, device, prepare, sides_of
 from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UsageError
-from medcl.modality.spec import JointCard, VolumeCard, kind_of
-from medcl.modality.volume.geometry import places
-from medcl.modality.volume.record import Grid
-from medcl.modality.volume.tiles import VolumeTiles
+from medcl.modality import WINGS, wing
+from medcl.modality.sampling import SampleSet
+from medcl.modality.spec import JointCard, kind_of
+from medcl.modality.volume.prepare import slice_axis
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.duplicate_search import ByCosine
 from medcl.reduce.encoders import RandomEncoder, VisionEncoder
 from medcl.reduce.signatures import Described, SignatureCache, describe, record_keys
 from medcl.reduce.strategy import Pieces, Signatures, Unit
-from medcl.reduce.units import PLURALS, Units
+from medcl.reduce.units import Units
 from medcl.runs import load
 
 _RECORDS = 32
@@ -107,13 +104,13 @@ def _whole(manifest: Manifest) -> Manifest:
 
 
 def _embedded(
-    side: Side, pieces: Prepared, axis: int | None, ids: NDArray[np.object_]
+    side: Side, pieces: SampleSet, axis: int | None, ids: NDArray[np.object_]
 ) -> Iterator[tuple[list[int], Sequence[Signatures]]]:
     """Rows of pieces and their signatures, a few records at a time."""
     rows = np.unique(pieces.rows)
     for start in range(0, len(rows), _RECORDS):
         part = rows[start : start + _RECORDS].tolist()
-        numbers = [pieces.windows_of(row) for row in part]
+        numbers = [pieces.samples_of(row) for row in part]
         parts = on_host(embed_pieces(side.network, pieces, np.concatenate(numbers), device()))
         z = np.concatenate([one for _, one in parts])
         found = []
@@ -123,29 +120,9 @@ def _embedded(
             if axis is None:
                 found.append(unit(own.mean(axis=0, keepdims=True)))
             else:
-                assert isinstance(pieces, VolumeTiles)
-                found.append(unit(_slices(own, pieces, row, axis)))
+                tiles: Any = pieces
+                found.append(unit(tiles.of_slices(own, row, axis)))
         yield part, found
-
-
-def _slices(z: NDArray[np.float32], tiles: VolumeTiles, row: int, axis: int) -> NDArray[np.float32]:
-    """Embeddings of the slices of a file, (slices, dim), from those of a volume's tiles."""
-    place = tiles.starts[tiles.windows_of(row), axis]
-    there, of = np.unique(place, return_inverse=True)
-    total = np.zeros((len(there), z.shape[1]))
-    np.add.at(total, of, z)
-    prepared = total / np.bincount(of)[:, None]
-    store = tiles.patches.store
-    record = int(tiles.patches.records[np.searchsorted(tiles.patches.rows, row)])
-    before = _grid(store.original_shape[record], store.original_affine[record])
-    after = _grid(store.shape[record], store.affine[record])
-    nearest = np.rint(places(before, after)[axis]).astype(np.int64).clip(0, len(prepared) - 1)
-    return np.asarray(prepared[nearest], dtype=np.float32)
-
-
-def _grid(shape: Ints, affine: NDArray[np.float64]) -> Grid:
-    x, y, z = (int(size) for size in shape)
-    return Grid((x, y, z), affine)
 
 
 RANDOM = "random"
@@ -166,7 +143,7 @@ def strategy_of(config: ReduceConfig, manifest: Manifest) -> Embedding:
     found = _encoder(config)
     held = set(manifest.ok().kinds)
     if not held & set(found.kinds):
-        names, have = (", ".join(PLURALS[kind] for kind in PLURALS if kind in some) for some in (found.kinds, held))
+        names, have = (", ".join(wing(kind).plural for kind in WINGS if kind in some) for some in (found.kinds, held))
         raise UsageError(
             f"--by embedding: {config.run or config.encoder} embeds {names}; the manifest holds "
             f"{have or 'no readable record'}"
@@ -196,7 +173,7 @@ def of_run(folder: Path) -> RunEncoder:
     card = load(folder, ()).card
     sides = card.sides if isinstance(card, JointCard) else {kind_of(card): card}
     volume = sides.get("volume")
-    axis = slice_axis(volume_config(volume)) if isinstance(volume, VolumeCard) else None
+    axis = slice_axis(wing("volume").data_of(volume)) if volume is not None else None
     dims: tuple[Unit, ...] = ("record",) if volume is not None and axis is None else ("slice", "record")
     return RunEncoder(folder, run_fingerprint(folder), cast(tuple[Kind, ...], tuple(sides)), dims, axis)
 

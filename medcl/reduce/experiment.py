@@ -15,13 +15,14 @@ from tqdm.auto import tqdm
 from medcl import files, runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.checksums import read_json, sealed
+from medcl.data.store import open_store
 from medcl.embed.embedding import Embeds, embed_pieces
-from medcl.embed.pieces import PieceConfig, Pieces, pieces, prepared
+from medcl.embed.pieces import pieces, prepared
 from medcl.embed.sides import device
 from medcl.errors import UsageError
-from medcl.modality.volume.config import VolumeConfig
+from medcl.modality import wing_of
+from medcl.modality.sampling import SampleSet
 from medcl.modality.volume.samples import VolumePatches
-from medcl.modality.volume.store import VolumeStore
 from medcl.modality.volume.tiles import VolumeTiles
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.experiment_arms import Arm, Fold, arms_of, folds_of
@@ -122,7 +123,7 @@ class Samples:
     target: Target
     labels: NDArray[Any]
     row: Ints
-    pieces: Pieces
+    pieces: SampleSet
     numbers: Ints
     sample: Ints
     what: str
@@ -137,8 +138,8 @@ class Samples:
         return probe(self.target, self.labels, z, fit, validation, test)
 
 
-def _data_of(recipe: Any) -> PieceConfig:
-    data: PieceConfig | None = getattr(recipe, "data", None)
+def _data_of(recipe: Any) -> Any:
+    data: Any | None = getattr(recipe, "data", None)
     if data is None:
         raise UsageError(
             f"--config: {recipe.method} trains on images, reports or several modalities; --evaluate takes recipes "
@@ -147,7 +148,7 @@ def _data_of(recipe: Any) -> PieceConfig:
     return data
 
 
-def samples_of(manifest: Manifest, config: PieceConfig, store: Path, target: str, jobs: int) -> Samples:
+def samples_of(manifest: Manifest, config: Any, store: Path, target: str, jobs: int) -> Samples:
     """The samples of a target.
 
     Args:
@@ -163,9 +164,9 @@ def samples_of(manifest: Manifest, config: PieceConfig, store: Path, target: str
     """
     folder = prepared(manifest, config, store, jobs)
     if target in manifest.masks:
-        if not isinstance(config, VolumeConfig):
+        if wing_of(config).name != "volume":
             raise UsageError(f"--target {target}: label maps are of volumes, the recipe is not")
-        return _slices(VolumePatches(VolumeStore.open(folder), manifest, config, mask=target), target)
+        return _slices(VolumePatches(open_store(folder, "volume"), manifest, config, mask=target), target)
     if target not in manifest.targets:
         known = ", ".join([*manifest.targets, *manifest.masks]) or "none"
         raise UsageError(f"--target {target}: the manifest has no such labels or label maps; it has {known}")

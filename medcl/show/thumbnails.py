@@ -6,22 +6,22 @@ is shown as the manifest holds it, de-identified.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from medcl.archive.file_state import scanned
 from medcl.archive.manifest import Manifest
+from medcl.data.decode import sources
 from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import reason
+from medcl.modality import wing
 from medcl.modality.formats import DECODED_APART
+from medcl.modality.miniature import Miniature
+from medcl.modality.rows import Source
 from medcl.show.images import data_uri, encoded, png
 
-WIDTH, STRIP = 128, 300  # pixels of the longer side of a picture, of the width of a strip
-LETTERS = 600
-"""Of a report, at most."""
+WIDTH = 128  # pixels of the longer side of an image
 _LEVELS = 64
 
 
@@ -62,24 +62,21 @@ def thumbnails(
         wanted: (row, piece) of each: of a volume the number of a slice, the middle one by default; of a recording the
             second at which the strip begins.
         axis: of RAS+, across which slices lie.
-        width: pixels of the longer side; default: `WIDTH`, of a recording `STRIP`.
+        width: pixels of the longer side; 0 is `WIDTH`, or the wing's own.
 
     Returns:
         One each, in the order wanted. A file that has gone or cannot be read becomes a grey placeholder that says why.
     """
     made: list[Thumbnail | None] = [None] * len(wanted)
-    names = ("record_id", "modality", "format", "path", "files", "part", "flags", "report")
     rows = sorted({row for row, _ in wanted})
     few = manifest.select(np.array(rows, dtype=np.int64))
-    columns = {name: few.column(name) for name in names if few.has(name)}
-    stated = manifest.stated
+    files = scanned(few)
     for number, (row, kind) in enumerate(zip(rows, few.kinds, strict=True)):
-        record = {name: values[number] for name, values in columns.items()} | {"stated": stated}
+        (source,) = sources(few.select([number]), wing(kind), files[number : number + 1])
         places = [place for place, (one, _) in enumerate(wanted) if one == row]
-        pieces = [wanted[place][1] for place in places]
-        drawing = _Drawing(manifest.root, str(kind), record, tuple(pieces), axis, width)
+        drawing = _Drawing(str(kind), source, tuple(wanted[place][1] for place in places), axis, width)
         # A reader that may end its process does so elsewhere.
-        apart = record.get("format") in DECODED_APART
+        apart = source.format in DECODED_APART
         (drawn,) = run_chunks(_drawn, [drawing], jobs=1, chunk=1, instead=_died, apart=apart)
         for place, one in zip(places, drawn, strict=True):
             made[place] = one
@@ -90,9 +87,8 @@ def thumbnails(
 class _Drawing:
     """What is drawn of one record: its pieces, see `thumbnails`."""
 
-    root: Path
     kind: str
-    record: dict[str, Any]
+    source: Source
     pieces: tuple[int | None, ...]
     axis: int
     width: int
@@ -107,19 +103,25 @@ def _died(drawing: _Drawing) -> list[Thumbnail]:
 def _drawn(drawings: Sequence[_Drawing]) -> list[Thumbnail]:
     """The pieces of one record."""
     (drawing,) = drawings
-    root, kind, record, pieces = drawing.root, drawing.kind, drawing.record, drawing.pieces
-    axis, width = drawing.axis, drawing.width
-    if kind == "report":
-        return [_report(record)] * len(pieces)
+    kind, width = drawing.kind, drawing.width
     try:
         with quiet():
-            if kind == "signal":
-                return _strips(root, record, pieces, width or STRIP)
-            if kind == "image":
-                return [_picture(root, record, width or WIDTH)] * len(pieces)
-            return _slices(root, record, pieces, axis, width or WIDTH)
+            found = wing(kind).thumbnails(drawing.source, drawing.pieces, drawing.axis, width)
     except Exception as error:
-        return [placeholder(kind, reason(error), width or WIDTH)] * len(pieces)
+        return [placeholder(kind, reason(error), width or WIDTH)] * len(drawing.pieces)
+    return [_encoded(kind, one, width or WIDTH) for one in found]
+
+
+def _encoded(kind: str, small: Miniature, width: int) -> Thumbnail:
+    if small.drawn is not None:
+        return Thumbnail(kind, encoded(small.drawn))
+    if small.pixels is not None:
+        # Few greys: half the bytes, and no difference to the eye at this size.
+        step = 256 // _LEVELS
+        return Thumbnail(kind, png(small.pixels // step * step, width, small.spacing))
+    if small.missing and wing(kind).reads_files:
+        return placeholder(kind, small.missing, width)
+    return Thumbnail(kind, text=small.text, missing=small.missing)
 
 
 def placeholder(kind: str, why: str, width: int = WIDTH) -> Thumbnail:
@@ -132,59 +134,3 @@ def placeholder(kind: str, why: str, width: int = WIDTH) -> Thumbnail:
     draw.line([(0, blank.height), (blank.width, 0)], fill=170)
     draw.text((blank.width // 2, blank.height // 2), "not readable", fill=60, anchor="mm")
     return Thumbnail(kind, encoded(blank), missing=why)
-
-
-def _report(record: dict[str, Any]) -> Thumbnail:
-    text = " ".join(str(record.get("report") or "").split())
-    if not text:
-        return Thumbnail("report", missing="the manifest holds no text of this report")
-    short = text if len(text) <= LETTERS else text[: LETTERS - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
-    return Thumbnail("report", text=short)
-
-
-def _slices(root: Path, record: dict[str, Any], pieces: Sequence[int | None], axis: int, width: int) -> list[Thumbnail]:
-    from medcl.modality.volume.original import read_original
-    from medcl.modality.volume.picture import slice_picture, window_of
-
-    path, files = str(record["path"]), record.get("files") or (Path(str(record["path"])).name,)
-    part = max(0, int(record.get("part", 0)))
-    where = root, path, tuple(files), part, str(record["format"]), str(record["modality"])
-    volume, _ = read_original(*where, nan="minimum")
-    window = window_of(volume, str(record["modality"]))
-    made = []
-    for piece in pieces:
-        try:
-            grey, spacing = slice_picture(volume, piece, axis, window)
-        except IndexError as error:
-            made.append(placeholder("volume", str(error), width))
-        else:
-            made.append(Thumbnail("volume", _small(grey, width, spacing)))
-    return made
-
-
-def _picture(root: Path, record: dict[str, Any], width: int) -> Thumbnail:
-    from medcl.modality.formats import read_image
-
-    image = read_image(root / str(record["path"]), str(record["format"]), max(0, int(record["part"])), at_least=width)
-    low, high = image.window if image.window[1] > image.window[0] else (0.0, 1.0)
-    # As many pixels as are shown, before numbers of 16 bits are scaled.
-    step = max(1, max(image.data.shape[1:]) // (4 * width))
-    shown = image.data[:, ::step, ::step].astype(np.float32)
-    scaled = np.clip((np.nan_to_num(shown, nan=low) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
-    return Thumbnail("image", _small(scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0), width))
-
-
-def _strips(root: Path, record: dict[str, Any], pieces: Sequence[int | None], width: int) -> list[Thumbnail]:
-    from medcl.modality.formats import read_signal
-    from medcl.modality.signal import ecg_paper as ecg
-    from medcl.modality.signal import montage as eeg
-
-    signal = read_signal(root / str(record["path"]), str(record["format"]), record["stated"])
-    draw = eeg.strip if record["modality"] == "eeg" else ecg.strip
-    return [Thumbnail("signal", draw(signal, float(piece or 0), width)) for piece in pieces]
-
-
-def _small(picture: NDArray[np.uint8], longest: int, spacing: tuple[float, float] = (1.0, 1.0)) -> bytes:
-    """A picture of few greys: half the bytes, and no difference to the eye at this size."""
-    step = 256 // _LEVELS
-    return png(picture // step * step, longest, spacing)

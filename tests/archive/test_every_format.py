@@ -11,9 +11,7 @@ import pytest
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
-from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
-from medcl.data.volume_prepare import prepare_volumes
 from medcl.modality.formats import FORMATS
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.signal.config import SignalConfig
@@ -50,8 +48,8 @@ def prepared(manifest: Manifest, store: Path) -> dict[str, str]:
         signals = usable.select(usable.column("modality") == modality)
         config = SignalConfig(sampling_rate=100, channels=channels)
         quarantine |= prepare(signals, config, store, jobs=1).quarantine
-    quarantine |= prepare_volumes(usable, VolumeConfig(size=(4, 4, 1), spacing=None), store, jobs=1).quarantine
-    quarantine |= prepare_images(usable, ImageConfig(size=(20, 20)), store, jobs=1).quarantine
+    quarantine |= prepare(usable, VolumeConfig(size=(4, 4, 1), spacing=None), store, jobs=1).quarantine
+    quarantine |= prepare(usable, ImageConfig(size=(20, 20)), store, jobs=1).quarantine
     paths = dict(zip(usable.column("record_id"), usable.column("path"), strict=True))
     return {paths[record]: why for record, why in quarantine.items()}
 

@@ -11,8 +11,7 @@ from PIL import Image as PillowImage
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
 from medcl.archive.scan import scan, summary
-from medcl.data.image_prepare import prepare_images
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.errors import UsageError
 from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
@@ -109,7 +108,7 @@ def test_each_frame_is_a_row(tmp_path: Path) -> None:
     assert len(set(manifest.column("record_id"))) == len(set(manifest.column("trial"))) == 30
     assert set(manifest.column("n_channels")) == {3}
     config = ImageConfig(size=(240, 320), colour=True)
-    images = Pictures(prepare_images(manifest, config, tmp_path / "store", jobs=1), manifest, config)
+    images = Pictures(prepare(manifest, config, tmp_path / "store", jobs=1), manifest, config)
     shown = images.__getitems__([17])["x"][0].numpy() * 255
     np.testing.assert_allclose(shown, read_image(tmp_path / "a.dcm", "dicom-image", 17).data, atol=1e-3)
 
@@ -129,10 +128,10 @@ def test_what_was_a_volume_stays_one_and_lost_places_make_no_images(tmp_path: Pa
     assert "not slices of a volume" in next(row["status"] for path, row in rows.items() if path.startswith("lost"))
     assert (rows["shot.dcm"]["format"], rows["shot.dcm"]["modality"]) == ("dicom-image", "ct")
     assert rows["dose.dcm"]["status"].startswith("modality RTDOSE")
-    with_volumes = prepare_volumes(manifest, VolumeConfig(size=(4, 4, 4)), tmp_path / "s", jobs=1)
+    with_volumes = prepare(manifest, VolumeConfig(size=(4, 4, 4)), tmp_path / "s", jobs=1)
     assert with_volumes.record_ids.tolist() == [rows["ct/0.dcm"]["record_id"]]
     with pytest.raises(UsageError, match="for volumes .*holds ct: "):
-        prepare_volumes(manifest.of_kind("image"), VolumeConfig(), tmp_path / "s")
+        prepare(manifest.of_kind("image"), VolumeConfig(), tmp_path / "s")
 
 
 def test_a_second_scan_opens_nothing_again(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ from pathlib import Path
 
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
-from medcl.data.image_prepare import prepare_images
+from medcl.data.prepare import prepare
 from medcl.data.prepare import prepare
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.signal.config import SignalConfig
@@ -65,7 +65,7 @@ for row in manifest.table.select(columns).to_pylist():
     print(*row.values())
 window = SignalConfig(window=1.0, sampling_rate=100.0, channels=["I", "II"])
 signals = prepare(manifest.of_kind("signal"), window, Path("store"), jobs=1)
-images = prepare_images(manifest.of_kind("image"), ImageConfig(size=(8, 8)), Path("store"), jobs=1)
+images = prepare(manifest.of_kind("image"), ImageConfig(size=(8, 8)), Path("store"), jobs=1)
 print("refused", signals.quarantine, images.quarantine)
 """
 

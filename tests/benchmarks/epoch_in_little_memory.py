@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.sampler import HierarchicalSampler
+from medcl.data.sampler import Sampler
+from medcl.data.store import open_store
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.samples import SignalWindows
 from medcl.modality.signal.store import SignalStore
@@ -26,7 +27,7 @@ def private_memory() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmData"))) * 1024
 
 
-def windows_of(store: SignalStore) -> SignalWindows:
+def samples_of(store: SignalStore) -> SignalWindows:
     """Every record is one patient's one trial."""
     number = np.arange(len(store))
     columns = {"record_id": list(store.record_ids), "patient": number, "trial": number}
@@ -38,9 +39,9 @@ def windows_of(store: SignalStore) -> SignalWindows:
 
 def main(folder: Path, archive: int, extra: int) -> None:
     """Read every window once."""
-    windows = windows_of(SignalStore.open(folder))
+    windows = samples_of(open_store(folder, "signal"))
     patient, trial = windows.ids["patient"], windows.ids["trial"]
-    sampler = HierarchicalSampler(patient, trial, patients=1, trials=1, samples=len(windows))
+    sampler = Sampler(patient, trial, patients=1, records=1, samples=len(windows))
     windows[0]  # loads what reading needs
     before = private_memory()
     resource.setrlimit(resource.RLIMIT_DATA, (before + extra, before + extra))

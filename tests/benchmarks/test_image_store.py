@@ -14,7 +14,7 @@ from PIL import Image as Picture
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
-from medcl.data.image_prepare import prepare_images
+from medcl.data.prepare import prepare
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import Pictures
 
@@ -52,7 +52,7 @@ def _fastest(call: Callable[[], object], repeats: int) -> float:
 def test_batches_come_twenty_times_as_fast_as_from_the_files(manifest: Manifest, tmp_path: Path) -> None:
     config = ImageConfig(size=SIZE)
     start = time.perf_counter()
-    store = prepare_images(manifest, config, tmp_path, jobs=1)
+    store = prepare(manifest, config, tmp_path, jobs=1)
     decoded = PICTURES / (time.perf_counter() - start)
     pictures = Pictures(store, manifest, config)
     drawn = np.random.default_rng(0).permutation(PICTURES)[:BATCH].tolist()

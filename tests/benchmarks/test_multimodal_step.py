@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from medcl.archive.links import links
-from medcl.data.pair_sampler import PairSampler
 from medcl.data.pairs import Pairs
+from medcl.data.sampler import Sampler
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
@@ -45,7 +45,7 @@ def test_all_but_the_encoders_is_below_a_tenth_of_a_step(tmp_path: Path) -> None
     }
     made = {kind: make(kind, side, manifest, manifest, tmp_path / "store", jobs=1) for kind, side in sides.items()}
     pairs = Pairs({kind: side.draws for kind, side in made.items()}, manifest, links(manifest))
-    (places,) = PairSampler(pairs, patients=PATIENTS, records=1).batches(0, 1)
+    (places,) = Sampler.drawing(pairs, patients=PATIENTS, records=1).batches(0, 1)
     joint = MultimodalEncoder({kind: side.encoder() for kind, side in made.items()}, 256, 128)
     views = {kind: side.views for kind, side in made.items() if side.views is not None}
     method = ConVIRT(Towers(joint, views), MultimodalConfig(), pairs.id_names)

@@ -14,11 +14,12 @@ import wfdb
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
+from medcl.data.layouts import AppendedWriter
 from medcl.data.prepare import prepare
-from medcl.data.shards import ShardWriter
+from medcl.data.store import write_index
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.samples import SignalWindows
-from medcl.modality.signal.store import SIGNAL_INDEX
+from medcl.modality.signal.store import INDEX, LAYOUT
 
 LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 RATE, SECONDS, WINDOW = 500, 10, 2.5
@@ -106,25 +107,26 @@ def test_an_epoch_of_an_archive_larger_than_the_allowed_memory(tmp_path: Path) -
     n_records = ARCHIVE_BYTES // (n_channels * n_samples * 2)
     rng = np.random.default_rng(0)
     columns: dict[str, list[object]] = {}
-    with ShardWriter(tmp_path, n_channels) as writer:
-        for number in range(n_records):
-            data = rng.integers(-2000, 2000, (n_samples, n_channels), dtype=np.int16)
-            shard, start = writer.append(data)
-            one, zero = np.ones(n_channels), np.zeros(n_channels)
-            row = {"record_id": str(number), "shard": shard, "start": start, "n_samples": n_samples, "invalid": -32768}
-            row |= {
-                "gain": one,
-                "offset": zero,
-                "mean": zero,
-                "std": one,
-                "flags": bytes(60),
-                "stretches": [0],
-                "notes": [],
-            }
-            for name, value in row.items():
-                columns.setdefault(name, []).append(value)
+    writer = AppendedWriter(tmp_path, LAYOUT)
+    for number in range(n_records):
+        data = rng.integers(-2000, 2000, (n_samples, n_channels), dtype=np.int16)
+        place = writer.append(data)
+        one, zero = np.ones(n_channels), np.zeros(n_channels)
+        row = {"record_id": str(number), **place, "n_samples": n_samples, "invalid": -32768}
+        row |= {
+            "gain": one,
+            "offset": zero,
+            "mean": zero,
+            "std": one,
+            "flags": bytes(60),
+            "stretches": [0],
+            "notes": [],
+        }
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
     about = {"key": "", "sampling_rate": float(RATE), "channels": LEADS, "unit": "mV", "quarantine": {}}
-    SIGNAL_INDEX.write(tmp_path, columns, about)
+    writer.finish()
+    write_index(tmp_path, INDEX, columns, about)
     on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
     command = [sys.executable, "-m", SCRIPT, str(tmp_path), str(ARCHIVE_BYTES), str(EXTRA_BYTES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])

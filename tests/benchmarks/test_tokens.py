@@ -8,9 +8,10 @@ from statistics import median
 import numpy as np
 import pytest
 
-from medcl.data.report_prepare import prepare_reports
+from medcl.data.prepare import prepare
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
 from tests.data.report_archive import manifest
 
@@ -52,15 +53,17 @@ def test_tokens_from_the_store_cost_a_twentieth_of_tokenising(tmp_path: Path, dr
     texts = [report(rng) for _ in range(REPORTS)]
     tokenizer = Tokenizer.train(texts, 2000)
     found, config = manifest(texts, tmp_path), TextConfig(draw=draw, length=96)  # type: ignore[arg-type]
-    reports = Reports(prepare_reports(found, config, tokenizer, tokenizer.fingerprint, tmp_path, jobs=1), found, config)
+    reports = Reports(
+        prepare(found, TokenisedConfig.of(config, tokenizer, tokenizer.fingerprint), tmp_path, jobs=1), found, config
+    )
     batches = [rng.integers(len(reports), size=BATCH) for _ in range(BATCHES)]
     written = [[reports.text_of(one) for one in batch] for batch in batches]
     for batch, words in zip(batches, written, strict=True):
-        np.testing.assert_array_equal(reports.tokens(batch).numpy(), tokenizer(words, config.length))
+        np.testing.assert_array_equal(reports.__getitems__(batch)["x"].numpy(), tokenizer(words, config.length))
 
     def stored() -> None:
         for batch in batches:
-            reports.tokens(batch)
+            reports.__getitems__(batch)["x"]
 
     def anew() -> None:
         for words in written:

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.store import VolumeStore
 from medcl.phantom import ct
@@ -67,7 +67,7 @@ def store(paths: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Volume
     ]
     manifest = Manifest(pa.Table.from_pylist(rows, schema=SCHEMA), paths[0].parent)
     folder = tmp_path_factory.mktemp("store")
-    return prepare_volumes(manifest, VolumeConfig(window=(-1000.0, 1000.0)), folder, jobs=1)
+    return prepare(manifest, VolumeConfig(window=(-1000.0, 1000.0)), folder, jobs=1)
 
 
 def timed(read: Callable[[Place], np.ndarray], places: list[Place]) -> tuple[float, np.ndarray]:

@@ -21,7 +21,7 @@ import yaml
 
 from medcl.archive.manifest import Manifest
 from medcl.checksums import file_checksum
-from medcl.modality.signal.store import SignalStore
+from medcl.data.store import open_store
 
 torch.set_num_threads(1)
 _RECIPE = {
@@ -99,7 +99,7 @@ def _manifest(folder: Path) -> Any:
 def _store(folder: Path) -> Any:
     parts = [one for one in (folder / "ecg.store").iterdir() if (one / "index.parquet").is_file()]
     # What is read: several threads compress, and may put blocks in another order.
-    stores = [SignalStore.open(one) for one in parts]
+    stores = [open_store(one, "signal") for one in parts]
     return {one.folder.name: [one.read(record).tobytes() for record in range(len(one))] for one in stores}
 
 

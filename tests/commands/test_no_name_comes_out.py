@@ -19,9 +19,9 @@ from PIL import Image, PngImagePlugin
 
 from medcl import runs
 from medcl.cli import main
+from medcl.modality.settings import plain
 from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import ct as chest
-from medcl.pretrain.plan import plain
 from tests.commands import planted
 from tests.evaluate.multimodal_run import IMAGE
 from tests.pretrain import multimodal_recipe as joint_recipe

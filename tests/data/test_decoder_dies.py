@@ -11,8 +11,7 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
-from medcl.data.image_prepare import prepare_images
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.volume.config import VolumeConfig
@@ -70,18 +69,18 @@ def record_of(manifest: Manifest, start: str) -> str:
 
 def test_a_volume_that_ends_its_decoder_is_quarantined(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", "ct")
-    store = prepare_volumes(manifest, VolumeConfig(size=[8, 8, 1]), tmp_path / "store", jobs=1)
+    store = prepare(manifest, VolumeConfig(size=[8, 8, 1]), tmp_path / "store", jobs=1)
     assert list(store.quarantine) == [record_of(manifest, "damaged_ct")]
     assert "ends the reader" in store.quarantine[record_of(manifest, "damaged_ct")]
     assert list(map(str, store.record_ids)) == [record_of(manifest, "sound_ct")]
     alone = manifest.select(np.flatnonzero(manifest.column("record_id") == record_of(manifest, "damaged_ct")))
     with pytest.raises(MedclError, match="none of 1 volumes can be prepared; the first: .* ends the reader"):
-        prepare_volumes(alone, VolumeConfig(size=[8, 8, 1]), tmp_path / "store", jobs=1)
+        prepare(alone, VolumeConfig(size=[8, 8, 1]), tmp_path / "store", jobs=1)
 
 
 def test_a_picture_that_ends_its_decoder_is_quarantined_and_drawn_as_a_placeholder(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", "dx")
-    store = prepare_images(manifest, ImageConfig(size=[16, 16]), tmp_path / "store", jobs=1)
+    store = prepare(manifest, ImageConfig(size=[16, 16]), tmp_path / "store", jobs=1)
     assert list(store.quarantine) == [record_of(manifest, "damaged_dx")]
     assert "ends the reader" in store.quarantine[record_of(manifest, "damaged_dx")]
     assert list(map(str, store.record_ids)) == [record_of(manifest, "sound_dx")]

@@ -16,15 +16,13 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule
 from medcl.archive.schema import SCHEMA, scanned_column
-from medcl.data.image_prepare import prepare_images
 from medcl.data.prepare import prepare
-from medcl.data.volume_prepare import prepare_volumes
 from medcl.errors import UnreadableError, UsageError
+from medcl.evaluate.segment_predict import labels_of
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.signal import prepare as decode
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.original import labels_of
 from medcl.phantom.volumes import write_volumes
 from tests.archive.test_guard import segfaulting
 from tests.data.volume_archive import CLASSES, labels, noise, save
@@ -81,22 +79,22 @@ def test_only_strict_reads_the_headers_of_all_slices(tmp_path: Path, monkeypatch
     about, content = path.stat(), path.read_bytes()
     age = content.index(b"PatientName") if b"PatientName" in content else content.index(b"LO")
     config = VolumeConfig(size=(8, 8, 8))
-    before = prepare_volumes(series, config, tmp_path / "one", jobs=1, strict=True)
+    before = prepare(series, config, tmp_path / "one", jobs=1, strict=True)
     # Another place of the slice, in a file of the same size and time.
     spacing = content.index(b"\x20\x00\x32\x00")
     at = content.index(b"\\", spacing)
     path.write_bytes(content[: at - 1] + (b"7" if content[at - 1 : at] != b"7" else b"8") + content[at:])
     os.utime(path, ns=(0, about.st_mtime_ns))
     assert age > 0
-    lax = prepare_volumes(series, config, tmp_path / "two", jobs=1)
-    strict = prepare_volumes(series, config, tmp_path / "three", jobs=1, strict=True)
+    lax = prepare(series, config, tmp_path / "two", jobs=1)
+    strict = prepare(series, config, tmp_path / "three", jobs=1, strict=True)
     assert before.quarantine == {}
     assert not any("changed since" in why for why in lax.quarantine.values())
     changed = reasons(series, strict.quarantine)
     assert changed[str(series.column("path")[0])].startswith("changed since the scan: another header")
     monkeypatch.setenv("MEDCL_SALT", "another salt, of another site")
     with pytest.raises(UsageError, match="set MEDCL_SALT to that of the scan"):
-        prepare_volumes(series, config, tmp_path / "four", jobs=1, strict=True)
+        prepare(series, config, tmp_path / "four", jobs=1, strict=True)
 
 
 def test_a_strict_scan_lets_a_strict_preparation_compare_every_byte(tmp_path: Path) -> None:
@@ -138,7 +136,7 @@ def test_another_label_map_under_an_old_name_is_noticed(tmp_path: Path) -> None:
     for name in ("m_v0.nii", "m_v1.nii"):
         os.utime(folder / name, ns=(0, before[name]))
 
-    store = prepare_volumes(manifest, config, tmp_path / "store", jobs=1)
+    store = prepare(manifest, config, tmp_path / "store", jobs=1)
 
     found = reasons(manifest, store.mask_quarantine["organs"])
     assert len(store) == 5
@@ -150,7 +148,7 @@ def test_another_label_map_under_an_old_name_is_noticed(tmp_path: Path) -> None:
     row = int(np.flatnonzero(manifest.column("path") == "v2.nii")[0])
     with pytest.raises(UnreadableError, match="changed since the scan: another time"):
         labels_of(store, row, manifest, row, "organs")
-    again = prepare_volumes(linked(folder), config, tmp_path / "store", jobs=1).mask_quarantine["organs"]
+    again = prepare(linked(folder), config, tmp_path / "store", jobs=1).mask_quarantine["organs"]
     assert [why[:13] for why in again.values()] == ["the label map"], "of v0, which has another shape"
 
 
@@ -164,8 +162,8 @@ def test_a_strict_scan_lets_a_strict_preparation_compare_every_byte_of_a_label_m
     time, content = path.stat().st_mtime_ns, path.read_bytes()
     path.write_bytes(content[:-1] + bytes([(content[-1] + 1) % 3]))
     os.utime(path, ns=(0, time))
-    lax = prepare_volumes(manifest, config, tmp_path / "lax", jobs=1)
-    strict = prepare_volumes(manifest, config, tmp_path / "strict", jobs=1, strict=True)
+    lax = prepare(manifest, config, tmp_path / "lax", jobs=1)
+    strict = prepare(manifest, config, tmp_path / "strict", jobs=1, strict=True)
     assert lax.mask_quarantine["organs"] == {}
     found = reasons(manifest, strict.mask_quarantine["organs"])
     assert list(found) == ["v0.nii"]
@@ -177,7 +175,7 @@ def test_label_maps_of_a_manifest_that_noted_no_state_are_read(tmp_path: Path) -
     manifest = linked(tmp_path / "a")
     old = replace(manifest, table=manifest.table.drop_columns([scanned_column("organs")]))
     os.utime(tmp_path / "a" / "m_v2.nii", ns=(0, 1))
-    store = prepare_volumes(old, VolumeConfig(size=(8, 8, 8)), tmp_path / "store", jobs=1)
+    store = prepare(old, VolumeConfig(size=(8, 8, 8)), tmp_path / "store", jobs=1)
     assert store.mask_quarantine["organs"] == {}
 
 
@@ -218,7 +216,7 @@ def test_a_recording_larger_than_memory_costs_no_other(tmp_path: Path, monkeypat
     write_edf(tmp_path / "a" / "short.edf", waves(scale=50))
     write_edf(tmp_path / "a" / "long.edf", waves(scale=50, samples=5000))
     manifest = scanned(tmp_path / "a")
-    monkeypatch.setattr(decode, "available", lambda: 3 * 1000 * decode.NEEDED)
+    monkeypatch.setattr("medcl.data.prepare.available", lambda: 3 * 1000 * decode.NEEDED)
     store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert reasons(manifest, store.quarantine)["long.edf"].startswith("larger than memory")
     assert len(store) == 1
@@ -256,5 +254,5 @@ def test_pictures_are_compared_with_their_scan_too(tmp_path: Path) -> None:
     time = (tmp_path / "a" / "a.png").stat().st_mtime_ns
     shutil.copy(tmp_path / "a" / "b.png", tmp_path / "a" / "a.png")
     os.utime(tmp_path / "a" / "a.png", ns=(0, time))
-    store = prepare_images(manifest, ImageConfig(size=(20, 20)), tmp_path / "store", jobs=1)
+    store = prepare(manifest, ImageConfig(size=(20, 20)), tmp_path / "store", jobs=1)
     assert reasons(manifest, store.quarantine)["a.png"].startswith("changed since the scan: another header")

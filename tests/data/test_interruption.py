@@ -17,6 +17,7 @@ import pytest
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
 from medcl.data.prepare import prepare
+from medcl.data.store import open_store
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.store import SignalStore
@@ -66,7 +67,7 @@ def test_an_interrupted_preparation_leaves_nothing_that_opens(tmp_path: Path, ho
     assert left[0].exists() == (how == signal.SIGKILL)
     for folder in [one for one in (tmp_path / "store").iterdir() if one.is_dir()]:
         with pytest.raises(MedclError, match="not a prepared store"):
-            SignalStore.open(folder)
+            open_store(folder, "signal")
     header.unlink()
     header.write_bytes(content)
     assert len(prepare(manifest, CONFIG, tmp_path / "store", jobs=1)) == 4

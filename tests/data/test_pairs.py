@@ -11,31 +11,35 @@ import torch
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.image_prepare import prepare_images
 from medcl.data.pair_links import linked
-from medcl.data.pair_sampler import PairSampler
-from medcl.data.pair_sides import PairSide, Pieces, Texts
-from medcl.data.pairs import Pairs
-from medcl.data.report_prepare import prepare_reports
+from medcl.data.pairs import Linkable, Pairs
+from medcl.data.prepare import prepare
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import Pictures
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
+from medcl.modality.sampling import Numbered
 
 from .linked_archive import manifest_of, picture_row, pictures_with_reports, report_row
 
 IMAGES, TEXTS = ImageConfig(size=(8, 8)), TextConfig(length=24)
 
 
-def sides(manifest: Manifest, store: Path) -> dict[str, PairSide]:
+def sides(manifest: Manifest, store: Path) -> dict[str, Linkable]:
     manifest = manifest.ok()
-    pictures = Pictures(prepare_images(manifest, IMAGES, store, jobs=1), manifest, IMAGES)
+    pictures = Pictures(prepare(manifest, IMAGES, store, jobs=1), manifest, IMAGES)
     words = Tokenizer.train([str(text) for text in manifest.column("report") if text], 400)
-    reports = prepare_reports(manifest, TEXTS, words, words.fingerprint, store, jobs=1)
+    reports = prepare(manifest, TokenisedConfig.of(TEXTS, words, words.fingerprint), store, jobs=1)
     everything = np.arange(len(manifest))
-    return {"image": Pieces(pictures, everything), "report": Texts(Reports(reports, manifest, TEXTS), everything)}
+    texts = Reports(reports, manifest, TEXTS)
+    return {
+        "image": Linkable(Numbered(pictures), everything),
+        "report": Linkable(Numbered(texts, texts.codes), everything),
+    }
 
 
 def pairs(manifest: Manifest, store: Path, **options: Any) -> Pairs:
@@ -51,7 +55,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path]:
 
 def flat(batch: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     named = {name: x for name, x in batch.items() if isinstance(x, torch.Tensor)}
-    return named | {f"{part}.{name}": x for part in ("ids", "present") for name, x in batch[part].items()}
+    return named | {f"{part}.{name}": x for part in ("ids", "present", "inputs") for name, x in batch[part].items()}
 
 
 def equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
@@ -65,8 +69,8 @@ def test_a_batch_holds_pictures_with_their_own_reports(archive: tuple[Manifest, 
     assert found.complete
     assert len(found) == 12
     batch = found.__getitems__([(item, 3) for item in range(12)])
-    assert batch["image"].shape == (12, 1, 8, 8)
-    assert batch["report"].dtype == torch.int64
+    assert batch["inputs"]["image"].shape == (12, 1, 8, 8)
+    assert batch["inputs"]["report"].dtype == torch.int64
     ids = {name: own.numpy() for name, own in batch["ids"].items()}
     assert set(ids) == set(found.id_names) == {"patient", "item", "image", "report", "text"}
     trial, patient = manifest.column("trial"), manifest.column("patient")
@@ -80,7 +84,7 @@ def test_draws_depend_on_seed_step_and_item_alone(archive: tuple[Manifest, Path]
     found = pairs(*archive)
     several, alone = found.__getitems__([(0, 5), (4, 5), (7, 5)]), found.__getitems__([(4, 5)])
     for name, own in flat(alone).items():
-        length = own.shape[1] if name == "report" else None
+        length = own.shape[1] if name == "inputs.report" else None
         assert (
             torch.equal(flat(several)[name][1:2, :length], own)
             if length
@@ -92,7 +96,7 @@ def test_draws_depend_on_seed_step_and_item_alone(archive: tuple[Manifest, Path]
 
 def test_batches_are_the_same_for_any_number_of_workers_and_shares(archive: tuple[Manifest, Path]) -> None:
     found = pairs(*archive)
-    sampler = PairSampler(found, patients=3, records=2, seed=4)
+    sampler = Sampler.drawing(found, patients=3, records=2, seed=4)
     alone = list(loader(found, sampler, 0, 4))
     assert all(map(equal, alone, loader(found, sampler, 0, 4, workers=2)))
     assert all(map(equal, alone[2:], loader(found, sampler, 2, 4)))
@@ -110,7 +114,7 @@ def test_what_has_no_partner_is_left_out_and_counted(archive: tuple[Manifest, Pa
     )
     found = pairs(some, tmp_path / "store")
     assert len(found) == 9
-    assert found.left_out == {"pictures have no partner": 1, "reports describe nothing that is trained on": 2}
+    assert found.left_out == {"images have no partner": 1, "reports describe nothing that is trained on": 2}
 
 
 def test_a_report_of_a_study_belongs_to_all_its_pictures_and_a_picture_may_have_two(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medcl.data.sampler import HierarchicalSampler
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 
 
@@ -26,7 +26,7 @@ archives = st.lists(st.integers(1, 4), min_size=1, max_size=30)
 @settings(max_examples=60, deadline=None)
 def test_an_epoch_visits_every_patient_and_no_window_twice_a_batch(trials: list[int], p: int, t: int, s: int) -> None:
     patient, trial = archive(trials)
-    sampler = HierarchicalSampler(patient, trial, patients=p, trials=t, samples=s, seed=3)
+    sampler = Sampler(patient, trial, patients=p, records=t, samples=s, seed=3)
     batches = list(sampler.batches(0, len(sampler)))
     assert set(patient[list(chain(*batches))]) == set(patient)
     for batch in batches:
@@ -42,7 +42,7 @@ def test_an_epoch_visits_every_patient_and_no_window_twice_a_batch(trials: list[
 @settings(max_examples=60, deadline=None)
 def test_patients_come_again_only_to_fill_up_a_batch(trials: list[int], p: int, t: int) -> None:
     patient, trial = archive(trials)
-    sampler = HierarchicalSampler(patient, trial, patients=p, trials=t, samples=1)
+    sampler = Sampler(patient, trial, patients=p, records=t, samples=1)
     visits = [set(patient[batch]) for batch in sampler.batches(0, len(sampler))]
     again = sum(map(len, visits)) - len(trials)
     filled = len(sampler) * sampler.patients - len(trials)
@@ -53,7 +53,7 @@ def test_patients_come_again_only_to_fill_up_a_batch(trials: list[int], p: int, 
 
 def test_positives_exist_at_every_level() -> None:
     patient, trial = archive([2, 3, 1, 1, 2, 4, 1, 1, 1])
-    for batch in HierarchicalSampler(patient, trial, patients=3, trials=2, samples=2).batches(0, 30):
+    for batch in Sampler(patient, trial, patients=3, records=2, samples=2).batches(0, 30):
         assert len(set(patient[batch])) >= 3
         assert max(np.unique(trial[batch], return_counts=True)[1]) == 2
         assert any(len(set(trial[batch][patient[batch] == own])) == 2 for own in set(patient[batch]))
@@ -61,7 +61,7 @@ def test_positives_exist_at_every_level() -> None:
 
 def test_trials_of_one_name_are_their_patients_own() -> None:
     patient, trial = np.repeat([5, 3], 6), np.tile(np.repeat([0, 1], 3), 2)
-    batch = next(HierarchicalSampler(patient, trial, patients=2, trials=2, samples=3).batches(0, 1))
+    batch = next(Sampler(patient, trial, patients=2, records=2, samples=3).batches(0, 1))
     assert sorted(batch) == list(range(12))
 
 
@@ -69,7 +69,7 @@ def test_a_million_windows_are_ready_in_seconds() -> None:
     patient = np.repeat(np.random.default_rng(0).permutation(20_000), 50)
     trial = np.arange(1_000_000) // 25
     start = time.perf_counter()
-    sampler = HierarchicalSampler(patient, trial, patients=32, trials=2, samples=4)
+    sampler = Sampler(patient, trial, patients=32, records=2, samples=4)
     ready = time.perf_counter()
     batches = list(sampler.batches(123_400, 123_500))
     assert {len(batch) for batch in batches} == {32 * 2 * 4}
@@ -81,14 +81,14 @@ def test_a_million_windows_are_ready_in_seconds() -> None:
 @settings(max_examples=40, deadline=None)
 def test_every_batch_has_two_trials_of_one_patient_where_any_patient_has(trials: list[int], p: int) -> None:
     patient, trial = archive(trials)
-    for batch in HierarchicalSampler(patient, trial, patients=p, trials=2, samples=2).batches(0, 20):
+    for batch in Sampler(patient, trial, patients=p, records=2, samples=2).batches(0, 20):
         pairs = {(patient[window], trial[window]) for window in batch}
         assert len(pairs) > len({own for own, _ in pairs})
 
 
 def test_a_batch_depends_on_seed_and_step_only() -> None:
     patient, trial = archive([1, 3, 2, 4, 1, 1, 2])
-    make = lambda seed: HierarchicalSampler(patient, trial, patients=2, trials=2, samples=2, seed=seed)  # noqa: E731
+    make = lambda seed: Sampler(patient, trial, patients=2, records=2, samples=2, seed=seed)  # noqa: E731
     whole = list(make(0).batches(0, 12))
     assert list(make(0).batches(5, 12)) == whole[5:]
     assert list(make(1).batches(0, 12)) != whole
@@ -97,30 +97,28 @@ def test_a_batch_depends_on_seed_and_step_only() -> None:
 
 def test_recoded_ids_give_the_same_batches() -> None:
     patient, trial = archive([2, 1, 3, 1])
-    recoded = HierarchicalSampler(-patient, 10**15 - trial, patients=2, trials=2, samples=1)
-    assert list(recoded.batches(0, 6)) == list(
-        HierarchicalSampler(patient, trial, patients=2, trials=2, samples=1).batches(0, 6)
-    )
+    recoded = Sampler(-patient, 10**15 - trial, patients=2, records=2, samples=1)
+    assert list(recoded.batches(0, 6)) == list(Sampler(patient, trial, patients=2, records=2, samples=1).batches(0, 6))
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 0, 1), (1, 1, -2)])
 def test_sizes_below_one_are_refused(sizes: tuple[int, int, int]) -> None:
     patient, trial = archive([1, 1])
     with pytest.raises(UsageError, match="at least 1"):
-        HierarchicalSampler(patient, trial, patients=sizes[0], trials=sizes[1], samples=sizes[2])
+        Sampler(patient, trial, patients=sizes[0], records=sizes[1], samples=sizes[2])
 
 
 def test_no_window_and_a_negative_seed_are_refused() -> None:
     patient, trial = archive([1, 1])
     with pytest.raises(UsageError, match="seed -1"):
-        HierarchicalSampler(patient, trial, patients=1, trials=1, samples=1, seed=-1)
-    with pytest.raises(MedclError, match="no window"):
-        HierarchicalSampler(patient[:0], trial[:0], patients=1, trials=1, samples=1)
+        Sampler(patient, trial, patients=1, records=1, samples=1, seed=-1)
+    with pytest.raises(MedclError, match="no sample"):
+        Sampler(patient[:0], trial[:0], patients=1, records=1, samples=1)
 
 
 def test_processes_divide_a_batch_by_whole_patients() -> None:
     patient, trial = archive([2, 1, 3, 1, 2, 2, 1])
-    sampler = HierarchicalSampler(patient, trial, patients=5, trials=2, samples=2)
+    sampler = Sampler(patient, trial, patients=5, records=2, samples=2)
     alone = list(sampler.batches(0, 6))
     for world in (2, 3, 5):
         ranks = [list(sampler.batches(0, 6, rank=rank, world=world)) for rank in range(world)]

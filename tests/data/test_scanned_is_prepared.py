@@ -10,8 +10,7 @@ from nibabel.freesurfer.mghformat import MGHImage
 from PIL import Image as Picture
 
 from medcl.archive.scan import scan
-from medcl.data.image_prepare import prepare_images
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.volume.config import VolumeConfig
 from tests.modality.volume.formats.test_text_volumes import write_mha, write_nrrd
@@ -65,7 +64,7 @@ def test_volumes_that_a_scan_calls_usable_are_prepared(tmp_path: Path, dtype: st
     usable = manifest.ok()
     assert len(usable) == (0 if dtype not in MET else len(manifest))
     if len(usable):
-        store = prepare_volumes(usable, VolumeConfig(size=(8, 8, 8)), tmp_path / "store", jobs=1)
+        store = prepare(usable, VolumeConfig(size=(8, 8, 8)), tmp_path / "store", jobs=1)
         assert store.quarantine == {}
         whole = store.read(0, np.zeros(3, np.int64), store.shape[0])
         for number in range(len(usable)):
@@ -91,5 +90,5 @@ def test_pictures_that_a_scan_calls_usable_are_prepared(tmp_path: Path, mode: st
     manifest = scan(folder, salt=SALT, jobs=1)
     assert written > 0
     assert manifest.column("status").tolist() == ["ok"] * written
-    store = prepare_images(manifest, ImageConfig(size=(16, 16)), tmp_path / "store", jobs=1)
+    store = prepare(manifest, ImageConfig(size=(16, 16)), tmp_path / "store", jobs=1)
     assert store.quarantine == {}

@@ -198,7 +198,7 @@ def test_bad_input_is_named(run: Path, ecg: Manifest, store: Path, tmp_path: Pat
     with pytest.raises(MedclError, match=f"record {ecg.column('record_id')[0]}: its embedding is not a number"):
         embed_manifest(broken, ecg, ONE, store, out)
     pictures = linked_archive.pictures_with_reports(tmp_path / "a", patients=2)
-    with pytest.raises(UsageError, match="embeds recordings; the manifest holds pictures, reports"):
+    with pytest.raises(UsageError, match="embeds recordings; the manifest holds images, reports"):
         embed_manifest(run, pictures, ONE, store, tmp_path / "other.parquet")
     with pytest.raises(UsageError, match="batch 0"):
         embed_manifest(run, ecg, replace(ONE, batch=0), store, tmp_path / "b.parquet")

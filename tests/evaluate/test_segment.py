@@ -12,7 +12,7 @@ from torch import nn
 
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.compare import compare, markdown
 from medcl.evaluate.config import SegmentationConfig, SegmentConfig
@@ -175,7 +175,7 @@ def test_a_perfect_prediction_has_dice_one_on_the_grid_of_the_file(tmp_path: Pat
     (tmp_path / "mr" / "labels.csv").write_text("\n".join(rows) + "\n")
     manifest = scan(tmp_path, ("background", "one", "two"), (1, 1, 1))
     data = VolumeConfig(size=size, percentiles=(0, 100))
-    store = prepare_volumes(manifest, data, tmp_path / "store", jobs=1)
+    store = prepare(manifest, data, tmp_path / "store", jobs=1)
     test = HeldOut(store.folder, manifest, np.arange(3), manifest.masks["mask"], data)
     dice, hd95 = test.measure(ByIntensity(), 0.5, torch.device("cpu"))
     assert dice == {"one": (1.0,) * 3, "two": (1.0,) * 3}

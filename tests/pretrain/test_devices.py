@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
+from medcl.modality.settings import plain
 from medcl.modality.signal.config import SignalViewsConfig
 from medcl.pretrain.config import BatchConfig, CometConfig, HardwareConfig, PretrainConfig
-from medcl.pretrain.plan import plain
 from medcl.pretrain.run import pretrain
 from medcl.pretrain.volume_config import VolumeBatchConfig, VolumePretrainConfig
 

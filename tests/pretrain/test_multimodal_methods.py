@@ -51,7 +51,7 @@ def batch_of(x: dict[str, Tensor], patients: Tensor | None = None) -> dict[str, 
     own = torch.arange(count)
     ids = {"patient": own if patients is None else patients, "item": own, **{kind: own for kind in x}}
     present = {kind: torch.ones(count, dtype=torch.bool) for kind in x}
-    return {**x, "ids": ids, "present": present, "index": own}
+    return {"inputs": x, "ids": ids, "present": present, "index": own}
 
 
 def exclusive_or(a: Tensor, b: Tensor) -> dict[str, Tensor]:
@@ -156,7 +156,11 @@ def test_samples_that_lack_a_modality_are_trained_on(loss: Any) -> None:
     config = MultimodalConfig(loss=loss, anchor="signal")
     method = Multimodal(towers(*KINDS), config, names(*KINDS))
     there = torch.tensor([1, 1, 0, 1, 0, 1], dtype=torch.bool)
-    some = {**whole, "volume": x["volume"][there], "present": {**whole["present"], "volume": there}}
+    some = {
+        **whole,
+        "inputs": {**x, "volume": x["volume"][there]},
+        "present": {**whole["present"], "volume": there},
+    }
     losses = method(some, torch.Generator().manual_seed(0))
     assert losses.keys() == losses_of(KINDS, config).keys()
     if loss == "anchored":
@@ -165,8 +169,11 @@ def test_samples_that_lack_a_modality_are_trained_on(loss: Any) -> None:
         # The signals whose volume is missing are negatives of the volumes that are there.
         assert losses["volume-signal"] > expected
         torch.testing.assert_close(losses["image-signal"], method(whole, torch.Generator())["image-signal"])
-    none = {**whole, "present": {**whole["present"], "volume": torch.zeros(6, dtype=torch.bool)}}
-    del none["volume"]
+    none = {
+        **whole,
+        "inputs": {kind: own for kind, own in x.items() if kind != "volume"},
+        "present": {**whole["present"], "volume": torch.zeros(6, dtype=torch.bool)},
+    }
     losses = method(none, torch.Generator().manual_seed(0))
     assert losses.keys() == losses_of(KINDS, config).keys()
     assert losses["joint" if loss == "symile" else "volume-signal"] == 0

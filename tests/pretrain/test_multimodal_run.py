@@ -21,11 +21,11 @@ from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.settings import plain
 from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 from medcl.pretrain.multimodal_config import MultimodalBatchConfig, MultimodalPretrainConfig
-from medcl.pretrain.plan import plain
 from medcl.pretrain.run import Pretrained, pretrain
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 

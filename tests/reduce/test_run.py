@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
@@ -45,7 +45,7 @@ def test_the_result_goes_into_pretraining_and_the_same_for_any_number_of_process
     assert one.dropped.equals(two.dropped)
     one.manifest.write(tmp_path / "reduced.parquet")
     back, config = Manifest.read(tmp_path / "reduced.parquet"), VolumeConfig(size=(8, 8, 1))
-    patches = VolumePatches(prepare_volumes(back, config, tmp_path / "prepared", jobs=1), back, config)
+    patches = VolumePatches(prepare(back, config, tmp_path / "prepared", jobs=1), back, config)
     assert [None if k is None else k.tolist() for k in patches.kept] == [[0, 2], [0, 1], [0], [0, 2], None]
 
 

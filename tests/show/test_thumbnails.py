@@ -12,18 +12,20 @@ from PIL import Image
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
+from medcl.modality.report.wing import LETTERS
 from medcl.modality.signal import ecg_paper as ecg
 from medcl.modality.signal import montage as eeg
 from medcl.modality.signal import traces
 from medcl.modality.signal.record import Signal
 from medcl.modality.volume import picture as slices
 from medcl.modality.volume.record import Grid, Volume
-from medcl.show.images import TILE, contact_sheet
-from medcl.show.thumbnails import LETTERS, thumbnail, thumbnails
+from medcl.show.images import TILE, contact_sheet, encoded
+from medcl.show.thumbnails import thumbnail, thumbnails
 
 
-def opened(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+def opened(png: bytes | Image.Image) -> np.ndarray:
+    image = Image.open(io.BytesIO(png)) if isinstance(png, bytes) else png
+    return np.asarray(image.convert("RGB")).astype(int)
 
 
 def signal_of(data: np.ndarray, rate: float, channels: tuple[str, ...], unit: str) -> Signal:
@@ -106,7 +108,7 @@ def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:
         apart = np.diff(spikes[np.flatnonzero(np.diff(spikes, prepend=-9) > 3)])
         assert np.all(np.abs(apart - 75) <= 1), "25 mm of 3 pixels"
         assert ink[7:9, 9:25].any(), "the calibration pulse is as high"
-    assert len(ecg.strip(signal_of(data, rate, ("I", "II", "V1"), "mV"), 0.0, 300)) < 6000
+    assert len(encoded(ecg.strip(signal_of(data, rate, ("I", "II", "V1"), "mV"), 0.0, 300))) < 6000
 
 
 def test_leads_are_chosen_and_gaps_are_left_open() -> None:

@@ -1,91 +1,85 @@
-"""Decode one picture for the store: without its margins, in one range, at one size.
+"""How images are decoded for the store: without its margins, in one range, at one size.
 
-Sizes change by Pillow's HAMMING filter: where a picture becomes smaller, a pixel is the weighted mean of the area that
+Sizes change by Pillow's HAMMING filter: where an image becomes smaller, a pixel is the weighted mean of the area that
 it covers and of what is around it, so that no fine pattern turns into another; where it becomes larger, numbers lie
 between those of their neighbours. BOX, the plain mean, takes whole pixels only, which moves edges by up to half of one.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Picture
+from PIL import Image as Pillow
 
-from medcl.archive.file_state import Scanned, require_unchanged
-from medcl.engine.quiet import quiet
-from medcl.errors import UnreadableError, reason
+from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.record import Image
+from medcl.modality.image.store import LAYOUT, VERSION
+from medcl.modality.rows import Rows, Source
+from medcl.modality.storing import DecodedRecord, Preparation
 
+_FITS = ("pad", "crop", "stretch")
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow has it
 _EVERY_PIXEL = 4  # a JPEG is decoded at no less than this many times the size that is wanted
+_CHUNK = 16
 
 
-@dataclass(frozen=True)
-class Job:
-    """A picture to decode, and how.
+def check(config: ImageConfig) -> None:
+    """Refuse invalid settings.
 
-    Args:
-        number: of the picture in the store.
-        record_id: of the manifest.
-        scanned: its files, as they were when they were scanned.
-        part: number of the frame.
-        config: size, range, margins.
+    Raises:
+        UsageError: with the field and its value.
     """
-
-    number: int
-    record_id: str
-    scanned: Scanned
-    part: int
-    config: ImageConfig
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a picture.
-
-    Args:
-        number: of the job.
-        record_id: of the manifest.
-        picture: (channels, rows, columns) uint8; None where it cannot be prepared.
-        reason: why not.
-    """
-
-    number: int
-    record_id: str
-    picture: NDArray[np.uint8] | None = None
-    reason: str = ""
+    if len(config.size) != 2 or min(config.size) < 1:
+        raise UsageError(f"data.size {list(config.size)}: rows and columns in pixels, such as [224, 224]")
+    if config.fit not in _FITS:
+        raise UsageError(f"data.fit {config.fit!r} is none of {', '.join(_FITS)}")
+    if not 0 <= config.border < 0.5:
+        raise UsageError(f"data.border {config.border:g}: a share of each side, from 0 to below 0.5")
+    if config.window is not None and config.percentiles is not None:
+        raise UsageError("data.window and data.percentiles both say what becomes 0 and 1: set one of them")
+    if config.window is not None and not (len(config.window) == 2 and config.window[0] < config.window[1]):
+        raise UsageError(f"data.window {list(config.window)}: the lowest and the highest value, in this order")
+    if config.percentiles is not None:
+        given = list(config.percentiles)
+        if len(given) != 2 or not 0 <= given[0] < given[1] <= 100:
+            raise UsageError(f"data.percentiles {given}: two between 0 and 100, the lower first")
+    if config.largest < 0:
+        raise UsageError(f"data.largest {config.largest:g}: GB, or 0 for no limit")
 
 
-def decode_all(jobs: Sequence[Job]) -> list[Outcome]:
-    """Decode pictures."""
-    with quiet():
-        return [_decode(job) for job in jobs]
+def preparation(manifest: Rows, config: ImageConfig) -> Preparation:
+    """See `Wing.preparation`."""
+    check(config)
+    ends = [None if pair is None else list(pair) for pair in (config.window, config.percentiles)]
+    channels = 3 if config.colour else 1
+    about = {"size": list(config.size), "n_channels": channels}
+    count = len(manifest)
+    return Preparation(
+        [VERSION, list(config.size), config.fit, config.border, config.colour, ends],
+        config,
+        LAYOUT,
+        n_bytes=np.full(count, channels * config.size[0] * config.size[1], dtype=np.int64),
+        memory=np.zeros(count),
+        keyed=(*Preparation.keyed, "part"),
+        about=lambda notes: about,
+        chunk=_CHUNK,
+        largest=config.largest,
+        remedy="take a smaller data.size",
+    )
 
 
-def died(job: Job) -> list[Outcome]:
-    """The outcome of a picture whose decoding ended the process."""
-    why = "damaged file, or too little memory: decoding it ends the reader"
-    return [Outcome(job.number, job.record_id, reason=why)]
-
-
-def _decode(job: Job) -> Outcome:
-    config = job.config
-    # Percentiles are those of the picture as it is.
+def decode(source: Source, config: ImageConfig) -> DecodedRecord:
+    """See `Wing.decode`."""
+    # Percentiles are those of the image as it is.
     least = 0 if config.percentiles is not None else round(_EVERY_PIXEL * max(config.size) / (1 - 2 * config.border))
-    try:
-        require_unchanged(job.scanned)
-        image = read_image(job.scanned.root / job.scanned.path, job.scanned.format, job.part, at_least=least)
-        return Outcome(job.number, job.record_id, prepared(image, config))
-    except Exception as error:
-        return Outcome(job.number, job.record_id, reason=reason(error))
+    image = read_image(source.file, source.format, source.part, at_least=least)
+    return DecodedRecord({None: prepared(image, config)[None]}, {})
 
 
 def prepared(image: Image, config: ImageConfig) -> NDArray[np.uint8]:
-    """A picture as a store keeps it.
+    """An image as a store keeps it.
 
     Args:
         image: as decoded.
@@ -143,8 +137,8 @@ def _fitted(channel: NDArray[Any], config: ImageConfig) -> NDArray[np.uint8]:
         scale = max(height / rows, width / columns)
         over = (columns - width / scale) / 2, (rows - height / scale) / 2
         box = (max(0.0, over[0]), max(0.0, over[1]), columns - max(0.0, over[0]), rows - max(0.0, over[1]))
-    way = Picture.Resampling.HAMMING
-    small: NDArray[Any] = np.asarray(Picture.fromarray(channel).resize((inner[1], inner[0]), way, box=box))
+    way = Pillow.Resampling.HAMMING
+    small: NDArray[Any] = np.asarray(Pillow.fromarray(channel).resize((inner[1], inner[0]), way, box=box))
     if small.dtype != np.uint8:
         small = (small + np.float32(0.5)).clip(0, 255).astype(np.uint8)
     if inner == (height, width):

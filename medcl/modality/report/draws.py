@@ -15,13 +15,13 @@ def check(config: TextConfig) -> None:
         UsageError: they cannot.
     """
     if config.draw not in ("sentence", "section", "whole"):
-        raise UsageError(f"text.draw {config.draw!r}: one of sentence, section, whole")
+        raise UsageError(f"data.draw {config.draw!r}: one of sentence, section, whole")
     if config.length < 3:
-        raise UsageError(f"text.length {config.length}: at least 3 tokens, of which the first and the last are special")
+        raise UsageError(f"data.length {config.length}: at least 3 tokens, of which the first and the last are special")
     if config.words < 1:
-        raise UsageError(f"text.words {config.words}: a sentence has at least 1 word")
+        raise UsageError(f"data.words {config.words}: a sentence has at least 1 word")
     if any(not name.strip() for name in config.sections):
-        raise UsageError("text.sections: the name of a section is not empty; leave the list empty to take all of them")
+        raise UsageError("data.sections: the name of a section is not empty; leave the list empty to take all of them")
 
 
 def settings(config: TextConfig) -> dict[str, Any]:

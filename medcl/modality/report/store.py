@@ -5,7 +5,7 @@ A store is a folder. `tokens.npy` (int32) holds the token sequences of all diffe
 themselves. `draws.npy` says which text each draw is, and `index.parquet` which draws are those of each report.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,16 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.checksums import damaged
-from medcl.data.frames import remedy_of
-from medcl.data.index import Index
-from medcl.files import claim
+from medcl.modality.storing import StoredArrays, StoreIndex
 
-REPORT_STORE_VERSION = 1
+VERSION = 1
 TEXTS = "texts.arrow"
-_INDEX = Index(
-    "reports", b"medcl reports", REPORT_STORE_VERSION, pa.schema([("record_id", pa.string()), ("draws", pa.int64())])
-)
+INDEX = StoreIndex("reports", b"medcl reports", VERSION, pa.schema([("record_id", pa.string()), ("draws", pa.int64())]))
+"""`about`: key, quarantine, settings."""
 Ints = NDArray[np.int64]
 
 
@@ -40,7 +36,8 @@ class ReportStore:
         ids: (U,) number of each text, the same for texts that differ in case or white space only.
         texts: (U,) the texts.
         quarantine: record id -> why the report has no draw.
-        settings: by which reports were divided, see `report_draws.settings`.
+        settings: by which reports were divided, see `draws.settings`.
+        stored: the index.
     """
 
     folder: Path
@@ -54,41 +51,41 @@ class ReportStore:
     quarantine: dict[str, str]
     settings: dict[str, Any]
 
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open a store that `prepare_reports` published.
+    stored: StoredArrays = field(repr=False)
 
-        Args:
-            folder: of the store.
+    @classmethod
+    def of(cls, stored: StoredArrays) -> Self:
+        """Reports that `prepare` has published.
 
         Raises:
-            MedclError: the folder is no store of reports, is damaged, or is one of another version.
+            OSError: a file is missing.
+            ValueError: a file is damaged.
         """
-        table, about = _INDEX.read(folder)
-        try:
-            arrays = {name: _map(folder / f"{name}.npy") for name in ("tokens", "offsets", "ids")}
-            text = _map(folder / "draws.npy")
-            texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["text"]
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise damaged(folder, remedy_of(folder)) from error
+        folder, table = stored.folder, stored.columns
+        texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["text"]
         return cls(
             folder=folder,
             record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
             starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(table["draws"].to_numpy())]),
-            text=text,
+            text=_map(folder / "draws.npy"),
             texts=texts,
-            quarantine=about["quarantine"],
-            settings=about["settings"],
-            **arrays,
+            quarantine=stored.about["quarantine"],
+            settings=stored.about["settings"],
+            stored=stored,
+            **{name: _map(folder / f"{name}.npy") for name in ("tokens", "offsets", "ids")},
         )
 
     def __len__(self) -> int:
         """Number of reports."""
         return len(self.record_ids)
 
-    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+    def described(self) -> str:
+        """What it holds, in words."""
+        return f"{len(self)} reports"
+
+    def __reduce__(self) -> tuple[Any, tuple[StoredArrays]]:
         # Another process maps the files again instead of being sent what they hold.
-        return type(self).open, (self.folder,)
+        return type(self).of, (self.stored,)
 
     def read(self, draws: Ints) -> Ints:
         """Token ids of some draws.
@@ -107,27 +104,6 @@ class ReportStore:
         ids: Ints = np.zeros(within.shape, dtype=np.int64)
         ids[within] = self.tokens[(first[:, None] + step)[within]]
         return ids
-
-
-def write(
-    folder: Path, columns: dict[str, Any], arrays: dict[str, NDArray[Any]], texts: pa.Array, about: dict[str, Any]
-) -> None:
-    """Write a store.
-
-    Args:
-        folder: an empty one; it and its files become readable by their owner only.
-        columns: one value a report: `record_id`, and `draws`, how many it has.
-        arrays: `tokens`, `offsets`, `ids` of the texts, and `draws`, the number of the text of each draw.
-        texts: (U,) large strings.
-        about: key, quarantine, settings.
-    """
-    folder.chmod(0o700)
-    for name, array in arrays.items():
-        np.save(claim(folder / f"{name}.npy"), array, allow_pickle=False)
-    table = pa.table({"text": texts})
-    with pa.OSFile(str(claim(folder / TEXTS)), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-    _INDEX.write(folder, columns, about)
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:

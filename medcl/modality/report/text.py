@@ -1,6 +1,8 @@
 """The text of a report: its sections by their headings, its sentences, and the one form in which reports are kept."""
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from medcl.modality.report.wording import ABBREVIATIONS, BEFORE_ORDINALS, HEADINGS, LETTERED, MONTHS, STARTERS, TITLES
@@ -89,6 +91,23 @@ def sentences(text: str) -> list[str]:
     # `sinusrhythmus. vorhofflimmern, 2:1 Überleitung` is written small: only some machines print umlauts as capitals.
     small = re.search(r"\b[A-Z]", text) is None
     return [sentence for block in _blocks(text) for sentence in _divide(block, small)]
+
+
+def text_code(text: str) -> int:
+    """Number a text, so that identical ones are known.
+
+    Args:
+        text: of a report, or of a part of one, without what names a person: the number is not keyed.
+
+    Returns:
+        A non-negative int64, whatever the text's case, white space and Unicode form; -1 where there is no word. Among a
+        million texts two share a number with a probability of 5e-8.
+    """
+    words = unicodedata.normalize("NFC", text).casefold().split()
+    if not words:
+        return -1
+    digest = hashlib.blake2b(" ".join(words).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & (2**63 - 1)
 
 
 def spaced(text: str) -> str:

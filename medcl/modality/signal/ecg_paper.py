@@ -1,11 +1,15 @@
 """An ECG on its paper: 25 mm a second and 10 mm a millivolt, thin lines every mm, thick ones every 5 mm."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.modality.signal import traces
 from medcl.modality.signal.record import Signal, kept_unit
-from medcl.show.images import encoded
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MM_A_SECOND, MM_A_MILLIVOLT = 25.0, 10.0
 PAPER, THIN, THICK, INK = (255, 250, 248), (250, 222, 218), (240, 178, 172), (20, 20, 30)
@@ -15,7 +19,7 @@ _LEAD_MM, _PULSE_MM = 15, 10  # height of a lead; width of the calibration pulse
 _COLOURS = 24
 
 
-def strip(signal: Signal, start: float, width: int) -> bytes:
+def strip(signal: Signal, start: float, width: int) -> "Image.Image":
     """Draw some leads.
 
     Args:
@@ -25,7 +29,7 @@ def strip(signal: Signal, start: float, width: int) -> bytes:
         width: of the picture in pixels; at 3 pixels a mm, 300 pixels are 3.6 seconds.
 
     Returns:
-        A PNG file: three leads below each other (II, V1 and V5 where they are known), each behind a pulse of 1 mV.
+        Few colours: three leads below each other (II, V1 and V5 where they are known), each behind a pulse of 1 mV.
     """
     from PIL import Image, ImageDraw
 
@@ -61,7 +65,7 @@ def strip(signal: Signal, start: float, width: int) -> bytes:
     traces.over(paper, lines, INK)
     for level, name in names:
         draw.text((_PULSE_MM * mm + 3, level - 9 * mm), name[:6], fill=INK)
-    return encoded(paper.quantize(_COLOURS))
+    return paper.quantize(_COLOURS)
 
 
 def leads(signal: Signal) -> list[int]:

@@ -1,13 +1,16 @@
 """An EEG as a montage: neighbouring electrodes against each other, front to back, where their names tell which."""
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.modality.signal import traces
 from medcl.modality.signal.record import Signal, kept_unit
-from medcl.show.images import encoded
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 DOUBLE_BANANA = tuple(
     tuple(pair.split("-"))
@@ -28,7 +31,7 @@ _ROW, _NAME = 10, 40  # pixels
 _COLOURS = 8
 
 
-def strip(signal: Signal, start: float, width: int) -> bytes:
+def strip(signal: Signal, start: float, width: int) -> "Image.Image":
     """Draw up to ten seconds.
 
     Args:
@@ -37,7 +40,7 @@ def strip(signal: Signal, start: float, width: int) -> bytes:
         width: of the picture in pixels.
 
     Returns:
-        A PNG file: a row for each pair of `DOUBLE_BANANA`; of other electrodes the first ones as they were recorded. A
+        Few colours: a row for each pair of `DOUBLE_BANANA`; of other electrodes the first ones as they were recorded. A
         line every second; the bar at the lower right is as high as its number of microvolts.
     """
     from PIL import Image, ImageDraw
@@ -69,7 +72,7 @@ def strip(signal: Signal, start: float, width: int) -> bytes:
     if kept_unit(signal.units[0], "eeg")[0] == "uV":
         draw.line([(width - 3, height - 2 - _ROW), (width - 3, height - 2)], fill=INK)
         draw.text((width - 6, height - 1), f"{scale:g} uV", fill=INK, font_size=8, anchor="rb")
-    return encoded(paper.quantize(_COLOURS))
+    return paper.quantize(_COLOURS)
 
 
 def montage(signal: Signal) -> tuple[list[str], NDArray[np.float64]]:

@@ -1,111 +1,121 @@
-"""Decode one recording for the store: its channels in order, in their unit, resampled and filtered where asked for."""
+"""How recordings are decoded for the store: channels in order, in their unit, resampled and filtered if asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.file_state import Scanned, require_unchanged
-from medcl.engine.quiet import quiet
-from medcl.errors import UnreadableError, reason
-from medcl.modality.foreign import available
+from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
-from medcl.modality.signal.channels import positions
+from medcl.modality.rows import Rows, Source
+from medcl.modality.signal import filters
+from medcl.modality.signal.channels import canonical, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.formats.channel_choice import ASIDE
 from medcl.modality.signal.formats.channel_names import VOLTS, is_electrode, is_lead, listed
 from medcl.modality.signal.rates import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.record import Modality, Signal, kept_unit
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.store import LAYOUT, VERSION
+from medcl.modality.storing import DecodedRecord, Preparation
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
 """Modality -> unit of the physical values in a store."""
 NEEDED = 4
 """Bytes of memory that a sample takes at least: it is read as float32, or as integers and more."""
+_CHUNK = 64
 
 
-@dataclass(frozen=True)
-class Job:
-    """A recording to decode, and how.
-
-    Args:
-        scanned: its files, as they were when they were scanned.
-        modality: `ecg` or `eeg`, which gives the unit.
-        values: samples of all channels, by the manifest.
-        config: with sampling rate and channels.
-        stated: what the user stated when the archive was scanned.
-    """
-
-    scanned: Scanned
-    modality: str
-    values: float
-    config: SignalConfig
-    stated: Stated = field(default_factory=Stated)
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A decoded recording.
+def resolve(manifest: Rows, config: SignalConfig) -> SignalConfig:
+    """Fill in what the configuration leaves to the archive: sampling rate and channels.
 
     Args:
-        data: (time, channels) in the type of the file, or float32 where resampling or a filter made new values.
-        gain: (channels,); physical = (data - offset) / gain.
-        offset: (channels,).
-        invalid: number in `data` that means "no value", or NO_INVALID.
-        mean: (channels,) of the physical values.
-        std: (channels,) of the physical values; exactly 0 for a channel that never changes.
-        flags: (seconds,) what holds in any channel, of the recording before resampling and filters: these hide it.
-        starts: first samples of the stretches without a gap between them; no window may cross into another.
-        notes: what was done and what is unusual, in words.
+        manifest: of readable recordings.
+        config: of the windows.
+
+    Returns:
+        The configuration with a sampling rate and canonical channel names.
+
+    Raises:
+        UsageError: where the archive's recordings do not agree, or a channel is asked for twice.
     """
-
-    data: NDArray[Any]
-    gain: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    invalid: int
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    flags: NDArray[np.uint8]
-    starts: tuple[int, ...] = (0,)
-    notes: tuple[str, ...] = ()
-
-
-def decode_all(jobs: Sequence[Job]) -> list[Decoded | str]:
-    """Decode recordings; a text is the reason why one cannot be."""
-    with quiet():
-        return [_decoded_or_reason(job) for job in jobs]
-
-
-def died(job: Job) -> list[Decoded | str]:
-    """What stands for a recording whose decoding ended the process."""
-    return ["damaged file, or too little memory: decoding it ends the reader"]
-
-
-def _decoded_or_reason(job: Job) -> Decoded | str:
-    try:
-        require_unchanged(job.scanned)
-        room = available()
-        if room is not None and job.values * NEEDED > room:
-            raise UnreadableError(
-                f"larger than memory: its {job.values:.3g} samples do not fit into {room / 1e9:.1f} GB; prepare it on "
-                "a machine with more, or cut it into parts"
-            )
-        return _decode(read_signal(job.scanned.root / job.scanned.path, job.scanned.format, job.stated), job)
-    except Exception as error:
-        return reason(error)
+    kinds = sorted(set(map(str, manifest.column("modality"))))
+    if len(kinds) != 1 or kinds[0] not in UNITS:
+        raise UsageError(
+            f"this recipe is for one kind of signal ({', '.join(UNITS)}), the manifest holds {', '.join(kinds)}: scan "
+            "each kind by itself, and take a recipe for volumes where they are volumes"
+        )
+    rates = np.unique(manifest.column("sampling_rate"))
+    if config.sampling_rate is None and len(rates) > 1:
+        listed = ", ".join(f"{rate:g}" for rate in rates[:8])
+        raise UsageError(
+            f"the recordings have several sampling rates ({listed} Hz): say with data.sampling_rate which one is wanted"
+        )
+    rate = float(rates[0]) if config.sampling_rate is None else config.sampling_rate
+    if not rate > 0:
+        raise UsageError(f"data.sampling_rate: {rate:g} Hz is not above 0")
+    filters.check(config, rate)
+    stated = config.channels if config.channels is not None else manifest.table.column("channels")[0].as_py()
+    # The channels of the first recording have the names of the files; those in the recipe are what is wanted.
+    channels = list(map(canonical, stated if config.channels is not None else renamed(stated, config.channel_names)))
+    twice = sorted({name for name in channels if channels.count(name) > 1})
+    if twice or not channels:
+        raise UsageError(
+            f"data.channels must name each channel once: {f'{twice[0]} is there twice' if twice else 'it is empty'}"
+            + ("" if config.channels is not None else "; name them, or tell them apart with data.channel_names")
+        )
+    return replace(config, sampling_rate=rate, channels=channels)
 
 
-def _decode(signal: Signal, job: Job) -> Decoded:
-    config, names = job.config, list(job.config.channels or ())
+def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
+    """See `Wing.preparation`. Window, stride and standardisation do not matter for what is stored."""
+    config = resolve(manifest, config)
+    settings: list[Any] = [VERSION, config.sampling_rate, config.channels, config.band, config.notch]
+    settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
+    values = manifest.column("n_samples").astype(np.float64)
+    changes = config.band is not None or config.notch is not None
+    rates, wanted = manifest.column("sampling_rate"), config.sampling_rate or 0
+    width = np.where(changes | (rates != wanted), 4, 2) * len(config.channels or ())
+    about = {
+        "sampling_rate": config.sampling_rate,
+        "channels": config.channels,
+        "unit": UNITS[str(manifest.column("modality")[0])],
+    }
+    return Preparation(
+        settings,
+        config,
+        LAYOUT,
+        n_bytes=(values * wanted / rates * width).astype(np.int64),
+        memory=values * np.maximum(1, manifest.column("n_channels")) * NEEDED,
+        about=lambda notes: about,
+        chunk=_CHUNK,
+    )
+
+
+def decode(source: Source, config: SignalConfig) -> DecodedRecord:
+    """See `Wing.decode`.
+
+    Returns:
+        (time, channels) in the type of the file, or float32 where resampling or a filter made new values. Its columns:
+        `gain` and `offset` (channels,), physical = (data - offset) / gain; `invalid`, the number that means "no value",
+        or NO_INVALID; `mean` and `std` (channels,) of the physical values, `std` exactly 0 for a channel that never
+        changes; `flags` (seconds,) uint8, what holds in any channel of the recording before resampling and filters,
+        which hide it; `stretches`, first samples of those without a gap between them; `notes`, what was done and what
+        is unusual, in words.
+    """
+    return _decode(read_signal(source.file, source.format, source.stated), config, str(source.row["modality"]))
+
+
+def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecord:
+    names = list(config.channels or ())
     rate = config.sampling_rate or signal.sampling_rate
     groups = (signal, *signal.aside)
     every = [(group, channel) for group in groups for channel in range(len(group.channels))]
     present = [group.channels[channel] for group, channel in every]
     chosen = positions(names, present, names=config.channel_names, unusable=signal.unusable)
     parts = [
-        (_part(group, [every[chosen[row]][1] for row in rows], job.modality), rows)
+        (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
         if (rows := [row for row, place in enumerate(chosen) if every[place][0] is group])
     ]
@@ -118,16 +128,16 @@ def _decode(signal: Signal, job: Job) -> Decoded:
     notes += [f"channel in {unit or 'no unit'}: {name}" for name, unit in others]
     only = parts[0][0]
     if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None:
-        return _kept(only, tuple(notes))
+        return _kept(only, notes)
     notes += [_resampled(part, signal, rate) for part, _ in parts if part.rate != rate]
     made, constant, starts, flagged = at_one_rate(parts, signal, config, rate)
     mean: NDArray[np.float64] = np.nanmean(made, axis=1, dtype=np.float64)
     std: NDArray[np.float64] = np.where(constant, 0, np.nanstd(made, axis=1, dtype=np.float64))
     ones, data = np.ones(len(made)), np.ascontiguousarray(made.T)
-    return Decoded(data, ones, 0 * ones, NO_INVALID, mean, std, flagged, starts, tuple(notes))
+    return _record(data, ones, 0 * ones, NO_INVALID, mean, std, flagged, starts, notes)
 
 
-def _kept(part: Part, notes: tuple[str, ...]) -> Decoded:
+def _kept(part: Part, notes: list[str]) -> DecodedRecord:
     """Channels as they are stored in the file."""
     mean, std = np.empty(len(part.data)), np.empty(len(part.data))
     flagged = np.zeros(1, dtype=np.uint8)
@@ -138,7 +148,23 @@ def _kept(part: Part, notes: tuple[str, ...]) -> Decoded:
         std[rows] = np.where(np.nanmin(x, axis=1) == np.nanmax(x, axis=1), 0, np.nanstd(x, axis=1))
     invalid = NO_INVALID if part.invalid is None else part.invalid
     data = np.ascontiguousarray(part.data.T)
-    return Decoded(data, part.gain, part.offset, invalid, mean, std, flagged, part.starts, notes)
+    return _record(data, part.gain, part.offset, invalid, mean, std, flagged, part.starts, notes)
+
+
+def _record(
+    data: NDArray[Any],
+    gain: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    invalid: int,
+    mean: NDArray[np.float64],
+    std: NDArray[np.float64],
+    flags: NDArray[np.uint8],
+    starts: Sequence[int],
+    notes: Sequence[str],
+) -> DecodedRecord:
+    row = {"n_samples": len(data), "invalid": invalid, "gain": gain, "offset": offset, "mean": mean, "std": std}
+    row |= {"flags": flags.tobytes(), "stretches": list(starts), "notes": list(notes)}
+    return DecodedRecord({None: data}, row)
 
 
 def _resampled(part: Part, signal: Signal, rate: float) -> str:

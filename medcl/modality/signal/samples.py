@@ -1,19 +1,19 @@
 """Windows of prepared recordings, as batches of tensors."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from medcl.archive.manifest import Manifest
-from medcl.data.matching import records_of
 from medcl.errors import UsageError
+from medcl.modality.rows import Rows
+from medcl.modality.sampling import Batch, within
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN, second_of
 from medcl.modality.signal.store import SignalStore
+from medcl.modality.storing import records_of
 
 Ints = NDArray[np.int64]
 _LEVELS = ("patient", "session", "trial")
@@ -23,7 +23,7 @@ _ROUNDING = 1e-6
 """A window that varies less than this share of its recording does not vary: a filter leaves that much of a flat one."""
 
 
-class SignalWindows(Dataset[dict[str, Any]]):
+class SignalWindows(Dataset[Batch]):
     """Windows of fixed length and stride over the recordings of a manifest.
 
     Recordings shorter than one window hold none (they are never padded), and no window reaches across a gap in time,
@@ -38,6 +38,7 @@ class SignalWindows(Dataset[dict[str, Any]]):
     Attributes:
         rows: (W,) row of the manifest of each window, ascending.
         starts: (W,) first sample in its recording.
+        at_a_time: windows that are embedded together.
         ids: {level: (W,) int64} for patient, session where known, trial, sample.
         flags: (W,) the flags (`quality`) that hold in any second that the window touches.
 
@@ -46,8 +47,8 @@ class SignalWindows(Dataset[dict[str, Any]]):
         MedclError: the store was prepared from other records.
     """
 
-    def __init__(self, store: SignalStore, manifest: Manifest, config: SignalConfig) -> None:
-        self.store, self.config = store, config
+    def __init__(self, store: SignalStore, manifest: Rows, config: SignalConfig) -> None:
+        self.store, self.config, self.at_a_time = store, config, 256
         self.length, stride = (round(seconds * store.sampling_rate) for seconds in (config.window, config.stride))
         if min(self.length, stride) < 1:
             raise UsageError(f"data.window and data.stride must be at least one sample ({1 / store.sampling_rate:g} s)")
@@ -57,8 +58,8 @@ class SignalWindows(Dataset[dict[str, Any]]):
         counts = np.maximum(0, (lengths - self.length) // stride + 1)
         self.too_short = len(np.unique(rows)) - len(np.unique(rows[counts > 0]))
         self.rows: Ints = np.repeat(rows, counts)
-        self.starts: Ints = np.repeat(starts, counts) + _within(counts) * stride
-        window = _within(np.bincount(self.rows, minlength=len(records)))
+        self.starts: Ints = np.repeat(starts, counts) + within(counts) * stride
+        window = within(np.bincount(self.rows, minlength=len(records)))
         self._records: Ints = records[self.rows]
         self.flags = self._window_flags()
         whole = (self.flags & NAN) == 0
@@ -77,11 +78,11 @@ class SignalWindows(Dataset[dict[str, Any]]):
         """Number of windows."""
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Batch:
         """One window as a batch of one."""
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch.
 
         Args:
@@ -102,10 +103,14 @@ class SignalWindows(Dataset[dict[str, Any]]):
             "ids": {level: torch.from_numpy(ids[chosen]) for level, ids in self.ids.items()},
         }
 
-    def windows_of(self, row: int) -> Ints:
+    def samples_of(self, row: int) -> Ints:
         """Numbers of the windows of one row of the manifest, in order of time."""
         first, last = np.searchsorted(self.rows, [row, row + 1])
         return np.arange(first, last)
+
+    def places(self, numbers: Ints) -> list[list[float]]:
+        """Where windows begin, (n,) of [seconds]."""
+        return [[float(start)] for start in self.starts[numbers] / self.store.sampling_rate]
 
     def _standardise(self, x: NDArray[np.float32], records: Ints) -> None:
         """Turn stored numbers (B, C, T) into what is asked for, in place."""
@@ -142,14 +147,8 @@ def _stretches(store: SignalStore, records: Ints, rows: Ints) -> tuple[Ints, Int
     """The stretches without a gap of some recordings, (S,): rows of the manifest, first samples, lengths."""
     own = records[rows]
     first, counts = store.stretches_start[own], np.diff(store.stretches_start)[own]
-    number = np.repeat(first, counts) + _within(counts)
+    number = np.repeat(first, counts) + within(counts)
     starts = store.stretches[number]
     ends = np.append(store.stretches[1:], 0)
     ends[store.stretches_start[1:] - 1] = store.n_samples
     return np.repeat(rows, counts), starts, ends[number] - starts
-
-
-def _within(counts: Ints) -> Ints:
-    """Numbers from 0 on within each of some groups, one behind the other."""
-    within: Ints = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return within

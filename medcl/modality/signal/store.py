@@ -1,8 +1,6 @@
-"""The store: every recording decoded once, as compressed, memory-mapped arrays that windows are cut from.
+"""Prepared recordings: arrays `00000.b2nd` (time, channels) with recordings one behind the other.
 
-A store is a folder: shards `00000.b2nd` (time, channels) with recordings one behind the other, in the type in which the
-archive holds them (int16 stays int16), and `index.parquet` with where each recording lies, what turns its numbers into
-physical units, and its quality.
+The index has where each recording lies, what turns its numbers into physical units, and its quality.
 """
 
 from collections import Counter
@@ -15,16 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.data.frames import Frames
-from medcl.data.index import FRAMES, Index
-from medcl.data.shards import ShardReader
 from medcl.errors import MedclError
+from medcl.modality.storing import Appended, StoredArrays, StoreIndex
 
-STORE_VERSION = 3
-SIGNAL_INDEX = Index(
+VERSION = 3
+INDEX = StoreIndex(
     "recordings",
     b"medcl",
-    STORE_VERSION,
+    VERSION,
     pa.schema(
         [
             ("record_id", pa.string()),
@@ -37,6 +33,8 @@ SIGNAL_INDEX = Index(
     ),
 )
 """`about`: key, sampling_rate, channels, unit, quarantine."""
+# A window of seconds touches a few blocks, and larger ones compress hardly better.
+LAYOUT = Appended("{number:05d}.b2nd", "shard", "start", "ZSTD", True, block=1 << 14, blocks=32, largest=1 << 30)
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -65,7 +63,7 @@ class SignalStore:
         stretches: (S,) first samples of the stretches of all recordings, within which there is no gap in time.
         stretches_start: (R + 1,) where each recording's stretches begin.
         notes: what was done to recordings and what is unusual about them, without details -> number of recordings.
-        checksums: of the shards, see `Frames`.
+        stored: the arrays.
     """
 
     folder: Path
@@ -87,23 +85,12 @@ class SignalStore:
     stretches: Ints
     stretches_start: Ints
     notes: dict[str, int]
-    checksums: dict[str, list[int]] = field(default_factory=dict)
-    _reader: ShardReader = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_reader", ShardReader(Frames(self.folder, self.checksums), len(self.channels)))
+    stored: StoredArrays = field(repr=False)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open a store that `prepare` published.
-
-        Args:
-            folder: of the store.
-
-        Raises:
-            MedclError: if the folder is no store, or one of another version.
-        """
-        table, about = SIGNAL_INDEX.read(folder)
+    def of(cls, stored: StoredArrays) -> Self:
+        """Recordings that `prepare` has published."""
+        table, about = stored.columns, stored.about
         numbers: dict[str, Any] = {name: table[name].to_numpy() for name in ("shard", "start", "n_samples", "invalid")}
         matrices: dict[str, Any] = {
             name: np.asarray(table[name].combine_chunks().flatten(), dtype=np.float64).reshape(len(table), -1)
@@ -111,18 +98,18 @@ class SignalStore:
         }
         flags, stretches, notes = (table[name].to_pylist() for name in ("flags", "stretches", "notes"))
         return cls(
-            folder=folder,
+            folder=stored.folder,
             record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
             sampling_rate=about["sampling_rate"],
             channels=about["channels"],
             unit=about["unit"],
             quarantine=about["quarantine"],
-            checksums=about.get(FRAMES, {}),
             flags=np.frombuffer(b"".join(flags), dtype=np.uint8),
             flags_start=_starts(flags),
             stretches=np.array([start for own in stretches for start in own], dtype=np.int64),
             stretches_start=_starts(stretches),
             notes=dict(Counter(note.split(":")[0] for own in notes for note in own)),
+            stored=stored,
             **numbers,
             **matrices,
         )
@@ -130,6 +117,10 @@ class SignalStore:
     def __len__(self) -> int:
         """Number of recordings."""
         return len(self.record_ids)
+
+    def described(self) -> str:
+        """What it holds, in words."""
+        return f"{len(self)} recordings, {len(self.channels)} channels at {self.sampling_rate:g} Hz"
 
     def read_windows(self, records: Ints, starts: Ints, length: int) -> NDArray[Any]:
         """Stored numbers of many stretches, read in the order in which they lie on the disk.
@@ -152,17 +143,18 @@ class SignalStore:
             )
             raise MedclError(f"samples {start} to {start + length} are outside of a recording of {n_samples}")
         shards, rows = self.shard[records], self.start[records] + starts
-        types = {shard: self._reader.dtype(shard) for shard in np.unique(shards).tolist()}
+        names = {shard: LAYOUT.name.format(number=shard) for shard in np.unique(shards).tolist()}
+        types = {shard: self.stored.dtype(name) for shard, name in names.items()}
         out = np.empty((len(records), length, len(self.channels)), dtype=np.result_type(*types.values()))
         if not length:
             return out
         for i in np.lexsort((rows, shards)).tolist():
             shard = int(shards[i])
             if types[shard] == out.dtype:
-                self._reader.read_into(out[i], shard, int(rows[i]))
+                self.stored.read_into(out[i], names[shard], (int(rows[i]), 0))
             else:
                 narrow = np.empty(out.shape[1:], dtype=types[shard])
-                self._reader.read_into(narrow, shard, int(rows[i]))
+                self.stored.read_into(narrow, names[shard], (int(rows[i]), 0))
                 out[i] = narrow
         return out
 

@@ -1,22 +1,17 @@
 """The slices of prepared volumes that a reduced manifest keeps."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
+from medcl.modality.rows import Rows
 from medcl.modality.volume.geometry import places
-from medcl.modality.volume.record import Grid
 from medcl.modality.volume.store import VolumeStore
 
 Ints = NDArray[np.int64]
 
 
-def kept_places(
-    manifest: Manifest, rows: Ints, store: VolumeStore, records: Ints, axis: int | None
-) -> list[Ints | None]:
+def kept_places(manifest: Rows, rows: Ints, store: VolumeStore, records: Ints, axis: int | None) -> list[Ints | None]:
     """Where the kept slices of volumes lie after preparation.
 
     Each slice that is kept is the nearest of the prepared ones; those outside of the foreground box are none.
@@ -54,20 +49,15 @@ def kept_places(
 
 
 def _prepared(kept: Ints, store: VolumeStore, record: int, axis: int, counted: int) -> Ints:
-    before = _grid(store.original_shape[record], store.original_affine[record])
+    before = store.original_grid(record)
     if before.shape[axis] != counted:
         raise UsageError(
             f"volume {store.record_ids[record]}: slices of {counted} were kept, but it was resampled onto "
             f"{before.shape[axis]} (data.irregular): reduce it by whole volumes (`--unit record`)"
         )
-    after = _grid(store.shape[record], store.affine[record])
+    after = store.grid(record)
     at = np.rint(places(before, after)[axis][kept]).astype(np.int64)
     return np.unique(at[(at >= 0) & (at < after.shape[axis])])
-
-
-def _grid(shape: Sequence[int] | Ints, affine: NDArray[np.float64]) -> Grid:
-    x, y, z = (int(size) for size in shape)
-    return Grid((x, y, z), affine)
 
 
 def starts(kept: Ints | None, first: int, last: int) -> Ints:

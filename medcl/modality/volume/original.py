@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.file_state import require_unchanged, scanned_masks
-from medcl.archive.manifest import Manifest
 from medcl.errors import UnreadableError
 from medcl.modality.dicom import IRREGULAR
 from medcl.modality.formats import read_volume
+from medcl.modality.rows import Source
 from medcl.modality.volume.formats import label_map, nifti
 from medcl.modality.volume.geometry import on_original
 from medcl.modality.volume.record import Grid, Nan, Volume, distance
@@ -136,22 +135,8 @@ def read_original(
     return dicom.read_volume(stack, root, nan), None
 
 
-def grid_of(store: VolumeStore, record: int) -> Grid:
-    """The grid of a volume before it was cut and resampled to another spacing, on axes of RAS+.
-
-    It is that of its file; of irregular slices that were resampled (`data.irregular: resample`) the regular grid that
-    they were resampled onto, for there is no way back onto tilted slices.
-
-    Args:
-        store: of the prepared volume.
-        record: its number in the store.
-    """
-    x, y, z = map(int, store.original_shape[record])
-    return Grid((x, y, z), store.original_affine[record])
-
-
-def labels_of(store: VolumeStore, record: int, manifest: Manifest, row: int, mask: str) -> NDArray[np.int16]:
-    """The label map of a volume on `grid_of` it, (x, y, z) on axes of RAS+.
+def labels_of(store: VolumeStore, record: int, source: Source, path: Path) -> NDArray[np.int16]:
+    """A label map of a volume on its original grid, (x, y, z) on axes of RAS+.
 
     It is what its file has; one drawn on irregular slices that were resampled is moved with them, so that prediction
     and truth are compared on the regular grid.
@@ -159,60 +144,49 @@ def labels_of(store: VolumeStore, record: int, manifest: Manifest, row: int, mas
     Args:
         store: of the prepared volume.
         record: its number in the store.
-        manifest: that names the label map.
-        row: of the volume.
-        mask: name of the column of label maps.
+        source: the volume's files.
+        path: of the label map.
 
     Raises:
-        UnreadableError: the label map cannot be read any more, has changed since the scan, or is not one of this
-            volume.
+        UnreadableError: the label map cannot be read any more, or is not one of this volume.
     """
-    grid, (known,) = grid_of(store, record), scanned_masks(manifest.select([row]), mask)
-    if known is None:
-        raise UnreadableError(f"there is no label map {mask!r} of this volume")
-    require_unchanged(known)
-    return read_labels(known.root / known.path, grid, _resampled(manifest, row, grid), allow_empty=True)
+    grid = store.original_grid(record)
+    return read_labels(path, grid, _resampled(source, grid), allow_empty=True)
 
 
-def _resampled(manifest: Manifest, row: int, grid: Grid) -> "Stack | None":
+def _resampled(source: Source, grid: Grid) -> "Stack | None":
     """The slices of a volume where its grid is another than theirs: the one they were resampled onto."""
-    flags = manifest.column("flags")[row]
-    if manifest.column("format")[row] != "dicom" or not any(flag.startswith(IRREGULAR) for flag in flags or ()):
+    if source.format != "dicom" or not any(flag.startswith(IRREGULAR) for flag in source.row["flags"] or ()):
         return None
-    path = str(manifest.column("path")[row])
-    files = manifest.column("files")[row] or [Path(path).name]
-    stack = stack_of(manifest.root, path, files, max(0, int(manifest.column("part")[row])))
+    stack = stack_of(source.root, source.path, source.files, source.part)
     from medcl.modality.volume.formats.dicom import stack_grid
 
     return None if same_place(stack_grid(stack), grid) else stack
 
 
 def restored(store: VolumeStore, record: int, prediction: NDArray[Any]) -> NDArray[Any]:
-    """A prediction (X, Y, Z) on the prepared grid as one on `grid_of` the volume, on axes of RAS+."""
-    return on_original(store, record, prediction, grid_of(store, record))
+    """A prediction (X, Y, Z) on the prepared grid as one on the original grid of the volume, on axes of RAS+."""
+    return on_original(store, record, prediction, store.original_grid(record))
 
 
-def write_labels(
-    path: Path, labels: NDArray[Any], store: VolumeStore, record: int, manifest: Manifest, row: int
-) -> None:
+def write_labels(path: Path, labels: NDArray[Any], store: VolumeStore, record: int, source: Source) -> None:
     """Write a label map so that it lies on the volume's file, or on the regular grid that was made of its slices.
 
     Of a volume from NIfTI it gets the order of axes of that file, of any other that of RAS+.
 
     Args:
         path: to write, .nii or .nii.gz.
-        labels: (x, y, z) on `grid_of` the volume, on axes of RAS+.
+        labels: (x, y, z) on the original grid of the volume, on axes of RAS+.
         store: of the prepared volume.
         record: its number in the store.
-        manifest: that names the file.
-        row: of the volume.
+        source: the volume's files.
 
     Raises:
         MedclError: the file cannot be written, or that of the volume is gone.
     """
-    grid = stored = grid_of(store, record)
-    if manifest.column("format")[row] == "nifti":
-        stored = nifti.read_header(manifest.root / str(manifest.column("path")[row])).grid
+    grid = stored = store.original_grid(record)
+    if source.format == "nifti":
+        stored = nifti.read_header(source.file).grid
     # Only the grid counts: the voxels of the volume itself are not needed to write a label map.
     like = Volume(np.broadcast_to(np.uint8(0), (1, *grid.shape)), grid, stored, "stored")
     nifti.write_like(path, labels, like)

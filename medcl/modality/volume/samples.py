@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from medcl.archive.manifest import Manifest
-from medcl.data.matching import records_of
-from medcl.data.volume_prepare import slice_axis
 from medcl.errors import MedclError
+from medcl.modality.rows import Rows, of_levels
+from medcl.modality.sampling import Batch
+from medcl.modality.storing import records_of
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.kept_slices import kept_places
+from medcl.modality.volume.kept_slices import kept_places, starts
+from medcl.modality.volume.prepare import slice_axis
 from medcl.modality.volume.store import VolumeStore
 
 Ints = NDArray[np.int64]
@@ -25,7 +26,7 @@ _SLICES_OF_A_VOLUME = 1 << 20
 """A slice's id is row * this + place, so that it does not depend on which other volumes there are."""
 
 
-class VolumePatches(Dataset[dict[str, Any]]):
+class VolumePatches(Dataset[Batch]):
     """Patches of a fixed size, anywhere in the volumes of a manifest.
 
     Voxels are scaled so that `store.low` becomes 0 and `store.high` 1, and clipped to that range where there is a
@@ -53,9 +54,7 @@ class VolumePatches(Dataset[dict[str, Any]]):
         MedclError: the store was prepared from other records, or no volume is left.
     """
 
-    def __init__(
-        self, store: VolumeStore, manifest: Manifest, config: VolumeConfig, *, mask: str | None = None
-    ) -> None:
+    def __init__(self, store: VolumeStore, manifest: Rows, config: VolumeConfig, *, mask: str | None = None) -> None:
         self.store, self.mask = store, mask
         self.axis = slice_axis(config)
         self.across = 2 if self.axis is None else self.axis
@@ -75,11 +74,7 @@ class VolumePatches(Dataset[dict[str, Any]]):
         if not len(self.rows):
             raise MedclError("there is no volume" + (f" with a label map {mask!r}" if mask is not None else ""))
         self.shape: Ints = store.shape[self.records]
-        self.ids: dict[str, Ints] = {
-            level: manifest.column(level)[self.rows]
-            for level in _LEVELS
-            if manifest.has(level) and (manifest.column(level)[self.rows] >= 0).all()
-        }
+        self.ids: dict[str, Ints] = of_levels(manifest, self.rows, _LEVELS)
         trial = manifest.column("trial")[self.rows] if manifest.has("trial") else np.full(len(self.rows), -1)
         # Where a manifest knows no code of a volume, each is one of its own.
         self.ids["volume"] = trial if (trial >= 0).all() else self.rows
@@ -88,11 +83,11 @@ class VolumePatches(Dataset[dict[str, Any]]):
         """Number of volumes."""
         return len(self.rows)
 
-    def __getitem__(self, patch: Patch) -> dict[str, Any]:
+    def __getitem__(self, patch: Patch) -> Batch:
         """One patch as a batch of one."""
         return self.__getitems__([patch])
 
-    def __getitems__(self, patches: Sequence[Patch]) -> dict[str, Any]:
+    def __getitems__(self, patches: Sequence[Patch]) -> Batch:
         """A batch.
 
         Args:
@@ -122,7 +117,7 @@ class VolumePatches(Dataset[dict[str, Any]]):
         place = np.clip(np.floor(centre).astype(np.int64), 0, extent - 1)
         ids = {level: of[numbers] for level, of in self.ids.items()}
         ids["slice"] = self.rows[numbers] * _SLICES_OF_A_VOLUME + place
-        batch = {
+        batch: Batch = {
             "x": torch.from_numpy(x if self.axis is None else x.squeeze(self.axis + 2)),
             "index": torch.from_numpy(self.rows[numbers]),
             "ids": {level: torch.from_numpy(of) for level, of in ids.items()},
@@ -131,6 +126,53 @@ class VolumePatches(Dataset[dict[str, Any]]):
         if y is not None:
             batch["y"] = torch.from_numpy(y if self.axis is None else y.squeeze(self.axis + 1))
         return batch
+
+    @property
+    def patients(self) -> Ints:
+        """(V,) id of the patient of each volume; where it is not known, each is of one of its own."""
+        return self.ids.get("patient", self.ids["volume"])
+
+    @property
+    def units(self) -> Ints:
+        """(V,) id of each volume."""
+        return self.ids["volume"]
+
+    def draw(self, number: int, count: int, *, seed: int, step: int, partitions: int = 1) -> list[Patch]:
+        """Draw patches of a volume, as a function of all arguments.
+
+        Along an axis where the volume is larger than a patch, the patch lies anywhere inside; where it is smaller, it
+        is in the middle. Several slices of a volume are different ones, as far as there are enough. Of a volume that
+        was reduced, only the slices that are kept are drawn; of a partition without any, the nearest.
+
+        With S partitions (Chaitanya et al. 2020), volumes are divided along the axis of the slices (z in 3-D) into S
+        equal parts, and the centre of patch i lies anywhere in part i mod S, so that a patch at an end may reach over
+        it.
+
+        Args:
+            number: of the volume, in the order of `rows`.
+            count: of patches.
+            seed: of the run.
+            step: for which they are drawn.
+            partitions: of a volume; 1 is no division.
+        """
+        rng = np.random.default_rng([seed, 2, step, number])
+        low, high = first_voxels(self.shape[number], np.array(self.size))
+        drawn = rng.integers(low, high + 1, (count, 3))
+        for part in range(partitions):
+            own = len(range(part, count, partitions))
+            first, last = int(low[self.across]), int(high[self.across])
+            if partitions > 1:
+                first, last = self._within(part, partitions, int(self.shape[number, self.across]))
+            some = starts(self.kept[number], first, last)
+            drawn[part::partitions, self.across] = some[rng.choice(len(some), own, replace=len(some) < own)]
+        return [(number, x, y, z) for x, y, z in drawn.tolist()]
+
+    def _within(self, part: int, partitions: int, extent: int) -> tuple[int, int]:
+        """First and last start of the patches whose centre lies in a partition; the nearest where there is none."""
+        half = self.size[self.across] / 2
+        first, stop, end = (int(np.ceil(place * extent / partitions - half)) for place in (part, part + 1, partitions))
+        first = min(first, end - 1)
+        return first, max(first, stop - 1)
 
     def volume(self, number: int) -> Tensor:
         """A whole prepared volume, (C, X, Y, Z) float32, scaled.
@@ -166,3 +208,45 @@ class VolumePatches(Dataset[dict[str, Any]]):
         out *= np.float32(1 / (high - low))
         if self._clip:
             np.clip(out, 0, 1, out=out)
+
+
+class PatchDraws:
+    """Volumes as patches are drawn from them: anywhere inside, of a reduced volume a slice that is kept.
+
+    Args:
+        patches: of the volumes.
+    """
+
+    codes = None
+
+    def __init__(self, patches: VolumePatches) -> None:
+        self._patches, self.rows = patches, patches.rows
+
+    def draw(self, row: int, rng: np.random.Generator) -> Patch:
+        """The number of the volume and the first voxel of a patch."""
+        number, patches = int(np.searchsorted(self.rows, row)), self._patches
+        low, high = first_voxels(patches.shape[number], np.array(patches.size))
+        start = rng.integers(low, high + 1)
+        if patches.kept[number] is not None:
+            across = patches.across
+            start[across] = rng.choice(starts(patches.kept[number], int(low[across]), int(high[across])))
+        x, y, z = start.tolist()
+        return number, x, y, z
+
+    def read(self, draws: Sequence[Patch]) -> Tensor:
+        """(B, C, ...) float32."""
+        return self._patches.__getitems__(draws)["x"]
+
+
+def first_voxels(shape: Ints, size: Ints) -> tuple[Ints, Ints]:
+    """Where a patch may begin: anywhere inside, and along an axis where it is the larger, around the whole volume.
+
+    Args:
+        shape: (3,) voxels of the volume.
+        size: (3,) voxels of the patch.
+
+    Returns:
+        (3,) the lowest and the highest first voxel.
+    """
+    room = shape - size
+    return np.where(room < 0, room // 2, 0), np.where(room < 0, room // 2, room)

@@ -1,8 +1,7 @@
-"""The store of volumes: each decoded once, as a compressed, memory-mapped array that crops are cut from.
+"""Prepared volumes: each an array (channels, x, y, z) of its own, on axes of RAS+, its label maps beside it.
 
-A store is a folder: `000012.b2nd` (channels, x, y, z) is the volume of row 12 of the manifest it was prepared from, on
-axes of RAS+ and in the type in which the archive holds it (int16 stays int16); `000012.0.b2nd` is its first label map;
-`index.parquet` says where each lies in the patient, how it came from its file, and what becomes 0 and 1.
+`000012.b2nd` is the volume of row 12 of the manifest it was prepared from, `000012.0.b2nd` its first label map; the
+index says where each lies in the patient, how it came from its file, and what becomes 0 and 1.
 """
 
 from dataclasses import dataclass, field
@@ -13,16 +12,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.data.frames import Frames
-from medcl.data.index import FRAMES, Index
-from medcl.data.volume_file import ArrayFiles
 from medcl.errors import MedclError, UsageError
+from medcl.modality.storing import Apart, StoredArrays, StoreIndex
+from medcl.modality.volume.record import Grid
 
-VOLUME_STORE_VERSION = 2
-VOLUME_INDEX = Index(
+VERSION = 2
+INDEX = StoreIndex(
     "volumes",
     b"medcl volumes",
-    VOLUME_STORE_VERSION,
+    VERSION,
     pa.schema(
         [
             ("record_id", pa.string()),
@@ -62,7 +60,7 @@ class VolumeStore:
         filled: record id -> voxels that were not a number and became what `data.nan` says.
         masked: (R, M) which label maps a volume has.
         file: (R,) number of its file.
-        checksums: of the files, see `Frames`.
+        stored: the arrays.
     """
 
     folder: Path
@@ -82,23 +80,12 @@ class VolumeStore:
     filled: dict[str, int]
     masked: Bools
     file: Ints
-    checksums: dict[str, list[int]] = field(default_factory=dict)
-    _files: ArrayFiles = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_files", ArrayFiles(Frames(self.folder, self.checksums)))
+    stored: StoredArrays = field(repr=False)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open a store that `prepare_volumes` published.
-
-        Args:
-            folder: of the store.
-
-        Raises:
-            MedclError: if the folder is no store of volumes, or one of another version.
-        """
-        table, about = VOLUME_INDEX.read(folder)
+    def of(cls, stored: StoredArrays) -> Self:
+        """Volumes that `prepare` has published."""
+        table, about = stored.columns, stored.about
 
         def matrix(name: str, *shape: int) -> NDArray[Any]:
             flat = np.asarray(table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False))
@@ -110,12 +97,12 @@ class VolumeStore:
         affines: dict[str, Any] = {name: matrix(name, 4, 4) for name in ("affine", "original_affine")}
         numbers: dict[str, Any] = {name: table[name].to_numpy() for name in ("low", "high", "file")}
         return cls(
-            folder=folder,
+            folder=stored.folder,
             record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
             n_channels=about["n_channels"],
             masks=tuple(about["masks"]),
             quarantine=about["quarantine"],
-            checksums=about.get(FRAMES, {}),
+            stored=stored,
             mask_quarantine=about["mask_quarantine"],
             filled=about["filled"],
             masked=matrix("masks", len(about["masks"])).astype(bool),
@@ -128,11 +115,28 @@ class VolumeStore:
         """Number of volumes."""
         return len(self.record_ids)
 
+    def described(self) -> str:
+        """What it holds, in words."""
+        masks = f", label maps: {', '.join(self.masks)}" if self.masks else ""
+        return f"{len(self)} volumes of {self.n_channels} channel(s){masks}"
+
     @property
     def spacing(self) -> Floats:
         """(R, 3) mm, of the prepared volumes."""
         lengths: Floats = np.linalg.norm(self.affine[:, :3, :3], axis=1)
         return lengths
+
+    def grid(self, record: int) -> Grid:
+        """The grid of a prepared volume, on axes of RAS+."""
+        return _grid(self.shape[record], self.affine[record])
+
+    def original_grid(self, record: int) -> Grid:
+        """The grid of a volume before it was cut and resampled to another spacing, on axes of RAS+.
+
+        It is that of its file; of irregular slices that were resampled (`data.irregular: resample`) the regular grid
+        that they were resampled onto, for there is no way back onto tilted slices.
+        """
+        return _grid(self.original_shape[record], self.original_affine[record])
 
     def has_mask(self, name: str) -> Bools:
         """Which volumes have a label map of this name, (R,).
@@ -156,8 +160,7 @@ class VolumeStore:
         Raises:
             MedclError: if a part of it is not inside the volume.
         """
-        self._check_inside(record, start, size)
-        return self._files.read(array_name(self.file[record]), start, size)
+        return self._read(record, None, start, size)
 
     def read_mask(self, name: str, record: int, start: Ints, size: Ints) -> NDArray[np.uint8]:
         """A part of a label map, (*size): 0 is the background, k the k-th class.
@@ -170,8 +173,7 @@ class VolumeStore:
         if not self.masked[record, mask]:
             reason = self.mask_quarantine.get(name, {}).get(str(self.record_ids[record]), "the manifest names none")
             raise MedclError(f"{self.record_ids[record]}: has no label map {name!r}: {reason}")
-        self._check_inside(record, start, size)
-        part: NDArray[np.uint8] = self._files.read(array_name(self.file[record], mask), start, size)[0]
+        part: NDArray[np.uint8] = self._read(record, mask, start, size)[0]
         return part
 
     def _mask(self, name: str) -> int:
@@ -182,14 +184,19 @@ class VolumeStore:
             )
         return self.masks.index(name)
 
-    def _check_inside(self, record: int, start: Ints, size: Ints) -> None:
-        start, stop = np.asarray(start), np.asarray(start) + size
-        if (start < 0).any() or (stop <= start).any() or (stop > self.shape[record]).any():
-            raise MedclError(
-                f"voxels {start.tolist()} to {stop.tolist()} are outside of a volume of {self.shape[record].tolist()}"
-            )
+    def _read(self, record: int, mask: int | None, start: Ints, size: Ints) -> NDArray[Any]:
+        first, voxels = np.asarray(start).tolist(), np.asarray(size).tolist()
+        extent = self.shape[record].tolist()
+        if any(at < 0 or n < 1 or at + n > whole for at, n, whole in zip(first, voxels, extent, strict=True)):
+            stop = [at + n for at, n in zip(first, voxels, strict=True)]
+            raise MedclError(f"voxels {first} to {stop} are outside of a volume of {extent}")
+        name = Apart.file(int(self.file[record]), mask)
+        channels = self.n_channels if mask is None else 1
+        part: NDArray[Any] = np.empty((channels, *voxels), dtype=self.stored.dtype(name))
+        self.stored.read_into(part, name, (0, *first))
+        return part
 
 
-def array_name(file: int, mask: int | None = None) -> str:
-    """File of a volume, or of one of its label maps."""
-    return f"{file:06d}.b2nd" if mask is None else f"{file:06d}.{mask}.b2nd"
+def _grid(shape: Ints, affine: Floats) -> Grid:
+    x, y, z = (int(size) for size in shape)
+    return Grid((x, y, z), affine)

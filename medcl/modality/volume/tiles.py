@@ -1,11 +1,12 @@
 """Whole volumes as a fixed grid of patches, for encoders that take a patch at a time."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.modality.sampling import Batch
+from medcl.modality.volume.geometry import places
 from medcl.modality.volume.samples import VolumePatches
 
 Ints = NDArray[np.int64]
@@ -39,12 +40,41 @@ class VolumeTiles:
         self.rows: Ints = patches.rows[self._numbers]
         self.at_a_time = max(1, (1 << 20) // int(np.prod(patches.size)))
 
-    def windows_of(self, row: int) -> Ints:
+    def samples_of(self, row: int) -> Ints:
         """Numbers of the tiles of one row of the manifest."""
         first, last = np.searchsorted(self.rows, [row, row + 1])
         return np.arange(first, last)
 
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+    def __len__(self) -> int:
+        """Number of tiles."""
+        return len(self.rows)
+
+    def places(self, numbers: Ints) -> list[list[float]]:
+        """First voxels of tiles, (n,) of [x, y, z] of the prepared volume."""
+        found: list[list[float]] = self.starts[numbers].astype(np.float64).tolist()
+        return found
+
+    def of_slices(self, z: NDArray[np.float32], row: int, axis: int) -> NDArray[np.float32]:
+        """Embeddings of the slices of a file: that of the prepared slice that is nearest, the mean over its tiles.
+
+        Args:
+            z: (tiles, dim) embeddings of the tiles of the volume.
+            row: of the volume.
+            axis: across which slices lie.
+
+        Returns:
+            (slices, dim).
+        """
+        there, of = np.unique(self.starts[self.samples_of(row), axis], return_inverse=True)
+        total = np.zeros((len(there), z.shape[1]))
+        np.add.at(total, of, z)
+        prepared = total / np.bincount(of)[:, None]
+        store, record = self.patches.store, int(self.patches.records[np.searchsorted(self.patches.rows, row)])
+        before, after = store.original_grid(record), store.grid(record)
+        nearest = np.rint(places(before, after)[axis]).astype(np.int64).clip(0, len(prepared) - 1)
+        return np.asarray(prepared[nearest], dtype=np.float32)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch of tiles, (B,) numbers, as `VolumePatches` returns it."""
         chosen = [
             (int(number), int(x), int(y), int(z))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Picture
 
 from medcl.archive.manifest import Manifest
-from medcl.data.image_prepare import prepare_images
+from medcl.data.prepare import prepare
 from medcl.errors import MedclError, UsageError
 from medcl.modality.image.config import ImageConfig
 from tests.data.image_archive import pixels_of, write_archive
@@ -16,7 +16,7 @@ from tests.data.image_archive import pixels_of, write_archive
 
 def _stored(folder: Path, pixels: np.ndarray, **settings: object) -> np.ndarray:
     manifest = write_archive(folder / "archive", {"a": pixels})
-    return prepare_images(manifest, ImageConfig(**settings), folder / "stores", jobs=1).read([0])[0]  # type: ignore[arg-type]
+    return prepare(manifest, ImageConfig(**settings), folder / "stores", jobs=1).read([0])[0]  # type: ignore[arg-type]
 
 
 def test_a_picture_of_the_size_is_stored_as_it_is(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_percentiles_are_those_of_each_picture(tmp_path: Path) -> None:
     manifest = write_archive(
         tmp_path / "a", {"a": np.arange(100, dtype=np.uint8).reshape(10, 10), "b": np.full((10, 10), 7, np.uint8)}
     )
-    store = prepare_images(manifest, ImageConfig(size=(10, 10), percentiles=(0.0, 100.0)), tmp_path / "s", jobs=1)
+    store = prepare(manifest, ImageConfig(size=(10, 10), percentiles=(0.0, 100.0)), tmp_path / "s", jobs=1)
     assert (int(store.read([0]).min()), int(store.read([0]).max())) == (0, 255)
     assert "nothing to see" in store.quarantine["b.png"]
 
@@ -88,7 +88,7 @@ def test_grey_and_coloured_pictures_share_a_store(tmp_path: Path, colour: bool) 
     coloured = np.zeros((8, 8, 3), dtype=np.uint8)
     coloured[..., 0] = 200
     manifest = write_archive(tmp_path / "a", {"grey": np.full((8, 8), 90, np.uint8), "red": coloured})
-    store = prepare_images(manifest, ImageConfig(size=(8, 8), colour=colour), tmp_path / "s", jobs=1)
+    store = prepare(manifest, ImageConfig(size=(8, 8), colour=colour), tmp_path / "s", jobs=1)
     grey, red = store.read([0, 1])
     assert store.n_channels == len(grey) == (3 if colour else 1)
     assert (grey == 90).all()
@@ -105,18 +105,18 @@ def test_pictures_of_one_pixel_or_of_one_row_are_stored(tmp_path: Path, fit: str
 
 def test_records_of_other_kinds_are_passed_over(tmp_path: Path) -> None:
     manifest = write_archive(tmp_path / "a", {"a": pixels_of(0), "b": pixels_of(1)}, others=True)
-    store = prepare_images(manifest, ImageConfig(size=(40, 40)), tmp_path / "s", jobs=1)
+    store = prepare(manifest, ImageConfig(size=(40, 40)), tmp_path / "s", jobs=1)
     assert store.record_ids.tolist() == ["a.png", "b.png"]
     np.testing.assert_array_equal(store.read([1])[0, 0], pixels_of(1))
-    with pytest.raises(MedclError, match="for pictures .*holds ecg, report"):
-        prepare_images(manifest.select(manifest.kinds != "image"), ImageConfig(), tmp_path / "s")
+    with pytest.raises(MedclError, match="for images .*holds ecg, report"):
+        prepare(manifest.select(manifest.kinds != "image"), ImageConfig(), tmp_path / "s")
 
 
 def test_what_cannot_be_read_is_quarantined_with_the_reason(tmp_path: Path) -> None:
     manifest = write_archive(tmp_path / "a", {name: pixels_of(number) for number, name in enumerate("abcd")})
     (tmp_path / "a" / "b.png").write_bytes((tmp_path / "a" / "b.png").read_bytes()[:200])
     (tmp_path / "a" / "c.png").unlink()
-    store = prepare_images(manifest, ImageConfig(size=(40, 40)), tmp_path / "s", jobs=1)
+    store = prepare(manifest, ImageConfig(size=(40, 40)), tmp_path / "s", jobs=1)
     assert store.record_ids.tolist() == ["a.png", "d.png"]
     np.testing.assert_array_equal(store.read([1, 0])[:, 0], [pixels_of(3), pixels_of(0)])
     assert store.quarantine["b.png"].startswith("changed since the scan: 200 bytes, the manifest has ")
@@ -125,29 +125,29 @@ def test_what_cannot_be_read_is_quarantined_with_the_reason(tmp_path: Path) -> N
         path.write_bytes(b"")
     for name in "ad":
         os.utime(tmp_path / "a" / f"{name}.png")
-    with pytest.raises(MedclError, match="none of 4 pictures can be prepared"):
-        prepare_images(manifest, ImageConfig(size=(41, 40)), tmp_path / "s", jobs=1)
+    with pytest.raises(MedclError, match="none of 4 images can be prepared"):
+        prepare(manifest, ImageConfig(size=(41, 40)), tmp_path / "s", jobs=1)
 
 
 def test_the_store_is_found_again_until_something_changes(tmp_path: Path) -> None:
     manifest = write_archive(tmp_path / "a", {"a": pixels_of(0)})
     config = ImageConfig(size=(20, 20))
-    first = prepare_images(manifest, config, tmp_path / "s", jobs=1)
+    first = prepare(manifest, config, tmp_path / "s", jobs=1)
     (tmp_path / "a" / "a.png").unlink()
-    assert prepare_images(manifest, config, tmp_path / "s", jobs=1).folder == first.folder
+    assert prepare(manifest, config, tmp_path / "s", jobs=1).folder == first.folder
     changed = write_archive(tmp_path / "a", {"a": pixels_of(1, 30)})
-    assert prepare_images(changed, config, tmp_path / "s", jobs=1).folder != first.folder
+    assert prepare(changed, config, tmp_path / "s", jobs=1).folder != first.folder
     for other in ({"border": 0.1}, {"fit": "crop"}, {"percentiles": (1.0, 99.0)}, {"colour": True}):
         settings = ImageConfig(size=(20, 20), **other)  # type: ignore[arg-type]
-        assert prepare_images(changed, settings, tmp_path / "s", jobs=1).folder != first.folder
+        assert prepare(changed, settings, tmp_path / "s", jobs=1).folder != first.folder
     assert len(list((tmp_path / "s").iterdir())) == 6
 
 
 def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
     manifest = write_archive(tmp_path / "a", {f"{i:03}": pixels_of(i, 20 + i % 7, 20) for i in range(150)})
     (tmp_path / "a" / "070.png").write_bytes(b"no picture")
-    one = prepare_images(manifest, ImageConfig(size=(16, 16)), tmp_path / "one", jobs=1)
-    two = prepare_images(manifest, ImageConfig(size=(16, 16)), tmp_path / "two", jobs=2)
+    one = prepare(manifest, ImageConfig(size=(16, 16)), tmp_path / "one", jobs=1)
+    two = prepare(manifest, ImageConfig(size=(16, 16)), tmp_path / "two", jobs=2)
     assert one.record_ids.tolist() == two.record_ids.tolist()
     assert len(one) == 149
     assert one.quarantine == two.quarantine
@@ -157,7 +157,7 @@ def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path) -> No
 def test_a_store_does_not_grow_beyond_its_limit(tmp_path: Path) -> None:
     manifest = write_archive(tmp_path / "a", {f"{i}": pixels_of(i) for i in range(10)})
     with pytest.raises(MedclError, match=r"grows beyond the 1e-06 GB of data.largest"):
-        prepare_images(manifest, ImageConfig(size=(40, 40), largest=1e-6), tmp_path / "s", jobs=1)
+        prepare(manifest, ImageConfig(size=(40, 40), largest=1e-6), tmp_path / "s", jobs=1)
     assert not list((tmp_path / "s").iterdir())
 
 
@@ -177,15 +177,15 @@ def test_a_store_does_not_grow_beyond_its_limit(tmp_path: Path) -> None:
 def test_settings_that_cannot_be_meant_are_refused(tmp_path: Path, settings: dict[str, object], field: str) -> None:
     manifest = write_archive(tmp_path / "a", {"a": pixels_of(0)})
     with pytest.raises(UsageError, match=field):
-        prepare_images(manifest, ImageConfig(**settings), tmp_path / "s")  # type: ignore[arg-type]
+        prepare(manifest, ImageConfig(**settings), tmp_path / "s")  # type: ignore[arg-type]
 
 
 def test_a_large_jpeg_is_the_same_but_for_rounding(tmp_path: Path) -> None:
     smooth = Picture.fromarray(pixels_of(0, 12, 12)).resize((1200, 1200), Picture.Resampling.BICUBIC)
     manifest: Manifest = write_archive(tmp_path / "a", {"a": np.asarray(smooth)})
-    png = prepare_images(manifest, ImageConfig(size=(32, 32)), tmp_path / "s", jobs=1).read([0])[0]
+    png = prepare(manifest, ImageConfig(size=(32, 32)), tmp_path / "s", jobs=1).read([0])[0]
     smooth.save(tmp_path / "a" / "a.jpg", quality=97)
     row = manifest.table.to_pylist()[0] | {"path": "a.jpg", "format": "jpeg"}
     jpeg_manifest = Manifest(manifest.table.from_pylist([row], schema=manifest.table.schema), manifest.root)
-    jpeg = prepare_images(jpeg_manifest, ImageConfig(size=(32, 32)), tmp_path / "s2", jobs=1).read([0])[0]
+    jpeg = prepare(jpeg_manifest, ImageConfig(size=(32, 32)), tmp_path / "s2", jobs=1).read([0])[0]
     np.testing.assert_allclose(jpeg.astype(int), png.astype(int), atol=3)

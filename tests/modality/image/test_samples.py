@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from medcl.data.image_prepare import prepare_images
+from medcl.data.prepare import prepare
+from medcl.data.store import open_store
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import Pictures
-from medcl.modality.image.store import ImageStore
 from tests.data.image_archive import pixels_of, write_archive
 
 CONFIG = ImageConfig(size=(40, 40))
@@ -20,7 +20,7 @@ CONFIG = ImageConfig(size=(40, 40))
 def _pictures(folder: Path, count: int = 5) -> Pictures:
     manifest = write_archive(folder / "a", {f"{i}": pixels_of(i) for i in range(count)}, others=True)
     (folder / "a" / "1.png").write_bytes(b"")
-    return Pictures(prepare_images(manifest, CONFIG, folder / "s", jobs=1), manifest, CONFIG)
+    return Pictures(prepare(manifest, CONFIG, folder / "s", jobs=1), manifest, CONFIG)
 
 
 def test_a_batch_has_pixels_rows_and_ids(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_batch_has_pixels_rows_and_ids(tmp_path: Path) -> None:
 
 def test_the_pieces_of_a_row(tmp_path: Path) -> None:
     pictures = _pictures(tmp_path)
-    assert [pictures.windows_of(row).tolist() for row in (0, 1, 3, 5, 9)] == [[], [0], [], [1], [3]]
+    assert [pictures.samples_of(row).tolist() for row in (0, 1, 3, 5, 9)] == [[], [0], [], [1], [3]]
     assert len(pictures) == 4
 
 
@@ -75,7 +75,7 @@ def test_another_size_or_other_records_are_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_store_of_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MedclError, match="not a prepared store"):
-        ImageStore.open(tmp_path)
+        open_store(tmp_path, "image")
     store = _pictures(tmp_path).store
-    with pytest.raises(MedclError, match="picture 4 of 4"):
+    with pytest.raises(MedclError, match="image 4 of 4"):
         store.read([4])

@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
-from medcl.data.report_prepare import prepare_reports
+from medcl.data.prepare import prepare
+from medcl.data.store import open_store
 from medcl.errors import MedclError, UsageError
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
-from medcl.modality.report.store import ReportStore
 from tests.data.report_archive import manifest
 
 TEXTS = [
@@ -47,17 +48,19 @@ def encode() -> Counting:
 
 
 def prepared(found: Manifest, encode: Counting, folder: Path, config: TextConfig | None = None) -> Reports:
-    store = prepare_reports(found, config or TextConfig(), encode, encode.tokenizer.fingerprint, folder, jobs=1)
+    store = prepare(
+        found, TokenisedConfig.of(config or TextConfig(), encode, encode.tokenizer.fingerprint), folder, jobs=1
+    )
     return Reports(store, found, config or TextConfig())
 
 
 def drawn(reports: Reports, row: int) -> list[str]:
-    return [reports.text_of(draw) for draw in reports.draws_of(row)]
+    return [reports.text_of(draw) for draw in reports.samples_of(row)]
 
 
 def test_sentences_are_drawn_and_short_ones_joined_to_the_one_before(tmp_path: Path, encode: Counting) -> None:
     reports = prepared(manifest(TEXTS, tmp_path, volumes=2), encode, tmp_path)
-    assert reports.rows.tolist() == [2, 3, 6, 7]
+    assert np.unique(reports.rows).tolist() == [2, 3, 6, 7]
     assert drawn(reports, 2) == [
         "The heart is enlarged.",
         "A 2.5 cm nodule lies in the left upper lobe.",
@@ -66,10 +69,10 @@ def test_sentences_are_drawn_and_short_ones_joined_to_the_one_before(tmp_path: P
     assert drawn(reports, 6) == ["The heart is enlarged. Unchanged.", "No pleural effusion seen."]
     assert drawn(reports, 3) == ["Sinusrhythmus, Linkstyp. Überleitungsstörung ersten Grades."]
     for row in (0, 4, 5):
-        assert not len(reports.draws_of(row))
+        assert not len(reports.samples_of(row))
     assert reports.store.quarantine == {"r3": "empty report"}
-    for row in reports.rows:
-        assert (reports.draw_rows[reports.draws_of(row)] == row).all()
+    for row in np.unique(reports.rows):
+        assert (reports.rows[reports.samples_of(row)] == row).all()
 
 
 def test_sections_and_whole_reports_are_drawn(tmp_path: Path, encode: Counting) -> None:
@@ -88,25 +91,23 @@ def test_sections_and_whole_reports_are_drawn(tmp_path: Path, encode: Counting) 
 def test_a_report_without_the_sections_asked_for_is_left_out_with_a_reason(tmp_path: Path, encode: Counting) -> None:
     found = manifest(TEXTS, tmp_path)
     reports = prepared(found, encode, tmp_path, TextConfig(sections=("Impression",)))
-    assert reports.rows.tolist() == [0]
+    assert np.unique(reports.rows).tolist() == [0]
     assert drawn(reports, 0) == ["Nodule, see above."]
     assert set(reports.store.quarantine) == {"r1", "r3", "r4", "r5"}
     assert reports.store.quarantine["r4"] == "no text in a section Impression"
-    with pytest.raises(
-        MedclError, match="none of 5 reports can be drawn from; the first: no text in a section History"
-    ):
+    with pytest.raises(MedclError, match="none of 5 reports can be prepared; the first: no text in a section History"):
         prepared(found, encode, tmp_path, TextConfig(sections=("History",)))
 
 
 def test_tokens_are_those_of_the_tokenizer(tmp_path: Path, encode: Counting) -> None:
     reports = prepared(manifest(TEXTS, tmp_path), encode, tmp_path, TextConfig(length=12))
     draws = np.array([2, 0, 1, 0])
-    tokens = reports.tokens(draws)
+    tokens = reports.__getitems__(draws)["x"]
     texts = [reports.text_of(draw) for draw in draws]
     np.testing.assert_array_equal(tokens.numpy(), encode.tokenizer(texts, 12))
     assert tokens.dtype.is_signed
     assert tokens.shape == (4, 12)
-    assert reports.tokens(np.empty(0, dtype=np.int64)).shape == (0, 0)
+    assert reports.__getitems__(np.empty(0, dtype=np.int64))["x"].shape == (0, 0)
 
 
 def test_each_text_is_tokenised_once_and_never_again(tmp_path: Path, encode: Counting) -> None:
@@ -128,7 +129,9 @@ def test_what_changes_the_tokens_changes_the_store(tmp_path: Path, encode: Count
         for config in (TextConfig(length=20), TextConfig(words=1), TextConfig(draw="whole"), TextConfig(draw="section"))
     ]
     others.append(prepared(manifest([*TEXTS[:5], "Another text."], tmp_path), encode, tmp_path).store.folder)
-    others.append(prepare_reports(found, TextConfig(), encode, "another tokenizer", tmp_path, jobs=1).folder)
+    others.append(
+        prepare(found, TokenisedConfig.of(TextConfig(), encode, "another tokenizer"), tmp_path, jobs=1).folder
+    )
     assert len({first, *others}) == 7
     assert prepared(found, encode, tmp_path, TextConfig(sections=())).store.folder == first
 
@@ -137,9 +140,9 @@ def test_equal_texts_have_equal_ids(tmp_path: Path, encode: Counting) -> None:
     reports = prepared(
         manifest(["No effusion seen.", "no  EFFUSION seen.", "An effusion is seen."], tmp_path), encode, tmp_path
     )
-    assert reports.draw_ids[0] == reports.draw_ids[1] != reports.draw_ids[2]
-    assert reports.draw_ids.dtype == np.int64
-    assert (reports.draw_ids >= 0).all()
+    assert reports.codes[0] == reports.codes[1] != reports.codes[2]
+    assert reports.codes.dtype == np.int64
+    assert (reports.codes >= 0).all()
 
 
 def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path, encode: Counting) -> None:
@@ -147,7 +150,7 @@ def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path, encod
     found = manifest(texts, tmp_path)
     folders = [tmp_path / name for name in ("one", "two")]
     stores = [
-        prepare_reports(found, TextConfig(), encode, "f", folder, jobs=jobs)
+        prepare(found, TokenisedConfig.of(TextConfig(), encode, "f"), folder, jobs=jobs)
         for folder, jobs in zip(folders, (1, 2), strict=True)
     ]
     for name in ("tokens.npy", "offsets.npy", "ids.npy", "draws.npy", "texts.arrow"):
@@ -159,14 +162,14 @@ def test_a_manifest_with_fewer_reports_uses_the_same_store(tmp_path: Path, encod
     found = manifest(TEXTS, tmp_path)
     every = prepared(found, encode, tmp_path)
     fewer = Reports(every.store, found.select([5, 2, 0]), TextConfig())
-    assert fewer.rows.tolist() == [0, 2]
-    assert fewer.draw_rows.tolist() == [0, 2, 2, 2]
+    assert np.unique(fewer.rows).tolist() == [0, 2]
+    assert fewer.rows.tolist() == [0, 2, 2, 2]
     assert len(fewer) == 4
     assert drawn(fewer, 2) == drawn(every, 0)
     for row, was in ((0, 5), (2, 0)):
-        own, before = fewer.draws_of(row), every.draws_of(was)
-        np.testing.assert_array_equal(fewer.draw_ids[own], every.draw_ids[before])
-        np.testing.assert_array_equal(fewer.tokens(own), every.tokens(before))
+        own, before = fewer.samples_of(row), every.samples_of(was)
+        np.testing.assert_array_equal(fewer.codes[own], every.codes[before])
+        np.testing.assert_array_equal(fewer.__getitems__(own)["x"], every.__getitems__(before)["x"])
 
 
 def test_a_store_of_other_reports_or_settings_is_refused(tmp_path: Path, encode: Counting) -> None:
@@ -181,7 +184,7 @@ def test_a_store_of_other_reports_or_settings_is_refused(tmp_path: Path, encode:
 def test_a_report_of_20000_words_is_cut(tmp_path: Path, encode: Counting) -> None:
     found = manifest([" ".join(["nodule"] * 20_000), "No effusion is seen."], tmp_path)
     reports = prepared(found, encode, tmp_path, TextConfig(draw="whole", length=64))
-    assert reports.tokens(reports.draws_of(0)).shape == (1, 64)
+    assert reports.__getitems__(reports.samples_of(0))["x"].shape == (1, 64)
 
 
 def test_the_store_is_mapped_again_in_another_process(tmp_path: Path, encode: Counting) -> None:
@@ -194,11 +197,11 @@ def test_the_store_is_mapped_again_in_another_process(tmp_path: Path, encode: Co
 
 def test_folders_that_are_no_store_are_refused(tmp_path: Path, encode: Counting) -> None:
     with pytest.raises(MedclError, match="not a prepared store"):
-        ReportStore.open(tmp_path)
+        open_store(tmp_path, "report")
     store = prepared(manifest(TEXTS, tmp_path), encode, tmp_path).store
     (store.folder / "tokens.npy").write_bytes(b"\x93NUMPY")
     with pytest.raises(MedclError, match=r"tokens\.npy: damaged, or .* prepare the archive again"):
-        ReportStore.open(store.folder)
+        open_store(store.folder, "report")
 
 
 def test_real_reports_of_two_languages_come_back(tmp_path: Path, real_data: Path) -> None:
@@ -207,11 +210,13 @@ def test_real_reports_of_two_languages_come_back(tmp_path: Path, real_data: Path
     tokenizer = Tokenizer.train(texts, 1000)
     found = manifest(texts, tmp_path)
     config = TextConfig(draw="whole", length=512)
-    reports = Reports(prepare_reports(found, config, tokenizer, tokenizer.fingerprint, tmp_path, jobs=1), found, config)
+    reports = Reports(
+        prepare(found, TokenisedConfig.of(config, tokenizer, tokenizer.fingerprint), tmp_path, jobs=1), found, config
+    )
     texts = [text for text in texts if text.strip()]
     assert len(reports) == len(reports.rows) == len(texts)
     assert set(reports.store.quarantine.values()) == {"empty report"}
-    ids = reports.tokens(np.arange(len(reports)))
+    ids = reports.__getitems__(np.arange(len(reports)))["x"]
     assert int((ids != 0).sum(1).max()) < 512
     for row, text in zip(ids, texts, strict=True):
         assert tokenizer.decode(row) == " ".join(text.lower().split())
@@ -235,5 +240,5 @@ def test_settings_that_cannot_be_meant_are_refused(
 
 
 def test_a_manifest_without_reports_is_refused(tmp_path: Path, encode: Counting) -> None:
-    with pytest.raises(MedclError, match="no readable report"):
+    with pytest.raises(MedclError, match="for reports, the manifest holds ct"):
         prepared(manifest([None], tmp_path, volumes=1), encode, tmp_path)

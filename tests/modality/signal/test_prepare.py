@@ -15,10 +15,10 @@ from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
+from medcl.data.store import open_store
 from medcl.errors import MedclError, UsageError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
-from medcl.modality.signal.store import SignalStore
 from tests.data.wfdb_archive import LEADS, archive, noise, scanned, write_record
 
 CONFIG = SignalConfig(window=1.0, stride=0.5)
@@ -130,7 +130,7 @@ def test_recordings_that_cannot_be_decoded_are_quarantined_and_the_rest_goes_on(
     reasons = " | ".join(sorted(store.quarantine.values()))
     assert len(store.quarantine) == 2
     assert store.notes == {"wrong checksum": 1}
-    assert SignalStore.open(store.folder).quarantine == store.quarantine
+    assert open_store(store.folder, "signal").quarantine == store.quarantine
     assert "no value in the channels II" in reasons
     assert "lacks the channels V1" in reasons
 
@@ -171,7 +171,7 @@ def test_an_archive_of_which_nothing_can_be_decoded_is_an_error_and_leaves_nothi
         prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert not list((tmp_path / "store").iterdir())
     with pytest.raises(MedclError, match="not a prepared store"):
-        SignalStore.open(tmp_path / "store")
+        open_store(tmp_path / "store", "signal")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 
 from medcl.data.datamodule import loader
 from medcl.data.prepare import prepare
-from medcl.data.sampler import HierarchicalSampler
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
@@ -33,7 +33,7 @@ def test_windows_lie_on_the_stride_and_carry_their_ids(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch["ids"]["patient"], manifest.column("patient")[batch["index"].numpy()])
     assert len(np.unique(windows.ids["sample"])) == len(windows)
     np.testing.assert_allclose(batch["x"][1], windows.store.read(0, 150, 100), atol=1e-5)
-    assert windows.windows_of(1).tolist() == list(range(11, 24))
+    assert windows.samples_of(1).tolist() == list(range(11, 24))
 
 
 def test_a_sample_keeps_its_id_when_other_records_leave(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_large_offset_does_not_cost_precision(tmp_path: Path) -> None:
     manifest = scanned(tmp_path / "a")
     config = replace(CONFIG, standardise="record")
     windows = SignalWindows(prepare(manifest, config, tmp_path / "s", jobs=1), manifest, config)
-    large, small = (windows.__getitems__([int(windows.windows_of(row)[3])])["x"] for row in (0, 1))
+    large, small = (windows.__getitems__([int(windows.samples_of(row)[3])])["x"] for row in (0, 1))
     assert torch.allclose(small, large, atol=1e-5)
 
 
@@ -121,7 +121,7 @@ def test_a_store_of_other_records_is_refused(tmp_path: Path) -> None:
 def test_two_workers_and_none_give_the_same_batches(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", patients=6)
     windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, CONFIG)
-    sampler = HierarchicalSampler(windows.ids["patient"], windows.ids["trial"], patients=2, trials=2, samples=2)
+    sampler = Sampler(windows.ids["patient"], windows.ids["trial"], patients=2, records=2, samples=2)
     here, there = (list(loader(windows, sampler, 2, 9, workers)) for workers in (0, 2))
     assert len(here) == len(there) == 7
     for a, b in zip(here, there, strict=True):
@@ -133,7 +133,7 @@ def test_two_workers_and_none_give_the_same_batches(tmp_path: Path) -> None:
 def test_processes_share_the_batches_of_an_epoch(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", patients=6)
     windows = SignalWindows(prepare(manifest, CONFIG, tmp_path / "s", jobs=1), manifest, CONFIG)
-    sampler = HierarchicalSampler(windows.ids["patient"], windows.ids["trial"], patients=2, trials=2, samples=2)
+    sampler = Sampler(windows.ids["patient"], windows.ids["trial"], patients=2, records=2, samples=2)
     alone = [batch["index"].tolist() for batch in loader(windows, sampler, 0, 6)]
     ranks = [
         [batch["index"].tolist() for batch in loader(windows, sampler, 0, 6, rank=rank, world=2)] for rank in (0, 1)

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.pair_sides import Patches
-from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_sampler import PatchSampler
+from medcl.data.prepare import prepare
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.kept_slices import starts
-from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.samples import PatchDraws, VolumePatches
 from tests.data.volume_archive import archive, manifest_of, save
 
 SLICES = VolumeConfig(size=(8, 8, 1))
@@ -26,11 +25,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def patches_of(root: Path, manifest: Manifest, config: VolumeConfig) -> VolumePatches:
-    return VolumePatches(prepare_volumes(manifest, config, root / "store", jobs=1), manifest, config)
+    return VolumePatches(prepare(manifest, config, root / "store", jobs=1), manifest, config)
 
 
 def drawn_from(patches: VolumePatches, partitions: int = 1, samples: int = 8) -> dict[int, set[int]]:
-    sampler = PatchSampler(patches, patients=2, volumes=2, samples=samples, partitions=partitions)
+    sampler = Sampler.drawing(patches, patients=2, records=2, samples=samples, partitions=partitions)
     found: dict[int, set[int]] = {number: set() for number in range(len(patches))}
     for patch in chain(*sampler.batches(0, 20)):
         found[patch[0]].add(patch[3])
@@ -41,21 +40,21 @@ def test_only_kept_slices_are_drawn_and_all_of_them(root: Path) -> None:
     manifest = archive(root / "a").with_kept([[1, 5, 6, 15], None, [3], None], 2)
     patches = patches_of(root, manifest, SLICES)
     assert drawn_from(patches) == {0: {1, 5, 6, 15}, 1: set(range(16)), 2: {3}, 3: set(range(16))}
-    side, rng = Patches(patches, np.arange(4)), np.random.default_rng(0)
+    side, rng = PatchDraws(patches), np.random.default_rng(0)
     assert {side.draw(0, rng)[3] for _ in range(60)} == {1, 5, 6, 15}
 
 
 def test_a_reduced_manifest_finds_the_store_of_the_whole_one(root: Path) -> None:
     manifest = archive(root / "a")
-    whole = prepare_volumes(manifest, SLICES, root / "store", jobs=1)
+    whole = prepare(manifest, SLICES, root / "store", jobs=1)
     reduced = manifest.with_kept([[0], None, None, None], 2)
-    assert prepare_volumes(reduced, SLICES, root / "store", jobs=1).folder == whole.folder
+    assert prepare(reduced, SLICES, root / "store", jobs=1).folder == whole.folder
 
 
 def test_partitions_have_their_own_kept_slices_and_the_nearest_where_there_are_none(root: Path) -> None:
     manifest = archive(root / "a").with_kept([[0, 1, 9, 15], None, None, None], 2)
     patches = patches_of(root, manifest, SLICES)
-    sampler = PatchSampler(patches, patients=2, volumes=2, samples=4, partitions=4)
+    sampler = Sampler.drawing(patches, patients=2, records=2, samples=4, partitions=4)
     places = [[] for _ in range(4)]
     for batch in sampler.batches(0, 20):
         for i, patch in enumerate(batch):

@@ -13,11 +13,10 @@ import pytest
 from nibabel.freesurfer.mghformat import MGHImage
 
 from medcl.commands.quarantine import filled
-from medcl.data import volume_prepare
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
+from medcl.data.store import open_store
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.store import VolumeStore
 from tests.data.volume_archive import archive, labels, manifest_of, noise, save
 from tests.modality.volume.formats.test_text_volumes import write_mha, write_nrrd
 
@@ -27,9 +26,9 @@ ZERO = np.zeros(3, dtype=np.int64)
 
 def test_the_store_is_made_once_and_anew_for_other_settings(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", 2)
-    first = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    first = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     stamp = (first.folder / "index.parquet").stat().st_mtime_ns
-    again = prepare_volumes(manifest, replace(CONFIG, size=(8, 32, 8)), tmp_path / "store", jobs=1)
+    again = prepare(manifest, replace(CONFIG, size=(8, 32, 8)), tmp_path / "store", jobs=1)
     assert again.folder == first.folder
     assert (again.folder / "index.parquet").stat().st_mtime_ns == stamp
     changed = [
@@ -38,27 +37,27 @@ def test_the_store_is_made_once_and_anew_for_other_settings(tmp_path: Path) -> N
         replace(CONFIG, percentiles=(0.0, 100.0)),
         replace(CONFIG, foreground=True),
     ]
-    folders = {prepare_volumes(manifest, config, tmp_path / "store", jobs=1).folder for config in changed}
+    folders = {prepare(manifest, config, tmp_path / "store", jobs=1).folder for config in changed}
     assert len(folders | {first.folder}) == 5
 
 
 def test_a_changed_volume_or_label_map_is_prepared_anew(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", 1)
-    first = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    first = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     volume = tmp_path / "a" / "v0.nii.gz"
     os.utime(volume, ns=(0, volume.stat().st_mtime_ns + 1))
     manifest = manifest.with_column("mtime_ns", pa.array(manifest.column("mtime_ns") + 1))
-    assert prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1).folder != first.folder
+    assert prepare(manifest, CONFIG, tmp_path / "store", jobs=1).folder != first.folder
     save(tmp_path / "a" / "m0.nii.gz", labels(seed=7))
-    second = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    second = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert second.folder != first.folder
     np.testing.assert_array_equal(second.read_mask("organs", 0, ZERO, second.shape[0]), labels(seed=7))
 
 
 def test_the_store_is_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", 6)
-    one = prepare_volumes(manifest, CONFIG, tmp_path / "one", jobs=1)
-    two = prepare_volumes(manifest, CONFIG, tmp_path / "two", jobs=2)
+    one = prepare(manifest, CONFIG, tmp_path / "one", jobs=1)
+    two = prepare(manifest, CONFIG, tmp_path / "two", jobs=2)
     assert one.folder.name == two.folder.name
     files = sorted(path.name for path in one.folder.iterdir())
     assert files == sorted(path.name for path in two.folder.iterdir())
@@ -78,7 +77,7 @@ def test_volumes_that_cannot_be_prepared_are_quarantined_and_the_rest_goes_on(tm
     short = (root / "v0.nii.gz").read_bytes()
     (root / "v0.nii.gz").write_bytes(short[: len(short) // 2])
     (root / "v1.nii.gz").unlink()
-    store = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=2)
+    store = prepare(manifest, CONFIG, tmp_path / "store", jobs=2)
     assert list(store.record_ids) == ["r2", "r3", "r4"]
     reasons = store.quarantine
     assert reasons["r0"].startswith("changed since the scan: ")
@@ -87,7 +86,7 @@ def test_volumes_that_cannot_be_prepared_are_quarantined_and_the_rest_goes_on(tm
     assert reasons["r5"] == "2 channels, other volumes have 1"
     assert "both 7" in reasons["r6"]
     assert "not a number" in reasons["r7"]
-    assert VolumeStore.open(store.folder).quarantine == reasons
+    assert open_store(store.folder, "volume").quarantine == reasons
 
 
 @pytest.mark.parametrize(("nan", "value"), [("zero", 0), ("minimum", 100)])
@@ -101,13 +100,13 @@ def test_voxels_that_are_no_number_are_filled_where_that_is_asked_for_and_counte
     save(root / "v0.nii.gz", data)
     save(root / "v1.nii.gz", np.pad(whole, ((1, 0), (0, 0), (0, 0))))
     manifest = manifest_of(root)
-    refused = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    refused = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert refused.quarantine == {
         "r0": "100 of 1100 voxels are not a number (NaN): data.nan=zero or data.nan=minimum fills them"
     }
     assert refused.filled == {}
-    store = prepare_volumes(manifest, replace(CONFIG, nan=nan), tmp_path / "store", jobs=1)
-    assert store.filled == VolumeStore.open(store.folder).filled == {"r0": 100}
+    store = prepare(manifest, replace(CONFIG, nan=nan), tmp_path / "store", jobs=1)
+    assert store.filled == open_store(store.folder, "volume").filled == {"r0": 100}
     read = store.read(0, ZERO, store.shape[0])[0]
     np.testing.assert_array_equal(read, np.where(np.isnan(data), value, data))
     assert filled(store.filled) == ["filled: 100 voxels that were not a number (data.nan), of 1 volumes: r0"]
@@ -128,7 +127,7 @@ def test_label_maps_that_cannot_be_used_leave_their_volume_usable(tmp_path: Path
     save(root / "m4.nii.gz", np.zeros_like(beyond))
     save(root / "m5.nii.gz", labels(seed=5))
     manifest = manifest_of(root, {f"v{i}.nii.gz": f"m{i}.nii.gz" for i in range(6)})
-    store = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert len(store) == 6
     assert store.has_mask("organs").tolist() == [False] * 5 + [True]
     reasons = store.mask_quarantine["organs"]
@@ -150,7 +149,7 @@ def test_label_maps_may_be_in_another_format_than_their_volume(tmp_path: Path) -
     write_mha(root / "m1.mha", labels(seed=1), affine)
     MGHImage(labels(seed=2), affine.astype(np.float32)).to_filename(root / "m2.mgz")
     (root / "m3.txt").write_text("no labels")
-    store = prepare_volumes(manifest_of(root, names), CONFIG, tmp_path / "store", jobs=1)
+    store = prepare(manifest_of(root, names), CONFIG, tmp_path / "store", jobs=1)
     assert store.mask_quarantine["organs"] == {"r3": "no label map: NIfTI, NRRD, MetaImage and MGH are read as such"}
     for i in range(3):
         np.testing.assert_array_equal(store.read_mask("organs", i, ZERO, store.shape[i]), labels(seed=i))
@@ -163,7 +162,7 @@ def test_label_maps_follow_their_volume_to_another_grid(tmp_path: Path) -> None:
     save(root / "v0.nii.gz", data + noise(data.shape) // 50)
     save(root / "m0.nii.gz", (data > 400).astype(np.uint8))
     config = replace(CONFIG, spacing=(1.5, 0.7, 1.0), foreground=True)
-    store = prepare_volumes(manifest_of(root, {"v0.nii.gz": "m0.nii.gz"}), config, tmp_path / "store", jobs=1)
+    store = prepare(manifest_of(root, {"v0.nii.gz": "m0.nii.gz"}), config, tmp_path / "store", jobs=1)
     assert (store.box_stop[0] - store.box_start[0]).tolist() == [30, 32, 18]
     volume = store.read(0, ZERO, store.shape[0])[0]
     mask = store.read_mask("organs", 0, ZERO, store.shape[0])
@@ -175,12 +174,12 @@ def test_volumes_off_a_regular_grid_are_quarantined_unless_they_are_wanted(tmp_p
         save(tmp_path / "a" / f"v{i}.nii.gz", noise(seed=i))
     flags = pa.array([["gantry tilt 13.6 degrees"], ["derived image"]])
     manifest = manifest_of(tmp_path / "a").with_column("flags", flags)
-    store = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert list(store.record_ids) == ["r1"]
     assert store.quarantine["r0"].startswith("gantry tilt 13.6 degrees: data.irregular=resample")
-    kept = prepare_volumes(manifest, replace(CONFIG, irregular="keep"), tmp_path / "store", jobs=1)
+    kept = prepare(manifest, replace(CONFIG, irregular="keep"), tmp_path / "store", jobs=1)
     assert len(kept) == 2
-    resampled = prepare_volumes(manifest, replace(CONFIG, irregular="resample"), tmp_path / "store", jobs=1)
+    resampled = prepare(manifest, replace(CONFIG, irregular="resample"), tmp_path / "store", jobs=1)
     assert "only DICOM" in resampled.quarantine["r0"]
 
 
@@ -191,21 +190,21 @@ def test_a_volume_larger_than_memory_is_quarantined_with_what_it_needs(
     save(root / "v0.nii.gz", noise((10, 10, 10)))
     save(root / "v1.nii.gz", noise((100, 100, 100)))
     # The memory of a small machine: 5 kB are enough for the first alone.
-    monkeypatch.setattr(volume_prepare, "available", lambda: 5000)
-    store = prepare_volumes(manifest_of(root), CONFIG, tmp_path / "store", jobs=2)
+    monkeypatch.setattr("medcl.data.prepare.available", lambda: 5000)
+    store = prepare(manifest_of(root), CONFIG, tmp_path / "store", jobs=2)
     assert list(store.record_ids) == ["r0"]
     assert store.quarantine["r1"].startswith("larger than memory: decoding it takes 4.0 MB")
 
 
 def test_a_window_is_what_becomes_0_and_1_and_percentiles_are_the_volumes_own(tmp_path: Path) -> None:
     manifest = archive(tmp_path / "a", 2)
-    store = prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+    store = prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     expected = np.percentile(noise(seed=1), [1, 99], method="inverted_cdf")
     assert np.abs([store.low[1], store.high[1]] - expected).max() <= 1
     with pytest.raises(UsageError, match=r"data\.window is in HU"):
-        prepare_volumes(manifest, replace(CONFIG, window=(-100.0, 300.0)), tmp_path / "store")
+        prepare(manifest, replace(CONFIG, window=(-100.0, 300.0)), tmp_path / "store")
     ct = manifest_of(tmp_path / "a", modality="ct")
-    windowed = prepare_volumes(ct, replace(CONFIG, window=(-100.0, 300.0)), tmp_path / "store", jobs=1)
+    windowed = prepare(ct, replace(CONFIG, window=(-100.0, 300.0)), tmp_path / "store", jobs=1)
     assert (windowed.low == -100).all()
     assert (windowed.high == 300).all()
 
@@ -222,7 +221,7 @@ def test_a_window_is_what_becomes_0_and_1_and_percentiles_are_the_volumes_own(tm
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, settings: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        prepare_volumes(archive(tmp_path / "a", 1), replace(CONFIG, **settings), tmp_path / "store")
+        prepare(archive(tmp_path / "a", 1), replace(CONFIG, **settings), tmp_path / "store")
 
 
 def test_an_archive_of_which_nothing_can_be_decoded_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
@@ -230,13 +229,13 @@ def test_an_archive_of_which_nothing_can_be_decoded_is_an_error_and_leaves_nothi
     for path in (tmp_path / "a").glob("v*"):
         path.unlink()
     with pytest.raises(MedclError, match="none of 2 volumes"):
-        prepare_volumes(manifest, CONFIG, tmp_path / "store", jobs=1)
+        prepare(manifest, CONFIG, tmp_path / "store", jobs=1)
     assert not list((tmp_path / "store").iterdir())
 
 
 def test_a_store_is_not_larger_than_asked_for(tmp_path: Path) -> None:
     with pytest.raises(MedclError, match=r"beyond the 1e-05 GB of data\.largest"):
-        prepare_volumes(archive(tmp_path / "a", 2), replace(CONFIG, largest=1e-5), tmp_path / "store", jobs=1)
+        prepare(archive(tmp_path / "a", 2), replace(CONFIG, largest=1e-5), tmp_path / "store", jobs=1)
     assert not list((tmp_path / "store").iterdir())
 
 
@@ -259,5 +258,5 @@ def test_a_disk_that_is_too_small_is_a_clear_error(
 ) -> None:
     save(tmp_path / "a" / "v0.nii.gz", noise(shape))
     with pytest.raises(MedclError, match=said):
-        prepare_volumes(manifest_of(tmp_path / "a"), CONFIG, small_disk / "store", jobs=1)
+        prepare(manifest_of(tmp_path / "a"), CONFIG, small_disk / "store", jobs=1)
     assert not list((small_disk / "store").iterdir())

@@ -9,13 +9,13 @@ from scipy.ndimage import affine_transform
 
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.schema import SCHEMA
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
+from medcl.evaluate.segment_predict import labels_of
 from medcl.modality.dicom.slice import read_slices
 from medcl.modality.dicom.stacks import Stack, stacks_of
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats import dicom, nifti
 from medcl.modality.volume.formats.dicom_resample import read_regular
-from medcl.modality.volume.original import grid_of, labels_of
 from medcl.phantom import ct as chest
 from medcl.phantom.volumes import write_ct
 
@@ -68,7 +68,7 @@ def manifest_of(root: Path, found: list[Stack]) -> Manifest:
 def test_series_are_the_volumes_of_the_reader(root: Path, tmp_path: Path) -> None:
     found = stacks(root)
     manifest = manifest_of(root, found)
-    store = prepare_volumes(manifest, CONFIG, tmp_path, jobs=2)
+    store = prepare(manifest, CONFIG, tmp_path, jobs=2)
     odd = [number for number, stack in enumerate(found) if any("tilt" in f or "missing" in f for f in stack.flags)]
     assert odd
     assert sorted(store.quarantine) == [f"r{number}" for number in odd]
@@ -82,7 +82,7 @@ def test_series_are_the_volumes_of_the_reader(root: Path, tmp_path: Path) -> Non
 def test_series_off_a_regular_grid_are_resampled_where_asked_for(root: Path, tmp_path: Path) -> None:
     found = stacks(root)
     config = VolumeConfig(size=(16, 16, 8), window=(-1000.0, 400.0), irregular="resample")
-    store = prepare_volumes(manifest_of(root, found), config, tmp_path, jobs=1)
+    store = prepare(manifest_of(root, found), config, tmp_path, jobs=1)
     assert not store.quarantine
     for number, stack in enumerate(found):
         expected = read_regular(stack, root)
@@ -94,7 +94,7 @@ def test_a_series_whose_file_is_gone_is_quarantined_without_its_path(root: Path,
     gone = manifest.with_column("files", pa.array([["nowhere.dcm"]]))
     other = manifest.with_column("record_id", pa.array(["other"]))
     both = Manifest(pa.concat_tables([gone.table, other.table.select(gone.table.column_names)]), root)
-    store = prepare_volumes(both, CONFIG, tmp_path, jobs=1)
+    store = prepare(both, CONFIG, tmp_path, jobs=1)
     assert list(store.record_ids) == ["other"]
     assert "cannot be read" in store.quarantine["r0"]
     assert "nowhere" not in store.quarantine["r0"]
@@ -109,12 +109,12 @@ def test_label_maps_are_resampled_with_the_slices_that_they_were_drawn_on(root: 
     ]
     manifest = manifest.with_masks(Masks("mask", ("background", *chest.STRUCTURES)), pa.array(paths))
     config = VolumeConfig(size=(16, 16, 8), window=(-1000.0, 400.0), irregular="resample", spacing=(None, None, 11.0))
-    store = prepare_volumes(manifest, config, tmp_path, jobs=1)
+    store = prepare(manifest, config, tmp_path, jobs=1)
     assert not store.mask_quarantine["mask"]
     tilted = [number for number, stack in enumerate(found) if any("tilt" in flag for flag in stack.flags)]
     assert tilted
     for number, stack in enumerate(found):
-        labels, grid = labels_of(store, number, manifest, number, "mask"), grid_of(store, number)
+        labels, grid = labels_of(store, number, manifest, number, "mask"), store.original_grid(number)
         assert labels.shape == grid.shape
         prepared = store.read_mask("mask", number, np.zeros(3, int), store.shape[number])
         assert set(np.unique(prepared)) <= set(np.unique(labels))

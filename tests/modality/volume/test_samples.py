@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from medcl.data.datamodule import loader
-from medcl.data.volume_prepare import prepare_volumes
-from medcl.data.volume_sampler import PatchSampler
+from medcl.data.prepare import prepare
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
@@ -17,7 +17,7 @@ from tests.data.volume_archive import archive, labels, manifest_of, noise, save
 
 def patches_of(tmp_path: Path, config: VolumeConfig, count: int = 4, mask: str | None = None) -> VolumePatches:
     manifest = archive(tmp_path / "a", count)
-    return VolumePatches(prepare_volumes(manifest, config, tmp_path / "store", jobs=1), manifest, config, mask=mask)
+    return VolumePatches(prepare(manifest, config, tmp_path / "store", jobs=1), manifest, config, mask=mask)
 
 
 def scaled(patches: VolumePatches, number: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_a_window_is_clipped_and_percentiles_are_not(tmp_path: Path) -> None:
     assert float(patches_of(tmp_path, VolumeConfig()).volume(0).max()) > 1
     manifest = manifest_of(tmp_path / "a", modality="ct")
     config = VolumeConfig(window=(100.0, 500.0))
-    patches = VolumePatches(prepare_volumes(manifest, config, tmp_path / "store", jobs=1), manifest, config)
+    patches = VolumePatches(prepare(manifest, config, tmp_path / "store", jobs=1), manifest, config)
     expected = np.clip((noise(seed=3).astype(float) - 100) / 400, 0, 1)
     np.testing.assert_allclose(patches.volume(3)[0], expected, atol=1e-6)
 
@@ -83,7 +83,7 @@ def test_volumes_without_the_label_map_are_left_out(tmp_path: Path) -> None:
         save(root / f"v{i}.nii.gz", noise(seed=i))
     save(root / "m1.nii.gz", labels())
     manifest = manifest_of(root, {"v1.nii.gz": "m1.nii.gz"})
-    store = prepare_volumes(manifest, VolumeConfig(), tmp_path / "store", jobs=1)
+    store = prepare(manifest, VolumeConfig(), tmp_path / "store", jobs=1)
     assert VolumePatches(store, manifest, VolumeConfig(), mask="organs").rows.tolist() == [1]
     assert VolumePatches(store, manifest.select([2, 0]), VolumeConfig()).records.tolist() == [2, 0]
     with pytest.raises(MedclError, match="no volume with a label map"):
@@ -93,7 +93,7 @@ def test_volumes_without_the_label_map_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(12, 12, 12), (12, 12, 1)])
 def test_batches_are_the_same_for_any_number_of_workers(tmp_path: Path, size: tuple[int, ...]) -> None:
     patches = patches_of(tmp_path, VolumeConfig(size=size), mask="organs")
-    sampler = PatchSampler(patches, patients=2, volumes=2, samples=3, seed=5)
+    sampler = Sampler.drawing(patches, patients=2, records=2, samples=3, seed=5)
     first, second = (list(loader(patches, sampler, 2, 6, workers)) for workers in (0, 2))
     assert len(first) == 4
     for one, two in zip(first, second, strict=True):

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
+from medcl.data.store import open_store
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats.nifti import read_volume, write_like
 from medcl.modality.volume.geometry import on_original
-from medcl.modality.volume.store import VolumeStore
 from tests.data.volume_archive import archive, manifest_of, noise, save
 
 ORIENTATIONS = [
@@ -71,7 +71,7 @@ def test_crops_are_the_voxels_that_nibabel_reads(
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         path = write_oriented(root / ("v.nii.gz" if compressed else "v.nii"), data, codes, *slope)
-        store = prepare_volumes(manifest_of(root), VolumeConfig(size=tuple(size)), root / "store", jobs=1)
+        store = prepare(manifest_of(root), VolumeConfig(size=tuple(size)), root / "store", jobs=1)
         image = nib.as_closest_canonical(nib.load(path))
         expected = image.get_fdata().reshape(*shape, channels)
         np.testing.assert_allclose(store.affine[0], image.affine, atol=1e-5)
@@ -90,7 +90,7 @@ def test_crops_are_the_voxels_that_monai_reads(tmp_path: Path) -> None:
     from monai.transforms import Compose, LoadImage, Orientation
 
     save(tmp_path / "v0.nii.gz", noise(), np.array([[0, -2.0, 0, 9], [1.0, 0, 0, 4], [0, 0, -3.0, 5], [0, 0, 0, 1]]))
-    store = prepare_volumes(manifest_of(tmp_path), VolumeConfig(), tmp_path / "store", jobs=1)
+    store = prepare(manifest_of(tmp_path), VolumeConfig(), tmp_path / "store", jobs=1)
     load = Compose([LoadImage(image_only=True, ensure_channel_first=True), Orientation("RAS", labels=None)])
     expected = load(tmp_path / "v0.nii.gz")
     np.testing.assert_array_equal(store.read(0, np.zeros(3, int), store.shape[0]), expected.numpy())
@@ -104,7 +104,7 @@ def test_a_prediction_lies_on_the_file_it_was_made_of(tmp_path: Path, codes: str
     data += rng_of(0).integers(0, 20, data.shape).astype(np.int16)
     path = write_oriented(tmp_path / "v0.nii.gz", data, codes, 1, 0)
     config = VolumeConfig(size=(16, 16, 16), spacing=(1.0, None, 1.0), foreground=True)
-    store = prepare_volumes(manifest_of(tmp_path), config, tmp_path / "store", jobs=1)
+    store = prepare(manifest_of(tmp_path), config, tmp_path / "store", jobs=1)
     assert store.spacing[0].round(4).tolist() == [1.0, 0.8, 1.0]
     assert (store.box_start[0] > 0).any()
     prepared = store.read(0, np.zeros(3, int), store.shape[0])[0]
@@ -119,7 +119,7 @@ def test_a_prediction_lies_on_the_file_it_was_made_of(tmp_path: Path, codes: str
 
 
 def test_a_prediction_of_a_volume_that_was_not_resampled_is_itself(tmp_path: Path) -> None:
-    store = prepare_volumes(archive(tmp_path, 1), VolumeConfig(), tmp_path / "store", jobs=1)
+    store = prepare(archive(tmp_path, 1), VolumeConfig(), tmp_path / "store", jobs=1)
     prediction = rng_of(1).integers(0, 3, tuple(store.shape[0])).astype(np.uint8)
     volume = read_volume(tmp_path / "v0.nii.gz")
     np.testing.assert_array_equal(on_original(store, 0, prediction, volume), prediction)
@@ -135,7 +135,7 @@ def test_a_prediction_of_a_volume_that_was_not_resampled_is_itself(tmp_path: Pat
 def test_without_a_foreground_box_every_voxel_of_the_original_has_a_prediction(tmp_path: Path, spacing: float) -> None:
     save(tmp_path / "v0.nii.gz", noise((10, 11, 12)))
     config = VolumeConfig(size=(4, 4, 4), spacing=(spacing, spacing, spacing))
-    store = prepare_volumes(manifest_of(tmp_path), config, tmp_path / "store", jobs=1)
+    store = prepare(manifest_of(tmp_path), config, tmp_path / "store", jobs=1)
     ones = np.ones(tuple(store.shape[0]), dtype=np.uint8)
     assert on_original(store, 0, ones, read_volume(tmp_path / "v0.nii.gz")).all()
 
@@ -144,7 +144,7 @@ def test_resampling_keeps_a_ramp_where_it_lies(tmp_path: Path) -> None:
     x, y, z = np.meshgrid(np.arange(30), np.arange(20), np.arange(15), indexing="ij")
     save(tmp_path / "v0.nii", (3 * x + 2 * y - 4 * 2 * z).astype(np.float32))
     config = VolumeConfig(spacing=(0.8, 1.7, None))
-    store = prepare_volumes(manifest_of(tmp_path), config, tmp_path / "store", jobs=1)
+    store = prepare(manifest_of(tmp_path), config, tmp_path / "store", jobs=1)
     voxels = np.stack(np.meshgrid(*map(np.arange, store.shape[0]), indexing="ij"), axis=-1)
     mm = voxels @ store.affine[0, :3, :3].T + store.affine[0, :3, 3]
     inside = (mm >= 0).all(axis=-1) & (mm <= [29, 19, 28]).all(axis=-1)
@@ -154,7 +154,7 @@ def test_resampling_keeps_a_ramp_where_it_lies(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "v9.nii.gz", noise(seed=9))
-    store = prepare_volumes(archive(tmp_path, 1), VolumeConfig(), tmp_path / "store", jobs=1)
+    store = prepare(archive(tmp_path, 1), VolumeConfig(), tmp_path / "store", jobs=1)
     assert store.has_mask("organs").tolist() == [True, False]
     zero, one = np.zeros(3, int), np.ones(3, int)
     with pytest.raises(MedclError, match="outside of a volume"):
@@ -166,11 +166,11 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it has organs"):
         store.has_mask("liver")
     with pytest.raises(MedclError, match="not a prepared store"):
-        VolumeStore.open(tmp_path)
+        open_store(tmp_path, "volume")
 
 
 def test_a_store_travels_to_another_process(tmp_path: Path) -> None:
-    store = prepare_volumes(archive(tmp_path, 2), VolumeConfig(), tmp_path / "store", jobs=1)
+    store = prepare(archive(tmp_path, 2), VolumeConfig(), tmp_path / "store", jobs=1)
     zero = np.zeros(3, int)
     before = store.read(1, zero, store.shape[1])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(store)).read(1, zero, store.shape[1]), before)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medcl.archive.manifest import Manifest
-from medcl.data.volume_prepare import prepare_volumes
+from medcl.data.prepare import prepare
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.evaluation import evaluate
 from medcl.modality.spatial.config import ImageEncoderConfig
@@ -28,10 +28,10 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_tiles_cover_every_voxel(heads: Path, size: tuple[int, int, int], tiles: int) -> None:
     manifest, config = Manifest.read(heads / "mr.parquet").select([0, 1]), VolumeConfig(size=size)
-    patches = VolumePatches(prepare_volumes(manifest, config, heads / "store", jobs=1), manifest, config)
+    patches = VolumePatches(prepare(manifest, config, heads / "store", jobs=1), manifest, config)
     of = VolumeTiles(patches)
     for number in range(2):
-        chosen = of.windows_of(number)
+        chosen = of.samples_of(number)
         assert len(chosen) == tiles
         batch = of.__getitems__(chosen.tolist())
         assert set(batch["index"].tolist()) == {number}

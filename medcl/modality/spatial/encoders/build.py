@@ -1,6 +1,10 @@
 """Image encoders by name: `build` makes one from its configuration."""
 
 from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import nn
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
@@ -10,6 +14,7 @@ from medcl.modality.spatial.encoders.unet import UNet
 from medcl.suggest import did_you_mean
 
 __all__ = ["NETWORKS", "ImageEncoder", "build"]
+M = TypeVar("M", bound=nn.Module)
 
 
 def unet(config: ImageEncoderConfig, widths: tuple[int, ...], n_channels: int) -> Backbone:
@@ -78,3 +83,8 @@ def build(config: ImageEncoderConfig, n_channels: int) -> ImageEncoder:
     if config.stride not in (None, backbone.stride):
         raise UsageError(f"a {config.name} encoder has stride={backbone.stride}, got stride={config.stride}")
     return ImageEncoder(config, n_channels, backbone)
+
+
+def for_images(network: M, dims: int) -> M:
+    """The same network, its weights channels last where it takes images."""
+    return network.to(memory_format=torch.channels_last) if dims == 2 else network  # type: ignore[call-overload]

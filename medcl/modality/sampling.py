@@ -1,0 +1,114 @@
+"""Samples of a wing's records: in a fixed order, or drawn at random, as batches of tensors."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
+
+import numpy as np
+
+from medcl.modality.rows import Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Batch(TypedDict, total=False):
+    """Samples as tensors."""
+
+    x: "Tensor"
+    """(B, ...) of one wing."""
+    inputs: "dict[str, Tensor]"
+    """Of linked records: {wing: (B', ...)} of those samples that have a record of it."""
+    present: "dict[str, Tensor]"
+    """Of linked records: {wing: (B,) bool}."""
+    index: "Tensor"
+    """(B,) int64 rows of the manifest."""
+    ids: "dict[str, Tensor]"
+    """{level: (B,) int64}."""
+    position: "Tensor"
+    """(B,) float32 from 0 to 1: the place of a slice or crop in its volume."""
+    y: "Tensor"
+    """(B, *spatial) uint8: label map."""
+
+
+class SampleSet(Protocol):
+    """The samples of many records: windows, tiles of a volume, images, texts."""
+
+    rows: Ints
+    """(S,) row of the manifest of each sample, ascending."""
+    at_a_time: int
+    """Samples that an encoder takes together where nothing else is said."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A batch: `x` (B, ...)."""
+
+    def samples_of(self, row: int) -> Ints:
+        """Numbers of the samples of one row of the manifest."""
+
+    def places(self, numbers: Ints) -> list[list[float]] | None:
+        """Where samples begin in their records; None where a sample is the whole of its record."""
+
+
+class Codes(NamedTuple):
+    """Which numbered samples have the same content.
+
+    Args:
+        rows: (S,) row of the manifest of each sample.
+        values: (S,) int64, the same for samples of the same content.
+    """
+
+    rows: Ints
+    values: Ints
+
+
+class Draws(Protocol):
+    """The records of one wing, as samples are drawn from them at random: what training on linked records uses."""
+
+    @property
+    def rows(self) -> Ints:
+        """(R,) rows of the manifest that can be drawn from, ascending, without repetition."""
+
+    @property
+    def codes(self) -> Codes | None:
+        """Of samples that `draw` gives by their numbers; None where no two count as the same."""
+
+    def draw(self, row: int, rng: np.random.Generator) -> Any:
+        """One sample of a record."""
+
+    def read(self, draws: Sequence[Any]) -> "Tensor":
+        """A batch (B, ...) of what was drawn."""
+
+
+class Numbered:
+    """Records whose samples are numbered: windows, images, texts.
+
+    Args:
+        samples: of the records.
+        codes: (S,) int64 of their content; None where no two count as the same.
+    """
+
+    def __init__(self, samples: SampleSet, codes: Ints | None = None) -> None:
+        self._samples = samples
+        self.rows: Ints = np.unique(samples.rows)
+        self.codes = None if codes is None else Codes(samples.rows, codes)
+
+    def draw(self, row: int, rng: np.random.Generator) -> int:
+        """The number of one of the samples of a record."""
+        own = self._samples.samples_of(row)
+        return int(own[rng.integers(len(own))])
+
+    def read(self, draws: Sequence[int]) -> "Tensor":
+        """(B, ...) of numbered samples."""
+        return self._samples.__getitems__(draws)["x"]
+
+
+def within(counts: Ints) -> Ints:
+    """Numbers from 0 on within each of some groups, one behind the other.
+
+    Args:
+        counts: (G,) numbers in each.
+    """
+    found: Ints = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return found
