@@ -145,9 +145,9 @@ class FileScanner:
             form: format of the file.
         """
         wing = formats.scan_of(formats.WING[form])
-        damage = next((flag for flag in header.flags if flag.startswith(wing.DAMAGED)), None)
-        if self.strict and damage is not None:
-            raise IncompleteError(damage, header.files)
+        for flag in header.flags if self.strict else ():
+            if flag.startswith(wing.DAMAGED):
+                raise IncompleteError(flag, header.files)
         # A file of many patients names each: its path is that of none.
         own = formats.BY_NAME[form].several and "patient" in header.ids
         stated = header.ids if own else ids_of(path, self.pattern) or header.ids

@@ -50,6 +50,7 @@ def without_suffix(path: str) -> str:
     return path[: len(path) - len(suffix_of(path))]
 
 
+@cache
 def scan_of(wing: str) -> Scan:
     """What a wing offers to a scan, by the name of the wing."""
     return cast(Scan, importlib.import_module(f"medcl.modality.{wing}.scan"))
@@ -196,6 +197,7 @@ def _nothing_stated() -> "Stated":
     return Stated()
 
 
+@cache
 def _reader(format: str, wing: str = "") -> Any:
     """The reader of a format: each imports a library that takes a second to load, so only the one that is needed."""
     form = BY_NAME.get(format)
