@@ -80,7 +80,7 @@ def test_every_format_reads_back_as_the_same_text(tmp_path: Path) -> None:
     }
     for kind, path in files.items():
         assert identify_report(path) == kind
-        assert read_reports(path, kind).text == report.text.strip()  # type: ignore[arg-type]
+        assert read_reports(path, kind).text == report.text.strip()
     assert read_reports(files["xml"], "xml").records == ("P1_r1",)
     found = read_reports(files["dicom-sr"], "dicom-sr")
     assert found.records == ("1.2.3",)

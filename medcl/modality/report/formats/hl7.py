@@ -43,12 +43,6 @@ _TEXTS = {"TX", "FT", "ST", "CE", "CWE", ""}
 _Segment = list[str]
 
 
-def is_hl7(start: bytes) -> bool:
-    """Whether the beginning of a file is that of a message, or of a batch of them."""
-    plain = start.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x0b\r\n ")
-    return re.match(rb"(?:MSH|FHS|BHS)[|^~\\&#$!]", plain) is not None
-
-
 def read_hl7(content: bytes) -> Report:
     """Read a report from a message: its observations of text (OBX-5) and notes (NTE-3), by section if their ids tell.
 

@@ -19,14 +19,14 @@ _MOST_MARKED = 0.15
 _SIGNS = frozenset("°±²³µ·«»–—‘’“”„…‰€§º¼½¾×÷®©™ªß\xa0\xad")
 
 
-class Decoded(NamedTuple):
+class DecodedText(NamedTuple):
     """A text, and what a person should know of how it was read."""
 
     text: str
     flags: tuple[str, ...] = ()
 
 
-def decoded(content: bytes, encoding: str | None = None) -> Decoded:
+def decoded(content: bytes, encoding: str | None = None) -> DecodedText:
     """The text of a file.
 
     Args:
@@ -56,12 +56,12 @@ def decoded(content: bytes, encoding: str | None = None) -> Decoded:
                 f"not text: {where}: if it is in another encoding, such as Latin-2, convert it: "
                 "iconv -f LATIN2 -t UTF-8 FILE"
             ) from None
-        return Decoded(western, (_FLAG,))
+        return DecodedText(western, (_FLAG,))
     control = next((place for place, character in enumerate(text) if character in _CONTROLS), None)
     if control is not None:
         before = len(mark) + len(text[:control].encode(name))
         raise UnreadableError(f"not text: byte {before} is a control character: binary, or UTF-16 without its mark")
-    return Decoded(text)
+    return DecodedText(text)
 
 
 def _western(body: bytes) -> str | None:
@@ -182,7 +182,7 @@ def read_html(content: bytes) -> Report:
     return Report(canonical(sections(spaced(shown))), names=tuple(page.people), flags=flags)
 
 
-def _decoded(content: bytes) -> Decoded:
+def _decoded(content: bytes) -> DecodedText:
     stated = _CHARSET.search(content[:4096])
     name = stated[1].decode("ascii").lower() if stated else None
     # As browsers do: pages that say Latin-1 are in Windows-1252.
@@ -248,3 +248,34 @@ def _check(markup: str) -> None:
     fonts = markup.find("\\fonttbl")
     if fonts >= 0 and len(markup) > _MOST_TABLE and "}}" not in markup[fonts : fonts + _MOST_TABLE]:
         raise UnreadableError(f"damaged RTF: a table of fonts of more than {_MOST_TABLE} characters")
+
+
+_OTHERS = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a Word document of before 2007 (.doc): save it as .docx or as text"),
+    (b"PK\x03\x04", "a ZIP file: unpack it, or save an OpenDocument text as .docx"),
+    (b"\x1f\x8b", "a gzip file: unpack it"),
+    (b"BZh", "a bzip2 file: unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z file: unpack it"),
+    (b"\x89PNG", "a PNG image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"\xff\xd8\xff", "a JPEG image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"II*\0", "a TIFF image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"MM\0*", "a TIFF image: a scan has to be read by a program for text recognition (OCR)"),
+    (b"%!PS", "PostScript: save it as PDF or text"),
+)
+"""Formats that begin so and are refused by name."""
+
+
+def read_text(content: bytes) -> Report:
+    """Read a report that is text.
+
+    Args:
+        content: of the file.
+
+    Raises:
+        UnreadableError: it begins like a file of another kind, or as `decoded`.
+    """
+    other = next((words for begin, words in _OTHERS if content.startswith(begin)), None)
+    if other is not None:
+        raise UnreadableError(f"not text: {other}")
+    text, flags = decoded(content)
+    return Report(canonical(sections(text)), flags=flags)

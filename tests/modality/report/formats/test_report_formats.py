@@ -10,7 +10,7 @@ import pytest
 
 from medcl.errors import UnreadableError
 from medcl.modality.report.formats.text import Report
-from medcl.modality.report.record import Format, identify_report, read_reports
+from medcl.modality.report.record import identify_report, read_reports
 
 pytest.importorskip("striprtf", reason="needs the extra medcl[reports]")
 pytest.importorskip("pypdf", reason="needs the extra medcl[reports]")
@@ -44,7 +44,7 @@ CDA = """<?xml version="1.0"?><ClinicalDocument xmlns="urn:hl7-org:v3"><id exten
 </ClinicalDocument>"""
 
 
-def read(folder: Path, content: bytes | str, expected: Format) -> Report:
+def read(folder: Path, content: bytes | str, expected: str) -> Report:
     # The suffix says nothing.
     path = folder / "r.txt"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -187,7 +187,7 @@ def test_clinical_documents_give_sections_and_whom_they_name(tmp_path: Path) -> 
         (b"<a>" * 1000 + b"</a>" * 1000, "xml", "more than 64 deep"),
     ],
 )
-def test_damaged_and_hostile_files_have_a_reason(tmp_path: Path, content: bytes, form: Format, words: str) -> None:
+def test_damaged_and_hostile_files_have_a_reason(tmp_path: Path, content: bytes, form: str, words: str) -> None:
     with pytest.raises(UnreadableError, match=words):
         read(tmp_path, content, form)
 
@@ -220,7 +220,7 @@ def test_what_unpacks_to_more_than_it_states_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_repetition_takes_no_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: str, begin: str, form: Format
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: str, begin: str, form: str
 ) -> None:
     # What looks through everything again at each sign takes minutes for this.
     monkeypatch.setattr("medcl.modality.report.record._LONGEST", 15.0)
@@ -228,7 +228,7 @@ def test_repetition_takes_no_time(
     assert "cannot be read in" not in outcome(tmp_path / "r", form)
 
 
-def outcome(path: Path, form: Format) -> str:
+def outcome(path: Path, form: str) -> str:
     try:
         return read_reports(path, form).text
     except UnreadableError as error:
