@@ -16,7 +16,7 @@ from medcl.archive.masks import MaskReport, join_masks
 from medcl.archive.path_ids import compile_pattern
 from medcl.archive.report_read import ReportRule
 from medcl.archive.reports import ReportSummary, join_reports
-from medcl.archive.scan import Summary, require_patients, scan_to, summary
+from medcl.archive.scan import ScanSummary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split
 from medcl.errors import MedclError, UsageError
 from medcl.modality.signal.stated import Stated
@@ -26,7 +26,7 @@ from medcl.modality.signal.stated import Stated
 class BuildReport:
     """What a scan found, and where it was written."""
 
-    summary: Summary
+    summary: ScanSummary
     join: JoinReport | None
     splits: dict[str, int]
     output: Path
@@ -142,13 +142,13 @@ def _with_split(previous: Manifest | None, manifest: Manifest) -> Manifest | Non
     return previous
 
 
-def _stated(request: ScanRequest, card: cards.Card | None) -> Stated:
+def _stated(request: ScanRequest, card: cards.DatasetCard | None) -> Stated:
     """What the call states of signals; where it leaves something open, what the card does."""
     own = request.stated.settings() if request.stated is not None else {}
     return Stated.of((card.stated.settings() if card is not None else {}) | own)
 
 
-def _report_rules(request: ScanRequest, card: cards.Card | None) -> list[ReportRule]:
+def _report_rules(request: ScanRequest, card: cards.DatasetCard | None) -> list[ReportRule]:
     rules = [*(card.reports if card is not None else ()), *request.reports]
     if request.deidentify is not None and not rules:
         raise UsageError("--deidentify is about reports: say where they are with --reports, or with a card that does")

@@ -119,7 +119,7 @@ class Folds:
 
 
 @dataclass(frozen=True)
-class Card:
+class DatasetCard:
     """A data set as medcl needs to know it.
 
     Args:
@@ -184,7 +184,7 @@ class Card:
         object.__setattr__(self, "reports", tuple(rules))
 
 
-def load(path: Path | str) -> Card:
+def load(path: Path | str) -> DatasetCard:
     """Read a card.
 
     Args:
@@ -198,10 +198,10 @@ def load(path: Path | str) -> Card:
     """
     content = read_yaml(path, "card")
     try:
-        card = _build(Card, content, "")
+        card = _build(DatasetCard, content, "")
     except UsageError as error:
         raise UsageError(f"card {path}: {error}") from error
-    assert isinstance(card, Card)
+    assert isinstance(card, DatasetCard)
     return card
 
 

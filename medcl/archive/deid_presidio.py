@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from medcl.archive.deidentify import Found, find, merge
+from medcl.archive.deidentify import FoundIdentifier, find, merge
 from medcl.errors import UsageError, reason
 
 NAME = "presidio"
@@ -62,7 +62,7 @@ def models_of(spec: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def find_with_presidio(text: str, known: Sequence[str], spec: str) -> list[Found]:
+def find_with_presidio(text: str, known: Sequence[str], spec: str) -> list[FoundIdentifier]:
     """What the rules find and what presidio finds.
 
     Args:
@@ -80,7 +80,7 @@ def find_with_presidio(text: str, known: Sequence[str], spec: str) -> list[Found
     analyzer, languages = _analyzer(spec)
     for language in languages:
         for one in analyzer.analyze(text, language=language, entities=list(ENTITIES)):
-            spans.append(Found(one.start, one.end, ENTITIES[one.entity_type]))
+            spans.append(FoundIdentifier(one.start, one.end, ENTITIES[one.entity_type]))
     return merge(spans)
 
 

@@ -121,7 +121,7 @@ RULES = (*deid_numbers.RULES, *deid_names.RULES, deid_numbers.LONG)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundIdentifier:
     """A part of a text that identifies a person.
 
     Attributes:
@@ -159,7 +159,7 @@ def deidentify(text: str, known: Sequence[str] = ()) -> str:
     return replace_found(text, find(text, known))
 
 
-def replace_found(text: str, found: Sequence[Found]) -> str:
+def replace_found(text: str, found: Sequence[FoundIdentifier]) -> str:
     """Write the kind of each found part in its place."""
     pieces, place = [], 0
     for one in found:
@@ -168,7 +168,7 @@ def replace_found(text: str, found: Sequence[Found]) -> str:
     return "".join([*pieces, text[place:]])
 
 
-def find(text: str, known: Sequence[str] = ()) -> list[Found]:
+def find(text: str, known: Sequence[str] = ()) -> list[FoundIdentifier]:
     """What `deidentify` replaces.
 
     Args:
@@ -180,11 +180,11 @@ def find(text: str, known: Sequence[str] = ()) -> list[Found]:
     """
     small = () if any(character.isupper() for character in text) else (deid_names.SMALL,)
     rules = (*known_rules(known), *RULES, *small)
-    raw = [Found(start, end, rule.kind) for rule in rules for start, end in rule.spans(text)]
+    raw = [FoundIdentifier(start, end, rule.kind) for rule in rules for start, end in rule.spans(text)]
     return merge(raw)
 
 
-def merge(found: Iterable[Found]) -> list[Found]:
+def merge(found: Iterable[FoundIdentifier]) -> list[FoundIdentifier]:
     """Make one of each group of parts that overlap: it is of the kind of the one that begins first, or is longest.
 
     Args:
@@ -193,12 +193,12 @@ def merge(found: Iterable[Found]) -> list[Found]:
     Returns:
         In the order of the text; none overlaps another.
     """
-    merged: list[Found] = []
+    merged: list[FoundIdentifier] = []
     # Sorting is stable: of two that begin alike and end alike, the rule that stands first names them.
     for one in sorted(found, key=lambda one: (one.start, -one.end)):
         if merged and one.start < merged[-1].end:
             last = merged[-1]
-            merged[-1] = Found(last.start, max(last.end, one.end), last.kind)
+            merged[-1] = FoundIdentifier(last.start, max(last.end, one.end), last.kind)
         else:
             merged.append(one)
     return merged

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive import targets
-from medcl.archive.card import Card, CardTable, Folds, inside
+from medcl.archive.card import CardTable, DatasetCard, Folds, inside
 from medcl.archive.config import Modality
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest, Target
@@ -102,7 +102,7 @@ def join(
     return _apply(manifest, table, row_of_record, report, None, labels, salt)
 
 
-def join_card(manifest: Manifest, card: Card, folder: Path | str, *, salt: bytes) -> tuple[Manifest, JoinReport]:
+def join_card(manifest: Manifest, card: DatasetCard, folder: Path | str, *, salt: bytes) -> tuple[Manifest, JoinReport]:
     """Join the table of a data-set card: patients, targets and the official folds.
 
     A record whose file states another unit than the card is quarantined, even where one converts into the other: in a

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
-from medcl.modality.formats import without_suffix
+from medcl.modality.formats import SERIES, without_suffix
 
 
 class RecordNames:
@@ -87,6 +87,6 @@ def _folders(manifest: Manifest, paths: Sequence[str]) -> dict[str, list[int]]:
     folders: dict[str, list[int]] = defaultdict(list)
     if manifest.has("format"):
         for i, (form, path) in enumerate(zip(manifest.column("format"), paths, strict=True)):
-            if form in ("dicom", "dicom-image"):
+            if form in SERIES:
                 folders[str(PurePosixPath(path).parent)].append(i)
     return folders

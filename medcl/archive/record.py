@@ -18,7 +18,7 @@ from medcl.archive.schema import SCHEMA
 from medcl.engine.quiet import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality import formats
-from medcl.modality.base import Header, IncompleteError
+from medcl.modality.base import IncompleteError, RecordHeader
 from medcl.modality.signal.stated import Stated
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class FileScanner:
             checksum += content_checksum(full, row["files"])
         return [row | own | {"checksum": checksum} for own in described]
 
-    def _described(self, path: str, number: int, header: Header, form: str) -> Row:
+    def _described(self, path: str, number: int, header: RecordHeader, form: str) -> Row:
         """What a header fills in, and the codes of the ids in the path, or else of those in the header.
 
         Args:

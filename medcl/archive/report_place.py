@@ -21,7 +21,7 @@ _Path = tuple[str | None, ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class ReportPlace:
     """The codes of a report; None where it does not say, or speaks of more than one.
 
     Args:
@@ -59,7 +59,7 @@ class Places:
         self._ok = manifest.column("status") == "ok"
         self._codes = {level: manifest.column(level) for level in ("trial", "session", "study", "patient")}
 
-    def of_cell(self, draft: Draft, belongs: Literal["record", "study", "patient"]) -> list[Place]:
+    def of_cell(self, draft: Draft, belongs: Literal["record", "study", "patient"]) -> list[ReportPlace]:
         """What the key of a table's row means.
 
         Args:
@@ -82,7 +82,7 @@ class Places:
             return self._of_rows(rows) or [self._absent("trial", f"\0{draft.path}\0{key}", owner)]
         return [self._of_patient(key)] if belongs == "patient" else self._of_study(key, owner)
 
-    def of_file(self, draft: Draft, belongs: Literal["record", "study", "patient"]) -> list[Place]:
+    def of_file(self, draft: Draft, belongs: Literal["record", "study", "patient"]) -> list[ReportPlace]:
         """What a report file speaks of: the finest level that its path or its content tell, from `belongs` on."""
         ids, stated = draft.path_ids, draft.stated
         owner, visit = ids.get("patient", stated.get("patient")), _visit(ids) or stated.get("study")
@@ -98,9 +98,9 @@ class Places:
                 return [self._absent("trial", f"\0{draft.path}", owner)]
         if belongs != "patient" and visit is not None:
             return self._of_study(visit, owner)
-        return [Place() if owner is None else self._of_patient(owner)]
+        return [ReportPlace() if owner is None else self._of_patient(owner)]
 
-    def _of_rows(self, rows: Sequence[int]) -> list[Place]:
+    def _of_rows(self, rows: Sequence[int]) -> list[ReportPlace]:
         """All records of a study or of a patient together, or each by itself."""
         chosen = [row for row in dict.fromkeys(rows) if self._ok[row]] or list(rows)
         if len(chosen) > 1:
@@ -112,22 +112,22 @@ class Places:
                         return [self._whole(level, chosen[0])]
         return [self._single(row) for row in chosen]
 
-    def _single(self, row: int) -> Place:
+    def _single(self, row: int) -> ReportPlace:
         # A file that could not be read has no trial: then the report has one that no record has.
         path = self._paths[row]
         trial = self._code_of("trial", row)
         trial = code("trial", f"\0{path}", self._salt) if trial is None else trial
         patient = self._code_of("patient", row)
-        return Place(trial, self._code_of("study", row), patient, bool(self._ok[row]), patient is not None)
+        return ReportPlace(trial, self._code_of("study", row), patient, bool(self._ok[row]), patient is not None)
 
-    def _whole(self, level: str, row: int) -> Place:
+    def _whole(self, level: str, row: int) -> ReportPlace:
         """All records of the study or the patient of a row."""
         patient, study = self._code_of("patient", row), self._code_of("study", row)
         members = self._members[level][int(self._codes[level][row])]
         linked = bool(self._ok[members].any())
-        return Place(None, study if level == "study" else None, patient, linked, patient is not None)
+        return ReportPlace(None, study if level == "study" else None, patient, linked, patient is not None)
 
-    def _of_study(self, key: str, owner: str | None) -> list[Place]:
+    def _of_study(self, key: str, owner: str | None) -> list[ReportPlace]:
         codes = [code("study", text, self._salt) for text in ([key] if owner is None else [f"{owner}\0{key}", key])]
         for one in codes:
             if one in self._members["study"]:
@@ -144,20 +144,20 @@ class Places:
         rows = self._members["session"].get(session, self._by_visit.get((owner, key), ()))
         return self._of_rows(rows) or [self._absent("study", key if owner is None else f"{owner}\0{key}", owner)]
 
-    def _of_patient(self, key: str) -> Place:
+    def _of_patient(self, key: str) -> ReportPlace:
         number = code("patient", key, self._salt)
         if number in self._members["patient"]:
             return self._whole("patient", self._members["patient"][number][0])
         # The records may be coded by the ids of a label table, while the report goes by the id in their paths.
         row = next((row for row in self._by_owner.get((key,), ()) if self._codes["patient"][row] >= 0), None)
-        return Place(patient=number) if row is None else self._whole("patient", row)
+        return ReportPlace(patient=number) if row is None else self._whole("patient", row)
 
-    def _absent(self, level: Literal["trial", "study"], name: str, owner: str | None) -> Place:
+    def _absent(self, level: Literal["trial", "study"], name: str, owner: str | None) -> ReportPlace:
         """The place of something that is not in the archive."""
         patient = None if owner is None else self._of_patient(owner)
         number = code(level, name, self._salt)
         known = patient is not None and patient.patient_known
-        return Place(
+        return ReportPlace(
             trial=number if level == "trial" else None,
             study=number if level == "study" else None,
             patient=None if patient is None else patient.patient,

@@ -16,7 +16,7 @@ from medcl.archive.file_state import state
 from medcl.archive.identity import name_codes, record_code
 from medcl.archive.links import links, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.report_place import Place, Places
+from medcl.archive.report_place import Places, ReportPlace
 from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check_deidentifier, table_drafts
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
@@ -28,7 +28,7 @@ from medcl.modality.formats import suffix_of
 __all__ = ["ReportRule", "ReportSummary", "join_reports"]
 
 _CHUNK = 256
-_Placed = list[tuple[Draft, Place]]
+_Placed = list[tuple[Draft, ReportPlace]]
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _may_train(manifest: Manifest, placed: _Placed) -> bool:
     return drawn and any(place.patient_known for _, place in placed)
 
 
-def _row(draft: Draft, place: Place, number: int, salt: bytes, public: bool, train: bool) -> dict[str, Any]:
+def _row(draft: Draft, place: ReportPlace, number: int, salt: bytes, public: bool, train: bool) -> dict[str, Any]:
     name = f"{draft.path}#{number}" if number or draft.format == "table" else draft.path
     usable = draft.status == "ok"
     return {

@@ -22,14 +22,14 @@ from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of, is_placeholder, zero_is_an_id
 from medcl.archive.record import FileScanner, Row, refused, stored
 from medcl.archive.schema import SCHEMA
-from medcl.archive.summary import Summary, summary
+from medcl.archive.summary import ScanSummary, summary
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
 from medcl.modality.formats import SERIES, SUFFIXES, suffix_of
 from medcl.modality.signal.stated import Stated
 
-__all__ = ["Summary", "require_patients", "scan", "scan_to", "summary"]
+__all__ = ["ScanSummary", "require_patients", "scan", "scan_to", "summary"]
 
 _READER = 5  # raised when the readers find other things in the same files: then nothing old is taken over
 _CHUNK = 256

@@ -18,7 +18,7 @@ _NOBODY = "no patient id"
 
 
 @dataclass(frozen=True)
-class Summary:
+class ScanSummary:
     """Counts of a manifest.
 
     Args:
@@ -79,7 +79,7 @@ class Summary:
         return "\n".join(lines)
 
 
-def summary(manifest: Manifest) -> Summary:
+def summary(manifest: Manifest) -> ScanSummary:
     """Count what a manifest holds.
 
     Args:
@@ -98,7 +98,7 @@ def summary(manifest: Manifest) -> Summary:
         if reason not in ("ok", *ASIDE):
             reasons[str(reason).split(":")[0]] += number
     about = manifest.metadata.get("scan", {})
-    return Summary(
+    return ScanSummary(
         records=len(ok),
         patients=len(np.unique(ok.table.column("patient").drop_null().to_numpy())),
         formats=dict(count(ok.table.column("format")).most_common()),

@@ -61,7 +61,7 @@ class Format:
     unread: str = ""
 
 
-class Header(Protocol):
+class RecordHeader(Protocol):
     """What a file says of itself; each wing's has more."""
 
     @property
@@ -77,7 +77,7 @@ class Header(Protocol):
         """What is unusual, in words."""
 
 
-class Scan(Protocol):
+class WingScan(Protocol):
     """What a scan asks of a wing: the module `scan` in the wing's folder, which is quick to import."""
 
     MODALITIES: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from medcl.errors import UnreadableError
 from medcl.modality import content
-from medcl.modality.base import Header, Scan
+from medcl.modality.base import RecordHeader, WingScan
 from medcl.modality.image.formats import FORMATS as IMAGE_FORMATS
 from medcl.modality.signal.formats import FORMATS as SIGNAL_FORMATS
 from medcl.modality.table.formats import FORMATS as TABLE_FORMATS
@@ -51,9 +51,9 @@ def without_suffix(path: str) -> str:
 
 
 @cache
-def scan_of(wing: str) -> Scan:
+def scan_of(wing: str) -> WingScan:
     """What a wing offers to a scan, by the name of the wing."""
-    return cast(Scan, importlib.import_module(f"medcl.modality.{wing}.scan"))
+    return cast(WingScan, importlib.import_module(f"medcl.modality.{wing}.scan"))
 
 
 @cache
@@ -101,7 +101,7 @@ def identify(path: Path, stated: "Stated | None" = None) -> str | None:
     return None
 
 
-def read_header(path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False) -> Header:
+def read_header(path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False) -> RecordHeader:
     """Read what a recording, a volume or an image says of itself.
 
     Args:
@@ -118,14 +118,16 @@ def read_header(path: Path, format: str, stated: "Stated | None" = None, *, veri
         UnreadableError: with what is wrong.
     """
     options = {"stated": stated or _nothing_stated(), "verify": verify, "format": format}
-    return cast(Header, _reader(format).read_header(path, **_taken(format, options)))
+    return cast(RecordHeader, _reader(format).read_header(path, **_taken(format, options)))
 
 
-def read_headers(path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False) -> Sequence[Header]:
+def read_headers(
+    path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False
+) -> Sequence[RecordHeader]:
     """The headers of all records of a file; arguments and errors as of `read_header`."""
     if not BY_NAME[format].several:
         return [read_header(path, format, stated, verify=verify)]
-    return cast(Sequence[Header], _reader(format).read_headers(path, format))
+    return cast(Sequence[RecordHeader], _reader(format).read_headers(path, format))
 
 
 def read_signal(path: Path, format: str, stated: "Stated | None" = None) -> "Signal":

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from medcl.archive.deidentify import KINDS, Found
+from medcl.archive.deidentify import KINDS, FoundIdentifier
 
 LANGUAGES = ("en", "de", "fr", "es")
 HALVES = ("development", "held_out")
 _MARK = re.compile(r"\{([A-Z]+):([^}]*)\}")
 _FOLDER = Path(__file__).parent / "deid"
 
-Finder = Callable[[str], Sequence[Found]]
+Finder = Callable[[str], Sequence[FoundIdentifier]]
 
 
 def sentences(half: str, language: str) -> list[str]:
@@ -20,12 +20,12 @@ def sentences(half: str, language: str) -> list[str]:
     return (_FOLDER / half / f"{language}.txt").read_text(encoding="utf-8").splitlines()
 
 
-def unmark(example: str) -> tuple[str, list[Found]]:
+def unmark(example: str) -> tuple[str, list[FoundIdentifier]]:
     """The sentence, and where what is marked in it stands."""
     text, gold, place = "", [], 0
     for match in _MARK.finditer(example):
         text += example[place : match.start()]
-        gold.append(Found(len(text), len(text) + len(match[2]), match[1]))
+        gold.append(FoundIdentifier(len(text), len(text) + len(match[2]), match[1]))
         text += match[2]
         place = match.end()
     return text + example[place:], gold

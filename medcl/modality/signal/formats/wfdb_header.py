@@ -26,7 +26,7 @@ _SIGNAL = re.compile(
 
 
 @dataclass(frozen=True)
-class Line:
+class SignalLine:
     """One signal of a header.
 
     Args:
@@ -59,7 +59,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Header:
+class WfdbHeader:
     """A header.
 
     Args:
@@ -71,11 +71,11 @@ class Header:
 
     rate: float
     frames: int | None
-    signals: tuple[Line, ...]
+    signals: tuple[SignalLine, ...]
     segments: tuple[tuple[str, int], ...]
 
 
-def parse(path: Path, unit: str = "") -> Header:
+def parse(path: Path, unit: str = "") -> WfdbHeader:
     """Read the text of a header.
 
     What stands behind the number of samples (time and date, in whatever form) is not needed and not read.
@@ -103,12 +103,12 @@ def parse(path: Path, unit: str = "") -> Header:
         raise UnreadableError(f"damaged WFDB header: it states {stated} {kind}s and describes {len(lines) - 1}")
     rate, frames = _rate_and_frames((record["rest"] or "").split())
     if record["segments"]:
-        return Header(rate, frames, (), tuple(_segment(line, number) for number, line in enumerate(lines[1:], 1)))
+        return WfdbHeader(rate, frames, (), tuple(_segment(line, number) for number, line in enumerate(lines[1:], 1)))
     signals = [_line(line, number, unit) for number, line in enumerate(lines[1:])]
     names = [line.name for line in signals]
     if len(set(names)) < len(names):
         signals = [replace(line, name=name) for line, name in zip(signals, numbered(names), strict=True)]
-    return Header(rate, frames, tuple(signals), ())
+    return WfdbHeader(rate, frames, tuple(signals), ())
 
 
 def _text(content: bytes) -> str:
@@ -149,7 +149,7 @@ def _inside(name: str, what: str) -> str:
     return name
 
 
-def _line(text: str, number: int, unit: str) -> Line:
+def _line(text: str, number: int, unit: str) -> SignalLine:
     match = _SIGNAL.fullmatch(text)
     if match is None:
         raise UnreadableError(f"damaged WFDB header: the line of signal {number} has no file and storage format")
@@ -167,7 +167,7 @@ def _line(text: str, number: int, unit: str) -> Line:
     if per_frame is not None and int(per_frame) == 0:
         raise UnreadableError(f"damaged WFDB header: signal {number} has no sample in a frame")
     zero = fields[1] if len(fields) > 1 else 0
-    return Line(
+    return SignalLine(
         file=_inside(file, f"the file of signal {number}"),
         format=form,
         per_frame=int(per_frame or 1),

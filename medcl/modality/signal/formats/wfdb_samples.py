@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.wfdb_header import Line
+from medcl.modality.signal.formats.wfdb_header import SignalLine
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ _CHUNK = 1 << 20
 _ROWS = 1 << 14
 
 
-def frames_in(path: Path, lines: Sequence[Line], size: int) -> int:
+def frames_in(path: Path, lines: Sequence[SignalLine], size: int) -> int:
     """How many frames a signal file holds, by its size or, compressed, by its own header.
 
     Args:
@@ -81,14 +81,14 @@ def frames_in(path: Path, lines: Sequence[Line], size: int) -> int:
     return min(total, size * _FLAC_BEST) // lines[0].per_frame
 
 
-def bytes_of(lines: Sequence[Line], frames: int) -> int | None:
+def bytes_of(lines: Sequence[SignalLine], frames: int) -> int | None:
     """The size of a signal file that holds so many frames; None where it is compressed."""
     group = FORMATS[lines[0].format].group
     width = sum(line.per_frame for line in lines)
     return None if group is None else lines[0].byte_offset + -(-frames * width * group[0] // group[1])
 
 
-def stored(path: Path, lines: Sequence[Line], frames: int) -> list[NDArray[Any]]:
+def stored(path: Path, lines: Sequence[SignalLine], frames: int) -> list[NDArray[Any]]:
     """Read a signal file.
 
     Args:
@@ -115,7 +115,7 @@ def stored(path: Path, lines: Sequence[Line], frames: int) -> list[NDArray[Any]]
     ]
 
 
-def sums(path: Path, lines: Sequence[Line], frames: int) -> list[int]:
+def sums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[int]:
     """Sums of the samples of each signal as stored, as the checksums of headers are.
 
     Args:
@@ -140,7 +140,7 @@ def sums(path: Path, lines: Sequence[Line], frames: int) -> list[int]:
     return found
 
 
-def aligned(samples: NDArray[Any], line: Line) -> NDArray[Any]:
+def aligned(samples: NDArray[Any], line: SignalLine) -> NDArray[Any]:
     """Take out the skew of a signal.
 
     Args:
@@ -155,7 +155,7 @@ def aligned(samples: NDArray[Any], line: Line) -> NDArray[Any]:
     return np.pad(samples[skew:], (0, skew), constant_values=FORMATS[line.format].invalid or 0) if skew else samples
 
 
-def _table(path: Path, lines: Sequence[Line], frames: int) -> NDArray[Any]:
+def _table(path: Path, lines: Sequence[SignalLine], frames: int) -> NDArray[Any]:
     """(frames, samples of a frame) as the file has them."""
     storage, width = FORMATS[lines[0].format], sum(line.per_frame for line in lines)
     if storage.group is None:
@@ -194,7 +194,7 @@ def _unpacked(raw: NDArray[np.uint8], form: str) -> NDArray[Any]:
     return (tens ^ 0x200) - 0x200
 
 
-def _flac(path: Path, lines: Sequence[Line], frames: int) -> NDArray[Any]:
+def _flac(path: Path, lines: Sequence[SignalLine], frames: int) -> NDArray[Any]:
     import soundfile
 
     per_frame, bits = lines[0].per_frame, FORMATS[lines[0].format].bits

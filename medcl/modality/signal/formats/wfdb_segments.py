@@ -27,7 +27,7 @@ from medcl.modality.signal.formats.wfdb import (
     read_stored,
     wrong_checksums,
 )
-from medcl.modality.signal.formats.wfdb_header import NOTHING, Header, Line, parse
+from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
 from medcl.modality.signal.formats.wfdb_samples import aligned
 from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
 
@@ -41,7 +41,7 @@ class _Part:
     """A segment: its header file, what it states, its first frame in the record and its length."""
 
     path: Path
-    lines: tuple[Line, ...]
+    lines: tuple[SignalLine, ...]
     start: int
     frames: int
 
@@ -92,7 +92,7 @@ class Joined:
         return grouped(self.channels, self.choice, group, flags)
 
 
-def read_segments(path: Path, header: Header, unit: str = "", verify: bool = False) -> Joined:
+def read_segments(path: Path, header: WfdbHeader, unit: str = "", verify: bool = False) -> Joined:
     """Read the headers of all segments.
 
     Args:
@@ -183,7 +183,7 @@ def read_segments(path: Path, header: Header, unit: str = "", verify: bool = Fal
     return Joined(stated, channels, choice, per_frame, tuple(parts), start)
 
 
-def _segment(path: Path, name: str, number: int, header: Header, unit: str) -> Header:
+def _segment(path: Path, name: str, number: int, header: WfdbHeader, unit: str) -> WfdbHeader:
     """The header of a segment, which has the rate of its record and no segments of its own."""
     one = path.with_name(f"{name}.hea")
     if not os.path.isfile(one):
@@ -198,7 +198,7 @@ def _segment(path: Path, name: str, number: int, header: Header, unit: str) -> H
     return part
 
 
-def _merge(units: dict[str, tuple[str, int, str]], lines: Sequence[Line], number: int) -> None:
+def _merge(units: dict[str, tuple[str, int, str]], lines: Sequence[SignalLine], number: int) -> None:
     """Take the signals of a segment into those of the record."""
     for line in lines:
         if line.file == NOTHING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.modality.volume.formats.text_header import Text, check_lengths, files_of, in_mm, read_head
-from medcl.modality.volume.formats.voxels import Part, Stored, check_length, readers
+from medcl.modality.volume.formats.voxels import Stored, VoxelPart, check_length, readers
 from medcl.modality.volume.record import Affine, Grid, VolumeHeader
 
 _TYPES = {
@@ -153,7 +153,7 @@ def _factor(text: Text, name: str, default: float) -> float:
     return number
 
 
-def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any]) -> tuple[Part, ...]:
+def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any]) -> tuple[VoxelPart, ...]:
     """The files of the voxels and where these begin."""
     value = text.get("elementdatafile")
     skipped = (text.integers("headersize") or [0])[0]
@@ -168,8 +168,8 @@ def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any
         raise UnreadableError(f"truncated file: it ends before the {stated} bytes of its packed voxels do")
     if skipped == -1 and packing == "raw":
         length = count // len(files) * dtype.itemsize
-        return tuple(Part(one, max(0, one.stat().st_size - length)) for one in files)
-    return tuple(Part(one, text.length if local else max(0, skipped)) for one in files)
+        return tuple(VoxelPart(one, max(0, one.stat().st_size - length)) for one in files)
+    return tuple(VoxelPart(one, text.length if local else max(0, skipped)) for one in files)
 
 
 read_header, read_volume = readers(_stored_volume)

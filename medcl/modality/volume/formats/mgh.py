@@ -9,7 +9,7 @@ from nibabel.freesurfer.mghformat import MGHHeader
 
 from medcl.errors import UnreadableError
 from medcl.modality.unpack import Unpacked, opened
-from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length, readers
+from medcl.modality.volume.formats.voxels import Stored, VoxelPart, check_gzip, check_length, readers
 from medcl.modality.volume.record import Grid, VolumeHeader
 
 _LENGTH = 284
@@ -58,7 +58,7 @@ def _stored_volume(path: Path) -> Stored:
         unit="stored",
         files=(path.name,),
     )
-    part = Part(path, 0, _LENGTH) if packing == "gzip" else Part(path, _LENGTH)
+    part = VoxelPart(path, 0, _LENGTH) if packing == "gzip" else VoxelPart(path, _LENGTH)
     dtype = np.dtype(_TYPES[int(raw["type"])])
     stored = Stored(header, (dims[0], dims[1], dims[2], dims[3]), 3, dtype, (part,), packing)
     check_length(stored)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.unpack import Unpacked, opened
-from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length
+from medcl.modality.volume.formats.voxels import Stored, VoxelPart, check_gzip, check_length
 from medcl.modality.volume.record import Affine, Grid, VolumeHeader, distance
 
 _KINDS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the first number, the header's length
@@ -53,7 +53,7 @@ def parse(path: Path) -> Stored:
         data = _image(path)
         with opened(data) as file:
             packing = "gzip" if isinstance(file, Unpacked) else "raw"
-    part = Part(data, 0, int(offset)) if packing == "gzip" else Part(data, int(offset))
+    part = VoxelPart(data, 0, int(offset)) if packing == "gzip" else VoxelPart(data, int(offset))
     header = VolumeHeader(
         modality="mr",
         format="nifti",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.volume.formats.text_header import Text, check_lengths, files_of, in_mm, read_head
-from medcl.modality.volume.formats.voxels import Part, Stored, check_gzip, check_length, readers
+from medcl.modality.volume.formats.voxels import Stored, VoxelPart, check_gzip, check_length, readers
 from medcl.modality.volume.record import Affine, Grid, VolumeHeader
 
 _TYPES = {
@@ -214,7 +214,7 @@ def _vectors(value: str) -> list[list[float] | None]:
     return found
 
 
-def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any]) -> tuple[Part, ...]:
+def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any]) -> tuple[VoxelPart, ...]:
     """The files of the voxels and where these begin."""
     lines, inner = (_skipped(text, name) for name in ("line skip", "byte skip"))
     value = text.get("data file") or text.get("datafile")
@@ -228,7 +228,7 @@ def _parts(path: Path, text: Text, packing: str, count: int, dtype: np.dtype[Any
                 raise UnreadableError("damaged header: a byte skip of -1, of voxels that are packed")
             start = max(0, one.stat().st_size - count // len(paths) * dtype.itemsize)
         packed = packing not in ("raw", "text", "hex")
-        parts.append(Part(one, start + (0 if packed else max(0, inner)), max(0, inner) if packed else 0))
+        parts.append(VoxelPart(one, start + (0 if packed else max(0, inner)), max(0, inner) if packed else 0))
     if count % len(parts):
         raise UnreadableError("damaged header: its voxels cannot be shared evenly between its files")
     return tuple(parts)

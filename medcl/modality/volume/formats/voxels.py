@@ -19,7 +19,7 @@ _SEARCHED = 1 << 28  # bytes behind the last voxel that are counted in a packed 
 
 
 @dataclass(frozen=True)
-class Part:
+class VoxelPart:
     """A file, or the end of one, that holds voxels.
 
     Args:
@@ -52,7 +52,7 @@ class Stored:
     lengths: tuple[int, int, int, int]
     channel_axis: int
     dtype: np.dtype[Any]
-    parts: tuple[Part, ...]
+    parts: tuple[VoxelPart, ...]
     packing: str = "raw"
     slope: float = 1.0
     inter: float = 0.0
@@ -137,7 +137,7 @@ def check_gzip(stored: Stored, more: int = 0) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _behind(part: Part, end: int) -> list[str]:
+def _behind(part: VoxelPart, end: int) -> list[str]:
     """What lies behind byte `end` of a gzip file, and behind its packed data."""
     found = 0
     room = memoryview(bytearray(BLOCK))
@@ -206,7 +206,7 @@ def _numbers(stored: Stored) -> NDArray[Any]:
     return numbers
 
 
-def _fill(room: memoryview, part: Part, packing: str) -> None:
+def _fill(room: memoryview, part: VoxelPart, packing: str) -> None:
     with opened(part.path, packing, part.offset) as file:
         skip(file, part.inner)
         at = 0
@@ -221,7 +221,7 @@ def _fill(room: memoryview, part: Part, packing: str) -> None:
             left -= len(block)
 
 
-def _written_out(part: Part, stored: Stored) -> NDArray[Any]:
+def _written_out(part: VoxelPart, stored: Stored) -> NDArray[Any]:
     with opened(part.path, "raw", part.offset) as file:
         content = file.read(part.path.stat().st_size)
     try:
