@@ -104,6 +104,8 @@ def _check(words: Sequence[str], kind: type, own: Iterable[str]) -> None:
             raise UsageError(f"recipe {path}: holds no settings, such as `method: comet`")
         for key in _unknown_keys(content, "", known):
             raise UsageError(f"recipe {path}: {unknown('setting', key, known)}")
+        for key in _empty_groups(content, kind):
+            raise UsageError(f"recipe {path}: {key} holds no settings: give it some, or leave it out for the defaults")
 
 
 def _named(words: Sequence[str]) -> list[str]:
@@ -134,3 +136,15 @@ def _unknown_keys(content: Mapping[Any, Any], prefix: str, known: Sequence[str])
             yield name
         elif isinstance(value, dict) and has_parts(name, known):
             yield from _unknown_keys(value, f"{name}.", known)
+
+
+def _empty_groups(content: Mapping[Any, Any], kind: type, prefix: str = "") -> Iterator[str]:
+    """The keys of nested mappings that are null where there have to be settings."""
+    for one in fields(kind):
+        value, group = content.get(one.name, ...), one.default_factory
+        if not isinstance(group, type) or not is_dataclass(group):
+            continue
+        if value is None:
+            yield f"{prefix}{one.name}"
+        elif isinstance(value, Mapping):
+            yield from _empty_groups(value, group, f"{prefix}{one.name}.")

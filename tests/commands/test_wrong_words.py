@@ -71,6 +71,7 @@ def test_wrong_values(words: list[str], told: str, capsys: pytest.CaptureFixture
         ("steps: 3", "no setting 'steps'; did you mean 'optimiser.steps'"),
         ("method: convirt\nimage: {encoder: {nmae: unet}}", "no setting 'image.encoder.nmae'.*did you mean 'name'"),
         ("- 1", "holds no settings"),
+        ("comet:", "comet holds no settings: give it some"),
     ],
 )
 def test_a_wrong_key_of_a_recipe(recipe: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

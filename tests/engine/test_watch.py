@@ -21,7 +21,7 @@ import os, time, torch
 from medcl.data.datamodule import loader
 class Data(torch.utils.data.Dataset):
     def __getitems__(self, rows):
-        print(os.getpid(), flush=True)
+        os.write(1, b"%d\\n" % os.getpid())
         return rows
 class Rows:
     def batches(self, start, stop, *, rank=0, world=1):
@@ -33,7 +33,7 @@ for batch in loader(Data(), Rows(), 0, 1000, 2):
 
 
 def tell_and_wait(numbers: range) -> int:
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\n" % os.getpid())  # in one piece: two processes write to the same pipe
     time.sleep(60)
     return len(numbers)
 
