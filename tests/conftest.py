@@ -10,11 +10,13 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.phantom.archive import write
 
+SALT = "the salt of every test of medcl"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_salt() -> None:
-    """Tests never touch the salt of the person who runs them."""
-    os.environ.setdefault("MEDCL_SALT", "the salt of every test of medcl")
+    """Tests never use the salt of the person who runs them, wherever it is kept."""
+    os.environ["MEDCL_SALT"] = SALT
 
 
 @pytest.fixture(scope="session")

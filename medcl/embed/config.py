@@ -9,13 +9,13 @@ class EmbedConfig:
     """How the pieces that an encoder takes become rows of a file.
 
     Args:
-        level: what a row is: a `window` (of a recording, slice or patch of a volume), a `record`, or a `patient`.
-        pool: over pieces: their `mean` (of a patient: over the means of its records), or their `max`.
-        half: float16 instead of float32.
-        kind: of records, of a run on several modalities; None for all that it has encoders of.
-        split: whose records are embedded: `train`, `val`, `test`; all where it is empty.
-        batch: pieces at a time; None leaves it to their kind. The embeddings do not depend on it.
-        jobs: processes that decode records; -1 is one a core.
+        level: unit of a row: a `window` (of a recording, slice or patch of a volume), a `record`, or a `patient`.
+        pool: pooling over windows: their `mean` (of a patient: over the means of its records), or their `max`.
+        half: write float16 instead of float32.
+        kind: modality of the records, of a run on several modalities; default: all that it has encoders of.
+        split: split whose records are embedded: `train`, `val` or `test`; default: all.
+        batch: number of windows at a time; changes no embedding. Default: by modality.
+        jobs: number of processes that decode records; -1 is one a core.
         cluster: address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers decode records in the place of
             processes here; they see the archive and the store under the same paths.
     """

@@ -14,19 +14,20 @@ class MultimodalEvaluateConfig:
     """What an encoder of several modalities is asked to show.
 
     Args:
-        prompts: YAML file of prompts for zero-shot classification.
-        split: whose records are tested.
-        text: what stands for a report: the `whole` of it, cut at the encoder's length, or the mean of its sentences
+        prompts: prompts for zero-shot classification (YAML file, or the name of a shipped one): classes of targets in
+            words.
+        split: split whose records are tested.
+        text: text of a report: the `whole` report, cut at the encoder's length, or the mean of its sentences
             (`sentence`).
-        reports: which reports count as partners: `all`; those of one `record`, such as captions; or those of a whole
+        reports: reports that count as partners: `all`; those of one `record`, such as captions; or those of a whole
             `study` or patient. The others are neither queries nor candidates.
-        ranks: the k of recall@k and precision@k.
-        bootstrap: resamples of the patients.
-        seed: of the resamples.
-        temperature: of the softmax over classes.
-        pictures: grounding pictures of the best and of the worst retrieved pairs, so many each.
+        ranks: values of k in recall@k and precision@k.
+        bootstrap: number of bootstrap samples of the patients.
+        seed: random seed of the bootstrap.
+        temperature: temperature of the softmax over classes.
+        pictures: number of grounding images of the best retrieved pairs, and of the worst.
         allow_transductive: test on patients that were seen in pretraining, and say so in the report.
-        jobs: processes that prepare records.
+        jobs: number of processes that prepare records; -1 is one a core.
     """
 
     prompts: Path | None = None
@@ -54,13 +55,14 @@ class FinetuneConfig:
     cut short.
 
     Args:
-        steps: of the optimiser, at most.
-        batch: records a step.
-        windows: random ones of a record in a step; the evaluation uses all of them.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        evaluate_every: steps between two looks at the validation patients (an epoch, where that is longer).
-        patience: looks without improvement before it stops.
+        steps: largest number of optimiser steps.
+        batch: number of records in a step.
+        windows: number of random windows of a record in a step; the evaluation uses all of them.
+        learning_rate: learning rate of AdamW.
+        weight_decay: weight decay of AdamW.
+        evaluate_every: number of steps between two evaluations on the validation patients (an epoch, where that is
+            longer).
+        patience: number of evaluations without improvement after which training stops.
     """
 
     steps: int = 3000
@@ -77,19 +79,19 @@ class EvaluateConfig:
     """What an encoder is asked to show.
 
     Args:
-        target: the label column.
-        labels: label fractions, of the training patients: `1%`, `0.1`, or a count such as `50`.
-        unit: what a fraction counts.
-        protocols: `probe` (logistic regression on frozen embeddings), `knn`, `finetune`; `pixels` is the
-            probe beside one on raw pixels (16 x 16) in the place of random weights.
-        repeats: seeds; each draws its own subsets and its own random initialisation.
-        repeats_full: seeds of fine-tuning with all labels, where there is only one subset; 0 means as many as
-            `repeats`.
-        seed: of the first repeat.
-        bootstrap: resamples of the test patients.
+        target: label column.
+        labels: label fractions: shares (1%, 0.1) or numbers (50) of the training patients.
+        unit: unit that a fraction counts.
+        protocols: frozen encoder (`probe`: logistic regression, `knn`), the encoder trained too (`finetune`), or the
+            probe beside one on raw pixels (16 x 16) in the place of random weights (`pixels`).
+        repeats: number of random seeds, each with its own subsets and random weights.
+        repeats_full: number of random seeds of fine-tuning with all labels, where there is only one subset; 0: as many
+            as `repeats`.
+        seed: random seed of the first repeat.
+        bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so in the report.
-        finetune: the settings of full fine-tuning.
-        jobs: processes; the result is the same for any number.
+        finetune: settings of full fine-tuning.
+        jobs: number of processes; the result is the same for any number.
     """
 
     target: str
@@ -124,18 +126,19 @@ class SegmentConfig:
     """How a network is trained to segment, the same for pretrained and random weights.
 
     Args:
-        iterations: of the optimiser; all of them are done, for a short schedule favours pretrained weights.
-        batch: patches an iteration.
-        learning_rate: of Adam.
+        iterations: number of optimiser steps; all of them are done, for a short schedule favours pretrained weights.
+        batch: number of patches in an iteration.
+        learning_rate: learning rate of Adam.
         loss: `dice` is 1 - the mean soft Dice of all classes, the background included, over the whole batch;
             `dice-ce` adds the cross-entropy.
         mixup: alpha of the Beta distribution by which pairs of patches and their labels are mixed; 0 is off.
-        evaluate_every: iterations between two looks at the validation patients.
-        validation_volumes: labelled validation patients, with a volume each, by whose Dice the weights are chosen; 0
-            takes the last weights.
-        overlap: of neighbouring windows in the prediction of a volume that is larger than a patch, as a share; None is
-            0.5 for slices, 0.25 for cubes, of which half an overlap would take 8 times as many as fill the volume.
-        views: the augmentation; axes are those of a patch, of a slice its two axes in the order of RAS+.
+        evaluate_every: number of iterations between two evaluations on the validation patients.
+        validation_volumes: number of labelled validation patients, with a volume each, by whose Dice the weights are
+            chosen; 0 takes the last weights.
+        overlap: overlap of neighbouring windows in the prediction of a volume that is larger than a patch, as a share;
+            None is 0.5 for slices, 0.25 for cubes, of which half an overlap would take 8 times as many as fill the
+            volume.
+        views: augmentation; axes are those of a patch, of a slice its two axes in the order of RAS+.
     """
 
     iterations: int = 1500
@@ -154,16 +157,16 @@ class SegmentationConfig:
     """What an encoder is asked to show where the target is a column of label maps.
 
     Args:
-        target: the column.
-        labels: how many of the training patients are labelled: `1`, `2`, `8`, `10%`.
-        unit: what `labels` counts: patients, each with all of its volumes, or volumes (`record`).
-        repeats: seeds; each draws its own subsets and its own random initialisation.
-        seed: of the first repeat.
-        bootstrap: resamples of the test patients.
+        target: column of label maps.
+        labels: shares (10%) or numbers (1, 2, 8) of the training patients that are labelled.
+        unit: unit that `labels` counts: patients, each with all of its volumes, or volumes (`record`).
+        repeats: number of random seeds, each with its own subsets and random weights.
+        seed: random seed of the first repeat.
+        bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so in the report.
-        save_masks: write the predicted masks of the first repeat as NIfTI.
-        segment: the settings of training.
-        jobs: processes; the result is the same for any number.
+        save_masks: write the predicted label maps of the first repeat as NIfTI.
+        segment: settings of training.
+        jobs: number of processes; the result is the same for any number.
     """
 
     target: str

@@ -17,22 +17,22 @@ class ReduceConfig:
     """How redundancy is found and what is dropped.
 
     Args:
-        by: name of the strategy: what units are compared by.
-        threshold: up to which two units are duplicates, in the strategy's own measure; `auto` is the knee of the
+        by: name of the strategy, which says by what units are compared.
+        threshold: limit up to which two units are duplicates, in the strategy's own measure; `auto` is the knee of the
             redundancy curve; None the strategy's default.
         keep: share of the units of each group that is kept, in the place of a threshold: above 0, up to 1.
-        rule: how units are selected: `greedy` in their order, for a threshold; `k-centre` or `balanced` for a share.
-            None is the first of these that fits.
-        unit: of volumes: their slices, or each as a whole. All other records are one unit each.
-        axis: of RAS+ across which slices lie: 0, 1 or 2.
-        scope: which units are compared with each other; None: slices within their volume, whole records within their
+        rule: selection of units: `greedy` in their order, for a threshold; `k-centre` (the default) or `balanced` for a
+            share.
+        unit: unit of volumes: their slices, or each as a whole. All other records are one unit each.
+        axis: axis of RAS+ across which slices lie: 0, 1 or 2.
+        scope: level within which units are compared; default: slices within their volume, whole records within their
             patient.
-        split: whose records are reduced, those of other splits are kept; None: the training split where there is one,
-            else all; `all` is all.
+        split: split that is reduced, the others are kept as they are; `all` is all. Default: the training split where
+            there is one, else all.
         run: finished run whose encoder the strategy `embedding` takes.
         encoder: another encoder for it: `random`, or a folder.
-        clusters: of the rule `balanced`; None: one for about every ten units that are kept.
-        seed: of what is drawn by chance: the first centres of `balanced`, a random encoder.
+        clusters: number of clusters of the rule `balanced`; default: one for about every ten units that are kept.
+        seed: random seed of the first centres of `balanced` and of a random encoder.
 
     Raises:
         UsageError: an invalid value, or two options that contradict each other.
