@@ -141,7 +141,8 @@ def _unknown_keys(content: Mapping[Any, Any], prefix: str, known: Sequence[str])
 def _empty_groups(content: Mapping[Any, Any], kind: type, prefix: str = "") -> Iterator[str]:
     """The keys of nested mappings that are null where there have to be settings."""
     for one in fields(kind):
-        value, group = content.get(one.name, ...), one.default_factory
+        value = content.get(one.name, ...)
+        group: Any = one.default_factory
         if not isinstance(group, type) or not is_dataclass(group):
             continue
         if value is None:
