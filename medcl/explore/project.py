@@ -23,6 +23,7 @@ takes a quarter of the time of all steps on a fine grid; of 100,000 points, the 
 PERPLEXITY = 30.0
 COMPONENTS = 50  # of PCA, in which t-SNE and UMAP look for neighbours
 _PLACED_BY = 10  # neighbours that were fitted
+_ONE_CORE = 2_000  # points up to which cores would wait for each other for longer than they compute
 _SAME = 1e-12  # variance of vectors of length 1 below which they are one point
 Plane: TypeAlias = NDArray[np.float32]
 Place: TypeAlias = Callable[[NDArray[np.float32]], Plane]
@@ -169,7 +170,7 @@ def _fit_tsne(x: Plane, seed: int, quick: bool) -> tuple[Plane, str]:
     start = initialization.rescale(_two(x).astype(np.float64))
     start = initialization.jitter(start, inplace=True, random_state=seed)
     options = {"n_iter": _QUICK_STEPS, "ints_in_interval": _QUICK_GRID} if quick else {}
-    tsne = TSNE(perplexity=perplexity, random_state=seed, n_jobs=-1, **options)
+    tsne = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1 if len(x) <= _ONE_CORE else -1, **options)
     xy = np.asarray(tsne.fit(affinities=affinities, initialization=start), dtype=np.float32)
     note = f"t-SNE, perplexity {perplexity:.3g}: near points are alike; distances between groups mean little."
     if perplexity < PERPLEXITY:
