@@ -1,1 +1,1 @@
-"""What an encoder is worth: label fractions, probes, fine-tuning, statistics, the report."""
+"""Evaluation of encoders: label fractions, probes, fine-tuning, segmentation, retrieval, pages of results."""

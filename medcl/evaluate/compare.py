@@ -1,4 +1,4 @@
-"""Several methods beside each other: results of one target on one test set as a table and a page."""
+"""Several methods next to each other: results of one target on one test set as a table and a page."""
 
 import math
 from collections.abc import Sequence
@@ -79,13 +79,13 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
         The comparison.
 
     Raises:
-        UsageError: nothing to compare, as many names are not given, or the targets, main metrics or test sets differ.
+        UsageError: there is nothing to compare, or the number of names, the targets, main metrics or test sets differ.
         MedclError: a file is not a results file.
     """
     if not paths:
         raise UsageError("nothing to compare: pass the results.json of each evaluation")
     if names and len(names) != len(paths):
-        raise UsageError(f"--names holds {len(names)} names for {len(paths)} results; give one for each")
+        raise UsageError(f"--names: {len(names)} names for {len(paths)} results; give one for each")
     results = [Results.load(path) for path in paths]
     for path, one in zip(paths[1:], results[1:], strict=True):
         _check(paths[0], results[0], path, one)
@@ -265,7 +265,7 @@ def _notes(comparison: Comparison) -> list[str]:
 def _key(comparison: Comparison, *, bold: bool = False) -> str:
     over = " or ".join(dict.fromkeys(repeats_words(one.procedure) for one in comparison.results))
     return (
-        f"Mean of {over} [95% interval]; paired difference to random weights or training from scratch, on the same "
+        f"Mean of {over} [95% interval]; paired difference from random weights or training from scratch, on the same "
         f"labelled patients with the same seeds; {'bold' if bold else '*'}: its interval excludes zero."
     )
 

@@ -11,7 +11,7 @@ Init = Literal["pretrained", "random"]
 
 @dataclass(frozen=True)
 class MultimodalEvaluateConfig:
-    """What an encoder of several modalities is asked to show.
+    """Evaluation of an encoder of several modalities: retrieval, zero-shot classification, grounding, modality gap.
 
     Args:
         prompts: prompts for zero-shot classification (YAML file, or the name of a shipped one): classes of targets in
@@ -26,7 +26,7 @@ class MultimodalEvaluateConfig:
         seed: random seed of the bootstrap.
         temperature: temperature of the softmax over classes.
         pictures: number of grounding images of the best retrieved pairs, and of the worst.
-        allow_transductive: test on patients that were seen in pretraining, and say so in the report.
+        allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         jobs: number of processes that prepare records; -1 is one a core.
     """
 
@@ -51,8 +51,7 @@ USUAL = PROTOCOLS[:3]
 class FinetuneConfig:
     """Full fine-tuning: an MLP head, the encoder trained too, for pretrained and random weights alike.
 
-    Training goes on until the validation patients see no improvement any more, so that training from scratch is not
-    cut short.
+    Training goes on until the validation metric improves no more, so that training from scratch is not cut short.
 
     Args:
         steps: largest number of optimiser steps.
@@ -76,7 +75,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What an encoder is asked to show.
+    """Evaluation of an encoder on labels: probe, nearest neighbours and fine-tuning at label fractions.
 
     Args:
         target: label column.
@@ -89,7 +88,7 @@ class EvaluateConfig:
             as `repeats`.
         seed: random seed of the first repeat.
         bootstrap: number of bootstrap samples of the test patients.
-        allow_transductive: test on patients that were seen in pretraining, and say so in the report.
+        allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         finetune: settings of full fine-tuning.
         jobs: number of processes; the result is the same for any number.
     """
@@ -118,7 +117,7 @@ AUGMENTATION = ImageViewsConfig(
     contrast=(0.8, 1.2),
     brightness=0.1,
 )
-"""Moves that a patient could have made, and another scanner's intensities; the label map moves along."""
+"""Movements that a patient could have made, and intensities of another scanner; the label map is moved likewise."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class SegmentConfig:
 
 @dataclass(frozen=True)
 class SegmentationConfig:
-    """What an encoder is asked to show where the target is a column of label maps.
+    """Evaluation of an encoder on a column of label maps: segmentation at label fractions.
 
     Args:
         target: column of label maps.
@@ -163,7 +162,7 @@ class SegmentationConfig:
         repeats: number of random seeds, each with its own subsets and random weights.
         seed: random seed of the first repeat.
         bootstrap: number of bootstrap samples of the test patients.
-        allow_transductive: test on patients that were seen in pretraining, and say so in the report.
+        allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         save_masks: write the predicted label maps of the first repeat as NIfTI.
         segment: settings of training.
         jobs: number of processes; the result is the same for any number.

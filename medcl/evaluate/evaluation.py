@@ -30,7 +30,7 @@ _BASELINE_VERSION = 1
 
 
 def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
-    """Measure what an encoder is worth at every label fraction, beside the same network with random weights.
+    """Compare an encoder with the same network from random weights at every label fraction.
 
     Args:
         run_folder: of the pretrained run.
@@ -57,13 +57,12 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     run = multimodal_space.only(run, side)
     config_of_pieces = pieces.config_of(run.card)
     if "pixels" in config.protocols and wing_of(config_of_pieces).name != "image":
-        raise UsageError("--protocols pixels: compares with the pixels of pictures, which this run was not trained on")
+        raise UsageError("--protocols pixels: needs a run on images, for it compares with their pixels")
     manifest = manifest.select(manifest.kinds == wing_of(config_of_pieces).name)
     check(manifest)
     n_records = len(manifest)
     prepared = pieces.prepared(manifest, config_of_pieces, store, config.jobs)
-    # A recording shorter than one window, or spoilt in all of them, cannot be embedded: it leaves before anything is
-    # drawn.
+    # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
     manifest = manifest.select(np.unique(pieces.pieces(prepared, manifest, config_of_pieces).rows))
     task = Task.of(manifest, config.target)
     rows = {split: experiment.usable(manifest, task, split) for split in ("train", "val", "test")}
@@ -84,7 +83,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     found, undefined = summary.scores(task, rows["test"], predictions)
     if undefined:
         notes.append(
-            "Left out of a macro mean, since the test records hold no positive or no negative: "
+            "Left out of a macro mean, since the test records include no positive or no negative: "
             f"{', '.join(sorted(undefined))}."
         )
     summaries, differences = summary.summarise(task, manifest, rows["test"], predictions, found, config)
@@ -120,10 +119,7 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int
             notes.append(f"The split {split} holds no record of {', '.join(classes)}.")
     unlabelled = int((~task.labelled).sum())
     if unlabelled:
-        notes.append(
-            f"{unlabelled} of {len(manifest)} records have no label for {config.target} and take no part "
-            "in the evaluation."
-        )
+        notes.append(f"{unlabelled} of {len(manifest)} records have no label for {config.target} and are not used.")
     if left_out:
         notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")
     return notes

@@ -1,4 +1,4 @@
-"""The experiment behind `medcl finetune`: every protocol, label fraction and repeat, pretrained beside random weights.
+"""The experiment of `medcl finetune`: every protocol, label fraction and repeat, from pretrained and random weights.
 
 A repeat is one seed: it draws the labelled subsets (nested over the fractions), the random initialisation and the
 order of training. Both initialisations get the same subsets and seeds, so that their difference is a paired one.
@@ -45,7 +45,7 @@ class Prediction:
     Args:
         protocol: `probe`, `knn` or `finetune`.
         init: which weights it started from.
-        label: label of the fraction.
+        label: the fraction.
         repeat: number of the repeat.
         seed: of the repeat.
         probabilities: (test records, outputs).
@@ -67,7 +67,7 @@ class Setting:
         run: folder of the pretrained run.
         store: folder of the prepared store.
         manifest: readable records with labels and splits.
-        windows: what a piece of a record is in the evaluation.
+        windows: configuration of the windows of a record.
         config: the evaluation.
         validation: labelled rows by which models are chosen.
         test: labelled rows that are predicted once.
@@ -85,10 +85,10 @@ class Setting:
 
 
 def check(config: EvaluateConfig) -> None:
-    """Refuse what cannot be meant, before anything is computed.
+    """Refuse an invalid configuration, before anything is computed.
 
     Raises:
-        UsageError: a label fraction that is none, a protocol that does not exist, no repeats.
+        UsageError: a label fraction or a protocol is invalid, or there is no repeat.
     """
     check_fractions(config.labels, config.repeats)
     unknown = [name for name in config.protocols if name not in PROTOCOLS]
@@ -157,7 +157,7 @@ def _frozen(setting: Setting) -> bool:
 
 
 def _baseline(setting: Setting, random: Encoder, subset_list: list[Subset]) -> Frozen:
-    """What each protocol of frozen embeddings compares with: random weights, or the pixels themselves."""
+    """Embeddings that each protocol of frozen embeddings is compared with: random weights, or the pixels themselves."""
     asked = FROZEN & set(setting.config.protocols)
     z = {name: _embed(setting, Pixels(random.n_channels), [subset_list]) for name in asked & {"pixels"}}
     if asked - {"pixels"}:
@@ -248,6 +248,6 @@ def usable(manifest: Manifest, task: Task, split: str) -> NDArray[np.int64]:
     if not len(rows):
         raise MedclError(
             f"no usable record of the split {split!r} has a label for {task.target.name!r}: `medcl split` makes "
-            "splits, and `medcl scan` tells which records were quarantined"
+            "splits, and `medcl scan` lists the records that were quarantined"
         )
     return rows.astype(np.int64)

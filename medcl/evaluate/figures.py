@@ -123,7 +123,7 @@ def curve(
 
 
 def calibration(curves: Sequence[CalibrationCurve], limits: Range) -> Figure:
-    """Observed against predicted with the diagonal, and below it how many records each bin holds.
+    """Observed against predicted with the diagonal, and below it the number of records in each bin.
 
     Args:
         curves: of one class, at most one an initialisation.

@@ -1,8 +1,8 @@
 """How label fractions are drawn: which training patients are labelled when only 1%, 10% or 50 of them are.
 
 All fractions of a seed are prefixes of one ordering, so the 1% lies inside the 10% whatever the numbers. The ordering
-begins with patients who between them show every class, and then takes in each step a patient after whom the prefix
-holds the classes in the proportions of the whole.
+begins with patients who together have every class, and then takes in each step a patient after whom the prefix has
+the classes in the proportions of the whole.
 """
 
 import re
@@ -36,7 +36,7 @@ class LabelFraction:
     """How much of the training data is labelled: a share or a count, one of which is None.
 
     Args:
-        label: the text it was asked for with.
+        label: the text of the request, such as `10%`.
         share: in (0, 1].
         count: number of patients (or records).
     """
@@ -55,8 +55,8 @@ class Subset:
         rows: rows of the manifest, ascending.
         n_patients: patients among them.
         n_records: number of rows.
-        per_class: records that carry each class; empty for regression.
-        raised: whether the fraction was too small to show every class and was therefore raised to the smallest that
+        per_class: number of records of each class; empty for regression.
+        raised: whether the fraction was too small to include every class and was therefore raised to the smallest that
             does.
     """
 
@@ -78,7 +78,7 @@ class Ordering:
         unit_of_row: (records,) number of the unit that a row belongs to.
         patient_of_row: (records,) number of the patient.
         columns: (records, classes), which classes a row carries.
-        minimum: units that it takes to show every class.
+        minimum: number of units that it takes to include every class.
         unit: what is counted.
         classes: names of the columns; empty for regression.
     """
@@ -101,7 +101,7 @@ class Ordering:
         n_units = len(self.units)
         if fraction.count is not None and not self.minimum <= fraction.count <= n_units:
             bound = (
-                f"at least {self.minimum} are needed to show every class in this draw"
+                f"at least {self.minimum} are needed to include every class in this draw"
                 if fraction.count < self.minimum
                 else f"the training split has {n_units} that are labelled"
             )
@@ -162,7 +162,7 @@ def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: 
         order: random seed -> ordering of the training units.
         labels: label fractions, as `parse` takes them.
         repeats: number of orderings.
-        seed: random seed of the first repeat; each further one adds 1.
+        seed: first random seed; each further repeat adds 1.
 
     Raises:
         UsageError: as in `Ordering.take`.

@@ -1,4 +1,4 @@
-"""Where in a picture a phrase is: the similarity of every cell with it, drawn over the picture."""
+"""Grounding: the similarity of every cell of an image with a phrase, drawn over the image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +20,7 @@ from medcl.evaluate.retrieval import Ints
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.draws import draws
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
-from medcl.show import images as pictures
-from medcl.show.images import grey
+from medcl.show.images import data_uri, grey, png
 
 CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 232, 56))
 """From low to high: blue, grey, yellow. Lightness grows evenly, so that it reads the same to the colour-blind and in
@@ -31,14 +30,14 @@ OPACITY = 0.5
 
 @torch.inference_mode()
 def phrase_map(encoder: MultimodalEncoder, kind: str, x: Tensor, tokens: Tensor) -> NDArray[np.float32]:
-    """Cosine similarity of every cell of a picture with a phrase, enlarged to the picture.
+    """Cosine similarity of every cell of an image with a phrase, enlarged to the image.
 
-    With a local projection the phrase is the mean of its words there; without one its projection, and the picture's
-    projection head serves for each cell.
+    With a local projection the phrase is the mean of its words there; without one its projection, and the image's
+    projection head is applied to each cell.
 
     Args:
         encoder: in evaluation mode.
-        kind: side of the picture; its encoder is one of 2 dimensions.
+        kind: side of the image; its encoder has 2 dimensions.
         x: (C, rows, columns), as the encoder takes it.
         tokens: (L,) of the phrase.
 
@@ -46,11 +45,11 @@ def phrase_map(encoder: MultimodalEncoder, kind: str, x: Tensor, tokens: Tensor)
         (rows, columns) from -1 to 1.
 
     Raises:
-        UsageError: the side takes no pictures.
+        UsageError: the side does not take images of 2 dimensions.
     """
     side = cast(Any, encoder.side(kind))
     if not hasattr(side, "grid") or x.ndim != 3:
-        raise UsageError(f"grounding draws over pictures of 2 dimensions; {kind!r} of shape {tuple(x.shape)} is none")
+        raise UsageError(f"grounding needs images of 2 dimensions; {kind!r} has the shape {tuple(x.shape)}")
     dense, _ = encoder.encode(kind, x[None])
     cells = encoder.project_dense(kind, dense)[0]
     similarity = (cells @ phrase_vector(encoder, tokens)).reshape(side.grid(x.shape[1:]))
@@ -70,11 +69,11 @@ def phrase_vector(encoder: MultimodalEncoder, tokens: Tensor) -> Tensor:
     return F.normalize(words[keep].mean(0) if keep.any() else words.mean(0), dim=0)
 
 
-def overlay(picture: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A map over a picture: the lowest value of the map dark blue, the highest yellow.
+def overlay(image: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A map over an image: the lowest value of the map dark blue, the highest yellow.
 
     Args:
-        picture: (C, rows, columns) from 0 to 1; one channel or three.
+        image: (C, rows, columns) from 0 to 1; one channel or three.
         similarity: (rows, columns).
 
     Returns:
@@ -84,7 +83,7 @@ def overlay(picture: NDArray[np.float32], similarity: NDArray[np.float32]) -> ND
     place = (similarity - low) / (high - low) if high > low else np.zeros_like(similarity)
     stops = np.linspace(0, 1, len(CIVIDIS))
     colours = np.stack([np.interp(place, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=2)
-    return np.rint((1 - OPACITY) * grey(picture).astype(np.float64) + OPACITY * colours).astype(np.uint8)
+    return np.rint((1 - OPACITY) * grey(image).astype(np.float64) + OPACITY * colours).astype(np.uint8)
 
 
 def file_name(record_id: str, words: Sequence[str] = ()) -> str:
@@ -93,7 +92,7 @@ def file_name(record_id: str, words: Sequence[str] = ()) -> str:
     return "_".join(part for part in parts if part)[:120] + ".png"
 
 
-_WORDS = 24  # of a phrase at most
+_WORDS = 24  # maximum length of a phrase
 _BLOCK = 1024  # pairs at a time
 
 
@@ -109,24 +108,24 @@ def ground(
     number: int,
     jobs: int = -1,
 ) -> list[tuple[Grounded, str, str]]:
-    """Draw where pictures show what the reports say, for the pairs that were retrieved best and worst.
+    """Draw where images show what the reports say, for the pairs that were retrieved best and worst.
 
-    Pairs are ordered by the rank of the picture among all tested ones when its report looks for it, then by their
-    similarity; a report and a picture are shown once.
+    Pairs are ordered by the rank of the image among all tested ones when its report is the query, then by their
+    similarity; a report and an image are shown once.
 
     Args:
         run: the encoder.
         manifest: readable records of all kinds.
-        images: the tested pictures.
+        images: the tested images.
         reports: the tested reports.
-        linked: (pairs, 2) numbers of pictures and reports that belong together.
+        linked: (pairs, 2) numbers of images and reports that belong together.
         store: folder of prepared records.
         output: folder in which the overlays are written, below `grounding`.
-        number: of pairs from each end.
-        jobs: processes that prepare.
+        number: number of pairs from each end.
+        jobs: number of processes that prepare.
 
     Returns:
-        (what is shown, the picture, the overlay) each, the pictures as data URIs; the best first.
+        (description, image, overlay) of each, as data URIs; the best first.
     """
     own, ranks = _ranks(images, reports, linked)
     order = np.lexsort((-own, ranks))
@@ -138,15 +137,15 @@ def ground(
     encoder, shown = run.encoder.to(device()), []
     for title, chosen in (("best", _apart(order, linked, number)), ("worst", _apart(order[::-1], linked, number))):
         for place, pair in enumerate(chosen, start=1):
-            picture, report = linked[pair].tolist()
+            image, report = linked[pair].tolist()
             phrase = _phrase(str(texts[reports.rows[report]]))
-            x = parts.__getitems__(parts.samples_of(picture).tolist()[:1])["x"][0]
+            x = parts.__getitems__(parts.samples_of(image).tolist()[:1])["x"][0]
             tokens = torch.from_numpy(text.encode([phrase], text.length)[0].astype(np.int64))
             cells = phrase_map(encoder, "image", x.to(device()), tokens.to(device()))
-            record_id = str(record_ids[images.rows[picture]])
+            record_id = str(record_ids[images.rows[image]])
             file = Path("grounding") / file_name(record_id, [title, str(place)])
-            ground_png = pictures.png(pictures.grey(x.numpy()))
-            drawn = pictures.png(overlay(x.numpy(), cells))
+            ground_png = png(grey(x.numpy()))
+            drawn = png(overlay(x.numpy(), cells))
             files.write(output / file, drawn, private=True)
             about = Grounded(
                 title,
@@ -158,28 +157,28 @@ def ground(
                 float(cells.max()),
                 str(file),
             )
-            shown.append((about, pictures.data_uri(ground_png), pictures.data_uri(drawn)))
+            shown.append((about, data_uri(ground_png), data_uri(drawn)))
     return shown
 
 
 def can_ground(run: MultimodalRun) -> bool:
-    """Whether the run has both pictures and reports."""
+    """Whether the run has both images and reports."""
     return "image" in run.card.sides and REPORT in run.card.sides
 
 
 def _ranks(images: Embedded, reports: Embedded, linked: Ints) -> tuple[NDArray[np.float32], Ints]:
-    """Similarity of each pair, and the rank of its picture among all for its report; a block of pairs at a time."""
+    """Similarity of each pair, and the rank of its image among all for its report; a block of pairs at a time."""
     own, ranks = [], []
     for start in range(0, len(linked), _BLOCK):
-        picture, report = linked[start : start + _BLOCK].T
+        image, report = linked[start : start + _BLOCK].T
         similarity = reports.z[report] @ images.z.T
-        own.append(similarity.gather(1, torch.from_numpy(picture.copy())[:, None]))
+        own.append(similarity.gather(1, torch.from_numpy(image.copy())[:, None]))
         ranks.append((similarity > own[-1]).sum(1) + 1)
     return torch.cat(own)[:, 0].numpy(), torch.cat(ranks).numpy().astype(np.int64)
 
 
 def _apart(order: Ints, linked: Ints, number: int) -> list[int]:
-    """The first pairs of an order that share neither picture nor report."""
+    """The first pairs of an order that share neither image nor report."""
     chosen: list[int] = []
     for pair in order.tolist():
         if len(chosen) == number:

@@ -34,14 +34,14 @@ Sides = dict[Kind, Embedded]
 def evaluate_multimodal(
     run_folder: Path, manifest: Manifest, config: MultimodalEvaluateConfig, store: Path, output: Path
 ) -> MultimodalResults:
-    """Measure how well records and reports find each other, what prompts can tell, and where modalities lie.
+    """Measure retrieval between modalities, zero-shot classification from prompts, grounding and the modality gap.
 
     Args:
         run_folder: of a run of several modalities.
         manifest: records and reports with splits.
         config: what to measure.
         store: folder in which records are prepared once.
-        output: folder for results.json, report.html and the grounding pictures.
+        output: folder for results.json, report.html and the grounding images.
 
     Returns:
         The results, as they were written.
@@ -57,8 +57,8 @@ def evaluate_multimodal(
     if config.text not in ("whole", "sentence"):
         raise UsageError(f"--text {config.text}: choose from whole, sentence")
     if (asked or config.reports != "all") and REPORT not in run.card.sides:
-        what = "prompts mean" if asked else f"--reports {config.reports} means"
-        raise UsageError(f"{run.folder}: was pretrained without reports, so that {what} nothing to it")
+        what = "--prompts" if asked else f"--reports {config.reports}"
+        raise UsageError(f"{run.folder}: was pretrained without reports, so that {what} does not apply")
     manifest = manifest.ok()
     check(manifest)
     known, counted = links(manifest), taking_part(manifest, config.reports)
@@ -104,12 +104,12 @@ def evaluate_multimodal(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     results.save(output / "results.json")
-    write_page(results, output / "report.html", [(picture, overlay) for _, picture, overlay in shown])
+    write_page(results, output / "report.html", [(image, overlay) for _, image, overlay in shown])
     return results
 
 
 def _rows(manifest: Manifest, known: Links, split: str) -> Ints:
-    """Rows of a split; a report that states none is where the records are that it describes.
+    """Rows of a split; a report without one is in the split of the records that it describes.
 
     Raises:
         UsageError: the split holds nothing.
@@ -156,14 +156,17 @@ def _retrieval(
         for a in sides.values():
             for b in sides.values():
                 marks = of_label[a.kind, target], of_label[b.kind, target]
-                # What is of the patient who asks would be found for other reasons than its label.
+                # A record of the query's own patient would be found for other reasons than its label.
                 out = multimodal_pairs.patient_relevance(manifest, a), multimodal_pairs.patient_relevance(manifest, b)
                 if multimodal_pairs.any_hit(marks, out):
                     yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out), target)
     for side in sides.values():
-        own, itself = multimodal_pairs.patient_relevance(manifest, side), RelevanceIds.of(np.arange(len(side.rows)))
-        if multimodal_pairs.any_hit((own, own), (itself, itself)):
-            found_own = found(side, side, (own, own), (itself, itself))
+        own, identity_pairs = (
+            multimodal_pairs.patient_relevance(manifest, side),
+            RelevanceIds.of(np.arange(len(side.rows))),
+        )
+        if multimodal_pairs.any_hit((own, own), (identity_pairs, identity_pairs)):
+            found_own = found(side, side, (own, own), (identity_pairs, identity_pairs))
             yield Direction(side.kind, side.kind, "another of the same patient", found_own)
 
 

@@ -28,14 +28,14 @@ def measured(one: Measure) -> str:
 
 
 def by_chance(one: Measure) -> str:
-    """What a random order or the largest class gets."""
+    """The value of a random order, or of the largest class."""
     return number(one.chance, digits=(0 if one.chance >= 10 else 1) if one.metric == "median rank" else 3)
 
 
 def retrieval_rows(
     results: MultimodalResults, metrics: tuple[str, ...] = SHOWN, *, labels: bool = True
 ) -> list[TableRow]:
-    """(who looks for whom, hit, queries of candidates, metric, value, chance), the first three once a direction.
+    """(direction, hit, queries of candidates, metric, value, chance), the first three once a direction.
 
     Args:
         results: what was measured.
@@ -69,7 +69,7 @@ def zero_shot_rows(results: MultimodalResults) -> list[TableRow]:
 
 
 def gap_rows(results: MultimodalResults) -> list[TableRow]:
-    """(pair, distance, share of variance, alignment, of all pairs, uniformity of both, told apart)."""
+    """(pair, distance, share of variance, alignment, of all pairs, uniformity of both, separability)."""
     return [
         (
             f"{one.first} \N{LEFT RIGHT ARROW} {one.second}",
@@ -85,12 +85,12 @@ def gap_rows(results: MultimodalResults) -> list[TableRow]:
 
 
 RETRIEVAL = ("direction", "hit", "queries of", "metric", "value [95% interval]", "chance")
-ZERO_SHOT = ("target", "records", "number", "metric", "value [95% interval]", "chance")
-GAP = ("pair", "centroids", "variance", "pairs", "all", "uniformity", "told apart")
+ZERO_SHOT = ("target", "modality", "records", "metric", "value [95% interval]", "chance")
+GAP = ("pair", "centroids", "variance", "pairs", "all", "uniformity", "separability")
 
 
 def show(results: MultimodalResults, console: Console | None = None) -> None:
-    """Print the tables; of retrieval recall@k and the median rank of what belongs together, the rest is on the page."""
+    """Print the tables; of retrieval recall@k and the median rank of linked records, the rest is on the page."""
     console = console_of(console)
     width = min(console.width, WIDTH)
     title = f"Retrieval on the split {results.split}"
@@ -106,7 +106,7 @@ def _print(console: Console, width: int, title: str, heads: TableRow, rows: list
     table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
     table.box, table.padding = box.SIMPLE_HEAD if console.is_terminal else None, (0, 2, 0, 0)
     for place, head in enumerate(heads):
-        table.add_column(head, justify="left" if place < 1 or head in ("hit", "metric", "records") else "right")
+        table.add_column(head, justify="left" if place < 1 or head in ("hit", "metric", "modality") else "right")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table, width=width)
@@ -114,15 +114,15 @@ def _print(console: Console, width: int, title: str, heads: TableRow, rows: list
 
 
 OverlayImages = Sequence[tuple[str, str]]
-"""(picture, overlay) as data URIs, in the order of `MultimodalResults.grounding`."""
+"""(image, overlay) as data URIs, in the order of `MultimodalResults.grounding`."""
 
 
-def write_page(results: MultimodalResults, path: Path, pictures: OverlayImages = ()) -> None:
+def write_page(results: MultimodalResults, path: Path, images: OverlayImages = ()) -> None:
     """Write the page as one self-contained file."""
-    page.write(path, render_page(results, pictures))
+    page.write(path, render_page(results, images))
 
 
-def render_page(results: MultimodalResults, pictures: OverlayImages = ()) -> str:
+def render_page(results: MultimodalResults, images: OverlayImages = ()) -> str:
     """The page as HTML."""
     return page.render(
         "evaluate/multimodal.html",
@@ -136,7 +136,7 @@ def render_page(results: MultimodalResults, pictures: OverlayImages = ()) -> str
             (one.result.target, one.kind, [(name, number(value)) for name, value in one.result.per_class.items()])
             for one in results.zero_shot
         ],
-        grounding=list(zip(results.grounding, pictures, strict=False)),
+        grounding=list(zip(results.grounding, images, strict=False)),
         texts=count_texts(results),
         without_hit=[one for one in results.retrieval if one.found.without_hit],
         count=count,
@@ -149,31 +149,31 @@ def render_page(results: MultimodalResults, pictures: OverlayImages = ()) -> str
 def headline(results: MultimodalResults) -> str:
     """The main finding in a sentence: how often the first direction finds its partner, against chance."""
     if not results.retrieval:
-        return "Nothing could be retrieved."
+        return "There was nothing to retrieve."
     one = results.retrieval[0]
     recall = [m for m in one.found.measures if m.metric.startswith("recall@")][-1]
     k = recall.metric.removeprefix("recall@")
     different = "different " if one.candidate == "report" and results.texts else ""
     times = f", {recall.value / recall.chance:.1f} times chance" if recall.chance > 0 else ""
     return (
-        f"Among {one.found.candidates:,} {different}records of kind {one.candidate}, the right one is among "
-        f"the first {k} for {recall.value:.0%} of the queries of kind {one.query}{times} "
+        f"Of {one.found.candidates:,} {different}{one.candidate} records, a matching one is among the first {k} "
+        f"for {recall.value:.0%} of the {one.query} queries{times} "
         f"({number(recall.chance, digits=3)})."
     )
 
 
 def count_texts(results: MultimodalResults) -> str:
-    """Which reports took part, and how many texts they are, in a sentence; empty without reports."""
+    """The reports that were used and the number of their texts, in a sentence; empty without reports."""
     reports = results.records.get("report", 0)
     if not reports or not results.texts:
         return ""
     which = {
-        "record": "Only reports that describe one record, such as captions, take part. ",
-        "study": "Only reports of a whole study or patient take part. ",
+        "record": "Only reports that describe one record, such as captions, are used. ",
+        "study": "Only reports of a whole study or patient are used. ",
     }.get(results.reports, "")
     return (
-        f"{which}Texts that are equal but for case and white space are one candidate and one query, and a hit for "
-        f"every record that one of them describes: {reports:,} reports are {results.texts:,} different texts."
+        f"{which}Texts that are equal except for case and white space are one candidate and one query, and a hit for "
+        f"every record that one of them describes: number of reports {reports:,}, of distinct texts {results.texts:,}."
     )
 
 

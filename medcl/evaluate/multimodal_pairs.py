@@ -1,4 +1,4 @@
-"""What counts as a hit between records of two kinds: linked or equal in text, of one study, or of one label."""
+"""Relevance between records of two modalities: linked or equal in text, of one study, or of one label."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ def among(links: Links, rows: NDArray[np.bool_]) -> Links:
 def each_text_once(manifest: Manifest, side: Embedded) -> Embedded:
     """Reports of which equal texts are one, the first of them; other records as they are.
 
-    Equal texts cannot be told apart: as several candidates they would fill the first ranks with one text, found or
-    not, and as several queries count one answer several times. Texts are equal but for case and white space.
+    Equal texts are indistinguishable: as several candidates they would fill the first ranks with one text, found or
+    not, and as several queries count one answer several times. Case and white space are ignored.
     """
     if side.kind != REPORT:
         return side
@@ -48,7 +48,7 @@ def pairs(
         links: of its reports, those that count.
         first: records of one kind.
         second: records of another kind.
-        reports: which reports count, for the words.
+        reports: reports that count, for the words.
 
     Raises:
         MedclError: no two of them belong together.
@@ -100,7 +100,7 @@ def label_relevance(manifest: Manifest, links: Links, side: Embedded, target: st
         manifest: of all kinds.
         links: of its reports.
         side: the records.
-        target: one of classes.
+        target: a target with classes.
 
     Raises:
         UsageError: there is no such target.

@@ -18,14 +18,14 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Direction:
-    """Records of one kind that look for records of another kind, or of their own.
+    """Retrieval of records of one modality by queries of another, or of the same.
 
     Args:
-        query: kind of the records that look.
-        candidate: kind of those that are looked for.
-        hit: what counts as found, in words.
-        found: how well.
-        target: whose label makes a hit; empty where records belong together otherwise.
+        query: modality of the queries.
+        candidate: modality of the candidates.
+        hit: what counts as a hit, in words.
+        found: the measures.
+        target: target whose label makes a hit; empty where records belong together otherwise.
     """
 
     query: str
@@ -37,7 +37,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Classified:
-    """Zero-shot classification of records of one kind."""
+    """Zero-shot classification of records of one modality."""
 
     kind: str
     result: ZeroShot
@@ -45,7 +45,7 @@ class Classified:
 
 @dataclass(frozen=True)
 class Between:
-    """The gap between two kinds."""
+    """The gap between two modalities."""
 
     first: str
     second: str
@@ -54,17 +54,17 @@ class Between:
 
 @dataclass(frozen=True)
 class Grounded:
-    """A grounding picture.
+    """A grounding image.
 
     Args:
         title: `best` or `worst`.
-        phrase: that was looked for, of the de-identified report.
-        record_id: of the picture: a code, or public.
-        rank: of the picture among all, when its whole report looks for it.
-        similarity: of picture and report.
+        phrase: a phrase of the de-identified report.
+        record_id: of the image: a code, or public.
+        rank: of the image among all, when its whole report is the query.
+        similarity: of image and report.
         low: smallest similarity of a cell with the phrase.
         high: largest.
-        file: of the overlay, beside the results.
+        file: of the overlay, in the folder of the results.
     """
 
     title: str
@@ -84,18 +84,18 @@ class MultimodalResults:
     Args:
         run: the run folder.
         method: how it was pretrained.
-        split: whose records were tested.
+        split: split of the tested records.
         records: kind -> number of tested records.
         patients: kind -> number of their patients.
         retrieval: both ways between every two kinds, and within each.
         zero_shot: of each target with prompts and each kind that has labels.
         gaps: between every two kinds.
-        grounding: pictures.
-        notes: what a reader has to know.
+        grounding: images.
+        notes: limitations that a reader has to know.
         config: the full configuration.
-        reports: which reports counted as partners: `all`, `record`, `study`.
-        texts: different texts among the tested reports; equal ones are one query and one candidate. 0 where they were
-            counted apart, or there are none.
+        reports: reports that counted as partners: `all`, `record`, `study`.
+        texts: number of different texts among the tested reports; equal ones are one query and one candidate.
+            0 where they were counted apart, or there are none.
         software: package -> version.
         created: when, in ISO 8601.
         version: of this schema.

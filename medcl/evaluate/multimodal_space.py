@@ -37,7 +37,7 @@ ORDER: tuple[Kind, ...] = ("image", "volume", "signal")
 
 
 def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
-    """The side whose records carry a target: pictures before volumes before recordings.
+    """The side whose records have labels of a target: images before volumes before recordings.
 
     Args:
         card: of the run.
@@ -70,7 +70,7 @@ def only(run: Run[Any, Any], kind: Kind | None) -> Run[Any, Any]:
 
 
 MultimodalRun = Run[JointCard, MultimodalEncoder]
-NAMES: dict[Kind, str] = {"image": "pictures", "volume": "volumes", "signal": "recordings", "report": "reports"}
+NAMES: dict[Kind, str] = {"image": "images", "volume": "volumes", "signal": "recordings", "report": "reports"}
 _AT_A_TIME = 256
 _VERSION = 1
 """Raised when the same weights and records give other embeddings."""
@@ -109,8 +109,8 @@ def require_multimodal(run: Run[Any, Any]) -> MultimodalRun:
     """
     if not isinstance(run.card, JointCard):
         raise UsageError(
-            f"{run.folder}: was pretrained on one modality, so that there is nothing to compare its records with; "
-            "`medcl finetune` measures such a run"
+            f"{run.folder}: was pretrained on one modality, so that there is no other to retrieve; "
+            "`medcl finetune` evaluates such a run"
         )
     return run
 
@@ -138,7 +138,7 @@ def tokenizer_of(run: MultimodalRun) -> TokenisedConfig:
     card = run.card.sides.get(REPORT)
     if not isinstance(card, TextCard):
         raise UsageError(
-            f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it reads no text"
+            f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it takes no text"
         )
     return ReportWing().reading(card)
 
@@ -169,12 +169,12 @@ def embed_kind(
         run: the encoder; a side that it was loaded without is loaded where records have to be embedded.
         manifest: readable records of all kinds: what is prepared once.
         kind: of the records.
-        rows: those that are wanted, ascending; of other kinds are passed over.
+        rows: rows to embed, ascending; those of other modalities are skipped.
         store: folder of prepared records, which keeps embeddings as well: those that were used last, in at most 8
             files, which may be deleted at any time.
-        text: what stands for a report, `whole` or `sentence`.
-        jobs: processes that prepare.
-        keep: keep what is embedded now; for a single record that is not worth it.
+        text: embedding of a report, `whole` or `sentence`.
+        jobs: number of processes that prepare.
+        keep: store what is embedded now; not needed for a single record.
 
     Returns:
         The records that can be prepared.

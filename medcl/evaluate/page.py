@@ -1,4 +1,4 @@
-"""The report of one evaluation: a page with the finding, its curves and tables, and how they were made."""
+"""The page of one evaluation: the finding, its curves and tables, and the procedure."""
 
 import math
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ CLASSES_WITH_A_CHART = 12
 
 @dataclass(frozen=True)
 class CurveRow:
-    """A line of the table below a curve."""
+    """A row of the table below a curve."""
 
     fraction: Fraction
     pretrained: str
@@ -62,7 +62,7 @@ class ClassTable:
 
 @dataclass(frozen=True)
 class Charts:
-    """What one choice shows; `items` are (class, chart)."""
+    """The charts of one choice; `items` are (class, chart)."""
 
     name: str
     items: tuple[tuple[str, str], ...]
@@ -87,22 +87,22 @@ class Matrix:
     rows: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
 
 
-def write_page(results: Results, path: Path, pictures: SegmentImages | None = None) -> None:
-    """Write the report as one self-contained HTML file.
+def write_page(results: Results, path: Path, images: SegmentImages | None = None) -> None:
+    """Write the page as one self-contained HTML file.
 
     Args:
         results: what was measured.
         path: of the page.
-        pictures: of a segmentation.
+        images: of a segmentation.
 
     Raises:
         UsageError: the results have no label fraction.
     """
-    page.write(path, render_page(results, pictures))
+    page.write(path, render_page(results, images))
 
 
-def render_page(results: Results, pictures: SegmentImages | None = None) -> str:
-    """The report as HTML; see `write_page`."""
+def render_page(results: Results, images: SegmentImages | None = None) -> str:
+    """The page as HTML; see `write_page`."""
     charts: dict[str, page.Figure] = {}
     main = headline_protocol(results)
     calibration = _calibration(results, charts)
@@ -126,7 +126,7 @@ def render_page(results: Results, pictures: SegmentImages | None = None) -> str:
         calibration=calibration,
         calibration_chosen=names.index(largest) if largest in names else max(len(names) - 1, 0),
         confusion=_confusion(results),
-        pictures=pictures or SegmentImages(),
+        images=images or SegmentImages(),
         learning=_learning(results, charts),
         number=number,
         sizes=_sizes(results),
@@ -260,7 +260,7 @@ def _matrix(one: Confusion) -> Matrix:
 
 
 def _sizes(results: Results) -> list[tuple[str, list[str]]]:
-    """Rows of the table of sizes: what, and the number in each split and fraction."""
+    """Rows of the table of sizes: (name, its number in each split and fraction)."""
     held: list[Split | Fraction] = [*results.splits.values(), *results.fractions]
     rows = [("patients", [count(one.patients) for one in held]), ("records", [count(one.records) for one in held])]
     return rows + [
@@ -271,16 +271,16 @@ def _sizes(results: Results) -> list[tuple[str, list[str]]]:
 
 
 def _own_notes(results: Results) -> list[str]:
-    """What the numbers themselves say and the evaluation's notes may not."""
+    """Notes that follow from the numbers, in addition to those of the evaluation."""
     notes = []
     for one in results.fractions:
         missing = [name for name in results.target.classes if one.per_class and not one.per_class.get(name, 0)]
         if one.raised:
             held = f"{count(one.patients)} patients with {count(one.records)} records"
-            reason = "fewer do not hold every class often enough" if one.per_class else "fewer are too few to train on"
-            notes.append(f"{one.label} of the labels was raised to {held}: {reason}.")
+            reason = "fewer do not have every class often enough" if one.per_class else "fewer are too few to train on"
+            notes.append(f"The label fraction {one.label} was raised to {held}: {reason}.")
         if missing:
-            notes.append(f"No record of {one.label} of the labels has {', '.join(missing)}.")
+            notes.append(f"No record of the label fraction {one.label} has {', '.join(missing)}.")
     return notes
 
 

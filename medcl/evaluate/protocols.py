@@ -266,16 +266,16 @@ SIDE = 16
 
 @dataclass(frozen=True)
 class PixelWidth:
-    """Numbers of a picture."""
+    """Width of the embedding of an image."""
 
     dim: int
 
 
 class Pixels(nn.Module):
-    """Averages a picture over 16 x 16 cells, as an encoder of pictures.
+    """Averages an image over 16 x 16 cells, as an encoder of images.
 
     Args:
-        n_channels: of the pictures.
+        n_channels: number of channels of the images.
     """
 
     def __init__(self, n_channels: int) -> None:

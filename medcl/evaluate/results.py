@@ -1,4 +1,4 @@
-"""What an evaluation found, as `results.json` holds it: every score, its summary and how it was measured."""
+"""The results of an evaluation, as in `results.json`: every score, its summary and the procedure."""
 
 import json
 import math
@@ -20,7 +20,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Split:
-    """How much of the archive a split holds; `records` and `per_class` count labelled records.
+    """The size of a split; `records` and `per_class` count labelled records.
 
     Args:
         patients: number of patients.
@@ -38,14 +38,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Fraction:
-    """What a label fraction really holds: the median over the repeats, as some patients have more records than others.
+    """The size of a label fraction: the median over the repeats, as some patients have more records than others.
 
     Args:
-        label: the fraction as it was asked for, for example `10%` or `50`.
+        label: the fraction as it was requested, for example `10%` or `50`.
         patients: number of training patients whose labels were used.
         records: number of their labelled records.
         per_class: class -> number of records that carry it; empty for regression.
-        raised: whether the minimum per class made it larger than asked for.
+        raised: whether the minimum per class made it larger than requested.
     """
 
     label: str
@@ -191,7 +191,7 @@ class Results:
         metric: the main metric, a key of `Score.metrics`.
         config: the full configuration.
         splits: `test`, and where there are such `train` and `val`.
-        notes: what a reader has to know: overlap of patients, raised fractions, classes that are missing.
+        notes: limitations that a reader has to know: overlap of patients, raised fractions, classes that are missing.
         fractions: in ascending order.
         procedure: how the intervals were computed.
         scores: one a protocol, initialisation, fraction and repeat.

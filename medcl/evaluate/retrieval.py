@@ -21,7 +21,7 @@ Ints: TypeAlias = NDArray[np.int64]
 class RelevanceIds:
     """Ids of the records of one side: a hit is a candidate that shares an id with the query.
 
-    A record may carry several, as a picture with three reports does, or none.
+    A record may have several, as an image with three reports does, or none.
 
     Args:
         row: (entries,) number of the record.
@@ -55,7 +55,7 @@ class RelevanceIds:
 
 @dataclass(frozen=True)
 class SharedIds:
-    """Which candidates share an id with each query, for any block of queries.
+    """The candidates that share an id with each query, for any block of queries.
 
     Args:
         queries: sparse (queries, ids).
@@ -96,7 +96,7 @@ _BLOCK_NUMBERS = 1_000_000  # similarities at a time: 4 MB, and some hundred wit
 
 @dataclass(frozen=True)
 class Ranking:
-    """What each query found, (queries,) each; a query without any hit among its candidates has rank -1.
+    """The hits of each query, (queries,) each; a query without any hit among its candidates has rank -1.
 
     Args:
         ranks: numbers k of `found`, ascending.
@@ -117,7 +117,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric, its 95% interval over patients, and what a random order gets in expectation."""
+    """A metric, its 95% interval over patients, and the expected value for a random order."""
 
     metric: str
     value: float
@@ -132,10 +132,10 @@ class Retrieval:
 
     Args:
         measures: `recall@k`, `precision@k`, `median rank` and `mAP`.
-        queries: with at least one hit; the others are not counted.
-        without_hit: queries without a hit among the candidates.
-        candidates: that are searched.
-        patients: of the queries.
+        queries: number of queries with at least one hit; the others are not counted.
+        without_hit: number of queries without a hit among the candidates.
+        candidates: number of candidates.
+        patients: number of patients of the queries.
     """
 
     measures: tuple[Measure, ...]
@@ -158,7 +158,7 @@ def rank(
     ranks: Sequence[int] = RANKS,
     seed: int = 0,
 ) -> Ranking:
-    """Order all candidates by cosine similarity for each query and look where the hits are.
+    """Order all candidates by cosine similarity for each query and find the ranks of the hits.
 
     Equal similarities are put in a random order, the same for all queries: an encoder that has collapsed is at chance.
     Memory is bounded: a block of queries at a time.
@@ -167,7 +167,7 @@ def rank(
         queries: (Q, D); need not be of unit length.
         candidates: (C, D), on the same device.
         hits: ids of the queries and of the candidates; those that share one are hits.
-        leave_out: ids by which a candidate is no candidate for a query: itself, or another record of its patient.
+        leave_out: ids that exclude a candidate for a query: the query itself, or other records of its patient.
         ranks: the k of recall@k and precision@k.
         seed: of the order of equals.
 
@@ -185,7 +185,7 @@ def rank(
         if not torch.isfinite(z).all():
             raise MedclError(f"retrieval: embeddings of {name} are not finite: the model has diverged")
     if min(ranks) < 1:
-        raise UsageError(f"retrieval: recall@{min(ranks)} is none, ranks count from 1")
+        raise UsageError(f"retrieval: recall@{min(ranks)} is invalid, ranks start at 1")
     order = np.random.default_rng(seed).permutation(len(candidates)).astype(np.int64)
     unit = [torch.nn.functional.normalize(z.float(), dim=1) for z in sides]
     shuffled = unit[1][torch.from_numpy(order).to(candidates.device)]
@@ -205,11 +205,11 @@ def rank(
 
 
 def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -> Retrieval:
-    """Means over the queries with intervals over patients, beside the chance of a random order.
+    """Means over the queries with intervals over patients, and the chance of a random order.
 
     `recall@k` is the share of queries with a hit among the first k, `precision@k` the share of the first k that are
     hits (as in CheXpert 8x200; of all candidates where there are fewer than k), `median rank` that of the best hit,
-    `mAP` the mean of the average precision. The intervals resample the queries' patients; what is searched stays.
+    `mAP` the mean of the average precision. The intervals resample the queries' patients; the candidates stay.
 
     Args:
         ranking: what each query found.

@@ -1,4 +1,4 @@
-"""Look for records by a text or by another record, and show what was found."""
+"""Search records by a text or by another record, and show the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ from medcl.suggest import did_you_mean
 
 @dataclass(frozen=True)
 class FoundRecord:
-    """A record that was found.
+    """A retrieved record.
 
     Args:
         rank: from 1.
         record_id: a code, or public.
         kind: of the record.
-        similarity: cosine with what was looked for.
+        similarity: cosine with the query.
         text: of a report, de-identified as it is stored; else empty.
         row: of the readable records.
     """
@@ -56,14 +56,14 @@ class FoundRecord:
 
 @dataclass(frozen=True)
 class Archive:
-    """What is searched.
+    """The records that are searched.
 
     Args:
-        run: an encoder of several modalities; sides that it was loaded without are loaded where they are needed.
+        run: an encoder of several modalities; its encoders are loaded when they are needed.
         manifest: readable records.
         store: folder of prepared records and embeddings.
-        split: of which records are found; empty finds all.
-        jobs: processes that prepare.
+        split: split that is searched; empty searches all records.
+        jobs: number of processes that prepare.
     """
 
     run: MultimodalRun
@@ -87,14 +87,14 @@ class Archive:
         return cls(require_multimodal(runs.load(run, kinds=())), manifest, store, split, jobs)
 
     def by_text(self, text: str, k: int, kind: Kind | None = None) -> list[FoundRecord]:
-        """The k records nearest to a text: of the first kind that is no report, unless another is asked for."""
+        """The k records nearest to a text: of the first modality other than reports, unless another is requested."""
         if not text.strip():
-            raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
+            raise UsageError("--text is empty: describe the records to find, such as 'left pleural effusion'")
         kind = kind or self._other("report")
         return self._nearest(embed_texts(self._reader, [text])[0], kind, k)
 
     def by_record(self, record_id: str, k: int, kind: Kind | None = None) -> list[FoundRecord]:
-        """The k records nearest to a record: reports, or where it is one or the run has none, of the first other kind.
+        """The k records nearest to a record: reports, or else records of the first other modality.
 
         Raises:
             UsageError: there is no such record, it cannot be read, or is of a kind that the run does not know.
@@ -109,7 +109,9 @@ class Archive:
         readable = self.manifest.ok()
         own: Kind = self.manifest.kinds[rows[0]]
         if own not in self.run.card.sides:
-            raise UsageError(f"--record {record_id}: is of kind {own}, the run knows {', '.join(self.run.card.sides)}")
+            raise UsageError(
+                f"--record {record_id}: is of the modality {own}, the run has {', '.join(self.run.card.sides)}"
+            )
         place = np.flatnonzero(readable.column("record_id") == record_id)
         query = self._one(readable, own, place)
         if not len(query.rows):
@@ -130,24 +132,22 @@ class Archive:
         return embed_kind(self.run, readable, kind, place, self.store, jobs=self.jobs, keep=False)
 
     def _other(self, kind: Kind) -> Kind:
-        """Reports, of a record that is none; else the first kind that is another one."""
+        """Reports; for a report, the first other modality."""
         others = [one for one in NAMES if one in self.run.card.sides and one != kind]
         if not others:
-            raise UsageError(f"{self.run.folder}: knows records of kind {kind} only")
+            raise UsageError(f"{self.run.folder}: has no modality other than {kind}")
         return "report" if "report" in others else others[0]
 
     def _nearest(self, query: Tensor, kind: Kind, k: int, without: str = "") -> list[FoundRecord]:
         if k < 1:
-            raise UsageError(f"-k {k}: at least one record has to be asked for")
+            raise UsageError(f"-k {k}: at least one record has to be requested")
         readable = self.manifest.ok()
         rows: Ints = np.arange(len(readable))
         if self.split:
             rows = readable.split_rows(self.split)
         rows = rows[readable.kinds[rows] == kind]
         if not len(rows):
-            raise UsageError(
-                f"there are no {NAMES[kind]} to be found" + f" in the split {self.split}" * bool(self.split)
-            )
+            raise UsageError(f"the manifest has no {NAMES[kind]}" + f" in the split {self.split}" * bool(self.split))
         side = embed_kind(self.run, readable, kind, rows, self.store, jobs=self.jobs)
         record_ids, texts = readable.column("record_id"), readable.column("report")
         similarity = side.z @ query
@@ -165,14 +165,14 @@ class Archive:
             for rank, place in enumerate(places, start=1)
         ]
 
-    def pictures(self, found: Sequence[FoundRecord]) -> list[NDArray[np.uint8]]:
-        """What was found as the encoder sees it, without its margins: (rows, columns, 3) each.
+    def images(self, found: Sequence[FoundRecord]) -> list[NDArray[np.uint8]]:
+        """Retrieved images as the encoder sees them, without margins: (rows, columns, 3) each.
 
         Raises:
-            UsageError: it is no pictures.
+            UsageError: the records are not images.
         """
         if any(one.kind != "image" for one in found):
-            raise UsageError(f"a contact sheet shows pictures, not {NAMES[found[0].kind]}")
+            raise UsageError(f"a contact sheet shows images, not {NAMES[found[0].kind]}")
         config = pieces.config_of(self.run.card.sides["image"])
         folder = pieces.prepared(self.manifest.ok().of_kind("image"), config, self.store, self.jobs)
         parts = pieces.pieces(folder, self.manifest.ok(), config)
@@ -184,25 +184,23 @@ def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path
     """Write a contact sheet.
 
     Args:
-        archive: in which it was found.
+        archive: the searched records.
         found: the nearest first.
-        query: what was looked for.
-        path: `.png`, which shows pictures; or `.html`, which shows reports as well.
+        query: the query, in words.
+        path: `.png`, which shows images; or `.html`, which shows reports as well.
 
     Raises:
         UsageError: another ending, or records that cannot be shown.
     """
     if path.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
-    shown = archive.pictures(found) if path.suffix.lower() == ".png" or found[0].kind == "image" else []
+    shown = archive.images(found) if path.suffix.lower() == ".png" or found[0].kind == "image" else []
     if path.suffix.lower() == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
         files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)
         return
-    pictures = [data_uri(png(one)) for one in shown] or [""] * len(found)
+    images = [data_uri(png(one)) for one in shown] or [""] * len(found)
     page.write(
         path,
-        page.render(
-            "evaluate/sheet.html", {}, query=query, found=list(zip(found, pictures, strict=True)), number=number
-        ),
+        page.render("evaluate/sheet.html", {}, query=query, found=list(zip(found, images, strict=True)), number=number),
     )

@@ -38,7 +38,7 @@ PALETTE = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),
     *((128, 62, 180), (170, 230, 120), (150, 80, 40), (255, 180, 190), (0, 90, 90)),
 )
-"""Okabe and Ito's colours, which the colour-blind tell apart, then five more for label maps of many structures."""
+"""Okabe and Ito's colours, distinguishable to the colour-blind, then five more for label maps of many structures."""
 OPACITY = 0.55
 
 
@@ -53,7 +53,7 @@ def draw(
         cells: their numbers, in the same order.
 
     Returns:
-        The pictures; none where the weights of the networks cannot be had any more.
+        The images; none where the weights of the networks were deleted.
     """
     smallest = min(work, key=lambda one: len(one.subset.rows)).subset.label
     chosen = [one for one in work if one.repeat == 0 and one.subset.label == smallest]
@@ -106,13 +106,13 @@ def _png(plane: NDArray[np.float64], spacing: NDArray[np.float64]) -> str:
 
 
 CELLS = "segmentations"
-"""Folder of finished networks, beside the stores."""
+"""Folder of finished networks, next to the stores."""
 
 
 def evaluate_masks(
     run_folder: Path, manifest: Manifest, config: SegmentationConfig, store: Path, output: Path
 ) -> Results:
-    """Measure how well an encoder learns to segment at every label fraction, beside the same network at random.
+    """Compare segmentation by an encoder with the same network from random weights at every label fraction.
 
     Args:
         run_folder: of the pretrained run.
@@ -125,7 +125,7 @@ def evaluate_masks(
         The results, as they were written.
 
     Raises:
-        UsageError: the call cannot be meant, or the run's network has no decoder.
+        UsageError: the configuration is invalid, or the run's network has no decoder.
         MedclError: the run, the label maps or the splits do not allow it; `LeakError` where a test patient was trained
             on.
     """
@@ -209,7 +209,7 @@ def _usable(manifest: Manifest, store: VolumeStore, name: str, split: str) -> In
 
 
 def _problems(manifest: Manifest, store: VolumeStore, name: str) -> list[str]:
-    """A sentence a split and reason on volumes that take no part."""
+    """A sentence for each split and reason on volumes that are not used."""
     reasons = {**store.mask_quarantine.get(name, {}), **store.quarantine}
     ids, split = manifest.column("record_id"), manifest.column("split")
     found = Counter((str(split[i]), reasons[str(one)]) for i, one in enumerate(ids) if str(one) in reasons)
@@ -221,14 +221,14 @@ def _problems(manifest: Manifest, store: VolumeStore, name: str) -> list[str]:
     paths = manifest.column(name)
     without = sum(path is None and str(one) not in store.quarantine for one, path in zip(ids, paths, strict=True))
     if without:
-        notes.append(f"{without} of {len(manifest)} volumes have no label map and take no part in the evaluation.")
+        notes.append(f"{without} of {len(manifest)} volumes have no label map and are not used.")
     return notes
 
 
 def _validation(config: SegmentationConfig, available: int) -> list[str]:
     asked = config.segment.validation_volumes
     if not asked:
-        return ["The last weights were kept: no validation volumes were asked for."]
+        return ["The last weights were kept: no validation volumes were requested."]
     if not available:
         return ["The last weights were kept: no volume of the validation split has a label map."]
     return [f"The weights were chosen on up to {asked} labelled validation patients of each repeat."]
@@ -241,7 +241,7 @@ def _split(manifest: Manifest, rows: Ints, name: str) -> Split:
 
 
 def _save_masks(setting: experiment.SegmentSetting, work: list[experiment.SegmentWork], folder: Path) -> None:
-    """The predictions of the first repeat: masks/INITIALISATION/LABELS/RECORD.nii.gz."""
+    """The predictions of repeat 0: masks/INITIALISATION/LABELS/RECORD.nii.gz."""
     for one, network in experiment.kept(setting, work):
         where = folder / one.init / one.subset.label.replace("%", " percent")
         setting.held_out.write(network, setting.config.segment.overlap, experiment.device(), where)

@@ -1,4 +1,4 @@
-"""The experiment behind `medcl finetune` on label maps: every label fraction and repeat, pretrained beside random.
+"""The experiment of `medcl finetune` on label maps: every label fraction and repeat, pretrained and random weights.
 
 A repeat is one seed: it draws the labelled subsets (nested over the fractions), the validation volumes, the random
 weights and everything in training. Both initialisations get the same of each, so that their difference is a paired one.
@@ -53,7 +53,7 @@ class SegmentSetting:
         cells: folder of what is finished.
         manifest: readable records with label maps and splits.
         masks: the column of label maps.
-        data: what a patch is.
+        data: configuration of the patches.
         config: the evaluation.
         train: rows with a usable label map.
         validation: of these.
@@ -209,7 +209,7 @@ def _labelled(cell: SegmentCell, one: SegmentWork) -> SegmentCell:
 
 
 def kept(setting: SegmentSetting, work: Sequence[SegmentWork]) -> Iterator[tuple[SegmentWork, nn.Module]]:
-    """The networks of the first repeat whose weights were kept."""
+    """The networks of repeat 0 whose weights were kept."""
     card = runs.load_volumes(setting.run).card
     for one in work:
         if one.repeat == 0:

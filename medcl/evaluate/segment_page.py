@@ -14,7 +14,7 @@ from medcl.show.wording import number
 
 @dataclass(frozen=True)
 class ShownVolume:
-    """One test volume; `panels` are (caption, picture as a data URI)."""
+    """One test volume; `panels` are (caption, image as a data URI)."""
 
     title: str
     panels: tuple[tuple[str, str], ...]
@@ -33,7 +33,7 @@ def learning(cells: Sequence[SegmentCell], level: float) -> Figure:
 
     Args:
         cells: of one fraction, of both initialisations.
-        level: the Dice that training from random weights came to, drawn as a dotted line.
+        level: the final Dice of training from random weights, drawn as a dotted line.
 
     Returns:
         The figure.

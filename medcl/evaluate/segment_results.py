@@ -1,4 +1,4 @@
-"""What a segmentation adds to the results of an evaluation: every volume's numbers, and how training went."""
+"""Results of a segmentation: the metrics of every volume, and the course of training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from medcl.evaluate.config import Init
 
 SETTLED = 5
-"""Looks at the validation volumes whose mean is what training came to: a single one of two volumes jumps."""
+"""Number of last evaluations whose mean is the final validation Dice: a single one of two volumes is noisy."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Curve:
     """The validation Dice while training: the mean over structures and validation volumes.
 
     Args:
-        iterations: at which it was looked at, ascending; empty without validation volumes.
+        iterations: iterations of the evaluations, ascending; empty without validation volumes.
         dice: of each.
         best: iteration whose weights were kept.
     """
@@ -29,7 +29,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class SegmentCell:
-    """What one network reached.
+    """The results of one network.
 
     Args:
         init: which weights it started from.
@@ -52,17 +52,17 @@ class SegmentCell:
 
 @dataclass(frozen=True)
 class Speed:
-    """How many iterations it takes to come to where training from random weights ends, the median over the pairs.
+    """Number of iterations until the final Dice of training from random weights, the median over the pairs.
 
     Args:
         label: label of the fraction.
-        level: the mean validation Dice of the last looks at random initialisation, a mean over the repeats.
+        level: the mean validation Dice of the last evaluations from random weights, a mean over the repeats.
         pretrained: iterations until the validation Dice is first that high, from pretrained weights; NaN where it was
             not reached in half of the pairs.
         random: from random weights.
         ratio: of both, the median of the pairs.
         pairs: number of pairs.
-        never: pairs in which pretrained weights did not come so far.
+        never: number of pairs in which pretrained weights did not reach it.
     """
 
     label: str
@@ -91,10 +91,10 @@ class Segmentation:
 
 
 def speed_of(cells: Sequence[SegmentCell]) -> tuple[Speed, ...]:
-    """How much faster training from pretrained weights is, at every fraction.
+    """Speed of training from pretrained and from random weights, at every fraction.
 
     Args:
-        cells: of both initialisations; without validation curves there is nothing to say.
+        cells: of both initialisations; without validation curves the result is empty.
     """
     curves = {(cell.init, cell.label, cell.repeat): cell.curve for cell in cells if cell.curve.iterations}
     found = []

@@ -134,7 +134,7 @@ def loss_of(name: str) -> nn.Module:
 
     losses = {"dice": DiceLoss, "dice-ce": DiceCELoss}
     if name not in losses:
-        raise UsageError(f"no segmentation loss is called {name!r}; choose one of {', '.join(losses)}")
+        raise UsageError(f"segmentation loss {name!r} not found; choose one of {', '.join(losses)}")
     return cast(nn.Module, losses[name](softmax=True, include_background=True, batch=True))
 
 
@@ -182,7 +182,7 @@ def train(
         device: where to train.
 
     Returns:
-        How the validation Dice went.
+        The course of the validation Dice.
     """
     torch.manual_seed(seed)  # of dropout, where the network has any
     flat = labelled.axis is not None

@@ -1,4 +1,4 @@
-"""What is predicted: the labels of a target, the loss and the probabilities that belong to its kind."""
+"""The task of an evaluation: labels of a target, with the loss and the probabilities of its kind."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,12 +40,12 @@ class Task:
 
     @property
     def metric(self) -> str:
-        """What models are chosen by on the validation patients, and what the report shows first."""
+        """The metric by which models are chosen on the validation patients, and the first of the page."""
         return SELECTION[self.target.kind]
 
     @cached_property
     def labelled(self) -> NDArray[np.bool_]:
-        """(records,) which have a label."""
+        """(records,) whether a record has a label."""
         if self.target.kind in ("binary", "multiclass"):
             return np.asarray(self.labels.astype(np.int64) >= 0)
         values = self.labels.reshape(len(self.labels), -1).astype(np.float64)
@@ -53,7 +53,7 @@ class Task:
 
     @property
     def n_outputs(self) -> int:
-        """Logits of a classifier; one for a binary target and for a regression."""
+        """Number of logits of a classifier; one for a binary target and for a regression."""
         return len(self.target.classes) if self.target.kind in ("multiclass", "multilabel") else 1
 
     def columns(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:

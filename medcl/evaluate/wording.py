@@ -19,7 +19,7 @@ PROTOCOLS = {
     "probe": "Linear probe",
     "knn": "k nearest neighbours",
     "finetune": "Full fine-tuning",
-    "pixels": "Linear probe, beside raw pixels",
+    "pixels": "Linear probe, compared with raw pixels",
 }
 
 
@@ -86,7 +86,7 @@ def other_repeats(results: Results) -> list[str]:
 
 
 def headline_fraction(results: Results) -> Fraction:
-    """The fraction of the headline: 10% where it was measured, else the smallest; fixed, so that nobody picks the best.
+    """The fraction of the headline: 10% where it was measured, else the smallest; not chosen by its result.
 
     Raises:
         UsageError: the results have no fraction.

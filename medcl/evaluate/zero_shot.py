@@ -66,11 +66,11 @@ def check(prompts: Prompts, manifest: Manifest) -> Target:
             f"prompts for the target {prompts.target!r}: the manifest has no such target; it has {held}{hint}"
         )
     if target.kind == "regression":
-        raise UsageError(f"prompts for the target {prompts.target!r}: it is a number and has no classes to tell apart")
+        raise UsageError(f"prompts for the target {prompts.target!r}: it is a number and has no classes")
     unknown = [name for name in prompts.positive if name not in target.classes]
     if unknown:
         raise UsageError(
-            f"prompts for the target {prompts.target!r}: {', '.join(map(repr, unknown))} is none of its classes "
+            f"prompts for the target {prompts.target!r}: {', '.join(map(repr, unknown))} not among its classes "
             f"{', '.join(target.classes)}"
         )
     missing = [name for name in target.classes if name not in prompts.positive]
@@ -122,7 +122,7 @@ Embed = Callable[[Sequence[str]], Tensor]
 
 @dataclass(frozen=True)
 class ZeroShot:
-    """What prompts are worth for one target.
+    """Zero-shot classification of one target.
 
     Args:
         target: name of the target.
@@ -131,8 +131,8 @@ class ZeroShot:
             chance is 0.5, the share of the largest class, and one over the number of classes.
         per_class: class -> AUROC, NaN where it is undefined.
         undefined: classes without a positive or a negative record, left out of the macro mean.
-        records: that were classified.
-        patients: of these records.
+        records: number of records that were classified.
+        patients: number of their patients.
     """
 
     target: str
@@ -210,7 +210,7 @@ def measure_zero_shot(
         labels: (records,) class numbers, or (records, classes) of 0 and 1; without unlabelled records.
         probabilities: (records, classes).
         patients: (records,) id of the patient of each record.
-        n_boot: resamples of the patients; 0 gives no intervals.
+        n_boot: number of resamples of the patients; 0 gives no intervals.
         seed: of the resamples.
 
     Returns:

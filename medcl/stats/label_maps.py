@@ -1,4 +1,4 @@
-"""How well a predicted label map fits the true one: Dice and the 95% Hausdorff distance of each structure."""
+"""Agreement of a predicted label map with the true one: Dice and 95% Hausdorff distance of each structure."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ def dice(truth: Labels, prediction: Labels, n_classes: int) -> Floats:
         (n_classes - 1,); 1 for a structure that is in neither map.
 
     Raises:
-        MedclError: the shapes differ, or a label is none of the classes.
+        MedclError: the shapes differ, or a label is not among the classes.
     """
     _check(truth, prediction, n_classes)
     pairs = truth.ravel().astype(np.int64) * n_classes + prediction.ravel()
@@ -48,7 +48,7 @@ def hausdorff95(truth: Labels, prediction: Labels, n_classes: int, spacing: Arra
         describes it, so it is counted instead.
 
     Raises:
-        MedclError: the shapes differ, or a label is none of the classes.
+        MedclError: the shapes differ, or a label is not among the classes.
     """
     from scipy.ndimage import find_objects
 
@@ -103,7 +103,7 @@ def _surface(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _check(truth: Labels, prediction: Labels, n_classes: int) -> None:
     if truth.shape != prediction.shape:
-        raise MedclError(f"a predicted label map {prediction.shape} cannot be held against a true one {truth.shape}")
+        raise MedclError(f"the predicted label map has the shape {prediction.shape}, the true one {truth.shape}")
     for name, one in (("true", truth), ("predicted", prediction)):
         if one.size and not (one.min() >= 0 and one.max() < n_classes):
             raise MedclError(

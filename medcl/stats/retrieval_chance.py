@@ -1,4 +1,4 @@
-"""What retrieval in a random order finds, in expectation."""
+"""Expected metrics of retrieval in a random order."""
 
 import numpy as np
 from numpy.typing import ArrayLike

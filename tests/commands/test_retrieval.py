@@ -139,9 +139,9 @@ def test_a_record_is_embedded_by_itself_and_not_kept(folder: Path, tmp_path: Pat
         (["--text", " "], "--text is empty"),
         (["--text", "left", "-k", "0"], "-k 0"),
         (["--text", "left", "--split", "tset"], "the manifest has the splits test, train, val"),
-        (["--text", "left", "--kind", "volume"], "there are no volumes to be found"),
+        (["--text", "left", "--kind", "volume"], "the manifest has no volumes"),
         (["--text", "left", "-o", "sheet.gif"], "is a .png or an .html file"),
-        (["--record", "image-1", "-o", "sheet.png"], "a contact sheet shows pictures, not reports"),
+        (["--record", "image-1", "-o", "sheet.png"], "a contact sheet shows images, not reports"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

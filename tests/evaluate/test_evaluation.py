@@ -81,7 +81,8 @@ def test_every_protocol_at_every_fraction_beside_random_weights(
 def test_the_number_of_processes_changes_nothing_and_the_baseline_is_measured_once(
     run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
 ) -> None:
-    config = replace(CONFIG, seed=11, labels=["50%"], protocols=["probe", "finetune"])
+    tuning = FinetuneConfig(steps=2, evaluate_every=1)
+    config = replace(CONFIG, seed=11, labels=["50%"], protocols=["probe", "finetune"], finetune=tuning)
     first = evaluate(run, ecg_manifest, replace(config, jobs=2), store, tmp_path / "two")
     kept = list(store.glob("baseline-*.npz"))
     again = evaluate(run, ecg_manifest, config, store, tmp_path / "one")

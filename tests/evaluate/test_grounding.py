@@ -53,7 +53,7 @@ def test_padding_behind_a_phrase_changes_nothing(joint: MultimodalEncoder) -> No
 
 
 def test_only_pictures_are_drawn_over(joint: MultimodalEncoder) -> None:
-    with pytest.raises(UsageError, match="pictures of 2 dimensions"):
+    with pytest.raises(UsageError, match="images of 2 dimensions"):
         grounding.phrase_map(joint, "signal", torch.rand(1, 100), torch.tensor([5]))
 
 

@@ -147,7 +147,7 @@ def test_equal_texts_are_hits_of_each_other(folder: Path) -> None:
     assert there.of("recall@1").value == there.of("recall@1").chance == 1.0
     assert (there.queries, there.candidates, back.queries, back.candidates) == (12, 1, 1, 12)
     assert (results.records["report"], results.texts) == (12, 1)
-    assert "12 reports are 1 different texts" in (folder / "again" / "report.html").read_text()
+    assert "number of reports 12, of distinct texts 1." in (folder / "again" / "report.html").read_text()
 
 
 def test_captions_alone_or_reports_of_studies_alone(folder: Path) -> None:
@@ -191,7 +191,7 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(MedclError, match="holds no reports"):
         measured(folder, archive=own.of_kind("image"))
     (tmp_path / "p.yaml").write_text("pattern: {classes: {vertical: [vertical], middle: [middle]}}")
-    with pytest.raises(UsageError, match="'middle' is none of its classes horizontal, vertical"):
+    with pytest.raises(UsageError, match="'middle' not among its classes horizontal, vertical"):
         measured(folder, replace(CONFIG, prompts=tmp_path / "p.yaml"))
     apart = own.with_column("trial", pa.array(np.arange(len(own)))).with_column("study", pa.array(np.arange(len(own))))
     with pytest.raises(MedclError, match="belongs to any of"):

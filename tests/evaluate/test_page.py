@@ -212,8 +212,8 @@ def test_raised_fractions_and_missing_classes_are_noted() -> None:
     results = make_results()
     first = replace(results.fractions[0], per_class={**results.fractions[0].per_class, "HYP": 0})
     text = Page(render_page(replace(results, fractions=(first, *results.fractions[1:])))).text
-    assert "1% of the labels was raised to 6 patients" in text
-    assert "No record of 1% of the labels has HYP." in text
+    assert "The label fraction 1% was raised to 6 patients" in text
+    assert "No record of the label fraction 1% has HYP." in text
 
 
 def test_a_fraction_with_fewer_repeats_says_so() -> None:

@@ -1,6 +1,7 @@
 """`medcl finetune` on label maps: what it measures, what it refuses, what does not change it."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,9 +104,10 @@ def test_a_predicted_mask_lies_on_its_volume(evaluated: tuple[Results, Path], ma
 
 
 def test_the_number_of_processes_changes_nothing(
-    evaluated: tuple[Results, Path], run: Path, manifest: Manifest, tmp_path: Path
+    evaluated: tuple[Results, Path], heads: Path, run: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     config = replace(CONFIG, labels=["1"], repeats=1, jobs=2)
+    shutil.copytree(heads / "store", tmp_path / "store", ignore=shutil.ignore_patterns(CELLS))
     again = evaluate_masks(run, manifest, config, tmp_path / "store", tmp_path / "out")
     assert len(again.segmentation.cells) == 2
     assert set(numbers(again)) < set(numbers(evaluated[0]))

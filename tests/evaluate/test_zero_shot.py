@@ -134,7 +134,7 @@ def test_a_class_that_no_record_has_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("region: {classes: {Head: [h], Thorax: [t], Abdomen: [a], Leg: [l]}}", "'Leg' is none of its classes"),
+        ("region: {classes: {Head: [h], Thorax: [t], Abdomen: [a], Leg: [l]}}", "'Leg' not among its classes"),
         ("region: {classes: {Head: [h], Thorax: [t]}}", "none for 'Abdomen'"),
         ("plane: {classes: {axial: [a]}}", "no such target; it has region, findings, age"),
         ("age: {classes: {old: [a]}}", "it is a number"),
