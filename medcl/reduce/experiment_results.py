@@ -25,7 +25,7 @@ class ArmResult:
 
     Args:
         by: the reduction, empty where all units were trained on.
-        how: `all`, `reduced`, `random` (as many units by chance), or `random weights` (not trained).
+        how: `all`, `reduced`, `random` (as many units at random), or `random weights` (not trained).
         budget: `steps` or `epochs` were those of the training on all units; empty where it makes no difference.
         fold: number.
         seed: of the pretraining.
