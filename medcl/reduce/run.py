@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
+from medcl.modality import WINGS, wing
 from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.curve import RedundancyCurve, curve_of
 from medcl.reduce.result import Reduced, applied
@@ -18,7 +19,7 @@ from medcl.reduce.selection import Selection, select
 from medcl.reduce.signatures import Described, describe
 from medcl.reduce.strategies import strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked
-from medcl.reduce.units import PLURALS, Family, Units, chosen_rows, families_of, units_of
+from medcl.reduce.units import Family, Units, chosen_rows, families_of, units_of
 
 Bools = NDArray[np.bool_]
 
@@ -144,8 +145,8 @@ def compare(
     """
     families = taken(manifest, config, strategy, rows)
     if not families:
-        held = ", ".join(sorted({PLURALS[kind] for kind in manifest.kinds[rows]})) or "no readable record"
-        takes = ", ".join(f"{PLURALS[kind]}" for kind in strategy.kinds)
+        held = ", ".join(sorted({wing(kind).plural for kind in manifest.kinds[rows]})) or "no readable record"
+        takes = ", ".join(wing(kind).plural for kind in strategy.kinds)
         dims = " or ".join("slices" if one == "slice" else "whole records" for one in strategy.dims)
         raise UsageError(
             f"--by {config.by} compares {takes} as {dims}; there is nothing of this to compare: the manifest holds "
@@ -203,10 +204,10 @@ def untouched(manifest: Manifest, rows: Bools, config: ReduceConfig, strategy: S
     own = {family.kind for family in taken(manifest, config, strategy, rows)}
     readable = np.asarray(manifest.column("status") == "ok", dtype=bool)
     found = {
-        f"{PLURALS[kind]}, which --by {config.by} does not compare as asked for": int(
+        f"{wing(kind).plural}, which --by {config.by} does not compare as asked for": int(
             (rows & (manifest.kinds == kind)).sum()
         )
-        for kind in PLURALS
+        for kind in WINGS
         if kind not in own
     }
     found["records of other splits, which are kept as they are (--split all reduces them too)"] = int(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.errors import UsageError
+from medcl.modality import wing
 from medcl.reduce.config import ReduceConfig, Scope
 from medcl.reduce.strategy import Unit
 from medcl.suggest import did_you_mean
@@ -16,7 +17,6 @@ from medcl.suggest import did_you_mean
 Ints = NDArray[np.int64]
 WHOLE = -1
 """The piece of a unit that is a whole record."""
-PLURALS: dict[Kind, str] = {"signal": "recordings", "volume": "volumes", "image": "images", "report": "reports"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Family:
     scope: Scope
 
     def __str__(self) -> str:
-        what = "slices" if self.unit == "slice" else PLURALS[self.kind]
+        what = "slices" if self.unit == "slice" else wing(self.kind).plural
         if self.scope == "archive":
             return f"{what} across the archive"
         return f"{what} within each {'volume' if self.unit == 'slice' and self.scope == 'record' else self.scope}"
