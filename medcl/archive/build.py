@@ -69,7 +69,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     missing = (*request.missing, *(card.missing if card else ()))
     card = None if card is None else replace(card, missing=missing)
     previous = Manifest.read(request.output) if request.output.exists() else None
-    # Reports are read again at every scan: what they describe may have come or gone.
+    # Reports are read again at every scan: what they describe may have been added or deleted.
     known = None if previous is None else previous.select(previous.kinds != "report")
     public = card is not None and card.public_ids
     salt = PUBLIC_SALT if public else site_salt()

@@ -64,7 +64,7 @@ class Spool:
         """Keep files; they are on their way to the disk when this returns.
 
         Raises:
-            MedclError: the disk is full, or gone.
+            MedclError: the disk is full or unavailable.
         """
         rows = [tuple(getattr(one, name) for name in _COLUMNS) for one in files]
         if not rows:
@@ -81,7 +81,7 @@ class Spool:
         Returns:
             Those that need not be read again.
         """
-        wanted, gone, kept = set(paths), [], set()
+        wanted, changed, kept = set(paths), [], set()
         for path, size, mtime_ns in self._base.execute("SELECT path, size, mtime_ns FROM files"):
             try:
                 about = (root / path).stat() if path in wanted else None
@@ -90,9 +90,9 @@ class Spool:
             if about is not None and (about.st_size, about.st_mtime_ns) == (size, mtime_ns):
                 kept.add(path)
             else:
-                gone.append((path,))
+                changed.append((path,))
         with self._base:
-            self._base.executemany("DELETE FROM files WHERE path = ?", gone)
+            self._base.executemany("DELETE FROM files WHERE path = ?", changed)
         return kept
 
     def series(self) -> set[int]:

@@ -203,7 +203,7 @@ def require_unchanged(record: Scanned) -> None:
     if record.size is not None:
         now = state(record.root, record.path, record.files)
         if now["size"] == 0 and record.size:
-            raise UnreadableError("cannot be read: not found: it has gone since the scan")
+            raise UnreadableError("cannot be read: not found: the file has been deleted or moved since the scan")
         if now["size"] != record.size:
             raise UnreadableError(
                 f"changed since the scan: {now['size']} bytes, the manifest has {record.size}: {_AGAIN}"

@@ -66,7 +66,7 @@ class Journal:
             rows: of a chunk, with the columns of `schema.SCHEMA`.
 
         Raises:
-            MedclError: the disk is full, or gone.
+            MedclError: the disk is full or unavailable.
         """
         if self.path is None:
             self._batches.append(rows)

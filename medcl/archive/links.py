@@ -95,7 +95,7 @@ def links(manifest: Manifest) -> Links:
 
 
 def taking_part(manifest: Manifest, reports: Partners) -> NDArray[np.bool_]:
-    """(rows,) which rows take part: every record, and of the reports those that count.
+    """(rows,) which rows are linked: every record, and of the reports those of `reports`.
 
     Args:
         manifest: of all kinds.

@@ -75,7 +75,7 @@ def scan(
         jobs: processes; -1 is one a core. The result does not depend on it.
         cluster: address of a Dask scheduler, whose workers read the files in the place of processes here.
         journal: file that keeps what has been found; a scan that finds one goes on from it. It stays. The slices of
-            DICOM files are kept beside it, as codes, and are gone at the end.
+            DICOM files are kept next to it, as codes, and are deleted at the end.
         modality: of every record whose file does not tell: by the names of the channels, or as DICOM states it.
         images: `original` leaves localizers and derived images (reformatted, processed) of DICOM out: they are rows,
             but their status is `localizer` or `derived image`; `all` uses them.
@@ -168,7 +168,7 @@ def scan_to(folder: Path, output: Path, *, previous: Manifest | None = None, **o
         **options: of `scan`.
 
     Returns:
-        As `scan`; the journal is gone.
+        As `scan`; the journal is deleted.
 
     Raises:
         UsageError: as `scan`.

@@ -74,7 +74,7 @@ def infer(table: LabelTable, column: str, kind: Kind | None = None) -> Labels:
     else:
         distinct = set(present)
     if len(distinct) < (1 if kind == "multilabel" else 2):
-        raise UsageError(f"{place}: {len(distinct)} distinct values, so there is nothing to tell apart")
+        raise UsageError(f"{place}: {len(distinct)} distinct values, so there are no classes to distinguish")
     if kind == "binary" and len(distinct) != 2:
         raise UsageError(f"{place}: {len(distinct)} distinct values, but a binary target has two")
     return Labels(Target(column, kind, tuple(_in_order(distinct))), values)

@@ -40,7 +40,7 @@ def run_on_cluster(
         The results, one a chunk, or an item where a chunk had to be taken apart.
 
     Raises:
-        UsageError: the extra `cluster` is not installed, or the address cannot be meant.
+        UsageError: the extra `cluster` is not installed, or the address is invalid.
         MedclError: the cluster cannot be reached or is lost, or workers died and there is no `instead`.
     """
     try:

@@ -90,7 +90,7 @@ def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int
             yield result
     finally:
         with warnings.catch_warnings():
-            # Who stops early has a reason to, and says it: that chunks were under way is no news beside it.
+            # Who stops early has a reason to, and says it: that chunks were under way is no news.
             warnings.simplefilter("ignore", UserWarning)
             results.close()
 

@@ -224,7 +224,7 @@ class Wing(Protocol):
             value; of a report its text.
 
         Raises:
-            UnreadableError: the file is gone or damaged.
+            UnreadableError: the file is missing or damaged.
         """
 
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
@@ -241,7 +241,7 @@ class Wing(Protocol):
             One a piece.
 
         Raises:
-            UnreadableError: the file is gone or damaged.
+            UnreadableError: the file is missing or damaged.
         """
 
     def opened(self, stored: StoredArrays) -> Any:

@@ -62,8 +62,8 @@ def present(cells: Sequence[str | None], words: Collection[str] = (), keep: Coll
     rest = [cell for cell in folded.values() if cell not in absent and cell not in _BESIDE_NUMBERS]
     if rest and (all(_NUMBER.fullmatch(cell) for cell in rest) or _BOOLEANS.issuperset(rest)):
         absent |= _BESIDE_NUMBERS
-    gone = {cell for cell in distinct if folded[cell] in absent and cell not in kept}
-    return [None if cell is None or cell in gone else cell for cell in cells]
+    missing = {cell for cell in distinct if folded[cell] in absent and cell not in kept}
+    return [None if cell is None or cell in missing else cell for cell in cells]
 
 
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)(?:\.0*|,0{1,2})?", re.ASCII)

@@ -153,6 +153,6 @@ def named_file(header: Path, name: str, suffixes: tuple[str, ...], what: str) ->
     if name and not inside:
         raise UnreadableError(f"its header names a {what} outside its own folder, which is not read: move it beside")
     raise IncompleteError(
-        f"missing {what}: the file that the header names is not beside it, nor one with the header's own name",
+        f"missing {what}: the file that the header names is not next to it, nor one with the header's own name",
         (header.name,),
     )

@@ -135,7 +135,7 @@ def skip(file: Bytes, count: int) -> None:
 
 
 def check_size(rows: int, columns: int) -> None:
-    """Refuse what cannot be an image, or is larger than any that is worth its memory.
+    """Refuse what cannot be an image, or has more pixels than are decoded.
 
     Raises:
         UnreadableError: no pixel, or more than `LARGEST`.

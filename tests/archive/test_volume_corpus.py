@@ -13,9 +13,9 @@ from medcl.modality.formats import read_volume
 
 DATA = Path(nib.__file__).parent / "tests" / "data"
 REFUSED = {
-    "analyze.hdr": "the file of its voxels (.img) is not beside it",
-    "nifti1.hdr": "the file of its voxels (.img) is not beside it",
-    "nifti2.hdr": "the file of its voxels (.img) is not beside it",
+    "analyze.hdr": "the file of its voxels (.img) is not next to it",
+    "nifti1.hdr": "the file of its voxels (.img) is not next to it",
+    "nifti2.hdr": "the file of its voxels (.img) is not next to it",
     "row_major.dconn.nii": "6 axes",  # CIFTI: a matrix of connections, no volume
     "bad_attribute+orig.HEAD": "AFNI",
     "bad_datatype+orig.HEAD": "AFNI",

@@ -144,7 +144,7 @@ def test_another_label_map_under_an_old_name_is_noticed(tmp_path: Path) -> None:
     for name, why in (("v0", "bytes, the manifest has"), ("v1", "another header"), ("v2", "another time")):
         assert found[f"{name}.nii"].startswith("changed since the scan: ")
         assert why in found[f"{name}.nii"]
-    assert "it has gone since the scan" in found["v3.nii"]
+    assert "the file has been deleted or moved since the scan" in found["v3.nii"]
     row = int(np.flatnonzero(manifest.column("path") == "v2.nii")[0])
     with pytest.raises(UnreadableError, match="changed since the scan: another time"):
         labels_of(store, row, manifest, row, "organs")

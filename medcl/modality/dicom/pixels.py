@@ -146,7 +146,7 @@ def _used(numbers: NDArray[Any], claims: Claims, shifted: bool, lossy: bool = Fa
 
     Args:
         numbers: integers, signed where the pixels are.
-        claims: how many bits are used, and which.
+        claims: number of bits that are used, and which.
         shifted: whether they may begin above the lowest bit; those of a JPEG begin there.
         lossy: whether a decoder may have left the range of the bits.
     """

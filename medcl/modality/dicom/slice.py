@@ -67,7 +67,7 @@ class Slice:
     Args:
         file: relative to the root of the archive.
         frame: number of the frame in the file, from 0.
-        frames: how many the file holds.
+        frames: number of frames in the file.
         patient: clear id, as `study`, `series` and `sop` (the instance); empty where the header states none.
         modality: as DICOM writes it: `CT`, `MR`.
         rows: of the image.

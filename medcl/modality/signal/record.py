@@ -30,7 +30,7 @@ CUT = "last data record incomplete"
 DAMAGED = (WRONG_CHECKSUM, CUT)
 """How the flags begin of recordings that are usable and not what was recorded: a strict scan refuses them."""
 _RATES = (1.0, 1e6)
-"""Hz; a signal of fewer samples is none of a heart or brain, and no recorder takes more."""
+"""Hz; an ECG or EEG has no fewer samples, and no recorder takes more."""
 
 
 @dataclass(frozen=True)

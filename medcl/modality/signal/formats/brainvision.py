@@ -30,7 +30,7 @@ class _Opened:
 def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of a recording.
 
-    A header that names a file of samples that is gone (renamed recordings do) is read with the file of its own stem,
+    A header that names a file of samples that is missing (renamed recordings do) is read with the file of its own stem,
     and has a flag. Markers are not read.
 
     Args:

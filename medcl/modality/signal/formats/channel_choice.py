@@ -41,7 +41,7 @@ class Choice:
 
     Args:
         kept: positions of those that are its signal, all of one sampling rate.
-        aside: positions of those that can be read beside it: other rates, other units, markers.
+        aside: positions of those that can be read as well: other rates, other units, markers.
         flags: what was set aside and why, in words.
     """
 

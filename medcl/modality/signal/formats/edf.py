@@ -23,7 +23,7 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
 
     Channels without a unit or calibration, of other sampling rates, markers (such as the status channel of BDF) and
     annotations are no part of the signal. The patient's code is taken as an id, never the name or the birth date that
-    stand beside it; the free text of a plain EDF file is an id as a whole.
+    stand next to it; the free text of a plain EDF file is an id as a whole.
 
     Args:
         path: of the file.

@@ -130,7 +130,7 @@ def _parts(first: Path, packed: bool) -> tuple[list[Path], set[int]]:
             raise UnreadableError("it names a next part outside its own folder, which is not read: move it beside")
         if not os.path.isfile(following):
             raise IncompleteError(
-                "missing part: the recording goes on in another file that is not beside it under the name that it had "
+                "missing part: the recording goes on in another file that is not next to it under the name that it had "
                 "when it was written",
                 tuple(part.name for part in parts),
             )

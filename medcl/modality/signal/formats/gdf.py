@@ -40,7 +40,7 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of a GDF file, whatever its name.
 
     Channels of another rate than most, without a unit, and triggers are set aside, with a flag. The patient's code is
-    taken as an id, never the name beside it. Events are not read.
+    taken as an id, never the name next to it. Events are not read.
 
     Args:
         path: of the file.

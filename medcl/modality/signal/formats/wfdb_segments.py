@@ -128,7 +128,7 @@ def read_segments(path: Path, header: WfdbHeader, unit: str = "", verify: bool =
             layout = layout or own
             if variable and number == 1:
                 if len({line.name.split(" #")[0] for line in part.signals}) < len(own):
-                    raise UnreadableError("several signals of one name in a variable layout: they cannot be told apart")
+                    raise UnreadableError("several signals of one name in a variable layout: which is which is unknown")
                 units |= {line.name: (line.unit, line.per_frame, "no samples") for line in part.signals}
                 continue
             if not set(own) <= set(layout) if variable else own != layout:

@@ -117,7 +117,7 @@ def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
         The volume, one channel: int16 where every rescaled number is a whole one in its range, else float32.
 
     Raises:
-        UnreadableError: as `read_header`; a file is gone or its pixels are damaged.
+        UnreadableError: as `read_header`; a file is missing or its pixels are damaged.
     """
     header = read_header(stack)
     return Volume.of(read_planes(stack.slices, root)[None], header.grid, header.unit, nan)
@@ -134,7 +134,7 @@ def read_planes(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
         (columns, rows, slices), int16 or float32 as `read_volume` says.
 
     Raises:
-        UnreadableError: a file is gone, its pixels are damaged or of another size than its header said.
+        UnreadableError: a file is missing, its pixels are damaged or of another size than its header said.
     """
     by_file: dict[str, list[int]] = {}
     for number, one in enumerate(slices):

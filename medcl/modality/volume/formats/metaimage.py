@@ -1,4 +1,4 @@
-"""MetaImage: .mha, or .mhd with its voxels in files beside it."""
+"""MetaImage: .mha, or .mhd with its voxels in other files."""
 
 from dataclasses import replace
 from math import prod

@@ -35,7 +35,7 @@ def read_header(path: Path) -> VolumeHeader:
 
     Raises:
         UnreadableError: it is not NIfTI, damaged or shorter than it says, has other than 3 axes (4 with channels), no
-            spacing, or voxels that are colours or complex; the other file of a pair is not beside it.
+            spacing, or voxels that are colours or complex; the other file of a pair is not next to it.
     """
     return parse(path).header
 

@@ -102,7 +102,7 @@ def _image(path: Path) -> Path:
     for found in reversed(names) if packed else names:
         if found.is_file():
             return found
-    raise UnreadableError("the file of its voxels (.img) is not beside it: copy both")
+    raise UnreadableError("the file of its voxels (.img) is not next to it: copy both")
 
 
 def _check_width(raw: Any, dtype: np.dtype[Any], stored: Stored) -> None:
@@ -179,7 +179,7 @@ def _analyze_geometry(raw: Any, shape: tuple[int, int, int], path: Path) -> tupl
     if orient in _ORIENTS:
         flags.append(f"orient states {_ORIENTS[orient]} slices: not used, since programs write it wrongly")
     if path.with_suffix(".mat").is_file():
-        flags.append("a .mat lies beside it, which may state its orientation: not read")
+        flags.append("a .mat lies next to it, which may state its orientation: not read")
     if (raw["pixdim"][1:4] < 0).any():
         flags.append("negative pixdim: its sign is ignored")
         raw["pixdim"][1:4] = np.abs(raw["pixdim"][1:4])

@@ -77,7 +77,7 @@ def beside(folder: Path, name: str) -> Path:
     if not name or at.is_absolute() or ".." in at.parts or set(name) & {"\\", ":", "\0"}:
         raise UnreadableError("the file of its voxels lies outside of its folder: put it beside the header")
     if not os.path.isfile(folder / at):
-        raise UnreadableError("the file of its voxels is not beside it: copy both, or correct its name in the header")
+        raise UnreadableError("the file of its voxels is not next to it: copy both, or correct its name in the header")
     return folder / at
 
 

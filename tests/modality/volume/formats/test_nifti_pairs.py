@@ -59,7 +59,7 @@ def test_a_pair_of_which_one_is_missing_short_or_renamed_says_so(tmp_path: Path)
         with pytest.raises(UnreadableError, match=reason):
             read_header(tmp_path / name)
     (tmp_path / "a.img").unlink()
-    with pytest.raises(UnreadableError, match=r"\(.img\) is not beside it"):
+    with pytest.raises(UnreadableError, match=r"\(.img\) is not next to it"):
         read_header(tmp_path / "a.hdr")
 
 

@@ -127,7 +127,7 @@ def test_voxels_in_a_file_beside_the_header(tmp_path: Path) -> None:
         same(read_volume(path, "HU"), expected)
         assert read_volume(path, "HU").unit == "HU"
         (tmp_path / f"{path.stem}.raw").unlink()
-        with pytest.raises(UnreadableError, match="not beside it"):
+        with pytest.raises(UnreadableError, match="not next to it"):
             read_header(path)
     for path in (
         write_mha(tmp_path / "c.mhd", data, np.eye(4), ElementDataFile="../secret.raw"),
@@ -359,7 +359,7 @@ def test_voxels_may_be_in_several_files_beside_the_header(tmp_path: Path, named:
         assert read_header(path).files == (path.name, *names)
         same(read_volume(path), expected)
     (tmp_path / names[2]).unlink()
-    with pytest.raises(UnreadableError, match="not beside it"):
+    with pytest.raises(UnreadableError, match="not next to it"):
         read_header(mhd)
     many = write_mha(tmp_path / "many.mhd", data, np.eye(4), ElementDataFile="slice%03d.raw 1 999999999 1")
     with pytest.raises(UnreadableError, match="999999999 files of voxels"):
