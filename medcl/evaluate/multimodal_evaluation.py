@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -21,10 +22,11 @@ from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
 from medcl.evaluate.multimodal_page import write_page
 from medcl.evaluate.multimodal_results import Between, Classified, Direction, MultimodalResults
-from medcl.evaluate.multimodal_space import NAMES, Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
+from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
 from medcl.evaluate.retrieval import Ints, RelevanceIds, Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
+from medcl.modality import WINGS, wing
 from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
 
@@ -67,16 +69,18 @@ def evaluate_multimodal(
     warning = runs.guard(run, manifest, rows, allow=config.allow_transductive)
     notes = [warning] if warning else []
     sides: Sides = {}
-    for kind in (one for one in NAMES if one in run.card.sides):
+    for kind in cast(list[Kind], [one for one in WINGS if one in run.card.sides]):
         wanted = int((manifest.kinds[rows] == kind).sum())
         if not wanted:
             which = f" ({PARTNERS[config.reports]})" if kind == REPORT and config.reports != "all" else ""
             raise MedclError(
-                f"the split {config.split!r} holds no {NAMES[kind]}{which}, which {run.folder} was trained on"
+                f"the split {config.split!r} holds no {wing(kind).plural}{which}, which {run.folder} was trained on"
             )
         sides[kind] = embed_kind(run, manifest, kind, rows, store, text=config.text, jobs=config.jobs)
         if wanted > len(sides[kind].rows):
-            notes.append(f"{wanted - len(sides[kind].rows)} {NAMES[kind]} were left out: they could not be prepared.")
+            notes.append(
+                f"{wanted - len(sides[kind].rows)} {wing(kind).plural} were left out: they could not be prepared."
+            )
     once: Sides = {kind: multimodal_pairs.each_text_once(manifest, side) for kind, side in sides.items()}
     targets = [one.target for one in asked]
     patient = manifest.column("patient")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from medcl.embed.projected import Projected
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
+from medcl.modality import WINGS
 from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
 from medcl.modality.report.wing import ReportWing
@@ -33,11 +34,9 @@ from medcl.modality.spec import Card, JointCard, TextCard
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.runs import Run, load_joint
 
-ORDER: tuple[Kind, ...] = ("image", "volume", "signal")
-
 
 def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
-    """The side whose records have labels of a target: images before volumes before recordings.
+    """The side whose records have labels of a target: the first in the order of `WINGS`, reports aside.
 
     Args:
         card: of the run.
@@ -53,9 +52,9 @@ def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
     if not isinstance(card, JointCard):
         return None
     labelled = set(manifest.kinds[Task.of(manifest, target).labelled])
-    for kind in ORDER:
-        if kind in card.sides and kind in labelled:
-            return kind
+    for kind in WINGS:
+        if kind in card.sides and kind in labelled and kind != REPORT:
+            return cast(Kind, kind)
     raise UsageError(
         f"--target {target}: records of kind {', '.join(sorted(labelled)) or '(none)'} carry it, and the run has "
         f"encoders of {', '.join(card.sides)}"
@@ -70,7 +69,6 @@ def only(run: Run[Any, Any], kind: Kind | None) -> Run[Any, Any]:
 
 
 MultimodalRun = Run[JointCard, MultimodalEncoder]
-NAMES: dict[Kind, str] = {"image": "images", "volume": "volumes", "signal": "recordings", "report": "reports"}
 _AT_A_TIME = 256
 _VERSION = 1
 """Raised when the same weights and records give other embeddings."""
@@ -135,8 +133,8 @@ def tokenizer_of(run: MultimodalRun) -> TokenisedConfig:
     Raises:
         UsageError: the run has no side of reports.
     """
-    card = run.card.sides.get(REPORT)
-    if not isinstance(card, TextCard):
+    card = cast(TextCard | None, run.card.sides.get(REPORT))
+    if card is None:
         raise UsageError(
             f"{run.folder}: was pretrained without reports ({', '.join(run.card.sides)}), it takes no text"
         )

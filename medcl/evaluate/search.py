@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,6 @@ from medcl.archive.schema import Kind
 from medcl.embed import pieces
 from medcl.errors import UsageError
 from medcl.evaluate.multimodal_space import (
-    NAMES,
     Embedded,
     MultimodalRun,
     embed_kind,
@@ -26,6 +26,7 @@ from medcl.evaluate.multimodal_space import (
     with_side,
 )
 from medcl.evaluate.retrieval import Ints
+from medcl.modality import WINGS, wing
 from medcl.networks.multimodal import REPORT
 from medcl.show import page
 from medcl.show.images import TILE, contact_sheet, data_uri, grey, png
@@ -133,7 +134,7 @@ class Archive:
 
     def _other(self, kind: Kind) -> Kind:
         """Reports; for a report, the first other modality."""
-        others = [one for one in NAMES if one in self.run.card.sides and one != kind]
+        others = cast(list[Kind], [one for one in WINGS if one in self.run.card.sides and one != kind])
         if not others:
             raise UsageError(f"{self.run.folder}: has no modality other than {kind}")
         return "report" if "report" in others else others[0]
@@ -147,7 +148,9 @@ class Archive:
             rows = readable.split_rows(self.split)
         rows = rows[readable.kinds[rows] == kind]
         if not len(rows):
-            raise UsageError(f"the manifest has no {NAMES[kind]}" + f" in the split {self.split}" * bool(self.split))
+            raise UsageError(
+                f"the manifest has no {wing(kind).plural}" + f" in the split {self.split}" * bool(self.split)
+            )
         side = embed_kind(self.run, readable, kind, rows, self.store, jobs=self.jobs)
         record_ids, texts = readable.column("record_id"), readable.column("report")
         similarity = side.z @ query
@@ -172,7 +175,7 @@ class Archive:
             UsageError: the records are not images.
         """
         if any(one.kind != "image" for one in found):
-            raise UsageError(f"a contact sheet shows images, not {NAMES[found[0].kind]}")
+            raise UsageError(f"a contact sheet shows images, not {wing(found[0].kind).plural}")
         config = pieces.config_of(self.run.card.sides["image"])
         folder = pieces.prepared(self.manifest.ok().of_kind("image"), config, self.store, self.jobs)
         parts = pieces.pieces(folder, self.manifest.ok(), config)
