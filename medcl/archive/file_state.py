@@ -92,7 +92,7 @@ _ANEW = "scan the archive again, without the old manifest: a second scan goes by
 
 
 @dataclass(frozen=True)
-class Codes:
+class CodeKeys:
     """What the codes in the checksum of a DICOM volume were made with.
 
     Args:
@@ -128,7 +128,7 @@ class Scanned:
     mtime_ns: int | None
     checksum: str | None
     strict: bool = False
-    codes: Codes | None = None
+    codes: CodeKeys | None = None
 
 
 def scanned(manifest: Manifest, *, strict: bool = False) -> list[Scanned]:
@@ -236,10 +236,10 @@ def _of_headers(record: Scanned, known: str) -> Sequence[str | None]:
     return [row["checksum"] for row in series_rows(files, {}, salt)]
 
 
-def _codes(manifest: Manifest) -> Codes:
+def _codes(manifest: Manifest) -> CodeKeys:
     about = manifest.metadata.get("scan", {})
     salt = PUBLIC_SALT if about.get("public_ids") else site_salt()
     if fingerprint(salt) != manifest.metadata.get("salt"):
         raise UsageError("--strict compares codes that another salt was used for: set MEDCL_SALT to that of the scan")
     pattern = about.get("id_pattern")
-    return Codes(salt, None if pattern is None else compile_pattern(pattern))
+    return CodeKeys(salt, None if pattern is None else compile_pattern(pattern))
