@@ -42,7 +42,7 @@ def shipped(kind: str) -> dict[str, Path]:
     Args:
         kind: `card`, `recipe` or `prompts`.
     """
-    # In a wheel they lie within the package, in a checkout beside it.
+    # In a wheel they lie within the package, in a checkout next to it.
     folder = _HERE / FOLDERS[kind]
     folder = folder if folder.is_dir() else _HERE.parent / FOLDERS[kind]
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

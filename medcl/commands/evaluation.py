@@ -1,4 +1,4 @@
-"""What an encoder is worth: finetune, compare."""
+"""Evaluate encoders: finetune, compare."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -25,7 +25,7 @@ def finetune(
     store: PathSource | None = None,
     **settings: Annotated[Any, "medcl.evaluate.config:EvaluateConfig", "medcl.evaluate.config:SegmentationConfig"],
 ) -> "Result[Results]":
-    """Measure a pretrained encoder at label fractions, beside the same network from scratch.
+    """Measure a pretrained encoder at label fractions, next to the same network from scratch.
 
     Args:
         run: run folder that `medcl pretrain` wrote.

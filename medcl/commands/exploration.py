@@ -23,7 +23,7 @@ def explore(
     unusual: Annotated[PathSource | None, "PNG"] = None,
     seed: int = 0,
 ) -> Result[Path]:
-    """Write a page that shows embeddings as a map, with what is known of the records beside it.
+    """Write a page that shows embeddings as a map, next to what is known of the records.
 
     Args:
         embeddings: file that `medcl embed` wrote.

@@ -46,7 +46,7 @@ class ConfigParser(ArgumentParser):
 
     def _flags(self) -> Iterator[str]:
         yield from self._option_string_actions
-        # Types take their time to look up: only where a flag is none of the above.
+        # Types take their time to look up: only for a flag that is not found above.
         for kind, nested in self.classes:
             yield from (f"--{name if nested is None else f'{nested}.{name}'}" for name in settings_of(kind))
 
@@ -68,7 +68,7 @@ class ConfigParser(ArgumentParser):
 
 
 class Show(argparse.Action):
-    """A flag that, like --help, prints something and needs no others beside it."""
+    """A flag that, like --help, prints something and needs no other flag."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, shown: str, **options: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **options)

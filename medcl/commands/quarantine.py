@@ -19,7 +19,7 @@ def told(reasons: Mapping[str, str], total: int, what: str) -> list[str]:
         what: they are, such as `volumes`.
 
     Returns:
-        Lines: how many, then each reason with its count and the ids of a few records; none without any reason.
+        Lines: the number of records, then each reason with its count and the ids of a few; none without any reason.
     """
     if not reasons:
         return []

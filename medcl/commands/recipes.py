@@ -1,4 +1,4 @@
-"""Recipes on the command line and in Python: a file, the name of a shipped one, and what is set beside it."""
+"""Recipes on the command line and in Python: a file, the name of a shipped one, and settings that override it."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What of an archive is worth training on: reduce."""
+"""Leave out what is redundant in an archive: reduce."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Reduction:
         reduced: what is kept, and what was dropped.
         preview: how redundant the archive is.
         leaks: near-duplicates across patients and splits.
-        experiment: what encoders are worth that were pretrained on what is kept.
+        experiment: scores of encoders that were pretrained on what is kept.
     """
 
     reduced: "Reduced | None" = None
@@ -66,7 +66,7 @@ def reduce(
 
     Args:
         manifest: manifest that `medcl scan` wrote, or an earlier reduction.
-        output: manifest of what is kept; beside it OUTPUT.dropped.parquet says what each dropped one duplicates.
+        output: manifest of what is kept; OUTPUT.dropped.parquet next to it says what each dropped one duplicates.
         by: strategy, which says by what units are compared; default: hash. Several, each with a `--by` of its own, are
             for `--report` and `--evaluate`.
         threshold: limit up to which two units are duplicates, in the unit of the strategy; auto: the knee of the curve.

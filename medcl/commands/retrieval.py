@@ -1,4 +1,4 @@
-"""What an encoder of several modalities is worth, and what it finds: evaluate, retrieve."""
+"""Evaluate an encoder of several modalities, and search with it: evaluate, retrieve."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -105,17 +105,17 @@ def test_a_second_query_computes_no_embedding(folder: Path, monkeypatch: pytest.
 LOADED = """
 import sys
 from medcl.cli import main
-assert main(sys.argv[1:]) == 0
+assert main([*sys.argv[1:], "--text", "left"]) == 0
+assert main([*sys.argv[1:], "--record", "image-3", "--kind", "image"]) == 0
 print("loaded:", *(name for name in ("monai", "transformers") if name in sys.modules))
 """
 
 
-@pytest.mark.parametrize("words", [("--text", "left"), ("--record", "image-3", "--kind", "image")])
-def test_a_second_query_does_not_even_import_what_encodes_pictures(folder: Path, words: tuple[str, ...]) -> None:
+def test_a_second_query_does_not_even_import_what_encodes_images(folder: Path) -> None:
     assert medcl(folder, "retrieve", "--text", "left") == 0
-    call = ["retrieve", str(folder / "run"), "--manifest", str(folder / "m.parquet"), *words]
+    call = ["retrieve", str(folder / "run"), "--manifest", str(folder / "m.parquet")]
     done = subprocess.run([sys.executable, "-c", LOADED, *call], capture_output=True, text=True, check=True)
-    assert "image-" in done.stdout
+    assert done.stdout.count("rank") == 2
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
