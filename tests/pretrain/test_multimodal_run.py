@@ -211,7 +211,7 @@ def test_three_modalities(loss: str, three: Manifest, folder: Path) -> None:
 def test_records_without_partners_are_said_and_missing_kinds_refused(archive: Manifest, folder: Path) -> None:
     reports = np.flatnonzero(archive.kinds == "report")
     some = archive.select(np.setdiff1d(np.arange(len(archive)), reports[:2]))
-    assert "left out: 2 pictures have no partner" in str(train(small(steps=1), some, folder, "fewer"))
+    assert "left out: 2 images have no partner" in str(train(small(steps=1), some, folder, "fewer"))
     with pytest.raises(MedclError, match="no reports to train on: .* 18 images"):
         train(small(), archive.of_kind("image"), folder, "no-reports")
     with pytest.raises(MedclError, match="no images to train on: .* 18 reports"):
@@ -262,7 +262,7 @@ def test_the_commands_prepare_once_what_is_trained_on(
     words = ["--config", str(recipe), "--manifest", str(manifest)]
     assert main(["prepare", *words]) == 0
     told = capsys.readouterr().out
-    assert "24 pictures" in told
+    assert "24 images" in told
     assert "24 reports" in told
     stores = sorted(path.name for path in manifest.with_suffix(".store").iterdir())
     assert (
