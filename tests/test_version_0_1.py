@@ -21,7 +21,7 @@ from medcl.data.store import open_store
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.explore.index import EmbeddingIndex
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.samples import Pictures
+from medcl.modality.image.samples import ImageSamples
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.samples import Reports
 from medcl.modality.signal.config import SignalConfig
@@ -73,7 +73,7 @@ def _volumes(store: Any, manifest: Manifest) -> Any:
 
 
 def _images(store: Any, manifest: Manifest) -> Any:
-    return Pictures(store, manifest, IMAGES).__getitems__([5, 0, 3])
+    return ImageSamples(store, manifest, IMAGES).__getitems__([5, 0, 3])
 
 
 SIGNALS = SignalConfig(window=2.0, stride=1.0)

@@ -13,7 +13,7 @@ from medcl.modality.sampling import Batch
 
 
 def _as_it_is(batch: Any) -> Any:
-    """A data set hands out whole batches: there is nothing to collate."""
+    """Return a whole batch, as the data set makes it."""
     return batch
 
 

@@ -71,7 +71,7 @@ class Pairs(Dataset[Batch]):
         members: rows of the manifest of all records in an item, ascending.
         complete: whether every item has every kind.
         id_names: of the ids in a batch.
-        left_out: how many records are in no item, by what they are.
+        left_out: number of records in no item, by what they are.
 
     Raises:
         MedclError: no two records belong together, all of them are of one patient, or all reports have the same text.

@@ -50,7 +50,7 @@ class Sampler:
         draw: `draw(number, count, step)` draws samples of a record, where these are not counted: crops of a volume, one
             of the linked partners; `patient` and `record` are then those of whole records.
         seed: of all draws.
-        reuse: how many batches a record is in, each time with other draws and beside other patients, before the next
+        reuse: number of batches that a record is in, each time with other draws and other patients, before the next
             records come: what was read from a slow disk is still in memory. An epoch has as many times more batches.
         buffer: batches whose patients are shuffled among each other each time; fewer at the end of an epoch.
 

@@ -51,7 +51,7 @@ class GridCard:
 
     Args:
         encoder: the network's configuration.
-        n_channels: values a voxel; of pictures 1 where they are grey, 3 in red, green and blue.
+        n_channels: values a voxel; of images 1 where they are grey, 3 in red, green and blue.
         modality: of the records: `ct`, `mr`, `xray`, `us`, several joined by `+`.
         data: the `VolumeConfig` or `ImageConfig` by which they were scaled, cut and resized, as a dictionary.
     """
@@ -71,7 +71,7 @@ class VolumeCard(GridCard):
 
 
 class ImageCard(GridCard):
-    """What an encoder of pictures expects."""
+    """What an encoder of images expects."""
 
 
 @dataclass(frozen=True)

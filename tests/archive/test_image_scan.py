@@ -1,4 +1,4 @@
-"""Pictures in an archive: found by content, each a row, beside volumes that stay what they were."""
+"""ImageSamples in an archive: found by content, each a row, beside volumes that stay what they were."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from medcl.data.prepare import prepare
 from medcl.errors import UsageError
 from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.samples import Pictures
+from medcl.modality.image.samples import ImageSamples
 from medcl.modality.volume.config import VolumeConfig
 from tests.modality.dicom import dicom_files
 from tests.modality.dicom.pydicom_files import pydicom_file
@@ -108,7 +108,7 @@ def test_each_frame_is_a_row(tmp_path: Path) -> None:
     assert len(set(manifest.column("record_id"))) == len(set(manifest.column("trial"))) == 30
     assert set(manifest.column("n_channels")) == {3}
     config = ImageConfig(size=(240, 320), colour=True)
-    images = Pictures(prepare(manifest, config, tmp_path / "store", jobs=1), manifest, config)
+    images = ImageSamples(prepare(manifest, config, tmp_path / "store", jobs=1), manifest, config)
     shown = images.__getitems__([17])["x"][0].numpy() * 255
     np.testing.assert_allclose(shown, read_image(tmp_path / "a.dcm", "dicom-image", 17).data, atol=1e-3)
 

@@ -16,7 +16,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
 from medcl.data.prepare import prepare
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.samples import Pictures
+from medcl.modality.image.samples import ImageSamples
 
 PICTURES, SIDE, SIZE, BATCH, REPEATS = 128, 512, (224, 224), 32, 12
 
@@ -54,7 +54,7 @@ def test_batches_come_twenty_times_as_fast_as_from_the_files(manifest: Manifest,
     start = time.perf_counter()
     store = prepare(manifest, config, tmp_path, jobs=1)
     decoded = PICTURES / (time.perf_counter() - start)
-    pictures = Pictures(store, manifest, config)
+    pictures = ImageSamples(store, manifest, config)
     drawn = np.random.default_rng(0).permutation(PICTURES)[:BATCH].tolist()
     paths = [manifest.root / str(manifest.column("path")[index]) for index in drawn]
 

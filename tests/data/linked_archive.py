@@ -1,4 +1,4 @@
-"""Pictures with reports: real PNG files, of a pattern that the report names."""
+"""ImageSamples with reports: real PNG files, of a pattern that the report names."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -11,7 +11,7 @@ from medcl.archive.manifest import Manifest
 from medcl.data.prepare import only, prepare
 from medcl.errors import MedclError, UsageError
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.samples import Pictures
+from medcl.modality.image.samples import ImageSamples
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.samples import SignalWindows
 from tests.data.image_archive import pixels_of, write_archive
@@ -34,7 +34,7 @@ def test_recordings_of_a_mixed_manifest_are_those_of_one_of_their_own(ecg_manife
         level: ids.tolist() for level, ids in alone.ids.items() if level != "sample"
     }
     size = ImageConfig(size=(40, 40))
-    images = Pictures(prepare(mixed, size, tmp_path / "s", jobs=1), mixed, size)
+    images = ImageSamples(prepare(mixed, size, tmp_path / "s", jobs=1), mixed, size)
     assert images.rows.tolist() == [0, 1]
 
 

@@ -17,7 +17,7 @@ from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.samples import Pictures
+from medcl.modality.image.samples import ImageSamples
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.report.prepare import TokenisedConfig
@@ -31,7 +31,7 @@ IMAGES, TEXTS = ImageConfig(size=(8, 8)), TextConfig(length=24)
 
 def sides(manifest: Manifest, store: Path) -> dict[str, Linkable]:
     manifest = manifest.ok()
-    pictures = Pictures(prepare(manifest, IMAGES, store, jobs=1), manifest, IMAGES)
+    pictures = ImageSamples(prepare(manifest, IMAGES, store, jobs=1), manifest, IMAGES)
     words = Tokenizer.train([str(text) for text in manifest.column("report") if text], 400)
     reports = prepare(manifest, TokenisedConfig.of(TEXTS, words, words.fingerprint), store, jobs=1)
     everything = np.arange(len(manifest))

@@ -32,7 +32,7 @@ pattern:
 
 
 def archive(folder: Path, patients: int = 24) -> Manifest:
-    """Pictures with reports; the target `pattern` says what they show, of pictures alone."""
+    """ImageSamples with reports; the target `pattern` says what they show, of pictures alone."""
     manifest = pictures_with_reports(folder, patients=patients)
     patterns = []
     for record_id in map(str, manifest.column("record_id")):

@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 _LEVELS = ("patient", "study", "series", "trial")
 
 
-class Pictures(Dataset[Batch]):
+class ImageSamples(Dataset[Batch]):
     """The images of a manifest, whatever other kinds of records it has.
 
     Args:

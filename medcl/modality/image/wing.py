@@ -18,7 +18,7 @@ from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredA
 if TYPE_CHECKING:
     from torch import nn
 
-    from medcl.modality.image.samples import Pictures
+    from medcl.modality.image.samples import ImageSamples
     from medcl.modality.image.store import ImageStore
     from medcl.modality.spec import ImageCard
     from medcl.modality.views.compose import Compose
@@ -108,11 +108,11 @@ class ImageWing:
 
         return ImageStore.of(stored)
 
-    def samples(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> "Pictures":
+    def samples(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> "ImageSamples":
         """Whole images."""
-        from medcl.modality.image.samples import Pictures
+        from medcl.modality.image.samples import ImageSamples
 
-        return Pictures(store, manifest, config)
+        return ImageSamples(store, manifest, config)
 
     def draws(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> Numbered:
         """The image of a record."""

@@ -11,16 +11,16 @@ from medcl.data.prepare import prepare
 from medcl.data.store import open_store
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.samples import Pictures
+from medcl.modality.image.samples import ImageSamples
 from tests.data.image_archive import pixels_of, write_archive
 
 CONFIG = ImageConfig(size=(40, 40))
 
 
-def _pictures(folder: Path, count: int = 5) -> Pictures:
+def _pictures(folder: Path, count: int = 5) -> ImageSamples:
     manifest = write_archive(folder / "a", {f"{i}": pixels_of(i) for i in range(count)}, others=True)
     (folder / "a" / "1.png").write_bytes(b"")
-    return Pictures(prepare(manifest, CONFIG, folder / "s", jobs=1), manifest, CONFIG)
+    return ImageSamples(prepare(manifest, CONFIG, folder / "s", jobs=1), manifest, CONFIG)
 
 
 def test_a_batch_has_pixels_rows_and_ids(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_level_that_is_not_known_for_all_is_left_out(tmp_path: Path) -> None:
     import pyarrow as pa
 
     without = manifest.with_column("study", pa.array([None, *study[1:]], pa.int64()))
-    assert "study" not in Pictures(pictures.store, without, CONFIG).ids
+    assert "study" not in ImageSamples(pictures.store, without, CONFIG).ids
 
 
 def test_a_store_goes_to_another_process(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_another_size_or_other_records_are_refused(tmp_path: Path) -> None:
     pictures = _pictures(tmp_path)
     manifest = write_archive(tmp_path / "b", {"another": pixels_of(0)})
     with pytest.raises(MedclError, match="prepared from other records"):
-        Pictures(pictures.store, manifest, CONFIG)
+        ImageSamples(pictures.store, manifest, CONFIG)
     with pytest.raises(MedclError, match=r"data\.size"):
-        Pictures(pictures.store, manifest, ImageConfig(size=(32, 40)))
+        ImageSamples(pictures.store, manifest, ImageConfig(size=(32, 40)))
 
 
 def test_a_folder_that_is_no_store_of_pictures_is_refused(tmp_path: Path) -> None:
