@@ -1,6 +1,7 @@
 """Reports as PDF and as Word documents (.docx)."""
 
 import logging
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -70,6 +71,18 @@ def read_pdf(content: bytes) -> Report:
 _BODY, _PROPERTIES = "word/document.xml", "docProps/core.xml"
 _MOST_BYTES = 16 * 2**20
 _MOST_FILES = 10_000
+# What zipfile and its decompressors raise of damaged bytes; bzip2's is an OSError.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+)
 
 
 def is_docx(content: bytes) -> bool:
@@ -99,7 +112,7 @@ def read_docx(content: bytes) -> Report:
                 raise UnreadableError("damaged Word document: too many files in it")
             body = parse_xml(_unpacked(archive, _BODY))
             about = parse_xml(_unpacked(archive, _PROPERTIES)) if _PROPERTIES in archive.NameToInfo else Element("none")
-    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, EOFError, KeyError):
+    except _DAMAGED:
         raise UnreadableError("damaged Word document: its parts cannot be unpacked") from None
     people = (e.text or "" for e in about.iter() if local(e) in {"creator", "lastmodifiedby"})
     names = tuple(dict.fromkeys(one.strip() for one in people if one.strip()))

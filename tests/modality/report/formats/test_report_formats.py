@@ -204,6 +204,18 @@ def test_what_unpacks_to_more_than_it_states_is_refused(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_behind_any_packing_of_a_word_document_has_a_reason(tmp_path: Path, packing: int) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        archive.writestr("word/document.xml", "<w:document>" + "finding " * 200 + "</w:document>")
+    whole = bytearray(file.getvalue())
+    start = whole.index(b"document.xml") + len(b"document.xml")
+    whole[start + 2 : start + 10] = bytes(8)
+    with pytest.raises(UnreadableError, match="damaged Word document"):
+        read(tmp_path, bytes(whole), "docx")
+
+
 @pytest.mark.parametrize(
     ("piece", "begin", "form"),
     [
