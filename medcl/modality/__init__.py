@@ -10,6 +10,7 @@ _WINGS = {
     "image": "medcl.modality.image.wing:ImageWing",
     "volume": "medcl.modality.volume.wing:VolumeWing",
     "signal": "medcl.modality.signal.wing:SignalWing",
+    "table": "medcl.modality.table.wing:TableWing",
     "report": "medcl.modality.report.wing:ReportWing",
 }
 WINGS = tuple(_WINGS)

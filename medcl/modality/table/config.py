@@ -45,6 +45,11 @@ class TableConfig:
         """Steps of a sample; 1 of a table without times."""
         return 1 if self.window is None else max(1, round(self.window / self.step))
 
+    @property
+    def n_classes(self) -> tuple[int, ...]:
+        """Classes of each variable of a complete configuration, 0 for numbers."""
+        return tuple(len((self.classes or {}).get(name, ())) for name in self.columns or ())
+
     def check(self) -> None:
         """Refuse what is invalid whatever the records are.
 

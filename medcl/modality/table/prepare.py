@@ -1,29 +1,42 @@
 """One record for the store: its values in the order of the variables wanted, with codes that hold for all records."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import MedclError, UnreadableError, UsageError
+from medcl.modality.rows import Rows
+from medcl.modality.storing import DecodedRecord, Preparation
 from medcl.modality.table.config import TableConfig
+from medcl.modality.table.formats.tables import read_table
 from medcl.modality.table.record import Floats, PatientTable
+from medcl.modality.table.store import LAYOUT, VERSION
 from medcl.suggest import no_such
 
+_CHUNK = 256  # records a call: those of a file share its reading
 
-@dataclass(frozen=True)
-class DecodedTable:
-    """A record as the store has it.
 
-    Args:
-        data: (rows, 1 + variables) float64: hours, NaN in a table without times, then the values; no row is empty.
-        notes: what is unusual, in words.
-    """
+def tables(manifest: Rows) -> Iterator[PatientTable]:
+    """The records of a manifest as they stand in their files; those that cannot be read are left to the preparation."""
+    places = zip(manifest.column("path"), manifest.column("part").tolist(), strict=True)
+    for path, part in places:
+        with suppress(MedclError, OSError):
+            yield read_table(manifest.root / str(path), max(0, part))
 
-    data: Floats
-    notes: tuple[str, ...] = ()
+
+def preparation(manifest: Rows, config: TableConfig) -> Preparation:
+    """See `Wing.preparation`. Scaling, and how long windows and steps are, do not matter for what is stored."""
+    if config.columns is None or config.units is None or config.classes is None:
+        config = resolve(tables(manifest), config)
+    own = {name: getattr(config, name) for name in ("columns", "units", "classes")}
+    settings = [VERSION, own, config.missing, config.window is None]
+    n_bytes = manifest.column("n_samples") * (1 + len(config.columns or ())) * 8
+    memory = manifest.column("n_samples") * manifest.column("n_channels") * 8
+    return Preparation(settings, config, LAYOUT, n_bytes, memory, about=lambda notes: own, chunk=_CHUNK)
 
 
 def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
@@ -71,12 +84,16 @@ def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig
     )
 
 
-def decode(record: PatientTable, config: TableConfig) -> DecodedTable:
+def decode(record: PatientTable, config: TableConfig) -> DecodedRecord:
     """Bring a record into the order and the codes of a configuration.
 
     Args:
         record: as its reader returns it.
         config: that `resolve` completed.
+
+    Returns:
+        (rows, 1 + variables) float64: hours, NaN in a table without times, then the values; no row is empty. Its
+        columns: `n_rows`; `times` (rows,) hours; `notes`, what is unusual, in words.
 
     Raises:
         UnreadableError: a variable wanted is unusable, in another unit or of another kind, a category is unknown, or no
@@ -101,14 +118,26 @@ def decode(record: PatientTable, config: TableConfig) -> DecodedTable:
             else "a table without times: data.window is for tables with times"
         )
     times = np.full(len(values), np.nan) if record.times is None else record.times
-    return DecodedTable(np.column_stack([times, values])[rows], record.flags)
+    data = np.column_stack([times, values])[rows]
+    return DecodedRecord({None: data}, {"n_rows": len(data), "times": data[:, 0], "notes": list(record.flags)})
+
+
+def fitted(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
+    """The configuration with the scale of training records; those that cannot be decoded do not count."""
+    data = []
+    for record in records:
+        with suppress(UnreadableError):
+            data.append(decode(record, config).arrays[None])
+    if not data:
+        raise MedclError("no table to scale by: none of the training records can be decoded")
+    return replace(config, scale=fit_scale(data, config))
 
 
 def fit_scale(values: Iterable[Floats], config: TableConfig) -> dict[str, list[float]]:
     """What is subtracted from each variable of numbers, and what it is then divided by.
 
     Args:
-        values: of each training record its `DecodedTable.data`.
+        values: of each training record (rows, 1 + variables), hours first.
         config: complete but for `scale`.
 
     Returns:

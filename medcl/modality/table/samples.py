@@ -1,79 +1,72 @@
 """Samples of prepared tables, as batches of tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError
+from medcl.modality.rows import Ints, Rows, of_levels
+from medcl.modality.sampling import Batch, within
+from medcl.modality.storing import records_of
 from medcl.modality.table.config import TableConfig
 from medcl.modality.table.prepare import fit_scale
 from medcl.modality.table.record import Floats
+from medcl.modality.table.store import TableStore
 
-Ints = NDArray[np.int64]
 CUT = 3.0
 """Where values scaled by percentiles are cut off."""
 _SAMPLES_OF_A_RECORD = 1 << 24
+_LEVELS = ("patient", "study", "session", "trial")
 
 
-class TableRows(Protocol):
-    """Prepared tables: `medcl.modality.table.store.TableStore`."""
-
-    @property
-    def times(self) -> Sequence[Floats]:
-        """(R,) of each record the hours of its rows; NaN in a table without times."""
-
-    def read(self, record: int) -> Floats:
-        """(rows, 1 + variables) of one record: hours, then values."""
-
-
-class TableSamples(Dataset[Any]):
+class TableSamples(Dataset[Batch]):
     """Tables, or windows of tables with times, on a grid of steps.
 
     A window without any value is left out; one with some holds NaN where there is none.
 
     Args:
         store: prepared tables.
-        rows: (R,) row of the manifest of each record of the store; -1 leaves it out.
-        ids: {level: (records of the manifest,) int64}.
-        config: complete; where it has no `scale`, that is fitted on these records, which then have to be those that are
-            trained on.
+        manifest: whose records are wanted; those that the store has quarantined are left out.
+        config: of samples. Where it has no `scale`, that is fitted on these records, which then have to be those that
+            are trained on: take `config` of their samples for others.
 
     Attributes:
-        config: with `scale`.
+        config: complete, with `scale`.
         rows: (S,) row of the manifest of each sample, ascending.
         starts: (S,) hours at which it begins; 0 in a table without times.
-        ids: {level: (S,) int64}, and `sample`.
+        ids: {level: (S,) int64} for patient, study, session, trial where they are known, and sample.
         at_a_time: samples that are embedded together.
 
     Raises:
         UsageError: the configuration is invalid.
-        MedclError: no sample is left.
+        MedclError: the store was prepared from other records or for other variables, or no sample is left.
     """
 
-    def __init__(self, store: TableRows, rows: Ints, ids: Mapping[str, Ints], config: TableConfig) -> None:
+    def __init__(self, store: TableStore, manifest: Rows, config: TableConfig) -> None:
         config.check()
-        if config.columns is None or config.classes is None:
-            raise UsageError("data.columns: samples need a configuration that is complete")
+        for name, own in (("columns", store.columns), ("classes", store.classes)):
+            if getattr(config, name) not in (None, own):
+                raise MedclError(f"{store.folder}: the store was prepared with other data.{name}; prepare it anew")
+        config = replace(config, columns=store.columns, units=store.units, classes=store.classes)
         self.store, self.at_a_time = store, 256
-        number = np.flatnonzero(rows >= 0)
-        number = number[np.argsort(rows[number], kind="stable")]
-        begins = [_begins(store.times[record], config) for record in number.tolist()]
+        records = records_of(store, manifest, "table")
+        rows = np.flatnonzero(records >= 0)
+        begins = [_begins(store.times[record], config) for record in records[rows].tolist()]
         counts = np.array([len(one) for one in begins], dtype=np.int64)
         if not counts.sum():
             raise MedclError("no table has a value in a window: see data.window and data.start")
-        self._records: Ints = np.repeat(number, counts)
-        self.rows: Ints = rows[self._records]
+        self.rows: Ints = np.repeat(rows, counts)
+        self._records: Ints = records[self.rows]
         self.starts: Floats = np.concatenate(begins)
-        self.ids: dict[str, Ints] = {level: codes[self.rows] for level, codes in ids.items()}
-        within = np.arange(len(self.rows)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + within
+        self.ids = of_levels(manifest, self.rows, _LEVELS)
+        self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + within(counts)
         if config.scale is None:
-            config = replace(config, scale=fit_scale((store.read(record) for record in number.tolist()), config))
+            data = (store.read(record) for record in records[rows].tolist())
+            config = replace(config, scale=fit_scale(data, config))
         self.config = config
         self._grid = Grid.of(config)
 
@@ -81,11 +74,11 @@ class TableSamples(Dataset[Any]):
         """Number of samples."""
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> Batch:
         """One sample as a batch of one."""
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int]) -> dict[str, Any]:
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch.
 
         Args:

@@ -25,8 +25,8 @@ def test_variables_of_all_records_in_the_order_in_which_they_occur():
     config = resolve(records, TableConfig())
 
     assert (config.columns, config.units, config.classes) == (["a", "b"], {"a": "g/L"}, {})
-    np.testing.assert_array_equal(decode(records[0], config).data, [[np.nan, 1, np.nan]])
-    np.testing.assert_array_equal(decode(records[1], config).data, [[np.nan, 3, 2]])
+    np.testing.assert_array_equal(decode(records[0], config).arrays[None], [[np.nan, 1, np.nan]])
+    np.testing.assert_array_equal(decode(records[1], config).arrays[None], [[np.nan, 3, 2]])
 
 
 def test_codes_of_a_category_are_the_same_in_all_records():
@@ -35,7 +35,7 @@ def test_codes_of_a_category_are_the_same_in_all_records():
     config = resolve(records, TableConfig(columns=["ward"]))
 
     assert config.classes == {"ward": ["A", "B", "C"]}
-    assert [decode(one, config).data[0, 1] for one in records] == [2, 2]
+    assert [decode(one, config).arrays[None][0, 1] for one in records] == [2, 2]
 
 
 def test_text_may_be_a_name_and_is_taken_only_where_it_is_asked_for():
@@ -52,7 +52,7 @@ def test_numbers_that_are_codes_and_numbers_that_are_missing():
     config = resolve(records, TableConfig(categories=["unit"], missing={"height": [-1]}))
 
     assert config.classes == {"unit": ["1", "4"]}
-    np.testing.assert_array_equal(decode(records[0], config).data, [[np.nan, 1, np.nan, -1]])
+    np.testing.assert_array_equal(decode(records[0], config).arrays[None], [[np.nan, 1, np.nan, -1]])
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_records_that_are_refused(record, words):
 def test_a_column_that_is_not_wanted_costs_nothing():
     record = table(a=("", [np.nan]), b=("", [1]), unusable={"a": "not numbers"})
 
-    assert decode(record, resolve([record], TableConfig(columns=["b"]))).data[0, 1] == 1
+    assert decode(record, resolve([record], TableConfig(columns=["b"]))).arrays[None][0, 1] == 1
 
 
 def test_rows_without_a_value_are_left_out():
     record = table([0.0, 1.0, 2.0], a=("", [np.nan, 1, np.nan]), b=("", [1, 2, 3]))
 
-    data = decode(record, resolve([record], TableConfig(columns=["a"], window=4))).data
+    data = decode(record, resolve([record], TableConfig(columns=["a"], window=4))).arrays[None]
 
     np.testing.assert_array_equal(data, [[1, 1]])
 

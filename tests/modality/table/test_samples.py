@@ -1,12 +1,13 @@
 """Windows of tables on a grid of steps."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError
 from medcl.modality.table.config import TableConfig
 from medcl.modality.table.samples import TableSamples
 
@@ -16,17 +17,38 @@ CONFIG = TableConfig(columns=["a", "b", "sex"], units={}, classes={"sex": ["f", 
 class Stored:
     """Prepared tables in memory."""
 
+    folder, quarantine = Path("store"), {"r9": "no value"}
+    columns, units, classes = CONFIG.columns, {}, CONFIG.classes
+
     def __init__(self, *records):
         self.records = [np.array(one, dtype=np.float64) for one in records]
+        self.record_ids = np.array([f"r{i}" for i in range(len(records))], dtype=object)
         self.times = [one[:, 0] for one in self.records]
 
     def read(self, record):
         return self.records[record]
 
 
-def samples(store, config, rows=None):
-    rows = np.arange(len(store.records)) if rows is None else np.array(rows)
-    return TableSamples(store, rows, {"patient": np.arange(10) * 100}, config)
+class Manifest:
+    """Records of a store, by their numbers."""
+
+    def __init__(self, numbers):
+        self.columns = {
+            "record_id": np.array([f"r{i}" for i in numbers], dtype=object),
+            "patient": np.array(numbers) * 100,
+            "status": np.array(["ok"] * len(numbers), dtype=object),
+        }
+        self.kinds = np.array(["table"] * len(numbers), dtype=object)
+
+    def has(self, name):
+        return name in self.columns
+
+    def column(self, name):
+        return self.columns[name]
+
+
+def samples(store, config, numbers=None):
+    return TableSamples(store, Manifest(numbers or range(len(store.records))), config)
 
 
 def test_a_row_a_patient_is_one_sample():
@@ -49,9 +71,9 @@ def test_a_row_a_patient_is_one_sample():
 def test_the_scale_of_training_patients_is_used_for_all():
     nan = np.nan
     store = Stored([[nan, 1, 1, 0]], [[nan, 3, 1, 1]], [[nan, 1000, 1, 0]])
-    training = samples(store, CONFIG, rows=[0, 1, -1])
+    training = samples(store, CONFIG, [0, 1])
 
-    test = samples(store, training.config, rows=[-1, -1, 2])
+    test = samples(store, training.config, [2, 9])
 
     assert test.config.scale == training.config.scale == {"a": [2, 1], "b": [1, 0]}
     # A variable that never changed in training is 0.
@@ -119,6 +141,11 @@ def test_minutes_fall_into_the_step_that_begins_with_them():
     np.testing.assert_array_equal(x[0], minutes)
 
 
-def test_a_configuration_that_is_not_complete():
-    with pytest.raises(UsageError, match=r"data\.columns"):
-        samples(Stored([[np.nan, 1]]), TableConfig())
+def test_a_store_of_other_variables_or_records():
+    store = Stored([[np.nan, 1, 1, 1]])
+
+    with pytest.raises(MedclError, match=r"data\.columns"):
+        samples(store, TableConfig(columns=["a"]))
+    with pytest.raises(MedclError, match="other records"):
+        samples(store, CONFIG, [0, 5])
+    assert samples(store, TableConfig()).config.columns == CONFIG.columns
