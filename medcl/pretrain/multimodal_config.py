@@ -7,6 +7,7 @@ from medcl.modality.image.config import ImageConfig
 from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
+from medcl.modality.table.config import TableConfig, TableEncoderConfig, TableViewsConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig
 
@@ -71,6 +72,25 @@ class SignalSide:
 
 
 @dataclass(frozen=True)
+class TableSide:
+    """Tables.
+
+    Args:
+        data: variables, windows and scaling.
+        encoder: the network.
+        views: random changes of a sample.
+        init: as that of images; its variables and their scale come with it.
+        locked: as that of images.
+    """
+
+    data: TableConfig = field(default_factory=TableConfig)
+    encoder: TableEncoderConfig = field(default_factory=TableEncoderConfig)
+    views: TableViewsConfig = field(default_factory=TableViewsConfig)
+    init: str = ""
+    locked: bool = False
+
+
+@dataclass(frozen=True)
 class ReportSide:
     """Reports.
 
@@ -90,7 +110,7 @@ class ReportSide:
     reports: Literal["all", "record", "study"] = "all"
 
 
-Side = ImageSide | VolumeSide | SignalSide | ReportSide
+Side = ImageSide | VolumeSide | SignalSide | TableSide | ReportSide
 
 
 @dataclass(frozen=True)
@@ -138,7 +158,7 @@ class MultimodalConfig:
     hidden: int = 128
     projection: int = 128
     dropout: float = 0.0
-    anchor: Literal["image", "volume", "signal", "report"] = "report"
+    anchor: Literal["image", "volume", "signal", "table", "report"] = "report"
     local: float = 0.0
     width: int = 64
     momentum: float = 0.995
@@ -157,6 +177,7 @@ class MultimodalPretrainConfig:
         image: images, where they are trained on.
         volume: volumes, where they are trained on.
         signal: recordings, where they are trained on.
+        table: tables, where they are trained on.
         report: reports, where they are trained on.
         batch: composition of a batch.
         joint: how the modalities are contrasted.
@@ -171,6 +192,7 @@ class MultimodalPretrainConfig:
     image: ImageSide | None = None
     volume: VolumeSide | None = None
     signal: SignalSide | None = None
+    table: TableSide | None = None
     report: ReportSide | None = None
     batch: MultimodalBatchConfig = field(default_factory=MultimodalBatchConfig)
     joint: MultimodalConfig = field(default_factory=MultimodalConfig)
@@ -184,6 +206,7 @@ class MultimodalPretrainConfig:
             "image": self.image,
             "volume": self.volume,
             "signal": self.signal,
+            "table": self.table,
             "report": self.report,
         }
         return {kind: side for kind, side in named.items() if side is not None}
