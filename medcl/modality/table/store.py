@@ -4,6 +4,7 @@ The first column has hours, NaN in a table without times; the others have values
 is none. The index has where each table lies and the hours of its rows.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +49,7 @@ class TableStore:
         times: (R,) of each table the hours of its rows.
         shard: (R,) number of the array that holds it.
         start: (R,) its first row there.
+        notes: what is unusual about tables, without details -> number of tables.
         stored: the arrays.
     """
 
@@ -60,6 +62,7 @@ class TableStore:
     times: list[Floats]
     shard: Ints
     start: Ints
+    notes: dict[str, int]
     stored: StoredArrays = field(repr=False)
 
     @classmethod
@@ -76,6 +79,7 @@ class TableStore:
             times=[np.array(times, dtype=np.float64) for times in table["times"].to_pylist()],
             shard=table["shard"].to_numpy(),
             start=table["start"].to_numpy(),
+            notes=dict(Counter(note.split(":")[0] for own in table["notes"].to_pylist() for note in own)),
             stored=stored,
         )
 
