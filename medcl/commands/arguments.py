@@ -21,7 +21,7 @@ else:
     PathSource = ManifestSource = EmbeddingsSource = Path
 
 Column = Annotated[str, "COLUMN"]
-KindName = Literal["image", "volume", "signal", "report"]
+KindName = Literal["image", "volume", "signal", "table", "report"]
 T = TypeVar("T")
 
 

@@ -23,7 +23,7 @@ class EmbedConfig:
     level: Literal["window", "record", "patient"] = "record"
     pool: Literal["mean", "max"] = "mean"
     half: bool = False
-    kind: Literal["image", "volume", "signal", "report"] | None = None
+    kind: Literal["image", "volume", "signal", "table", "report"] | None = None
     split: str = ""
     batch: int | None = None
     jobs: int = -1

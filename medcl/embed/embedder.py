@@ -48,7 +48,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         manifest: Manifest | Path | str | None = None,
         *,
         store: Path | str | None = None,
-        kind: Literal["image", "volume", "signal", "report"] | None = None,
+        kind: Literal["image", "volume", "signal", "table", "report"] | None = None,
         pool: Literal["mean", "max"] = "mean",
         jobs: int = 1,
     ) -> None:

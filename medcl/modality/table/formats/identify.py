@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
-from medcl.modality.table.formats.headings import SideCar, roles, side_car
+from medcl.modality.table.formats.headings import SideCar, roles
 
+_LONGEST = 1 << 22  # bytes of a side-car that are searched
 _SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 
 
 def is_patient_table(head: bytes, path: Path) -> bool:
     """A table beside which a JSON file says in `medcl` what its columns are: other tables hold labels, as a rule."""
-    if path.suffix.lower() not in _SUFFIXES or not path.with_suffix(".json").is_file():
+    beside = path.with_suffix(".json")
+    if path.suffix.lower() not in _SUFFIXES or not beside.is_file():
         return False
-    return bool(side_car(path).roles)
+    with beside.open("rb") as file:
+        return b'"medcl"' in file.read(_LONGEST)
 
 
 def is_time_table(head: bytes, path: Path) -> bool:

@@ -154,6 +154,8 @@ def test_only_tables_that_say_so_are_records(tmp_path):
     own = write(tmp_path, "pid,glucose\nA,1\n", PATIENT)
 
     assert not is_patient_table(labels.read_bytes(), labels)
+    labels.with_suffix(".json").write_text("{ damaged")
+    assert not is_patient_table(labels.read_bytes(), labels)
     assert not is_time_table(labels.read_bytes(), labels)
     assert is_patient_table(own.read_bytes(), own)
 
