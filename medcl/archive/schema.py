@@ -68,7 +68,7 @@ def scanned_column(name: str) -> str:
     return f"{name}_scanned"
 
 
-Kind = Literal["signal", "volume", "image", "report"]
+Kind = Literal["signal", "volume", "image", "table", "report"]
 """The wing that a record belongs to."""
 
 
