@@ -1,6 +1,5 @@
 """The command `medcl`: what it answers to. The commands are in `medcl.commands`."""
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,9 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 the work failed, 2 the call was wrong.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal has no letters for is spelt with escapes, and ends no command.
-            stream.reconfigure(errors="backslashreplace")
+        # A name that the terminal has no letters for is spelt with escapes, and ends no command.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(_overview())

@@ -174,10 +174,11 @@ class Archive:
         Raises:
             UsageError: the records are not images.
         """
-        if any(one.kind != "image" for one in found):
-            raise UsageError(f"a contact sheet shows images, not {wing(found[0].kind).plural}")
-        config = pieces.config_of(self.run.card.sides["image"])
-        folder = pieces.prepared(self.manifest.ok().of_kind("image"), config, self.store, self.jobs)
+        kind = found[0].kind
+        if not wing(kind).shows_samples:
+            raise UsageError(f"a contact sheet shows images, not {wing(kind).plural}")
+        config = pieces.config_of(self.run.card.sides[kind])
+        folder = pieces.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
         parts = pieces.pieces(folder, self.manifest.ok(), config)
         places = [int(parts.samples_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
@@ -197,7 +198,7 @@ def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path
     """
     if path.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
-    shown = archive.images(found) if path.suffix.lower() == ".png" or found[0].kind == "image" else []
+    shown = archive.images(found) if path.suffix.lower() == ".png" or wing(found[0].kind).shows_samples else []
     if path.suffix.lower() == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
         files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)

@@ -149,6 +149,8 @@ class Wing(Protocol):
     """Of the manifest, that reading a record needs beside its files."""
     reads_files: bool
     """Whether a record is read from its files, which then have to be those that were scanned."""
+    shows_samples: bool
+    """Whether a sample, as its encoder takes it, is an image that a page can show: (channels, rows, columns)."""
 
     @property
     def index(self) -> StoreIndex:

@@ -38,6 +38,7 @@ class ImageWing:
     unlinked = "images have no partner"
     columns = ("part",)
     reads_files = True
+    shows_samples = True
     config = ImageConfig
     encoder_config = ImageEncoderConfig
 

@@ -37,6 +37,7 @@ class ReportWing:
     unlinked = "reports describe nothing that is trained on"
     columns = ("report",)
     reads_files = False
+    shows_samples = False
     config = TextConfig
     encoder_config = TextEncoderConfig
 

@@ -32,6 +32,7 @@ class SignalWing:
     unlinked = "recordings have no partner"
     columns = ("modality",)
     reads_files = True
+    shows_samples = False
     config = SignalConfig
     encoder_config = SignalEncoderConfig
 

@@ -35,6 +35,7 @@ class TableWing:
     unlinked = "tables have no partner"
     columns = ("part",)
     reads_files = True
+    shows_samples = False
     config = TableConfig
     encoder_config = TableEncoderConfig
 

@@ -37,6 +37,7 @@ class VolumeWing:
     unlinked = "volumes have no partner"
     columns = ("part", "modality", "dtype", "flags", "shape")
     reads_files = True
+    shows_samples = False
     config = VolumeConfig
     encoder_config = ImageEncoderConfig
 
