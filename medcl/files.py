@@ -20,7 +20,7 @@ from medcl.errors import MedclError, system_reason
 
 _DRAFT = re.compile(r"\..*\.[0-9a-f]{8}\.medcl-draft")
 _NAME = 150  # characters of a name that its draft has too: a name may have 255 bytes
-_PATIENCE = 10  # seconds until a lock is gone whose owner is: children of a killed process hold it until they end
+_PATIENCE = 10  # seconds: children of a killed process hold its lock until they end
 _LOOK = 0.1  # seconds between two looks
 _cleared: set[Path] = set()
 

@@ -26,9 +26,8 @@ from medcl.checksums import damaged, file_checksum, read_json, sealed
 from medcl.documents import read_yaml
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.modality import spec as cards
-from medcl.modality.signal.encoders.build import SignalEncoder
 from medcl.modality.spatial.encoders.base import ImageEncoder
-from medcl.modality.spec import Card, ImageCard, JointCard, SignalCard, VolumeCard
+from medcl.modality.spec import Card, JointCard, VolumeCard
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.seen_patients import SeenPatients as SeenPatients
 
@@ -59,7 +58,7 @@ class Run(Generic[C, E]):
         card: what the encoder expects.
         encoder: the trained network, in evaluation mode.
         config: the whole configuration that made it.
-        patients: whom it has seen.
+        patients: that it was trained on.
     """
 
     folder: Path
@@ -202,15 +201,6 @@ def _checked(folder: Path, name: str) -> Path:
     return path
 
 
-def load_signals(folder: Path) -> Run[SignalCard, SignalEncoder]:
-    """Load a finished run on recordings.
-
-    Raises:
-        MedclError: as `load`, or its encoder is one of volumes.
-    """
-    return cast(Run[SignalCard, SignalEncoder], _of_kind(load(folder), SignalCard, "recordings"))
-
-
 def load_volumes(folder: Path) -> Run[VolumeCard, ImageEncoder]:
     """Load a finished run on volumes.
 
@@ -218,15 +208,6 @@ def load_volumes(folder: Path) -> Run[VolumeCard, ImageEncoder]:
         MedclError: as `load`, or its encoder is one of recordings.
     """
     return cast(Run[VolumeCard, ImageEncoder], _of_kind(load(folder), VolumeCard, "volumes"))
-
-
-def load_images(folder: Path) -> Run[ImageCard, ImageEncoder]:
-    """Load a finished run on pictures.
-
-    Raises:
-        MedclError: as `load`, or its encoder is one of other records.
-    """
-    return cast(Run[ImageCard, ImageEncoder], _of_kind(load(folder), ImageCard, "pictures"))
 
 
 def load_joint(folder: Path, kinds: Collection[str] | None = None) -> Run[JointCard, MultimodalEncoder]:

@@ -112,8 +112,8 @@ class Pairs(Dataset[Batch]):
         texts = self._codes.get(REPORT)
         if texts and len(self.kinds) == 2 and len(np.unique(texts.values[np.isin(texts.rows, used[REPORT])])) == 1:
             raise MedclError(
-                f"all {len(used[REPORT])} linked reports have the same text: there is nothing to tell apart; look at "
-                "the column or file that they were read from"
+                f"all {len(used[REPORT])} linked reports have the same text, so that none can be distinguished: look "
+                "at the column or file that they were read from"
             )
 
     def __len__(self) -> int:

@@ -86,7 +86,7 @@ class EvaluateConfig:
         repeats: number of random seeds, each with its own subsets and random weights.
         repeats_full: number of random seeds of fine-tuning with all labels, where there is only one subset; 0: as many
             as `repeats`.
-        seed: random seed of the first repeat.
+        seed: random seed; repeats count up from it.
         bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         finetune: settings of full fine-tuning.
@@ -160,10 +160,10 @@ class SegmentationConfig:
         labels: shares (10%) or numbers (1, 2, 8) of the training patients that are labelled.
         unit: unit that `labels` counts: patients, each with all of its volumes, or volumes (`record`).
         repeats: number of random seeds, each with its own subsets and random weights.
-        seed: random seed of the first repeat.
+        seed: random seed; repeats count up from it.
         bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
-        save_masks: write the predicted label maps of the first repeat as NIfTI.
+        save_masks: write the predicted label maps of repeat 1 as NIfTI.
         segment: settings of training.
         jobs: number of processes; the result is the same for any number.
     """

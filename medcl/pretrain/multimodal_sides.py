@@ -106,7 +106,7 @@ def make(
         MedclError: there are no such records, or none can be prepared.
     """
     own, kinds = wing(kind), chosen.kinds
-    # Which reports take part, those of one record or of a whole study.
+    # Which reports are used, those of one record or of a whole study.
     reports: Any = getattr(side, "reports", "")
     counted = taking_part(chosen, reports) if reports else np.ones(len(chosen), dtype=bool)
     where = np.flatnonzero((kinds == kind) & counted)

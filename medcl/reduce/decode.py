@@ -58,7 +58,7 @@ def pieces_of(original: Original) -> Pieces:
         As `Wing.original`.
 
     Raises:
-        UnreadableError: the file is gone, damaged, or not the one that was scanned.
+        UnreadableError: the file is missing, damaged, or not the one that was scanned.
     """
     own = wing(original.kind)
     if own.reads_files:

@@ -1,6 +1,6 @@
-"""What a record looks like, small: a slice, a picture, a strip of a recording, the words of a report.
+"""What a record looks like, small: a slice, an image, a strip of a recording, the words of a report.
 
-Nothing is drawn that names a person: no header and no path. What is burned into the pixels of a picture stays. A report
+Nothing is drawn that names a person: no header and no path. What is burned into the pixels of an image stays. A report
 is shown as the manifest holds it, de-identified.
 """
 
@@ -33,7 +33,7 @@ class Thumbnail:
         kind: `signal`, `volume`, `image` or `report`.
         png: a PNG file; empty for a report.
         text: of a report, plain, to be escaped where it is put into a page; its beginning.
-        missing: why the record cannot be shown, empty where it can: the picture then says no more than that.
+        missing: why the record cannot be shown, empty where it can: the image then says no more than that.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Thumbnail:
 
     @property
     def uri(self) -> str:
-        """The picture as it stands in a page; empty for a report."""
+        """The image as it stands in a page; empty for a report."""
         return data_uri(self.png) if self.png else ""
 
 
@@ -65,7 +65,7 @@ def thumbnails(
         width: pixels of the longer side; 0 is `WIDTH`, or the wing's own.
 
     Returns:
-        One each, in the order wanted. A file that has gone or cannot be read becomes a grey placeholder that says why.
+        One each, in the order wanted. A file that cannot be read becomes a grey placeholder that says why.
     """
     made: list[Thumbnail | None] = [None] * len(wanted)
     rows = sorted({row for row, _ in wanted})
@@ -125,7 +125,7 @@ def _encoded(kind: str, small: Miniature, width: int) -> Thumbnail:
 
 
 def placeholder(kind: str, why: str, width: int = WIDTH) -> Thumbnail:
-    """A grey picture with a cross, and why."""
+    """A grey image with a cross, and why."""
     from PIL import Image, ImageDraw
 
     blank = Image.new("L", (width, width * 3 // 4), 200)

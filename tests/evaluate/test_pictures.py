@@ -61,9 +61,7 @@ def test_a_run_on_pictures_is_evaluated_on_the_pictures_of_a_mixed_manifest(tmp_
 
 def test_a_card_of_pictures_survives_its_file(tmp_path: Path) -> None:
     assert to_json(from_json(to_json(CARD))) == to_json(CARD)
-    run = runs.load_images(_run(tmp_path / "run"))
+    run = runs.load(_run(tmp_path / "run"))
     assert run.encoder.embed(torch.zeros(2, 1, 16, 16)).shape == (2, 8)
     with pytest.raises(MedclError, match="not trained on volumes"):
         runs.load_volumes(tmp_path / "run")
-    with pytest.raises(MedclError, match="not trained on recordings"):
-        runs.load_signals(tmp_path / "run")

@@ -26,7 +26,7 @@ def strip(signal: Signal, start: float, width: int) -> "Image.Image":
         signal: in millivolt, or a unit that can be turned into it; leads in another unit are drawn as tall as fits,
             without the calibration pulse that would lie.
         start: seconds from the beginning.
-        width: of the picture in pixels; at 3 pixels a mm, 300 pixels are 3.6 seconds.
+        width: of the image in pixels; at 3 pixels a mm, 300 pixels are 3.6 seconds.
 
     Returns:
         Few colours: three leads below each other (II, V1 and V5 where they are known), each behind a pulse of 1 mV.

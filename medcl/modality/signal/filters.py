@@ -75,7 +75,7 @@ def check(config: SignalConfig, sampling_rate: float) -> None:
         sampling_rate: that they are applied at, in Hz.
 
     Raises:
-        UsageError: an edge at or above half the sampling rate, or a band that is none.
+        UsageError: an edge at or above half the sampling rate, or an empty band.
     """
     band = config.band or [None, None]
     if len(band) != 2:

@@ -37,7 +37,7 @@ def strip(signal: Signal, start: float, width: int) -> "Image.Image":
     Args:
         signal: of electrodes.
         start: seconds from the beginning.
-        width: of the picture in pixels.
+        width: of the image in pixels.
 
     Returns:
         Few colours: a row for each pair of `DOUBLE_BANANA`; of other electrodes the first ones as they were recorded. A

@@ -119,7 +119,7 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
         for group in groups
         if (rows := [row for row, place in enumerate(chosen) if every[place][0] is group])
     ]
-    empty = [name for part, _ in parts for name, gone in zip(part.names, part.missing(), strict=True) if gone.all()]
+    empty = [name for part, _ in parts for name, lost in zip(part.names, part.missing(), strict=True) if lost.all()]
     if empty:
         raise UnreadableError(f"no value in the channels {listed(empty)}")
     notes = [flag for flag in signal.flags if not flag.startswith(ASIDE)]

@@ -139,19 +139,19 @@ def at_one_rate(
 def _cuts(part: Part) -> list[tuple[int, int, int]]:
     """The pieces to filter: number of the stretch, first sample, the sample behind the last."""
     missing = part.missing()
-    gone: NDArray[np.bool_] = np.asarray(missing.all(axis=0))
-    if (missing.any(axis=0) != gone).any():
+    lost: NDArray[np.bool_] = np.asarray(missing.all(axis=0))
+    if (missing.any(axis=0) != lost).any():
         raise UnreadableError(
             "has gaps, values that are not a number in some channels alone, over which a filter would spread: prepare "
             "it without resampling, data.band and data.notch"
         )
-    turns = np.flatnonzero(np.diff(gone)) + 1
-    edges = np.unique([*part.starts, *turns.tolist(), len(gone)])
+    turns = np.flatnonzero(np.diff(lost)) + 1
+    edges = np.unique([*part.starts, *turns.tolist(), len(lost)])
     stretch = np.searchsorted(part.starts, edges[:-1], side="right") - 1
     return [
         (int(number), int(start), int(stop))
         for number, start, stop in zip(stretch, edges[:-1], edges[1:], strict=True)
-        if not gone[start]
+        if not lost[start]
     ]
 
 
@@ -180,5 +180,5 @@ def _moved(
         found = np.bitwise_or.reduceat(found[second_of(source, rate)], firsts)
     # Resampling may round a last, begun second away or into being.
     found = np.pad(found, (0, max(0, len(firsts) - len(found))), mode="edge")[: len(firsts)]
-    gone = np.isnan(made).any(axis=0)
-    return found | (NAN * np.logical_or.reduceat(gone, firsts)).astype(np.uint8)
+    lost = np.isnan(made).any(axis=0)
+    return found | (NAN * np.logical_or.reduceat(lost, firsts)).astype(np.uint8)

@@ -10,7 +10,7 @@ class VolumeConfig:
 
     Args:
         size: of a patch in voxels, x, y, z; a slice has size 1 along one axis, such as [192, 192, 1], and then is a
-            picture of the other two. What lies outside of a smaller volume is 0 after scaling.
+            image of the other two. What lies outside of a smaller volume is 0 after scaling.
         spacing: in mm along x, y, z, to which volumes are resampled (linear; label maps nearest); None is each
             volume's own. A null entry keeps that axis.
         window: lowest and highest HU, which become 0 and 1; what lies outside is clipped. For CT.

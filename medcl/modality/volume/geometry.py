@@ -28,9 +28,9 @@ def foreground_box(data: NDArray[Any], spacing: NDArray[np.float64]) -> tuple[In
     Returns:
         First voxel (3,), and the voxel after the last (3,); the whole volume where nothing is foreground.
     """
-    picture = data.mean(axis=0, dtype=np.float32) if len(data) > 1 else data[0]
-    foreground = picture > _otsu(picture)
-    start, stop = np.zeros(3, dtype=np.int64), np.array(picture.shape, dtype=np.int64)
+    image = data.mean(axis=0, dtype=np.float32) if len(data) > 1 else data[0]
+    foreground = image > _otsu(image)
+    start, stop = np.zeros(3, dtype=np.int64), np.array(image.shape, dtype=np.int64)
     for axis in range(3):
         share = foreground.mean(axis=tuple(other for other in range(3) if other != axis))
         there = np.flatnonzero(share > 1e-3)
@@ -41,10 +41,10 @@ def foreground_box(data: NDArray[Any], spacing: NDArray[np.float64]) -> tuple[In
     return start, stop
 
 
-def _otsu(picture: NDArray[Any]) -> float:
+def _otsu(image: NDArray[Any]) -> float:
     """The threshold between two classes of the least variance (Otsu 1979)."""
-    low, high = np.percentile(picture.reshape(-1)[:: max(1, picture.size // 1_000_000)], [0.1, 99.9])
-    counts, edges = np.histogram(picture, bins=_BINS, range=(low, max(high, low + 1e-6)))
+    low, high = np.percentile(image.reshape(-1)[:: max(1, image.size // 1_000_000)], [0.1, 99.9])
+    counts, edges = np.histogram(image, bins=_BINS, range=(low, max(high, low + 1e-6)))
     middles = (edges[:-1] + edges[1:]) / 2
     below, total = np.cumsum(counts), counts.sum()
     sums = np.cumsum(counts * middles)

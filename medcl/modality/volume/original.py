@@ -119,7 +119,7 @@ def read_original(
 
     Raises:
         UnreadableError: with what is wrong.
-        OSError: a file is gone.
+        OSError: a file is missing.
     """
     if format != "dicom":
         if resample:
@@ -182,7 +182,7 @@ def write_labels(path: Path, labels: NDArray[Any], store: VolumeStore, record: i
         source: the volume's files.
 
     Raises:
-        MedclError: the file cannot be written, or that of the volume is gone.
+        MedclError: the file cannot be written, or that of the volume is missing.
     """
     grid = stored = store.original_grid(record)
     if source.format == "nifti":

@@ -1,4 +1,4 @@
-"""Slices of volumes as grey pictures: CT in a window of HU, others between percentiles, as a radiologist holds them."""
+"""Slices of volumes as grey images: CT in a window of HU, others between percentiles, as a radiologist holds them."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -48,7 +48,7 @@ def slice_axis(config: VolumeConfig) -> int | None:
     """The axis across which slices are cut, None where patches are three-dimensional.
 
     Raises:
-        UsageError: a size that is none of a patch.
+        UsageError: the size of a patch is invalid.
     """
     size = tuple(config.size)
     thin = [axis for axis, voxels in enumerate(size) if voxels == 1]

@@ -49,7 +49,7 @@ class VolumePatches(Dataset[Batch]):
         kept: (V,) the slices of each that a reduced manifest keeps, ascending; None for all.
 
     Raises:
-        UsageError: a size that is none of a patch, no such label maps in the store, or a manifest that was reduced to
+        UsageError: the size of a patch is invalid, no such label maps in the store, or a manifest that was reduced to
             other slices.
         MedclError: the store was prepared from other records, or no volume is left.
     """
