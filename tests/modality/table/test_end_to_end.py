@@ -1,5 +1,6 @@
 """Tables from files to what their encoder is worth, as a user goes."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -163,3 +164,32 @@ def _one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_recordings_and_laboratory_values_of_one_patient(phantom_archive, tmp_path):
+    archive = tmp_path / "archive"
+    shutil.copytree(phantom_archive / "ecg", archive)
+    with (archive / "labels.csv").open() as file:
+        patients = sorted({row["patient"] for row in csv.DictReader(file)})
+    lines = [f"{patient},{i},{i % 3}" for i, patient in enumerate(patients)]
+    (archive / "values.csv").write_text("\n".join(["patient,CRP [mg/l],ward", *lines, ""]))
+    (archive / "values.json").write_text('{"medcl": {"patient": "patient"}}')
+    manifest = medcl.scan(archive, tmp_path / "m.parquet", id_pattern=r"(?P<patient>P\d+)/|damaged|values", jobs=1)
+    recipe = {
+        "method": "multimodal",
+        "signal": {
+            "data": {"sampling_rate": 50, "window": 2.0, "channels": ["I", "II"]},
+            "encoder": {"dim": 8, "hidden": 8, "depth": 2},
+        },
+        "table": {"data": {"categories": ["ward"]}, "encoder": {"dim": 16, "hidden": 16}},
+        "batch": {"patients": 4},
+        "joint": {"hidden": 8, "projection": 8},
+        "optimiser": {"steps": 2},
+        "hardware": CPU,
+    }
+
+    run = medcl.pretrain(recipe, manifest, tmp_path / "run")
+
+    assert set(runs.load(Path(run)).card.sides) == {"signal", "table"}
+    embedded = medcl.embed(run, manifest, tmp_path / "e.parquet", kind="table", jobs=1)
+    assert len(embedded.value.vectors()) == len(patients)
