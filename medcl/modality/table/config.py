@@ -13,7 +13,8 @@ class TableConfig:
 
     Args:
         columns: names of the variables wanted, in order. None is every variable that the records have, but for those
-            of text whose side-car names no levels: they may be names or dates, and are taken where they are named here.
+            that are unusable in all of them, and those of text whose side-car names no levels: they may be names or
+            dates, and are taken where they are named here.
         categories: variables whose numbers are codes of categories, beside those that side-cars or text tell.
         missing: variable -> numbers that stand for no value, such as `{Height: [-1]}`.
         window: hours of a sample, for tables with times; None is for tables without.

@@ -53,29 +53,35 @@ def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig
         UsageError: it names a variable that no record has, or there is none.
     """
     config.check()
-    units: dict[str, Counter[str]] = {}
-    words: dict[str, dict[str, None]] = {}
-    stated, texts = dict[str, None](), set[str]()
+    # The records of a file share their variables, which may be tens of thousands: each tuple is looked through once.
+    groups: dict[int, tuple[PatientTable, int]] = {}
+    words: dict[str, set[str]] = {}
     for record in records:
-        for number, variable in enumerate(record.variables):
-            stated.setdefault(variable.name)
-            units.setdefault(variable.name, Counter()).update([variable.unit])
-            known = words.setdefault(variable.name, {})
+        first, count = groups.get(id(record.variables), (record, 0))
+        groups[id(record.variables)] = first, count + 1
+        for number, variable in enumerate(record.variables if config.categories else ()):
+            if variable.classes is None and variable.name in (config.categories or ()):
+                words.setdefault(variable.name, set()).update(_words(_present(record, number, config)))
+    units: dict[str, Counter[str]] = {}
+    texts, usable = set[str](), set[str]()
+    for record, count in groups.values():
+        usable |= {variable.name for variable in record.variables} - record.unusable.keys()
+        for variable in record.variables:
+            units.setdefault(variable.name, Counter())[variable.unit] += count
             if variable.classes is not None:
-                known.update(dict.fromkeys(variable.classes))
-                if not variable.levels:
-                    texts.add(variable.name)
-            elif variable.name in (config.categories or ()):
-                known.update(dict.fromkeys(_words(_present(record, number, config))))
+                words.setdefault(variable.name, set()).update(variable.classes)
+                texts |= set() if variable.levels else {variable.name}
     if config.columns is not None or config.categories is not None:
         for name in (*(config.columns or ()), *(config.categories or ())):
-            if name not in stated:
-                raise UsageError(f"data.columns: {no_such('variable', name, list(stated))}")
-    wanted = config.columns or [name for name in stated if name not in texts or name in (config.categories or ())]
+            if name not in units:
+                raise UsageError(f"data.columns: {no_such('variable', name, list(units))}")
+    wanted = config.columns or [
+        name for name in units if name in usable and (name not in texts or name in (config.categories or ()))
+    ]
     if not wanted:
         raise UsageError("data.columns: the records have no variable of numbers; name the categories that are wanted")
     known_units = {name: _commonest(units[name]) for name in wanted}
-    classes = {name: sorted(words[name]) for name in wanted if words[name]}
+    classes = {name: sorted(words[name]) for name in wanted if words.get(name)}
     return replace(
         config,
         columns=list(wanted),
@@ -101,13 +107,19 @@ def decode(record: PatientTable, config: TableConfig) -> DecodedRecord:
     """
     if config.columns is None or config.units is None or config.classes is None:
         raise MedclError("a table is decoded with a configuration that is complete")
-    place = {variable.name: number for number, variable in enumerate(record.variables)}
-    values = np.full((len(record.values), len(config.columns)), np.nan)
-    for column, name in enumerate(config.columns):
-        if name in record.unusable:
-            raise UnreadableError(f"{record.unusable[name]}; or leave it out of data.columns")
-        if name in place:
-            values[:, column] = _column(record, place[name], config)
+    column = {name: number for number, name in enumerate(config.columns)}
+    values = np.full((len(record.values), len(column)), np.nan)
+    broken = next((name for name in config.columns if name in record.unusable), None)
+    if broken is not None:
+        raise UnreadableError(f"{record.unusable[broken]}; or leave it out of data.columns")
+    there = [number for number, variable in enumerate(record.variables) if variable.name in column]
+    values[:, [column[record.variables[number].name] for number in there]] = record.values[:, there]
+    special = config.classes.keys() | (config.missing or {}).keys()
+    for number in there:
+        variable = record.variables[number]
+        differs = variable.unit and variable.unit != config.units.get(variable.name, variable.unit)
+        if differs or variable.classes is not None or variable.name in special:
+            values[:, column[variable.name]] = _column(record, number, config)
     rows = ~np.isnan(values).all(axis=1)
     if not rows.any():
         raise UnreadableError("no value: all variables wanted are missing")

@@ -80,6 +80,13 @@ def test_a_column_that_is_not_wanted_costs_nothing():
     assert decode(record, resolve([record], TableConfig(columns=["b"]))).arrays[None][0, 1] == 1
 
 
+def test_a_variable_that_no_record_can_use_is_left_out():
+    broken = table(a=("", [np.nan]), b=("", [1]), unusable={"a": "not numbers"})
+
+    assert resolve([broken], TableConfig()).columns == ["b"]
+    assert resolve([broken, table(a=("", [2]))], TableConfig()).columns == ["a", "b"]
+
+
 def test_rows_without_a_value_are_left_out():
     record = table([0.0, 1.0, 2.0], a=("", [np.nan, 1, np.nan]), b=("", [1, 2, 3]))
 

@@ -12,6 +12,7 @@ from medcl.errors import MedclError, UnreadableError
 from medcl.modality.cells import Column, are_numbers, number, numbers, present, whole
 from medcl.modality.table.record import Floats, Variable
 
+_SIGNS = frozenset("0123456789.eE+-")
 _CLOCK = re.compile(r"(\d{1,4}):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
@@ -59,13 +60,16 @@ def read_column(
         words = tuple(dict.fromkeys(levels.values()))
         codes = dict(zip(levels, (words.index(word) for word in levels.values()), strict=True))
         return _coded(Variable(variable.name, variable.unit, words, levels=True), whole(filled), codes, places)
+    absent = [value for value in map(number, missing) if value is not None]
+    plain = None if european else _plain(filled)
+    if plain is not None:
+        return Read(variable, np.where(np.isin(plain, absent), np.nan, plain))
     if are_numbers(filled):
         try:
             found = numbers(Column(variable.name, filled, places), others, european=european)
         except MedclError as error:
             return Read(variable, np.full(len(filled), np.nan), str(error))
         values = np.array([np.nan if one is None else one for one in found], dtype=np.float64)
-        absent = [value for value in map(number, missing) if value is not None]
         return Read(variable, np.where(np.isin(values, absent), np.nan, values))
     written = [i for i, cell in enumerate(filled) if cell is not None and not are_numbers([cell])]
     if len(written) < sum(cell is not None for cell in filled):
@@ -79,6 +83,17 @@ def read_column(
     codes = {word: code for code, word in enumerate(words)}
     # A unit belongs to numbers: in `sex (m/f)` the brackets hold something else.
     return _coded(Variable(variable.name, "", words), filled, codes, places)
+
+
+def _plain(cells: Sequence[str | None]) -> Floats | None:
+    """Numbers with decimal points alone, several times as fast as `cells.numbers`; None where it has to tell."""
+    if not _SIGNS.issuperset("".join(cell for cell in cells if cell)):
+        return None
+    try:
+        values = np.array([np.nan if cell is None else float(cell) for cell in cells], dtype=np.float64)
+    except ValueError:
+        return None
+    return None if np.isinf(values).any() else values
 
 
 def _coded(variable: Variable, cells: Sequence[str | None], codes: Mapping[str, int], places: Sequence[str]) -> Read:

@@ -1,6 +1,6 @@
 """Read tables of patients: a row a patient, a row a time, or a row a value (long form); CSV, TSV, Parquet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -176,18 +176,18 @@ def _wide(table: _Table) -> tuple[PatientTable, ...]:
         raise UnreadableError(f"{where} have the same ids: name a column of studies or of times in the side-car")
     read = _columns(table)
     values = np.stack([one.values for one in read], axis=1) if read else np.empty((len(table.places), 0))
-    return tuple(_made(table, read, values[rows], None, ids) for ids, rows in groups)
+    return _made(table, read, ((ids, values[rows], None) for ids, rows in groups))
 
 
 def _rows_in_time(table: _Table) -> tuple[PatientTable, ...]:
     read, cells = _columns(table), table.cells(table.roles.time)
     values = np.stack([one.values for one in read], axis=1) if read else np.empty((len(table.places), 0))
-    made = []
+    made: list[tuple[dict[str, str], Floats, Floats | None]] = []
     for ids, rows in table.groups():
         times = table.times(rows, cells)
         order = np.argsort(times, kind="stable")
-        made.append(_made(table, read, values[rows][order], times[order], ids))
-    return tuple(made)
+        made.append((ids, values[rows][order], times[order]))
+    return _made(table, read, made)
 
 
 def _long(table: _Table) -> tuple[PatientTable, ...]:
@@ -221,7 +221,7 @@ def _long(table: _Table) -> tuple[PatientTable, ...]:
     for i, (rows, one) in enumerate(zip(by_name.values(), read, strict=True)):
         long[rows], column[rows] = one.values, i
     at = table.cells(own.time) if own.time >= 0 else []
-    made = []
+    made: list[tuple[dict[str, str], Floats, Floats | None]] = []
     for ids, rows in table.groups():
         kept = [row for row in rows if column[row] >= 0]
         times = table.times(kept, at) if own.time >= 0 else np.zeros(len(kept))
@@ -229,8 +229,8 @@ def _long(table: _Table) -> tuple[PatientTable, ...]:
         if own.time < 0 and len(times) > 1:
             raise UnreadableError("a parameter occurs twice in a table without times")
         named = {"patient": next(iter(patient)), **ids} if patient else ids
-        made.append(_made(table, read, values, times if own.time >= 0 else None, named, flags))
-    return tuple(made)
+        made.append((named, values, times if own.time >= 0 else None))
+    return _made(table, read, made, flags)
 
 
 def _pivoted(times: Floats, column: np.ndarray, long: Floats, n_columns: int) -> tuple[Floats, Floats]:
@@ -250,12 +250,19 @@ def _pivoted(times: Floats, column: np.ndarray, long: Floats, n_columns: int) ->
 def _made(
     table: _Table,
     read: list[Read],
-    values: Floats,
-    times: Floats | None,
-    ids: dict[str, str],
+    parts: Iterable[tuple[dict[str, str], Floats, Floats | None]],
     flags: tuple[str, ...] = (),
-) -> PatientTable:
+) -> tuple[PatientTable, ...]:
+    """Records of one file, which share what is said of its variables.
+
+    Args:
+        table: that they are read from.
+        read: its variables.
+        parts: ids, values and times of each record.
+        flags: what is unusual about all of them, beside what the file's own form and columns are.
+    """
     flags += (f"read with {table.sheet.dialect}",) if table.sheet.dialect else ()
     unusable = {one.variable.name: one.unusable for one in read if one.unusable}
     flags += tuple(f"column without values: {why}" for why in unusable.values())
-    return PatientTable(tuple(one.variable for one in read), values, times, ids, unusable, flags)
+    variables = tuple(one.variable for one in read)
+    return tuple(PatientTable(variables, values, times, ids, unusable, flags) for ids, values, times in parts)
