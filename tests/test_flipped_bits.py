@@ -38,7 +38,7 @@ FLIPS = 12
 """A file; more by hand find the same."""
 RNG = np.random.default_rng(0)
 SIGNALS = RNG.integers(-300, 300, (3, 700, 2)).astype(np.int16)
-PICTURES = RNG.integers(0, 255, (20, 1, 9, 7)).astype(np.uint8)
+IMAGES = RNG.integers(0, 255, (20, 1, 9, 7)).astype(np.uint8)
 VOLUME = RNG.integers(-1000, 1000, (1, 40, 35, 33)).astype(np.int16)
 VECTORS = RNG.normal(size=(30, 8)).astype(np.float32)
 
@@ -69,16 +69,16 @@ def read_signals(folder: Path) -> Any:
     return values, store.record_ids, store.sampling_rate, store.unit, store.channels, store.flags, store.mean, store.std
 
 
-def pictures(folder: Path) -> None:
+def images(folder: Path) -> None:
     writer = AppendedWriter(folder, image_store.LAYOUT)
-    places = [writer.append(one[None])["place"] for one in PICTURES]
+    places = [writer.append(one[None])["place"] for one in IMAGES]
     writer.finish()
     about = {"key": "k", "size": [9, 7], "n_channels": 1, "quarantine": {}}
     columns = {"record_id": [f"p{place}" for place in range(20)], "place": places}
     write_index(folder, image_store.INDEX, columns, about)
 
 
-def read_pictures(folder: Path) -> Any:
+def read_images(folder: Path) -> Any:
     store = open_store(folder, "image")
     return store.read(np.arange(len(store))), store.record_ids
 
@@ -219,7 +219,7 @@ def read_results(folder: Path) -> Any:
 
 KINDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "signals": (signals, read_signals),
-    "pictures": (pictures, read_pictures),
+    "images": (images, read_images),
     "volumes": (volumes, read_volumes),
     "reports": (reports, read_reports),
     "run": (run, read_run),
