@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -231,3 +232,16 @@ def test_a_file_that_changes_is_read_again(tmp_path):
     assert read_table(path).values[0, 0] == 1
     write(tmp_path, "pid,a\nA,12\n", PATIENT)
     assert read_table(path).values[0, 0] == 12
+
+
+def test_clinical_columns_of_a_survival_study(tmp_path, real_data):
+    with h5py.File(real_data / "deepsurv_survival" / "whas_train_test.h5") as file:
+        study = {name: file["train"][name][:] for name in "xte"}
+    names = [f"x{i}" for i in range(study["x"].shape[1])]
+    lines = [f"W{i},{','.join(f'{value:.9g}' for value in row)}" for i, row in enumerate(study["x"])]
+    path = write(tmp_path, "\n".join([",".join(["pid", *names]), *lines, ""]), PATIENT)
+
+    tables = read_tables(path)
+
+    assert len(tables) == 1310
+    np.testing.assert_array_equal(np.concatenate([one.values for one in tables]).astype(np.float32), study["x"])
