@@ -21,6 +21,7 @@ from medcl.modality.dicom.slice import read_slices
 from medcl.modality.dicom.stacks import stacks_of
 from medcl.modality.formats import read_image
 from medcl.modality.report.record import identify_report, read_reports
+from medcl.modality.table.formats.tables import read_tables
 from medcl.modality.volume.formats import dicom
 from tests.archive import every_format
 from tests.modality.dicom import dicom_files
@@ -45,9 +46,13 @@ def read_record(folder: Path) -> Any:
     form = formats.identify(path)
     if form is None:
         raise UnreadableError("the content is in no known format")
-    header = formats.read_header(path, form, verify=True)
-    read: dict[str, Callable[[Path, str], Any]] = {"image": formats.read_image, "volume": formats.read_volume}
-    return header, read.get(formats.WING[form], formats.read_signal)(path, form)
+    headers = formats.read_headers(path, form, verify=True)
+    read: dict[str, Callable[[Path, str], Any]] = {
+        "image": formats.read_image,
+        "volume": formats.read_volume,
+        "table": lambda path, _: read_tables(path),
+    }
+    return headers, read.get(formats.WING[form], formats.read_signal)(path, form)
 
 
 def read_dicom(folder: Path, paths: list[Path]) -> Any:
