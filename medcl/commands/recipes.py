@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,11 +141,11 @@ def _unknown_keys(content: Mapping[Any, Any], prefix: str, known: Sequence[str])
 def _empty_groups(content: Mapping[Any, Any], kind: type, prefix: str = "") -> Iterator[str]:
     """The keys of nested mappings that are null where there have to be settings."""
     for one in fields(kind):
-        value = content.get(one.name, ...)
-        group: Any = one.default_factory
-        if not isinstance(group, type) or not is_dataclass(group):
+        value, factory = content.get(one.name, ...), one.default_factory
+        default: Any = one.default if factory is MISSING else factory()
+        if not is_dataclass(default):
             continue
         if value is None:
             yield f"{prefix}{one.name}"
         elif isinstance(value, Mapping):
-            yield from _empty_groups(value, group, f"{prefix}{one.name}.")
+            yield from _empty_groups(value, type(default), f"{prefix}{one.name}.")

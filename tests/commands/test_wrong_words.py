@@ -72,6 +72,7 @@ def test_wrong_values(words: list[str], told: str, capsys: pytest.CaptureFixture
         ("method: convirt\nimage: {encoder: {nmae: unet}}", "no setting 'image.encoder.nmae'.*did you mean 'name'"),
         ("- 1", "holds no settings"),
         ("comet:", "comet holds no settings: give it some"),
+        ("method: global-local\nlocal_views:", "local_views holds no settings"),
     ],
 )
 def test_a_wrong_key_of_a_recipe(recipe: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
