@@ -18,6 +18,7 @@ from medcl.archive.report_read import ReportRule
 from medcl.archive.reports import ReportSummary, join_reports
 from medcl.archive.scan import ScanSummary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split
+from medcl.archive.table import read_table
 from medcl.errors import MedclError, UsageError
 from medcl.modality.signal.stated import Stated
 
@@ -68,6 +69,9 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     card = cards.load(shipped.find("card", request.card)) if request.card else None
     missing = (*request.missing, *(card.missing if card else ()))
     card = None if card is None else replace(card, missing=missing)
+    if request.labels is not None and card is None:
+        # Before the archive, which may take hours: a table that cannot be read is an error at once.
+        read_table(request.labels, missing)
     previous = Manifest.read(request.output) if request.output.exists() else None
     # Reports are read again at every scan: what they describe may have been added or deleted.
     known = None if previous is None else previous.select(previous.kinds != "report")

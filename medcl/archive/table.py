@@ -183,9 +183,9 @@ def _found(path: Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> Sheet:
-    readers = {".csv": read_sheet, ".tsv": read_sheet, ".parquet": read_parquet} | _JSON
+    readers = {".csv": read_sheet, ".tsv": read_sheet, ".txt": read_sheet, ".parquet": read_parquet} | _JSON
     if path.suffix.lower() not in readers:
-        raise UsageError(f"{path}: a label table is .csv, .tsv, .parquet, .json or .jsonl")
+        raise UsageError(f"{path}: a label table is .csv, .tsv, .txt, .parquet, .json or .jsonl")
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:

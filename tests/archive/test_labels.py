@@ -201,7 +201,7 @@ def test_tables_of_other_formats_say_the_same(tmp_path: Path) -> None:
         ("t.csv", b"", MedclError, "no rows"),
         ("t.csv", "file,sex\n1,f\n2,mała\n".encode("cp1250"), MedclError, "line 3: not UTF-8.*save it as UTF-8"),
         ("t.parquet", b"file,sex\n1,f\n", MedclError, "not a Parquet file"),
-        ("t.xlsx", b"", UsageError, "is .csv, .tsv, .parquet, .json or .jsonl"),
+        ("t.xlsx", b"", UsageError, "is .csv, .tsv, .txt, .parquet, .json or .jsonl"),
         ("absent.csv", None, UsageError, "no such file"),
     ],
 )

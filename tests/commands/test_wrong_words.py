@@ -12,6 +12,7 @@ from medcl.cli import COMMANDS, main
 from medcl.errors import UsageError
 from medcl.pretrain.config import HardwareConfig
 from medcl.pretrain.loop import fabric_for
+from tests.modality.written import waves, write_edf
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -122,3 +123,22 @@ def test_devices_that_are_not_there(count: int, words: str) -> None:
         pytest.skip("there are CUDA devices here")
     with pytest.raises(UsageError, match=words):
         fabric_for(HardwareConfig(accelerator="cuda", devices=count))
+
+
+def test_a_label_table_is_read_before_the_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    write_edf(archive / "a.edf", waves())
+    for name, told in (("none.csv", "no such file"), ("t.xlsx", "a label table is .csv")):
+        words = [
+            "scan",
+            str(archive),
+            "--labels",
+            str(tmp_path / name),
+            "--record-column",
+            "record",
+            "--target-columns",
+            "age",
+        ]
+        assert told in said(capsys, *words, "-o", str(tmp_path / "m.parquet"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
