@@ -109,6 +109,12 @@ def test_a_recipe_is_a_file_a_name_a_mapping_or_an_object(scanned: Result[Manife
         medcl.prepare("dream", scanned)
 
 
+def test_one_value_stands_for_a_sequence_of_one(scanned: Result[Manifest], run: Result[object], folder: Path) -> None:
+    assert medcl.reduce(scanned, folder / "one.parquet", by="hash", scope="archive").value.reduced is not None
+    found = medcl.finetune(run, scanned, "diagnosis", labels="100%", protocols="probe", repeats_full=1, bootstrap=20)
+    assert {score.label for score in found.value.scores} == {"100%"}
+
+
 def test_reductions_are_objects(scanned: Result[Manifest], folder: Path) -> None:
     reduced = medcl.reduce(scanned, folder / "r.parquet", by=["entropy"], keep="50%", split="all", jobs=1)
     kept = reduced.value.reduced

@@ -1,6 +1,6 @@
 """The columns of a manifest, and which wing a record belongs to."""
 
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -68,7 +68,8 @@ def scanned_column(name: str) -> str:
     return f"{name}_scanned"
 
 
-Kind = Literal["signal", "volume", "image", "table", "report"]
+Kind: TypeAlias = str
+"""Name of a wing: see `medcl.modality.WINGS`."""
 """The wing that a record belongs to."""
 
 

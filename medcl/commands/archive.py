@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from medcl import files
-from medcl.commands.arguments import Column, ManifestSource, PathSource, config_of
+from medcl.commands.arguments import Column, ManifestSource, PathSource, config_of, one_or_many
 from medcl.commands.result import Result
 from medcl.errors import UsageError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Fractions = Annotated[tuple[float, float, float], ("TRAIN", "VAL", "TEST")]
 
 
+@one_or_many
 def phantom(
     folder: PathSource,
     ecg_patients: int = 120,
@@ -74,6 +75,7 @@ def phantom(
     return Result("\n".join(map(str, written)), lambda: folder, folder)
 
 
+@one_or_many
 def scan(
     folder: PathSource,
     output: PathSource,
@@ -145,6 +147,7 @@ def scan(
     return Result(str(build_manifest(request)), lambda: Manifest.read(output), output)
 
 
+@one_or_many
 def split(
     manifest: ManifestSource,
     output: PathSource | None = None,

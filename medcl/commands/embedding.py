@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from medcl.commands import quarantine
-from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store
+from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store, one_or_many
 from medcl.commands.result import Result
 
 if TYPE_CHECKING:
     from medcl.explore.embeddings import Embeddings
 
 
+@one_or_many
 def embed(
     run: PathSource,
     manifest: ManifestSource,

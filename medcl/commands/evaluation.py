@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from medcl import files
-from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store
+from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store, one_or_many
 from medcl.commands.result import Result, printed
 from medcl.errors import UsageError
 from medcl.suggest import no_such
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from medcl.evaluate.results import Results
 
 
+@one_or_many
 def finetune(
     run: PathSource,
     manifest: ManifestSource,
@@ -68,6 +69,7 @@ def finetune(
     return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
 
 
+@one_or_many
 def compare(
     results: Sequence[PathSource],
     output: PathSource | None = None,

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from medcl.commands.arguments import Column, EmbeddingsSource, ManifestSource, PathSource
+from medcl.commands.arguments import Column, EmbeddingsSource, ManifestSource, PathSource, one_or_many
 from medcl.commands.result import Result
 from medcl.errors import UsageError
 
 
+@one_or_many
 def explore(
     embeddings: EmbeddingsSource,
     manifest: ManifestSource | None = None,

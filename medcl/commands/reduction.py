@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from medcl.commands import quarantine
-from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store
+from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store, one_or_many
 from medcl.commands.result import Result
 from medcl.errors import LeakError, UsageError
 from medcl.reduce.strategies import STRATEGIES
@@ -38,6 +38,7 @@ class Reduction:
     experiment: "ExperimentResults | None" = None
 
 
+@one_or_many
 def reduce(
     manifest: ManifestSource,
     output: PathSource | None = None,

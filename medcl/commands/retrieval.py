@@ -11,6 +11,7 @@ from medcl.commands.arguments import (
     PathSource,
     config_of,
     manifest_and_store,
+    one_or_many,
 )
 from medcl.commands.result import Result, printed
 from medcl.errors import UsageError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _WIDTH = 90  # characters of a report's line
 
 
+@one_or_many
 def evaluate(
     run: PathSource,
     manifest: ManifestSource,
@@ -62,6 +64,7 @@ def evaluate(
     return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
 
 
+@one_or_many
 def retrieve(
     run: PathSource | None = None,
     manifest: ManifestSource | None = None,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medcl.commands import quarantine
-from medcl.commands.arguments import ManifestSource, PathSource, manifest_and_store
+from medcl.commands.arguments import ManifestSource, PathSource, manifest_and_store, one_or_many
 from medcl.commands.recipes import recipe
 from medcl.commands.result import Result
 
@@ -18,6 +18,7 @@ else:
     RecipeSource = Path
 
 
+@one_or_many
 def prepare(
     config: RecipeSource,
     manifest: ManifestSource,
@@ -78,6 +79,7 @@ def prepare(
     return Result("\n".join(lines), lambda: stores, folder)
 
 
+@one_or_many
 def pretrain(
     config: RecipeSource,
     manifest: ManifestSource,

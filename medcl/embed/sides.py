@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,10 +78,10 @@ def sides_of(folder: Path, kind: str | None = None) -> list[Side]:
     if isinstance(run.card, JointCard):
         found = {one: card for one, card in run.card.sides.items() if kind in (None, one)}
         return [
-            Side(cast(Kind, one), card, _placed(Projected(run.encoder, one, run.card.projection)), joint=True)
+            Side(one, card, _placed(Projected(run.encoder, one, run.card.projection)), joint=True)
             for one, card in found.items()
         ]
-    own = cast(Kind, kind_of(run.card))
+    own = kind_of(run.card)
     if kind not in (None, own):
         raise UsageError(f"{folder}: was pretrained on {wing(own).plural}, it has no encoder of kind {kind!r}")
     return [Side(own, run.card, _placed(run.encoder))]

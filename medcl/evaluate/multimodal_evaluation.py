@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -69,7 +68,7 @@ def evaluate_multimodal(
     warning = runs.guard(run, manifest, rows, allow=config.allow_transductive)
     notes = [warning] if warning else []
     sides: Sides = {}
-    for kind in cast(list[Kind], [one for one in WINGS if one in run.card.sides]):
+    for kind in [one for one in WINGS if one in run.card.sides]:
         wanted = int((manifest.kinds[rows] == kind).sum())
         if not wanted:
             which = f" ({PARTNERS[config.reports]})" if kind == REPORT and config.reports != "all" else ""

@@ -54,7 +54,7 @@ def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
     labelled = set(manifest.kinds[Task.of(manifest, target).labelled])
     for kind in WINGS:
         if kind in card.sides and kind in labelled and kind != REPORT:
-            return cast(Kind, kind)
+            return kind
     raise UsageError(
         f"--target {target}: records of kind {', '.join(sorted(labelled)) or '(none)'} carry it, and the run has "
         f"encoders of {', '.join(card.sides)}"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -134,7 +133,7 @@ class Archive:
 
     def _other(self, kind: Kind) -> Kind:
         """Reports; for a report, the first other modality."""
-        others = cast(list[Kind], [one for one in WINGS if one in self.run.card.sides and one != kind])
+        others = [one for one in WINGS if one in self.run.card.sides and one != kind]
         if not others:
             raise UsageError(f"{self.run.folder}: has no modality other than {kind}")
         return "report" if "report" in others else others[0]

@@ -151,6 +151,8 @@ class Wing(Protocol):
     """Whether a record is read from its files, which then have to be those that were scanned."""
     shows_samples: bool
     """Whether a sample, as its encoder takes it, is an image that a page can show: (channels, rows, columns)."""
+    has_slices: bool
+    """Whether a record can be cut into slices across an axis (`original`)."""
 
     @property
     def index(self) -> StoreIndex:

@@ -20,6 +20,7 @@ from medcl.checksums import damaged, file_checksum, read_json, sealed
 from medcl.engine.parallel import run_chunks
 from medcl.engine.quiet import quiet
 from medcl.errors import MedclError, UnreadableError, reason
+from medcl.modality import wing
 from medcl.modality.formats import DECODED_APART
 from medcl.reduce.decode import Original, originals, pieces_of
 from medcl.reduce.strategy import Signatures, Strategy
@@ -107,8 +108,9 @@ def record_keys(manifest: Manifest, rows: Sequence[int]) -> list[str]:
     ]
 
 
-CHUNK: dict[Kind, int] = {"volume": 4, "image": 64, "signal": 64, "report": 1024}
-"""Records whose signatures are made, and kept, together."""
+def chunk_of(kind: Kind) -> int:
+    """Number of records whose signatures are made, and kept, together."""
+    return 4 if wing(kind).has_slices else 64 if wing(kind).reads_files else 1024
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def describe(
             partial(described, strategy=strategy),
             work,
             jobs=jobs,
-            chunk=CHUNK[units.family.kind],
+            chunk=chunk_of(units.family.kind),
             instead=died,
             apart=any(original.scanned.format in DECODED_APART for original in work),
             cluster=cluster,

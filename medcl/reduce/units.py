@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.errors import UsageError
-from medcl.modality import wing
+from medcl.modality import WINGS, wing
 from medcl.reduce.config import ReduceConfig, Scope
 from medcl.reduce.strategy import Unit
 from medcl.suggest import did_you_mean
@@ -76,15 +76,10 @@ class Units:
 
 def families_of(config: ReduceConfig) -> tuple[Family, ...]:
     """What of each kind of record is compared, and how far."""
-
-    def family(kind: Kind, unit: Unit) -> Family:
-        return Family(kind, unit, config.scope or ("record" if unit == "slice" else "patient"))
-
-    return (
-        family("volume", config.unit),
-        family("image", "record"),
-        family("signal", "record"),
-        family("report", "record"),
+    names = sorted(WINGS, key=lambda name: not wing(name).has_slices)
+    units: dict[Kind, Unit] = {name: config.unit if wing(name).has_slices else "record" for name in names}
+    return tuple(
+        Family(kind, unit, config.scope or ("record" if unit == "slice" else "patient")) for kind, unit in units.items()
     )
 
 

@@ -32,9 +32,11 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return volume_archive.manifest_of(root)
 
 
-def made(manifest: Manifest, config: ReduceConfig, store: Path, number: int = 0) -> tuple[embedding.Embedding, dict]:  # type: ignore[type-arg]
+def made(
+    manifest: Manifest, config: ReduceConfig, store: Path, kind: str = "volume"
+) -> tuple[embedding.Embedding, dict]:  # type: ignore[type-arg]
     strategy = embedding.strategy_of(config, manifest)
-    family = families_of(config)[number]
+    (family,) = (one for one in families_of(config) if one.kind == kind)
     units = units_of(manifest, family, np.ones(len(manifest), dtype=bool), config.axis)
     found = embedding.signatures_of(manifest, units, strategy, store, axis=config.axis, jobs=1)
     return strategy, dict(found.of)
@@ -80,9 +82,9 @@ def test_runs_of_whole_volumes_and_of_pictures(volumes: Manifest, tmp_path: Path
     images = linked_archive.pictures_with_reports(tmp_path / "a", patients=2)
     (tmp_path / "a" / "1.png").write_bytes(b"no image")
     run = archives.save(tmp_path / "run", archives.joint(images))
-    _, found = made(images, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", number=1)
+    _, found = made(images, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", kind="image")
     assert len(found) == 3
-    _, found = made(images, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", number=3)
+    _, found = made(images, ReduceConfig(by="embedding", run=str(run)), tmp_path / "s", kind="report")
     assert {one.shape for one in found.values()} == {(1, 8)}
 
 

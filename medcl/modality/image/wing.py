@@ -39,6 +39,7 @@ class ImageWing:
     columns = ("part",)
     reads_files = True
     shows_samples = True
+    has_slices = False
     config = ImageConfig
     encoder_config = ImageEncoderConfig
 

@@ -38,6 +38,7 @@ class ReportWing:
     columns = ("report",)
     reads_files = False
     shows_samples = False
+    has_slices = False
     config = TextConfig
     encoder_config = TextEncoderConfig
 

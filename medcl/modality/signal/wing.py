@@ -33,6 +33,7 @@ class SignalWing:
     columns = ("modality",)
     reads_files = True
     shows_samples = False
+    has_slices = False
     config = SignalConfig
     encoder_config = SignalEncoderConfig
 

@@ -36,6 +36,7 @@ class TableWing:
     columns = ("part",)
     reads_files = True
     shows_samples = False
+    has_slices = False
     config = TableConfig
     encoder_config = TableEncoderConfig
 

@@ -38,6 +38,7 @@ class VolumeWing:
     columns = ("part", "modality", "dtype", "flags", "shape")
     reads_files = True
     shows_samples = False
+    has_slices = True
     config = VolumeConfig
     encoder_config = ImageEncoderConfig
 

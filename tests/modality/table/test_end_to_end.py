@@ -58,6 +58,10 @@ def test_laboratory_values_with_the_joint_recipe(tmp_path):
     # The scale is that of the training patients alone.
     expected = [np.nanmean(np.array(values)[training]), np.nanstd(np.array(values)[training])]
     np.testing.assert_allclose(card.data["scale"]["CRP"], expected)
+    reduced = medcl.reduce(
+        manifest, tmp_path / "r.parquet", by="embedding", run=str(run.path), keep="50%", scope="archive", jobs=1
+    )
+    assert len(reduced.value.reduced.manifest) == 80 - training.sum() // 2
     page = medcl.explore(embedded.value, output=tmp_path / "e.html", projection=("pca",))
     assert "data:image/png" in page.value.read_text()
 
