@@ -59,12 +59,13 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, _KEY: _of_json(content)}
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, remedy: str, *, has_sum: bool = False) -> dict[str, Any]:
     """Read a file of one JSON object, and hold it against its checksum where it has one.
 
     Args:
         path: of the file.
         remedy: how to make it again.
+        has_sum: refuse a file without a checksum.
 
     Raises:
         FileNotFoundError: there is none.
@@ -79,7 +80,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damaged(path, remedy)
     known = content.pop(_KEY, None)
-    if known is not None and known != _of_json(content):
+    if (known is not None or has_sum) and known != _of_json(content):
         raise damaged(path, remedy)
     return content
 

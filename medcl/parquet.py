@@ -9,6 +9,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,7 @@ from medcl.checksums import damaged
 _BLOCK = 1 << 16
 _MARK = b"medcl crc-32"
 _SEAL = struct.Struct("<II12s")  # CRC-32 of the checksums and the footer, number of blocks, mark
+_NEAR = 64  # bytes
 _END = struct.Struct("<I4s")  # length of the footer, PAR1
 
 
@@ -92,27 +94,60 @@ class ParquetFile:
         self._path, self._remedy = path, remedy
         self._sums, self._end = self._known()
         self._seen = bytearray(len(self._sums))
-        # Arrow opens the file itself: its threads and a file object of Python do not go together.
-        self._file = pq.ParquetFile(path)
-        self.schema: pa.Schema = self._file.schema_arrow
-        self.metadata: Any = self._file.metadata
+        with self._damage_named():
+            # Arrow opens the file itself: its threads and a file object of Python do not go together.
+            self._file = pq.ParquetFile(path)
+            self.schema: pa.Schema = self._file.schema_arrow
+            self.metadata: Any = self._file.metadata
+        if not len(self._sums) and self._has_room_of_seal():
+            raise damaged(path, remedy)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns, or all, as a table."""
         for group in range(self.metadata.num_row_groups):
             self._check_group(group, columns)
-        return self._file.read(columns=columns)
+        with self._damage_named():
+            return self._file.read(columns=columns)
 
     def read_row_group(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns, or all, of a row group."""
         self._check_group(group, columns)
-        return self._file.read_row_group(group, columns=columns)
+        with self._damage_named():
+            return self._file.read_row_group(group, columns=columns)
 
     def iter_batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Columns, or all, in batches of at most `size` rows, in order."""
         for group in range(self.metadata.num_row_groups):
             self._check_group(group, columns)
-            yield from self._file.iter_batches(size, row_groups=[group], columns=columns)
+            with self._damage_named():
+                yield from self._file.iter_batches(size, row_groups=[group], columns=columns)
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """Errors of damaged bytes that are no Arrow exceptions name the file; those of the system stay."""
+        try:
+            yield
+        except UnicodeError as error:
+            raise damaged(self._path, self._remedy) from error
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise damaged(self._path, self._remedy) from error
+
+    def _has_room_of_seal(self) -> bool:
+        """Whether between pages and footer lie as many bytes as a seal has, whose mark is damaged then."""
+        columns = (
+            self.metadata.row_group(group).column(number)
+            for group in range(self.metadata.num_row_groups)
+            for number in range(self.metadata.num_columns)
+        )
+        ends = (
+            min(filter(None, (one.dictionary_page_offset, one.data_page_offset))) + one.total_compressed_size
+            for one in columns
+        )
+        end = max(ends, default=4)
+        with self._path.open("rb") as file:
+            return _footer_at(file) - end == 4 * -(-end // _BLOCK) + _SEAL.size
 
     def _known(self) -> tuple[NDArray[np.uint32], int]:
         """The checksums of blocks, and where the last block ends; none of a file that has no seal."""
@@ -124,6 +159,10 @@ class ParquetFile:
             except struct.error:
                 return np.empty(0, np.uint32), 0  # Too short for a Parquet file: its reader says so.
             if mark != _MARK:
+                # A footer that has grown or shrunk does not begin behind the seal.
+                file.seek(max(0, at - 2 * _NEAR))
+                if _MARK[:9] in file.read(3 * _NEAR):
+                    raise damaged(self._path, self._remedy)
                 return np.empty(0, np.uint32), 0
             end = at - _SEAL.size - 4 * count
             if end < 0:

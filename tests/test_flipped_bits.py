@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from medcl import runs
+from medcl import parquet, runs
 from medcl.archive.manifest import Manifest
 from medcl.data.layouts import AppendedWriter, write_apart
 from medcl.data.store import open_store, write_index
@@ -287,6 +287,41 @@ def test_text_that_is_none_is_an_error_with_a_name(tmp_path: Path, name: str, co
     (tmp_path / name).write_bytes(content)
     with pytest.raises(MedclError, match=name):
         runs.load(tmp_path)
+
+
+def test_words_in_another_order_are_noticed(tmp_path: Path) -> None:
+    signals(tmp_path)
+    path = next(tmp_path.glob("*.b2nd"))
+    whole = path.read_bytes()
+    middle = len(whole) // 16 * 8
+    at = next(at for at in range(middle, len(whole) - 16, 8) if whole[at : at + 8] != whole[at + 8 : at + 16])
+    path.write_bytes(whole[:at] + whole[at + 8 : at + 16] + whole[at : at + 8] + whole[at + 16 :])
+    with pytest.raises(MedclError, match=path.name):
+        read_signals(tmp_path)
+
+
+@pytest.mark.parametrize("footer_grows", [False, True])
+def test_a_table_whose_seal_is_damaged_is_none_without_a_seal(footer_grows: bool, tmp_path: Path) -> None:
+    table = pa.table({"a": np.arange(1000)})
+    path = tmp_path / "t.parquet"
+    parquet.write(path, table)
+    whole = path.read_bytes()
+    at = whole.index(b"medcl crc-32")
+    damage = whole[:at] + b"medcl crc-99" + whole[at + 12 :]
+    if footer_grows:
+        damage = damage[:-8] + bytes(2) + damage[-8:]
+    path.write_bytes(damage)
+    with pytest.raises((MedclError, pa.ArrowException), match="damaged|thrift|Thrift"):
+        parquet.read(path, "write it again")
+    pq.write_table(table, path)
+    assert parquet.read(path, "write it again").equals(table)
+
+
+def test_signatures_whose_checksum_has_lost_its_name_are_made_anew(tmp_path: Path) -> None:
+    SignatureCache(tmp_path).add(["a"], [np.zeros((3, 2))])
+    path = next(tmp_path.glob("*.json"))
+    path.write_text(path.read_text().replace('"crc32"', '"crc33"'))
+    assert "a" not in SignatureCache(tmp_path)
 
 
 def test_a_store_from_before_there_were_checksums_opens(tmp_path: Path) -> None:

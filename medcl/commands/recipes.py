@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from medcl import shipped
 from medcl.commands.spelling import has_parts, settings_of, unknown
@@ -143,9 +143,8 @@ def _empty_groups(content: Mapping[Any, Any], kind: type, prefix: str = "") -> I
     for one in fields(kind):
         value, factory = content.get(one.name, ...), one.default_factory
         default: Any = one.default if factory is MISSING else factory()
-        if not is_dataclass(default):
-            continue
-        if value is None:
+        group = next((each for each in (one.type, *get_args(one.type)) if is_dataclass(each)), None)
+        if isinstance(value, Mapping) and isinstance(group, type):
+            yield from _empty_groups(value, group, f"{prefix}{one.name}.")
+        elif value is None and is_dataclass(default):
             yield f"{prefix}{one.name}"
-        elif isinstance(value, Mapping):
-            yield from _empty_groups(value, type(default), f"{prefix}{one.name}.")

@@ -19,6 +19,9 @@ from medcl.checksums import checksum, damaged
 SUMS = "checksums.bin"
 _MAGIC = b"b2frame\0"
 _SECTOR, _WORDS = 4096, 512  # bytes and words of 8 bytes that are summed
+_PLAIN = np.ones(_WORDS, np.uint64)
+# Odd, so that a change within one word always changes the sum; different, so that words in another order do.
+_WEIGHTS = np.arange(_WORDS, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | np.uint64(1)
 
 
 class Frame:
@@ -27,16 +30,17 @@ class Frame:
     Args:
         path: of the file.
         sums: its checksums; None where there are none.
+        weights: of the words of a chunk in its checksum.
         remedy: how to make it again.
 
     Raises:
         MedclError: it is missing or damaged.
     """
 
-    def __init__(self, path: Path, sums: NDArray[np.uint32] | None, remedy: str) -> None:
+    def __init__(self, path: Path, sums: NDArray[np.uint32] | None, weights: NDArray[np.uint64], remedy: str) -> None:
         import blosc2
 
-        self._path, self._sums, self._remedy = path, sums, remedy
+        self._path, self._sums, self._weights, self._remedy = path, sums, weights, remedy
         try:
             if sums is not None:
                 # Before blosc2 sees it: a damaged header may make it ask for any amount of memory.
@@ -89,7 +93,7 @@ class Frame:
         """Hold a chunk against its checksum, unless this process has done so."""
         if self._sums is None or self._seen[chunk]:
             return
-        if _of_chunk(self._file, int(self._offsets[chunk])) != self._sums[1 + chunk]:
+        if _of_chunk(self._file, int(self._offsets[chunk]), self._weights) != self._sums[1 + chunk]:
             raise damaged(self._path, self._remedy)
         self._seen[chunk] = 1
 
@@ -111,10 +115,11 @@ class Frames:
     Args:
         folder: of the store.
         places: of `write_sums`; empty where there are no checksums.
+        ordered: whether the checksums tell the order of words; those of stores of version 0.1 do not.
     """
 
-    def __init__(self, folder: Path, places: Mapping[str, list[int]]) -> None:
-        self._folder, self._places = folder, places
+    def __init__(self, folder: Path, places: Mapping[str, list[int]], ordered: bool) -> None:
+        self._folder, self._places, self._weights = folder, places, _WEIGHTS if ordered else _PLAIN
 
     def open(self, name: str) -> Frame:
         """Open an array.
@@ -129,7 +134,7 @@ class Frames:
                 sums = np.fromfile(self._folder / SUMS, "<u4", count=count, offset=4 * start)
             except OSError as error:
                 raise damaged(self._folder / SUMS, remedy_of(self._folder)) from error
-        return Frame(self._folder / name, sums, remedy_of(self._folder))
+        return Frame(self._folder / name, sums, self._weights, remedy_of(self._folder))
 
 
 def remedy_of(folder: Path) -> str:
@@ -153,7 +158,7 @@ def write_sums(folder: Path) -> dict[str, list[int]]:
         with (folder / SUMS).open("wb") as file:
             for path in paths:
                 frame = _mapped(path)
-                sums = [_of_rest(frame), *(_of_chunk(frame, offset) for offset in _offsets(frame).tolist())]
+                sums = [_of_rest(frame), *(_of_chunk(frame, offset, _WEIGHTS) for offset in _offsets(frame).tolist())]
                 file.write(np.array(sums, "<u4").tobytes())
                 places[path.name] = [start, len(sums)]
                 start += len(sums)
@@ -197,12 +202,11 @@ def _of_rest(frame: mmap.mmap) -> int:
     return int(checksum(frame[:head], frame[end:]), 16)
 
 
-def _of_chunk(frame: mmap.mmap, offset: int) -> int:
+def _of_chunk(frame: mmap.mmap, offset: int, weights: NDArray[np.uint64]) -> int:
     if offset < 0:
         return 0
     length = min(int.from_bytes(frame[offset + 12 : offset + 16], "little"), len(frame) - offset)
-    # CRC-32 of the sums of each 4 kB, which takes a fifth of the time of one of all bytes: a change within one word
-    # always changes the sum.
+    # CRC-32 of the weighted sums of each 4 kB, which takes a quarter of the time of one of all bytes.
     words = np.frombuffer(frame, "<u8", count=length // _SECTOR * _WORDS, offset=offset).reshape(-1, _WORDS)
     rest = frame[offset + length // _SECTOR * _SECTOR : offset + length]
-    return int(checksum(np.add.reduce(words, axis=1), rest), 16)
+    return int(checksum(np.einsum("sw,w->s", words, weights), rest), 16)

@@ -24,7 +24,7 @@ from medcl.modality import WINGS, wing
 from medcl.modality.storing import StoreIndex
 
 INDEX = "index.parquet"
-_SUMS, _PARTS = "checksums", "parts"
+_SUMS, _ORDERED, _PARTS = "checksums", "checksums_of_order", "parts"
 _OPEN = 256
 """Arrays that a process keeps open; the system allows it some thousand, and opening one takes a third of a ms."""
 
@@ -43,7 +43,7 @@ class Store:
         about: dict[str, Any] = json.loads(columns.schema.metadata[key])
         self.about = about
         # A store from before there were checksums has none.
-        self._frames = Frames(folder, about.get(_SUMS, {}))
+        self._frames = Frames(folder, about.get(_SUMS, {}), about.get(_ORDERED, False))
         self._open: OrderedDict[tuple[int, str], Frame] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, tuple[Path, bytes]]:
@@ -140,5 +140,6 @@ def write_index(folder: Path, index: StoreIndex, columns: Mapping[str, Any], abo
     """
     # Arrays of blosc2 are checked chunk by chunk; the other parts are small, and are checked as a whole.
     parts = {one.name: file_checksum(one) for one in sorted(folder.iterdir()) if one.suffix in (".npy", ".arrow")}
-    stored = json.dumps({"version": index.version, _SUMS: write_sums(folder), _PARTS: parts, **about}).encode()
+    own = {"version": index.version, _SUMS: write_sums(folder), _ORDERED: True, _PARTS: parts}
+    stored = json.dumps({**own, **about}).encode()
     parquet.write(folder / INDEX, pa.table(dict(columns), schema=index.schema.with_metadata({index.key: stored})))

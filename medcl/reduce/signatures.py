@@ -88,7 +88,7 @@ class SignatureCache:
 
     def _index(self, path: Path) -> None:
         try:
-            about = read_json(path, "")
+            about = read_json(path, "", has_sum=True)
         except MedclError:
             return  # Damaged: what it leads to is computed again.
         start, array = 0, path.with_suffix(".npy")

@@ -74,6 +74,7 @@ def test_wrong_values(words: list[str], told: str, capsys: pytest.CaptureFixture
         ("- 1", "holds no settings"),
         ("comet:", "comet holds no settings: give it some"),
         ("method: global-local\nlocal_views:", "local_views holds no settings"),
+        ("method: convirt\nimage:\n  encoder:", "image.encoder holds no settings"),
     ],
 )
 def test_a_wrong_key_of_a_recipe(recipe: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
