@@ -46,3 +46,9 @@ def unusual(flags: Mapping[str, int], records: str) -> list[str]:
 def count(values: pa.ChunkedArray) -> Counter[Any]:
     """How often each value occurs, without an object a row."""
     return Counter({one["values"].as_py(): one["counts"].as_py() for one in pc.value_counts(values)})
+
+
+def usable_rows(records: pa.Table) -> pa.Table:
+    """The rows whose status is `ok`; where all are, the table itself and no copy of it."""
+    usable = pc.equal(records["status"], "ok")
+    return records if pc.all(usable).as_py() else records.filter(usable)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from medcl.counts import counted, line, unusual
+from medcl.counts import counted, line, unusual, usable_rows
 from medcl.modality.image.record import ImageHeader
 from medcl.modality.spatial.scan import MODALITIES
 
@@ -84,7 +83,7 @@ def summary(records: pa.Table) -> ImageSummary | None:
     Returns:
         The counts, the most frequent first, or None: none is usable.
     """
-    usable = records.filter(pc.equal(records["status"], "ok"))
+    usable = usable_rows(records)
     if not len(usable) or "shape" not in usable.column_names:
         return None
     shapes = [tuple(shape or (0, 0)) for shape in usable["shape"].to_pylist()]

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medcl.counts import count, counted, line, unusual
+from medcl.counts import count, counted, line, unusual, usable_rows
 from medcl.modality.signal.record import CUT, WRONG_CHECKSUM, SignalHeader
 
 MODALITIES = ("ecg", "eeg")
@@ -63,7 +63,7 @@ def summary(records: pa.Table) -> SignalSummary | None:
     Returns:
         The counts, the most frequent first, or None: none is usable.
     """
-    usable = records.filter(pc.equal(records["status"], "ok"))
+    usable = usable_rows(records)
     if not len(usable):
         return None
     seconds = pc.sum(pc.divide(pc.cast(usable["n_samples"], "double"), usable["sampling_rate"]))

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from medcl.counts import line, unusual
+from medcl.counts import line, unusual, usable_rows
 from medcl.modality.table.record import TableHeader
 
 MODALITIES = ("table",)
@@ -66,7 +65,7 @@ def summary(records: pa.Table) -> TableSummary | None:
     Returns:
         The counts, or None: none is usable.
     """
-    usable = records.filter(pc.equal(records["status"], "ok"))
+    usable = usable_rows(records)
     if not len(usable):
         return None
     variables, rows = (usable[name].to_numpy() for name in ("n_channels", "n_samples"))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from medcl.counts import count, counted, line, unusual
+from medcl.counts import count, counted, line, unusual, usable_rows
 from medcl.modality.dicom import ASIDE, IRREGULAR
 from medcl.modality.spatial.scan import MODALITIES
 
@@ -110,7 +109,7 @@ def summary(records: pa.Table) -> VolumeSummary | None:
     records = records.filter(records["shape"].is_valid())
     status = count(records["status"])
     aside = {kind: status[kind] for kind in ASIDE if status[kind]}
-    usable = records.filter(pc.equal(records["status"], "ok"))
+    usable = usable_rows(records)
     if not len(usable) and not aside:
         return None
     flags = usable["flags"].to_pylist()
