@@ -115,7 +115,7 @@ class AppendedWriter:
 
 
 def write_apart(folder: Path, number: int, arrays: Mapping[int | None, NDArray[Any]], layout: Apart) -> int:
-    """Write a record's array (channels, x, y, z), and those beside it, as files of their own.
+    """Write a record's array (channels, x, y, z), and those that go with it, as files of their own.
 
     Of int16 the high and the low bytes are compressed apart. Noise around a number at which the high byte changes, such
     as 0 HU, would make both of them noise: so all numbers are shifted by what lets the high byte change least (modulo
@@ -124,7 +124,7 @@ def write_apart(folder: Path, number: int, arrays: Mapping[int | None, NDArray[A
     Args:
         folder: of the store.
         number: of the record's files.
-        arrays: the record's own under None, those beside it under their numbers.
+        arrays: the record's own under None, those that go with it under their numbers.
         layout: of the arrays.
 
     Returns:

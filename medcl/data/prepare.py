@@ -42,7 +42,7 @@ def prepare(
     """Decode every readable record of one wing, once; records of other wings are passed over.
 
     A store is found again by its key: the records with their checksums, sizes and times, and all settings that change
-    what is stored. Others lie beside it, so that changed settings never meet stale data. It is published at the end in
+    what is stored. Others lie next to it, so that changed settings never meet stale data. It is published at the end in
     one step: an interrupted preparation leaves nothing behind that opens. Of several processes that want the same
     store, one prepares it and the others wait.
 

@@ -35,7 +35,7 @@ class DecodedRecord:
     """A record, decoded for the store.
 
     Args:
-        arrays: the record's array under the key None, those beside it (label maps) under their numbers.
+        arrays: the record's array under the key None, those that go with it (label maps) under their numbers.
         row: columns of the index, but for `record_id` and those that say where the arrays lie.
         notes: what else is to be told of the record, by name; absent where there is nothing to tell.
     """
@@ -86,7 +86,7 @@ class Apart:
 
     @staticmethod
     def file(number: int, beside: int | None = None) -> str:
-        """File of a record's array, or of one beside it: `000012.b2nd`, `000012.0.b2nd`."""
+        """File of a record's array, or of one that goes with it: `000012.b2nd`, `000012.0.b2nd`."""
         return f"{number:06d}.b2nd" if beside is None else f"{number:06d}.{beside}.b2nd"
 
 

@@ -1,4 +1,4 @@
-"""Prepared volumes: each an array (channels, x, y, z) of its own, on axes of RAS+, its label maps beside it.
+"""Prepared volumes: each an array (channels, x, y, z) of its own, on axes of RAS+, its label maps next to it.
 
 `000012.b2nd` is the volume of row 12 of the manifest it was prepared from, `000012.0.b2nd` its first label map; the
 index says where each lies in the patient, how it came from its file, and what becomes 0 and 1.
