@@ -52,7 +52,7 @@ demo-reports: $(BIN)/installed
 	@echo "== pretrain: ConVIRT, images against the findings of their reports, without labels"
 	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run
 	@echo "== evaluate: which report belongs to an image that was not trained on, compared with chance"
-	@$(BIN)/medcl evaluate $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --bootstrap 200 --pictures 1
+	@$(BIN)/medcl evaluate $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --bootstrap 200 --images 1
 	@echo "== retrieve: the tested images that are nearest to words, as a contact sheet"
 	@$(BIN)/medcl retrieve $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --split test --of image -k 8 \
 	    --text "A smooth, well-defined mass in the right lung." -o $(REPORTS)/found.png
@@ -60,7 +60,7 @@ demo-reports: $(BIN)/installed
 	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run_sentences \
 	    --report.encoder.name "$(SENTENCES)" --report.locked true --optimiser.steps 60
 	@echo "== evaluate: the same with the pretrained encoder of sentences (60 steps show that it runs: they are too few to beat chance)"
-	@$(BIN)/medcl evaluate $(REPORTS)/run_sentences --manifest $(REPORTS)/xray.parquet --bootstrap 200 --pictures 0
+	@$(BIN)/medcl evaluate $(REPORTS)/run_sentences --manifest $(REPORTS)/xray.parquet --bootstrap 200 --images 0
 
 test: $(BIN)/installed
 	@echo "== lint"

@@ -15,7 +15,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from medcl.commands.spelling import not_a_choice, plain, refuse_unknown, settings_of
 from medcl.errors import UsageError
 
-_RENAMED = {"--of": "--kind"}
+_RENAMED = {"--of": "--kind", "--pictures": "--images"}
 _KINDS_OF_WORD = {int: "a whole number", float: "a number", NoneType: "none"}
 
 

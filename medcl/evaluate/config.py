@@ -25,7 +25,7 @@ class MultimodalEvaluateConfig:
         bootstrap: number of bootstrap samples of the patients.
         seed: random seed of the bootstrap.
         temperature: temperature of the softmax over classes.
-        pictures: number of grounding images of the best retrieved pairs, and of the worst.
+        images: number of grounding images of the best retrieved pairs, and of the worst.
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         jobs: number of processes that prepare records; -1 is one a core.
     """
@@ -38,7 +38,7 @@ class MultimodalEvaluateConfig:
     bootstrap: int = 1000
     seed: int = 0
     temperature: float = 0.1
-    pictures: int = 3
+    images: int = 3
     allow_transductive: bool = False
     jobs: int = -1
 

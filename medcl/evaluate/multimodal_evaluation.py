@@ -84,11 +84,11 @@ def evaluate_multimodal(
     targets = [one.target for one in asked]
     patient = manifest.column("patient")
     shown = []
-    if can_ground(run) and config.pictures:
+    if can_ground(run) and config.images:
         both = sides["image"], sides["report"]
         pairs = multimodal_pairs.linked_rows(manifest, known, *both)
         if len(pairs):
-            shown = ground(run, manifest, *both, pairs, store, output, number=config.pictures, jobs=config.jobs)
+            shown = ground(run, manifest, *both, pairs, store, output, number=config.images, jobs=config.jobs)
     results = MultimodalResults(
         run=str(run_folder),
         method=str(run.config.get("method", "")),

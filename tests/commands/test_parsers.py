@@ -12,7 +12,7 @@ from medcl.api import COMMANDS
 from medcl.commands.parsers import parse, parser_of
 from medcl.errors import UsageError
 
-RENAMED = {"--of": "--kind"}
+RENAMED = {"--of": "--kind", "--pictures": "--images"}
 EMPTY = {"None": "[]"}
 """Defaults that mean the same, of flags that take several words."""
 
@@ -47,6 +47,8 @@ def test_an_old_spelling_is_accepted_and_not_listed() -> None:
     words = ["run", "--manifest", "m", "-o", "e", "--of", "signal"]
     assert parse(COMMANDS["embed"], words)["kind"] == "signal"
     assert parse(COMMANDS["embed"], [*words[:-2], "--of=report"])["kind"] == "report"
+    shown = parse(COMMANDS["evaluate"], ["run", "--manifest", "m.parquet", "--pictures", "1"])
+    assert shown["images"] == 1
     assert "--of" not in parser_of(COMMANDS["embed"]).format_help()
 
 

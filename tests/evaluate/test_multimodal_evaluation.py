@@ -1,4 +1,4 @@
-"""A run on pictures and reports: retrieval, zero-shot, gap, grounding; what is written, and what is refused."""
+"""A run on images and reports: retrieval, zero-shot, gap, grounding; what is written, and what is refused."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from medcl.evaluate.multimodal_results import MultimodalResults
 from medcl.evaluate.multimodal_space import embed_kind, kept_before, require_multimodal
 from tests.evaluate import multimodal_run as joint_run
 
-CONFIG = MultimodalEvaluateConfig(bootstrap=50, pictures=1, jobs=1)
+CONFIG = MultimodalEvaluateConfig(bootstrap=50, images=1, jobs=1)
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def test_a_report_describes_the_volumes_of_its_study(folder: Path) -> None:
 def test_the_run_loads_and_its_retrieval_is_measured(folder: Path) -> None:
     run = runs.load_joint(folder / "r")
     assert [type(card) for card in run.card.sides.values()] == [VolumeCard, TextCard]
-    config = MultimodalEvaluateConfig(bootstrap=20, pictures=1, jobs=1)
+    config = MultimodalEvaluateConfig(bootstrap=20, images=1, jobs=1)
     results = evaluate_multimodal(
         folder / "r", Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out"
     )
