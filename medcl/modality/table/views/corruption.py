@@ -74,21 +74,24 @@ class VariableDropout(View):
     """
 
     name: ClassVar[str] = "variable_dropout"
+    axes: ClassVar[int] = 2
+    """Of (B, C, T), along which what is hidden is drawn."""
 
     def __init__(self, probability: float) -> None:
-        check_range("variable_dropout", probability, 0, 1)
+        check_range(self.name, probability, 0, 1)
         self.probability = probability
 
     def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw what is hidden, (B, C)."""
-        return {"hidden": uniform(x, *x.shape[:2], generator=generator) < self.probability}
+        """Draw what is hidden: (B, C, 1), or (B, C, T) of single values."""
+        shape = (*x.shape[: self.axes], *[1] * (x.ndim - self.axes))
+        return {"hidden": uniform(x, *shape, generator=generator) < self.probability}
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
         """Make the view."""
-        return x.masked_fill(params["hidden"].unsqueeze(2), float("nan"))
+        return x.masked_fill(params["hidden"], float("nan"))
 
 
-class ValueDropout(View):
+class ValueDropout(VariableDropout):
     """Hides single values.
 
     Args:
@@ -96,15 +99,4 @@ class ValueDropout(View):
     """
 
     name: ClassVar[str] = "value_dropout"
-
-    def __init__(self, probability: float) -> None:
-        check_range("value_dropout", probability, 0, 1)
-        self.probability = probability
-
-    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw what is hidden, (B, C, T)."""
-        return {"hidden": uniform(x, *x.shape, generator=generator) < self.probability}
-
-    def apply(self, x: Tensor, params: Params) -> Tensor:
-        """Make the view."""
-        return x.masked_fill(params["hidden"], float("nan"))
+    axes: ClassVar[int] = 3
