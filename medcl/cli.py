@@ -5,9 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from medcl.api import COMMANDS
-from medcl.errors import LeakError, MedclError
+from medcl.errors import LeakError, MedclError, no_such
 from medcl.files import write_reason
-from medcl.suggest import no_such
 
 _SHOWS = {
     "scan": {

@@ -1,12 +1,16 @@
 """YAML and JSON that people wrote: read in little time and memory, or refused with the file's name."""
 
 import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from medcl.errors import UsageError, system_reason
+from medcl.errors import UsageError, did_you_mean, system_reason
+from medcl.files import checksum, damaged
 
 _LARGEST = 2**18  # bytes; a recipe or card has some thousand
 _DEEPEST = 32  # mappings and lists within one another
@@ -94,3 +98,143 @@ def _expanded(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
         count += sum(_expanded(inner, depth + 1, known) for pair in node.value for inner in pair)
     known[id(node)] = count
     return count
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's types: arrays become lists, paths text, and a number that is not finite becomes None."""
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def build(kind: Any, value: Any, where: str) -> Any:
+    """Make a value of a type from what JSON holds: the inverse of `plain`, with null for a NaN.
+
+    Keys that the type does not have are left out.
+
+    Args:
+        kind: a dataclass, `tuple[X, ...]`, `dict[str, X]`, a `Literal`, `str`, `int`, `float`, `bool` or `Any`.
+        value: what `json.loads` gave.
+        where: name of the value in errors.
+
+    Returns:
+        The value as `kind`.
+
+    Raises:
+        ValueError: a value is not of its type, or a key is missing.
+    """
+    origin, inner = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return _build_dataclass(kind, value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(build(inner[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: build(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and value is None:
+        return math.nan
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is Any or (origin is Literal and value in inner) or (origin is None and type(value) is kind):
+        return value
+    expected = kind.__name__ if isinstance(kind, type) else kind
+    raise ValueError(f"{where} is {str(value)[:40]!r}, expected {expected}")
+
+
+def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {str(value)[:40]!r}, expected an object")
+    hints = get_type_hints(kind)
+    known = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(kind)}
+    missing = [name for name, required in known.items() if required and name not in value]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    return kind(**{name: build(hints[name], value[name], f"{where}.{name}") for name in known if name in value})
+
+
+_PACKAGE = Path(__file__).parent
+FOLDERS = {"card": "datasets", "recipe": "pipelines", "prompts": "pipelines/prompts"}
+
+
+def find(kind: str, given: Path | str) -> Path:
+    """The file that a path or a name means.
+
+    Args:
+        kind: `card`, `recipe` or `prompts`.
+        given: path of a YAML file, or the name of a shipped one, with or without `.yaml`.
+
+    Returns:
+        A file that is there.
+
+    Raises:
+        UsageError: there is neither such a file nor a shipped one of that name; names the nearest.
+    """
+    path = Path(given)
+    if path.is_file():
+        return path
+    known = shipped(kind)
+    # `datasets/ptbxl.yaml` means the shipped card where the command does not run in a checkout.
+    if path.parent in (Path("."), Path(FOLDERS[kind])) and path.name.removesuffix(".yaml") in known:
+        return known[path.name.removesuffix(".yaml")]
+    what = "it is a folder" if path.is_dir() else "there is no such file"
+    raise UsageError(
+        f"{kind} {given}: {what}, and none of that name is shipped ({', '.join(known)})"
+        f"{did_you_mean(path.name.removesuffix('.yaml'), known)}"
+    )
+
+
+def shipped(kind: str) -> dict[str, Path]:
+    """Name -> file, of all that are shipped.
+
+    Args:
+        kind: `card`, `recipe` or `prompts`.
+    """
+    # In a wheel they lie within the package, in a checkout next to it.
+    folder = _PACKAGE / FOLDERS[kind]
+    folder = folder if folder.is_dir() else _PACKAGE.parent / FOLDERS[kind]
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+_KEY = "crc32"
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's values with their own checksum."""
+    return {**content, _KEY: _of_json(content)}
+
+
+def read_json(path: Path, remedy: str, *, has_sum: bool = False) -> dict[str, Any]:
+    """Read a file of one JSON object, and hold it against its checksum where it has one.
+
+    Args:
+        path: of the file.
+        remedy: how to make it again.
+        has_sum: refuse a file without a checksum.
+
+    Raises:
+        FileNotFoundError: there is none.
+        MedclError: it cannot be read, is no such file, or is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, remedy) from error
+    if not isinstance(content, dict):
+        raise damaged(path, remedy)
+    known = content.pop(_KEY, None)
+    if (known is not None or has_sum) and known != _of_json(content):
+        raise damaged(path, remedy)
+    return content
+
+
+def _of_json(content: Mapping[str, Any]) -> str:
+    return checksum(json.dumps(content, sort_keys=True))

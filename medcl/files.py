@@ -12,9 +12,11 @@ import re
 import secrets
 import socket
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from medcl.errors import MedclError, system_reason
 
@@ -236,3 +238,42 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+def checksum(*parts: Any) -> str:
+    """CRC-32 of parts one behind the other, 8 hexadecimal digits.
+
+    Args:
+        *parts: bytes, contiguous arrays, or text.
+    """
+    value = 0
+    for part in parts:
+        value = zlib.crc32(part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part, value)
+    return f"{value:08x}"
+
+
+def file_checksum(path: Path, *, without: int = 0) -> str:
+    """CRC-32 of a file, 8 hexadecimal digits.
+
+    Args:
+        path: of the file.
+        without: bytes at its end that do not count.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    value, left = 0, path.stat().st_size - without
+    with path.open("rb") as file:
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            value, left = zlib.crc32(block, value), left - len(block)
+    return f"{value:08x}"
+
+
+def damaged(path: Path, remedy: str) -> MedclError:
+    """The error of a file that is not what was written.
+
+    Args:
+        path: of the file.
+        remedy: how to make it again.
+    """
+    return MedclError(f"{path}: damaged, or not written by medcl: {remedy}")

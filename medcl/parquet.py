@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medcl import files
-from medcl.checksums import damaged
+from medcl.files import damaged
 
 _BLOCK = 1 << 16
 _MARK = b"medcl crc-32"

@@ -22,9 +22,9 @@ from torch import nn
 
 from medcl import files, weights
 from medcl.archive.manifest import Manifest
-from medcl.checksums import damaged, file_checksum, read_json, sealed
-from medcl.documents import read_yaml
+from medcl.documents import read_json, read_yaml, sealed
 from medcl.errors import LeakError, MedclError, UsageError
+from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, JointCard, VolumeCard

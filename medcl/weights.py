@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from medcl import files
-from medcl.checksums import checksum, damaged
+from medcl.files import checksum, damaged
 
 _ABOUT, _SUMS = "medcl", "crc32"
 _LENGTH = 8  # bytes of the length of the header

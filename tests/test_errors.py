@@ -4,7 +4,7 @@ import json
 import pytest
 import yaml
 
-from medcl.errors import UnreadableError, cause, quoted, reason, system_reason
+from medcl.errors import UnreadableError, cause, did_you_mean, nearest, no_such, quoted, reason, system_reason
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,20 @@ def test_the_operating_system_is_told_in_words():
 )
 def test_only_numbers_and_known_terms_are_quoted(text, shown):
     assert (text in quoted(text, ("MONOCHROME2",)) and text != "") == shown
+
+
+def test_the_nearest_word_is_found_whatever_its_case_and_dashes() -> None:
+    known = ["record_id", "diagnosis", "age", "PatientSex"]
+    assert nearest("diagosis", known) == "diagnosis"
+    assert nearest("record-id", known) == "record_id"
+    assert nearest("patientsex", known) == "PatientSex"
+    assert nearest("sex", known) == "PatientSex", "a part of one word alone"
+    assert nearest("zzz", known) is None
+
+
+def test_an_error_ends_with_the_nearest_word_or_with_none() -> None:
+    assert did_you_mean("agee", ["age"]) == "; did you mean 'age'?"
+    assert did_you_mean("zzz", ["age"]) == ""
+    assert no_such("column", "agee", ["age", "sex"]) == "no column 'agee'; there are 'age', 'sex'; did you mean 'age'?"
+    assert no_such("column", "x", []) == "no column 'x'; there are none"
+    assert no_such("column", "x", map(str, range(30))).endswith("'19' and 10 more")

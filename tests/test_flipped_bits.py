@@ -14,9 +14,9 @@ from torch import nn
 
 from medcl import parquet, runs
 from medcl.archive.manifest import Manifest
-from medcl.data.layouts import AppendedWriter, write_apart
+from medcl.data.decode import AppendedWriter, write_apart
 from medcl.data.store import open_store, write_index
-from medcl.embed.shards import Shards
+from medcl.embed.apply import Shards
 from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from medcl import shipped
+from medcl import documents
 from medcl.archive import card as cards
 from medcl.archive.config import ScanRequest
 from medcl.archive.identity import PUBLIC_SALT, site_salt
@@ -66,7 +66,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         UsageError: options that contradict each other, a column that is not there.
         MedclError: the folder cannot be read, holds no record, or the labels do not fit.
     """
-    card = cards.load(shipped.find("card", request.card)) if request.card else None
+    card = cards.load(documents.find("card", request.card)) if request.card else None
     missing = (*request.missing, *(card.missing if card else ()))
     card = None if card is None else replace(card, missing=missing)
     if request.labels is not None and card is None:

@@ -11,9 +11,8 @@ from typing import Any, Self
 import pyarrow as pa
 
 from medcl.archive.schema import SCHEMA
-from medcl.checksums import checksum
 from medcl.errors import MedclError, system_reason
-from medcl.files import claim
+from medcl.files import checksum, claim
 
 _KEY, _SUM = b"settings", b"crc32"
 

@@ -15,7 +15,7 @@ from medcl.archive.file_state import LAST_TIME, content_checksum, header_checksu
 from medcl.archive.identity import code
 from medcl.archive.path_ids import FLAG, ids_of, is_placeholder, stand_in
 from medcl.archive.schema import SCHEMA
-from medcl.engine.quiet import quiet
+from medcl.engine.parallel import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality import formats
 from medcl.modality.base import IncompleteError, RecordHeader

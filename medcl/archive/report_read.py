@@ -12,7 +12,7 @@ from medcl.archive.deid_presidio import find_with_presidio, is_presidio, models_
 from medcl.archive.deidentify import Deidentifier, deidentify, load_deidentifier, replace_found
 from medcl.archive.path_ids import ids_of, is_placeholder, without_placeholders
 from medcl.archive.table import LabelTable
-from medcl.engine.quiet import quiet
+from medcl.engine.parallel import quiet
 from medcl.errors import MedclError, UnreadableError, UsageError, reason
 from medcl.modality.report.text import canonical
 from medcl.modality.report.wording import names_a_person

@@ -20,10 +20,10 @@ from medcl.archive.report_place import Places, ReportPlace
 from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check_deidentifier, table_drafts
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
-from medcl.counts import counted, line
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import suffix_of
+from medcl.wording import counted, line
 
 __all__ = ["ReportRule", "ReportSummary", "join_reports"]
 

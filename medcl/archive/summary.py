@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.path_ids import FLAG
-from medcl.counts import count, counted, line
 from medcl.modality.dicom import ASIDE
 from medcl.modality.formats import WINGS, scan_of
+from medcl.wording import counted, line, occurrences
 
 _NOBODY = "no patient id"
 
@@ -94,22 +94,22 @@ def summary(manifest: Manifest) -> ScanSummary:
     there = [wing for wing in WINGS if (kinds == wing).any()]
     wings = {wing: scan_of(wing).summary(manifest.select(kinds == wing).table) for wing in there}
     reasons = Counter[str]()
-    for reason, number in count(manifest.table.column("status")).items():
+    for reason, number in occurrences(manifest.table.column("status")).items():
         if reason not in ("ok", *ASIDE):
             reasons[str(reason).split(":")[0]] += number
     about = manifest.metadata.get("scan", {})
     return ScanSummary(
         records=len(ok),
         patients=len(np.unique(ok.table.column("patient").drop_null().to_numpy())),
-        formats=dict(count(ok.table.column("format")).most_common()),
-        modalities=dict(count(ok.table.column("modality")).most_common()),
+        formats=dict(occurrences(ok.table.column("format")).most_common()),
+        modalities=dict(occurrences(ok.table.column("modality")).most_common()),
         wings={wing: one for wing, one in wings.items() if one is not None},
         masks={name: (len(ok) - ok.table.column(name).null_count, len(ok)) for name in manifest.masks},
         quarantined=dict(reasons.most_common()),
         others=about.get("others"),
         skipped=about.get("skipped", {}),
         reused=about.get("reused", 0),
-        alone=count(pc.list_flatten(ok.table.column("flags")))[FLAG] if ok.has("flags") else 0,
+        alone=occurrences(pc.list_flatten(ok.table.column("flags")))[FLAG] if ok.has("flags") else 0,
     )
 
 

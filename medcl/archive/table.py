@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medcl.archive.json_table import read_json, read_json_lines
-from medcl.errors import MedclError, UsageError, system_reason
+from medcl.errors import MedclError, UsageError, no_such, system_reason
 from medcl.modality.cells import Column, are_numbers, number, numbers, present, whole
 from medcl.modality.sheet import Sheet, read_parquet, read_sheet
-from medcl.suggest import no_such
 
 FILE_COLUMN = "{file}"
 """Column of a table of several files: the stem of the file that a row stands in, such as `train`."""

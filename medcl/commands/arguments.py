@@ -8,8 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_origin
 
-from medcl.errors import UsageError
-from medcl.suggest import no_such
+from medcl.errors import UsageError, no_such
 
 if TYPE_CHECKING:
     from medcl.archive.manifest import Manifest

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from medcl import files
 from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store, one_or_many
 from medcl.commands.result import Result, printed
-from medcl.errors import UsageError
-from medcl.suggest import no_such
+from medcl.errors import UsageError, no_such
 
 if TYPE_CHECKING:
     from medcl.evaluate.compare import Comparison

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from medcl import shipped
+from medcl import documents
 from medcl.commands.spelling import has_parts, settings_of, unknown
 from medcl.documents import read_yaml
 from medcl.errors import UsageError
@@ -113,9 +113,9 @@ def _named(words: Sequence[str]) -> list[str]:
     found = list(words)
     for place, word in enumerate(words):
         if word.startswith("--config="):
-            found[place] = f"--config={shipped.find('recipe', word.partition('=')[2])}"
+            found[place] = f"--config={documents.find('recipe', word.partition('=')[2])}"
         elif word == "--config" and place + 1 < len(words):
-            found[place + 1] = str(shipped.find("recipe", words[place + 1]))
+            found[place + 1] = str(documents.find("recipe", words[place + 1]))
     return found
 
 

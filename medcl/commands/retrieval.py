@@ -119,7 +119,7 @@ def retrieve(
     if add or other_patients:
         raise UsageError("--add and --other-patients go with --embeddings")
     from medcl.evaluate.search import Archive, write_sheet
-    from medcl.show.wording import number
+    from medcl.wording import number
 
     records, prepared = manifest_and_store(manifest, store)
     archive = Archive.open(Path(run), records, prepared, split, jobs)

@@ -59,7 +59,7 @@ def search(
     """
     from medcl.embed.embeddings import EmbeddingsFile
     from medcl.explore.index import EmbeddingIndex
-    from medcl.show.wording import number
+    from medcl.wording import number
 
     embeddings = source if isinstance(source, EmbeddingsFile) else EmbeddingsFile.read(Path(source))
     index = EmbeddingIndex.open(embeddings)
@@ -138,8 +138,8 @@ def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output:
     """
     from medcl.archive.manifest import Manifest
     from medcl.embed.embeddings import EmbeddingsFile
-    from medcl.explore.thumbnails import write_contact_sheet
-    from medcl.show.wording import number
+    from medcl.show.thumbnails import write_contact_sheet
+    from medcl.wording import number
 
     if isinstance(source, Manifest):
         manifest = source

@@ -5,8 +5,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 
-from medcl.errors import UsageError
-from medcl.suggest import did_you_mean
+from medcl.errors import UsageError, did_you_mean
 
 
 def settings_of(kind: type) -> list[str]:

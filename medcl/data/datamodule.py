@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from medcl.data.sampler import Sampler
-from medcl.engine.watch import watched_worker
+from medcl.engine.parallel import watched_worker
 from medcl.modality.sampling import Batch
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.checksums import checksum, damaged
+from medcl.files import checksum, damaged
 
 SUMS = "checksums.bin"
 _MAGIC = b"b2frame\0"

@@ -14,10 +14,8 @@ from tqdm.auto import tqdm
 
 from medcl.archive.file_state import scanned, scanned_masks
 from medcl.archive.manifest import Manifest
-from medcl.data.decode import DecodingJob, Outcome, decode_all, died, sources, too_large
-from medcl.data.layouts import AppendedWriter
-from medcl.data.publish import publish
-from medcl.data.store import open_store, write_index
+from medcl.data.decode import AppendedWriter, DecodingJob, Outcome, decode_all, died, sources, too_large
+from medcl.data.store import open_store, publish, write_index
 from medcl.engine.parallel import run_chunks
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing, wing_of

@@ -7,8 +7,11 @@ record lies and what its wing wants to know of it. Reports have arrays of anothe
 
 import json
 import os
+import secrets
+import shutil
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl import parquet
-from medcl.checksums import damaged, file_checksum
+from medcl import files, parquet
 from medcl.data.frames import Frame, Frames, remedy_of, write_sums
 from medcl.errors import MedclError
+from medcl.files import damaged, file_checksum
 from medcl.modality import WINGS, wing
 from medcl.modality.storing import StoreIndex
 
@@ -143,3 +146,84 @@ def write_index(folder: Path, index: StoreIndex, columns: Mapping[str, Any], abo
     own = {"version": index.version, _SUMS: write_sums(folder), _ORDERED: True, _PARTS: parts}
     stored = json.dumps({**own, **about}).encode()
     parquet.write(folder / INDEX, pa.table(dict(columns), schema=index.schema.with_metadata({index.key: stored})))
+
+
+_AT_BEST = 0.2
+"""Prepared records do not compress further than this; with less room there is no use in starting."""
+
+
+def publish(folder: Path, key: str, needed: int, make: Callable[[Path], None]) -> Path:
+    """Make a store, unless it is there.
+
+    It is published at the end in one step: an interrupted preparation leaves nothing behind that opens. Of several
+    processes that want the same store, one prepares it and the others wait.
+
+    Args:
+        folder: that holds the stores.
+        key: of the store: its name there.
+        needed: bytes that it takes uncompressed, about.
+        make: fills an empty folder.
+
+    Returns:
+        The folder of the store.
+
+    Raises:
+        MedclError: the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _turn(folder, key):
+            if not (folder / key).is_dir():
+                _check_room(folder, needed)
+                _make(folder, key, make)
+    except OSError as error:
+        raise MedclError(
+            f"{folder}: the store cannot be written ({files.write_reason(error)}): it needs up to "
+            f"{in_words(needed)}, {in_words(_free(folder))} are free: make room or choose another folder"
+        ) from error
+    return folder / key
+
+
+def in_words(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+@contextmanager
+def _turn(folder: Path, key: str) -> Iterator[None]:
+    """Wait until no other process prepares this store, and clear away what one that was killed has left."""
+    with files.lock(folder / f".{key}.lock") as alone:
+        # Where a file system knows no locks, two processes do the same work, and the first publishes.
+        if alone:
+            for left in folder.glob(f"partial-{key}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _make(folder: Path, key: str, make: Callable[[Path], None]) -> None:
+    partial = folder / f"partial-{key}-{secrets.token_hex(4)}"
+    partial.mkdir()
+    try:
+        make(partial)
+        try:
+            partial.rename(folder / key)
+        except OSError:
+            if not (folder / key).is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    if _free(folder) < _AT_BEST * needed:
+        least = in_words(int(_AT_BEST * needed))
+        raise MedclError(
+            f"{folder}: at least {least} are needed for the store, {in_words(_free(folder))} are free: make room or "
+            "choose another folder"
+        )
+
+
+def _free(folder: Path) -> int:
+    # The folder itself may not have come into being.
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free

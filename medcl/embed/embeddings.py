@@ -11,14 +11,14 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
-from medcl.checksums import file_checksum
 from medcl.embed.metadata import EMBEDDING, RUN, EmbeddingsMetadata, records_fingerprint
-from medcl.errors import MedclError, UsageError
-from medcl.suggest import did_you_mean
+from medcl.errors import MedclError, UsageError, did_you_mean
+from medcl.files import file_checksum
 
 _BATCH = 16384
 _SUM = 8  # bytes of the checksum behind mapped vectors
@@ -212,6 +212,13 @@ def parquet_file(path: Path) -> parquet.ParquetFile:
         MedclError: it is damaged.
     """
     return parquet.ParquetFile(path, "embed the archive again")
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """What writes a file of embeddings: numbers of a network do not compress, and a dictionary of them is larger."""
+    plain = [name for name in schema.names if name != EMBEDDING]
+    packed = {name: "zstd" for name in plain} | {f"{EMBEDDING}.list.element": "none"}
+    return pq.ParquetWriter(path, schema, compression=packed, use_dictionary=plain, write_statistics=[RUN])
 
 
 def _about(path: Path) -> EmbeddingsMetadata:

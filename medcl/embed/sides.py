@@ -7,17 +7,45 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.prepare import prepare as decode
+from medcl.data.store import open_store
 from medcl.embed.embedding import Embeds
-from medcl.embed.projected import Projected
 from medcl.errors import UsageError
-from medcl.modality import WINGS, wing
+from medcl.modality import WINGS, wing, wing_of
 from medcl.modality.sampling import SampleSet
-from medcl.modality.spec import JointCard, SideCard, kind_of
+from medcl.modality.spec import Card, JointCard, SideCard, kind_of
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.runs import Run, load
+
+
+@dataclass(frozen=True)
+class Width:
+    """Of a projection, as an encoder's configuration states it."""
+
+    dim: int
+
+
+class Projected(nn.Module):
+    """One side of a multimodal encoder with its head, as an encoder of records.
+
+    Args:
+        joint: the encoder.
+        kind: of the side.
+        projection: its width.
+    """
+
+    def __init__(self, joint: MultimodalEncoder, kind: str, projection: int) -> None:
+        super().__init__()
+        self.joint, self.kind, self.config = joint, kind, Width(projection)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, projection) of length 1."""
+        _, pooled = self.joint.encode(self.kind, x)
+        return self.joint.project(self.kind, pooled)
 
 
 @dataclass(frozen=True)
@@ -140,3 +168,30 @@ def prepare(
 def _placed(network: Any) -> Embeds:
     placed: Embeds = network.to(device()).eval()
     return placed
+
+
+Encoder = Any
+"""A network of a wing: a `torch.nn.Module` with `embed` and `config.dim`."""
+
+
+def config_of(card: Card) -> Any:
+    """What a sample is for an encoder in evaluation: as in pretraining, without overlap.
+
+    Raises:
+        UsageError: the encoder is one of several modalities.
+    """
+    if isinstance(card, JointCard):
+        raise UsageError("the run's encoder is one of several modalities: it cannot be fine-tuned on labels")
+    return wing(kind_of(card)).data_of(card)
+
+
+def prepared(manifest: Manifest, config: Any, store: Path, jobs: int) -> Path:
+    """Prepare the records once; the folder of the prepared store."""
+    folder: Path = decode(manifest, config, store, jobs=jobs).folder
+    return folder
+
+
+def samples_in(folder: Path, manifest: Manifest, config: Any) -> SampleSet:
+    """The samples of the records of a prepared store."""
+    own = wing_of(config)
+    return own.samples(open_store(folder, own.name), manifest, config)

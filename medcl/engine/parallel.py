@@ -1,15 +1,58 @@
 """Run a function over many records in several processes, here or on a cluster."""
 
 import faulthandler
+import logging
+import os
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from medcl.engine.watch import workers
 from medcl.errors import MedclError, UsageError
+
+_PARENT_LOOK = 0.5  # seconds between two looks at the parent
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """End this process soon after its parent has ended; called once, by a process that another one has started.
+
+    A thread looks now and then: the signal that Linux would send comes also when only the thread ends that started the
+    process.
+
+    Args:
+        parent: its process id, where it is known; default: whose child this process is now.
+    """
+    threading.Thread(target=_watch, args=(parent or os.getppid(),), daemon=True, name="medcl-watch").start()
+
+
+def watched_worker(number: int) -> None:
+    """What a worker of a PyTorch `DataLoader` does first."""
+    end_with_parent()
+
+
+def workers(count: int, **options: Any) -> joblib.Parallel:
+    """Processes that end with this one.
+
+    Args:
+        count: of processes; one works in this process.
+        **options: of `joblib.Parallel`.
+    """
+    return joblib.Parallel(
+        n_jobs=count, backend="loky", initializer=end_with_parent, initargs=(os.getpid(),), **options
+    )
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_LOOK)
+    # Not `sys.exit`: nobody waits for what this process would still do.
+    os._exit(1)
+
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -109,3 +152,16 @@ def _alone(function: Callable[[Sequence[T]], R], item: T, instead: Callable[[T],
     except TerminatedWorkerError:
         return instead(item)
     return results[0][1]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pass over warnings and logs: they quote headers and paths, which may name a patient."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(before)

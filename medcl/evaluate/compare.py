@@ -23,7 +23,7 @@ from medcl.evaluate.wording import (
     repeats_words,
 )
 from medcl.show import page
-from medcl.show.wording import count
+from medcl.wording import count
 
 CELL = 24  # columns of text that a cell with a signed mean and its interval takes
 NAME = 24

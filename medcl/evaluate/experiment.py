@@ -21,8 +21,8 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed.embedding import embed_records
-from medcl.embed.pieces import Encoder, pieces
-from medcl.engine.watch import workers
+from medcl.embed.sides import Encoder, samples_in
+from medcl.engine.parallel import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import multimodal_space
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
@@ -174,7 +174,7 @@ def _device() -> torch.device:
 
 
 def _windows(setting: Setting) -> SampleSet:
-    return pieces(setting.store, setting.manifest, setting.windows)
+    return samples_in(setting.store, setting.manifest, setting.windows)
 
 
 def _embed(setting: Setting, encoder: Encoder | Pixels, drawn: list[list[Subset]]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import numpy as np
 from medcl.evaluate.results import CalibrationCurve, Estimate, Fraction, Results
 from medcl.evaluate.wording import estimate, init_name
 from medcl.show.page import Figure
-from medcl.show.wording import bounds, count, number
+from medcl.wording import bounds, count, number
 
 Range: TypeAlias = tuple[float, float]
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl import files
 from medcl.archive.manifest import Manifest
-from medcl.embed import pieces
+from medcl.embed import sides
 from medcl.errors import UsageError
 from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, device, tokenizer_of
@@ -129,9 +129,9 @@ def ground(
     """
     own, ranks = _ranks(images, reports, linked)
     order = np.lexsort((-own, ranks))
-    config = pieces.config_of(run.card.sides["image"])
+    config = sides.config_of(run.card.sides["image"])
     every = manifest.of_kind("image")
-    parts = pieces.pieces(pieces.prepared(every, config, store, jobs), manifest.select(images.rows), config)
+    parts = sides.samples_in(sides.prepared(every, config, store, jobs), manifest.select(images.rows), config)
     text = tokenizer_of(run)
     record_ids, texts = manifest.column("record_id"), manifest.column("report")
     encoder, shown = run.encoder.to(device()), []

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from medcl.documents import plain
 from medcl.evaluate.multimodal_results import MultimodalResults
 from medcl.evaluate.retrieval import Measure
-from medcl.evaluate.typed_json import plain
 from medcl.evaluate.wording import WIDTH, console_of
 from medcl.show import page
-from medcl.show.wording import bounds, count, number
+from medcl.wording import bounds, count, number
 
 TableRow = tuple[str, ...]
 SHOWN = ("recall", "precision", "mAP", "median rank")

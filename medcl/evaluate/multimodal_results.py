@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from medcl import files
-from medcl.checksums import read_json, sealed
+from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
 from medcl.evaluate.retrieval import Retrieval
-from medcl.evaluate.typed_json import build, plain
 from medcl.evaluate.zero_shot import ZeroShot
 from medcl.stats.embedding_space import Gap
 

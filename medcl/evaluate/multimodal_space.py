@@ -18,10 +18,10 @@ from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.prepare import prepare
-from medcl.embed import pieces
+from medcl.embed import sides
 from medcl.embed.embedding import embed_records
 from medcl.embed.metadata import run_fingerprint
-from medcl.embed.projected import Projected
+from medcl.embed.sides import Projected
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
@@ -209,8 +209,8 @@ def _embed(
     if kind == REPORT:
         parts = reports_of(run, every, chosen, store, text, jobs)
     else:
-        config = pieces.config_of(run.card.sides[kind])
-        parts = pieces.pieces(pieces.prepared(every, config, store, jobs), chosen, config)
+        config = sides.config_of(run.card.sides[kind])
+        parts = sides.samples_in(sides.prepared(every, config, store, jobs), chosen, config)
     rows = np.unique(parts.rows)
     encoder = Projected(run.encoder, kind, run.card.projection).to(device())
     z = torch.from_numpy(embed_records(encoder, parts, rows, device()))

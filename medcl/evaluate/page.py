@@ -23,7 +23,7 @@ from medcl.evaluate.wording import (
     repeats_words,
 )
 from medcl.show import page
-from medcl.show.wording import NOTHING, count, number
+from medcl.wording import NOTHING, count, number
 
 CLASSES_WITH_A_CHART = 12
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Target
 from medcl.embed.embedding import embed_records, mean_by_group
-from medcl.embed.pieces import Encoder
+from medcl.embed.sides import Encoder
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.task import Task

@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 from medcl import files
 from medcl.archive.manifest import Target
-from medcl.checksums import read_json, sealed
+from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
 from medcl.evaluate.config import Init as Init
 from medcl.evaluate.segment_results import Segmentation
-from medcl.evaluate.typed_json import build, plain
 
 VERSION = 1
 

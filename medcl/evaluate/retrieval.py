@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from medcl.errors import MedclError, UsageError
-from medcl.stats import retrieval_chance as chance
+from medcl.stats import ranking as chance
 from medcl.stats.intervals import patient_weights, percentile_interval, weighted_median
 from medcl.stats.ranking import Floats
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.embed import pieces
-from medcl.errors import UsageError
+from medcl.embed import sides
+from medcl.errors import UsageError, did_you_mean
 from medcl.evaluate.multimodal_space import (
     Embedded,
     MultimodalRun,
@@ -29,8 +29,7 @@ from medcl.modality import WINGS, wing
 from medcl.networks.multimodal import REPORT
 from medcl.show import page
 from medcl.show.images import TILE, contact_sheet, data_uri, grey, png
-from medcl.show.wording import number
-from medcl.suggest import did_you_mean
+from medcl.wording import number
 
 
 @dataclass(frozen=True)
@@ -176,9 +175,9 @@ class Archive:
         kind = found[0].kind
         if not wing(kind).shows_samples:
             raise UsageError(f"a contact sheet shows images, not {wing(kind).plural}")
-        config = pieces.config_of(self.run.card.sides[kind])
-        folder = pieces.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
-        parts = pieces.pieces(folder, self.manifest.ok(), config)
+        config = sides.config_of(self.run.card.sides[kind])
+        folder = sides.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
+        parts = sides.samples_in(folder, self.manifest.ok(), config)
         places = [int(parts.samples_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 

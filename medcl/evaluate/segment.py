@@ -15,7 +15,7 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.archive.split import check
 from medcl.archive.stratify import Ints
 from medcl.data.prepare import prepare
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import summary
 from medcl.evaluate.config import SegmentationConfig
@@ -31,8 +31,7 @@ from medcl.modality import wing
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.store import VolumeStore
 from medcl.show.images import data_uri, png
-from medcl.show.wording import number
-from medcl.suggest import did_you_mean
+from medcl.wording import number
 
 PALETTE = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),

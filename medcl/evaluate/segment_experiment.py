@@ -22,17 +22,16 @@ from tqdm.auto import tqdm
 from medcl import files, runs, weights
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
-from medcl.checksums import read_json, sealed
 from medcl.data.store import open_store
-from medcl.engine.watch import workers
+from medcl.documents import build as built
+from medcl.documents import plain, read_json, sealed
+from medcl.engine.parallel import workers
 from medcl.errors import MedclError
 from medcl.evaluate.config import Init, SegmentationConfig
 from medcl.evaluate.fractions import Ordering, Subset, draw, random_order
 from medcl.evaluate.segment_predict import HeldOut, overlap_of
 from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.segment_train import build, train
-from medcl.evaluate.typed_json import build as built
-from medcl.evaluate.typed_json import plain
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.config import VolumeConfig

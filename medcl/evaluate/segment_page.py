@@ -9,7 +9,7 @@ from medcl.evaluate.figures import DOTTED, INITS
 from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.wording import init_name
 from medcl.show.page import Figure
-from medcl.show.wording import number
+from medcl.wording import number
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,15 @@ from medcl.evaluate.fractions import Subset
 from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, MetricSummary, Score, Split
 from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.task import Task
-from medcl.stats.calibration import calibration, value_calibration
 from medcl.stats.intervals import (
     Interval,
+    calibration,
     mean_interval,
     paired_interval,
     patient_bootstrap,
     patient_weights,
     percentile_interval,
+    value_calibration,
 )
 from medcl.stats.metrics import Scores, confusion, measure
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from medcl.archive.manifest import Target
 from medcl.errors import UsageError
 from medcl.evaluate.results import Difference, Estimate, Fraction, Procedure, Results
-from medcl.show.wording import METRICS, NOTHING, bounds, count, decimals, number
+from medcl.wording import METRICS, NOTHING, bounds, count, decimals, number
 
 PROTOCOLS = {
     "probe": "Linear probe",

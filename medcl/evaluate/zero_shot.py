@@ -12,15 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from medcl import shipped
+from medcl import documents
 from medcl.archive.manifest import Manifest, Target
 from medcl.documents import read_yaml
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate.retrieval import Measure
 from medcl.stats.intervals import patient_weights, percentile_interval
 from medcl.stats.metrics import Kind, Predictions, balanced_accuracy, measure
 from medcl.stats.ranking import Floats
-from medcl.suggest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def read_prompts(path: Path) -> list[Prompts]:
     Raises:
         UsageError: no such file, not YAML, or not as described above; the message names the target and the class.
     """
-    path = shipped.find("prompts", path)
+    path = documents.find("prompts", path)
     content = read_yaml(path, "prompts")
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: prompts are written as `target: {{classes: {{class: [prompts]}}}}`")

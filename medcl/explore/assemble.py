@@ -7,23 +7,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import START
-from medcl.embed.vectors import Vectors
-from medcl.errors import UsageError
-from medcl.explore.axes import principal_axes
+from medcl.embed.vectors import Vectors, principal_axes
+from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.explore.cache import projection_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import COMPONENTS, among
 from medcl.explore.page import MOST, Ints, PageData
 from medcl.explore.project import Method
-from medcl.explore.thumbnails import COUNT, cards, rows_in
-from medcl.show.thumbnails import Thumbnail
-from medcl.suggest import did_you_mean
+from medcl.show.thumbnails import Thumbnail, thumbnails
 
+COUNT = 1000
+"""Thumbnails of a page by default."""
+BUDGET = 12 << 20
+"""Bytes of all thumbnails of a page at most."""
+_TOGETHER = 64
 NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 NEIGHBOURS = 10
 """Of each point, where they are not too many for a page."""
@@ -135,3 +138,83 @@ def _ids(records: Any, starts: Sequence[Sequence[float] | None]) -> list[str]:
         else:
             names.append(f"{record} @ {' '.join(f'{value:g}' for value in start)}")
     return names
+
+
+def cards(
+    manifest: Manifest,
+    rows: NDArray[np.int64],
+    pieces: Sequence[int | None] | None = None,
+    *,
+    count: int = COUNT,
+    budget: int = BUDGET,
+    seed: int = 0,
+) -> tuple[dict[int, Thumbnail], list[str]]:
+    """Draw thumbnails of records.
+
+    Args:
+        manifest: of the records.
+        rows: (N,) the row of the manifest that each point is of, -1 where it is of no single record.
+        pieces: of each point the slice or second that is shown; None for the usual ones.
+        count: of thumbnails, at most; where there are more points, those are drawn with the seed.
+        budget: bytes of all, at most.
+        seed: of the draw.
+
+    Returns:
+        Point -> thumbnail; and sentences for the page about those that there are not.
+    """
+    drawable = np.flatnonzero(rows >= 0)
+    order = drawable
+    if count < len(drawable):
+        order = np.sort(np.random.default_rng(seed).permutation(drawable)[:count])
+    made: dict[int, Thumbnail] = {}
+    used = 0
+    shuffled = np.random.default_rng(seed).permutation(order)
+    for start in range(0, len(shuffled), _TOGETHER):
+        some = shuffled[start : start + _TOGETHER]
+        wanted = [(int(rows[one]), None if pieces is None else pieces[one]) for one in some]
+        drawn = thumbnails(manifest, wanted)
+        for one, shown in zip(some, drawn, strict=True):
+            made[int(one)] = shown
+            used += 0 if shown.missing else len(shown.png) + len(shown.text.encode())
+        if used >= budget:
+            break
+    return made, _notes(made, len(drawable), len(rows), seed)
+
+
+def rows_in(manifest: Manifest, ids: NDArray[np.object_]) -> NDArray[np.int64]:
+    """The row of a manifest that each id is of.
+
+    Args:
+        manifest: with each id once.
+        ids: (N,) record ids, None where a point is of several records.
+
+    Returns:
+        (N,) row numbers, -1 for None.
+
+    Raises:
+        MedclError: the manifest does not have one of the records.
+    """
+    places = {one: row for row, one in enumerate(manifest.column("record_id"))}
+    unknown = sum(one is not None and one not in places for one in ids)
+    if unknown:
+        raise MedclError(
+            f"the manifest does not have {unknown} of the {len(ids)} records that were embedded: give the manifest "
+            "that they were embedded with, or embed this one"
+        )
+    return np.array([-1 if one is None else places[one] for one in ids], dtype=np.int64)
+
+
+def _notes(made: dict[int, Thumbnail], drawable: int, count: int, seed: int) -> list[str]:
+    notes = []
+    if len(made) < drawable:
+        notes.append(f"{len(made):,} of {drawable:,} records have a thumbnail, drawn at random (seed {seed}).")
+    if drawable < count:
+        notes.append(f"{count - drawable:,} of {count:,} points are of several records, and have no thumbnail.")
+    missing = sum(bool(one.missing) for one in made.values())
+    if missing:
+        verb = "has" if missing == 1 else "have"
+        notes.append(
+            f"{missing:,} of {len(made):,} records {verb} no image, because files are missing or cannot be read; the "
+            "embeddings are shown unchanged."
+        )
+    return notes

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
-from medcl.embed.embeddings import EmbeddingsFile, parquet_file
-from medcl.embed.shards import parquet_writer
+from medcl.embed.embeddings import EmbeddingsFile, parquet_file, parquet_writer
 from medcl.errors import UsageError
 from medcl.explore.page import Categories, Column
 from medcl.explore.project import Method, Plane

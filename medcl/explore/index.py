@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import KIND, START
 from medcl.embed.vectors import BLOCK, Ints, Vectors, unit, vectors_of
-from medcl.errors import UsageError
-from medcl.explore.cache import content_key, folder_of
-from medcl.explore.index_file import Saved, read_index, save_index, writable
+from medcl.errors import UsageError, did_you_mean
+from medcl.explore.cache import Saved, content_key, folder_of, read_index, save_index, writable
 from medcl.explore.neighbours import EXACT, add, is_exact, new_index, search
-from medcl.suggest import did_you_mean
 
 _RECORD, _PATIENT, _SPLIT = "record_id", "patient", "split"
 _KEPT = (_RECORD, _PATIENT, _SPLIT, KIND, START)

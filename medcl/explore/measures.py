@@ -12,9 +12,9 @@ from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounde
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, MeasureTable
-from medcl.show.wording import bounds, count, number
 from medcl.stats.embedding_space import MOST, Gap, Spread, measure_gap, silhouette, spread
 from medcl.stats.neighbourhoods import K, purity
+from medcl.wording import bounds, count, number
 
 _JOINING = ("trial", "study")
 """Levels at which a record and a report of it meet, the nearest first."""

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.vectors import Ints, Vectors, blocks, sample, unit
-from medcl.explore.axes import Axes, principal_axes
+from medcl.embed.vectors import Axes, Ints, Vectors, blocks, principal_axes, sample, unit
 
 EXACT = 1 << 30
 """Bytes of float32 vectors up to which each is compared with each query."""

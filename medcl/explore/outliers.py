@@ -12,7 +12,7 @@ from medcl.embed.vectors import Ints, Vectors, blocks, groups_of
 from medcl.errors import UsageError
 from medcl.explore.neighbours import new_index, search
 from medcl.explore.page import Categories
-from medcl.explore.thumbnails import write_contact_sheet
+from medcl.show.thumbnails import write_contact_sheet
 from medcl.stats.intervals import patient_weights, percentile_interval
 from medcl.stats.ranking import Floats, Ranks
 

@@ -10,10 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.show import page
 from medcl.show.thumbnails import Thumbnail
-from medcl.suggest import did_you_mean
 
 _KINDS = {"f4": "Float32Array", "i4": "Int32Array", "i2": "Int16Array", "i1": "Int8Array"}
 

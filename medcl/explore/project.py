@@ -7,11 +7,9 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.embed.vectors import BLOCK, Ints, Vectors, blocks, sample
-from medcl.errors import UsageError
-from medcl.explore.axes import Axes, principal_axes
+from medcl.embed.vectors import BLOCK, Axes, Ints, Vectors, blocks, principal_axes, sample
+from medcl.errors import UsageError, did_you_mean
 from medcl.explore.neighbours import euclidean_index, nearest
-from medcl.suggest import did_you_mean
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from medcl.phantom.anatomy import Affine, Anatomy, Ellipsoid, draw_on, draw_pose, draw_waves, grid_affine
-from medcl.phantom.lesion import draw_lesion
+from medcl.phantom.anatomy import Affine, Anatomy, Ellipsoid, draw_lesion, draw_on, draw_pose, draw_waves, grid_affine
 from medcl.phantom.person import draw_build
 
 STRUCTURES = ("fat", "muscle", "right_lung", "left_lung", "heart", "liver", "spine", "lesion")

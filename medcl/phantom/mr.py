@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from medcl.phantom.anatomy import Anatomy, Ellipsoid, draw_on, draw_pose, draw_waves, grid_affine
+from medcl.phantom.anatomy import RIM, Anatomy, Ellipsoid, draw_lesion, draw_on, draw_pose, draw_waves, grid_affine
 from medcl.phantom.ct import Scan
-from medcl.phantom.lesion import RIM, draw_lesion
 from medcl.phantom.person import draw_build
 
 STRUCTURES = (

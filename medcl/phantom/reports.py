@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import numpy as np
 
+from medcl.phantom.anatomy import Lesion
 from medcl.phantom.ecg import EcgPatient
-from medcl.phantom.lesion import Lesion
 from medcl.phantom.person import Study
 
 ECG = {

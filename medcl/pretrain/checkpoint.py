@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from medcl import files
-from medcl.checksums import checksum, damaged, file_checksum
 from medcl.errors import MedclError
+from medcl.files import checksum, damaged, file_checksum
 
 _ANEW = "take it from a copy, or train anew in another folder"
 _MARK, _DIGITS = b"crc32:", 8

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medcl.documents import read_yaml
-from medcl.errors import UsageError
-from medcl.suggest import did_you_mean
+from medcl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from medcl.pretrain.config import PretrainConfig

@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.engine.watch import end_with_parent
+from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
 from medcl.modality.settings import plain
 from medcl.pretrain import multimodal_check, multimodal_plan, signals, volumes

@@ -20,8 +20,7 @@ from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import JointCard, kind_of
 from medcl.modality.volume.prepare import slice_axis
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.duplicate_search import ByCosine
-from medcl.reduce.encoders import RandomEncoder, VisionEncoder
+from medcl.reduce.encoders import ByCosine, RandomEncoder, VisionEncoder
 from medcl.reduce.signatures import Described, SignatureCache, describe, record_keys
 from medcl.reduce.strategy import Pieces, Signatures, Unit
 from medcl.reduce.units import Units

@@ -14,11 +14,10 @@ from tqdm.auto import tqdm
 
 from medcl import files, runs
 from medcl.archive.manifest import Manifest, Target
-from medcl.checksums import read_json, sealed
 from medcl.data.store import open_store
+from medcl.documents import read_json, sealed
 from medcl.embed.embedding import Embeds, embed_pieces
-from medcl.embed.pieces import pieces, prepared
-from medcl.embed.sides import device
+from medcl.embed.sides import device, prepared, samples_in
 from medcl.errors import UsageError
 from medcl.modality import wing_of
 from medcl.modality.sampling import SampleSet
@@ -171,7 +170,7 @@ def samples_of(manifest: Manifest, config: Any, store: Path, target: str, jobs: 
         known = ", ".join([*manifest.targets, *manifest.masks]) or "none"
         raise UsageError(f"--target {target}: the manifest has no such labels or label maps; it has {known}")
     labels = manifest.labels(target)
-    parts = pieces(folder, manifest, config)
+    parts = samples_in(folder, manifest, config)
     rows = np.intersect1d(parts.rows, np.flatnonzero(labelled(labels)))
     if not len(rows):
         raise UsageError(f"--target {target}: no record that the recipe takes has a label")

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from medcl import files
-from medcl.checksums import read_json, sealed
+from medcl.documents import read_json, sealed
 from medcl.errors import MedclError
 from medcl.show import page
 from medcl.show.page import Figure
-from medcl.show.wording import METRICS, NOTHING, bounds, count, number
 from medcl.stats.intervals import Interval, mean_interval, paired_interval
+from medcl.wording import METRICS, NOTHING, bounds, count, number
 
 UNTRAINED = "random weights"
 

@@ -7,13 +7,18 @@ all candidates, and few others.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fftpack
 
-from medcl.reduce.strategy import DuplicatePairs
+from medcl.archive.schema import Kind
+from medcl.reduce.resize import resize, stacks
+from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
 
 BLOCK = 1 << 20
 """Entries that are listed at a time."""
@@ -175,3 +180,99 @@ def _cost(parts: int, radius: int, n: int, m: int) -> float:
         questions = sum(comb(width, count) for count in range(min(near, width) + 1)) if near >= 0 else 0
         cost += questions * m * (ASK + CANDIDATE * n / 2**width) + 2**width + 100.0 * n + 20_000.0 * questions
     return cost
+
+
+Method: TypeAlias = Literal["difference", "average", "perceptual"]
+FINE = 4
+"""Pixels a bit along each axis of the image from which a perceptual hash takes the low frequencies."""
+SIDES = {1: (64,), 2: (8, 8), 3: (4, 4, 4)}
+"""Bits along each axis."""
+
+
+def hashes(values: NDArray[np.float32], method: Method, sides: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
+    """Hash pieces of one size.
+
+    Args:
+        values: (n, rows, columns), (n, x, y, z) or (n, samples), whole numbers from 0 to 255.
+        method: `difference`, whether each value is above the one before it along the last axis; `average`, whether it
+            is above the mean; `perceptual`, whether a low frequency (cosine transform) is above their median.
+        sides: bits along each axis; 8 x 8, 4 x 4 x 4 or 64 where not given.
+
+    Returns:
+        (n, bits / 8): the bits in order, the first the highest of its byte, as ImageHash prints them.
+    """
+    sides = sides or SIDES[values.ndim - 1]
+    axes = tuple(range(1, values.ndim))
+    if method == "difference":
+        small = resize(values, (*sides[:-1], sides[-1] + 1))
+        bits = small[..., 1:] > small[..., :-1]
+    elif method == "average":
+        small = resize(values, sides)
+        bits = small > small.mean(axis=axes, keepdims=True, dtype=np.float64)
+    else:
+        # As ImageHash: the transform has no norm, and the mean (frequency 0) is one of the frequencies.
+        low = resize(values, tuple(FINE * side for side in sides)).astype(np.float64)
+        for axis, side in zip(axes, sides, strict=True):
+            low = fftpack.dct(low, axis=axis).take(np.arange(side), axis=axis)
+        bits = low > np.median(low.reshape(len(low), -1), axis=1).reshape(-1, *[1] * len(axes))
+    return np.packbits(bits.reshape(len(values), -1), axis=1)
+
+
+class ByHamming:
+    """What strategies of 64 bits share: their signatures, (n, 8) bytes, are compared by the bits that differ."""
+
+    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
+        """Count the bits that differ, (n, m)."""
+        return distances(words(a), words(b))
+
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
+        """Find all pairs within the threshold, exactly."""
+        return search(words(a), words(b), int(threshold))
+
+    def vectors(self, signatures: Signatures) -> NDArray[np.float32]:
+        """Return the bits, (n, 64)."""
+        return np.unpackbits(signatures, axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Hash(ByHamming):
+    """Hamming distance of hashes; slices and images are hashed by 8 x 8 bits, volumes by 4 x 4 x 4.
+
+    Of signals the first channels are hashed, each for itself: 8, 4, 2 or 1 of them by as many bits as make 64.
+
+    Args:
+        name: on the command line.
+        method: of hashing.
+    """
+
+    name: str = "hash"
+    method: Method = "difference"
+    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image", "signal")
+    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
+    source: ClassVar[Source] = "array"
+    measure: ClassVar[Measure] = "distance"
+    thresholds: ClassVar[Range] = Range(6, 0, BITS, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24))
+
+    @property
+    def key(self) -> str:
+        """What signatures are kept under."""
+        return f"hash-{self.method}-1"
+
+    def signatures(self, pieces: Pieces) -> Signatures:
+        """Hash pieces to (n, 8) bytes."""
+        arrays = cast(list[NDArray[Any]], pieces)
+        result = np.empty((len(arrays), BITS // 8), dtype=np.uint8)
+        flat = len(arrays) > 0 and arrays[0].ndim == 2
+        for rows, values in stacks(arrays, joined=not flat):
+            result[rows] = channel_hashes(values, self.method) if flat else hashes(values, self.method)
+        return result
+
+
+def channel_hashes(values: NDArray[np.float32], method: Method) -> NDArray[np.uint8]:
+    """Hash the first channels of signals, (n, C, samples) from 0 to 255, to (n, 8) bytes."""
+    rows = next(rows for rows in (8, 4, 2, 1) if rows <= values.shape[1])
+    if method == "perceptual":
+        values = values[:, :rows]
+        each = [hashes(values[:, row], method, (BITS // rows,)) for row in range(rows)]
+        return np.concatenate(each, axis=1)
+    return hashes(values[:, :rows], method, (rows, BITS // rows))

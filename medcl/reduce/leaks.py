@@ -6,17 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from medcl.archive.manifest import Manifest
-from medcl.counts import line
 from medcl.errors import MedclError, UsageError
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.duplicate_search import duplicates
 from medcl.reduce.run import Compared, compare, made, threshold_of
 from medcl.reduce.strategies import strategy_of
-from medcl.reduce.strategy import checked
+from medcl.reduce.strategy import checked, duplicates
 from medcl.reduce.units import WHOLE, chosen_rows
 from medcl.show import page
 from medcl.show.thumbnails import thumbnails
-from medcl.show.wording import count
+from medcl.wording import count, line
 
 _SHOWN = 12
 CONFIRMED = 0.95

@@ -14,7 +14,7 @@ from medcl.reduce.units import WHOLE, Units, labelled
 from medcl.show import page
 from medcl.show.page import Figure
 from medcl.show.thumbnails import Thumbnail, thumbnails
-from medcl.show.wording import NOTHING, count
+from medcl.wording import NOTHING, count
 
 HISTOGRAM_BINS = 20
 CLASSES = 12

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT
-from medcl.counts import line
 from medcl.reduce.selection import Selection
 from medcl.reduce.units import WHOLE
+from medcl.wording import line
 
 DROPPED_SCHEMA = pa.schema(
     [

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UsageError
-from medcl.reduce.duplicate_search import earliest
-from medcl.reduce.strategy import Searchable, Signatures, Strategy, Vectorial, checked, within
+from medcl.reduce.strategy import Searchable, Signatures, Strategy, Vectorial, checked, earliest, within
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing
 from medcl.reduce.config import AUTO, ReduceConfig
-from medcl.reduce.curve import RedundancyCurve, curve_of
 from medcl.reduce.result import Reduced, applied
-from medcl.reduce.selection import Selection, select
+from medcl.reduce.selection import RedundancyCurve, Selection, curve_of, select
 from medcl.reduce.signatures import Described, describe
 from medcl.reduce.strategies import strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked

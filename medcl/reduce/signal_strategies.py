@@ -9,7 +9,7 @@ from scipy import fft, signal
 
 from medcl.archive.schema import Kind
 from medcl.errors import UnreadableError
-from medcl.reduce.hash_strategy import BITS, ByHamming, channel_hashes
+from medcl.reduce.hamming import BITS, ByHamming, channel_hashes
 from medcl.reduce.resize import resize, stacks
 from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
 

@@ -14,17 +14,62 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from medcl import files
+from medcl.archive.file_state import Scanned, require_unchanged, scanned
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.checksums import damaged, file_checksum, read_json, sealed
-from medcl.engine.parallel import run_chunks
-from medcl.engine.quiet import quiet
+from medcl.data.decode import sources
+from medcl.documents import read_json, sealed
+from medcl.engine.parallel import quiet, run_chunks
 from medcl.errors import MedclError, UnreadableError, reason
+from medcl.files import damaged, file_checksum
 from medcl.modality import wing
 from medcl.modality.formats import DECODED_APART
-from medcl.reduce.decode import Original, originals, pieces_of
-from medcl.reduce.strategy import Signatures, Strategy
+from medcl.modality.rows import Source
+from medcl.reduce.strategy import Pieces, Signatures, Strategy
 from medcl.reduce.units import WHOLE, Units
+
+
+@dataclass(frozen=True)
+class Original:
+    """A record and its files.
+
+    Args:
+        row: of the manifest.
+        kind: of record.
+        scanned: its files, as they were when they were scanned.
+        source: the same as its wing reads them.
+        axis: across which a volume is cut into slices; None: it is one piece.
+    """
+
+    row: int
+    kind: Kind
+    scanned: Scanned
+    source: Source
+    axis: int | None
+
+
+def originals(manifest: Manifest, rows: Sequence[int], axis: int | None) -> list[Original]:
+    """Records to read, all of one kind; volumes are cut across an axis, None where each is one piece."""
+    chosen = manifest.select(rows)
+    if not len(chosen):
+        return []
+    kind: Kind = chosen.kinds[0]
+    files = scanned(chosen)
+    found = zip(rows, files, sources(chosen, wing(kind), files), strict=True)
+    return [Original(int(row), kind, state, source, axis) for row, state, source in found]
+
+
+def pieces_of(original: Original) -> Pieces:
+    """Read a record, as `Wing.original` gives it.
+
+    Raises:
+        UnreadableError: the file is missing, damaged, or not the one that was scanned.
+    """
+    own = wing(original.kind)
+    if own.reads_files:
+        require_unchanged(original.scanned)
+    return own.original(original.source, original.axis)
+
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "path", "part", "format", "modality", "report")
 

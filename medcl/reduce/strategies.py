@@ -4,8 +4,7 @@ import importlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from medcl.errors import UsageError
-from medcl.suggest import did_you_mean
+from medcl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from medcl.reduce.strategy import Strategy
@@ -31,17 +30,17 @@ class StrategyEntry:
 _VALUES, _GREY, _RECORDINGS, _REPORTS = "volumes, images, recordings", "volumes, images", "recordings", "reports"
 EMBEDDING = "embedding"
 STRATEGIES: dict[str, StrategyEntry] = {
-    "hash": StrategyEntry("Hamming distance of difference hashes", _VALUES, "hash_strategy:Hash"),
+    "hash": StrategyEntry("Hamming distance of difference hashes", _VALUES, "hamming:Hash"),
     "average-hash": StrategyEntry(
         "Hamming distance of average hashes",
         _VALUES,
-        "hash_strategy:Hash",
+        "hamming:Hash",
         {"name": "average-hash", "method": "average"},
     ),
     "perceptual-hash": StrategyEntry(
         "Hamming distance of perceptual hashes",
         _VALUES,
-        "hash_strategy:Hash",
+        "hamming:Hash",
         {"name": "perceptual-hash", "method": "perceptual"},
     ),
     "every-n": StrategyEntry("position: every n-th unit of a group is kept", "all records", "image_strategies:EveryN"),

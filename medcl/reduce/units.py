@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
 from medcl.reduce.config import ReduceConfig, Scope
 from medcl.reduce.strategy import Unit
-from medcl.suggest import did_you_mean
 
 Ints = NDArray[np.int64]
 WHOLE = -1

@@ -1,4 +1,4 @@
-"""What a record looks like, small: a slice, an image, a strip of a recording, the words of a report.
+"""What a record looks like, small: a slice, an image, a strip of a recording, the words of a report; many on a sheet.
 
 Nothing is drawn that names a person: no header and no path. What is burned into the pixels of an image stays. A report
 is shown as the manifest holds it, de-identified.
@@ -6,20 +6,21 @@ is shown as the manifest holds it, de-identified.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from medcl import files
 from medcl.archive.file_state import scanned
 from medcl.archive.manifest import Manifest
 from medcl.data.decode import sources
-from medcl.engine.parallel import run_chunks
-from medcl.engine.quiet import quiet
-from medcl.errors import reason
+from medcl.engine.parallel import quiet, run_chunks
+from medcl.errors import UsageError, reason
 from medcl.modality import wing
 from medcl.modality.formats import DECODED_APART
 from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Source
-from medcl.show.images import data_uri, encoded, png
+from medcl.show.images import contact_sheet, data_uri, encoded, png
 
 WIDTH = 128  # pixels of the longer side of an image
 _LEVELS = 64
@@ -70,9 +71,9 @@ def thumbnails(
     made: list[Thumbnail | None] = [None] * len(wanted)
     rows = sorted({row for row, _ in wanted})
     few = manifest.select(np.array(rows, dtype=np.int64))
-    files = scanned(few)
+    states = scanned(few)
     for number, (row, kind) in enumerate(zip(rows, few.kinds, strict=True)):
-        (source,) = sources(few.select([number]), wing(kind), files[number : number + 1])
+        (source,) = sources(few.select([number]), wing(kind), states[number : number + 1])
         places = [place for place, (one, _) in enumerate(wanted) if one == row]
         drawing = _Drawing(str(kind), source, tuple(wanted[place][1] for place in places), axis, width)
         # A reader that may end its process does so elsewhere.
@@ -134,3 +135,33 @@ def placeholder(kind: str, why: str, width: int = WIDTH) -> Thumbnail:
     draw.line([(0, blank.height), (blank.width, 0)], fill=170)
     draw.text((blank.width // 2, blank.height // 2), "not readable", fill=60, anchor="mm")
     return Thumbnail(kind, encoded(blank), missing=why)
+
+
+def write_contact_sheet(
+    manifest: Manifest, record_ids: Sequence[str | None], captions: Sequence[Sequence[str]], path: Path
+) -> None:
+    """Draw records side by side.
+
+    Args:
+        manifest: of the records; a missing file becomes a grey tile.
+        record_ids: which, None for what is of several records.
+        captions: lines below each.
+        path: `.png`.
+
+    Raises:
+        UsageError: another ending, a record that the manifest does not have, or that no image can be made of.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"-o {path}: a contact sheet is a .png file")
+    if not record_ids:
+        raise UsageError(f"-o {path}: there is no record to show")
+    if any(one is None for one in record_ids):
+        raise UsageError(f"-o {path}: an embedding of several records has no image: embed with --level record")
+    place = {one: row for row, one in enumerate(manifest.column("record_id"))}
+    unknown = [one for one in record_ids if one not in place]
+    if unknown:
+        raise UsageError(f"-o {path}: the manifest has no record {unknown[0]}: give the one that was embedded")
+    shown = thumbnails(manifest, [(place[one], None) for one in record_ids])
+    if any(not one.png for one in shown):
+        raise UsageError(f"-o {path}: a contact sheet shows images, volumes and recordings, not reports")
+    files.write(path, contact_sheet([one.png for one in shown], captions), private=True)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from medcl.archive.manifest import Manifest
-from medcl.embed import plan
+from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
@@ -87,7 +87,7 @@ def test_an_archive_is_embedded_nearly_as_fast_as_the_encoder_runs(tmp_path: Pat
 @pytest.mark.benchmark
 def test_memory_does_not_grow_with_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's and NumPy's, and pyarrow's own; vectors of 2048 numbers, so that all of them would be seen."""
-    monkeypatch.setattr(plan, "_PIECES", 64)
+    monkeypatch.setattr(pooling, "_PIECES", 64)
     few, many, dim = 64, 512, 4096
     whole = archive(tmp_path / "a", many)
     run = run_of(tmp_path / "run", (8, 8), ImageEncoderConfig("unet", dim=dim, widths=(2, 4), norm="group"))

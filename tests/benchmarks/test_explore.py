@@ -15,10 +15,9 @@ from sklearn.decomposition import IncrementalPCA
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import SCHEMA
-from medcl.embed.vectors import unit
-from medcl.explore.axes import principal_axes
+from medcl.embed.vectors import principal_axes, unit
+from medcl.explore.assemble import BUDGET, COUNT
 from medcl.explore.page import Categories, PageData, write_page
-from medcl.explore.thumbnails import BUDGET, COUNT
 from medcl.show.thumbnails import Thumbnail
 from tests import browser as browsers
 from tests.explore.embedded import write

@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from medcl.embed.vectors import unit
-from medcl.reduce.duplicate_search import search as similar
-from medcl.reduce.hamming import search
-from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.encoders import search as similar
+from medcl.reduce.hamming import Hash, search
 from medcl.reduce.rules import greedy
 
 pytestmark = pytest.mark.benchmark

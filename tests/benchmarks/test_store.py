@@ -14,7 +14,7 @@ import wfdb
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
-from medcl.data.layouts import AppendedWriter
+from medcl.data.decode import AppendedWriter
 from medcl.data.prepare import prepare
 from medcl.data.store import write_index
 from medcl.modality.signal.config import SignalConfig

@@ -20,8 +20,8 @@ import wfdb  # noqa: F401
 import yaml
 
 from medcl.archive.manifest import Manifest
-from medcl.checksums import file_checksum
 from medcl.data.store import open_store
+from medcl.files import file_checksum
 
 torch.set_num_threads(1)
 _RECIPE = {

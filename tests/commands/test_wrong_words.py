@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medcl import shipped
+from medcl import documents
 from medcl.cli import COMMANDS, main
 from medcl.errors import UsageError
 from medcl.pretrain.config import HardwareConfig
@@ -92,15 +92,15 @@ def test_a_setting_that_is_a_mapping_takes_any_key(tmp_path: Path, capsys: pytes
 
 def test_shipped_files_go_by_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert shipped.find("card", "ptbxl").name == "ptbxl.yaml"
-    assert shipped.find("card", "datasets/ptbxl.yaml").is_file()
-    assert shipped.find("recipe", "ecg_comet.yaml") == shipped.find("recipe", "ecg_comet")
-    assert shipped.find("prompts", "ptbxl").parent.name == "prompts"
+    assert documents.find("card", "ptbxl").name == "ptbxl.yaml"
+    assert documents.find("card", "datasets/ptbxl.yaml").is_file()
+    assert documents.find("recipe", "ecg_comet.yaml") == documents.find("recipe", "ecg_comet")
+    assert documents.find("prompts", "ptbxl").parent.name == "prompts"
     own = tmp_path / "ptbxl"
     own.write_text("x: 1")
-    assert shipped.find("card", "ptbxl") == Path("ptbxl"), "a file that is there comes first"
+    assert documents.find("card", "ptbxl") == Path("ptbxl"), "a file that is there comes first"
     with pytest.raises(UsageError, match="card elsewhere/ptbxl.yaml: there is no such file"):
-        shipped.find("card", "elsewhere/ptbxl.yaml")
+        documents.find("card", "elsewhere/ptbxl.yaml")
 
 
 def test_a_wheel_holds_cards_recipes_and_prompts() -> None:
@@ -111,8 +111,8 @@ def test_a_wheel_holds_cards_recipes_and_prompts() -> None:
     for package in ("medcl.datasets", "medcl.pipelines"):
         folder, patterns = root / settings["package-dir"][package], settings["package-data"][package]
         held[package] = {path.name for pattern in patterns for path in folder.glob(pattern)}
-    assert {f"{name}.yaml" for name in shipped.shipped("card")} <= held["medcl.datasets"]
-    both = [*shipped.shipped("recipe"), *shipped.shipped("prompts")]
+    assert {f"{name}.yaml" for name in documents.shipped("card")} <= held["medcl.datasets"]
+    both = [*documents.shipped("recipe"), *documents.shipped("prompts")]
     assert {f"{name}.yaml" for name in both} <= held["medcl.pipelines"]
 
 

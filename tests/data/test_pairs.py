@@ -11,8 +11,7 @@ import torch
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.datamodule import loader
-from medcl.data.pair_links import linked
-from medcl.data.pairs import Linkable, Pairs
+from medcl.data.pairs import Linkable, Pairs, linked
 from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler
 from medcl.errors import MedclError

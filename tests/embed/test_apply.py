@@ -13,7 +13,7 @@ import torch
 
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.embed import plan
+from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
@@ -28,12 +28,13 @@ ONE = EmbedConfig(jobs=1)
 UNTIL_KILLED = """
 import os, signal, sys
 from pathlib import Path
+import pyarrow.parquet as pq
 from medcl.archive.manifest import Manifest
-from medcl.embed import plan, shards
+from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 
-write, written = shards.pq.write_table, []
+write, written = pq.write_table, []
 
 def until_killed(*args, **kwargs):
     # The third shard is on the disk, and has not got its name yet.
@@ -42,7 +43,7 @@ def until_killed(*args, **kwargs):
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-plan._PIECES, shards.pq.write_table = 6, until_killed
+pooling._PIECES, pq.write_table = 6, until_killed
 run, manifest, store, output = map(Path, sys.argv[1:])
 embed_manifest(run, Manifest.read(manifest), EmbedConfig(jobs=1), store, output)
 """
@@ -112,7 +113,7 @@ def test_batches_and_processes_change_no_vector(
 def test_a_killed_run_goes_on_without_a_duplicate_or_a_gap(
     run: Path, ecg: Manifest, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "_PIECES", 6)
+    monkeypatch.setattr(pooling, "_PIECES", 6)
     whole = vectors(run, ecg, ONE, store, tmp_path / "whole.parquet")
     path = tmp_path / "killed.parquet"
     ecg.write(tmp_path / "ecg.parquet")

@@ -15,7 +15,7 @@ from medcl.errors import UsageError
 from medcl.evaluate.page import render_page, write_page
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import estimate, finding, markdown, show
-from medcl.show.wording import count, number
+from medcl.wording import count, number
 from tests.evaluate.made_results import make_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -14,13 +14,13 @@ from torch import nn
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.data.prepare import prepare
+from medcl.documents import plain
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.compare import compare, markdown
 from medcl.evaluate.config import SegmentationConfig, SegmentConfig
 from medcl.evaluate.results import Results
 from medcl.evaluate.segment import CELLS, evaluate_masks
 from medcl.evaluate.segment_predict import HeldOut
-from medcl.evaluate.typed_json import plain
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom.damaged_volumes import write_nifti

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medcl.embed.vectors import principal_axes
 from medcl.errors import UsageError
-from medcl.explore.axes import principal_axes
 from medcl.explore.cache import folder_of, projection_of
 from medcl.explore.project import METHODS, project
 from tests.explore.archives import embeddings_file

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medcl.embed.vectors import unit
-from medcl.reduce import duplicate_search as module
-from medcl.reduce.duplicate_search import cosines, search
+from medcl.reduce import encoders as module
+from medcl.reduce.encoders import cosines, search
 
 
 @pytest.mark.parametrize("blocks", [(1024, 8192), (7, 5)])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from medcl.errors import UsageError
 from medcl.reduce import rules as module
-from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.hamming import Hash
 from medcl.reduce.image_strategies import Entropy, EveryN
 from medcl.reduce.rules import greedy
 from tests.reduce.slow_selection import slow_greedy

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from medcl.errors import UnreadableError, UsageError
-from medcl.reduce.duplicate_search import ByCosine
-from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.encoders import ByCosine
+from medcl.reduce.hamming import Hash
 from medcl.reduce.image_strategies import Entropy, MutualInformation, Ssim
 from medcl.reduce.resize import stacks
 from medcl.reduce.rules import greedy

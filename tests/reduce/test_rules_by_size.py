@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medcl.errors import UsageError
-from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.hamming import Hash
 from medcl.reduce.image_strategies import Entropy, EveryN, MutualInformation
 from medcl.reduce.rules import balanced, k_centre, quotas
 

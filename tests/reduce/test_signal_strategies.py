@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.reduce.hash_strategy import Hash
+from medcl.reduce.hamming import Hash
 from medcl.reduce.rules import greedy
 from medcl.reduce.signal_strategies import SHIFT, Beats, Correlation, median_beat
 from medcl.reduce.strategy import Strategy

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.reduce.duplicate_search import duplicates, matches
 from medcl.reduce.rules import greedy
+from medcl.reduce.strategy import duplicates, matches
 from medcl.reduce.text_strategies import MinHash, SameText
 from tests.reduce.slow_selection import slow_greedy
 

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medcl.counts import count, counted, line, unusual, usable_rows
 from medcl.modality.signal.record import CUT, WRONG_CHECKSUM, SignalHeader
+from medcl.wording import counted, line, occurrences, unusual, usable_rows
 
 MODALITIES = ("ecg", "eeg")
 DAMAGED = (WRONG_CHECKSUM, CUT)
@@ -68,12 +68,12 @@ def summary(records: pa.Table) -> SignalSummary | None:
         return None
     seconds = pc.sum(pc.divide(pc.cast(usable["n_samples"], "double"), usable["sampling_rate"]))
     flags = Counter[str]()
-    for flag, number in count(pc.list_flatten(usable["flags"])).items():
+    for flag, number in occurrences(pc.list_flatten(usable["flags"])).items():
         flags[flag.split(":")[0]] += number
-    channels = count(pc.binary_join(usable["channels"], _BETWEEN))
+    channels = occurrences(pc.binary_join(usable["channels"], _BETWEEN))
     return SignalSummary(
         hours=(seconds.as_py() or 0.0) / 3600,
-        sampling_rates=dict(count(usable["sampling_rate"]).most_common()),
+        sampling_rates=dict(occurrences(usable["sampling_rate"]).most_common()),
         channels={tuple(names.split(_BETWEEN)): number for names, number in channels.most_common()},
         flags=dict(flags.most_common()),
     )

@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UnreadableError, UsageError
+from medcl.errors import MedclError, UnreadableError, UsageError, no_such
 from medcl.modality.rows import Rows
 from medcl.modality.storing import DecodedRecord, Preparation
 from medcl.modality.table.config import TableConfig
 from medcl.modality.table.formats.tables import read_table
 from medcl.modality.table.record import Floats, PatientTable
 from medcl.modality.table.store import LAYOUT, VERSION
-from medcl.suggest import no_such
 
 _CHUNK = 256  # records a call: those of a file share its reading
 

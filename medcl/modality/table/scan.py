@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from medcl.counts import line, unusual, usable_rows
 from medcl.modality.table.record import TableHeader
+from medcl.wording import line, unusual, usable_rows
 
 MODALITIES = ("table",)
 DAMAGED = ()

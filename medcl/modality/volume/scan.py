@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from medcl.counts import count, counted, line, unusual, usable_rows
 from medcl.modality.dicom import ASIDE, IRREGULAR
 from medcl.modality.spatial.scan import MODALITIES
+from medcl.wording import counted, line, occurrences, unusual, usable_rows
 
 if TYPE_CHECKING:
     from medcl.modality.volume.record import VolumeHeader
@@ -107,7 +107,7 @@ def summary(records: pa.Table) -> VolumeSummary | None:
     if "shape" not in records.column_names:
         return None
     records = records.filter(records["shape"].is_valid())
-    status = count(records["status"])
+    status = occurrences(records["status"])
     aside = {kind: status[kind] for kind in ASIDE if status[kind]}
     usable = usable_rows(records)
     if not len(usable) and not aside:
@@ -119,7 +119,7 @@ def summary(records: pa.Table) -> VolumeSummary | None:
         volumes=len(usable),
         studies=len(usable["study"].unique()),
         series=len(usable["series"].unique()),
-        channels=dict(count(usable["n_channels"]).most_common()),
+        channels=dict(occurrences(usable["n_channels"]).most_common()),
         shapes=dict(Counter(map(tuple, usable["shape"].to_pylist())).most_common()),
         spacings=dict(spacings.most_common()),
         flags=dict(kinds.most_common()),

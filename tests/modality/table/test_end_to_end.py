@@ -17,7 +17,7 @@ from medcl.data.prepare import prepare
 from medcl.modality import wing
 from medcl.modality.table.config import TableConfig, TableEncoderConfig, TableViewsConfig
 from medcl.modality.table.formats.tables import read_tables
-from medcl.phantom.tables import write_laboratory, write_stays
+from tests.modality.table.laboratory import write_laboratory, write_stays
 
 CPU = {"accelerator": "cpu"}
 WIDE = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medcl.archive.scan import scan, summary
-from medcl.phantom.tables import write_laboratory, write_stays
+from tests.modality.table.laboratory import write_laboratory, write_stays
 
 SALT = b"of these tests"
 

@@ -1,12 +1,11 @@
 """Signal encoders by name: `build` makes one from its configuration."""
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.base import SignalEncoder
 from medcl.modality.signal.encoders.dilated import DilatedEncoder
 from medcl.modality.signal.encoders.resnet import ResNetEncoder
 from medcl.modality.signal.encoders.transformer import TransformerEncoder
-from medcl.suggest import did_you_mean
 
 __all__ = ["ENCODERS", "SignalEncoder", "build"]
 

@@ -6,12 +6,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders import monai as image_monai
 from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder
 from medcl.modality.spatial.encoders.unet import UNet
-from medcl.suggest import did_you_mean
 
 __all__ = ["NETWORKS", "ImageEncoder", "build"]
 M = TypeVar("M", bound=nn.Module)

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.table.config import TableEncoderConfig
 from medcl.modality.table.encoders.base import TableEncoder
 from medcl.modality.table.encoders.mlp import TableMLP
 from medcl.modality.table.encoders.transformer import TableTransformer
-from medcl.suggest import did_you_mean
 
 ENCODERS: dict[str, type[TableEncoder]] = {"mlp": TableMLP, "transformer": TableTransformer}
 

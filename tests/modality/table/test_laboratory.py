@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from medcl.modality.table.formats.tables import read_tables
-from medcl.phantom.tables import ANALYTES, write_laboratory, write_stays
+from tests.modality.table.laboratory import ANALYTES, write_laboratory, write_stays
 
 
 def labels(phantom):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medcl.stats.retrieval_chance import average_precision, median_rank, recall
+from medcl.stats.ranking import average_precision, median_rank, recall
 
 
 def test_chance_is_the_mean_over_random_orders() -> None:

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from medcl.reduce import curve as module
-from medcl.reduce.curve import curve_of, knee
-from medcl.reduce.hash_strategy import Hash
+from medcl.reduce import selection as module
+from medcl.reduce.hamming import Hash
 from medcl.reduce.image_strategies import Entropy, MutualInformation
 from medcl.reduce.rules import greedy
+from medcl.reduce.selection import curve_of, knee
 
 
 def scenes(copies: int, flips: int) -> np.ndarray:
