@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
-    from medcl.modality.views.compose import Compose
+    from medcl.modality.views import Compose
 
 Begins = Callable[[bytes, Path], bool]
 """The first bytes of a file and its path -> whether it is in a format."""

@@ -15,7 +15,7 @@ from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.losses.hierarchical import hierarchical
 from medcl.contrast.losses.identity import identities
 from medcl.modality.signal.encoders.build import SignalEncoder
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.config import CometConfig
 from medcl.pretrain.hierarchy import by_id, switched_on

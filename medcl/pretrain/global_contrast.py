@@ -12,7 +12,7 @@ from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
 from medcl.contrast.pairings.targets import near
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose
 from medcl.pretrain.shared_views import draw
 from medcl.pretrain.volume_config import GlobalLocalConfig
 

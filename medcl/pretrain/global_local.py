@@ -22,7 +22,7 @@ from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig, ImageViews
 from medcl.modality.spatial.encoders.build import ImageEncoder
 from medcl.modality.spatial.encoders.heads import GlobalHead, LocalHead
 from medcl.modality.spatial.encoders.unet import UNet
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose
 from medcl.pretrain.global_contrast import BY_PARTITION, global_loss
 from medcl.pretrain.local_contrast import RegionHead, local_loss
 from medcl.pretrain.loop import laid_out

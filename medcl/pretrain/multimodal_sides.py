@@ -19,7 +19,7 @@ from medcl.modality import WINGS, wing
 from medcl.modality.base import Training
 from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.storing import PreparedRecords
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose
 from medcl.pretrain.multimodal_config import MultimodalPretrainConfig, Side
 from medcl.pretrain.plan import in_splits
 from medcl.runs import Run

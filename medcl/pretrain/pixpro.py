@@ -17,8 +17,7 @@ from medcl.contrast.core.momentum import momentum_update
 from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
 from medcl.modality.spatial.encoders.build import ImageEncoder
 from medcl.modality.spatial.views.geometry import Geometry
-from medcl.modality.views.base import Params
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose, Params
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out
 from medcl.pretrain.shared_views import draw

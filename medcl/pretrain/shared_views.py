@@ -5,8 +5,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from medcl.contrast.core.gather import Group, gather
-from medcl.modality.views.base import Params
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose, Params
 
 
 def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:

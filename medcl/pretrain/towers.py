@@ -11,7 +11,7 @@ from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import Group
 from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.pretrain.loop import laid_out
 from medcl.pretrain.shared_views import draw

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from medcl.modality.spatial.views.intensity import Noise
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose
 from medcl.pretrain.global_contrast import global_loss
 from medcl.pretrain.volume_config import GlobalLocalConfig
 

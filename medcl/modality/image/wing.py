@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from medcl.modality.image.samples import ImageSamples
     from medcl.modality.image.store import ImageStore
     from medcl.modality.spec import ImageCard
-    from medcl.modality.views.compose import Compose
+    from medcl.modality.views import Compose
 
 _WIDTH = 128  # pixels of the longer side of a thumbnail
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views.base import Params, Range, View, check_interval, check_range, uniform
+from medcl.modality.views import Params, Range, View, check_interval, check_range, uniform
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from medcl.modality.signal.samples import SignalWindows
     from medcl.modality.signal.store import SignalStore
     from medcl.modality.spec import SignalCard
-    from medcl.modality.views.compose import Compose
+    from medcl.modality.views import Compose
 
 _STRIP = 300  # pixels of the width of a strip
 

@@ -13,9 +13,8 @@ from medcl.modality.rows import Ints, Rows, of_levels
 from medcl.modality.sampling import Batch, within
 from medcl.modality.storing import records_of
 from medcl.modality.table.config import TableConfig
-from medcl.modality.table.prepare import fit_scale
+from medcl.modality.table.prepare import TableStore, fit_scale
 from medcl.modality.table.record import Floats
-from medcl.modality.table.store import TableStore
 
 CUT = 3.0
 """Where values scaled by percentiles are cut off."""

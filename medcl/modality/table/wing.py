@@ -14,11 +14,10 @@ from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredA
 from medcl.modality.table.config import TableConfig, TableEncoderConfig, TableViewsConfig
 
 if TYPE_CHECKING:
-    from medcl.modality.table.encoders.base import TableEncoder
+    from medcl.modality.table.encoders import TableCard, TableEncoder
+    from medcl.modality.table.prepare import TableStore
     from medcl.modality.table.samples import TableSamples
-    from medcl.modality.table.spec import TableCard
-    from medcl.modality.table.store import TableStore
-    from medcl.modality.views.compose import Compose
+    from medcl.modality.views import Compose
 
 _WIDTH = 300  # pixels of a card
 
@@ -43,14 +42,14 @@ class TableWing:
     @property
     def index(self) -> StoreIndex:
         """Of its stores."""
-        from medcl.modality.table.store import INDEX
+        from medcl.modality.table.prepare import INDEX
 
         return INDEX
 
     @property
     def spec(self) -> type["TableCard"]:
         """Of trained encoders."""
-        from medcl.modality.table.spec import TableCard
+        from medcl.modality.table.encoders import TableCard
 
         return TableCard
 
@@ -103,7 +102,7 @@ class TableWing:
 
     def opened(self, stored: StoredArrays) -> "TableStore":
         """Prepared tables."""
-        from medcl.modality.table.store import TableStore
+        from medcl.modality.table.prepare import TableStore
 
         return TableStore.of(stored)
 
@@ -119,7 +118,7 @@ class TableWing:
 
     def views(self, config: TableViewsConfig, data: TableConfig, store: "TableStore") -> "Compose":
         """Random changes of samples."""
-        from medcl.modality.table.views.build import build
+        from medcl.modality.table.views import build
 
         return build(config, replace(data, columns=store.columns, classes=store.classes).n_classes)
 

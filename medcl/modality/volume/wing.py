@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from medcl.modality.spec import VolumeCard
-    from medcl.modality.views.compose import Compose
+    from medcl.modality.views import Compose
     from medcl.modality.volume.prepare import Settings
     from medcl.modality.volume.samples import PatchDraws
     from medcl.modality.volume.store import VolumeStore

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views.base import Params, View, check_range, normal, uniform
+from medcl.modality.views import Params, View, check_range, normal, uniform
 
 
 def analytic(x: Tensor) -> Tensor:

@@ -13,9 +13,7 @@ from medcl.modality.signal.views.amplitude import (
 )
 from medcl.modality.signal.views.reflection import Reflect, mirror_order
 from medcl.modality.signal.views.timing import Crop, Permutation, Reverse, TimeWarp
-from medcl.modality.views.base import View
-from medcl.modality.views.compose import Compose
-from medcl.modality.views.masks import TimestampMask
+from medcl.modality.views import Compose, TimestampMask, View
 
 __all__ = ["Compose", "build"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views.base import Params, View, check_range, uniform
+from medcl.modality.views import Params, View, check_range, uniform
 
 # Rows of the 10-20, 10-10 and 10-5 systems from front to back, then the ear lobes and mastoids.
 ROWS = "N|Fp|AFp|AF|AFF|F|FFT|FFC|FT|FC|FTT|FCC|T|C|TTP|CCP|TP|CP|TPP|CPP|P|PPO|PO|POO|O|OI|I|A|M"

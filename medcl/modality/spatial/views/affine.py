@@ -11,7 +11,7 @@ from torch import Tensor
 from medcl.errors import UsageError
 from medcl.modality.spatial.views.geometry import SpatialView, sample
 from medcl.modality.spatial.views.shared import Spacing, between, edges, sometimes, spatial
-from medcl.modality.views.base import Params, Range, check_interval, check_range, normal, uniform
+from medcl.modality.views import Params, Range, check_interval, check_range, normal, uniform
 
 
 def turn(angle: Tensor, first: int, second: int, dimensions: int) -> Tensor:

@@ -6,8 +6,7 @@ from medcl.modality.spatial.views.erasing import Cutout, Inpainting, LocalShuffl
 from medcl.modality.spatial.views.geometry import Flip, Geometry, Rotate90, SpatialView
 from medcl.modality.spatial.views.intensity import Blur, Brightness, Clip, Contrast, Gamma, Noise
 from medcl.modality.spatial.views.shared import Spacing
-from medcl.modality.views.base import View
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose, View
 
 __all__ = ["Compose", "build", "geometry"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.views.shared import between, sometimes, spatial
-from medcl.modality.views.base import Params, Range, View, check_interval, check_range, uniform
+from medcl.modality.views import Params, Range, View, check_interval, check_range, uniform
 
 
 def in_boxes(x: Tensor, params: Params) -> Tensor:

@@ -15,8 +15,7 @@ from torch.nn.functional import grid_sample
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.views.shared import sometimes, spatial
-from medcl.modality.views.base import Params, View, check_range, integers, uniform
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose, Params, View, check_range, integers, uniform
 
 Padding = Literal["border", "zeros", "reflection"]
 

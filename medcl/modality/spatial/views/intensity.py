@@ -26,7 +26,7 @@ from medcl.modality.spatial.views.shared import (
     sometimes,
     spatial,
 )
-from medcl.modality.views.base import Params, Range, View, check_interval, check_range, normal, uniform
+from medcl.modality.views import Params, Range, View, check_interval, check_range, normal, uniform
 
 
 def blur_matrix(sigma: Tensor, size: int) -> Tensor:

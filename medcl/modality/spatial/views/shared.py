@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views.base import Range, uniform
+from medcl.modality.views import Range, uniform
 
 Spacing = tuple[float, ...]
 

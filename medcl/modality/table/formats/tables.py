@@ -18,10 +18,11 @@ from medcl.modality.table.formats.headings import (
     is_patient,
     name_and_unit,
     one_spelling,
+    open_sheet,
     roles,
     side_car,
+    without_units,
 )
-from medcl.modality.table.formats.sheets import open_sheet, without_units
 from medcl.modality.table.record import Floats, PatientTable, TableHeader, Variable
 
 

@@ -20,8 +20,7 @@ from medcl.modality.signal.views.amplitude import (
 from medcl.modality.signal.views.build import build
 from medcl.modality.signal.views.reflection import Reflect, mirror_order
 from medcl.modality.signal.views.timing import Crop, Permutation, Reverse, TimeWarp
-from medcl.modality.views.base import View
-from medcl.modality.views.compose import Compose
+from medcl.modality.views import Compose, View
 
 CHANNELS = ("Fp1", "C3", "Cz", "C4", "Fp2")
 RATE = 100.0

@@ -10,7 +10,7 @@ from torch import Tensor
 from medcl.errors import UsageError
 from medcl.modality.spatial.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
 from medcl.modality.spatial.views.build import build, geometry
-from medcl.modality.views.base import View
+from medcl.modality.views import View
 
 ALL = ImageViewsConfig(
     crop_side=(0.5, 0.9),

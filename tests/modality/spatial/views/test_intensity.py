@@ -8,7 +8,7 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.views.intensity import Blur, Brightness, Clip, Contrast, Gamma, Noise
-from medcl.modality.views.base import View
+from medcl.modality.views import View
 
 both = pytest.mark.parametrize("shape", [(40, 2, 12, 15), (40, 2, 8, 9, 7)], ids=["image", "volume"])
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medcl.errors import UnreadableError
-from medcl.modality.table.formats.identify import is_patient_table, is_time_table
+from medcl.modality.table.formats import is_patient_table, is_time_table
 from medcl.modality.table.formats.tables import read_headers, read_table, read_tables
 
 PATIENT = {"medcl": {"patient": "pid"}}

@@ -5,7 +5,7 @@ import torch
 
 from medcl.errors import UsageError
 from medcl.modality.table.config import TableViewsConfig
-from medcl.modality.table.views.build import build
+from medcl.modality.table.views import build
 
 N_CLASSES = (0, 4, 0)
 ALL = TableViewsConfig(mix=0.3, noise=0.5, variable_dropout=0.2, value_dropout=0.2, mask="binomial")

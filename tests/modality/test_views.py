@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.modality.views.masks import TimestampMask, binomial, continuous
+from medcl.modality.views import TimestampMask, binomial, continuous
 
 
 def seeded(seed: int = 0) -> torch.Generator:

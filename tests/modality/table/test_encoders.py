@@ -8,7 +8,7 @@ import torch
 
 from medcl.errors import UsageError
 from medcl.modality.table.config import TableEncoderConfig
-from medcl.modality.table.encoders.build import ENCODERS, build
+from medcl.modality.table.encoders import ENCODERS, build
 
 N_CLASSES = (0, 3, 0, 0)
 NAN = float("nan")

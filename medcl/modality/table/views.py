@@ -1,4 +1,4 @@
-"""Views that hide values, exchange them between samples, or add noise; what is missing stays missing."""
+"""Views of tables: values hidden, exchanged between samples, or with noise; what is missing stays missing."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from medcl.modality.views.base import Params, View, check_range, integers, normal, uniform
+from medcl.modality.table.config import TableViewsConfig
+from medcl.modality.views import Compose, Params, TimestampMask, View, check_range, integers, normal, uniform
 
 
 class Mix(View):
@@ -100,3 +101,31 @@ class ValueDropout(VariableDropout):
 
     name: ClassVar[str] = "value_dropout"
     axes: ClassVar[int] = 3
+
+
+def build(config: TableViewsConfig, n_classes: Sequence[int]) -> Compose:
+    """Make the views that a configuration switches on, in the order that it documents.
+
+    Args:
+        config: which views, and how strong.
+        n_classes: (C,) classes of each variable of the samples; 0 for numbers.
+
+    Returns:
+        The views, with the mask.
+
+    Raises:
+        UsageError: a setting is out of its range.
+    """
+    views: list[View] = []
+    if config.mix:
+        views.append(Mix(config.mix))
+    if config.noise:
+        views.append(Noise(config.noise, [i for i, count in enumerate(n_classes) if not count]))
+    if config.variable_dropout:
+        views.append(VariableDropout(config.variable_dropout))
+    if config.value_dropout:
+        views.append(ValueDropout(config.value_dropout))
+    mask = None
+    if config.mask != "none":
+        mask = TimestampMask(config.mask, config.mask_segments, config.mask_length, config.mask_probability)
+    return Compose(views, mask)
