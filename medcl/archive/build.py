@@ -20,7 +20,7 @@ from medcl.archive.scan import ScanSummary, require_patients, scan_to, summary
 from medcl.archive.split import missing_splits, split
 from medcl.archive.table import read_table
 from medcl.errors import MedclError, UsageError
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.config import Stated
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from medcl.errors import UsageError
 if TYPE_CHECKING:
     from medcl.archive.masks import MaskRule
     from medcl.archive.report_read import ReportRule
-    from medcl.modality.signal.stated import Stated
+    from medcl.modality.signal.config import Stated
 
 Modality = Literal["ecg", "eeg", "ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image"]
 

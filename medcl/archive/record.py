@@ -19,7 +19,7 @@ from medcl.engine.parallel import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality import formats
 from medcl.modality.base import IncompleteError, RecordHeader
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.config import Stated
 
 if TYPE_CHECKING:
     from medcl.archive.dicom_file_record import CodedFile

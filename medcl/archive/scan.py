@@ -27,7 +27,7 @@ from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.errors import UnreadableError
 from medcl.modality.formats import SERIES, SUFFIXES, suffix_of
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.config import Stated
 
 __all__ = ["ScanSummary", "require_patients", "scan", "scan_to", "summary"]
 

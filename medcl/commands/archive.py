@@ -130,7 +130,7 @@ def scan(
     from medcl.archive.config import ScanRequest
     from medcl.archive.manifest import Manifest
     from medcl.archive.masks import MaskRule
-    from medcl.modality.signal.stated import Stated
+    from medcl.modality.signal.config import Stated
 
     output = Path(output)
     request = config_of(

@@ -16,8 +16,8 @@ from medcl.modality.volume.formats import FORMATS as VOLUME_FORMATS
 
 if TYPE_CHECKING:
     from medcl.modality.image.record import Image
+    from medcl.modality.signal.config import Stated
     from medcl.modality.signal.record import Signal
-    from medcl.modality.signal.stated import Stated
     from medcl.modality.volume.record import Nan, Volume
 
 _OF_WINGS = {"signal": SIGNAL_FORMATS, "volume": VOLUME_FORMATS, "image": IMAGE_FORMATS, "table": TABLE_FORMATS}
@@ -194,7 +194,7 @@ def _taken(format: str, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nothing_stated() -> "Stated":
-    from medcl.modality.signal.stated import Stated
+    from medcl.modality.signal.config import Stated
 
     return Stated()
 

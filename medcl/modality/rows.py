@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from medcl.modality.signal.stated import Stated
+    from medcl.modality.signal.config import Stated
 
 Ints = NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from medcl.contrast.core.gather import Group
 from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.losses.hierarchical import hierarchical
 from medcl.contrast.losses.identity import identities
-from medcl.modality.signal.encoders.build import SignalEncoder
+from medcl.modality.signal.encoders import SignalEncoder
 from medcl.modality.views import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.config import CometConfig

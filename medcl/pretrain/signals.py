@@ -15,9 +15,9 @@ from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality import wing
 from medcl.modality.sampling import Batch
-from medcl.modality.signal.encoders.build import build
+from medcl.modality.signal import views as signal_views
+from medcl.modality.signal.encoders import build
 from medcl.modality.signal.samples import SignalWindows
-from medcl.modality.signal.views import build as signal_views
 from medcl.pretrain.comet import WITHIN, Comet, level_weights
 from medcl.pretrain.config import PretrainConfig
 from medcl.pretrain.hierarchy import check_known

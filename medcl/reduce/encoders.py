@@ -17,8 +17,8 @@ from medcl.archive.schema import Kind
 from medcl.documents import parse_json
 from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UnreadableError, UsageError, cause
+from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
 from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit

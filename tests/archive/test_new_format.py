@@ -15,7 +15,7 @@ import json
 
 import numpy as np
 
-from medcl.modality.signal.formats import leads
+from medcl.modality.signal.formats import ecg_xml
 
 
 def _read(path):
@@ -23,10 +23,10 @@ def _read(path):
     about = json.loads(header)
     values = np.frombuffer(samples, "<i2").reshape(len(about["leads"]), -1) / 1000
     each = [(name, "mV", lead) for name, lead in zip(about["leads"], values)]
-    return leads.recording(path, "tiny", about["rate"], each, ids={"patient": about["patient"]})
+    return ecg_xml.recording(path, "tiny", about["rate"], each, ids={"patient": about["patient"]})
 
 
-read_header, read_signal = leads.readers(_read)
+read_header, read_signal = ecg_xml.readers(_read)
 """
 IMAGE = """
 import numpy as np

@@ -21,8 +21,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.scan import require_patients, scan, scan_to, summary
 from medcl.data.prepare import prepare
 from medcl.errors import UsageError
-from medcl.modality.signal.config import SignalConfig
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.config import SignalConfig, Stated
 from tests.modality.signal.formats.raw_edf import channel, digital, write
 from tests.modality.written import (
     waves,

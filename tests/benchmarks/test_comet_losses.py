@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from medcl.contrast.losses.hierarchical import hierarchical
 from medcl.contrast.losses.identity import identities
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.build import build
+from medcl.modality.signal.encoders import build
 
 BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 2
 TEMPERATURE = 0.1

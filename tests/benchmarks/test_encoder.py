@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.build import SignalEncoder, build
-from medcl.modality.signal.encoders.dilated import DilatedConvolution
+from medcl.modality.signal.encoders import SignalEncoder, build
+from medcl.modality.signal.encoders.networks import DilatedConvolution
 
 BATCH, CHANNELS, STEPS, REPEATS = 64, 16, 256, 5
 

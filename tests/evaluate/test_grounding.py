@@ -12,8 +12,8 @@ from medcl.evaluate import grounding
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders import build as text
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders import build as signal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spatial.encoders import build as image
 from medcl.networks.multimodal import MultimodalEncoder

@@ -13,9 +13,7 @@ from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.modality.report.wing import LETTERS
-from medcl.modality.signal import ecg_paper as ecg
-from medcl.modality.signal import montage as eeg
-from medcl.modality.signal import traces
+from medcl.modality.signal import picture as strips
 from medcl.modality.signal.record import Signal
 from medcl.modality.volume import picture as slices
 from medcl.modality.volume.record import Grid, Volume
@@ -99,7 +97,7 @@ def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:
     data = np.zeros((3, 5000))
     data[:, 500::500] = np.array([1.0, 0.5, -1.0])[:, None]  # a spike a second
     for unit, factor in (("mV", 1.0), ("uV", 1000.0)):
-        image = opened(ecg.strip(signal_of(data * factor, rate, ("I", "II", "V1"), unit), 0.0, 300))
+        image = opened(strips.ecg_strip(signal_of(data * factor, rate, ("I", "II", "V1"), unit), 0.0, 300))
         ink = image.max(axis=2) < 110
         # The first lead is I, whose zero is at 12.5 mm; a spike of 1 mV reaches 10 mm (30 pixels) higher.
         top = ink[:10].any(axis=0)
@@ -108,7 +106,7 @@ def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:
         apart = np.diff(spikes[np.flatnonzero(np.diff(spikes, prepend=-9) > 3)])
         assert np.all(np.abs(apart - 75) <= 1), "25 mm of 3 pixels"
         assert ink[7:9, 9:25].any(), "the calibration pulse is as high"
-    assert len(encoded(ecg.strip(signal_of(data, rate, ("I", "II", "V1"), "mV"), 0.0, 300))) < 6000
+    assert len(encoded(strips.ecg_strip(signal_of(data, rate, ("I", "II", "V1"), "mV"), 0.0, 300))) < 6000
 
 
 def test_leads_are_chosen_and_gaps_are_left_open() -> None:
@@ -116,28 +114,28 @@ def test_leads_are_chosen_and_gaps_are_left_open() -> None:
     data = np.zeros((12, 1000))
     data[1, 200:400] = np.nan
     signal = signal_of(data, 250, names, "mV")
-    assert [names[lead] for lead in ecg.leads(signal)] == ["II", "V1", "V5"]
-    image = opened(ecg.strip(signal, 0.0, 300))
+    assert [names[lead] for lead in strips.leads(signal)] == ["II", "V1", "V5"]
+    image = opened(strips.ecg_strip(signal, 0.0, 300))
     level = image[36:39, 30:].max(axis=2).min(axis=0) < 110
     assert not level[65:115].any()
     assert level[:50].all()
-    opened(ecg.strip(signal_of(np.full((1, 10), np.nan), 250, ("x",), "mmHg"), 0.0, 300))
+    opened(strips.ecg_strip(signal_of(np.full((1, 10), np.nan), 250, ("x",), "mmHg"), 0.0, 300))
 
 
 def test_an_eeg_is_shown_as_a_bipolar_montage() -> None:
     names = ("EEG Fp1-REF", "EEG F7-REF", "EEG T3-REF", "EEG T5-REF", "EEG O1-REF")
     data = np.arange(5)[:, None] * np.ones((5, 512))
-    rows, values = eeg.montage(signal_of(data, 256, names, "uV"))
+    rows, values = strips.montage(signal_of(data, 256, names, "uV"))
     assert rows == ["FP1-F7", "F7-T7", "T7-P7", "P7-O1"]
     assert np.all(values == -1)
-    assert eeg.montage(signal_of(data, 256, ("a", "b", "c", "d", "e"), "V"))[1][1, 0] == 1e6
-    assert opened(eeg.strip(signal_of(data, 256, names, "uV"), 0.0, 300)).shape[1] == 300
+    assert strips.montage(signal_of(data, 256, ("a", "b", "c", "d", "e"), "V"))[1][1, 0] == 1e6
+    assert opened(strips.montage_strip(signal_of(data, 256, names, "uV"), 0.0, 300)).shape[1] == 300
 
 
 def test_thinning_keeps_every_spike() -> None:
     values = np.zeros(100_000)
     values[12_345], values[77_777] = 5, -5
-    places, thin = traces.thinned(values, 300)
+    places, thin = strips.thinned(values, 300)
     assert len(thin) <= 600
     assert (thin.max(), thin.min()) == (5, -5)
     assert np.all(np.diff(places) >= 0)

@@ -1,7 +1,11 @@
-"""What a window of a signal is: importable without torch, so that the command line stays quick."""
+"""What a window of a signal is, and what users state of files: importable without torch, for a quick command line."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from medcl.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,34 @@ class SignalEncoderConfig:
     stride: int = 1
     dropout: float = 0.1
     pooling: Literal["max", "mean"] = "max"
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What holds for every file that does not say it itself.
+
+    Args:
+        sampling_rate: Hz; None where each file states its own.
+        channels: names of the channels, in the order of the file; empty where each file names its own.
+        unit: of all channels; empty where each file states its own.
+    """
+
+    sampling_rate: float | None = None
+    channels: tuple[str, ...] = ()
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.sampling_rate is not None and not (math.isfinite(self.sampling_rate) and self.sampling_rate > 0):
+            raise UsageError("--sampling-rate is a number of Hz above 0")
+        if len(set(self.channels)) < len(self.channels) or not all(self.channels):
+            raise UsageError("--channels has an empty name, or one name twice")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Stated":
+        """From the settings of a scan, as a manifest keeps them."""
+        return cls(settings.get("sampling_rate"), tuple(settings.get("channels") or ()), settings.get("unit") or "")
+
+    def settings(self) -> dict[str, Any]:
+        """As a manifest keeps it: nothing of what was not stated."""
+        all_of_it = {"sampling_rate": self.sampling_rate, "channels": list(self.channels), "unit": self.unit}
+        return {name: value for name, value in all_of_it.items() if value}

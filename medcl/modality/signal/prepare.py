@@ -11,11 +11,10 @@ from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
 from medcl.modality.rows import Rows, Source
 from medcl.modality.signal import filters
-from medcl.modality.signal.channels import canonical, positions, renamed
+from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.formats.channel_choice import ASIDE
-from medcl.modality.signal.formats.channel_names import VOLTS, is_electrode, is_lead, listed
-from medcl.modality.signal.rates import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.record import Modality, Signal, kept_unit
 from medcl.modality.signal.store import LAYOUT, VERSION
 from medcl.modality.storing import DecodedRecord, Preparation

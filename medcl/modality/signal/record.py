@@ -8,19 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_names import VOLTS, canonical_unit, is_electrode, is_lead
-
-__all__ = [
-    "CUT",
-    "DAMAGED",
-    "WRONG_CHECKSUM",
-    "Modality",
-    "Signal",
-    "SignalHeader",
-    "canonical_unit",
-    "kept_unit",
-    "modality_of",
-]
+from medcl.modality.signal.channels import VOLTS, is_electrode, is_lead
 
 Modality = Literal["ecg", "eeg"]
 

@@ -11,7 +11,7 @@ from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, Sign
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
-    from medcl.modality.signal.encoders.build import SignalEncoder
+    from medcl.modality.signal.encoders import SignalEncoder
     from medcl.modality.signal.samples import SignalWindows
     from medcl.modality.signal.store import SignalStore
     from medcl.modality.spec import SignalCard
@@ -86,10 +86,10 @@ class SignalWing:
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """Strips of some seconds: an ECG on its paper, an EEG in its montage."""
         from medcl.modality.formats import read_signal
-        from medcl.modality.signal import ecg_paper, montage
+        from medcl.modality.signal.picture import ecg_strip, montage_strip
 
         signal = read_signal(source.file, source.format, source.stated)
-        draw = montage.strip if source.row["modality"] == "eeg" else ecg_paper.strip
+        draw = montage_strip if source.row["modality"] == "eeg" else ecg_strip
         return [Miniature(drawn=draw(signal, float(piece or 0), width or _STRIP)) for piece in pieces]
 
     def opened(self, stored: StoredArrays) -> "SignalStore":
@@ -110,7 +110,7 @@ class SignalWing:
 
     def views(self, config: SignalViewsConfig, data: SignalConfig, store: "SignalStore") -> "Compose":
         """Random changes of windows."""
-        from medcl.modality.signal.views.build import build
+        from medcl.modality.signal.views import build
 
         return build(config, store.channels, store.sampling_rate)
 

@@ -1,1 +1,39 @@
-"""Encoders of signals."""
+"""Signal encoders by name: `build` makes one from its configuration."""
+
+from medcl.errors import UsageError
+from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
+from medcl.suggest import did_you_mean
+
+ENCODERS: dict[str, type[SignalEncoder]] = {
+    "dilated": DilatedEncoder,
+    "resnet": ResNetEncoder,
+    "transformer": TransformerEncoder,
+}
+
+
+def build(config: SignalEncoderConfig, n_channels: int) -> SignalEncoder:
+    """Make the encoder that a configuration describes, with random weights.
+
+    Args:
+        config: which encoder, and its sizes.
+        n_channels: C of the windows (B, C, T) that it will get.
+
+    Returns:
+        The encoder, in training mode, on the CPU.
+
+    Raises:
+        UsageError: when the configuration names no encoder or holds invalid sizes.
+    """
+    if config.name not in ENCODERS:
+        hint = did_you_mean(config.name, ENCODERS)
+        raise UsageError(f"no encoder is called {config.name!r}; choose one of {', '.join(ENCODERS)}{hint}")
+    sizes = {"n_channels": n_channels, "dim": config.dim, "hidden": config.hidden, "stride": config.stride}
+    for name, size in (sizes | {"depth": config.depth}).items():
+        if size < 1:
+            raise UsageError(f"an encoder needs {name} of at least 1, got {name}={size}")
+    if not 0 <= config.dropout < 1:
+        raise UsageError(f"an encoder's dropout lies in [0, 1), got dropout={config.dropout}")
+    if config.pooling not in ("max", "mean"):
+        raise UsageError(f"an encoder pools by 'max' or 'mean', got pooling={config.pooling!r}")
+    return ENCODERS[config.name](config, n_channels)

@@ -23,7 +23,7 @@ FORMATS = (
     Format("philips", xml("restingecgdata"), "philips"),
     Format("aecg", xml("AnnotatedECG"), "aecg"),
     Format("mat", content.is_matlab, "matlab", fragile=True, takes=("stated",), vague=True),
-    Format("npy", starts(b"\x93NUMPY"), "npy", takes=("stated",), vague=True),
+    Format("npy", starts(b"\x93NUMPY"), "arrays", takes=("stated",), vague=True),
     Format("table", content.is_table, "table", takes=("stated",), vague=True, confirmed=True),
     Format(
         "scp-ecg",

@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats import leads, xml_file
-from medcl.modality.signal.formats.channel_names import canonical, canonical_unit
-from medcl.modality.signal.formats.leads import Values
+from medcl.modality.signal.channels import canonical, canonical_unit
+from medcl.modality.signal.formats import ecg_xml
+from medcl.modality.signal.formats.ecg_xml import Values
 from medcl.modality.signal.record import SignalHeader
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -21,7 +21,7 @@ def _read(path: Path) -> tuple[SignalHeader, Values]:
     Raises:
         UnreadableError: it is damaged, or holds no samples at an even rate.
     """
-    root = xml_file.parse(path)
+    root = ecg_xml.parse(path)
     sets = root.findall("component/series/component/sequenceSet")
     if not sets:
         raise UnreadableError("no signal: the file holds no series of samples")
@@ -38,10 +38,10 @@ def _read(path: Path) -> tuple[SignalHeader, Values]:
     flags = (f"series aside: {len(sets) - 1}",) if len(sets) > 1 else ()
     subject = root.find(".//trialSubject/id")
     patient = "" if subject is None else (subject.get("extension") or "").strip()
-    return leads.recording(path, "aecg", rate, stated, ids={"patient": patient} if patient else {}, flags=flags)
+    return ecg_xml.recording(path, "aecg", rate, stated, ids={"patient": patient} if patient else {}, flags=flags)
 
 
-read_header, read_signal = leads.readers(_read)
+read_header, read_signal = ecg_xml.readers(_read)
 
 
 def _rate(sequence: Element) -> float:
@@ -55,7 +55,7 @@ def _rate(sequence: Element) -> float:
 
 
 def _values(value: Element) -> Values:
-    digits = xml_file.text(value, "digits")
+    digits = ecg_xml.text(value, "digits")
     if re.fullmatch(r"[-+\d.eE\s]*", digits) is None:
         raise UnreadableError("damaged samples: a digit that is no number")
     try:

@@ -9,11 +9,10 @@ import mne
 
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign, named_file
-from medcl.modality.signal.formats.channel_choice import Channel, choose
-from medcl.modality.signal.formats.channel_names import VOLTS
-from medcl.modality.signal.formats.leads import physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader, canonical_unit, modality_of
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.channels import VOLTS, canonical_unit
+from medcl.modality.signal.config import Stated
+from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 
 _LARGEST = 1 << 24  # bytes of a header, which describes each channel in a line
 

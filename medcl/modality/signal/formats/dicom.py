@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose
-from medcl.modality.signal.formats.channel_names import canonical_unit, numbered
-from medcl.modality.signal.formats.leads import physical_signal
+from medcl.modality.signal.channels import canonical_unit, numbered
+from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose, physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 
 _LEADS = {1: "I", 2: "II", **{number + 2: f"V{number}" for number in range(1, 8)}, 16: "X", 17: "Y", 18: "Z"}

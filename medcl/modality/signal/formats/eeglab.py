@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign, named_file
+from medcl.modality.signal.channels import numbered
 from medcl.modality.signal.formats import matlab
-from medcl.modality.signal.formats.channel_choice import Channel, choose
-from medcl.modality.signal.formats.channel_names import numbered
-from medcl.modality.signal.formats.leads import physical_signal
+from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 
 _FIELDS: tuple[str, ...] = ("nbchan", "pnts", "trials", "srate", "data", "datfile", "chanlocs", "event")

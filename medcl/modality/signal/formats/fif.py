@@ -19,9 +19,8 @@ from mne.io.constants import FIFF
 from medcl.errors import UnreadableError
 from medcl.modality.base import IncompleteError
 from medcl.modality.foreign import foreign
-from medcl.modality.signal.formats.channel_choice import Channel, choose
-from medcl.modality.signal.formats.channel_names import without_person
-from medcl.modality.signal.formats.leads import physical_signal
+from medcl.modality.signal.channels import without_person
+from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 
 _UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m", FIFF.FIFF_UNIT_CEL: "degC"}

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose, grouped
-from medcl.modality.signal.formats.channel_names import numbered, without_person
-from medcl.modality.signal.formats.leads import physical
-from medcl.modality.signal.record import Signal, SignalHeader, canonical_unit, modality_of
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.channels import canonical_unit, numbered, without_person
+from medcl.modality.signal.config import Stated
+from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose, grouped, physical
+from medcl.modality.signal.record import Signal, SignalHeader, modality_of
 
 _FIXED = 256  # bytes of the header, and as many again for each channel
 _TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 8: "<u8", 16: "<f4", 17: "<f8"}

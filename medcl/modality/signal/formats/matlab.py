@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
-from medcl.modality.signal.formats.array_signal import readers
-from medcl.modality.signal.stated import CHANNELS, RATE, UNITS, StoredArray, description
+from medcl.modality.signal.formats.arrays import CHANNELS, RATE, UNITS, StoredArray, description, readers
 
 _HEADER, _TAG = 128, 8  # bytes
 _MATRIX, _COMPRESSED = 14, 15

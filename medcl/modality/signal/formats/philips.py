@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats import leads, xml_file
-from medcl.modality.signal.formats.leads import Values
+from medcl.modality.signal.formats import ecg_xml
+from medcl.modality.signal.formats.ecg_xml import Values
 from medcl.modality.signal.record import SignalHeader
 
 _BITS = 10  # of an LZW code
@@ -100,34 +100,34 @@ def _read(path: Path) -> tuple[SignalHeader, Values]:
     Raises:
         UnreadableError: it is damaged, or its samples are packed in a way that is not known.
     """
-    root = xml_file.parse(path)
+    root = ecg_xml.parse(path)
     about, data = root.find(".//signalcharacteristics"), root.find(".//parsedwaveforms")
     if about is None or data is None:
         raise UnreadableError("no signal: the file holds no samples (parsedwaveforms); export it with them")
-    rate = xml_file.number(about, "samplingrate", "the sampling rate")
+    rate = ecg_xml.number(about, "samplingrate", "the sampling rate")
     resolution = "signalresolution" if about.find("signalresolution") is not None else "resolution"
-    step = xml_file.number(about, resolution, "the size of a digital step")
+    step = ecg_xml.number(about, resolution, "the size of a digital step")
     names = _names(about, data)
     milliseconds = data.get("durationperchannel", "")
     count = int(int(milliseconds) * rate / 1000) if milliseconds.isdigit() and 0 < rate < 1e5 else None
     if count is not None and not 0 < count <= _MOST:
         raise UnreadableError("damaged header: a duration that no ECG has")
     every = _samples(data, names, count)
-    patient = xml_file.text(root, ".//patientid")
+    patient = ecg_xml.text(root, ".//patientid")
     stated = [(name, "uV", values * step) for name, values in zip(names, every, strict=True)]
-    return leads.recording(path, "philips", rate, stated, ids={"patient": patient} if patient else {})
+    return ecg_xml.recording(path, "philips", rate, stated, ids={"patient": patient} if patient else {})
 
 
-read_header, read_signal = leads.readers(_read)
+read_header, read_signal = ecg_xml.readers(_read)
 
 
 def _names(about: Element, data: Element) -> list[str]:
     named = data.get("leadlabels", "").split()
-    stated = data.get("numberofleads") or xml_file.text(about, "numberchannelsallocated")
+    stated = data.get("numberofleads") or ecg_xml.text(about, "numberchannelsallocated")
     count = int(stated) if stated.isdigit() else len(named)
     if named and count <= len(named):
         return [{"AVR": "aVR", "AVL": "aVL", "AVF": "aVF"}.get(name.upper(), name) for name in named[:count]]
-    if xml_file.text(about, "acquisitiontype").upper() in ("STD-12", "10-WIRE") and 0 < count <= 12:
+    if ecg_xml.text(about, "acquisitiontype").upper() in ("STD-12", "10-WIRE") and 0 < count <= 12:
         return list(_TWELVE[:count])
     raise UnreadableError("leads without names: only those of a 12-lead ECG are known by their order")
 
@@ -144,7 +144,7 @@ def _samples(data: Element, names: list[str], count: int | None) -> list[Values]
         except ValueError:
             raise UnreadableError("damaged samples: they are neither base64 nor numbers") from None
         return list(_divided(values, names, count))
-    raw = xml_file.decoded(content)
+    raw = ecg_xml.decoded(content)
     if packed.upper() == "XLI":
         every = [lead.astype(np.float64) for lead in unpacked(raw, count or _MOST)]
         if len(every) < len(names):

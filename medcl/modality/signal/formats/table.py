@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
-from medcl.modality.signal.formats.array_signal import array_header, array_signal
-from medcl.modality.signal.formats.channel_names import VOLTS, canonical_unit
+from medcl.modality.signal.channels import VOLTS, canonical_unit
+from medcl.modality.signal.config import Stated
+from medcl.modality.signal.formats.arrays import Description, array_header, array_signal, sidecar
 from medcl.modality.signal.record import Signal, SignalHeader
-from medcl.modality.signal.stated import Description, Stated, sidecar
 
 _HEAD = 1 << 16  # bytes by which a table is known as a recording
 _SHORTEST = 16  # rows of a recording

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.base import IncompleteError
+from medcl.modality.signal.channels import listed
+from medcl.modality.signal.config import Stated
 from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem, choose, grouped, signal_of
-from medcl.modality.signal.formats.channel_names import listed
 from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
 from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
 from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
-from medcl.modality.signal.stated import Stated
 
 QUICK = 1 << 17
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""

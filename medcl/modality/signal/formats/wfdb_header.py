@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medcl.errors import UnreadableError, quoted
-from medcl.modality.signal.formats.channel_names import canonical_unit, numbered
+from medcl.modality.signal.channels import canonical_unit, numbered
 
 NOTHING = "~"  # a segment in which nothing was recorded, or a signal without a file
 RATE, GAIN, UNIT = 250.0, 200.0, "mV"

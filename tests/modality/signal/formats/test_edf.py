@@ -10,7 +10,7 @@ import pytest
 
 from medcl.errors import UnreadableError
 from medcl.modality.formats import read_header, read_signal
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.config import Stated
 from tests.modality.signal.formats.raw_edf import channel, digital, notes, write
 
 

@@ -15,9 +15,9 @@ from pydicom.data import get_testdata_file
 
 from medcl.errors import UnreadableError
 from medcl.modality.formats import BY_NAME, SUFFIXES, identify, read_header, read_signal
+from medcl.modality.signal.config import Stated
 from medcl.modality.signal.formats.matlab import check_counts, values
 from medcl.modality.signal.record import Signal, SignalHeader
-from medcl.modality.signal.stated import Stated
 from tests.modality.signal.formats import write_signals as write
 from tests.modality.written import ELECTRODES, waves, write_brainvision, write_fif, write_gdf
 

@@ -11,7 +11,7 @@ import wfdb
 from medcl.errors import UnreadableError
 from medcl.modality.base import IncompleteError
 from medcl.modality.formats import identify, read_header, read_signal
-from medcl.modality.signal.stated import Stated
+from medcl.modality.signal.config import Stated
 
 VALUES = np.random.default_rng(0).integers(-2000, 2000, 1200).astype("<i2")
 

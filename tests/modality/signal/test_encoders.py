@@ -8,9 +8,8 @@ from torch.nn import functional as F
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.build import build
-from medcl.modality.signal.encoders.dilated import DilatedEncoder
-from medcl.modality.signal.encoders.transformer import PatchEmbedding
+from medcl.modality.signal.encoders import build
+from medcl.modality.signal.encoders.networks import DilatedEncoder, PatchEmbedding
 
 SMALL: dict[str, SignalEncoderConfig] = {
     "dilated": SignalEncoderConfig("dilated", dim=24, hidden=16, depth=3, dropout=0.0),

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalViewsConfig
+from medcl.modality.signal.views import build
 from medcl.modality.signal.views.amplitude import (
     AmplitudeScale,
     ChannelDropout,
     FrequencyShift,
     Jitter,
     PhaseSurrogate,
+    Reflect,
     SignFlip,
+    mirror_order,
 )
-from medcl.modality.signal.views.build import build
-from medcl.modality.signal.views.reflection import Reflect, mirror_order
 from medcl.modality.signal.views.timing import Crop, Permutation, Reverse, TimeWarp
 from medcl.modality.views import Compose, View
 

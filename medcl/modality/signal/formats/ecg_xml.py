@@ -1,67 +1,108 @@
-"""ECGs of leads: how each format's leads become a recording, and the leads that follow from I and II."""
+"""ECGs in XML files: read without anything that XML can do beyond holding text, and made recordings of leads."""
 
+import base64
+import binascii
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.signal.formats.channel_choice import Channel, choose, signal_of
-from medcl.modality.signal.formats.channel_names import numbered
-from medcl.modality.signal.record import Modality, Signal, SignalHeader
+from medcl.modality.signal.channels import numbered
+from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader
+
+_LARGEST = 1 << 26  # bytes; an ECG of ten seconds takes 200 kB
+_DEEPEST = 64
 
 
-def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
-    """A signal of physical values.
+def parse(path: Path) -> Element:
+    """Read an XML file.
 
-    Args:
-        header: with the units that the values are in.
-        values: (channels, time).
-        starts: first samples of the stretches without a gap between them.
-
-    Returns:
-        The signal, float32: voltages of an ECG in mV, those of an EEG in uV, others as they are.
-
-    Raises:
-        UnreadableError: a value that is infinite, or becomes so in float32; not as many values as the header says.
-    """
-    if values.shape != (len(header.channels), header.n_samples):
-        raise UnreadableError(f"damaged file: {values.shape} values, not {len(header.channels)} x {header.n_samples}")
-    pairs = zip(header.channels, header.units, strict=True)
-    channels = [Channel(name, unit, header.sampling_rate) for name, unit in pairs]
-    return physical(values, channels, header.modality, starts=starts, flags=header.flags)
-
-
-def physical(
-    values: NDArray[np.floating],
-    channels: Sequence[Channel],
-    modality: Modality,
-    *,
-    starts: tuple[int, ...] = (0,),
-    flags: tuple[str, ...] = (),
-) -> Signal:
-    """Channels of one rate.
+    A DOCTYPE that only names a DTD, as GE MUSE writes, is passed over: nothing is fetched.
 
     Args:
-        values: (channels, time) in the units of the channels.
-        channels: as stated.
-        modality: of the recording.
-        starts: first samples of the stretches without a gap between them.
-        flags: what is unusual.
+        path: of the file.
 
     Returns:
-        The signal, float32.
+        Its root; names of elements and attributes are without their namespaces.
 
     Raises:
-        UnreadableError: a value that is infinite, or becomes so in float32.
+        UnreadableError: entities, a DTD inside, not well-formed, very deep or very large.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        signal = signal_of(values, channels, modality, starts=starts, flags=flags)
-    infinite = [name for name, row in zip(signal.channels, signal.data, strict=True) if np.isinf(row).any()]
-    if infinite:
-        raise UnreadableError(f"values that are infinite: in the channels {', '.join(infinite)}")
-    return signal
+    if path.stat().st_size > _LARGEST:
+        raise UnreadableError(f"an XML file of more than {_LARGEST >> 20} MiB: no recording of an ECG")
+    builder, parser = TreeBuilder(), expat.ParserCreate(namespace_separator="}")
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST:
+            raise UnreadableError(f"XML with elements more than {_DEEPEST} deep: no recording")
+        builder.start(_bare(name), {_bare(key): value for key, value in attributes.items()})
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(_bare(name))
+
+    def doctype(name: str, system: str | None, public: str | None, has_internal: int) -> None:
+        if has_internal:
+            refuse()
+
+    def refuse(*_: Any) -> None:
+        raise UnreadableError("XML with a DTD inside, which can name other files or multiply itself: not read")
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler, parser.EntityDeclHandler = doctype, refuse
+    parser.buffer_text = True
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+        return builder.close()
+    except expat.ExpatError as error:
+        raise UnreadableError(f"not well-formed XML: line {error.lineno}, column {error.offset}") from None
+    except (LookupError, ValueError, AssertionError):
+        raise UnreadableError("XML in an encoding that is not known: convert it to UTF-8") from None
+
+
+def text(element: Element, path: str) -> str:
+    """The text of the first element at a path, without the space around it; empty if there is none."""
+    return (element.findtext(path) or "").strip()
+
+
+def number(element: Element, path: str, what: str) -> float:
+    """The number in the first element at a path.
+
+    Raises:
+        UnreadableError: there is none.
+    """
+    try:
+        return float(text(element, path))
+    except ValueError:
+        raise UnreadableError(f"damaged header: {what} is no number") from None
+
+
+def decoded(content: str) -> bytes:
+    """Bytes in base64.
+
+    Raises:
+        UnreadableError: it is none.
+    """
+    try:
+        return base64.b64decode("".join(content.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise UnreadableError("damaged samples: they are not in base64") from None
+
+
+def _bare(name: str) -> str:
+    return name.rsplit("}", 1)[-1]
 
 
 Values = NDArray[np.float64]
