@@ -21,8 +21,8 @@ from medcl.errors import MedclError
 from medcl.evaluate.results import Results
 from medcl.explore.embeddings import Embeddings
 from medcl.explore.index import EmbeddingIndex
-from medcl.modality.image import store as image_store
-from medcl.modality.report import store as report_store
+from medcl.modality.image import prepare as image_store
+from medcl.modality.report import prepare as report_store
 from medcl.modality.report.prepare import write_arrays
 from medcl.modality.signal import store as signal_store
 from medcl.modality.signal.config import SignalEncoderConfig

@@ -11,8 +11,7 @@ from typing import Any
 
 from medcl.archive.identity import code
 from medcl.archive.path_ids import ids_of, is_placeholder, stand_in
-from medcl.modality.dicom.claims import IMAGE_TYPE_TERMS
-from medcl.modality.dicom.elements import PRIVATE_TAGS
+from medcl.modality.dicom.header import IMAGE_TYPE_TERMS, PRIVATE_TAGS
 from medcl.modality.dicom.slice import KEYWORDS, Slice, read_slices
 
 _NAMES = [field.name for field in fields(Slice)]

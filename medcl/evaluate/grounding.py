@@ -18,7 +18,7 @@ from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, device, tokenizer_of
 from medcl.evaluate.retrieval import Ints
 from medcl.modality.report.config import TextConfig
-from medcl.modality.report.draws import draws
+from medcl.modality.report.text import draws
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.show.images import data_uri, grey, png
 

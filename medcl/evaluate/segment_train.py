@@ -15,11 +15,10 @@ from medcl.errors import MedclError, UsageError
 from medcl.evaluate.config import SegmentConfig
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Curve
+from medcl.modality.spatial import views as spatial_views
 from medcl.modality.spatial.config import WIDTHS
 from medcl.modality.spatial.encoders.base import ImageEncoder
-from medcl.modality.spatial.encoders.heads import SegmentationHead
-from medcl.modality.spatial.encoders.unet import UNet
-from medcl.modality.spatial.views import build as spatial_views
+from medcl.modality.spatial.encoders.unet import SegmentationHead, UNet
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.samples import Patch, VolumePatches
 from medcl.stats.label_maps import dice

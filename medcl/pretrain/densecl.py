@@ -16,7 +16,7 @@ from medcl.contrast.core.momentum import MomentumQueue, momentum_update
 from medcl.contrast.losses.dense import corresponding, dense
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import same
-from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.views import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out

@@ -19,9 +19,8 @@ from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.losses.regions import nearby
 from medcl.errors import UsageError
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig, ImageViewsConfig
-from medcl.modality.spatial.encoders.build import ImageEncoder
-from medcl.modality.spatial.encoders.heads import GlobalHead, LocalHead
-from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.spatial.encoders import ImageEncoder
+from medcl.modality.spatial.encoders.unet import GlobalHead, LocalHead, UNet
 from medcl.modality.views import Compose
 from medcl.pretrain.global_contrast import BY_PARTITION, global_loss
 from medcl.pretrain.local_contrast import RegionHead, local_loss

@@ -16,7 +16,7 @@ from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.views import Compose
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out

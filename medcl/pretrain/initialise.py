@@ -8,7 +8,7 @@ import numpy as np
 
 from medcl import runs
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.build import ImageEncoder
+from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.runs import Run
 

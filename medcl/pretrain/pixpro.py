@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.momentum import momentum_update
 from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
-from medcl.modality.spatial.encoders.build import ImageEncoder
-from medcl.modality.spatial.views.geometry import Geometry
+from medcl.modality.spatial.encoders import ImageEncoder
+from medcl.modality.spatial.views.space import Geometry
 from medcl.modality.views import Compose, Params
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.loop import laid_out

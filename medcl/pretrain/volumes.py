@@ -16,7 +16,7 @@ from medcl.data.sampler import Sampler
 from medcl.errors import UsageError
 from medcl.modality.sampling import Batch
 from medcl.modality.spatial.config import ImageViewsConfig
-from medcl.modality.spatial.encoders.build import ImageEncoder, build, for_images
+from medcl.modality.spatial.encoders import ImageEncoder, build, for_images
 from medcl.modality.views import Compose
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.prepare import of_patch

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from medcl.archive.scan import scan
-from medcl.modality.dicom.elements import tags_of
+from medcl.modality.dicom.header import tags_of
 from medcl.modality.dicom.slice import KEYWORDS
 from tests.benchmarks.machine import SALT, gains, seconds
 from tests.modality.dicom.dicom_files import write

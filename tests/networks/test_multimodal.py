@@ -8,8 +8,8 @@ from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
-from medcl.modality.spatial.encoders import build as image
 from medcl.modality.spec import JointCard, SignalCard, TextCard, VolumeCard, from_json, to_json
 from medcl.networks.multimodal import MultimodalEncoder
 

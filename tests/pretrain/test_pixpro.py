@@ -4,9 +4,9 @@ import math
 
 import torch
 
+from medcl.modality.spatial import views as image
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.modality.spatial.encoders.build import build
-from medcl.modality.spatial.views import build as image
+from medcl.modality.spatial.encoders import build
 from medcl.pretrain.pixpro import cell_places
 
 

@@ -18,8 +18,8 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from medcl.errors import UnreadableError, system_reason
-from medcl.modality.dicom.claims import MODALITY_TERMS, UNKNOWN, Claims, claims_of, term
 from medcl.modality.dicom.fragments import FIRST_PIXELS, check_frame, check_native, find_pixels, frame_spans
+from medcl.modality.dicom.header import MODALITY_TERMS, UNKNOWN, Claims, claims_of, term
 from medcl.modality.dicom.lookup import palette
 from medcl.modality.dicom.quick import QuickHeader, read_meta, read_quickly
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, BinaryIO
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import Claims
 from medcl.modality.dicom.codestream import Codestream, codestream_of
+from medcl.modality.dicom.header import Claims
 
 FIRST_PIXELS = 0x7FE00008
 """The first element that may hold an image."""

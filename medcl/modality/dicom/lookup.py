@@ -9,8 +9,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import RESCALE_TERMS, term
-from medcl.modality.dicom.elements import every, number, text
+from medcl.modality.dicom.header import RESCALE_TERMS, every, number, term, text
 
 _COLOURS = ("Red", "Green", "Blue")
 _MOST_ENTRIES = 1 << 16

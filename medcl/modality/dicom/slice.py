@@ -8,9 +8,23 @@ from typing import Any
 from pydicom._uid_dict import UID_dictionary
 
 from medcl.errors import UnreadableError
-from medcl.modality.dicom.claims import MODALITY_TERMS, OF_SINGLE_IMAGES, RESCALE_TERMS, Claims, term
-from medcl.modality.dicom.elements import b_value, every, first, frame_sources, number, numbers, tags_of, text, whole
 from medcl.modality.dicom.file import read_file_header, reading
+from medcl.modality.dicom.header import (
+    MODALITY_TERMS,
+    OF_SINGLE_IMAGES,
+    RESCALE_TERMS,
+    Claims,
+    b_value,
+    every,
+    first,
+    frame_sources,
+    number,
+    numbers,
+    tags_of,
+    term,
+    text,
+    whole,
+)
 from medcl.modality.dicom.lookup import modality_table
 
 KEYWORDS = [

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
-from medcl.modality.dicom.claims import CONTRAST_TERMS
+from medcl.modality.dicom.header import CONTRAST_TERMS
 from medcl.modality.dicom.slice import Slice
 
 SAME_PLACE = 0.01  # mm

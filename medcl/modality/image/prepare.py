@@ -1,23 +1,104 @@
-"""How images are decoded for the store: without its margins, in one range, at one size.
+"""How images are decoded for the store, without margins, in one range, at one size; and the store, opened for reading.
+
+A store is one array `pictures.b2nd` (images, channels, rows, columns) uint8, 0 black and 255 white. Each image is a
+block of its own; the index says which record lies where.
 
 Sizes change by Pillow's HAMMING filter: where an image becomes smaller, a pixel is the weighted mean of the area that
 it covers and of what is around it, so that no fine pattern turns into another; where it becomes larger, numbers lie
 between those of their neighbours. BOX, the plain mean, takes whole pixels only, which moves edges by up to half of one.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from medcl.errors import UnreadableError, UsageError
+from medcl.errors import MedclError, UnreadableError, UsageError
 from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.record import Image
-from medcl.modality.image.store import LAYOUT, VERSION
 from medcl.modality.rows import Rows, Source
-from medcl.modality.storing import DecodedRecord, Preparation
+from medcl.modality.storing import Appended, DecodedRecord, Preparation, StoredArrays, StoreIndex
+
+VERSION = 1
+INDEX = StoreIndex("images", b"medcl images", VERSION, pa.schema([("record_id", pa.string()), ("place", pa.int64())]))
+"""`about`: key, size, n_channels, quarantine."""
+# A block is one image, so that no other is decompressed with it; a chunk is what is written at once.
+LAYOUT = Appended("pictures.b2nd", "", "place", "LZ4", False, block=1, blocks=16)
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageStore:
+    """Prepared images, opened for reading; they are numbered in the order of the manifest.
+
+    Args:
+        folder: of the store.
+        record_ids: (R,) of the images.
+        size: rows and columns of every image.
+        n_channels: 1 (grey) or 3 (red, green, blue).
+        quarantine: record id -> why the image could not be prepared.
+        place: (R,) of each in the array.
+        stored: the array.
+    """
+
+    folder: Path
+    record_ids: NDArray[Any]
+    size: tuple[int, int]
+    n_channels: int
+    quarantine: dict[str, str]
+    place: Ints
+    stored: StoredArrays = field(repr=False)
+
+    @classmethod
+    def of(cls, stored: StoredArrays) -> Self:
+        """Images that `prepare` has published."""
+        table, about = stored.columns, stored.about
+        rows, columns = about["size"]
+        return cls(
+            folder=stored.folder,
+            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            size=(rows, columns),
+            n_channels=about["n_channels"],
+            quarantine=about["quarantine"],
+            place=table["place"].to_numpy(),
+            stored=stored,
+        )
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.record_ids)
+
+    def described(self) -> str:
+        """What it holds, in words."""
+        return f"{len(self)} images"
+
+    def read(self, records: Ints | Sequence[int]) -> NDArray[np.uint8]:
+        """Images, read in the order in which they lie on the disk.
+
+        Args:
+            records: (B,) numbers of images.
+
+        Returns:
+            (B, channels, rows, columns): 0 is black, 255 white.
+
+        Raises:
+            MedclError: there is no such image.
+        """
+        numbers = np.asarray(records, dtype=np.int64)
+        if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(self)):
+            raise MedclError(f"{self.folder}: image {int(numbers.max())} of {len(self)}")
+        images = np.empty((len(numbers), self.n_channels, *self.size), dtype=np.uint8)
+        places = self.place[numbers]
+        for i in np.argsort(places, kind="stable").tolist():
+            self.stored.read_into(images[i : i + 1], LAYOUT.name, (int(places[i]), 0, 0, 0))
+        return images
+
 
 _FITS = ("pad", "crop", "stretch")
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow has it

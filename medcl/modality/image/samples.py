@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.image.store import ImageStore
+from medcl.modality.image.prepare import ImageStore
 from medcl.modality.rows import Rows, of_levels
 from medcl.modality.sampling import Batch
 from medcl.modality.storing import records_of

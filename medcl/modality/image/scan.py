@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from medcl.modality.image.record import ImageHeader
-from medcl.modality.spatial.scan import MODALITIES
-from medcl.wording import counted, line, unusual, usable_rows
+from medcl.modality.spatial import MODALITIES
 
 __all__ = ["DAMAGED", "MODALITIES", "OWN_STUDY", "columns", "summary"]
 

@@ -18,8 +18,8 @@ from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredA
 if TYPE_CHECKING:
     from torch import nn
 
+    from medcl.modality.image.prepare import ImageStore
     from medcl.modality.image.samples import ImageSamples
-    from medcl.modality.image.store import ImageStore
     from medcl.modality.spec import ImageCard
     from medcl.modality.views import Compose
 
@@ -46,7 +46,7 @@ class ImageWing:
     @property
     def index(self) -> StoreIndex:
         """Of its stores."""
-        from medcl.modality.image.store import INDEX
+        from medcl.modality.image.prepare import INDEX
 
         return INDEX
 
@@ -59,7 +59,7 @@ class ImageWing:
 
     def check(self, config: ImageConfig, encoder: ImageEncoderConfig) -> None:
         """Refuse an encoder that takes other than two dimensions."""
-        from medcl.modality.spatial.encoders.build import check
+        from medcl.modality.spatial.encoders import check
 
         check(encoder, 1)
         if encoder.dims != 2:
@@ -106,7 +106,7 @@ class ImageWing:
 
     def opened(self, stored: StoredArrays) -> "ImageStore":
         """Prepared images."""
-        from medcl.modality.image.store import ImageStore
+        from medcl.modality.image.prepare import ImageStore
 
         return ImageStore.of(stored)
 
@@ -122,7 +122,7 @@ class ImageWing:
 
     def views(self, config: ImageViewsConfig, data: ImageConfig, store: "ImageStore") -> "Compose":
         """Random changes of images."""
-        from medcl.modality.spatial.views.build import build
+        from medcl.modality.spatial.views import build
 
         return build(config)
 
@@ -138,6 +138,6 @@ class ImageWing:
 
     def encoder(self, spec: "ImageCard") -> "nn.Module":
         """A network with new random weights."""
-        from medcl.modality.spatial.encoders.build import for_images
+        from medcl.modality.spatial.encoders import for_images
 
         return for_images(spec.build(), spec.encoder.dims)

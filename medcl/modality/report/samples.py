@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from medcl.errors import MedclError
 from medcl.modality.report.config import TextConfig
-from medcl.modality.report.draws import settings
-from medcl.modality.report.store import ReportStore, ranges
+from medcl.modality.report.prepare import ReportStore, ranges
+from medcl.modality.report.text import settings
 from medcl.modality.rows import Rows
 from medcl.modality.sampling import Batch
 from medcl.modality.storing import records_of

@@ -15,10 +15,9 @@ from medcl.modality.settings import frozen, plain
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
-    from medcl.modality.report.encoders.build import TextEncoder
-    from medcl.modality.report.prepare import TokenisedConfig
+    from medcl.modality.report.encoders import TextEncoder
+    from medcl.modality.report.prepare import ReportStore, TokenisedConfig
     from medcl.modality.report.samples import Reports
-    from medcl.modality.report.store import ReportStore
     from medcl.modality.spec import TextCard
 
 LETTERS = 600
@@ -45,7 +44,7 @@ class ReportWing:
     @property
     def index(self) -> StoreIndex:
         """Of its stores."""
-        from medcl.modality.report.store import INDEX
+        from medcl.modality.report.prepare import INDEX
 
         return INDEX
 
@@ -58,13 +57,13 @@ class ReportWing:
 
     def check(self, config: TextConfig, encoder: TextEncoderConfig) -> None:
         """Refuse invalid settings."""
-        from medcl.modality.report.draws import check
+        from medcl.modality.report.text import check
 
         check(config)
 
     def is_published(self, encoder: TextEncoderConfig) -> bool:
         """Whether it is a transformers model."""
-        from medcl.modality.report.encoders.build import FROM_SCRATCH
+        from medcl.modality.report.encoders import FROM_SCRATCH
 
         return encoder.name != FROM_SCRATCH
 
@@ -74,7 +73,7 @@ class ReportWing:
         It is that of the encoder that training begins with, that of a transformers model, or one that is trained on the
         chosen reports alone.
         """
-        from medcl.modality.report.encoders.build import FROM_SCRATCH
+        from medcl.modality.report.encoders import FROM_SCRATCH
         from medcl.modality.report.encoders.tokens import Tokenizer, common_words
         from medcl.modality.report.prepare import TokenisedConfig
 
@@ -118,7 +117,7 @@ class ReportWing:
 
     def opened(self, stored: StoredArrays) -> "ReportStore":
         """Prepared reports."""
-        from medcl.modality.report.store import ReportStore
+        from medcl.modality.report.prepare import ReportStore
 
         return ReportStore.of(stored)
 
@@ -141,7 +140,7 @@ class ReportWing:
         self, encoder: TextEncoderConfig, data: "TokenisedConfig", store: "ReportStore", modality: str
     ) -> "TextCard":
         """What an encoder expects that is trained on prepared reports."""
-        from medcl.modality.report.encoders import build
+        from medcl.modality.report import encoders as build
 
         tokenizer: Any = data.encode
         # Of a transformers model, the specification keeps what the built network says it is.
@@ -163,7 +162,7 @@ class ReportWing:
 
     def encoder(self, spec: "TextCard") -> "TextEncoder":
         """A network with new random weights, or those of the transformers model that it is named for."""
-        from medcl.modality.report.encoders.build import build
+        from medcl.modality.report.encoders import build
         from medcl.modality.report.encoders.tokens import Tokenizer
 
         return build(spec.encoder, Tokenizer.from_json(spec.tokenizer))

@@ -3,25 +3,131 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import UnreadableError
+from medcl.errors import UnreadableError, UsageError, system_reason
 from medcl.modality.dicom import IRREGULAR
-from medcl.modality.formats import read_volume
+from medcl.modality.formats import WING, identify, read_header, read_volume
 from medcl.modality.rows import Source
-from medcl.modality.volume.formats import label_map, nifti
-from medcl.modality.volume.geometry import on_original
-from medcl.modality.volume.record import Grid, Nan, Volume, distance
+from medcl.modality.volume.formats import nifti
+from medcl.modality.volume.geometry import cropped, nearest, places
+from medcl.modality.volume.record import Grid, Nan, Volume, VolumeHeader, distance
 from medcl.modality.volume.store import VolumeStore
 
 if TYPE_CHECKING:
     from medcl.modality.dicom.stacks import Stack
 
-
 _SAME_PLACE = 1e-3  # mm
+_WHOLE = 1e-3  # how far a label may be from a whole number: a program that wrote it as number * slope rounded it
+_INT16 = np.iinfo(np.int16)
+
+
+def header_of(path: Path) -> tuple[VolumeHeader, str]:
+    """The header of a label map, and its format.
+
+    Raises:
+        UnreadableError: it cannot be read, or is no volume in one file.
+    """
+    try:
+        form = identify(path)
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {system_reason(error)}") from None
+    if form is None or WING[form] != "volume" or form == "dicom":
+        raise UnreadableError("no label map: NIfTI, NRRD, MetaImage and MGH are read as such")
+    return cast(VolumeHeader, read_header(path, form)), form
+
+
+def read_label_map(path: Path, like: Grid, allow_empty: bool = False) -> NDArray[np.int16]:
+    """Read a label map that lies on the grid of its volume.
+
+    Args:
+        path: of the file, NIfTI, NRRD, MetaImage or MGH.
+        like: the grid of the volume, stored or in RAS+; axes of the label map may be stored in another order.
+        allow_empty: whether every voxel may be 0.
+
+    Returns:
+        Labels (x, y, z) in RAS+.
+
+    Raises:
+        UnreadableError: as `header_of`; another grid than the volume's (with which part of it, and by how much),
+            several channels, values that are not whole or beyond int16, or no voxel that is labelled.
+    """
+    header, form = header_of(path)
+    if header.n_channels > 1:
+        raise UnreadableError(f"a label map of {header.n_channels} channels: one label a voxel is read")
+    _check_same(header.grid.to_ras(), like.to_ras())
+    volume = read_volume(path, form, nan="zero")
+    if volume.filled:
+        raise UnreadableError(f"{volume.filled} voxels of the label map are not a number (NaN): write them as 0")
+    values = volume.data[0]
+    labels: NDArray[Any] = np.rint(values)
+    fraction = int((np.abs(values - labels) > _WHOLE).sum())
+    if fraction:
+        raise UnreadableError(f"{fraction} voxels of the label map are not whole numbers: resampled, or no label map")
+    if labels.min() < _INT16.min or labels.max() > _INT16.max:
+        raise UnreadableError(f"labels from {labels.min():g} to {labels.max():g} do not fit into int16")
+    if not (allow_empty or labels.any()):
+        raise UnreadableError(
+            "an empty label map: every voxel is 0, so it shows no structure (allow_empty=True reads it all the same)"
+        )
+    whole: NDArray[np.int16] = labels.astype(np.int16)
+    return whole
+
+
+def _check_same(labels: Grid, volume: Grid) -> None:
+    if labels.shape != volume.shape:
+        raise UnreadableError(f"the label map has {labels.shape} voxels (in RAS+), its volume {volume.shape}")
+    apart = distance(labels.affine, volume.affine, volume.shape)
+    if apart > _SAME_PLACE:
+        axes = (labels.affine[:3, :3] / labels.spacing * volume.affine[:3, :3] / volume.spacing).sum(axis=0)
+        parts = {
+            "spacing by {:.4g} mm": float(np.abs(labels.spacing - volume.spacing).max()),
+            "origin by {:.4g} mm": float(np.linalg.norm(labels.affine[:3, 3] - volume.affine[:3, 3])),
+            "axes by {:.3g} degrees": float(np.degrees(np.arccos(np.clip(axes, -1, 1))).max()),
+        }
+        differing = ", ".join(text.format(much) for text, much in parts.items() if much > 1e-4)
+        raise UnreadableError(
+            f"the label map lies up to {apart:.4g} mm beside its volume ({differing}): resample it onto the volume"
+        )
+
+
+def on_original(store: VolumeStore, record: int, prediction: NDArray[Any], original: Volume | Grid) -> NDArray[Any]:
+    """A label map on the grid of the volume before it was cut and resampled; `write_like` then writes it.
+
+    Args:
+        store: of the prepared volume.
+        record: its number in the store.
+        prediction: (X, Y, Z) on the prepared grid.
+        original: the volume as it is read, or its grid, in RAS+.
+
+    Returns:
+        (x, y, z) on the original's grid: of each voxel the nearest prediction, 0 outside of the foreground box.
+
+    Raises:
+        UsageError: a prediction of another shape, or another original than the one that was prepared.
+    """
+    if prediction.shape != tuple(store.shape[record]):
+        raise UsageError(
+            f"a prediction of shape {prediction.shape} does not fit the prepared volume {tuple(store.shape[record])}"
+        )
+    grid = original.grid if isinstance(original, Volume) else original
+    known = store.original_affine[record]
+    if grid.shape != tuple(store.original_shape[record]) or np.abs(grid.affine - known).max() > _SAME_PLACE:
+        raise UsageError(
+            f"this is not the volume that was prepared, in RAS+: its grid is {grid.shape}, that of the one prepared "
+            f"{tuple(store.original_shape[record].tolist())}, or lies elsewhere"
+        )
+    start, stop = store.box_start[record], store.box_stop[record]
+    x, y, z = prediction.shape
+    box = cropped(grid, start, stop)
+    whole = np.zeros(grid.shape, dtype=prediction.dtype)
+    whole[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]] = nearest(
+        prediction, places(box, Grid((x, y, z), store.affine[record]))
+    )
+    return whole
 
 
 def stack_of(root: Path, path: str, files: Sequence[str], part: int) -> "Stack":
@@ -67,15 +173,15 @@ def read_labels(path: Path, grid: Grid, stack: "Stack | None" = None, allow_empt
         UnreadableError: the label map cannot be read, or lies on another grid.
     """
     if stack is None:
-        return label_map.read_labels(path, grid, allow_empty)
+        return read_label_map(path, grid, allow_empty)
     from medcl.modality.volume.formats import dicom
-    from medcl.modality.volume.formats.dicom_resample import regular_labels
+    from medcl.modality.volume.formats.dicom import regular_labels
 
     slices = dicom.read_header(stack).grid
-    if not same_place(label_map.header_of(path)[0].grid, slices):
-        return label_map.read_labels(path, grid, allow_empty)
+    if not same_place(header_of(path)[0].grid, slices):
+        return read_label_map(path, grid, allow_empty)
     like = _empty(slices)
-    moved: NDArray[np.int16] = regular_labels(like.as_stored(label_map.read_labels(path, slices, allow_empty)), stack)
+    moved: NDArray[np.int16] = regular_labels(like.as_stored(read_label_map(path, slices, allow_empty)), stack)
     return moved
 
 
@@ -127,7 +233,7 @@ def read_original(
         return read_volume(root / path, format, "HU" if modality == "ct" else "stored", nan), None
     stack = stack_of(root, path, files, part)
     if resample:
-        from medcl.modality.volume.formats.dicom_resample import read_regular
+        from medcl.modality.volume.formats.dicom import read_regular
 
         return read_regular(stack, root, nan), stack
     from medcl.modality.volume.formats import dicom

@@ -1,4 +1,4 @@
-"""Patches of prepared volumes, 3-D crops or 2-D slices, as batches of tensors."""
+"""Patches of prepared volumes, 3-D crops or 2-D slices, as batches of tensors; which slices are kept."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,88 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.modality.rows import Rows, of_levels
 from medcl.modality.sampling import Batch
 from medcl.modality.storing import records_of
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.kept_slices import kept_places, starts
+from medcl.modality.volume.geometry import places
 from medcl.modality.volume.prepare import slice_axis
 from medcl.modality.volume.store import VolumeStore
 
 Ints = NDArray[np.int64]
+
+
+def kept_places(manifest: Rows, rows: Ints, store: VolumeStore, records: Ints, axis: int | None) -> list[Ints | None]:
+    """Where the kept slices of volumes lie after preparation.
+
+    Each slice that is kept is the nearest of the prepared ones; those outside of the foreground box are none.
+
+    Args:
+        manifest: that may have been reduced.
+        rows: (V,) of the volumes.
+        store: in which they are prepared.
+        records: (V,) their numbers there.
+        axis: across which slices are cut; None for three-dimensional patches.
+
+    Returns:
+        (V,) numbers of prepared slices, ascending, perhaps none; None where all of a volume is kept.
+
+    Raises:
+        UsageError: slices were kept, and patches are three-dimensional or cut across another axis, or volumes were
+            resampled onto another number of slices than were looked at.
+    """
+    every = manifest.kept
+    found: list[Ints | None] = [every[row] for row in rows.tolist()]
+    if all(one is None for one in found):
+        return found
+    if axis != manifest.kept_axis:
+        cut = "patches are three-dimensional" if axis is None else f"slices are cut across {'xyz'[axis]}"
+        raise UsageError(
+            f"the manifest was reduced to slices across {'xyz'[manifest.kept_axis]}, but {cut}: take a recipe for "
+            f"these slices (1 at that place of data.size), the manifest from before `medcl reduce`, or reduce it by "
+            "whole volumes (`--unit record`)"
+        )
+    counted = manifest.column("shape")
+    return [
+        None if kept is None else _prepared(kept, store, record, axis, int(counted[row][axis]))
+        for kept, row, record in zip(found, rows.tolist(), records.tolist(), strict=True)
+    ]
+
+
+def _prepared(kept: Ints, store: VolumeStore, record: int, axis: int, counted: int) -> Ints:
+    before = store.original_grid(record)
+    if before.shape[axis] != counted:
+        raise UsageError(
+            f"volume {store.record_ids[record]}: slices of {counted} were kept, but it was resampled onto "
+            f"{before.shape[axis]} (data.irregular): reduce it by whole volumes (`--unit record`)"
+        )
+    after = store.grid(record)
+    at = np.rint(places(before, after)[axis][kept]).astype(np.int64)
+    return np.unique(at[(at >= 0) & (at < after.shape[axis])])
+
+
+def starts(kept: Ints | None, first: int, last: int) -> Ints:
+    """Where patches of a range may begin across slices.
+
+    Args:
+        kept: slices that may be drawn; None for all.
+        first: of the range.
+        last: of the range, inclusive.
+
+    Returns:
+        All of the range that may be drawn; where it has none, the nearest that may.
+    """
+    if kept is None:
+        return np.arange(first, last + 1)
+    inside = kept[(kept >= first) & (kept <= last)]
+    if len(inside):
+        return inside
+    away = np.where(kept < first, first - kept, kept - last)
+    nearest: Ints = kept[away == away.min()]
+    return nearest
+
+
 Patch = tuple[int, int, int, int]
 """Number of a volume in the order of `VolumePatches.rows`, and the first voxel along x, y, z, which may be outside."""
 _LEVELS = ("patient", "study", "series")
@@ -208,34 +280,6 @@ class VolumePatches(Dataset[Batch]):
         out *= np.float32(1 / (high - low))
         if self._clip:
             np.clip(out, 0, 1, out=out)
-
-
-class PatchDraws:
-    """Volumes as patches are drawn from them: anywhere inside, of a reduced volume a slice that is kept.
-
-    Args:
-        patches: of the volumes.
-    """
-
-    codes = None
-
-    def __init__(self, patches: VolumePatches) -> None:
-        self._patches, self.rows = patches, patches.rows
-
-    def draw(self, row: int, rng: np.random.Generator) -> Patch:
-        """The number of the volume and the first voxel of a patch."""
-        number, patches = int(np.searchsorted(self.rows, row)), self._patches
-        low, high = first_voxels(patches.shape[number], np.array(patches.size))
-        start = rng.integers(low, high + 1)
-        if patches.kept[number] is not None:
-            across = patches.across
-            start[across] = rng.choice(starts(patches.kept[number], int(low[across]), int(high[across])))
-        x, y, z = start.tolist()
-        return number, x, y, z
-
-    def read(self, draws: Sequence[Patch]) -> Tensor:
-        """(B, C, ...) float32."""
-        return self._patches.__getitems__(draws)["x"]
 
 
 def first_voxels(shape: Ints, size: Ints) -> tuple[Ints, Ints]:

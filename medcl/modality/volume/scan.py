@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from medcl.modality.dicom import ASIDE, IRREGULAR
-from medcl.modality.spatial.scan import MODALITIES
-from medcl.wording import counted, line, occurrences, unusual, usable_rows
+from medcl.modality.spatial import MODALITIES
 
 if TYPE_CHECKING:
     from medcl.modality.volume.record import VolumeHeader

@@ -1,13 +1,14 @@
-"""Whole volumes as a fixed grid of patches, for encoders that take a patch at a time."""
+"""What is taken of a volume: a fixed grid of patches that covers it, or patches drawn at random."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from medcl.modality.sampling import Batch
 from medcl.modality.volume.geometry import places
-from medcl.modality.volume.samples import VolumePatches
+from medcl.modality.volume.samples import Patch, VolumePatches, first_voxels, starts
 
 Ints = NDArray[np.int64]
 
@@ -91,3 +92,31 @@ def _tiles(shape: Ints, size: Ints) -> Ints:
         count = -(-int(voxels) // int(side))
         axes.append(np.linspace(0, room, count).round().astype(np.int64) if room > 0 else np.array([room // 2]))
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+class PatchDraws:
+    """Volumes as patches are drawn from them: anywhere inside, of a reduced volume a slice that is kept.
+
+    Args:
+        patches: of the volumes.
+    """
+
+    codes = None
+
+    def __init__(self, patches: VolumePatches) -> None:
+        self._patches, self.rows = patches, patches.rows
+
+    def draw(self, row: int, rng: np.random.Generator) -> Patch:
+        """The number of the volume and the first voxel of a patch."""
+        number, patches = int(np.searchsorted(self.rows, row)), self._patches
+        low, high = first_voxels(patches.shape[number], np.array(patches.size))
+        start = rng.integers(low, high + 1)
+        if patches.kept[number] is not None:
+            across = patches.across
+            start[across] = rng.choice(starts(patches.kept[number], int(low[across]), int(high[across])))
+        x, y, z = start.tolist()
+        return number, x, y, z
+
+    def read(self, draws: Sequence[Patch]) -> Tensor:
+        """(B, C, ...) float32."""
+        return self._patches.__getitems__(draws)["x"]

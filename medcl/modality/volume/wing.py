@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from medcl.modality.spec import VolumeCard
     from medcl.modality.views import Compose
     from medcl.modality.volume.prepare import Settings
-    from medcl.modality.volume.samples import PatchDraws
     from medcl.modality.volume.store import VolumeStore
-    from medcl.modality.volume.tiles import VolumeTiles
+    from medcl.modality.volume.tiles import PatchDraws, VolumeTiles
 
 
 class VolumeWing:
@@ -58,7 +57,7 @@ class VolumeWing:
 
     def check(self, config: VolumeConfig, encoder: ImageEncoderConfig) -> None:
         """Refuse an encoder that takes other dimensions than patches have."""
-        from medcl.modality.spatial.encoders.build import check
+        from medcl.modality.spatial.encoders import check
         from medcl.modality.volume.prepare import slice_axis
 
         check(encoder, 1)
@@ -136,13 +135,14 @@ class VolumeWing:
 
     def draws(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "PatchDraws":
         """Patches anywhere in a volume."""
-        from medcl.modality.volume.samples import PatchDraws, VolumePatches
+        from medcl.modality.volume.samples import VolumePatches
+        from medcl.modality.volume.tiles import PatchDraws
 
         return PatchDraws(VolumePatches(store, manifest, config))
 
     def views(self, config: ImageViewsConfig, data: VolumeConfig, store: "VolumeStore | None") -> "Compose":
         """Random changes of patches: lengths are in mm where all volumes have one spacing, else in voxels."""
-        from medcl.modality.spatial.views.build import build
+        from medcl.modality.spatial.views import build
         from medcl.modality.volume.prepare import of_patch
 
         edges = of_patch(data.spacing or (None, None, None), data)
@@ -161,6 +161,6 @@ class VolumeWing:
 
     def encoder(self, spec: "VolumeCard") -> "nn.Module":
         """A network with new random weights."""
-        from medcl.modality.spatial.encoders.build import for_images
+        from medcl.modality.spatial.encoders import for_images
 
         return for_images(spec.build(), spec.encoder.dims)

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom import file as dicom_file
-from medcl.modality.dicom.elements import tags_of
+from medcl.modality.dicom.header import tags_of
 from medcl.modality.dicom.quick import read_quickly
 from medcl.modality.dicom.slice import KEYWORDS, read_slices
 from tests.modality.dicom.dicom_files import dataset, item, write

@@ -11,8 +11,8 @@ from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.kept_slices import starts
-from medcl.modality.volume.samples import PatchDraws, VolumePatches
+from medcl.modality.volume.samples import VolumePatches, starts
+from medcl.modality.volume.tiles import PatchDraws
 from tests.data.volume_archive import archive, manifest_of, save
 
 SLICES = VolumeConfig(size=(8, 8, 1))

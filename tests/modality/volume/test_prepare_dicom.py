@@ -14,8 +14,9 @@ from medcl.evaluate.segment_predict import labels_of
 from medcl.modality.dicom.slice import read_slices
 from medcl.modality.dicom.stacks import Stack, stacks_of
 from medcl.modality.volume.config import VolumeConfig
-from medcl.modality.volume.formats import dicom, nifti
-from medcl.modality.volume.formats.dicom_resample import read_regular
+from medcl.modality.volume.formats import dicom
+from medcl.modality.volume.formats.dicom import read_regular
+from medcl.modality.volume.original import read_label_map
 from medcl.phantom import ct as chest
 from medcl.phantom.volumes import write_ct
 
@@ -122,7 +123,7 @@ def test_label_maps_are_resampled_with_the_slices_that_they_were_drawn_on(root: 
             # The same by way of millimetres, which know nothing of slices.
             drawn = dicom.stack_grid(stack).to_ras()
             between = np.linalg.inv(drawn.affine) @ grid.affine
-            before = nifti.read_labels(root / paths[number], drawn)
+            before = read_label_map(root / paths[number], drawn)
             expected = affine_transform(before, between[:3, :3], between[:3, 3], grid.shape, order=0)
             assert (labels == expected).mean() > 0.999
             assert (labels > 0).sum() > 0.9 * (before > 0).sum()

@@ -16,7 +16,7 @@ from medcl.data.store import open_store
 from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.formats.nifti import read_volume, write_like
-from medcl.modality.volume.geometry import on_original
+from medcl.modality.volume.original import on_original
 from tests.data.volume_archive import archive, manifest_of, noise, save
 
 ORIENTATIONS = [

@@ -16,9 +16,18 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.dicom import ASIDE
-from medcl.modality.dicom.claims import MODALITIES, OF_SINGLE_IMAGES, Claims, quotable
-from medcl.modality.dicom.elements import first, frame_sources, number, tags_of, text
 from medcl.modality.dicom.file import read_file_header, reading
+from medcl.modality.dicom.header import (
+    MODALITIES,
+    OF_SINGLE_IMAGES,
+    Claims,
+    first,
+    frame_sources,
+    number,
+    quotable,
+    tags_of,
+    text,
+)
 from medcl.modality.dicom.lookup import palette, table_of
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice

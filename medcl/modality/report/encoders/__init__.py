@@ -1,1 +1,160 @@
-"""Text encoders and their tokens."""
+"""Text encoders: `build` makes one from its configuration, such as a small transformer that is trained from scratch."""
+
+from abc import ABC, abstractmethod
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from medcl.errors import UsageError
+from medcl.modality.report.config import TextEncoderConfig
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
+
+
+class TextEncoder(nn.Module, ABC):
+    """Turns sequences of token ids (B, L), in which 0 is padding, into dense embeddings (B, L, dim).
+
+    How far a sequence is padded changes nothing. A kind of encoder derives from it and writes `encode`; `text.build`
+    makes one from its configuration.
+
+    Args:
+        config: the encoder's configuration, kept as `config`.
+        tokenizer: whose ids it takes.
+    """
+
+    special: Tensor
+    longest: int | None = None
+    """Tokens of a sequence at most, None where there is no limit."""
+    architecture: str | None = None
+    """JSON of a transformers model's configuration, for the card."""
+
+    def __init__(self, config: TextEncoderConfig, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("special", torch.tensor(tokenizer.special), persistent=False)
+
+    @abstractmethod
+    def encode(self, ids: Tensor, here: Tensor) -> Tensor:
+        """Compute what `forward` returns, from ids that have been checked.
+
+        Args:
+            ids: (B, L) int64.
+            here: (B, L) bool, False at padding; True somewhere in each row.
+        """
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Encode every token.
+
+        Args:
+            ids: (B, L) integers, 0 is padding and stands behind the text.
+
+        Returns:
+            (B, L, dim), 0 at padding.
+
+        Raises:
+            UsageError: ids of another shape or type, or longer sequences than the encoder takes.
+        """
+        if ids.ndim != 2 or not ids.shape[1] or ids.is_floating_point() or ids.dtype == torch.bool:
+            raise UsageError(
+                f"a text encoder takes ids (batch, tokens) of integers, got {tuple(ids.shape)} {ids.dtype}"
+            )
+        if self.longest is not None and ids.shape[1] > self.longest:
+            raise UsageError(
+                f"the text encoder takes at most {self.longest} tokens, got {ids.shape[1]}: set a smaller data length"
+            )
+        ids = ids.long()
+        here = ids != 0
+        # Attention over no token at all is not a number. A row without a text attends to its first padding instead.
+        attended = here | (torch.arange(ids.shape[1], device=ids.device) == 0)
+        return self.encode(ids, attended).masked_fill(~here.unsqueeze(-1), 0)
+
+    def keep(self, ids: Tensor) -> Tensor:
+        """Which tokens of (B, L) are words, neither padding nor special tokens: (B, L) bool."""
+        return ~torch.isin(ids, self.special)
+
+    def pool(self, dense: Tensor, ids: Tensor) -> Tensor:
+        """Pool a dense embedding (B, L, dim) over tokens to (B, dim), by `config.pooling`.
+
+        All tokens but padding count, the special ones as well, as in sentence encoders. Without any token it is 0.
+        """
+        if self.config.pooling == "cls":
+            return dense[:, 0]
+        here = (ids != 0).unsqueeze(-1)
+        if self.config.pooling == "max":
+            largest = dense.masked_fill(~here, float("-inf")).amax(dim=1)
+            return largest.masked_fill(~here.any(dim=1), 0)
+        return (dense * here).sum(dim=1) / here.sum(dim=1).clamp(min=1)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Encode (B, L) to one embedding a text, (B, dim)."""
+        return self.pool(cast(Tensor, self(ids)), ids)
+
+
+class TransformerTextEncoder(TextEncoder):
+    """Embedded tokens, sinusoidal positions, `config.depth` pre-norm transformer layers.
+
+    Layers are `config.hidden` wide with heads of width 32 and a feed-forward part four times as wide; a last linear map
+    goes to `config.dim`.
+
+    Raises:
+        UsageError: invalid sizes.
+    """
+
+    def __init__(self, config: TextEncoderConfig, tokenizer: Tokenizer) -> None:
+        super().__init__(config, tokenizer)
+        if config.hidden < HEAD_WIDTH or config.hidden % HEAD_WIDTH or config.depth < 1:
+            raise UsageError(
+                f"a text encoder needs hidden to be a multiple of {HEAD_WIDTH} (the width of a head) and depth of at "
+                f"least 1, got hidden={config.hidden}, depth={config.depth}"
+            )
+        if config.freeze or config.lora:
+            raise UsageError("freeze and lora are for transformers models: `transformer` has no weights to keep")
+        self.words = nn.Embedding(tokenizer.size, config.hidden, padding_idx=0)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = transformer_layers(config.hidden, config.depth, config.dropout)
+        self.output = nn.Linear(config.hidden, config.dim)
+
+    def encode(self, ids: Tensor, here: Tensor) -> Tensor:
+        """Encode (B, L) as (B, L, dim)."""
+        words = self.words(ids)
+        words = self.dropout(words + positions(ids.shape[1], words.shape[2], ids.device).to(words.dtype))
+        return cast(Tensor, self.output(self.layers(words, src_key_padding_mask=~here)))
+
+
+FROM_SCRATCH = "transformer"
+"""The encoder that is trained from nothing, with a tokenizer of the reports themselves; other names are models'."""
+
+
+def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | None = None) -> TextEncoder:
+    """Make the encoder that a configuration describes.
+
+    Args:
+        config: which encoder, and its sizes.
+        tokenizer: whose ids it takes: trained on the reports for `transformer`, else `Tokenizer.of_model`.
+        architecture: of a transformers model, the JSON that its encoder has as `architecture` and its card keeps; then
+            its weights are random, and nothing is looked up on disk or network.
+
+    Returns:
+        The encoder, in training mode, on the CPU: with random weights, or those of the transformers model.
+
+    Raises:
+        MedclError: there is no such transformers model, or it cannot be read.
+        UsageError: the configuration holds an invalid value, or the tokenizer is one of another model.
+    """
+    if config.dim < 1:
+        raise UsageError(f"a text encoder needs dim of at least 1, got dim={config.dim}")
+    if not 0 <= config.dropout < 1:
+        raise UsageError(f"a text encoder's dropout lies in [0, 1), got dropout={config.dropout}")
+    if config.pooling not in ("mean", "max", "cls"):
+        raise UsageError(f"a text encoder pools by 'mean', 'max' or 'cls', got pooling={config.pooling!r}")
+    if config.freeze < -1 or config.lora < 0:
+        raise UsageError(
+            f"freeze is a number of layers or -1, lora a rank or 0, got freeze={config.freeze}, lora={config.lora}"
+        )
+    if config.name == FROM_SCRATCH:
+        return TransformerTextEncoder(config, tokenizer)
+    # Only where it is asked for: the import of transformers takes seconds.
+    from medcl.modality.report.encoders.pretrained import PretrainedTextEncoder
+
+    return PretrainedTextEncoder(config, tokenizer, architecture)

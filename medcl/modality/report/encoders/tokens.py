@@ -157,7 +157,7 @@ class Tokenizer:
             UsageError: the model has no fast tokenizer, or none that pads.
         """
         # Only where it is asked for: the import of transformers takes seconds.
-        from medcl.modality.report.encoders.files import read_tokenizer
+        from medcl.modality.report.encoders.pretrained import read_tokenizer
 
         return cls(*read_tokenizer(name, download))
 

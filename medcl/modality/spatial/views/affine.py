@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.views.geometry import SpatialView, sample
-from medcl.modality.spatial.views.shared import Spacing, between, edges, sometimes, spatial
+from medcl.modality.spatial.views.space import Spacing, SpatialView, between, edges, sample, sometimes, spatial
 from medcl.modality.views import Params, Range, check_interval, check_range, normal, uniform
 
 

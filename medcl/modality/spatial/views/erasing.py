@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.views.shared import between, sometimes, spatial
+from medcl.modality.spatial.views.space import between, sometimes, spatial
 from medcl.modality.views import Params, Range, View, check_interval, check_range, uniform
 
 

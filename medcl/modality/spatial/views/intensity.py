@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.views.shared import (
+from medcl.modality.spatial.views.space import (
     Spacing,
     between,
     edges,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.report.config import TextEncoderConfig
-from medcl.modality.report.encoders.build import TextEncoder, build
+from medcl.modality.report.encoders import TextEncoder, build
 from medcl.modality.report.encoders.tokens import Tokenizer
 
 TEXTS = ["no pleural effusion", "the heart is enlarged and there is a small nodule in the left lung", "", "normal"]
@@ -95,7 +95,7 @@ def test_the_order_of_words_matters(tokenizer: Tokenizer) -> None:
 
 def test_importing_it_does_not_import_transformers() -> None:
     program = (
-        "import sys, medcl.modality.report.encoders.build as t\n"
+        "import sys, medcl.modality.report.encoders as t\n"
         "from medcl.modality.report.config import TextEncoderConfig\n"
         "from medcl.modality.report.encoders.tokens import Tokenizer\n"
         "t.build(TextEncoderConfig(), Tokenizer.train(['a b'], 300))\n"

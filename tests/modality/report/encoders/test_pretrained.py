@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from medcl.errors import MedclError, UsageError
 from medcl.modality.report.config import TextEncoderConfig
-from medcl.modality.report.encoders.build import TextEncoder, build
+from medcl.modality.report.encoders import TextEncoder, build
 from medcl.modality.report.encoders.tokens import Tokenizer
 from tests.modality.report.encoders import pretrained_texts
 

@@ -9,7 +9,7 @@ import torch
 from medcl import runs
 from medcl.errors import UsageError
 from medcl.modality.report.config import TextConfig, TextEncoderConfig
-from medcl.modality.report.encoders.build import build
+from medcl.modality.report.encoders import build
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.spec import TextCard, from_json, to_json
 from tests.modality.report.encoders import pretrained_texts

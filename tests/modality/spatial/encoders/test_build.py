@@ -8,7 +8,7 @@ from torch import nn
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.config import ImageEncoderConfig
-from medcl.modality.spatial.encoders.build import ImageEncoder, build
+from medcl.modality.spatial.encoders import ImageEncoder, build
 from medcl.modality.spatial.encoders.unet import UNet
 
 needs_einops = pytest.mark.skipif(find_spec("einops") is None, reason="einops is not installed")

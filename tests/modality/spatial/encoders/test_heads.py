@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.heads import GlobalHead, LocalHead, SegmentationHead
-from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.spatial.encoders.unet import GlobalHead, LocalHead, SegmentationHead, UNet
 
 every_head = pytest.mark.parametrize(
     ("head", "width"),

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.config import CHAITANYA_GLOBAL, CHAITANYA_LOCAL, ImageViewsConfig
-from medcl.modality.spatial.views.build import build, geometry
+from medcl.modality.spatial.views import build, geometry
 from medcl.modality.views import View
 
 ALL = ImageViewsConfig(

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from medcl.modality.spatial.views.affine import ResizedCrop, in_crop
-from medcl.modality.spatial.views.geometry import centres, sample
+from medcl.modality.spatial.views.space import centres, sample
 from tests.modality.spatial.views.images import batch, both, read, same, seeded
 
 

@@ -10,8 +10,7 @@ from scipy.ndimage import affine_transform
 from medcl.errors import UnreadableError
 from medcl.modality.dicom.slice import read_slices
 from medcl.modality.dicom.stacks import Stack, stacks_of
-from medcl.modality.volume.formats.dicom import read_volume
-from medcl.modality.volume.formats.dicom_resample import AIR, read_regular
+from medcl.modality.volume.formats.dicom import AIR, read_regular, read_volume
 from medcl.modality.volume.record import Volume
 from medcl.phantom.anatomy import grid_affine
 from medcl.phantom.ct import Scan

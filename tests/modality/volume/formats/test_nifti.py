@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medcl.errors import MedclError, UnreadableError, UsageError
-from medcl.modality.volume.formats.nifti import read_header, read_labels, read_volume, write_like
+from medcl.modality.volume.formats.nifti import read_header, read_volume, write_like
+from medcl.modality.volume.original import read_label_map as read_labels
 from medcl.modality.volume.record import Grid, Volume
 from tests.modality.volume.test_record import EVERY_ORIENTATION, grid_of
 

@@ -11,7 +11,8 @@ import pytest
 from medcl.archive.scan import scan
 from medcl.errors import UnreadableError
 from medcl.modality.formats import identify
-from medcl.modality.volume.formats.nifti import read_header, read_labels, read_volume
+from medcl.modality.volume.formats.nifti import read_header, read_volume
+from medcl.modality.volume.original import read_label_map as read_labels
 
 AFFINE = np.array([[0, 0, -3.0, 10], [-1, 0, 0, 20], [0, 2, 0, 30], [0, 0, 0, 1]])
 DATA = np.random.default_rng(0).integers(-99, 99, (5, 6, 7)).astype(np.int16)

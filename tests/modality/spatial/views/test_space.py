@@ -7,9 +7,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.spatial.views import geometry
+from medcl.modality.spatial.views import space
 from medcl.modality.spatial.views.affine import Affine, Elastic, ResizedCrop, linear_map
-from medcl.modality.spatial.views.geometry import Flip, Geometry, Rotate90, SpatialView, centres
+from medcl.modality.spatial.views.space import Flip, Geometry, Rotate90, SpatialView, centres
 from tests.modality.spatial.views.images import IMAGE, VOLUME, batch, both, read, same, seeded
 
 
@@ -92,13 +92,13 @@ def test_a_chain_is_its_views_one_after_the_other(shape: tuple[int, ...]) -> Non
 
 def test_a_chain_interpolates_the_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    read_grid = geometry.grid_sample
+    read_grid = space.grid_sample
 
     def counted(values: Tensor, *args: Tensor, **options: object) -> Tensor:
         reads.append(values.shape)
         return read_grid(values, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(geometry, "grid_sample", counted)
+    monkeypatch.setattr(space, "grid_sample", counted)
     chain = Geometry((ResizedCrop((0.5, 0.8)), Flip((0,)), Affine(30), Elastic(1)))
     x = batch(VOLUME)
     chain.apply(x, chain.draw(x, seeded()))

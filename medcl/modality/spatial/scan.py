@@ -1,4 +1,0 @@
-"""What images and volumes share in a scan."""
-
-MODALITIES = ("ct", "mr", "pt", "xray", "mg", "us", "xa", "nm", "es", "op", "photo", "image")
-"""What the manifest may call their modality: of most, one object is a volume and another an image."""
