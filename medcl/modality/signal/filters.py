@@ -20,24 +20,15 @@ CLIPPED_SAMPLES = 5
 
 
 def second_of(sample: NDArray[np.int64], sampling_rate: float) -> NDArray[np.int64]:
-    """The second of the recording that a sample lies in; rates need not be whole.
-
-    Args:
-        sample: numbers of samples, of any shape.
-        sampling_rate: in Hz.
-    """
+    """The second of the recording that samples (numbers, of any shape) lie in; rates (Hz) need not be whole."""
     return (sample / sampling_rate).astype(np.int64)
 
 
 def flags(x: NDArray[np.floating], sampling_rate: float) -> NDArray[np.uint8]:
-    """Flag every second of one channel.
+    """Flag every second of one channel (time,), NaN where there is no value.
 
     `FLAT` is a channel that does not change for the whole second: no heart and no brain is so still. `CLIPPED` is one
     that stays at its highest or lowest value of the recording for `CLIPPED_SAMPLES`. `NAN` is a value that is missing.
-
-    Args:
-        x: (time,), with NaN where there is no value.
-        sampling_rate: in Hz.
 
     Returns:
         (seconds,) sums of NAN, FLAT and CLIPPED; the last second may be a part of one.
@@ -49,10 +40,8 @@ def flags(x: NDArray[np.floating], sampling_rate: float) -> NDArray[np.uint8]:
     flat = (low == high) & several
     # What is flat throughout is at its extremes all the time, and yet not clipped.
     clipped = np.bitwise_or.reduceat(_clipped(x), first) & ~flat
-    result: NDArray[np.uint8] = (NAN * np.logical_or.reduceat(missing, first) + FLAT * flat + CLIPPED * clipped).astype(
-        np.uint8
-    )
-    return result
+    bits = NAN * np.logical_or.reduceat(missing, first) + FLAT * flat + CLIPPED * clipped
+    return np.asarray(bits, dtype=np.uint8)
 
 
 def _clipped(x: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -73,15 +62,7 @@ _NOTCH_EDGE = 1.0
 
 
 def check(config: SignalConfig, sampling_rate: float) -> None:
-    """Refuse filters that cannot be at a sampling rate, before any recording is read.
-
-    Args:
-        config: band and notch.
-        sampling_rate: that they are applied at, in Hz.
-
-    Raises:
-        UsageError: an edge at or above half the sampling rate, or an empty band.
-    """
+    """Refuse a band or a notch (UsageError) that cannot be at a sampling rate (Hz), before any recording is read."""
     band = config.band or [None, None]
     if len(band) != 2:
         raise UsageError(f"data.band is [low, high] in Hz, not {config.band}")
@@ -101,11 +82,7 @@ class TooShortError(UnreadableError):
 
 
 def ratio(rate: float, wanted: float) -> Fraction:
-    """How many samples one becomes.
-
-    Args:
-        rate: in Hz.
-        wanted: the rate to come to, in Hz.
+    """How many samples one becomes from one rate (Hz) to another.
 
     Raises:
         UnreadableError: if the two rates have no small common measure.
@@ -119,19 +96,7 @@ def ratio(rate: float, wanted: float) -> Fraction:
 
 
 def resample(x: Floats, rate: float, wanted: float) -> Floats:
-    """Resample by a polyphase filter, with an antialiasing FIR.
-
-    Args:
-        x: (channels, time).
-        rate: its sampling rate, in Hz.
-        wanted: the rate to come to, in Hz.
-
-    Returns:
-        (channels, time at the new rate).
-
-    Raises:
-        UnreadableError: if the two rates have no small common measure.
-    """
+    """Resample (channels, time) by a polyphase filter with an antialiasing FIR; rates in Hz, errors as of `ratio`."""
     from scipy.signal import resample_poly
 
     step = ratio(rate, wanted)
@@ -140,15 +105,7 @@ def resample(x: Floats, rate: float, wanted: float) -> Floats:
 
 
 def band_and_notch(x: Floats, rate: float, config: SignalConfig) -> Floats:
-    """Filter by mne's zero-phase FIR filters.
-
-    Args:
-        x: (channels, time).
-        rate: its sampling rate, in Hz.
-        config: band and notch.
-
-    Returns:
-        (channels, time).
+    """Filter (channels, time) at a rate (Hz) by mne's zero-phase FIR filters.
 
     Raises:
         TooShortError: if the recording is shorter than a filter.
@@ -248,11 +205,8 @@ def at_one_rate(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, ...], NDArray[np.uint8]]:
     """Resample and filter the channels of a recording, each stretch by itself.
 
-    Args:
-        parts: channels with their places in the result.
-        main: the signal whose stretches and lengths count, even if none of its channels is asked for.
-        config: of the filters.
-        wanted: Hz.
+    `parts` are channels with their places in the result. The stretches and lengths of `main` count, even if none of its
+    channels is asked for. `wanted` is in Hz.
 
     Returns:
         (channels, time) physical values; (channels,) whether one never changed before it was filtered; the first sample

@@ -54,15 +54,7 @@ class ImageEnd:
 
 
 def image_end(path: Path, format: str) -> ImageEnd:
-    """Walk over the parts of a file.
-
-    Args:
-        path: of it.
-        format: `jpeg` or `png`.
-
-    Raises:
-        UnreadableError: it cannot be read, ends early, is too large, or cannot hold the pixels of its header.
-    """
+    """Walk over the parts of a file; an UnreadableError where it ends early or cannot hold the pixels of its header."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -198,15 +190,8 @@ _GREY = ("1", "L", *_DEEP)
 def read_header(path: Path, format: str) -> ImageHeader:
     """Read the header of a file and see that its end is there, and that it can hold its pixels; none is decoded.
 
-    Args:
-        path: of the file.
-        format: `jpeg` or `png`.
-
-    Returns:
-        The header.
-
     Raises:
-        UnreadableError: as `medcl.modality.image.record.read_header`.
+        UnreadableError: it is damaged, too large, or not in this format.
     """
     end = image_end(path, format)
     flags = [f"{end.behind} bytes behind the end of the image: not read"] if end.behind else []
@@ -227,18 +212,10 @@ def read_header(path: Path, format: str) -> ImageHeader:
 
 
 def read_image(path: Path, format: str, at_least: int = 0) -> Image:
-    """Decode the image of a file.
-
-    Args:
-        path: of the file.
-        format: `jpeg` or `png`.
-        at_least: as `medcl.modality.image.record.read_image`.
-
-    Returns:
-        The image, uint8 or, of grey with 16 bits, uint16.
+    """Decode the image of a file: uint8 or, of grey with 16 bits, uint16; `at_least` as of `formats.read_image`.
 
     Raises:
-        UnreadableError: as `medcl.modality.image.record.read_image`.
+        UnreadableError: as `read_header`, or its pixels are damaged.
     """
     end = image_end(path, format)
     with opened(path, format) as image:
@@ -264,15 +241,7 @@ def read_image(path: Path, format: str, at_least: int = 0) -> Image:
 
 @contextmanager
 def opened(path: Path, format: str) -> Iterator[Any]:
-    """A file of this format, as Pillow opens it; whatever Pillow raises becomes an UnreadableError without the path.
-
-    Args:
-        path: of the file.
-        format: `jpeg`, `png` or `tiff`.
-
-    Raises:
-        UnreadableError: it is damaged, too large, or not in this format.
-    """
+    """A file as Pillow opens it; whatever Pillow raises becomes an UnreadableError without the path."""
     name = _NAMES.get(format)
     if name is None:
         raise UnreadableError(f"format {format!r} is none of {', '.join(_NAMES)}")

@@ -5,6 +5,8 @@ from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
 from medcl.suggest import did_you_mean
 
+__all__ = ["ENCODERS", "SignalEncoder", "build"]
+
 ENCODERS: dict[str, type[SignalEncoder]] = {
     "dilated": DilatedEncoder,
     "resnet": ResNetEncoder,

@@ -64,23 +64,14 @@ class EdfHeader:
     @property
     def begins(self) -> NDArray[np.int64]:
         """(signals + 1,) first sample of each signal in a data record."""
-        ends: NDArray[np.int64] = np.cumsum([0, *self.samples], dtype=np.int64)
-        return ends
+        return np.asarray(np.cumsum([0, *self.samples]), dtype=np.int64)
 
 
 def parse(path: Path, unit: str = "") -> EdfHeader:
-    """Read a header.
+    """Read a header; `unit` is that of signals that state none.
 
-    Args:
-        path: of the file.
-        unit: of signals that state none.
-
-    Returns:
-        What it states. Decimal commas, bytes of zero in the place of spaces, and a header length that is not that of
-        its signals are understood.
-
-    Raises:
-        UnreadableError: it cannot be understood, or the file holds less than it says.
+    Decimal commas, bytes of zero in the place of spaces, and a header length that is not that of its signals are
+    understood; what is not, or a file that holds less than it says, is an UnreadableError.
     """
     with path.open("rb") as file:
         fixed = file.read(FIXED)
@@ -126,11 +117,7 @@ def parse(path: Path, unit: str = "") -> EdfHeader:
 
 
 def number(content: bytes, what: str) -> float:
-    """A number of a header, with a point or a comma.
-
-    Raises:
-        UnreadableError: it is none.
-    """
+    """A number of a header, with a point or a comma; an UnreadableError where it is none."""
     text = _text(content).replace(",", ".")
     if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", text):
         raise UnreadableError(f"damaged header: {what} is {quoted(text)}")
@@ -207,18 +194,11 @@ _ONSET_BYTES = 32
 
 
 def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
-    """Read the header of an EDF or BDF file, whatever its name.
+    """Read the header of an EDF or BDF file, whatever its name; the user may state the unit of channels that have none.
 
     Channels without a unit or calibration, of other sampling rates, markers (such as the status channel of BDF) and
     annotations are no part of the signal. The patient's code is taken as an id, never the name or the birth date that
     stand next to it; the free text of a plain EDF file is an id as a whole.
-
-    Args:
-        path: of the file.
-        stated: by the user: the unit of channels that state none.
-
-    Returns:
-        The header.
 
     Raises:
         UnreadableError: it is damaged, the file holds less than it says, or nothing of it can be used.
@@ -242,17 +222,9 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
 
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:
-    """Read a recording.
+    """Read a recording, digital values as stored: int16, of BDF int32; errors as of `read_header`.
 
-    Args:
-        path: of the file.
-        stated: by the user: the unit of channels that state none.
-
-    Returns:
-        Digital values as stored: int16, of BDF int32. Data records with a gap between them (EDF+D) begin new stretches.
-
-    Raises:
-        UnreadableError: as `read_header`.
+    Data records with a gap between them (EDF+D) begin new stretches.
     """
     header = parse(path, (stated or Stated()).unit)
     numbers, channels = _channels(header)
@@ -294,11 +266,7 @@ def _samples(table: NDArray[Any], header: EdfHeader, signal: int) -> NDArray[Any
 
 
 def _breaks(path: Path, header: EdfHeader) -> NDArray[np.int64]:
-    """The data records that do not follow the one before at once, the first always.
-
-    Raises:
-        UnreadableError: a discontinuous file does not say when its data records begin.
-    """
+    """The data records that begin a new stretch, the first always; a file with gaps has to say when each begins."""
     first = np.zeros(1, dtype=np.int64)
     if not header.discontinuous:
         return first

@@ -18,6 +18,8 @@ from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder, normali
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.suggest import did_you_mean
 
+__all__ = ["NETWORKS", "ImageEncoder", "build"]
+
 # Patches along each axis of 224 pixels and of 96 voxels, the sizes that these transformers are usually trained at.
 POSITIONS = {2: 14, 3: 6}
 HEAD_WIDTH = 64
