@@ -13,9 +13,8 @@ from medcl.archive.config import Modality
 from medcl.archive.masks import MaskRule
 from medcl.archive.report_read import ReportRule
 from medcl.documents import read_yaml
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import Stated
-from medcl.suggest import did_you_mean
 
 _QUOTED = 60  # characters of a wrong value that an error repeats
 

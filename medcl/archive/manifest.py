@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from medcl import parquet
 from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
 from medcl.documents import parse_json
-from medcl.errors import MedclError, UsageError, cause
+from medcl.errors import MedclError, UsageError, cause, did_you_mean
 from medcl.modality.signal.config import Stated
-from medcl.suggest import did_you_mean
 
 _KEY = b"medcl"
 _ROWS = 1 << 14  # of a row group: what is written takes memory until one is whole

@@ -21,8 +21,77 @@ from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
-from medcl.reduce.duplicate_search import ByCosine
-from medcl.reduce.strategy import Pieces, Range, Signatures, Unit
+from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
+
+ROWS, COLUMNS = 1024, 8192
+"""Of the part of the matrix that is in memory at a time: 32 MB."""
+DECIMALS = 6
+"""Similarities are rounded to what float32 can tell, so that a vector and its copy have exactly 1."""
+Floats = NDArray[np.float32]
+
+
+def cosines(a: Floats, b: Floats) -> Floats:
+    """Compute the similarity of each pair.
+
+    Args:
+        a: (n, d) unit vectors.
+        b: (m, d) unit vectors.
+
+    Returns:
+        (n, m) float32.
+    """
+    return _rounded(a @ b.T)
+
+
+def search(a: Floats, b: Floats, threshold: float) -> Iterator[DuplicatePairs]:
+    """Find all pairs at or above a similarity, exactly.
+
+    Args:
+        a: (n, d) unit vectors.
+        b: (m, d) unit vectors.
+        threshold: cosine.
+
+    Yields:
+        Each pair of a row of a and a row of b exactly once, in blocks of bounded memory.
+    """
+    part = np.empty((min(ROWS, len(a)), min(COLUMNS, len(b))), dtype=np.float32)
+    low = np.float32(threshold - 10.0**-DECIMALS)
+    for top in range(0, len(a), ROWS):
+        first = a[top : top + ROWS]
+        for left in range(0, len(b), COLUMNS):
+            second = b[left : left + COLUMNS]
+            similarity = part.ravel()[: len(first) * len(second)].reshape(len(first), len(second))
+            np.matmul(first, second.T, out=similarity)
+            row, column = np.nonzero(similarity >= low)
+            measure = _rounded(similarity[row, column])
+            near = measure >= threshold
+            yield DuplicatePairs(row[near] + top, column[near] + left, measure[near])
+
+
+def _rounded(similarity: Floats) -> Floats:
+    return np.asarray(np.clip(np.round(similarity, DECIMALS), -1, 1), dtype=np.float32)
+
+
+class ByCosine:
+    """Cosine similarity of embeddings; signatures are their directions, (n, width) float32 of length 1."""
+
+    name: ClassVar[str] = "embedding"
+    source: ClassVar[Source] = "array"
+    measure: ClassVar[Measure] = "similarity"
+    thresholds: ClassVar[Range] = Range(0.95, -1, 1, (0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.999))
+
+    def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
+        """Compute the cosine of each pair, (n, m)."""
+        return cosines(a, b)
+
+    def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
+        """Find all pairs at or above the threshold, exactly, in blocks of bounded memory."""
+        return search(a, b, threshold)
+
+    def vectors(self, signatures: Signatures) -> NDArray[np.float32]:
+        """Unit vectors: their Euclidean distance orders pairs as the cosine does."""
+        return np.asarray(signatures, dtype=np.float32)
+
 
 _SIZES: dict[int, tuple[int, ...]] = {1: (2000,), 2: (64, 64), 3: (32, 32, 32)}
 _DIM, _AT_A_TIME = 128, 64

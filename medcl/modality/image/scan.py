@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from medcl.modality.image.record import ImageHeader
 from medcl.modality.spatial import MODALITIES
+from medcl.wording import counted, line, unusual, usable_rows
 
 __all__ = ["DAMAGED", "MODALITIES", "OWN_STUDY", "columns", "summary"]
 

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.table.config import TableConfig, TableEncoderConfig
 from medcl.networks.encoder import Encoder
 from medcl.networks.layers import Dropout
 from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
-from medcl.suggest import did_you_mean
 
 
 class TableEncoder(Encoder):

@@ -11,13 +11,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UnreadableError, UsageError
+from medcl.errors import MedclError, UnreadableError, UsageError, no_such
 from medcl.modality.rows import Ints, Rows
 from medcl.modality.storing import Appended, DecodedRecord, Preparation, StoredArrays, StoreIndex
 from medcl.modality.table.config import TableConfig
 from medcl.modality.table.formats.tables import read_table
 from medcl.modality.table.record import Floats, PatientTable
-from medcl.suggest import no_such
 
 VERSION = 1
 INDEX = StoreIndex(

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from medcl.modality.dicom import ASIDE, IRREGULAR
 from medcl.modality.spatial import MODALITIES
+from medcl.wording import counted, line, occurrences, unusual, usable_rows
 
 if TYPE_CHECKING:
     from medcl.modality.volume.record import VolumeHeader

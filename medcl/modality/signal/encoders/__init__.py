@@ -1,9 +1,8 @@
 """Signal encoders by name: `build` makes one from its configuration."""
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
-from medcl.suggest import did_you_mean
 
 __all__ = ["ENCODERS", "SignalEncoder", "build"]
 

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder, normalisation
 from medcl.modality.spatial.encoders.unet import UNet
-from medcl.suggest import did_you_mean
 
 __all__ = ["NETWORKS", "ImageEncoder", "build"]
 
