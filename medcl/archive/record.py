@@ -18,7 +18,7 @@ from medcl.archive.schema import SCHEMA
 from medcl.engine.parallel import quiet
 from medcl.errors import UnreadableError, reason
 from medcl.modality import formats
-from medcl.modality.base import IncompleteError, RecordHeader
+from medcl.modality.content import IncompleteError, RecordHeader
 from medcl.modality.signal.config import Stated
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
 from medcl.modality import WINGS
+from medcl.modality.report import ReportWing
 from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
-from medcl.modality.report.wing import ReportWing
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import Card, JointCard, TextCard
 from medcl.networks.multimodal import REPORT, MultimodalEncoder

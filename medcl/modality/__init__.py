@@ -7,11 +7,11 @@ if TYPE_CHECKING:
     from medcl.modality.base import Wing
 
 _WINGS = {
-    "image": "medcl.modality.image.wing:ImageWing",
-    "volume": "medcl.modality.volume.wing:VolumeWing",
-    "signal": "medcl.modality.signal.wing:SignalWing",
-    "table": "medcl.modality.table.wing:TableWing",
-    "report": "medcl.modality.report.wing:ReportWing",
+    "image": "medcl.modality.image:ImageWing",
+    "volume": "medcl.modality.volume:VolumeWing",
+    "signal": "medcl.modality.signal:SignalWing",
+    "table": "medcl.modality.table:TableWing",
+    "report": "medcl.modality.report:ReportWing",
 }
 WINGS = tuple(_WINGS)
 """Names of all wings, in the order in which they are listed; reports describe the others and come last."""

@@ -4,111 +4,53 @@ Everything outside `medcl.modality` talks to `Wing`. Importable without torch, s
 wing imports what it needs inside its methods. What a wing needs of a manifest or of a store comes in as an argument.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from medcl.errors import UnreadableError
-from medcl.modality.miniature import Miniature
+import numpy as np
+from numpy.typing import NDArray
+
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Draws, SampleSet
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from PIL import Image
     from torch import nn
 
     from medcl.modality.views import Compose
 
-Begins = Callable[[bytes, Path], bool]
-"""The first bytes of a file and its path -> whether it is in a format."""
-
 
 @dataclass(frozen=True)
-class Format:
-    """A file format of a wing.
+class Miniature:
+    """What a record looks like, small, before it is written as a PNG file; or the words of a report.
 
     Args:
-        name: as the manifest has it.
-        begins: recognises it by its first bytes. None: the files of a DICOM series are in it, which only the series
-            tells.
-        reader: module of the wing's `formats` with `read_header` and `read_signal`, `read_volume` or `read_image`;
-            empty where files are not read one by one.
-        suffixes: a file of such a name that is in no known format is reported.
-        fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file. That of mne
-            (FIF) is Python and NumPy throughout.
-        packed: the same holds of what unpacks its numbers, which its header is read without.
-        takes: keyword arguments of its readers beside the path, of those that `modality.formats` passes on.
-        vague: other formats begin alike, or nothing in particular: it is tested after those of all wings that are not.
-        confirmed: files of other content begin alike: `is_recording` of its reader decides.
-        several: a file holds several records: `read_headers` of its reader returns the header of each.
-        series: module of the wing's `formats` with `records`, which makes records of a stack of DICOM slices.
-        unread: of a format that is recognised and not read: what to do with such a file.
+        pixels: (rows, columns) or (rows, columns, 3) uint8, which is scaled to the width asked for; None for a text.
+        spacing: length of a pixel down and across, in any unit.
+        drawn: in the place of `pixels` what was drawn at the width asked for, few colours.
+        text: plain, de-identified.
+        missing: why there is nothing to show.
     """
 
-    name: str
-    begins: Begins | None
-    reader: str = ""
-    suffixes: tuple[str, ...] = ()
-    fragile: bool = False
-    packed: bool = False
-    takes: tuple[str, ...] = ()
-    vague: bool = False
-    confirmed: bool = False
-    several: bool = False
-    series: str = ""
-    unread: str = ""
+    pixels: NDArray[np.uint8] | None = None
+    spacing: tuple[float, float] = (1.0, 1.0)
+    drawn: "Image.Image | None" = None
+    text: str = ""
+    missing: str = ""
 
 
-class RecordHeader(Protocol):
-    """What a file says of itself; each wing's has more."""
-
-    @property
-    def ids(self) -> dict[str, str]:
-        """Clear ids by level: `patient`, `study`, `series`. Never a name or a birth date by themselves."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Every file of the record, relative to the folder of the first; none where it is one file."""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What is unusual, in words."""
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration (dataclass) as YAML and JSON hold it: dictionaries, lists and scalars."""
+    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return values
 
 
-class WingScan(Protocol):
-    """What a scan asks of a wing: the module `scan` in the wing's folder, which is quick to import."""
-
-    MODALITIES: tuple[str, ...]
-    """What the manifest may call the modality of the wing's records."""
-    DAMAGED: tuple[str, ...]
-    """How the flags begin of records that are usable and not what was recorded: a strict scan refuses them."""
-    OWN_STUDY: bool
-    """Whether a record of which no study is known is a study of its own; else it has none."""
-
-    def columns(self, header: Any) -> dict[str, Any]:
-        """The columns of the manifest that a header fills. Its clear ids are not used."""
-
-    def summary(self, records: "pa.Table") -> object | None:
-        """What there is to say of records of this wing, as lines of text; None where there is nothing.
-
-        Args:
-            records: rows of the manifest, with `status`: usable ones and others.
-        """
-
-
-class IncompleteError(UnreadableError):
-    """A record that is known by its header but cannot be read.
-
-    Args:
-        message: why.
-        files: of the record, relative to the folder of the header, the header first.
-    """
-
-    def __init__(self, message: str, files: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.files = files
+def frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists, as JSON has them, are tuples in a configuration."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from medcl.errors import UnreadableError, reason
-from medcl.modality.base import IncompleteError
+from medcl.modality.content import IncompleteError
 
 
 class _TimeIsUpError(BaseException):

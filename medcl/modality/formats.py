@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from medcl.errors import UnreadableError
 from medcl.modality import content
-from medcl.modality.base import RecordHeader, WingScan
+from medcl.modality.content import RecordHeader, WingScan
 from medcl.modality.image.formats import FORMATS as IMAGE_FORMATS
 from medcl.modality.signal.formats import FORMATS as SIGNAL_FORMATS
 from medcl.modality.table.formats import FORMATS as TABLE_FORMATS
@@ -53,7 +53,7 @@ def without_suffix(path: str) -> str:
 @cache
 def scan_of(wing: str) -> WingScan:
     """What a wing offers to a scan, by the name of the wing."""
-    return cast(WingScan, importlib.import_module(f"medcl.modality.{wing}.scan"))
+    return cast(WingScan, importlib.import_module(f"medcl.modality.{wing}.record"))
 
 
 @cache

@@ -7,10 +7,10 @@ from typing import Any
 
 from medcl.errors import UsageError
 from medcl.modality import WINGS, wing
+from medcl.modality.base import frozen
 from medcl.modality.report import encoders as text
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.settings import frozen
 from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image

@@ -11,7 +11,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
-from medcl.modality.settings import plain
+from medcl.modality.base import plain
 from medcl.pretrain import multimodal_check, multimodal_plan, signals, volumes
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.config import PretrainConfig

@@ -18,10 +18,10 @@ from medcl.modality.sampling import Batch
 from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spatial.encoders import ImageEncoder, build, for_images
 from medcl.modality.views import Compose
+from medcl.modality.volume import VolumeWing
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.prepare import of_patch
 from medcl.modality.volume.samples import VolumePatches
-from medcl.modality.volume.wing import VolumeWing
 from medcl.pretrain import global_local, hierarchy
 from medcl.pretrain.densecl import DenseCL
 from medcl.pretrain.global_local import STAGES, GlobalLocal

@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 
 from medcl import runs
 from medcl.cli import main
-from medcl.modality.settings import plain
+from medcl.modality.base import plain
 from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import ct as chest
 from tests.commands import planted

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.modality.settings import plain
+from medcl.modality.base import plain
 from medcl.modality.signal.config import SignalViewsConfig
 from medcl.pretrain.config import BatchConfig, CometConfig, HardwareConfig, PretrainConfig
 from medcl.pretrain.run import pretrain

@@ -20,8 +20,8 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
+from medcl.modality.base import plain
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.settings import plain
 from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.config import HardwareConfig, OptimiserConfig

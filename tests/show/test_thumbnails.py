@@ -12,7 +12,7 @@ from PIL import Image
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
-from medcl.modality.report.wing import LETTERS
+from medcl.modality.report import LETTERS
 from medcl.modality.signal import picture as strips
 from medcl.modality.signal.record import Signal
 from medcl.modality.volume import picture as slices

@@ -1,12 +1,16 @@
-"""An image: radiograph, ultrasound or photograph, with what is to be shown black and white, and no place in space."""
+"""An image: radiograph, ultrasound or photograph, what is shown black and white; and what a scan keeps of it."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.modality.spatial import MODALITIES as MODALITIES
+from medcl.wording import counted, line, unusual, usable_rows
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,47 @@ class Image:
             raise UnreadableError(f"no image: its pixels are {shape}, not 1 or 3 channels, rows and columns")
         if dtype not in (np.uint8, np.uint16, np.int16, np.float32):
             raise UnreadableError(f"pixels of type {dtype}")
+
+
+DAMAGED = ()
+OWN_STUDY = True
+
+
+def columns(header: ImageHeader) -> dict[str, Any]:
+    """The columns of the manifest that a header fills.
+
+    Args:
+        header: of an image.
+
+    Returns:
+        Modality (`image` where the file states none), format, channels, shape (rows, columns), type of the numbers,
+        flags.
+    """
+    return {
+        "modality": header.modality or "image",
+        "format": header.format,
+        "n_channels": header.n_channels,
+        "shape": [header.rows, header.columns],
+        "dtype": header.dtype,
+        "flags": list(header.flags),
+        "part": 0,
+    }
+
+
+def summary(records: pa.Table) -> str | None:
+    """See `WingScan.summary`."""
+    usable = usable_rows(records)
+    if not len(usable) or "shape" not in usable.column_names:
+        return None
+    shapes = [tuple(shape or (0, 0)) for shape in usable["shape"].to_pylist()]
+    channels = usable["n_channels"].to_numpy()
+    grey, colour = int((channels == 1).sum()), int((channels == 3).sum())
+    kinds = Counter(" x ".join(map(str, shape)) for shape in shapes)
+    several = f"; sides of {min(map(min, shapes))} to {max(map(max, shapes))}" if len(kinds) > 1 else ""
+    flags = Counter(flag.split(":")[0] for own in usable["flags"].to_pylist() for flag in own or ())
+    found = f"{len(usable)} ({grey} grey, {colour} colour) in {len(usable['path'].unique())} files, "
+    lines = [
+        line("images", found) + f"{len(usable['study'].unique())} studies",
+        line("pixels", counted(dict(kinds.most_common()), shown=3) + several),
+    ]
+    return "\n".join([*lines, *unusual(dict(flags.most_common()), "images")])

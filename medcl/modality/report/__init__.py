@@ -1,1 +1,166 @@
-"""Reports: text of radiologists and others, in sections and sentences."""
+"""Reports: text of radiologists and others, its sections and sentences."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medcl.modality.base import Miniature, Training, frozen, plain
+from medcl.modality.report.config import TextConfig, TextEncoderConfig
+from medcl.modality.rows import Rows, Source
+from medcl.modality.sampling import Numbered
+from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
+
+if TYPE_CHECKING:
+    from medcl.modality.report.encoders import TextEncoder
+    from medcl.modality.report.prepare import ReportStore, TokenisedConfig
+    from medcl.modality.report.samples import Reports
+    from medcl.modality.spec import TextCard
+
+LETTERS = 600
+"""Of a report that is shown, at most."""
+
+
+class ReportWing:
+    """See `medcl.modality.base.Wing`. What is prepared and read takes a `TokenisedConfig`, which `completed` gives."""
+
+    name = "report"
+    plural = "reports"
+    examples = "reports"
+    unit = "report"
+    sample = "texts"
+    no_sample = "not prepared"
+    unlinked = "reports describe nothing that is trained on"
+    columns = ("report",)
+    reads_files = False
+    shows_samples = False
+    has_slices = False
+    config = TextConfig
+    encoder_config = TextEncoderConfig
+
+    @property
+    def index(self) -> StoreIndex:
+        """Of its stores."""
+        from medcl.modality.report.prepare import INDEX
+
+        return INDEX
+
+    @property
+    def spec(self) -> type["TextCard"]:
+        """Of trained encoders."""
+        from medcl.modality.spec import TextCard
+
+        return TextCard
+
+    def check(self, config: TextConfig, encoder: TextEncoderConfig) -> None:
+        """Refuse invalid settings."""
+        from medcl.modality.report.text import check
+
+        check(config)
+
+    def is_published(self, encoder: TextEncoderConfig) -> bool:
+        """Whether it is a transformers model."""
+        from medcl.modality.report.encoders import FROM_SCRATCH
+
+        return encoder.name != FROM_SCRATCH
+
+    def completed(self, config: TextConfig, manifest: Rows, training: Training) -> "TokenisedConfig":
+        """The configuration with a tokenizer.
+
+        It is that of the encoder that training begins with, that of a transformers model, or one that is trained on the
+        chosen reports alone.
+        """
+        from medcl.modality.report.encoders import FROM_SCRATCH
+        from medcl.modality.report.encoders.tokens import Tokenizer, common_words
+        from medcl.modality.report.prepare import TokenisedConfig
+
+        encoder: TextEncoderConfig = training.encoder
+        if training.begun is not None:
+            begun: Any = training.begun
+            tokenizer = Tokenizer.from_json(begun.tokenizer)
+        elif encoder.name != FROM_SCRATCH:
+            tokenizer = Tokenizer.of_model(encoder.name, encoder.download)
+        else:
+            chosen = training.chosen
+            columns = zip(chosen.column("report"), chosen.column("patient").tolist(), strict=True)
+            texts, patients = zip(*((str(one), patient) for one, patient in columns if one is not None), strict=True)
+            common = common_words(texts, np.array(patients, dtype=np.int64), encoder.patients, training.is_name())
+            tokenizer = Tokenizer.train(common, encoder.vocabulary)
+        return TokenisedConfig.of(config, tokenizer, tokenizer.fingerprint)
+
+    def preparation(self, manifest: Rows, config: "TokenisedConfig") -> Preparation:
+        """How reports are divided and tokenised."""
+        from medcl.modality.report.prepare import preparation
+
+        return preparation(manifest, config)
+
+    def decode(self, source: Source, config: TextConfig, masks: Sequence[LabelMap | None]) -> DecodedRecord:
+        """Divide one report."""
+        from medcl.modality.report.prepare import decode
+
+        return decode(source, config)
+
+    def original(self, source: Source, axis: int | None) -> list[Any]:
+        """The text of a report."""
+        return [str(source.row["report"] or "")]
+
+    def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
+        """The beginning of the text."""
+        text = " ".join(str(source.row["report"] or "").split())
+        if not text:
+            return [Miniature(missing="the manifest holds no text of this report")] * len(pieces)
+        short = text if len(text) <= LETTERS else text[: LETTERS - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+        return [Miniature(text=short)] * len(pieces)
+
+    def opened(self, stored: StoredArrays) -> "ReportStore":
+        """Prepared reports."""
+        from medcl.modality.report.prepare import ReportStore
+
+        return ReportStore.of(stored)
+
+    def samples(self, store: "ReportStore", manifest: Rows, config: TextConfig) -> "Reports":
+        """What is drawn from reports."""
+        from medcl.modality.report.samples import Reports
+
+        return Reports(store, manifest, config)
+
+    def draws(self, store: "ReportStore", manifest: Rows, config: TextConfig) -> Numbered:
+        """One of the texts of a report at a time."""
+        samples = self.samples(store, manifest, config)
+        return Numbered(samples, samples.codes)
+
+    def views(self, config: Any, data: TextConfig, store: "ReportStore") -> None:
+        """None: a text is changed by drawing another sentence."""
+        return
+
+    def spec_of(
+        self, encoder: TextEncoderConfig, data: "TokenisedConfig", store: "ReportStore", modality: str
+    ) -> "TextCard":
+        """What an encoder expects that is trained on prepared reports."""
+        from medcl.modality.report import encoders as build
+
+        tokenizer: Any = data.encode
+        # Of a transformers model, the specification keeps what the built network says it is.
+        scratch = encoder.name == build.FROM_SCRATCH
+        architecture = None if scratch else build.build(encoder, tokenizer).architecture
+        return self.spec(encoder, tokenizer.to_json(), architecture, plain(data.text))
+
+    def data_of(self, spec: "TextCard") -> "TokenisedConfig":
+        """The whole report, whatever was drawn from it in pretraining."""
+        return replace(self.reading(spec), draw="whole")
+
+    def reading(self, spec: "TextCard") -> "TokenisedConfig":
+        """What an encoder was trained to read, with its tokenizer."""
+        from medcl.modality.report.encoders.tokens import Tokenizer
+        from medcl.modality.report.prepare import TokenisedConfig
+
+        tokenizer = Tokenizer.from_json(spec.tokenizer)
+        return TokenisedConfig.of(TextConfig(**frozen(spec.data)), tokenizer, tokenizer.fingerprint)
+
+    def encoder(self, spec: "TextCard") -> "TextEncoder":
+        """A network with new random weights, or those of the transformers model that it is named for."""
+        from medcl.modality.report.encoders import build
+        from medcl.modality.report.encoders.tokens import Tokenizer
+
+        return build(spec.encoder, Tokenizer.from_json(spec.tokenizer))

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import cast
 
 from medcl.errors import UnreadableError, system_reason
-from medcl.modality.dicom.file import is_dicom
 from medcl.modality.foreign import deadline
 from medcl.modality.report.formats import FORMATS
-from medcl.modality.report.formats.documents import is_docx
-from medcl.modality.report.formats.sr import is_structured_report, read_sr
 from medcl.modality.report.formats.text import Report
 
+MODALITIES = ("report",)
+"""What the manifest calls them: a scan does not find them by their content, but where a rule says that they are."""
 _ROOM = "medcl.modality.report.formats"
 MOST_BYTES = 16 * 2**20
 """Of a file; the reports of a whole hospital in one file are a table."""
@@ -34,6 +33,8 @@ def read_reports(path: Path, format: str) -> Report:
     """
     content = _bytes(path)
     if format == "dicom-sr":
+        from medcl.modality.report.formats.sr import read_sr
+
         return read_sr(path)
     reader = next((form.reader for form in FORMATS if form.name == format), None)
     if reader is None:
@@ -55,7 +56,12 @@ def identify_report(path: Path) -> str | None:
     Raises:
         UnreadableError: the file cannot be opened.
     """
+    from medcl.modality.dicom.file import is_dicom
+    from medcl.modality.report.formats.documents import is_docx
+
     if is_dicom(path):
+        from medcl.modality.report.formats.sr import is_structured_report
+
         return "dicom-sr" if is_structured_report(path) else None
     with path.open("rb") as file:
         start = file.read(1024)

@@ -1,1 +1,144 @@
-"""Signals: ECG, EEG and others, as channels over time."""
+"""Signals: recordings of ECG and EEG as channels over time, their windows."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from medcl.modality.base import Miniature, Training
+from medcl.modality.rows import Rows, Source
+from medcl.modality.sampling import Numbered
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
+from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
+
+if TYPE_CHECKING:
+    from medcl.modality.signal.encoders import SignalEncoder
+    from medcl.modality.signal.samples import SignalWindows
+    from medcl.modality.signal.store import SignalStore
+    from medcl.modality.spec import SignalCard
+    from medcl.modality.views import Compose
+
+_STRIP = 300  # pixels of the width of a strip
+
+
+class SignalWing:
+    """See `medcl.modality.base.Wing`."""
+
+    name = "signal"
+    plural = "recordings"
+    examples = "recordings (ECG, EEG)"
+    unit = "recording"
+    sample = "windows"
+    no_sample = "shorter than a window of the encoder, or no window without gaps"
+    unlinked = "recordings have no partner"
+    columns = ("modality",)
+    reads_files = True
+    shows_samples = False
+    has_slices = False
+    config = SignalConfig
+    encoder_config = SignalEncoderConfig
+
+    @property
+    def index(self) -> StoreIndex:
+        """Of its stores."""
+        from medcl.modality.signal.store import INDEX
+
+        return INDEX
+
+    @property
+    def spec(self) -> type["SignalCard"]:
+        """Of trained encoders."""
+        from medcl.modality.spec import SignalCard
+
+        return SignalCard
+
+    def check(self, config: SignalConfig, encoder: SignalEncoderConfig) -> None:
+        """Accept: what is invalid is known with the sampling rate of the archive."""
+        return
+
+    def is_published(self, encoder: SignalEncoderConfig) -> bool:
+        """No: all begin with random weights."""
+        return False
+
+    def completed(self, config: SignalConfig, manifest: Rows, training: Training) -> SignalConfig:
+        """The configuration with a sampling rate and canonical channel names."""
+        from medcl.modality.signal.prepare import resolve
+
+        return resolve(manifest, config)
+
+    def preparation(self, manifest: Rows, config: SignalConfig) -> Preparation:
+        """How recordings are decoded."""
+        from medcl.modality.signal.prepare import preparation
+
+        return preparation(manifest, config)
+
+    def decode(self, source: Source, config: SignalConfig, masks: Sequence[LabelMap | None]) -> DecodedRecord:
+        """Decode one recording."""
+        from medcl.modality.signal.prepare import decode
+
+        return decode(source, config)
+
+    def original(self, source: Source, axis: int | None) -> list[Any]:
+        """A recording, (C, samples) in physical units."""
+        from medcl.modality.formats import read_signal
+
+        return [read_signal(source.file, source.format, source.stated).physical()]
+
+    def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
+        """Strips of some seconds: an ECG on its paper, an EEG in its montage."""
+        from medcl.modality.formats import read_signal
+        from medcl.modality.signal.picture import ecg_strip, montage_strip
+
+        signal = read_signal(source.file, source.format, source.stated)
+        draw = montage_strip if source.row["modality"] == "eeg" else ecg_strip
+        return [Miniature(drawn=draw(signal, float(piece or 0), width or _STRIP)) for piece in pieces]
+
+    def opened(self, stored: StoredArrays) -> "SignalStore":
+        """Prepared recordings."""
+        from medcl.modality.signal.store import SignalStore
+
+        return SignalStore.of(stored)
+
+    def samples(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> "SignalWindows":
+        """Windows."""
+        from medcl.modality.signal.samples import SignalWindows
+
+        return SignalWindows(store, manifest, config)
+
+    def draws(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> Numbered:
+        """One of the windows of a recording at a time."""
+        return Numbered(self.samples(store, manifest, config))
+
+    def views(self, config: SignalViewsConfig, data: SignalConfig, store: "SignalStore") -> "Compose":
+        """Random changes of windows."""
+        from medcl.modality.signal.views import build
+
+        return build(config, store.channels, store.sampling_rate)
+
+    def spec_of(
+        self, encoder: SignalEncoderConfig, data: SignalConfig, store: "SignalStore", modality: str
+    ) -> "SignalCard":
+        """What an encoder expects that is trained on windows of prepared recordings."""
+        return self.spec(
+            encoder,
+            tuple(store.channels),
+            store.sampling_rate,
+            data.window,
+            data.standardise,
+            tuple(data.band) if data.band else None,
+            data.notch,
+        )
+
+    def data_of(self, spec: "SignalCard") -> SignalConfig:
+        """Windows as in pretraining, side by side."""
+        return SignalConfig(
+            sampling_rate=spec.sampling_rate,
+            channels=list(spec.channels),
+            window=spec.window,
+            stride=spec.window,
+            band=list(spec.band) if spec.band else None,
+            notch=spec.notch,
+            standardise=spec.standardise,  # type: ignore[arg-type]
+        )
+
+    def encoder(self, spec: "SignalCard") -> "SignalEncoder":
+        """A network with new random weights."""
+        return spec.build()

@@ -1,14 +1,18 @@
-"""What a reader of recordings returns: a header, a signal, and the units they are in."""
+"""What a reader of recordings returns: a header, a signal, and the units they are in; and what a scan keeps of it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.signal.channels import VOLTS, is_electrode, is_lead
+from medcl.wording import counted, line, occurrences, unusual, usable_rows
 
 Modality = Literal["ecg", "eeg"]
 
@@ -141,3 +145,44 @@ def modality_of(channels: Sequence[str], default: Modality) -> Modality:
     if leads and all(leads):
         return "ecg"
     return "eeg" if not any(leads) and any(map(is_electrode, channels)) else default
+
+
+MODALITIES = ("ecg", "eeg")
+OWN_STUDY = False
+_BETWEEN = "\x1f"  # names of channels
+
+
+def columns(header: SignalHeader) -> dict[str, Any]:
+    """The columns of the manifest that a header fills: rate in Hz, samples, channels, units as stated."""
+    return {
+        "modality": header.modality,
+        "sampling_rate": header.sampling_rate,
+        "n_samples": header.n_samples,
+        "n_channels": len(header.channels),
+        "channels": list(header.channels),
+        "units": list(header.units),
+        "flags": list(header.flags),
+    }
+
+
+def summary(records: pa.Table) -> str | None:
+    """See `WingScan.summary`."""
+    usable = usable_rows(records)
+    if not len(usable):
+        return None
+    seconds = pc.sum(pc.divide(pc.cast(usable["n_samples"], "double"), usable["sampling_rate"]))
+    flags = Counter[str]()
+    for flag, number in occurrences(pc.list_flatten(usable["flags"])).items():
+        flags[flag.split(":")[0]] += number
+    rates = occurrences(usable["sampling_rate"]).most_common()
+    channels = occurrences(pc.binary_join(usable["channels"], _BETWEEN)).most_common()
+    lines = [
+        line("hours", f"{(seconds.as_py() or 0.0) / 3600:.2f}"),
+        line("sampling rate", counted({f"{rate:g} Hz": number for rate, number in rates})),
+        line("channels", counted({_short(names.split(_BETWEEN)): number for names, number in channels})),
+    ]
+    return "\n".join([*lines, *unusual(dict(flags.most_common()), "recordings")])
+
+
+def _short(names: Sequence[str]) -> str:
+    return f"{len(names)} ({' '.join(names[:12])}{' ...' if len(names) > 12 else ''})"

@@ -1,11 +1,15 @@
-"""What a reader of tables returns: the variables of one patient with their units, and their values, in time or not."""
+"""What a reader of tables returns, the variables of one patient and their values; and what a scan keeps of it."""
 
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.wording import line, unusual, usable_rows
 
 Floats = NDArray[np.float64]
 
@@ -84,3 +88,36 @@ class PatientTable:
             raise UnreadableError("no variable: the table has ids and times alone")
         if self.times is not None and not (np.isfinite(self.times).all() and (np.diff(self.times) >= 0).all()):
             raise UnreadableError("the times of a table are finite and ascend")
+
+
+MODALITIES = ("table",)
+DAMAGED = ()
+OWN_STUDY = False
+
+
+def columns(header: TableHeader) -> dict[str, Any]:
+    """The columns of the manifest that a header fills: rows, variables, number of the record in its file, flags."""
+    return {
+        "modality": "table",
+        "n_samples": header.n_rows,
+        "n_channels": len(header.variables),
+        "shape": [header.n_rows, len(header.variables)],
+        "flags": list(header.flags),
+        "part": header.part,
+    }
+
+
+def summary(records: pa.Table) -> str | None:
+    """See `WingScan.summary`."""
+    usable = usable_rows(records)
+    if not len(usable):
+        return None
+    variables, rows = (usable[name].to_numpy() for name in ("n_channels", "n_samples"))
+    flags = Counter(flag.split(":")[0] for own in usable["flags"].to_pylist() for flag in own or ())
+    fewest, most, timed = int(variables.min()), int(variables.max()), int((rows > 1).sum())
+    in_time = f", {timed} with rows in time" if timed else ""
+    lines = [
+        line("tables", f"{len(usable)} in {len(usable['path'].unique())} files{in_time}"),
+        line("variables", f"{fewest}" if fewest == most else f"{fewest} to {most}"),
+    ]
+    return "\n".join([*lines, *unusual(dict(flags.most_common()), "tables")])

@@ -1,1 +1,164 @@
-"""Volumes: CT, MR and others, in RAS+ and mm."""
+"""Volumes: CT, MR and PET in RAS+ and mm, their slices and crops."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medcl.errors import UnreadableError, UsageError
+from medcl.modality.base import Miniature, Training, frozen, plain
+from medcl.modality.rows import Rows, Source
+from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
+from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
+from medcl.modality.volume.config import VolumeConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from medcl.modality.spec import VolumeCard
+    from medcl.modality.views import Compose
+    from medcl.modality.volume.prepare import Settings
+    from medcl.modality.volume.store import VolumeStore
+    from medcl.modality.volume.tiles import PatchDraws, VolumeTiles
+
+
+class VolumeWing:
+    """See `medcl.modality.base.Wing`."""
+
+    name = "volume"
+    plural = "volumes"
+    examples = "volumes (CT, MR, PET)"
+    unit = "volume"
+    sample = "patches"
+    no_sample = "none of its slices is kept"
+    unlinked = "volumes have no partner"
+    columns = ("part", "modality", "dtype", "flags", "shape")
+    reads_files = True
+    shows_samples = False
+    has_slices = True
+    config = VolumeConfig
+    encoder_config = ImageEncoderConfig
+
+    @property
+    def index(self) -> StoreIndex:
+        """Of its stores."""
+        from medcl.modality.volume.store import INDEX
+
+        return INDEX
+
+    @property
+    def spec(self) -> type["VolumeCard"]:
+        """Of trained encoders."""
+        from medcl.modality.spec import VolumeCard
+
+        return VolumeCard
+
+    def check(self, config: VolumeConfig, encoder: ImageEncoderConfig) -> None:
+        """Refuse an encoder that takes other dimensions than patches have."""
+        from medcl.modality.spatial.encoders import check
+        from medcl.modality.volume.prepare import slice_axis
+
+        check(encoder, 1)
+        dims = 3 if slice_axis(config) is None else 2
+        if encoder.dims != dims:
+            raise UsageError(
+                f"encoder.dims: {encoder.dims}, but patches of data.size {list(config.size)} have {dims} dimensions"
+            )
+
+    def is_published(self, encoder: ImageEncoderConfig) -> bool:
+        """No: all begin with random weights."""
+        return False
+
+    def completed(self, config: VolumeConfig, manifest: Rows, training: Training) -> VolumeConfig:
+        """The configuration: it leaves nothing to the archive."""
+        return config
+
+    def preparation(self, manifest: Rows, config: VolumeConfig) -> Preparation:
+        """How volumes are decoded."""
+        from medcl.modality.volume.prepare import preparation
+
+        return preparation(manifest, config)
+
+    def decode(self, source: Source, config: "Settings", masks: Sequence[LabelMap | None]) -> DecodedRecord:
+        """Decode one volume."""
+        from medcl.modality.volume.prepare import decode
+
+        return decode(source, config, masks)
+
+    def original(self, source: Source, axis: int | None) -> list[Any]:
+        """A volume or its slices, which are views of it."""
+        from medcl.modality.volume.original import read_original
+
+        where = source.root, source.path, source.files, source.part, source.format, str(source.row["modality"])
+        # What slices show is compared, and air beside the field of view shows nothing.
+        volume, _ = read_original(*where, nan="minimum")
+        if axis is None:
+            return [volume.data]
+        count, known = volume.data.shape[axis + 1], int(source.row["shape"][axis])
+        if count != known:
+            raise UnreadableError(f"{count} slices, not {known} as when it was scanned: scan the archive again")
+        return list(np.moveaxis(volume.data, axis + 1, 0))
+
+    def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
+        """Slices."""
+        from medcl.modality.volume.original import read_original
+        from medcl.modality.volume.picture import slice_picture, window_of
+
+        modality = str(source.row["modality"])
+        where = source.root, source.path, source.files, source.part, source.format, modality
+        volume, _ = read_original(*where, nan="minimum")
+        window = window_of(volume, modality)
+        made = []
+        for piece in pieces:
+            try:
+                grey, spacing = slice_picture(volume, None if piece is None else int(piece), axis, window)
+            except IndexError as error:
+                made.append(Miniature(missing=str(error)))
+            else:
+                made.append(Miniature(grey, spacing))
+        return made
+
+    def opened(self, stored: StoredArrays) -> "VolumeStore":
+        """Prepared volumes."""
+        from medcl.modality.volume.store import VolumeStore
+
+        return VolumeStore.of(stored)
+
+    def samples(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "VolumeTiles":
+        """All slices, or patches side by side."""
+        from medcl.modality.volume.samples import VolumePatches
+        from medcl.modality.volume.tiles import VolumeTiles
+
+        return VolumeTiles(VolumePatches(store, manifest, config))
+
+    def draws(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "PatchDraws":
+        """Patches anywhere in a volume."""
+        from medcl.modality.volume.samples import VolumePatches
+        from medcl.modality.volume.tiles import PatchDraws
+
+        return PatchDraws(VolumePatches(store, manifest, config))
+
+    def views(self, config: ImageViewsConfig, data: VolumeConfig, store: "VolumeStore | None") -> "Compose":
+        """Random changes of patches: lengths are in mm where all volumes have one spacing, else in voxels."""
+        from medcl.modality.spatial.views import build
+        from medcl.modality.volume.prepare import of_patch
+
+        edges = of_patch(data.spacing or (None, None, None), data)
+        known = tuple(length for length in edges if length is not None)
+        return build(config, known if len(known) == len(edges) else None)
+
+    def spec_of(
+        self, encoder: ImageEncoderConfig, data: VolumeConfig, store: "VolumeStore", modality: str
+    ) -> "VolumeCard":
+        """What an encoder expects that is trained on patches of prepared volumes."""
+        return self.spec(encoder, store.n_channels, modality, plain(data))
+
+    def data_of(self, spec: "VolumeCard") -> VolumeConfig:
+        """Patches as in pretraining."""
+        return VolumeConfig(**frozen(spec.data))
+
+    def encoder(self, spec: "VolumeCard") -> "nn.Module":
+        """A network with new random weights."""
+        from medcl.modality.spatial.encoders import for_images
+
+        return for_images(spec.build(), spec.encoder.dims)

@@ -1,21 +1,25 @@
-"""What a reader of volumes returns: a header, voxels in RAS+ with spacing in mm, and the way back to the file."""
+"""What a reader of volumes returns: voxels in RAS+, spacing in mm, the way back to the file; and what a scan keeps."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Literal
 
-import nibabel as nib
 import numpy as np
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
+from medcl.modality.dicom import ASIDE, IRREGULAR
+from medcl.modality.spatial import MODALITIES as MODALITIES
+from medcl.wording import counted, line, occurrences, unusual, usable_rows
 
 Affine = NDArray[np.float64]
 Nan = Literal["refuse", "zero", "minimum"]
 """What becomes of voxels that are not a number (NaN), such as those outside of a field of view: the volume is refused,
 or they become 0 or the lowest number of the volume. Infinite voxels are always refused."""
-RAS = axcodes2ornt("RAS")
+_RAS = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])  # as nibabel has it: each axis stays, in its direction
 SPACINGS = (1e-6, 1e5)
 """mm: from below a cell's organelle to beyond a body; what lies outside is in another unit or damaged."""
 
@@ -57,13 +61,17 @@ class Grid:
     @property
     def orientation(self) -> str:
         """Where each axis leads, such as `LPS`; the nearest direction where the axes are oblique."""
-        return "".join(nib.aff2axcodes(self.affine))
+        from nibabel import aff2axcodes
+
+        return "".join(aff2axcodes(self.affine))
 
     def to_ras(self) -> "Grid":
         """The grid of the same voxels with axes in the order and direction of RAS+."""
+        from nibabel.orientations import inv_ornt_aff, io_orientation
+
         turn = io_orientation(self.affine)
         shape = tuple(int(self.shape[int(axis)]) for axis in np.argsort(turn[:, 0]))
-        return Grid((shape[0], shape[1], shape[2]), self.affine @ nib.orientations.inv_ornt_aff(turn, self.shape))
+        return Grid((shape[0], shape[1], shape[2]), self.affine @ inv_ornt_aff(turn, self.shape))
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,11 @@ class Volume:
         Raises:
             UnreadableError: as `finite`.
         """
+        from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+
         # Refused when the volume is made, so that its voxels are looked through once.
         stored_data, filled = (stored_data, 0) if nan == "refuse" else finite(stored_data, nan)
-        turn = ornt_transform(io_orientation(stored.affine), RAS)
+        turn = ornt_transform(io_orientation(stored.affine), _RAS)
         turned = np.moveaxis(apply_orientation(np.moveaxis(stored_data, 0, -1), turn), -1, 0)
         if any(stride < 0 for stride in turned.strides) or not turned.flags.writeable:
             turned = turned.copy(order="K")  # torch takes no flipped view, and a map of a file ends with the file
@@ -142,9 +152,11 @@ class Volume:
         Raises:
             UsageError: when the shape is another one.
         """
+        from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+
         if data.shape != self.grid.shape:
             raise UsageError(f"a mask of shape {data.shape} does not fit the volume's {self.grid.shape}")
-        turn = ornt_transform(RAS, io_orientation(self.stored.affine))
+        turn = ornt_transform(_RAS, io_orientation(self.stored.affine))
         turned: NDArray[Any] = np.ascontiguousarray(apply_orientation(data, turn))
         return turned
 
@@ -193,3 +205,71 @@ def _sum(data: NDArray[Any]) -> Any:
     """Finite only where every number is; a fast first look, for it may also overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         return data.sum()
+
+
+DAMAGED = ()
+OWN_STUDY = True
+
+
+def columns(header: "VolumeHeader") -> dict[str, Any]:
+    """The columns of the manifest that a header fills.
+
+    Args:
+        header: of a volume.
+
+    Returns:
+        Modality, format, channels, shape and spacing (mm) along the axes of RAS+, orientation as stored, type of the
+        numbers, flags.
+    """
+    turned = header.grid.to_ras()
+    return {
+        "modality": header.modality,
+        "format": header.format,
+        "n_channels": header.n_channels,
+        "shape": list(turned.shape),
+        # To a millionth of a mm: what lies behind is rounding of the direction cosines.
+        "spacing": [round(float(length), 6) for length in turned.spacing],
+        "orientation": header.grid.orientation,
+        "dtype": header.dtype,
+        "flags": list(header.flags),
+        "part": 0,
+    }
+
+
+def summary(records: pa.Table) -> str | None:
+    """See `WingScan.summary`: of usable volumes, and of localizers and derived images that are set aside."""
+    if "shape" not in records.column_names:
+        return None
+    records = records.filter(records["shape"].is_valid())
+    status = occurrences(records["status"])
+    aside = {kind: status[kind] for kind in ASIDE if status[kind]}
+    usable = usable_rows(records)
+    if not len(usable) and not aside:
+        return None
+    # To a hundredth of a mm.
+    spacings = Counter(" x ".join(f"{round(mm, 2):g}" for mm in one) + " mm" for one in usable["spacing"].to_pylist())
+    shapes = Counter(" x ".join(map(str, one)) for one in usable["shape"].to_pylist())
+    channels = occurrences(usable["n_channels"])
+    flags = usable["flags"].to_pylist()
+    irregular = sum(any(flag.startswith(IRREGULAR) for flag in own or ()) for own in flags)
+    series, studies = (len(usable[level].unique()) for level in ("series", "study"))
+    lines = [
+        line("volumes", f"{len(usable)} of {series} series, {studies} studies"),
+        line("voxels", counted(dict(shapes.most_common()), shown=3)),
+        line("spacing", counted(dict(spacings.most_common()), shown=3)),
+    ]
+    if set(channels) - {1}:
+        lines.append(line("channels", counted({str(number): n for number, n in channels.most_common()})))
+    lines += unusual(dict(Counter(_kind(flag) for own in flags for flag in own or ()).most_common()), "volumes")
+    if irregular:
+        where = f"{irregular} of {len(usable)} volumes lie on no even, upright grid: `medcl prepare` leaves them out, "
+        lines.append(line("irregular", where) + "unless --data.irregular is resample or keep")
+    if aside:
+        listed = ", ".join(f"{kind}: {number}" for kind, number in aside.items())
+        lines.append(line("not used", f"{listed} (--images all uses them)"))
+    return "\n".join(lines)
+
+
+def _kind(flag: str) -> str:
+    """A flag without its details: what stands behind the colon, and the angle of a gantry."""
+    return re.sub(r" [\d.]+ degrees", "", flag.split(":")[0])

@@ -1,7 +1,6 @@
 """Images: the file formats, one module each."""
 
-from medcl.modality.base import Format
-from medcl.modality.content import pattern, starts
+from medcl.modality.content import Format, pattern, starts
 
 _INSTEAD = "save it as PNG or JPEG"
 _ONE_FRAME = ("format", "at_least")

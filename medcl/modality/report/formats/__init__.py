@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from medcl.modality.base import Begins, Format
+from medcl.modality.content import Begins, Format
 from medcl.modality.report.formats.text import MARKS
 
 _MESSAGE = re.compile(rb"(?:MSH|FHS|BHS)[|^~\\&#$!]")

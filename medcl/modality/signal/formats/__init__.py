@@ -1,8 +1,7 @@
 """Recordings: the file formats, one module each."""
 
 from medcl.modality import content
-from medcl.modality.base import Format
-from medcl.modality.content import pattern, starts, xml
+from medcl.modality.content import Format, pattern, starts, xml
 
 FORMATS = (
     Format("edf", content.is_edf, "edf", (".edf",), takes=("stated",)),

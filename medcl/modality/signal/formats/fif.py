@@ -17,7 +17,7 @@ from mne._fiff.tree import dir_tree_find
 from mne.io.constants import FIFF
 
 from medcl.errors import UnreadableError
-from medcl.modality.base import IncompleteError
+from medcl.modality.content import IncompleteError
 from medcl.modality.foreign import foreign
 from medcl.modality.signal.channels import without_person
 from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal

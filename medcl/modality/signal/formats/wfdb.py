@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.base import IncompleteError
+from medcl.modality.content import IncompleteError
 from medcl.modality.signal.channels import listed
 from medcl.modality.signal.config import Stated
 from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem, choose, grouped, signal_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from medcl.modality.base import Format
+from medcl.modality.content import Format
 from medcl.modality.table.formats.headings import SideCar, roles
 
 _LONGEST = 1 << 22  # bytes of a side-car that are searched

@@ -1,8 +1,7 @@
 """Volumes: the file formats, one module each."""
 
 from medcl.modality import content
-from medcl.modality.base import Format
-from medcl.modality.content import named, pattern, starts
+from medcl.modality.content import Format, named, pattern, starts
 
 _INSTEAD = "convert it to NIfTI"
 

@@ -9,7 +9,7 @@ import scipy.io
 import wfdb
 
 from medcl.errors import UnreadableError
-from medcl.modality.base import IncompleteError
+from medcl.modality.content import IncompleteError
 from medcl.modality.formats import identify, read_header, read_signal
 from medcl.modality.signal.config import Stated
 
