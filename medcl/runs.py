@@ -1,7 +1,7 @@
 """The run folder: an encoder with its configuration and the patients that it has seen.
 
-A run folder holds `encoder.safetensors` (weights, and in its metadata what rebuilds the network), `config.yaml`
-(complete: `--config` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and while
+A run folder holds `encoder.safetensors` (weights, and in its metadata what rebuilds the network), `recipe.yaml`
+(complete: `medcl pretrain` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and while
 training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, which is only ever loaded with
 `weights_only=True`.
 """
@@ -37,13 +37,14 @@ _COPY = "take it from a copy of the run folder, or train anew in another one"
 LOCK, BOARD = ".lock", "tensorboard"
 WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
     "encoder.safetensors",
-    "config.yaml",
+    "recipe.yaml",
     "metrics.csv",
     "patients.txt",
     "environment.json",
     "last.ckpt",
 )
-
+CONFIGS = CONFIG, "config.yaml"
+"""The recipe, and its name in version 0.1."""
 
 C = TypeVar("C", bound=Card)
 E = TypeVar("E", bound=nn.Module)
@@ -140,7 +141,7 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """
     if not folder.is_dir():
         raise MedclError(f"{folder}: no such folder; a run folder is what `medcl pretrain -o` writes")
-    if not (folder / ENVIRONMENT).is_file() or not (folder / CONFIG).is_file():
+    if not (folder / ENVIRONMENT).is_file() or not any((folder / name).is_file() for name in CONFIGS):
         raise MedclError(f"{folder}: not a run folder ({ENVIRONMENT} or {CONFIG} is missing)")
     about = read_json(folder / ENVIRONMENT, _COPY)
     found = about.get("run_version")
@@ -175,7 +176,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         MedclError: there is none, or it is damaged.
     """
-    path = _checked(folder, CONFIG)
+    path = _checked(folder, next((name for name in CONFIGS if (folder / name).exists()), CONFIG))
     try:
         config = read_yaml(path, "configuration")
     except UsageError as error:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from medcl.commands.spelling import not_a_choice, plain, refuse_unknown, settings_of
+from medcl.spelling import not_a_choice, plain, refuse_unknown, settings_of
 from medcl.errors import UsageError
 
 _RENAMED = {"--of": "--kind", "--pictures": "--images"}
@@ -33,6 +33,7 @@ class ConfigParser(ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=True, formatter_class=_HelpFormatter, **options)
         self.classes: list[tuple[type, str | None]] = []
+        self.further: Callable[[], Iterator[str]] = lambda: iter(())
 
     def add_class_arguments(self, kind: type, nested_key: str | None = None, **options: Any) -> Any:
         """Remember the class, whose settings a flag may misspell."""
@@ -49,6 +50,7 @@ class ConfigParser(ArgumentParser):
         # Types take their time to look up: only for a flag that is not found above.
         for kind, nested in self.classes:
             yield from (f"--{name if nested is None else f'{nested}.{name}'}" for name in settings_of(kind))
+        yield from self.further()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what argparse would print.
@@ -133,7 +135,7 @@ def parse(
 
     Args:
         command: the function. Its first parameter is given by its place, the others by flags; one that is named
-            `config` is the recipe, whose settings are flags too. `**settings: Annotated[Any, "module:Class", ...]` are
+            `recipe` is one, whose settings are flags too. `**settings: Annotated[Any, "module:Class", ...]` are
             the fields of these dataclasses.
         words: behind the name of the command.
         shows: flag that only prints something -> its help, and the function `module:name` that tells what.
@@ -149,15 +151,22 @@ def parse(
         parser.add_argument(flag, action=Show, shown=shown, help=told)
     words = [_renamed(word) for word in words]
     options = list(_options(command))
-    config: Any = None
-    if next(iter(signature(command).parameters)) == "config":
-        from medcl.commands.recipes import add_recipe
+    takes_recipe = next(iter(signature(command).parameters)) == "recipe"
+    if takes_recipe:
+        from medcl.commands import recipes
 
-        words, config = add_recipe(parser, words)
+        if words[:1] == ["--help"] and words[1:2] == ["all"]:
+            parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+            parser.epilog = recipes.everything()
+        own = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+        words, sources, settings = recipes.of_words(words, own)
+        parser.further = recipes.known_flags
     given = parser.instantiate(parser.parse_args(words))
     values = {one.name: given[one.name] for one in options}
     values |= {one.name: tuple(values[one.name]) for one in options if one.many and values[one.name] is not None}
-    return values if config is None else {"config": config(given), **values}
+    if takes_recipe:
+        values["recipe"] = recipes.from_words(values["recipe"], sources, settings)
+    return values
 
 
 def parser_of(command: Callable[..., Any]) -> ConfigParser:
@@ -181,9 +190,11 @@ def _options(command: Callable[..., Any]) -> Iterator[_Option]:
                 kind = pkgutil.resolve_name(source)
                 yield from _fields(kind, taken)
                 taken |= {field.name for field in fields(kind)}
-        elif place or one.name != "config":
+        else:
             default = MISSING if one.default is Parameter.empty else one.default
-            positional = not place
+            # A recipe may be named by --config, too.
+            default = None if one.name == "recipe" and not place else default
+            positional = not place or "placed" in get_args(one.annotation)
             yield _Option(one.name, one.annotation, default, told.get(one.name, ""), positional)
 
 

@@ -1,150 +1,202 @@
 """Recipes on the command line and in Python: a file, the name of a shipped one, and settings that override it."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from medcl import documents
-from medcl.commands.spelling import has_parts, settings_of, unknown
 from medcl.documents import read_yaml
 from medcl.errors import UsageError
+from medcl.spelling import settings_of
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
-    from medcl.pretrain.plan import Config
+    from medcl.pretrain.recipe import Recipe
 
 
 def recipe(
-    source: "Path | str | Mapping[str, Any] | Config | None", settings: Mapping[str, Any] | None = None
-) -> "Config":
-    """A whole recipe, of whichever method it names.
+    source: "Path | str | Mapping[str, Any] | Recipe | None", settings: Mapping[str, Any] | None = None
+) -> "Recipe":
+    """A whole recipe, every default filled in.
 
     Args:
-        source: a YAML file, the name of a shipped one, a recipe that is read already, or None for the defaults.
-        settings: that count more than those of the file, by dotted names or as nested mappings.
+        source: a YAML file, the name of a shipped one, nested mappings, or a recipe that is read already.
+        settings: that count more than those of the source, by dotted names or as nested mappings.
 
     Raises:
         UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
     """
-    from medcl.commands.parsers import ConfigParser
+    from medcl.pretrain import recipe as recipes
 
-    if is_dataclass(source) and not settings:
-        return source
-    if is_dataclass(source):
-        raise UsageError("settings are for a recipe in a file: change those of this one with dataclasses.replace")
-    words: list[str] = []
-    if isinstance(source, Mapping):
-        settings = {**source, **(settings or {})}
-    elif source is not None:
-        words += ["--config", str(source)]
-    if settings:
-        from medcl.pretrain.methods import asked_for, config_class
-
-        words += ["--method", str(settings["method"])] if "method" in settings else []
-        known = settings_of(config_class(asked_for(_named(words))))
-        for name, value in _flat(settings, known):
-            if name not in known:
-                raise UsageError(unknown("setting", name, known))
-            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
-    parser = ConfigParser(prog="medcl pretrain")
-    words, built = add_recipe(parser, words)
-    return built(parser.instantiate(parser.parse_args(words)))
+    if isinstance(source, recipes.Recipe):
+        return recipes.read(recipes.merge(recipes.as_settings(source), recipes.nested(settings))) if settings else source
+    path = None if source is None or isinstance(source, Mapping) else documents.find("recipe", source)
+    content = _content(path) if path else dict(source or {})  # type: ignore[arg-type]
+    return _read(content, settings or {}, f"recipe {path}: " if path else "")
 
 
-def add_recipe(parser: "ArgumentParser", words: Sequence[str]) -> "tuple[list[str], Callable[[Any], Config]]":
-    """Add the settings of the method that the words of a command name.
+def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> "Recipe":
+    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain.version_0_1 import ROOTS, converted, is_old
+
+    changes = recipes.nested(settings)
+    if not content and not changes:
+        names = ", ".join(documents.shipped("recipe"))
+        raise UsageError(f"a recipe is needed: a YAML file, or the name of a shipped one ({names})")
+    if is_old(recipes.merge(content, changes)):
+        # Settings of such a recipe are named as it names them.
+        return recipes.read(_told(where, converted, recipes.merge(content, changes)))
+    old = {name: value for name, value in changes.items() if name in ROOTS and name not in recipes.ROOTS}
+    if old and is_old(content):
+        content, changes = recipes.merge(content, old), {n: v for n, v in changes.items() if n not in old}
+    built = _told(where, recipes.read, converted(content))
+    return recipes.read(recipes.merge(recipes.as_settings(built), changes)) if changes else built
+
+
+def _told(where: str, function: Any, content: Mapping[str, Any]) -> Any:
+    """What a function makes of a recipe; its errors name the file."""
+    try:
+        return function(content)
+    except UsageError as error:
+        raise UsageError(f"{where}{error}") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content = read_yaml(path, "recipe")
+    if not isinstance(content, dict) or not content:
+        raise UsageError(f"recipe {path}: holds no settings, such as `inputs` and `objectives`")
+    return content
+
+
+def of_words(words: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Divide the words of a command into its own and those of the recipe.
 
     Args:
-        parser: of the command.
         words: of the command.
+        own: its own flags.
 
     Returns:
-        The words, with the paths of shipped recipes in the place of their names; and what makes the recipe of what
-        was parsed.
-
-    Raises:
-        UsageError: a recipe is not found or holds an unknown setting; there is no such method.
+        Its own words, recipes named by `--config`, and settings by dotted names.
     """
-    from medcl.pretrain.methods import JOINT, SIGNALS, VOLUMES, asked_for, config_class
+    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain.version_0_1 import ROOTS
 
-    words = _named(words)
-    kind = config_class(asked_for(words))
-    own = [action.dest for action in parser._actions]
-    parser.add_argument(
-        "--config",
-        action="config",
-        help="recipe (YAML file, or the name of a shipped one); single values are overridden as --optimiser.steps 500",
-    )
-    parser.add_class_arguments(kind)
-    parser.epilog = (
-        f"The settings are those of the method that the recipe names. Methods for recordings: {', '.join(SIGNALS)}; "
-        f"for volumes: {', '.join(VOLUMES)}; for images, reports and several modalities: {', '.join(JOINT)}. "
-        f"`{parser.prog} --method {VOLUMES[0]} --help` shows those of one method."
-    )
-    _check(words, kind, [*own, "config"])
-    return words, lambda given: kind(**{one.name: given[one.name] for one in fields(kind)})
-
-
-def _check(words: Sequence[str], kind: type, own: Iterable[str]) -> None:
-    """Hold the recipes behind `--config` against the settings that there are, and the command's own flags.
-
-    Raises:
-        UsageError: a recipe is not readable YAML, or has an unknown key; names the file, the key and the nearest.
-    """
-    for place, word in enumerate(words):
-        if word != "--config" and not word.startswith("--config="):
+    roots = {*recipes.ROOTS, *ROOTS}
+    rest: list[str] = []
+    sources: list[str] = []
+    settings: dict[str, Any] = {}
+    place = 0
+    while place < len(words):
+        flag, equals, value = words[place].partition("=")
+        name = flag.removeprefix("--")
+        place += 1
+        is_setting = name.partition(".")[0] in roots and flag not in own
+        if not flag.startswith("--") or not (is_setting or flag == "--config"):
+            rest.append(words[place - 1])
             continue
-        path = Path(word.partition("=")[2] or "".join(words[place + 1 : place + 2]))
-        known = [*settings_of(kind), *own]
-        content = read_yaml(path, "recipe")
-        if not isinstance(content, dict):
-            raise UsageError(f"recipe {path}: holds no settings, such as `method: comet`")
-        for key in _unknown_keys(content, "", known):
-            raise UsageError(f"recipe {path}: {unknown('setting', key, known)}")
-        for key in _empty_groups(content, kind):
-            raise UsageError(f"recipe {path}: {key} holds no settings: give it some, or leave it out for the defaults")
-
-
-def _named(words: Sequence[str]) -> list[str]:
-    """The words of a command, with the paths of shipped recipes in the place of their names."""
-    found = list(words)
-    for place, word in enumerate(words):
-        if word.startswith("--config="):
-            found[place] = f"--config={documents.find('recipe', word.partition('=')[2])}"
-        elif word == "--config" and place + 1 < len(words):
-            found[place + 1] = str(documents.find("recipe", words[place + 1]))
-    return found
-
-
-def _flat(settings: Mapping[str, Any], known: Sequence[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names of nested settings; a mapping that is itself a value, such as weights by level, stays whole."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and has_parts(f"{prefix}{name}", known):
-            yield from _flat(value, known, f"{prefix}{name}.")
+        if not equals:
+            if place == len(words):
+                raise UsageError(f"{flag}: expects a value")
+            value, place = words[place], place + 1
+        if flag == "--config":
+            sources.append(value)
         else:
-            yield f"{prefix}{name}", value
+            settings[name] = parsed(value, flag)
+    return rest, sources, settings
 
 
-def _unknown_keys(content: Mapping[Any, Any], prefix: str, known: Sequence[str]) -> Iterator[str]:
-    """The keys of nested mappings that are no settings."""
-    for key, value in content.items():
-        name = f"{prefix}{key}"
-        if name not in known:
-            yield name
-        elif isinstance(value, dict) and has_parts(name, known):
-            yield from _unknown_keys(value, f"{name}.", known)
+def parsed(word: str, flag: str) -> Any:
+    """The value of a word, as YAML has it."""
+    try:
+        return yaml.safe_load(word)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{flag}: the value is no YAML, such as 5, true, mean, [1, 2] or {{a: 1}}") from error
 
 
-def _empty_groups(content: Mapping[Any, Any], kind: type, prefix: str = "") -> Iterator[str]:
-    """The keys of nested mappings that are null where there have to be settings."""
+def from_words(source: Any, more: Sequence[str], settings: Mapping[str, Any]) -> "Recipe":
+    """The recipe of a command.
+
+    Args:
+        source: that is given by its place; None for none.
+        more: those that are given by `--config`; the last counts most.
+        settings: by dotted names.
+
+    Raises:
+        UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
+    """
+    from medcl.pretrain import recipe as recipes
+
+    given = [*([str(source)] if source is not None else []), *more]
+    paths = [documents.find("recipe", one) for one in given]
+    content: dict[str, Any] = {}
+    for path in paths:
+        content = recipes.merge(content, _content(path))
+    try:
+        return _read(content, settings, f"recipe {paths[-1]}: " if paths else "")
+    except UsageError:
+        if paths and settings:
+            # The recipe itself may be at fault, which is told with its name; else it is a flag.
+            _read(content, {}, f"recipe {paths[-1]}: ")
+            _as_flag(content, settings)
+        raise
+
+
+def _as_flag(content: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    try:
+        _read(content, settings, "")
+    except UsageError as error:
+        text = str(error)
+        name = next((one for one in settings if f"'{one}'" in text), "")
+        raise UsageError(text.replace(f"no setting '{name}'", f"no flag '--{name}'") if name else text) from error
+
+
+def known_flags() -> Iterator[str]:
+    """Flags that settings of a recipe may have been misspelt for."""
+    from medcl.pretrain import recipe as recipes
+
+    for name in recipes.ROOTS:
+        yield f"--{name}"
+    for name, kind in recipes.GROUPS.items():
+        yield from (f"--{name}.{one}" for one in settings_of(kind))
+
+
+def everything() -> str:
+    """All settings of recipes with their defaults and what they do, for `--help all`."""
+    from medcl.modality import WINGS, wing
+    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain.objectives import OBJECTIVES, objective_class
+
+    groups: list[tuple[str, type]] = [("", recipes.Recipe), *recipes.GROUPS.items(), ("stages", recipes.StageConfig)]
+    groups.append(("inputs.NAME", recipes.InputConfig))
+    for name in WINGS:
+        own = wing(name)
+        kinds = {"data": own.config, "views": own.views_config, "encoder": own.encoder_config}
+        groups += [(f"inputs.NAME.{group} of modality {name}", kind) for group, kind in kinds.items()]
+    groups += [(f"objectives.NAME of kind {name}", objective_class(name).Config) for name in OBJECTIVES]
+    return "\n\n".join(_described(title, kind) for title, kind in groups)
+
+
+def _described(title: str, kind: type) -> str:
+    import docstring_parser
+
+    told = docstring_parser.parse(kind.__doc__ or "")
+    help_of = {one.arg_name: " ".join((one.description or "").split()) for one in told.params}
+    lines = [f"{title or 'recipe'}: {told.short_description}"]
     for one in fields(kind):
-        value, factory = content.get(one.name, ...), one.default_factory
-        default: Any = one.default if factory is MISSING else factory()
-        group = next((each for each in (one.type, *get_args(one.type)) if is_dataclass(each)), None)
-        if isinstance(value, Mapping) and isinstance(group, type):
-            yield from _empty_groups(value, group, f"{prefix}{one.name}.")
-        elif value is None and is_dataclass(default):
-            yield f"{prefix}{one.name}"
+        default = getattr(kind, one.name, None) if not callable(getattr(one, "default_factory", None)) else None
+        shown = "" if default is None or is_dataclass(default) else f" (default: {default})"
+        lines.append(f"  {one.name}: {help_of.get(one.name) or _inherited(kind, one.name)}{shown}")
+    return "\n".join(lines)
+
+
+def _inherited(kind: type, name: str) -> str:
+    import docstring_parser
+
+    for base in kind.__mro__[1:]:
+        for one in docstring_parser.parse(base.__doc__ or "").params:
+            if one.arg_name == name:
+                return " ".join((one.description or "").split())
+    return ""
+

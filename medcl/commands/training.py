@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from medcl.commands import quarantine
 from medcl.commands.arguments import ManifestSource, PathSource, manifest_and_store, one_or_many
-from medcl.commands.recipes import recipe
+from medcl.commands import recipes
 from medcl.commands.result import Result
 
 if TYPE_CHECKING:
-    from medcl.pretrain.plan import Config
+    from medcl.pretrain.recipe import Recipe
     from medcl.pretrain.run import Pretrained
 
-    RecipeSource: TypeAlias = Path | str | Mapping[str, Any] | Config | None
+    RecipeSource: TypeAlias = Path | str | Mapping[str, Any] | Recipe | None
 else:
     RecipeSource = Path
 
 
 @one_or_many
 def prepare(
-    config: RecipeSource,
+    recipe: RecipeSource,
     manifest: ManifestSource,
     *,
     jobs: int = -1,
@@ -32,8 +32,8 @@ def prepare(
     """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call.
 
     Args:
-        config: recipe that will be trained: a YAML file, the name of a shipped one, or nested mappings; its `data`
-            counts.
+        recipe: recipe that will be trained: a YAML file, the name of a shipped one, or nested mappings; the `data` of its
+            inputs count. Single settings are flags, such as --inputs.signal.data.window 5.
         manifest: manifest that `medcl scan` wrote.
         jobs: number of processes; -1 is one a core.
         strict: compare more with the scan than sizes, times and headers: every byte, where the scan was `--strict` too,
@@ -44,35 +44,27 @@ def prepare(
         settings: of the recipe, in the place of those of the file, such as `data={"window": 5.0}`.
 
     Returns:
-        The prepared records, by the name of their modality.
+        The prepared records, by the name of their input.
 
     Raises:
         UsageError: the recipe has an unknown setting or an invalid value.
         MedclError: no record can be decoded.
     """
-    from medcl.modality import wing, wing_of
-    from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
+    from medcl.modality import wing
+    from medcl.pretrain.inputs import made_inputs
 
-    config = recipe(config, settings)
+    complete = recipes.recipe(recipe, settings)
     records, folder = manifest_and_store(manifest, store)
-    how: dict[str, Any] = {"jobs": jobs, "strict": strict, "cluster": cluster}
-    if isinstance(config, MultimodalPretrainConfig):
-        from medcl.pretrain.multimodal_sides import prepare_sides
-
-        stores: dict[str, Any] = {
-            kind: made.store for kind, made in prepare_sides(config, records, folder, **how).items()
-        }
-    else:
-        from medcl.data.prepare import prepare as decode
-
-        stores = {wing_of(config.data).name: decode(records, config.data, folder, **how)}
+    made = made_inputs(complete, records, folder, jobs=jobs, strict=strict, cluster=cluster)
+    stores: dict[str, Any] = {name: one.store for name, one in made.items() if not complete.inputs[name].like}
     lines: list[str] = []
-    for kind, found in stores.items():
+    for name, found in stores.items():
+        own = wing(complete.inputs[name].modality)
         lines.append(f"{found.folder}: {found.described()}")
         # What else a wing tells of its records: notes on recordings, label maps of volumes.
         lines += [f"{count:>8}  {note}" for note, count in getattr(found, "notes", {}).items()]
         total = len(found.record_ids) + len(found.quarantine)
-        lines += quarantine.told(found.quarantine, total, wing(kind).plural)
+        lines += quarantine.told(found.quarantine, total, own.plural)
         lines += quarantine.filled(getattr(found, "filled", {}))
         for name, reasons in getattr(found, "mask_quarantine", {}).items():
             lines += quarantine.told(reasons, total, f"label maps {name!r}")
@@ -81,7 +73,7 @@ def prepare(
 
 @one_or_many
 def pretrain(
-    config: RecipeSource,
+    recipe: RecipeSource,
     manifest: ManifestSource,
     output: PathSource,
     *,
@@ -93,7 +85,8 @@ def pretrain(
     """Train an encoder on a manifest without labels.
 
     Args:
-        config: recipe: a YAML file, the name of a shipped one, or nested mappings.
+        recipe: a YAML file, the name of a shipped one (`medcl recipes` lists them), or nested mappings. Single settings
+            are flags, such as --optimiser.steps 500 or --objectives.trial.weight 0.5; `--help all` tells all of them.
         manifest: manifest that `medcl scan` wrote.
         output: the run folder.
         resume: go on from the folder's last.ckpt.
@@ -109,10 +102,10 @@ def pretrain(
         MedclError: the archive does not allow it, or training failed.
     """
     # What is wrong with the recipe is told before torch is imported.
-    config = recipe(config, settings)
+    complete = recipes.recipe(recipe, settings)
     from medcl.pretrain.run import pretrain as train
 
     records, prepared = manifest_and_store(manifest, store)
-    done = train(config, records, prepared, Path(output), resume=resume, until=until)
+    done = train(complete, records, prepared, Path(output), resume=resume, until=until)
     # Of several processes that train, one tells.
     return Result(str(done) if done.speaks else "", lambda: done, done.folder)

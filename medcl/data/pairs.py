@@ -43,7 +43,13 @@ class Linked:
 
 
 def linked(
-    manifest: Manifest, links: Links, rows: Mapping[str, Ints], *, incomplete: bool = False, needs: str = ""
+    manifest: Manifest,
+    links: Links,
+    rows: Mapping[str, Ints],
+    *,
+    report: str = REPORT,
+    incomplete: bool = False,
+    needs: str = "",
 ) -> Linked:
     """Find the partners of every record.
 
@@ -56,15 +62,16 @@ def linked(
         manifest: of all kinds.
         links: of its reports.
         rows: {kind: (R,) rows that can be drawn from}, reports last.
+        report: name of the reports among them.
         incomplete: whether items count that have two kinds, but not all.
         needs: a kind that an item must have in any case.
 
     Returns:
         The items, in the order of kinds and rows.
     """
-    own = [kind for kind in rows if kind != REPORT]
+    own = [kind for kind in rows if kind != report]
     drawn = np.zeros(len(manifest), dtype=bool)
-    drawn[rows.get(REPORT, _NONE)] = True
+    drawn[rows.get(report, _NONE)] = True
 
     def reports(row: int) -> Ints:
         found = links.reports_of(row)
@@ -80,9 +87,9 @@ def linked(
                 continue
             item = {kind: np.array([row])}
             item |= {other: nearby[other](row) for other in own[number + 1 :]}
-            if REPORT in rows:
+            if report in rows:
                 described = [row, *(int(one) for other in own[number + 1 :] for one in item[other])]
-                item[REPORT] = next((some for some in map(reports, described) if len(some)), _NONE)
+                item[report] = next((some for some in map(reports, described) if len(some)), _NONE)
             there = sum(len(some) > 0 for some in item.values())
             enough = there >= 2 if incomplete else there == len(rows)
             if not enough or (needs and not len(item.get(needs, _NONE))):
@@ -91,7 +98,7 @@ def linked(
             for other in rows:
                 some = item.get(other, _NONE)
                 found[other].append(some)
-                if other != REPORT:
+                if other != report:
                     taken[other].update(some.tolist())
     partners = {
         kind: (np.concatenate([_NONE, *some]), np.cumsum([0, *map(len, some)]).astype(np.int64))
@@ -159,9 +166,10 @@ class Pairs(Dataset[Batch]):
     What is drawn is a function of (seed, step, item): it does not depend on the rest of the batch nor on who loads it.
 
     Args:
-        sides: {kind: what is drawn from}, reports last.
+        sides: {name: what is drawn from}, reports last.
         manifest: of all kinds.
         links: of its reports.
+        modalities: {side: modality}; default: sides are named by their modality.
         incomplete: whether records count that lack a kind.
         needs: a kind that each must have in any case.
         seed: of all draws.
@@ -186,6 +194,7 @@ class Pairs(Dataset[Batch]):
         manifest: Manifest,
         links: Links,
         *,
+        modalities: Mapping[str, str] | None = None,
         incomplete: bool = False,
         needs: str = "",
         seed: int = 0,
@@ -193,7 +202,9 @@ class Pairs(Dataset[Batch]):
         self.kinds, self.seed = tuple(sides), seed
         self._sides = dict(sides)
         rows = {kind: side.rows for kind, side in sides.items()}
-        self._linked = linked(manifest, links, rows, incomplete=incomplete, needs=needs)
+        modalities = {kind: kind for kind in sides} if modalities is None else modalities
+        report = next((name for name, kind in modalities.items() if kind == REPORT), "")
+        self._linked = linked(manifest, links, rows, report=report, incomplete=incomplete, needs=needs)
         self.anchors: Ints = self._linked.anchors
         if not len(self.anchors):
             counts = ", ".join(f"{len(own)} of kind {kind}" for kind, own in rows.items())
@@ -211,11 +222,11 @@ class Pairs(Dataset[Batch]):
         self.members: Ints = np.unique(np.concatenate(list(used.values())))
         self._codes = {kind: codes for kind, side in sides.items() if (codes := side.codes) is not None}
         self.id_names = ("patient", "item", *self.kinds, *(["text"] if self._codes else []))
-        self.left_out = {wing(kind).unlinked: len(own) - len(used[kind]) for kind, own in rows.items()}
-        texts = self._codes.get(REPORT)
-        if texts and len(self.kinds) == 2 and len(np.unique(texts.values[np.isin(texts.rows, used[REPORT])])) == 1:
+        self.left_out = {wing(modalities[kind]).unlinked: len(own) - len(used[kind]) for kind, own in rows.items()}
+        texts = self._codes.get(report)
+        if texts and len(self.kinds) == 2 and len(np.unique(texts.values[np.isin(texts.rows, used[report])])) == 1:
             raise MedclError(
-                f"all {len(used[REPORT])} linked reports have the same text, so that none can be distinguished: look "
+                f"all {len(used[report])} linked reports have the same text, so that none can be distinguished: look "
                 "at the column or file that they were read from"
             )
 

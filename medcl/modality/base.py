@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.modality.rows import Rows, Source
-from medcl.modality.sampling import Draws, SampleSet
+from medcl.modality.sampling import Draws, LevelSamples, SampleSet
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
@@ -109,6 +109,17 @@ class Wing(Protocol):
         """Of encoders."""
 
     @property
+    def views_config(self) -> type[Any]:
+        """Of random changes."""
+
+    def default_encoder(self, config: Any) -> Any:
+        """The encoder's configuration where a recipe says nothing of it.
+
+        Args:
+            config: of samples.
+        """
+
+    @property
     def spec(self) -> type[Any]:
         """Of trained encoders; a dataclass with `encoder` and `build`."""
 
@@ -117,6 +128,14 @@ class Wing(Protocol):
 
         Raises:
             UsageError: with the field and its value.
+        """
+
+    def sketch(self, config: Any, encoder: Any) -> "tuple[nn.Module, tuple[int, ...]] | None":
+        """An encoder and the shape of a sample (C, ...), where both follow from the settings; None: the archive decides.
+
+        Args:
+            config: of samples.
+            encoder: of the encoder.
         """
 
     def is_published(self, encoder: Any) -> bool:
@@ -207,6 +226,12 @@ class Wing(Protocol):
 
     def draws(self, store: Any, manifest: Rows, config: Any) -> Draws:
         """The records of a manifest, as training draws from them; arguments and errors as of `samples`."""
+
+    def levels(self, store: Any, manifest: Rows, config: Any) -> LevelSamples | None:
+        """The samples of a manifest with their levels below the record, where these are told apart in training.
+
+        Arguments and errors are those of `samples`. None where a record is drawn from as a whole.
+        """
 
     def views(self, config: Any, data: Any, store: Any) -> "Compose | None":
         """The random changes of samples.

@@ -51,6 +51,40 @@ class SampleSet(Protocol):
         """Where samples begin in their records; None where a sample is the whole of its record."""
 
 
+class LevelSamples(Protocol):
+    """Samples whose levels are told apart: windows of recordings, patches of volumes.
+
+    Where it has a method `draw`, as `medcl.data.sampler.Drawable`, samples are drawn from its records; else it is a
+    `SampleSet`.
+    """
+
+    counted: str
+    """What it is a number of, in words."""
+
+    def __len__(self) -> int:
+        """Number of them."""
+
+    @property
+    def patients(self) -> Ints:
+        """The patient of each."""
+
+    @property
+    def units(self) -> Ints:
+        """The record of each."""
+
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """Of the ids of a batch."""
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Number of records that are not trained on, by what they are."""
+
+    @property
+    def note(self) -> str:
+        """What else there is to say; empty where there is nothing."""
+
+
 class Codes(NamedTuple):
     """Which numbered samples have the same content.
 

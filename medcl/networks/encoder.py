@@ -1,9 +1,15 @@
 """The contract of encoders: dense embeddings of every position, pooled to one embedding a sample."""
 
 from abc import ABC, abstractmethod
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
+
+
+def pool(encoder: nn.Module, dense: Tensor, x: Tensor) -> Tensor:
+    """Pool the dense embeddings (B, positions, dim) of a batch `x` to (B, dim), by any encoder."""
+    pooling = cast(Any, encoder).pool
+    return cast(Tensor, pooling(dense, x) if getattr(encoder, "pools_input", False) else pooling(dense))
 
 
 class EncoderSizes(Protocol):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
+from medcl.networks.encoder import pool
 from medcl.networks.heads import ProjectionHead
 
 REPORT = "report"
@@ -72,8 +73,7 @@ class MultimodalEncoder(nn.Module):
 
     def pool(self, kind: str, dense: Tensor, x: Tensor) -> Tensor:
         """Pool the dense embeddings (B, P, dim) of a batch `x` to (B, dim)."""
-        encoder = cast(Any, self.side(kind))
-        return cast(Tensor, encoder.pool(dense, x) if kind == REPORT else encoder.pool(dense))
+        return pool(self.side(kind), dense, x)
 
     def project(self, kind: str, pooled: Tensor) -> Tensor:
         """Take pooled embeddings (B, dim) to vectors (B, projection) of length 1."""

@@ -1,39 +1,46 @@
-"""Initialise an encoder with the weights of another stage or of another run."""
+"""Initialise encoders with the weights of another stage, of another run, or of a file."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from medcl import runs
+from medcl import runs, weights
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.spec import JointCard
+from medcl.pretrain.inputs import card_in, is_run
+from medcl.pretrain.recipe import InputConfig, Recipe
 from medcl.runs import Run
 
 
-def initial_encoder(folder: Path, patients: Collection[int], salt: str, n_channels: int) -> ImageEncoder:
-    """Load the encoder of a finished run to train it further.
+def initialise(encoders: Mapping[str, nn.Module], recipe: Recipe, patients: Collection[int], salt: str) -> None:
+    """Load what the inputs of a recipe start from.
 
     Args:
-        folder: of that run.
+        encoders: of the inputs, changed in place.
+        recipe: the whole.
         patients: codes of those who are trained on now.
         salt: fingerprint of the salt that coded them.
-        n_channels: values a voxel of their volumes.
 
     Raises:
-        UsageError: the encoder was trained on patients whom the new run does not train on, or it takes other
-            volumes.
-        MedclError: no finished run on volumes.
+        UsageError: an encoder was trained on patients whom the new run does not train on, or is another network.
+        MedclError: no finished run, or a damaged file.
     """
-    run = runs.load_volumes(folder)
-    check_seen(run, patients, salt, "global_local.init")
-    if run.card.n_channels != n_channels:
-        raise UsageError(
-            f"global_local.init: {folder} takes volumes of {run.card.n_channels} channel(s), these have {n_channels}"
-        )
-    return run.encoder.train()
+    for name, config in recipe.inputs.items():
+        if not config.init:
+            continue
+        if is_run(config.init):
+            run = runs.load(Path(config.init))
+            check_seen(run, patients, salt, f"inputs.{name}.init")
+            card_in(run, config.modality, name)
+            source = run.encoder.side(config.modality) if isinstance(run.card, JointCard) else run.encoder
+            copy_weights(encoders[name], source.state_dict(), f"inputs.{name}.encoder")
+        else:
+            load_file(encoders[name], config, name)
 
 
 def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: str) -> None:
@@ -43,7 +50,7 @@ def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: 
         run: of the initial encoder.
         patients: codes of those who are trained on now.
         salt: fingerprint of the salt that coded them.
-        field: of the configuration, for messages.
+        field: of the recipe, for messages.
 
     Raises:
         UsageError: it was trained on others.
@@ -56,22 +63,82 @@ def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: 
         )
 
 
-def copy_weights(encoder: ImageEncoder, source: ImageEncoder) -> None:
-    """Copy the weights of an encoder into another one, which may have more blocks of a decoder.
+def copy_weights(encoder: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Copy the weights of an encoder into another one, which may have more or fewer blocks of a decoder.
+
+    Args:
+        encoder: changed in place.
+        state: weights of the other one.
+        where: name of the encoder in the recipe, for messages.
 
     Raises:
         UsageError: the two are different networks.
     """
+    unet = isinstance(getattr(encoder, "network", None), UNet)
+    # The map of another block has another width, and with it another linear map behind it.
+    own = {name: value for name, value in state.items() if not (unet and name.startswith("output."))}
     try:
-        found = encoder.network.load_state_dict(source.network.state_dict(), strict=False)
+        found = encoder.load_state_dict(own, strict=False)
     except RuntimeError as error:
-        raise UsageError("encoder: differs from the network of the run that initialises it") from error
-    more = [
-        name for name in found.missing_keys if not (name.startswith("decoder.") and isinstance(encoder.network, UNet))
-    ]
-    if more or found.unexpected_keys:
+        raise UsageError(f"{where}: differs from the network that initialises it") from error
+    spared = ("network.decoder.", "output.") if unet else ()
+    more = [name for name in (*found.missing_keys, *found.unexpected_keys) if not name.startswith(spared or ("\0",))]
+    if more:
+        raise UsageError(f"{where}: differs from the network that initialises it in {', '.join(more[:8])}")
+
+
+def load_file(encoder: nn.Module, config: InputConfig, name: str) -> None:
+    """Load a file of weights, and print which tensors are matched, missing and unused.
+
+    Args:
+        encoder: changed in place.
+        config: of the input, with `init`, `rename` and `adapt`.
+        name: of the input.
+
+    Raises:
+        UsageError: nothing in the file fits, or a tensor has another shape.
+        MedclError: the file is missing or damaged.
+    """
+    path = Path(config.init)
+    if not path.is_file():
+        raise UsageError(f"inputs.{name}.init: there is no file {path}")
+    own = encoder.state_dict()
+    matched, unused, wrong, adapted = {}, [], [], []
+    for given, value in weights.read(path, "take it from a copy").items():
+        beginning = next((one for one in sorted(config.rename, key=len, reverse=True) if given.startswith(one)), "")
+        renamed = config.rename[beginning] + given.removeprefix(beginning) if beginning else given
+        if renamed not in own:
+            unused.append(given)
+            continue
+        fitted = _fitted(value, own[renamed].shape) if config.adapt else value
+        if fitted.shape != own[renamed].shape:
+            wrong.append(f"{given} {tuple(value.shape)} for {tuple(own[renamed].shape)}")
+            continue
+        adapted += [renamed] if fitted.shape != value.shape else []
+        matched[renamed] = fitted.to(own[renamed].dtype)
+    missing = [one for one in own if one not in matched]
+    if wrong:
+        hint = "" if config.adapt else f"; inputs.{name}.adapt: true inflates kernels and averages input channels"
+        raise UsageError(f"inputs.{name}.init: {path}: other shapes: {', '.join(wrong[:5])}{hint}")
+    if not matched:
         raise UsageError(
-            f"encoder: differs from the network that initialises it in {', '.join((*more, *found.unexpected_keys))}"
+            f"inputs.{name}.init: {path}: no tensor has a name of the encoder's, such as {next(iter(own))}; the file has "
+            f"{', '.join(unused[:3])}: map the beginnings of names by inputs.{name}.rename"
         )
-    if not isinstance(encoder.network, UNet):
-        encoder.output.load_state_dict(source.output.state_dict())
+    encoder.load_state_dict(matched, strict=False)
+    print(f"{path}: {len(matched)} tensors matched, {len(missing)} missing, {len(unused)} unused")
+    for what, names in (("missing", missing), ("unused", unused), ("adapted", adapted)):
+        if names:
+            print(f"  {what}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
+
+
+def _fitted(value: Tensor, shape: torch.Size) -> Tensor:
+    """A kernel (out, in, x, y) as one of three dimensions, or of another number of input channels."""
+    if value.ndim + 1 == len(shape) and value.ndim == 4:
+        # The same response to a volume that does not change along the new axis (Carreira and Zisserman, CVPR 2017).
+        depth = shape[-1]
+        value = value[..., None].expand(*value.shape, depth) / depth
+    if value.ndim == len(shape) >= 3 and value.shape[1] != shape[1] and value.shape[0] == shape[0]:
+        # The same response to an image whose channels are equal.
+        value = value.sum(dim=1, keepdim=True).expand(-1, shape[1], *value.shape[2:]) / shape[1]
+    return value

@@ -1,8 +1,10 @@
-"""`medcl pretrain` as one function: a configuration and a manifest in, a run folder out."""
+"""`medcl pretrain` as one function: a recipe and a manifest in, a run folder out."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -11,13 +13,18 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
-from medcl.modality.base import plain
-from medcl.pretrain import multimodal_check, multimodal_plan, signals, volumes
+from medcl.modality import wing
+from medcl.modality.sampling import Batch
+from medcl.modality.spec import Card, JointCard
+from medcl.pretrain.check import check
 from medcl.pretrain.checkpoint import step_of
-from medcl.pretrain.config import PretrainConfig
-from medcl.pretrain.loop import Stage, Trained, fabric_for, train
-from medcl.pretrain.multimodal_config import MultimodalPretrainConfig
-from medcl.pretrain.plan import Config, TrainingPlan, in_splits
+from medcl.pretrain.initialise import initialise
+from medcl.pretrain.inputs import Lookups, Made, Source, in_splits, made_inputs, source
+from medcl.pretrain.model import Model, adapted, loss_name, side_names, spaces
+from medcl.pretrain.objectives.base import HeadConfig
+from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig, as_settings, read
+from medcl.pretrain.trainer import Stage, Trained, fabric_for, train
+from medcl.pretrain.version_0_1 import converted
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Pretrained:
 
 
 def pretrain(
-    config: Config,
+    recipe: Recipe,
     manifest: Manifest,
     store: Path,
     folder: Path,
@@ -68,7 +75,7 @@ def pretrain(
     """Train an encoder without labels.
 
     Args:
-        config: the whole recipe, of recordings, of volumes or of several modalities.
+        recipe: the whole.
         manifest: what `medcl scan` wrote.
         store: folder in which records are prepared once.
         folder: the run folder.
@@ -79,30 +86,23 @@ def pretrain(
         What the run has come to.
 
     Raises:
-        UsageError: the folder already holds a run, or the configuration is invalid.
+        UsageError: the folder already holds a run, or the recipe is invalid.
         MedclError: the archive does not allow it, or training failed.
     """
-    _check(config)
-    fabric = fabric_for(config.hardware)
+    check(recipe)
+    fabric = fabric_for(recipe.hardware)
     fabric.launch()
     if fabric.local_rank:
         # The first process of this machine has started this one.
         end_with_parent()
-    if resume and fabric.is_global_zero and not any((folder / name).exists() for name in (runs.CONFIG, runs.LOCK)):
+    if resume and fabric.is_global_zero and not any((folder / name).exists() for name in (*runs.CONFIGS, runs.LOCK)):
         raise MedclError(f"{folder}: no run to resume; run without --resume")
     with runs.alone(folder) if fabric.is_global_zero else nullcontext():
-        return _pretrain(config, manifest, store, folder, fabric, resume=resume, until=until)
+        return _pretrain(recipe, manifest, store, folder, fabric, resume=resume, until=until)
 
 
 def _pretrain(
-    config: Config,
-    manifest: Manifest,
-    store: Path,
-    folder: Path,
-    fabric: Fabric,
-    *,
-    resume: bool,
-    until: int | None,
+    recipe: Recipe, manifest: Manifest, store: Path, folder: Path, fabric: Fabric, *, resume: bool, until: int | None
 ) -> Pretrained:
     begun = runs.is_begun(folder)
     if begun and not resume:
@@ -110,76 +110,149 @@ def _pretrain(
     resume = begun
     # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
     manifest = manifest.ok()
-    chosen = in_splits(manifest, config.splits)
-    plan = _plan(config, manifest, chosen, store, fabric)
+    plan = Plan.of(recipe, manifest, store, shared=fabric.world_size > 1)
     if not resume:
         # What cannot be built is refused before there is a folder.
-        for stage in plan.stages:
-            stage.method(None)
+        for stage in plan.recipe.trained:
+            plan.model(stage, None)
+    salt = str(manifest.metadata["salt"])
     if fabric.is_global_zero and not resume:
-        runs.start(folder, plain(plan.config), runs.SeenPatients.of(plan.patients.tolist(), manifest.metadata["salt"]))
+        runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), salt))
     if resume:
-        _same_recipe(folder, plan.config)
+        _same_recipe(folder, plan.recipe)
     fabric.barrier()
     trained = _train(plan, fabric, folder, resume=resume, until=until)
-    finished = trained.step >= sum(stage.optimiser.steps for stage in plan.stages)
+    finished = trained.step >= plan.recipe.steps
     if finished and fabric.is_global_zero:
-        runs.save_encoder(folder, plan.encoder(trained.encoder_owner), plan.card)
+        runs.save_encoder(folder, cast(Model, trained.encoder_owner).kept(), plan.card)
     return Pretrained(
         folder=folder,
-        patients=len(plan.patients),
-        size=plan.size,
+        patients=len(plan.source.patients),
+        size=plan.source.size,
         steps=trained.step,
         losses=trained.losses,
         samples_per_second=trained.samples_per_second,
-        left_out=plan.left_out,
+        left_out=plan.source.left_out,
         finished=finished,
         speaks=fabric.is_global_zero,
     )
 
 
-def _check(config: Config) -> None:
-    if isinstance(config, PretrainConfig):
-        signals.check(config)
-    elif isinstance(config, MultimodalPretrainConfig):
-        multimodal_check.check(config)
-    else:
-        volumes.check(config)
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with the records that it is trained on.
+
+    Args:
+        recipe: completed by what the archive says.
+        made: its inputs.
+        source: of batches.
+        lookups: what objectives look up in the manifest.
+        salt: fingerprint of the salt of the patients' codes.
+        shared: whether several processes train.
+    """
+
+    recipe: Recipe
+    made: Mapping[str, Made]
+    source: Source
+    lookups: Lookups
+    salt: str
+    shared: bool
+
+    @classmethod
+    def of(cls, recipe: Recipe, manifest: Manifest, store: Path, *, shared: bool = False) -> "Plan":
+        """Prepare records and say what is trained.
+
+        Raises:
+            UsageError: the archive does not have what the recipe needs.
+            MedclError: no records of an input, or none that belong together.
+        """
+        made = made_inputs(recipe, manifest, store)
+        chosen = in_splits(manifest, recipe.splits)
+        batches = source(recipe, made, chosen)
+        last = recipe.trained[-1]
+        inputs: dict[str, InputConfig] = {
+            name: replace(one.config, encoder=adapted(recipe, last, name), like=recipe.inputs[name].like)
+            for name, one in made.items()
+        }
+        lookups = Lookups(recipe, chosen, batches.id_names)
+        return cls(replace(recipe, inputs=inputs), made, batches, lookups, str(manifest.metadata["salt"]), shared)
+
+    @property
+    def card(self) -> Card:
+        """What the encoder expects that is kept."""
+        cards = {}
+        for name, one in self.made.items():
+            own = wing(one.config.modality)
+            modality = str(getattr(one.card, "modality", ""))
+            cards[name] = own.spec_of(self.recipe.inputs[name].encoder, one.data, one.store, modality)
+        if len(cards) == 1:
+            return cast(Card, next(iter(cards.values())))
+        space, local = spaces(self.recipe)
+        head = cast(HeadConfig, self.recipe.objectives[space].head)  # type: ignore[attr-defined]
+        cells = cast(HeadConfig, self.recipe.objectives[local].head).dim if local else 0  # type: ignore[attr-defined]
+        names = side_names(self.recipe)
+        return JointCard({names[name]: card for name, card in cards.items()}, head.hidden, head.dim, cells)
+
+    def model(self, stage: StageConfig, before: Model | None) -> Model:
+        """What a stage trains, from the weights of the stage before."""
+        made = Model(self.recipe, stage, self.made, self.lookups, self.source.id_names, shared=self.shared)
+        if before is not None:
+            made.take_over(before)
+        else:
+            initialise(made.encoders, self.recipe, self.source.patients, self.salt)
+            made.begin()
+        return made
+
+    def weights(self, stage: StageConfig, done: float) -> dict[str, float]:
+        """The weights of the losses when a share of the stage's steps is done."""
+        found: dict[str, float] = {}
+        for name in stage.objectives:
+            objective = self.recipe.objectives[name]
+            weight = objective.weight_at(done)
+            if weight > 0:
+                found |= {loss_name(name, one): weight * share for one, share in objective.losses.items()}
+        return found
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the losses of all stages."""
+        every = (name for stage in self.recipe.trained for name in stage.objectives)
+        return tuple(
+            dict.fromkeys(loss_name(name, one) for name in every for one in self.recipe.objectives[name].losses)
+        )
+
+    def batches(self, number: int, stage: StageConfig, fabric: Fabric, start: int, stop: int) -> Iterable[Batch]:
+        """Those of some steps of a stage."""
+        partitions = max(self.recipe.objectives[name].partitions for name in stage.objectives)
+        workers, rank, world = self.recipe.hardware.workers, fabric.global_rank, fabric.world_size
+        return self.source.batches(partitions, self.recipe.seed + number, start, stop, workers, rank, world)
 
 
-def _plan(config: Config, manifest: Manifest, chosen: Manifest, store: Path, fabric: Fabric) -> TrainingPlan:
-    if isinstance(config, PretrainConfig):
-        return signals.plan(config, manifest, chosen, store, fabric)
-    if isinstance(config, MultimodalPretrainConfig):
-        return multimodal_plan.plan(config, manifest, chosen, store, fabric)
-    return volumes.plan(config, manifest, chosen, store, fabric)
-
-
-def _train(plan: TrainingPlan, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
+def _train(plan: Plan, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
     """All stages from the one that the checkpoint belongs to, each from the weights of the one before."""
+    recipe = plan.recipe
     taken = step_of(folder / runs.CHECKPOINT) if resume else 0
-    levels = tuple(dict.fromkeys(level for stage in plan.stages for level in stage.weights))
     trained: Trained | None = None
     before = 0
-    for number, stage in enumerate(plan.stages):
-        end = before + stage.optimiser.steps
-        last = number == len(plan.stages) - 1
+    stages = recipe.trained
+    for number, stage in enumerate(stages):
+        end = before + stage.steps
         # A stage that is just finished is loaded for its weights, from which the next one begins.
-        if taken <= end or last:
+        if taken <= end or number == len(stages) - 1:
             # New weights depend on nothing but the seed: not on whether the stage before ran in this call.
-            torch.manual_seed(plan.config.seed + number)
+            torch.manual_seed(recipe.seed + number)
+            rate = stage.learning_rate or recipe.optimiser.learning_rate
             trained = train(
                 fabric,
-                stage.method(trained.encoder_owner if trained else None),
-                stage.batches,
-                stage.optimiser,
-                weights=stage.weights,
-                seed=plan.config.seed,
+                plan.model(stage, cast(Model, trained.encoder_owner) if trained else None),
+                lambda start, stop, number=number, stage=stage: plan.batches(number, stage, fabric, start, stop),
+                replace(recipe.optimiser, steps=stage.steps, learning_rate=rate),
+                weights=lambda done, stage=stage: plan.weights(stage, done),
+                seed=recipe.seed,
                 folder=folder,
                 resume=resume and (before < taken or number == 0),
                 until=until,
-                checkpoint_every=plan.config.hardware.checkpoint_every,
-                stage=Stage(stage.name, before, levels),
+                checkpoint_every=recipe.hardware.checkpoint_every,
+                stage=Stage(stage.name if len(stages) > 1 else "", before, plan.columns()),
             )
             if trained.step < end or (until is not None and until <= end):
                 break
@@ -188,10 +261,12 @@ def _train(plan: TrainingPlan, fabric: Fabric, folder: Path, *, resume: bool, un
     return trained
 
 
-def _same_recipe(folder: Path, config: Config) -> None:
-    """Refuse to resume a run with another recipe; only the hardware may change."""
-    begun = runs.read_config(folder)
-    now = plain(config)
-    other = [name for name, value in now.items() if name != "hardware" and begun.get(name) != value]
+def _same_recipe(folder: Path, recipe: Recipe) -> None:
+    """Refuse to resume a run with another recipe; only the hardware and what is looked at may change."""
+    begun = as_settings(read(converted(runs.read_config(folder))))
+    now = as_settings(recipe)
+    other = [name for name, value in now.items() if name not in ("hardware", "monitor") and begun.get(name) != value]
     if other:
-        raise UsageError(f"--resume: {', '.join(other)} differs from {folder / runs.CONFIG}, with which the run began")
+        raise UsageError(f"--resume: {', '.join(other)} differs from the recipe in {folder}, with which the run began")
+
+

@@ -40,6 +40,7 @@ class ImageWing:
     has_slices = False
     config = ImageConfig
     encoder_config = ImageEncoderConfig
+    views_config = ImageViewsConfig
 
     @property
     def index(self) -> StoreIndex:
@@ -47,6 +48,10 @@ class ImageWing:
         from medcl.modality.image.prepare import INDEX
 
         return INDEX
+
+    def default_encoder(self, config: ImageConfig) -> ImageEncoderConfig:
+        """A ResNet."""
+        return ImageEncoderConfig(name="resnet")
 
     @property
     def spec(self) -> type["ImageCard"]:
@@ -62,6 +67,12 @@ class ImageWing:
         check(encoder, 1)
         if encoder.dims != 2:
             raise UsageError(f"encoder.dims: {encoder.dims}, but images have 2 dimensions")
+
+    def sketch(self, config: ImageConfig, encoder: ImageEncoderConfig) -> "tuple[nn.Module, tuple[int, ...]]":
+        """A network of grey images of this size."""
+        from medcl.modality.spatial.encoders import build
+
+        return build(encoder, 1), (1, *config.size)
 
     def is_published(self, encoder: ImageEncoderConfig) -> bool:
         """No: all begin with random weights."""
@@ -117,6 +128,10 @@ class ImageWing:
     def draws(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> Numbered:
         """The image of a record."""
         return Numbered(self.samples(store, manifest, config))
+
+    def levels(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> None:
+        """None: a record is an image."""
+        return
 
     def views(self, config: ImageViewsConfig, data: ImageConfig, store: "ImageStore") -> "Compose":
         """Random changes of images."""

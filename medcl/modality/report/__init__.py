@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medcl.modality.base import Miniature, Training, frozen, plain
-from medcl.modality.report.config import TextConfig, TextEncoderConfig
+from medcl.modality.report.config import TextConfig, TextEncoderConfig, TextViewsConfig
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Numbered
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medcl.modality.report.prepare import ReportStore, TokenisedConfig
     from medcl.modality.report.samples import Reports
     from medcl.modality.spec import TextCard
+    from medcl.modality.views import Compose
 
 LETTERS = 600
 """Of a report that is shown, at most."""
@@ -38,6 +39,7 @@ class ReportWing:
     has_slices = False
     config = TextConfig
     encoder_config = TextEncoderConfig
+    views_config = TextViewsConfig
 
     @property
     def index(self) -> StoreIndex:
@@ -45,6 +47,10 @@ class ReportWing:
         from medcl.modality.report.prepare import INDEX
 
         return INDEX
+
+    def default_encoder(self, config: TextConfig) -> TextEncoderConfig:
+        """A transformer that is trained from scratch."""
+        return TextEncoderConfig()
 
     @property
     def spec(self) -> type["TextCard"]:
@@ -58,6 +64,10 @@ class ReportWing:
         from medcl.modality.report.text import check
 
         check(config)
+
+    def sketch(self, config: Any, encoder: Any) -> None:
+        """None: the archive decides."""
+        return
 
     def is_published(self, encoder: TextEncoderConfig) -> bool:
         """Whether it is a transformers model."""
@@ -130,9 +140,22 @@ class ReportWing:
         samples = self.samples(store, manifest, config)
         return Numbered(samples, samples.codes)
 
-    def views(self, config: Any, data: TextConfig, store: "ReportStore") -> None:
-        """None: a text is changed by drawing another sentence."""
+    def levels(self, store: "ReportStore", manifest: Rows, config: TextConfig) -> None:
+        """None: a report is drawn from as a whole."""
         return
+
+    def views(self, config: TextViewsConfig, data: "TokenisedConfig", store: "ReportStore") -> "Compose | None":
+        """Random changes of texts; None where there are none."""
+        if config == TextViewsConfig():
+            return None
+        from medcl.modality.report.views import WordCrop, WordDropout
+        from medcl.modality.views import Compose
+
+        tokenizer: Any = data.encode
+        special = tuple(tokenizer.special)
+        crop = [WordCrop(special, config.word_crop)] if config.word_crop != (1.0, 1.0) else []
+        dropout = [WordDropout(special, config.word_dropout)] if config.word_dropout else []
+        return Compose([*crop, *dropout])
 
     def spec_of(
         self, encoder: TextEncoderConfig, data: "TokenisedConfig", store: "ReportStore", modality: str

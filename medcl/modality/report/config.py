@@ -22,6 +22,19 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class TextViewsConfig:
+    """Random changes of a text, beside the draw of another sentence or section.
+
+    Args:
+        word_crop: range of the share of the words, one behind the other, that is kept.
+        word_dropout: probability by which a word is left out.
+    """
+
+    word_crop: tuple[float, float] = (1.0, 1.0)
+    word_dropout: float = 0.0
+
+
+@dataclass(frozen=True)
 class TextEncoderConfig:
     """What turns token sequences into embeddings.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from medcl.errors import MedclError
 from medcl.modality.base import Miniature, Training
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Numbered
@@ -35,6 +36,7 @@ class SignalWing:
     has_slices = False
     config = SignalConfig
     encoder_config = SignalEncoderConfig
+    views_config = SignalViewsConfig
 
     @property
     def index(self) -> StoreIndex:
@@ -42,6 +44,10 @@ class SignalWing:
         from medcl.modality.signal.store import INDEX
 
         return INDEX
+
+    def default_encoder(self, config: SignalConfig) -> SignalEncoderConfig:
+        """COMET's."""
+        return SignalEncoderConfig()
 
     @property
     def spec(self) -> type["SignalCard"]:
@@ -52,6 +58,10 @@ class SignalWing:
 
     def check(self, config: SignalConfig, encoder: SignalEncoderConfig) -> None:
         """Accept: what is invalid is known with the sampling rate of the archive."""
+        return
+
+    def sketch(self, config: Any, encoder: Any) -> None:
+        """None: the archive decides."""
         return
 
     def is_published(self, encoder: SignalEncoderConfig) -> bool:
@@ -105,7 +115,14 @@ class SignalWing:
 
     def draws(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> Numbered:
         """One of the windows of a recording at a time."""
-        return Numbered(self.samples(store, manifest, config))
+        samples = self.samples(store, manifest, config)
+        if not len(samples):
+            raise MedclError(f"no recording is as long as one window ({config.window} s): shorten data.window")
+        return Numbered(samples)
+
+    def levels(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> "SignalWindows":
+        """Windows."""
+        return self.samples(store, manifest, config)
 
     def views(self, config: SignalViewsConfig, data: SignalConfig, store: "SignalStore") -> "Compose":
         """Random changes of windows."""

@@ -47,6 +47,9 @@ class SignalWindows(Dataset[Batch]):
         MedclError: the store was prepared from other records.
     """
 
+    counted = "windows"
+    note = ""
+
     def __init__(self, store: SignalStore, manifest: Rows, config: SignalConfig) -> None:
         self.store, self.config, self.at_a_time = store, config, 256
         self.length, stride = (round(seconds * store.sampling_rate) for seconds in (config.window, config.stride))
@@ -101,6 +104,30 @@ class SignalWindows(Dataset[Batch]):
             "x": torch.from_numpy(x),
             "index": torch.from_numpy(self.rows[chosen]),
             "ids": {level: torch.from_numpy(ids[chosen]) for level, ids in self.ids.items()},
+        }
+
+    @property
+    def patients(self) -> Ints:
+        """(W,) id of the patient of each window."""
+        return self.ids["patient"]
+
+    @property
+    def units(self) -> Ints:
+        """(W,) id of the recording of each window."""
+        return self.ids["trial"]
+
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """Levels."""
+        return tuple(self.ids)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Recordings and windows that are not trained on."""
+        return {
+            "recordings could not be decoded": len(self.store.quarantine),
+            "are shorter than a window": self.too_short,
+            "windows have gaps": self.with_gaps,
         }
 
     def samples_of(self, row: int) -> Ints:

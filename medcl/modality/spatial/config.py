@@ -1,7 +1,25 @@
 """The configuration of views and networks of images and volumes: importable without torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from medcl.errors import UsageError
+
+_MOVING = (
+    "crop_side",
+    "crop_ratio",
+    "crop_depth",
+    "flip",
+    "rotate90",
+    "rotation",
+    "tilt",
+    "scale",
+    "shear",
+    "translation",
+    "elastic",
+    "shuffle",
+)
+"""Changes that move voxels."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +95,11 @@ class ImageViewsConfig:
     cutout_side: tuple[float, float] = (0.1, 0.3)
     cutout_value: float = 0.0
 
+    def moving(self) -> tuple[str, ...]:
+        """Names of the changes that move voxels."""
+        still = ImageViewsConfig()
+        return tuple(name for name in _MOVING if getattr(self, name) != getattr(still, name))
+
 
 # Chaitanya et al. (NeurIPS 2020), for MR scaled between its 1st and 99th percentile. The local loss compares the same
 # place of two views, so its views leave every pixel in its place.
@@ -130,3 +153,17 @@ class ImageEncoderConfig:
     norm: Literal["batch", "group"] = "batch"
     stride: int | None = None
     pooling: Literal["mean", "max"] = "mean"
+
+    def with_blocks(self, blocks: int) -> "ImageEncoderConfig":
+        """Of a `unet` the configuration with so many blocks of its decoder, counted from the bottleneck.
+
+        Raises:
+            UsageError: it has no such block.
+        """
+        if self.name != "unet":
+            return self
+        widths = tuple(self.widths or WIDTHS["unet"])
+        level = len(widths) - 1 - blocks
+        if not 0 <= level < len(widths):
+            raise UsageError(f"blocks: a U-Net of {len(widths)} widths has decoder blocks 1 to {len(widths) - 1}")
+        return replace(self, dim=widths[level], stride=2**level)

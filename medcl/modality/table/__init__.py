@@ -36,6 +36,7 @@ class TableWing:
     has_slices = False
     config = TableConfig
     encoder_config = TableEncoderConfig
+    views_config = TableViewsConfig
 
     @property
     def index(self) -> StoreIndex:
@@ -43,6 +44,10 @@ class TableWing:
         from medcl.modality.table.prepare import INDEX
 
         return INDEX
+
+    def default_encoder(self, config: TableConfig) -> TableEncoderConfig:
+        """A perceptron."""
+        return TableEncoderConfig()
 
     @property
     def spec(self) -> type["TableCard"]:
@@ -54,6 +59,10 @@ class TableWing:
     def check(self, config: TableConfig, encoder: TableEncoderConfig) -> None:
         """Refuse invalid settings; those of an encoder are known by its network."""
         config.check()
+
+    def sketch(self, config: Any, encoder: Any) -> None:
+        """None: the archive decides."""
+        return
 
     def is_published(self, encoder: TableEncoderConfig) -> bool:
         """None is."""
@@ -113,6 +122,10 @@ class TableWing:
     def draws(self, store: "TableStore", manifest: Rows, config: TableConfig) -> Numbered:
         """One of the windows of a table at a time."""
         return Numbered(self.samples(store, manifest, config))
+
+    def levels(self, store: "TableStore", manifest: Rows, config: TableConfig) -> None:
+        """None: a table is drawn from as a whole."""
+        return
 
     def views(self, config: TableViewsConfig, data: TableConfig, store: "TableStore") -> "Compose":
         """Random changes of samples."""

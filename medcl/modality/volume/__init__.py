@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medcl.modality.spec import VolumeCard
     from medcl.modality.views import Compose
     from medcl.modality.volume.prepare import Settings
+    from medcl.modality.volume.samples import VolumePatches
     from medcl.modality.volume.store import VolumeStore
     from medcl.modality.volume.tiles import PatchDraws, VolumeTiles
 
@@ -38,6 +39,7 @@ class VolumeWing:
     has_slices = True
     config = VolumeConfig
     encoder_config = ImageEncoderConfig
+    views_config = ImageViewsConfig
 
     @property
     def index(self) -> StoreIndex:
@@ -45,6 +47,10 @@ class VolumeWing:
         from medcl.modality.volume.store import INDEX
 
         return INDEX
+
+    def default_encoder(self, config: VolumeConfig) -> ImageEncoderConfig:
+        """A U-Net of slices where one side of a patch is a voxel, else of volumes."""
+        return ImageEncoderConfig(dims=2 if 1 in config.size else 3)
 
     @property
     def spec(self) -> type["VolumeCard"]:
@@ -64,6 +70,13 @@ class VolumeWing:
             raise UsageError(
                 f"encoder.dims: {encoder.dims}, but patches of data.size {list(config.size)} have {dims} dimensions"
             )
+
+    def sketch(self, config: VolumeConfig, encoder: ImageEncoderConfig) -> "tuple[nn.Module, tuple[int, ...]]":
+        """A network of patches of one value a voxel."""
+        from medcl.modality.spatial.encoders import build
+        from medcl.modality.volume.prepare import of_patch
+
+        return build(encoder, 1), (1, *of_patch(config.size, config))
 
     def is_published(self, encoder: ImageEncoderConfig) -> bool:
         """No: all begin with random weights."""
@@ -137,6 +150,12 @@ class VolumeWing:
         from medcl.modality.volume.tiles import PatchDraws
 
         return PatchDraws(VolumePatches(store, manifest, config))
+
+    def levels(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "VolumePatches":
+        """Patches anywhere in a volume."""
+        from medcl.modality.volume.samples import VolumePatches
+
+        return VolumePatches(store, manifest, config)
 
     def views(self, config: ImageViewsConfig, data: VolumeConfig, store: "VolumeStore | None") -> "Compose":
         """Random changes of patches: lengths are in mm where all volumes have one spacing, else in voxels."""

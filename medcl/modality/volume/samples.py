@@ -126,6 +126,8 @@ class VolumePatches(Dataset[Batch]):
         MedclError: the store was prepared from other records, or no volume is left.
     """
 
+    counted = "volumes"
+
     def __init__(self, store: VolumeStore, manifest: Rows, config: VolumeConfig, *, mask: str | None = None) -> None:
         self.store, self.mask = store, mask
         self.axis = slice_axis(config)
@@ -142,6 +144,7 @@ class VolumePatches(Dataset[Batch]):
         kept = kept_places(manifest, self.rows, store, self.records, self.axis)
         some = np.array([one is None or len(one) > 0 for one in kept], dtype=bool)
         self.rows, self.records = self.rows[some], self.records[some]
+        self._missing = int((manifest.kinds == "volume").sum()) - len(self.rows)
         self.kept = [one for one in kept if one is None or len(one)]
         if not len(self.rows):
             raise MedclError("there is no volume" + (f" with a label map {mask!r}" if mask is not None else ""))
@@ -208,6 +211,23 @@ class VolumePatches(Dataset[Batch]):
     def units(self) -> Ints:
         """(V,) id of each volume."""
         return self.ids["volume"]
+
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """Levels."""
+        return (*self.ids, "slice")
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Volumes that are not trained on."""
+        return {"volumes could not be prepared": self._missing}
+
+    @property
+    def note(self) -> str:
+        """A sentence on patches that hold a border of zeros around every volume; empty where they do not."""
+        axes = [name for name, sizes, side in zip("xyz", self.shape.T, self.size, strict=True) if sizes.max() < side]
+        where = f"data.size {list(self.size)} is larger than every volume along {', '.join(axes)}"
+        return f"{where}: what lies outside is 0, and a smaller size costs less" if axes else ""
 
     def draw(self, number: int, count: int, *, seed: int, step: int, partitions: int = 1) -> list[Patch]:
         """Draw patches of a volume, as a function of all arguments.

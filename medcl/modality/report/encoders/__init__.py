@@ -73,6 +73,9 @@ class TextEncoder(nn.Module, ABC):
         """Which tokens of (B, L) are words, neither padding nor special tokens: (B, L) bool."""
         return ~torch.isin(ids, self.special)
 
+    pools_input = True
+    """`pool` takes the tokens too: padding does not count."""
+
     def pool(self, dense: Tensor, ids: Tensor) -> Tensor:
         """Pool a dense embedding (B, L, dim) over tokens to (B, dim), by `config.pooling`.
 

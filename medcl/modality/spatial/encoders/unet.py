@@ -165,7 +165,7 @@ class UNet(nn.Module):
             raise UsageError(f"a U-Net of {len(widths)} widths has 0 to {levels} decoder blocks, got blocks={blocks}")
         if n_classes is not None and blocks < levels:
             raise UsageError(f"a segmentation needs all {levels} decoder blocks, got blocks={blocks}")
-        self.n_channels = n_channels
+        self.n_channels, self.widths = n_channels, tuple(widths)
         self.dims = dims
         self.levels = levels
         self.encoder = nn.ModuleList(

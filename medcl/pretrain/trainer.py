@@ -22,14 +22,9 @@ from tqdm.auto import tqdm
 from medcl.errors import MedclError, UsageError
 from medcl.modality.sampling import Batch
 from medcl.pretrain.checkpoint import State, resume_from, save
-from medcl.pretrain.config import HardwareConfig, OptimiserConfig
+from medcl.pretrain.recipe import HardwareConfig, OptimiserConfig
 from medcl.pretrain.metrics import Board, MetricsFile
 from medcl.runs import BOARD, CHECKPOINT, METRICS
-
-
-def laid_out(x: Tensor) -> Tensor:
-    """The same batch (B, C, ...), channels last where it is one of images."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 Losses = dict[str, Tensor]
@@ -79,8 +74,14 @@ def fabric_for(config: HardwareConfig) -> Fabric:
     precision = config.precision
     if precision == "auto":
         precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-    strategy = "ddp" if config.devices > 1 else "auto"
-    return Fabric(accelerator=accelerator, devices=config.devices, precision=precision, strategy=strategy)
+    strategy = "ddp" if config.devices * config.nodes > 1 else "auto"
+    return Fabric(
+        accelerator=accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        precision=precision,
+        strategy=strategy,
+    )
 
 
 def learning_rate(config: OptimiserConfig, step: int) -> float:
@@ -132,7 +133,7 @@ def train(
     batches: Callable[[int, int], Iterable[Batch]],
     optimiser_config: OptimiserConfig,
     *,
-    weights: dict[str, float],
+    weights: Callable[[float], dict[str, float]],
     seed: int,
     folder: Path,
     resume: bool,
@@ -144,10 +145,12 @@ def train(
 
     Args:
         fabric: device, precision, processes.
-        method: `method(batch, generator)` gives one loss a level; the generator draws the views.
+        method: `method(batch, generator, active)` gives the losses of those objectives that are active; the generator
+            draws the views.
         batches: `batches(start, stop)` yields the batches of steps start to stop - 1 of this stage.
         optimiser_config: AdamW and its schedule.
-        weights: of each level's loss in the sum.
+        weights: of each loss in the sum, by the share of the stage's steps that is done; those of objectives that are
+            not active are absent.
         seed: of views and dropout.
         folder: of the run, for checkpoints and logs.
         resume: go on from last.ckpt.
@@ -192,8 +195,9 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             batch = fabric.to_device(batch)
-            losses: Losses = wrapped(batch, generator)
-            total = torch.stack([weights[level] * loss for level, loss in losses.items()]).sum()
+            now = weights((step - before) / optimiser_config.steps)
+            losses: Losses = wrapped(batch, generator, tuple(now))
+            total = torch.stack([now[level] * loss for level, loss in losses.items()]).sum()
             values = _over_processes(fabric, {**losses, "total": total})
             if not math.isfinite(values["total"]):
                 raise MedclError(

@@ -1,0 +1,80 @@
+"""Recipes that are invalid, refused before anything is read."""
+
+from medcl.errors import UsageError
+from medcl.modality import wing
+from medcl.pretrain.model import adapted, spaces
+from medcl.pretrain.objectives import objective_class
+from medcl.pretrain.objectives.base import Parts
+from medcl.pretrain.recipe import Recipe, StageConfig
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse an invalid recipe.
+
+    Raises:
+        UsageError: with the field and its value, or the two parts that do not fit together.
+    """
+    batch = recipe.batch
+    if min(batch.patients, batch.records, batch.samples) < 1:
+        raise UsageError(
+            f"batch: patients, records and samples must be at least 1, not {batch.patients}, {batch.records}, "
+            f"{batch.samples}"
+        )
+    if recipe.hardware.chunk < 0:
+        raise UsageError(
+            f"hardware.chunk: {recipe.hardware.chunk} is invalid; it is the number of views at a time, 0 for all"
+        )
+    for name, config in recipe.inputs.items():
+        own = wing(config.modality)
+        if config.locked and not config.init and not own.is_published(config.encoder):
+            raise UsageError(
+                f"inputs.{name}.locked: an encoder with random weights would never learn; set inputs.{name}.init"
+            )
+        try:
+            own.check(config.data, config.encoder)
+        except UsageError as error:
+            where = f"inputs.{name}." if str(error).startswith(("encoder.", "data.")) else ""
+            raise UsageError(f"{where}{error}") from error
+    for name, objective in recipe.objectives.items():
+        objective.check(f"objectives.{name}", recipe)
+        if getattr(objective, "loss", "") == "symile" and batch.records > 1:
+            raise UsageError("batch.records: symile takes 1, for its negatives are not to be of the same patient")
+    if len(recipe.inputs) > 1 and not spaces(recipe)[0]:
+        apart = ", ".join(recipe.inputs)
+        if not any(config.like for config in recipe.inputs.values()):
+            raise UsageError(f"objectives: none is between the inputs {apart}: pretrain them in a run each")
+    for stage in recipe.trained:
+        if stage.steps < 1:
+            raise UsageError(f"stages: {stage.name or 'the only one'} has {stage.steps} steps; it takes at least one")
+        for done in sorted({0.0, *(recipe.objectives[one].begin for one in stage.objectives)} | _ends(recipe, stage)):
+            if done < 1 and not any(recipe.objectives[one].begin <= done < recipe.objectives[one].end for one in stage.objectives):
+                raise UsageError(f"objectives: none is trained at {done:.0%} of the steps: see begin and end")
+        _build(recipe, stage)
+
+
+def _ends(recipe: Recipe, stage: StageConfig) -> set[float]:
+    return {recipe.objectives[one].end for one in stage.objectives}
+
+
+def _build(recipe: Recipe, stage: StageConfig) -> None:
+    """Build what does not depend on the archive: an archive is not decoded for what cannot be built."""
+    sketches = {}
+    for name, config in recipe.inputs.items():
+        found = wing(config.modality).sketch(config.data, adapted(recipe, stage, name))
+        if found is None:
+            return
+        sketches[name] = found
+    built = {}
+    for name in stage.objectives:
+        config = recipe.objectives[name]
+        parts = Parts(
+            name=name,
+            encoders={one: encoder for one, (encoder, _) in sketches.items()},
+            sizes={one: size for one, (_, size) in sketches.items()},
+            recipe=recipe,
+            objectives=built,
+            steps=stage.steps,
+            rows=1,
+            id_names=("patient", "item"),
+        )
+        built[name] = objective_class(config.kind)(config, parts)

@@ -1,0 +1,270 @@
+"""What one stage trains: the encoders of all inputs, and the objectives on top of them."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from medcl.contrast.core.gather import Group
+from medcl.contrast.core.momentum import momentum_update
+from medcl.errors import UsageError
+from medcl.networks.multimodal import MultimodalEncoder
+from medcl.pretrain.initialise import copy_weights
+from medcl.pretrain.inputs import Lookups, Made
+from medcl.pretrain.objectives import objective_class
+from medcl.pretrain.objectives.base import Objective, Parts
+from medcl.pretrain.objectives.contrast import Contrast, fused
+from medcl.pretrain.passes import Drawn, Seen, Step, TextCache, Wanted, draw_views
+from medcl.pretrain.recipe import Recipe, StageConfig
+
+
+class Model(nn.Module):
+    """A batch in, the losses of all objectives out.
+
+    Args:
+        recipe: the whole.
+        stage: which of its objectives are trained, and what keeps its weights.
+        made: the inputs.
+        lookups: what objectives look up in the manifest.
+        id_names: of the ids of a batch.
+        shared: whether the batch is shared by all processes: their samples are contrasted with one another, and the
+            views are those of one process with the whole batch.
+
+    Raises:
+        UsageError: parts of the recipe do not fit together.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        stage: StageConfig,
+        made: Mapping[str, Made],
+        lookups: Lookups,
+        id_names: tuple[str, ...],
+        *,
+        shared: bool = False,
+    ) -> None:
+        super().__init__()
+        self.recipe, self.stage, self.shared = recipe, stage, shared
+        self.made, self.lookups = made, lookups
+        configs = {name: recipe.objectives[name] for name in stage.objectives}
+        self.encoders = nn.ModuleDict()
+        for name, one in made.items():
+            encoder = adapted(recipe, stage, name)
+            self.encoders[name] = one.encoder(encoder)
+        self.objectives = nn.ModuleDict()
+        for name, config in configs.items():
+            parts = Parts(
+                name=name,
+                encoders={one: self.encoders[one] for one in made},
+                sizes={one: made[one].size for one in made},
+                recipe=recipe,
+                objectives={one: self.objectives[one] for one in self.objectives},
+                steps=stage.steps,
+                rows=lookups.rows,
+                id_names=id_names,
+                chunk=recipe.hardware.chunk,
+            )
+            self.objectives[name] = objective_class(config.kind)(config, parts)
+        self.teachers = nn.ModuleDict()
+        self._follow()
+        self._frozen = [self._part(path) for path in (*stage.freeze, *(n for n, c in recipe.inputs.items() if c.locked))]
+        for part in self._frozen:
+            part.requires_grad_(False)
+        locked = [name for name, config in recipe.inputs.items() if config.locked or name in stage.freeze]
+        self._caches = {name: TextCache() for name in locked if hasattr(self.encoders[name], "keep")}
+        self.train()
+
+    def train(self, mode: bool = True) -> "Model":
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
+
+    def forward(
+        self, batch: Mapping[str, Any], generator: torch.Generator, active: Sequence[str] = ()
+    ) -> dict[str, Tensor]:
+        """The losses of a batch, without their weights, by the names of `losses`.
+
+        Args:
+            batch: `x` (B, ...) or `inputs`, `ids`, `index`, and what else the wing gives.
+            generator: on the CPU; draws the views.
+            active: names of objectives that count now; none stands for all.
+        """
+        group = dist.group.WORLD if self.shared else None
+        names = tuple(active) or tuple(self.objectives)
+        step = self._step(batch, generator, group, names)
+        losses: dict[str, Tensor] = {}
+        for members in self._groups(names):
+            objectives = [cast(Objective, self.objectives[name]) for name in members]
+            if len(objectives) > 1:
+                found = fused(cast(list[Contrast], objectives), step)
+            else:
+                found = [objectives[0](step)]
+            for name, own in zip(members, found, strict=True):
+                losses |= {loss_name(name, one): loss for one, loss in own.items()}
+        # Gradients are exchanged of all weights, also of those that nothing asks for in this step.
+        if self.shared:
+            idle = sum((p.sum() * 0 for p in self.parameters() if p.requires_grad), torch.zeros((), device=batch["index"].device))
+            first = next(iter(losses))
+            losses[first] = losses[first] + idle
+        order = [loss_name(name, one) for name in names for one in self.recipe.objectives[name].losses]
+        return {name: losses[name] for name in order}
+
+    def kept(self) -> nn.Module:
+        """The encoder that the run is for: of one input, or of several with what makes them comparable."""
+        if len(self.made) == 1:
+            return next(iter(self.encoders.values()))
+        space, local = spaces(self.recipe)
+        names = side_names(self.recipe)
+        head = cast(Contrast, self.objectives[space]).head_config
+        cells = cast(Contrast, self.objectives[local]).head_config.dim if local else 0
+        sides = {names[name]: encoder for name, encoder in self.encoders.items()}
+        joint = MultimodalEncoder(sides, head.hidden, head.dim, cells)
+        owner = cast(Contrast, self.objectives[space])
+        joint.heads = nn.ModuleDict({names[name]: owner.head(name) for name in self.encoders})
+        if local:
+            owner = cast(Contrast, self.objectives[local])
+            joint.local = nn.ModuleDict({names[name]: owner.head(name) for name in owner.heads})
+        return joint
+
+    def take_over(self, before: "Model") -> None:
+        """Begin with the weights of the stage before: of all encoders, and of the objectives that go on."""
+        for name, encoder in self.encoders.items():
+            copy_weights(encoder, before.encoders[name].state_dict(), f"inputs.{name}.encoder")
+        for name, objective in self.objectives.items():
+            if name in before.objectives:
+                objective.load_state_dict(before.objectives[name].state_dict())
+        for name, teacher in self.teachers.items():
+            teacher.load_state_dict(self.encoders[name].state_dict())
+
+    def begin(self) -> None:
+        """Let the slowly following encoders begin where those that they follow are."""
+        for name, teacher in self.teachers.items():
+            teacher.load_state_dict(self.encoders[name].state_dict())
+
+    def _part(self, path: str) -> nn.Module:
+        name, _, inner = path.partition(".")
+        try:
+            return self.encoders[name].get_submodule(inner)
+        except AttributeError as error:
+            parts = ", ".join(one for one, _ in self.encoders[name].named_children())
+            raise UsageError(f"stages: freeze {path}: the encoder of {name} has no such part; it has {parts}") from error
+
+    def _follow(self) -> None:
+        """One slowly following copy of each encoder that an objective looks at so."""
+        momenta: dict[str, tuple[str, float]] = {}
+        for name, objective in self.objectives.items():
+            momentum = cast(Objective, objective).follows
+            if momentum is None:
+                continue
+            for one in cast(Objective, objective).wanted:
+                other, known = momenta.setdefault(one, (name, momentum))
+                if known != momentum:
+                    raise UsageError(
+                        f"objectives.{other} and objectives.{name}: follow the encoder of {one} with momenta {known:g} "
+                        f"and {momentum:g}; there is one following encoder an input, take one momentum"
+                    )
+                if one not in self.teachers:
+                    self.teachers[one] = deepcopy(self.encoders[one]).requires_grad_(False)
+        self._following = {one: name for one, (name, _) in momenta.items()}
+
+    def _step(self, batch: Mapping[str, Any], generator: torch.Generator, group: Group, names: tuple[str, ...]) -> Step:
+        given = batch.get("inputs") or {next(iter(self.made)): batch["x"]}
+        everyone = torch.ones(len(batch["index"]), dtype=torch.bool, device=batch["index"].device)
+        ids = {**batch["ids"], "row": batch["index"], **self.lookups.of(batch)}
+        if "position" in batch:
+            ids["position"] = batch["position"]
+        present = {}
+        wanted = self._wanted(names)
+        drawn: dict[tuple[str, Any], Drawn] = {}
+        seen: dict[tuple[str, Any], Seen] = {}
+        for name in dict.fromkeys(one for one, _ in wanted):
+            source = self.recipe.inputs[name].like or name
+            present[name] = batch.get("present", {}).get(source, everyone)
+        self._move(names)
+        for (name, key), one in wanted.items():
+            source = self.recipe.inputs[name].like or name
+            if (source, key) not in drawn:
+                x = given.get(source)
+                x = self.made[source].nothing(batch["index"].device) if x is None else x
+                drawn[source, key] = draw_views(x, self.made[source].views(one.views), one, generator, group)
+            there = present[name]
+            own = ids if len(drawn[source, key].source) == len(there) else {n: value[there] for n, value in ids.items()}
+            teacher = self.teachers[name] if name in self.teachers else None
+            seen[name, key] = Seen(
+                drawn[source, key],
+                one.blocks,
+                self.encoders[name],
+                own,
+                self.recipe.hardware.chunk,
+                self._caches.get(name),
+                teacher,
+            )
+        return Step(seen, ids, present, generator, group)
+
+    @torch.no_grad()
+    def _move(self, names: tuple[str, ...]) -> None:
+        for one, name in self._following.items():
+            if name in names and self.training:
+                momentum = cast(float, cast(Objective, self.objectives[name]).follows)
+                momentum_update(self.encoders[one], self.teachers[one], momentum)
+
+    def _wanted(self, names: Sequence[str]) -> dict[tuple[str, Any], Wanted]:
+        """The views of each input, joined over objectives; those of an input and of one like it are of one draw."""
+        found: dict[tuple[str, Any], Wanted] = {}
+        for name in names:
+            for one, wanted in cast(Objective, self.objectives[name]).looks:
+                key = one, wanted.key
+                found[key] = found[key].joined(wanted) if key in found else wanted
+        copies: dict[tuple[str, Any], int] = {}
+        for (one, key), wanted in found.items():
+            place = self.recipe.inputs[one].like or one, key
+            copies[place] = max(copies.get(place, 0), wanted.copies)
+        return {
+            (one, key): wanted.with_copies(copies[self.recipe.inputs[one].like or one, key])
+            for (one, key), wanted in found.items()
+        }
+
+    def _groups(self, names: Sequence[str]) -> list[list[str]]:
+        """Objectives whose losses are computed together."""
+        groups: dict[Any, list[str]] = {}
+        for name in names:
+            objective = self.objectives[name]
+            key = objective.fusion if isinstance(objective, Contrast) else None
+            groups.setdefault(name if key is None else key, []).append(name)
+        return list(groups.values())
+
+
+def loss_name(objective: str, loss: str) -> str:
+    """Name of a loss in the metrics."""
+    return f"{objective}.{loss}" if loss else objective
+
+
+def adapted(recipe: Recipe, stage: StageConfig, name: str) -> Any:
+    """The configuration of an input's encoder, as the objectives of a stage need it."""
+    encoder = recipe.inputs[name].encoder
+    for one in stage.objectives:
+        if name in recipe.objectives[one].inputs:
+            encoder = recipe.objectives[one].adapted(name, encoder)
+    return encoder
+
+
+def spaces(recipe: Recipe) -> tuple[str, str]:
+    """The objectives whose heads make the inputs comparable: of embeddings, and of cells and words, if there is one."""
+    last = recipe.trained[-1].objectives
+    between = {name: one for name, one in recipe.objectives.items() if name in last and getattr(one, "between", ())}
+    pooled = [name for name, one in between.items() if not one.dense and not isinstance(one.head, str)]  # type: ignore[attr-defined]
+    local = [name for name, one in between.items() if one.dense and not isinstance(one.head, str)]  # type: ignore[attr-defined]
+    return (pooled or local or [""])[0], (local if pooled else [])[0] if (local and pooled) else ""
+
+
+def side_names(recipe: Recipe) -> dict[str, str]:
+    """Names of the encoders in the run folder: of their modalities, or of the inputs where two are of one modality."""
+    modalities = [one.modality for one in recipe.inputs.values()]
+    several = len(set(modalities)) < len(modalities)
+    return {name: name if several else one.modality for name, one in recipe.inputs.items()}

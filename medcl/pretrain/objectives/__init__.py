@@ -1,0 +1,37 @@
+"""What a run learns: one file an objective, a config dataclass and a module, found by the name of its kind."""
+
+import importlib
+
+from medcl.errors import UsageError
+from medcl.names import resolve
+from medcl.pretrain.objectives.base import Objective as Objective
+from medcl.pretrain.objectives.base import ObjectiveConfig as ObjectiveConfig
+from medcl.spelling import not_a_choice
+
+OBJECTIVES = {
+    "contrast": "contrast:Contrast",
+    "hierarchical": "hierarchical:Hierarchical",
+    "regions": "regions:Regions",
+    "densecl": "densecl:DenseCL",
+    "pixpro": "pixpro:PixPro",
+    "slotcon": "slotcon:SlotCon",
+    "swav": "swav:SwAV",
+    "momentum-distillation": "distillation:MomentumDistillation",
+    "sepclr": "sepclr:SepCLR",
+}
+"""Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
+
+
+def objective_class(kind: str) -> type[Objective]:
+    """The class of a kind of objective, or that which a dotted path names.
+
+    Raises:
+        UsageError: there is no such kind, or the path leads to no objective.
+    """
+    if ":" in kind:
+        return resolve(kind, "objective", Objective)
+    if kind not in OBJECTIVES:
+        raise UsageError(f"kind of an objective: {not_a_choice(kind, OBJECTIVES)}; package.module:Class names your own")
+    module, _, name = OBJECTIVES[kind].partition(":")
+    found: type[Objective] = getattr(importlib.import_module(f"medcl.pretrain.objectives.{module}"), name)
+    return found

@@ -1,0 +1,184 @@
+"""The contract of objectives: which views of which inputs they look at, and a loss that follows."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from medcl.errors import UsageError
+from medcl.networks.heads import ProjectionHead
+from medcl.pretrain.passes import Step, Wanted
+
+if TYPE_CHECKING:
+    from medcl.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """What is put on top of an embedding before it is compared, and thrown away after training.
+
+    Args:
+        hidden: width of the hidden layer; 0 is a linear projection.
+        dim: width of the projection; 0 compares the embedding itself.
+        dropout: probability by which a feature of the embedding is dropped before it, in training.
+        map: whether the whole map is projected, its positions flattened and not pooled (Chaitanya et al. 2020): of a
+            U-Net that of its bottleneck. Neither layer has a bias then.
+    """
+
+    hidden: int = 128
+    dim: int = 128
+    dropout: float = 0.0
+    map: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What every objective states.
+
+    Args:
+        kind: name of the objective, or `package.module:Class`.
+        weight: of its loss in the sum.
+        begin: share of the stage's steps after which it begins.
+        end: share of the stage's steps after which it ends.
+        ramp: share of the stage's steps over which its weight rises from 0.
+    """
+
+    kind: str = "contrast"
+    weight: float = 1.0
+    begin: float = 0.0
+    end: float = 1.0
+    ramp: float = 0.0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that it looks at."""
+        raise NotImplementedError
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """{name of a loss: its share of the weight}; one loss has the empty name."""
+        return {"": 1.0}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What it looks up in the manifest by row: `label:diagnosis`, `value:age`, `site`."""
+        return ()
+
+    @property
+    def partitions(self) -> int:
+        """Equal parts of a volume from which its slices are drawn; 1 draws them anywhere."""
+        return 1
+
+    def weight_at(self, done: float) -> float:
+        """The weight when a share of the stage's steps is done."""
+        if not self.begin <= done < self.end:
+            return 0.0
+        return self.weight * min(1.0, (done - self.begin) / self.ramp) if self.ramp else self.weight
+
+    def adapted(self, name: str, encoder: Any) -> Any:
+        """The configuration of an input's encoder as this objective needs it."""
+        return encoder
+
+    def check(self, where: str, recipe: "Recipe") -> None:
+        """Refuse what is invalid, before anything is read.
+
+        Args:
+            where: name in the recipe, for messages.
+            recipe: the whole.
+
+        Raises:
+            UsageError: names the setting, or the two parts that do not fit together.
+        """
+        if self.weight < 0:
+            raise UsageError(f"{where}.weight: {self.weight:g} is negative")
+        if not 0 <= self.begin < self.end <= 1 or not 0 <= self.ramp <= 1:
+            raise UsageError(
+                f"{where}: 0 <= begin < end <= 1 and 0 <= ramp <= 1 must hold, shares of the steps; got "
+                f"begin={self.begin:g}, end={self.end:g}, ramp={self.ramp:g}"
+            )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an objective is built on.
+
+    Args:
+        name: of the objective.
+        encoders: {input: encoder}.
+        sizes: {input: shape of a sample, channels first}.
+        recipe: the whole.
+        objectives: those built before, whose heads may be shared.
+        steps: of the stage.
+        rows: of the manifest.
+        id_names: of the ids of a batch.
+        chunk: views that pass an encoder at a time; 0 is all of them.
+    """
+
+    name: str
+    encoders: Mapping[str, nn.Module]
+    sizes: Mapping[str, tuple[int, ...]]
+    recipe: "Recipe"
+    objectives: Mapping[str, nn.Module]
+    steps: int
+    rows: int
+    id_names: tuple[str, ...]
+    chunk: int = 0
+
+
+class Objective(nn.Module, ABC):
+    """A loss of the embeddings of one or several inputs.
+
+    A subclass names its configuration as `Config`, says by `wanted` which views of which inputs it looks at, and gives
+    its losses in `forward`. Views and encoders' passes are shared with all objectives that want the same ones.
+
+    Args:
+        config: of the class `Config`.
+        parts: what it is built on.
+    """
+
+    Config: ClassVar[type[ObjectiveConfig]] = ObjectiveConfig
+    follows: float | None = None
+    """Momentum of the slowly following copies of the encoders, where it looks at their embeddings."""
+
+    def __init__(self, config: Any, parts: Parts) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    @abstractmethod
+    def wanted(self) -> dict[str, Wanted]:
+        """Which views it looks at, by input."""
+
+    @property
+    def looks(self) -> tuple[tuple[str, Wanted], ...]:
+        """All views that it looks at, where it looks at several kinds of views of an input."""
+        return tuple(self.wanted.items())
+
+    @abstractmethod
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """The losses of a batch, without their weights: a scalar each, by the names of `config.losses`."""
+
+
+def projection(config: HeadConfig, dim: int) -> nn.Module:
+    """The head of an embedding of a width: a perceptron, a linear map, or nothing."""
+    if not config.dim:
+        return nn.Identity()
+    return ProjectionHead(dim, config.hidden, config.dim, 2 if config.hidden else 1)
+
+
+def follower(module: nn.Module) -> nn.Module:
+    """A copy of a module that is not trained, but moved towards it."""
+    return deepcopy(module).requires_grad_(False)
+
+
+def dim_of(encoder: nn.Module) -> int:
+    """Width of an encoder's embedding."""
+    return int(encoder.config.dim)  # type: ignore[union-attr,arg-type]
+
+
+def named(values: Sequence[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(values) or "none"

@@ -1,0 +1,657 @@
+"""The general objective: any pairing x similarity x loss of `medcl.contrast`, within an input or between inputs."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medcl import contrast
+from medcl.contrast.core.gather import Group, gather, mean
+from medcl.contrast.core.momentum import MomentumQueue, momentum_update
+from medcl.contrast.losses.identity import identities
+from medcl.contrast.losses.info_nce import info_nce, info_nce_levels
+from medcl.contrast.losses.m3col import draw as draw_mixing
+from medcl.contrast.pairings.pairs import Pairing, itself, same
+from medcl.errors import UsageError
+from medcl.modality.spatial.encoders.unet import GlobalHead
+from medcl.modality.spatial.encoders.unet import UNet
+from medcl.names import resolve
+from medcl.pretrain.objectives.base import (
+    HeadConfig,
+    Objective,
+    ObjectiveConfig,
+    Parts,
+    dim_of,
+    follower,
+    named,
+    projection,
+)
+from medcl.pretrain.objectives.positives import (
+    ITEM,
+    NEIGHBOURS,
+    EARLIER,
+    PARTITION,
+    PLACE,
+    POSITION,
+    SOFT,
+    TEXT,
+    VALUE,
+    Rules,
+    Side,
+    check_words,
+    pair,
+)
+from medcl.pretrain.passes import Seen, Step, Wanted, rows_before
+from medcl.spelling import not_a_choice
+
+if TYPE_CHECKING:
+    from medcl.pretrain.recipe import Recipe
+
+LOWEST = 0.01
+"""Temperature, below which a learned one does not fall: the cap of the released CLIP."""
+BIAS = -10.0
+"""Of SigLIP, where it begins."""
+IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
+
+
+@dataclass(frozen=True)
+class NegativesConfig:
+    """Candidates beside those of the batch.
+
+    Args:
+        queue: embeddings of earlier batches, by a slowly following copy of the encoder; 0 for none.
+        momentum: of this copy.
+        batch: with a queue, whether embeddings of other samples of the batch are candidates too; MoCo takes its queue
+            alone.
+        drop: share of the most similar negatives of each anchor that are left out as probably false ones.
+    """
+
+    queue: int = 0
+    momentum: float = 0.99
+    batch: bool = True
+    drop: float = 0.0
+
+
+@dataclass(frozen=True)
+class ContrastConfig(ObjectiveConfig):
+    """Contrast within one input (its views), between two, or jointly over three and more.
+
+    Args:
+        of: the input whose views are contrasted with each other.
+        between: the inputs that are contrasted with each other.
+        positives: what two samples share that attract each other: a level (`patient`, `trial`, `study`), `item` (the
+            sample itself, or records that belong together), `text`, `label:COLUMN`, `value:COLUMN` (continuous),
+            `position` or `partition` (of slices), `neighbours` (in raw features), `soft:INPUT` (weighted by a frozen
+            encoder); or several with their shares.
+        exclude: levels; pairs that share one without being positive are left out, neither positive nor negative.
+        within: a level; only samples that share it are compared at all.
+        labels: share of the training patients whose labels are used.
+        loss: name of a loss of `medcl.contrast`, or `package.module:function`; default: `info_nce` within an input,
+            `clip` between two, `symile` between more.
+        settings: further arguments of the loss, such as {tau_plus: 0.1}.
+        similarity: name of a similarity of `medcl.contrast`, or `package.module:name`.
+        similarity_settings: arguments of a similarity that takes some, such as {threshold: 0.1} of `sparc`.
+        temperature: of the softmax, or what it begins with.
+        learn_temperature: whether it is trained, to no less than 0.01; `siglip` trains its bias with it.
+        dense: whether cells and words are compared instead of one embedding a sample.
+        head: projection of an embedding, or the name of an objective whose head it shares.
+        copies: random views of each sample that are contrasted within an input.
+        original: whether the sample as it is comes first.
+        views: name of `more_views` of the input; empty takes its `views`.
+        masked: whether time steps are hidden, where the views hide some.
+        apart: whether its views are drawn for it alone, in passes of its own.
+        negatives: candidates beside those of the batch.
+        width: largest difference of positives by `value` or `position`.
+        bandwidth: of a Gaussian kernel that weighs positives by `value`; 0 takes `width`.
+        parts: equal parts of a volume, for `partition`.
+    """
+
+    of: str = ""
+    between: tuple[str, ...] = ()
+    positives: str | dict[str, float] = ITEM
+    exclude: tuple[str, ...] = ()
+    within: str = ""
+    labels: float = 1.0
+    loss: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    similarity: str = "cosine"
+    similarity_settings: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 0.1
+    learn_temperature: bool = False
+    dense: bool = False
+    head: HeadConfig | str = field(default_factory=HeadConfig)
+    copies: int = 2
+    original: bool = False
+    views: str = ""
+    masked: bool = True
+    apart: bool = False
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
+    width: float = 0.35
+    bandwidth: float = 0.0
+    parts: int = 4
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Those that are contrasted, and those whose frozen embeddings weigh the pairs."""
+        own = (self.of,) if self.of else self.between
+        return tuple(dict.fromkeys((*own, *(word.removeprefix(SOFT) for word in self.words if word.startswith(SOFT)))))
+
+    @property
+    def words(self) -> dict[str, float]:
+        """What is positive, with its share."""
+        return {self.positives: 1.0} if isinstance(self.positives, str) else self.positives
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Labels, values and levels that are looked up in the manifest."""
+        found = [word for word in (*self.words, *self.exclude, self.within) if word and word not in IN_BATCH]
+        return tuple(word for word in found if not word.startswith(SOFT))
+
+    @property
+    def partitions(self) -> int:
+        """Those of its slices."""
+        return self.parts if PARTITION in (*self.words, *self.exclude) else 1
+
+    @property
+    def loss_name(self) -> str:
+        """The loss, also where it is the default."""
+        return self.loss or ("info_nce" if self.of else "clip" if len(self.between) == 2 else "symile")
+
+    def adapted(self, name: str, encoder: Any) -> Any:
+        """A U-Net without its decoder, where its bottleneck is compared."""
+        if isinstance(self.head, HeadConfig) and self.head.map and hasattr(encoder, "with_blocks"):
+            return encoder.with_blocks(0)
+        return encoder
+
+    def check(self, where: str, recipe: "Recipe") -> None:
+        """Refuse what does not fit together."""
+        super().check(where, recipe)
+        if bool(self.of) == bool(self.between):
+            raise UsageError(f"{where}: name either `of`, one input, or `between`, two or more; got both or none")
+        if self.between and len(set(self.between)) < 2:
+            raise UsageError(f"{where}.between: two or more different inputs, got {named(self.between)}")
+        check_words(where, self.words)
+        if isinstance(self.head, str):
+            other = recipe.objectives.get(self.head)
+            if other is None or other is self or isinstance(getattr(other, "head", ""), str):
+                raise UsageError(f"{where}.head: {not_a_choice(self.head, recipe.objectives)} with a head of its own")
+        if not self.temperature > 0:
+            raise UsageError(f"{where}.temperature: {self.temperature:g} is not above 0")
+        if not 0 < self.labels <= 1:
+            raise UsageError(f"{where}.labels: {self.labels:g} is not above 0 and at most 1")
+        if self.copies + self.original < 2 and self.of:
+            raise UsageError(f"{where}.copies: {self.copies} views of a sample leave nothing to contrast it with")
+        if not 0 <= self.negatives.momentum <= 1:
+            raise UsageError(f"{where}.negatives.momentum: {self.negatives.momentum:g} is not from 0 to 1")
+        if not 0 <= self.negatives.drop < 1 or self.negatives.queue < 0:
+            raise UsageError(f"{where}.negatives: drop lies from 0 to below 1 and queue is not negative")
+        if self.negatives.drop and not self.negatives.queue:
+            raise UsageError(f"{where}.negatives.drop: takes a queue of negatives (negatives.queue)")
+        if self.negatives.queue and any(word == POSITION or word.startswith(VALUE) for word in self.words):
+            raise UsageError(f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers")
+        if self.negatives.queue and self.dense:
+            raise UsageError(f"{where}: dense embeddings have no queue; `densecl` contrasts cells with a queue")
+        if self.negatives.queue and len(self.between) > 2:
+            raise UsageError(f"{where}: negatives.queue takes two inputs at a time, between has {len(self.between)}")
+        for word in self.words:
+            if word in (PARTITION, NEIGHBOURS) and self.between:
+                raise UsageError(f"{where}: positives {word!r} are of views of one input (`of`), not of `between`")
+            if word.startswith(SOFT) and not recipe.inputs[word.removeprefix(SOFT)].locked:
+                name = word.removeprefix(SOFT)
+                raise UsageError(f"{where}: positives {word!r} need a frozen encoder: set inputs.{name}.locked")
+        if PARTITION in (*self.words, *self.exclude) and recipe.batch.samples % self.parts:
+            raise UsageError(
+                f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "
+                f"of {where} equally; take a multiple"
+            )
+        _Loss(self, where)
+
+
+class Temperature(nn.Module):
+    """A temperature that may be learned.
+
+    What is learned is the logarithm of its change, so that weight decay draws it to where it began and not to 1.
+
+    Args:
+        initial: value at the start of training.
+        learn: whether it is trained.
+    """
+
+    def __init__(self, initial: float, learn: bool) -> None:
+        super().__init__()
+        self.initial = initial
+        self.change = nn.Parameter(torch.zeros(())) if learn else None
+
+    def forward(self) -> float | Tensor:
+        """The temperature now."""
+        return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
+
+
+class _Loss:
+    """A loss that takes by the names of its parameters what it needs.
+
+    Args:
+        config: of the objective.
+        where: its name in the recipe, for messages.
+
+    Raises:
+        UsageError: there is no such loss or similarity, or it does not take what the objective gives.
+    """
+
+    GIVEN = frozenset(
+        "a b z1 z2 views modalities anchor others mixings pairing frozen y index present generator temperature "
+        "similarity bias group block scale".split()
+    )
+
+    def __init__(self, config: ContrastConfig, where: str) -> None:
+        name = config.loss_name
+        if ":" not in name and name not in contrast.LOSSES:
+            raise UsageError(f"{where}.loss: {not_a_choice(name, contrast.LOSSES)}")
+        self.function: Any = resolve(name, "loss") if ":" in name else contrast.LOSSES[name]
+        called = self.function.forward if inspect.isclass(self.function) else self.function
+        self.parameters = dict(inspect.signature(called).parameters)
+        settings = dict(inspect.signature(self.function).parameters) if inspect.isclass(self.function) else self.parameters
+        self.takes_group = "group" in self.parameters or any(
+            one.kind is inspect.Parameter.VAR_KEYWORD for one in self.parameters.values()
+        )
+        needed = [one.name for one in self.parameters.values() if one.default is inspect.Parameter.empty]
+        needed = [one for one in needed if one not in ("self", "scale")]
+        own = {one for one in settings if one not in self.GIVEN}
+        for one in config.settings:
+            if one not in own:
+                raise UsageError(f"{where}.settings: the loss {name} has no {not_a_choice(one, own)}")
+        missing = [one for one in needed if one not in self.GIVEN and one not in config.settings]
+        if missing:
+            raise UsageError(f"{where}.loss: {name} takes {named(missing)}, which an objective of kind contrast has not")
+        self.several = next((one for one in ("modalities", "others", "views") if one in self.parameters), "")
+        if (self.several in ("modalities", "others")) != (len(config.between) > 2) and not (
+            self.several == "modalities" and len(config.between) == 2
+        ):
+            count = len(config.between) or 1
+            raise UsageError(
+                f"{where}: the loss {name} and {count} input{'s' if count > 1 else ''} do not fit together: it compares "
+                f"{'several inputs at once' if self.several else 'two sides'}"
+            )
+        if "z1" in self.parameters and config.copies + config.original != 2:
+            raise UsageError(f"{where}: the loss {name} takes two views of a sample, copies asks for {config.copies}")
+        if ("z1" in self.parameters or self.several == "views") and not config.of:
+            raise UsageError(f"{where}: the loss {name} compares views of one input (`of`), not `between`")
+        plain = config.similarity == "cosine"
+        if not plain and "similarity" not in self.parameters:
+            raise UsageError(f"{where}: the loss {name} and the similarity {config.similarity} do not fit together")
+        if config.negatives.queue and "b" not in self.parameters:
+            raise UsageError(f"{where}: the loss {name} takes no candidates from a queue (negatives.queue)")
+        if "index" in self.parameters and config.columns:
+            raise UsageError(f"{where}: the loss {name} tells samples apart by itself, without positives {config.positives!r}")
+        self.similarity = self._similarity(config, where)
+        if config.learn_temperature and "temperature" not in self.parameters:
+            raise UsageError(f"{where}: the loss {name} has no temperature to learn (learn_temperature)")
+
+    @staticmethod
+    def _similarity(config: ContrastConfig, where: str) -> Any:
+        name = config.similarity
+        if ":" not in name and name not in contrast.SIMILARITIES:
+            raise UsageError(f"{where}.similarity: {not_a_choice(name, contrast.SIMILARITIES)}")
+        found = resolve(name, "similarity") if ":" in name else contrast.SIMILARITIES[name]
+        if isinstance(found, contrast.Similarity):
+            if config.similarity_settings:
+                raise UsageError(f"{where}.similarity_settings: {name} takes none")
+            return found
+        try:
+            return found(**config.similarity_settings)
+        except TypeError as error:
+            raise UsageError(f"{where}.similarity_settings: {name} does not take {named(list(config.similarity_settings))}") from error
+
+    def __call__(self, module: Any, given: Mapping[str, Any], group: Group) -> Tensor:
+        """The loss of what is given by name."""
+        values = {name: value for name, value in given.items() if name in self.parameters}
+        if self.takes_group:
+            values["group"] = group
+        return cast(Tensor, module(**values))
+
+
+class Contrast(Objective):
+    """See `ContrastConfig`."""
+
+    Config = ContrastConfig
+    config: ContrastConfig
+
+    def __init__(self, config: ContrastConfig, parts: Parts) -> None:
+        super().__init__(config, parts)
+        self.name = parts.name
+        self._loss = _Loss(config, f"objectives.{parts.name}")
+        self.names = (config.of,) if config.of else config.between
+        self.soft = next((word.removeprefix(SOFT) for word in config.words if word.startswith(SOFT)), "")
+        self.rules = Rules(config.words, config.exclude, config.within, config.width, config.bandwidth, config.parts)
+        self.heads: nn.ModuleDict
+        if isinstance(config.head, str):
+            # In a list, so that it is not a part of this module too.
+            self._shared = [cast(Contrast, parts.objectives[config.head])]
+        else:
+            self._shared = []
+            self.heads = nn.ModuleDict({name: self._head(name, config.head, parts) for name in self._projected(parts.name, parts)})
+        self.temperature = Temperature(config.temperature, config.learn_temperature)
+        learns_bias = "bias" in self._loss.parameters and config.learn_temperature
+        # As with the temperature: weight decay draws it to where it began.
+        self.bias = nn.Parameter(torch.zeros(())) if learns_bias else None
+        function, settings = self._loss.function, config.settings
+        # A loss with a state of its own holds one entry a record.
+        self.state = function(parts.rows, temperature=config.temperature, **settings) if inspect.isclass(function) else None
+        if self.keyed:
+            self.follows = config.negatives.momentum
+            self.followers = nn.ModuleDict({name: follower(self.head(name)) for name in self.names})
+            more = [word for word in config.columns if word not in parts.id_names]
+            self.levels = (*parts.id_names, *more, *([PLACE] if config.of else []))
+            dim = projected_dim(self.head(self.names[0]), dim_of(parts.encoders[self.names[0]]))
+            size = config.negatives.queue
+            self.queues = nn.ModuleDict({name: MomentumQueue(size, dim, self.levels) for name in self.names if size})
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it contrasts with embeddings of slowly following encoders."""
+        return self.config.negatives.queue > 0
+
+    @staticmethod
+    def _projected(name: str, parts: Parts) -> tuple[str, ...]:
+        """Inputs that have a head here: also those of objectives that share it."""
+        every = parts.recipe.objectives.items()
+        sharing = [one for key, one in every if key == name or getattr(one, "head", None) == name]
+        used = {one for config in sharing if isinstance(config, ContrastConfig) for one in (config.of, *config.between)}
+        return tuple(one for one in parts.recipe.inputs if one in used)
+
+    def _head(self, name: str, config: HeadConfig, parts: Parts) -> nn.Module:
+        encoder = parts.encoders[name]
+        if config.map:
+            return GlobalHead(map_features(encoder, parts.sizes[name][1:]), config.hidden, config.dim)
+        if self.config.dense and not config.hidden:
+            return nn.Linear(dim_of(encoder), config.dim)
+        return projection(config, dim_of(encoder))
+
+    def head(self, name: str) -> nn.Module:
+        """What projects the embeddings of an input."""
+        heads = self._shared[0].heads if self._shared else self.heads
+        return heads[name]
+
+    @property
+    def head_config(self) -> HeadConfig:
+        """Its own, or that of the objective whose head it shares."""
+        return cast(HeadConfig, self._shared[0].config.head if self._shared else self.config.head)
+
+    @property
+    def wanted(self) -> dict[str, Wanted]:
+        """Views of one input, or one view of each."""
+        config = self.config
+        own = {"views": config.views, "masked": config.masked, "apart": self.name if config.apart else ""}
+        if config.of:
+            encoded = 1 if self.keyed else 0
+            found = {config.of: Wanted(copies=config.copies, original=config.original, encoded=encoded, **own)}
+        else:
+            found = {name: Wanted(copies=1, **own) for name in config.between}
+        if self.soft:
+            found.setdefault(self.soft, Wanted(copies=1))
+        return found
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """The loss, under the empty name."""
+        if self.keyed:
+            return {"": self._with_keys(step)}
+        if self.config.of:
+            return {"": self._within(step)}
+        if len(self.names) == 2 and self._loss.several != "modalities":
+            return {"": self._between(step)}
+        return {"": self._jointly(step)}
+
+    def _z(self, seen: Seen, name: str, blocks: int) -> Tensor:
+        config = self.head_config
+        source = "bottleneck" if config.map else "dense" if self.config.dense else "pooled"
+        head = self.head(name)
+        if config.dropout and source == "pooled":
+            return cast(Tensor, head(F.dropout(seen.pooled[: blocks * seen.n], config.dropout, self.training)))
+        return seen.project(head, blocks, source)
+
+    def _side(self, step: Step, seen: Seen, names: tuple[str, ...], blocks: int) -> Side:
+        frozen = None
+        if self.soft:
+            frozen = {self.soft: step.see(self.soft, self.wanted[self.soft]).pooled.detach()}
+        raw = seen.drawn.source if NEIGHBOURS in self.config.words else None
+        return Side(seen.ids, blocks, seen.n, names, raw, frozen)
+
+    def pairing(self, step: Step, blocks: int) -> Pairing:
+        """Of the views of one input."""
+        seen = step.see(self.config.of, self.wanted[self.config.of])
+        return pair(self.rules, self._side(step, seen, (self.config.of,), blocks), None, step.group)
+
+    def _given(self, step: Step, **own: Any) -> dict[str, Any]:
+        given = {
+            "temperature": self.temperature(),
+            "similarity": self._loss.similarity,
+            "generator": step.generator,
+            **({} if self.state is not None else self.config.settings),
+            **own,
+        }
+        if "bias" in self._loss.parameters:
+            given["bias"] = BIAS if self.bias is None else BIAS + self.bias
+        return given
+
+    def _within(self, step: Step) -> Tensor:
+        config = self.config
+        wanted = self.wanted[config.of]
+        seen, blocks = step.see(config.of, wanted), wanted.copies + wanted.original
+        z = self._z(seen, config.of, blocks)
+        parameters = self._loss.parameters
+        given: dict[str, Any] = {"a": z, "b": z}
+        if "pairing" in parameters:
+            given["pairing"] = self.pairing(step, blocks)
+        if "views" in parameters:
+            given["views"] = z.reshape(blocks, seen.n, -1)
+        if "z1" in parameters:
+            given["z1"], given["z2"] = z.chunk(2)
+        if "y" in parameters:
+            (word,) = config.words
+            given["y"] = seen.ids[word]
+        if "index" in parameters:
+            given["index"] = seen.ids["row"]
+        if "frozen" in parameters:
+            given["frozen"] = step.see(self.soft, self.wanted[self.soft]).pooled.detach().repeat(blocks, 1)
+        module = self.state if self.state is not None else self._loss.function
+        return self._loss(module, self._given(step, **given), step.group)
+
+    def _between(self, step: Step) -> Tensor:
+        first, second = (step.see(name, self.wanted[name]) for name in self.names)
+        sides = [self._side(step, seen, (name,), 1) for seen, name in zip((first, second), self.names, strict=True)]
+        a, b = (self._z(seen, name, 1) for seen, name in zip((first, second), self.names, strict=True))
+        a, b = (F.normalize(z.float(), dim=-1) for z in (a, b))
+        # A loss that weighs pairs by frozen embeddings itself is told who belongs together.
+        rules = replace(self.rules, positives={ITEM: 1.0}) if "frozen" in self._loss.parameters else self.rules
+        given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, *sides, step.group)}
+        if self.config.dense:
+            given |= {"a": _cells(first, a, step.group), "b": _cells(second, b, step.group)}
+        if "frozen" in self._loss.parameters:
+            given["frozen"] = step.see(self.soft, self.wanted[self.soft]).pooled.detach()
+        return self._loss(self._loss.function, self._given(step, **given), step.group)
+
+    def _jointly(self, step: Step) -> Tensor:
+        seen = {name: step.see(name, self.wanted[name]) for name in self.names}
+        count = len(next(iter(step.present.values())))
+        modalities = []
+        for name, one in seen.items():
+            z = F.normalize(self._z(one, name, 1).float(), dim=-1)
+            there = step.present[name].nonzero()[:, 0]
+            modalities.append(z.new_zeros(count, z.shape[1]).index_put((there,), z))
+        present = torch.stack([step.present[name] for name in self.names], dim=1)
+        given: dict[str, Any] = {"modalities": modalities, "present": present}
+        if "present" not in self._loss.parameters:
+            # A sample that lacks one of them takes no part.
+            whole = present.all(dim=1)
+            given["modalities"] = modalities = [one[whole] for one in modalities]
+        if "anchor" in self._loss.parameters:
+            side = Side({name: one[present.all(dim=1)] for name, one in step.ids.items()}, 1, len(modalities[0]), self.names)
+            given |= {"anchor": modalities[0], "others": modalities[1:], "pairing": pair(self.rules, side, side, step.group)}
+        if "mixings" in self._loss.parameters:
+            like = modalities[0]
+            given["mixings"] = [draw_mixing(len(like), generator=step.generator, device=like.device) for _ in modalities]
+        return self._loss(self._loss.function, self._given(step, **given), step.group)
+
+    def _with_keys(self, step: Step) -> Tensor:
+        """Queries of the trained encoder against keys of its slowly following copy, of this batch and earlier ones."""
+        for name in self.names:
+            momentum_update(self.head(name), self.followers[name], self.config.negatives.momentum)
+        if self.config.of:
+            return self._one_way(step, self.config.of, self.config.of, 1)
+        a, b = self.names
+        share = float(self.config.settings.get("weight", 0.5))
+        keys = {name: self._keys(step, name, 0) for name in self.names}
+        forth, back = self._one_way(step, a, b, 0, keys[b]), self._one_way(step, b, a, 0, keys[a])
+        return share * forth + (1 - share) * back
+
+    @torch.no_grad()
+    def _keys(self, step: Step, name: str, block: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Own keys (n, dim), those of all processes and of the queue (M, dim), and the ids of the latter."""
+        seen = step.see(name, self.wanted[name])
+        source = "bottleneck" if self.head_config.map else "pooled"
+        own = cast(Tensor, self.followers[name](getattr(seen.followed(block, 1), source)))
+        own = F.normalize(own.float(), dim=-1)
+        z = gather(own, step.group)
+        ids = {level: gather(one, step.group) for level, one in self._ids(step, seen).items()}
+        if name not in self.queues:
+            return own, z, ids
+        queue = cast(MomentumQueue, self.queues[name])
+        extended = queue.extend(z, ids)
+        earlier = {PLACE: torch.full_like(ids[PLACE], EARLIER)} if PLACE in ids else {}
+        # Every process holds the queue of all, so that none may gather it again.
+        queue.enqueue(z, ids | earlier)
+        return own, *extended
+
+    def _ids(self, step: Step, seen: Seen) -> dict[str, Tensor]:
+        """Those of the samples of this process that the queue holds."""
+        before, _ = rows_before(seen.n, seen.x, step.group)
+        own = torch.arange(seen.n, device=seen.x.device) + before
+        return {level: own if level == PLACE else seen.ids[level] for level in self.levels}
+
+    def _one_way(
+        self, step: Step, name: str, other: str, block: int, keys: tuple[Tensor, Tensor, dict[str, Tensor]] | None = None
+    ) -> Tensor:
+        seen = step.see(name, self.wanted[name])
+        own, candidates, ids = self._keys(step, other, block) if keys is None else keys
+        query = F.normalize(self._z(seen, name, 1).float(), dim=-1)
+        anchors = Side(self._ids(step, seen), 1, seen.n, (name,))
+        pairing = pair(self.rules, anchors, Side(ids, 1, len(candidates), (other,)), None)
+        if not self.config.negatives.batch:
+            pairing = _queue_alone(pairing, query, len(candidates), step.group)
+        pairing = self._sifted(query, candidates, pairing)
+        loss = self._against(step, query, own, candidates, pairing, anchors, ids)
+        number = torch.tensor(float(seen.n), device=query.device)
+        return mean(loss * number, number, step.group)
+
+    def _against(
+        self,
+        step: Step,
+        query: Tensor,
+        own: Tensor,
+        candidates: Tensor,
+        pairing: Pairing,
+        anchors: Side,
+        ids: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The loss of queries against candidates of all processes, which every process holds."""
+        return self._loss(self._loss.function, self._given(step, a=query, b=candidates, pairing=pairing), None)
+
+    def _sifted(self, a: Tensor, b: Tensor, pairing: Pairing) -> Pairing:
+        """The pairing without the most similar negatives of each anchor."""
+        share = self.config.negatives.drop
+        if not share:
+            return pairing
+        with torch.no_grad():
+            masks = pairing.pairs()
+            negative = ~masks.positive.bool()
+            negative &= masks.candidate if masks.candidate is not None else negative
+            scores = (F.normalize(a, dim=1) @ F.normalize(b, dim=1).T).masked_fill(~negative, -torch.inf)
+            number = (negative.sum(dim=1) * share).long()
+            rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
+            stays = ~negative | (rank >= number[:, None])
+        return pairing.among(contrast.matrix(stays))
+
+    @property
+    def fusion(self) -> tuple[Any, ...] | None:
+        """What objectives have in common whose losses one pass over the similarities gives; None: it stands alone."""
+        config = self.config
+        by_id = not self.keyed and all(word not in IN_BATCH and ":" not in word for word in config.words) and len(config.words) == 1
+        plain = not (config.settings or config.exclude or config.within)
+        if not (config.of and by_id and plain and config.similarity == "cosine" and not config.learn_temperature):
+            return None
+        dense = config.dense and config.loss_name == "identity"
+        if not dense and (config.dense or config.loss_name != "info_nce"):
+            return None
+        head = None if dense else id(self.head(config.of))
+        return config.of, self.wanted[config.of], head, config.temperature, dense
+
+
+def fused(objectives: Sequence[Contrast], step: Step) -> list[dict[str, Tensor]]:
+    """The losses of objectives of one `fusion`, from one pass over the similarities."""
+    first = objectives[0]
+    config, wanted = first.config, first.wanted[first.config.of]
+    seen, blocks = step.see(config.of, wanted), wanted.copies + wanted.original
+    levels = [next(iter(one.config.words)) for one in objectives]
+    if config.dense:
+        one, other = seen.dense.chunk(2)
+        losses = identities(
+            one, other, {level: seen.ids[level] for level in levels}, temperature=config.temperature, group=step.group
+        )
+        return [{"": losses[level]} for level in levels]
+    z = first._z(seen, config.of, blocks)
+    found = info_nce_levels(
+        z,
+        z,
+        {level: same(seen.repeated(level, blocks)) for level in levels},
+        without=itself(z),
+        temperature=config.temperature,
+        group=step.group,
+    )
+    return [{"": found[level]} for level in levels]
+
+
+def map_features(encoder: nn.Module, size: Sequence[int]) -> int:
+    """Features times positions of what `Seen.bottleneck` gives of a sample of a size."""
+    network = getattr(encoder, "network", None)
+    if not isinstance(network, UNet):
+        return dim_of(encoder)
+    multiple = 2**network.levels
+    if any(length % multiple for length in size):
+        raise UsageError(
+            f"data.size: this U-Net takes sizes that are multiples of {multiple}, got {' x '.join(map(str, size))}; "
+            "choose another size, or fewer encoder.widths"
+        )
+    return network.widths[-1] * prod(length // multiple for length in size)
+
+
+def projected_dim(head: nn.Module, dim: int) -> int:
+    """Width of what a head gives."""
+    layers = [one for one in head.modules() if isinstance(one, nn.Linear)]
+    return int(layers[-1].out_features) if layers else dim
+
+
+def _queue_alone(pairing: Pairing, query: Tensor, candidates: int, group: Group) -> Pairing:
+    """The pairing without candidates that are other samples of the batch, of all processes, as in MoCo."""
+    before, total = rows_before(len(query), query, group)
+    own = torch.arange(len(query), device=query.device) + before
+    places = torch.arange(candidates, device=query.device)
+    stays = (places[None] >= total) | (places[None] == own[:, None])
+    return pairing.among(contrast.matrix(stays))
+
+
+def _cells(seen: Seen, z: Tensor, group: Group) -> Tensor | tuple[Tensor, Tensor]:
+    """Cells (n, P, width); or words with where they are (n, Q), with as many places in all processes."""
+    if not hasattr(seen.encoder, "keep"):
+        return z
+    there = seen.words
+    if group is not None:
+        longest = int(gather(torch.tensor([z.shape[1]], device=z.device), group).max())
+        more = longest - z.shape[1]
+        z, there = F.pad(z, (0, 0, 0, more)), F.pad(there, (0, more))
+    return z, there
+

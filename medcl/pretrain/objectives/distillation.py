@@ -1,0 +1,84 @@
+"""Momentum distillation between two inputs: soft targets from slowly following encoders, and their queues (MSD)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.pairings.pairs import Pairing, same
+from medcl.contrast.pairings.soft import softened
+from medcl.errors import UsageError
+from medcl.pretrain.objectives.contrast import Contrast, ContrastConfig
+from medcl.pretrain.objectives.positives import Side, linked
+from medcl.pretrain.passes import Step
+
+if TYPE_CHECKING:
+    from medcl.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class MomentumDistillationConfig(ContrastConfig):
+    """InfoNCE between two inputs whose targets are partly those of slowly following encoders.
+
+    Each direction is
+
+        L(a -> b) = alpha CE(q_i, p_i) + (1 - alpha) CE(y_i, p_i)
+        p_i = softmax over candidates j of z_a,i . k_b,j / t        q_i = softmax of k_a,i . k_b,j / t
+
+    with z the projections, k those of the slowly following copies, the candidates j those of the batch and of the
+    queue, y_i the partners in equal shares and alpha `distillation`. This is momentum distillation as in ALBEF (Li et
+    al., NeurIPS 2021), with the two queues of MSD, whose own formula is not published. Pairs of one patient who do not
+    belong together are in neither softmax p nor in the targets, which add up to 1 without them.
+
+    Args:
+        distillation: alpha, from 0 (pairs only) to below 1.
+    """
+
+    kind: str = "momentum-distillation"
+    loss: str = "info_nce"
+    exclude: tuple[str, ...] = ("patient",)
+    distillation: float = 0.4
+
+    def check(self, where: str, recipe: "Recipe") -> None:
+        """Refuse what is not between two inputs."""
+        super().check(where, recipe)
+        if len(self.between) != 2 or self.loss != "info_nce" or self.words != {"item": 1.0}:
+            raise UsageError(f"{where}: momentum-distillation is between two inputs, by info_nce of items")
+        if not 0 <= self.distillation < 1:
+            raise UsageError(f"{where}.distillation: {self.distillation:g} is not from 0 to below 1")
+
+
+class MomentumDistillation(Contrast):
+    """See `MomentumDistillationConfig`."""
+
+    Config = MomentumDistillationConfig
+    config: MomentumDistillationConfig
+
+    @property
+    def keyed(self) -> bool:
+        """Yes: also without a queue."""
+        return True
+
+    def _against(
+        self,
+        step: Step,
+        query: Tensor,
+        own: Tensor,
+        candidates: Tensor,
+        pairing: Pairing,
+        anchors: Side,
+        ids: Mapping[str, Tensor],
+    ) -> Tensor:
+        temperature, alpha = self.temperature(), self.config.distillation
+        loss = info_nce(query, candidates, pairing, temperature=temperature)
+        if not alpha:
+            return loss
+        (other,) = (name for name in self.names if name not in anchors.names)
+        side = Side(ids, 1, len(candidates), (other,))
+        together = linked(anchors, side)
+        apart = same(anchors.of("patient"), side.of("patient")).but(together)
+        teaching = float(temperature if isinstance(temperature, float) else temperature.detach())
+        soft = softened(own, candidates, temperature=teaching).without(apart)
+        return alpha * info_nce(query, candidates, soft, temperature=temperature) + (1 - alpha) * loss

@@ -1,0 +1,142 @@
+"""PixPro (Xie et al., Propagate Yourself, CVPR 2021): the same place looks the same in two views, cell by cell."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from medcl.contrast.core.momentum import momentum_update
+from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
+from medcl.errors import UsageError
+from medcl.modality.spatial.encoders import ImageEncoder
+from medcl.modality.spatial.views.space import Geometry
+from medcl.modality.views import Params
+from medcl.modality.views import Compose
+from medcl.networks.heads import ProjectionHead
+from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
+from medcl.pretrain.passes import Step, Wanted
+
+if TYPE_CHECKING:
+    from medcl.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class PixProConfig(ObjectiveConfig):
+    """Consistency of the cells of two views that show the same place, without negatives.
+
+    Args:
+        of: the input, images or volumes; the crops of its views say where a cell lies.
+        momentum: of the second encoder, where it begins; it rises to 1.
+        hidden: width of the hidden layer of the projection head.
+        projection: width of what is compared.
+        within: largest distance between two cells of two views that show the same thing, in diagonals of a cell.
+        sharpness: exponent of the similarity, by which cells of one view are averaged.
+    """
+
+    kind: str = "pixpro"
+    of: str = ""
+    momentum: float = 0.99
+    hidden: int = 256
+    projection: int = 128
+    within: float = 0.7
+    sharpness: float = 2.0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.of,)
+
+    def check(self, where: str, recipe: "Recipe") -> None:
+        """Refuse a momentum out of its range."""
+        super().check(where, recipe)
+        if not 0 <= self.momentum <= 1:
+            raise UsageError(f"{where}.momentum: {self.momentum:g} is not from 0 to 1")
+        if recipe.hardware.chunk:
+            raise UsageError(f"hardware.chunk: {where} (pixpro) cannot train in chunks; take smaller batches")
+
+
+def cell_places(
+    views: Compose | None, params: Params, encoder: ImageEncoder, shape: Sequence[int], batch: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Find the cells of a dense embedding of views in the images that the views were made from.
+
+    Args:
+        views: that were applied.
+        params: with which.
+        encoder: of the dense embedding.
+        shape: of the images, in voxels.
+        batch: images.
+        device: where they are.
+
+    Returns:
+        Centres (batch, positions, axes), and the diagonal of a cell (batch,) at the centre of the view, in voxels.
+    """
+    extent = torch.tensor(shape, dtype=torch.float32, device=device)
+    share = encoder.stride / extent
+    axes = [(torch.arange(n, device=device) + 0.5) * one for n, one in zip(encoder.grid(shape), share, strict=True)]
+    centres = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
+    middle = torch.full((1, len(shape)), 0.5, device=device)
+    # A cell's sides are the moves of the centre of the view by one cell along each axis.
+    points = torch.cat([centres, middle, middle + torch.diag(share)]).expand(batch, -1, -1)
+    for view in () if views is None else views.views:
+        if isinstance(view, Geometry):
+            prefix = f"{view.name}."
+            own = {name.removeprefix(prefix): one for name, one in params.items() if name.startswith(prefix)}
+            points = view.source(points, own, shape)
+    points = points * extent
+    places, corner, moved = torch.tensor_split(points, [len(centres), len(centres) + 1], dim=1)
+    return places, (moved - corner).square().sum(dim=(1, 2)).sqrt()
+
+
+def rising(momentum: float, taken: int, steps: int) -> float:
+    """A momentum that rises to 1 over the steps, by half a cosine (BYOL)."""
+    return 1 - (1 - momentum) * (math.cos(math.pi * min(1.0, taken / steps)) + 1) / 2
+
+
+class PixPro(Objective):
+    """See `PixProConfig`."""
+
+    Config = PixProConfig
+    config: PixProConfig
+    taken: Tensor
+
+    def __init__(self, config: PixProConfig, parts: Parts) -> None:
+        super().__init__(config, parts)
+        self.steps = parts.steps
+        self.cells = ProjectionHead(dim_of(parts.encoders[config.of]), config.hidden, config.projection)
+        self.cell_keys = follower(self.cells)
+        self.transform = nn.Linear(config.projection, config.projection)
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def follows(self) -> float:  # type: ignore[override]
+        """The momentum of this step."""
+        return rising(self.config.momentum, int(self.taken), self.steps)
+
+    @property
+    def wanted(self) -> dict[str, Wanted]:
+        """Two views."""
+        return {self.config.of: Wanted()}
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """The mean of both directions, from -1 to 1."""
+        config = self.config
+        seen = step.see(config.of, self.wanted[config.of])
+        drawn, encoder = seen.drawn, cast(Any, seen.encoder)
+        places, diagonals = cell_places(
+            drawn.views, drawn.params, encoder, drawn.source.shape[2:], 2 * seen.n, seen.x.device
+        )
+        (of_first, of_second), (first_cell, second_cell) = places.chunk(2), diagonals.chunk(2)
+        positive = same_place(of_first, of_second, first_cell, second_cell, within=config.within)
+        with torch.no_grad():
+            momentum_update(self.cells, self.cell_keys, self.follows)
+            first_key, second_key = self.cell_keys(seen.followed(0, 2).dense).chunk(2)
+            self.taken += 1
+        cells = seen.project(self.cells, 2, "dense")
+        first, second = propagate(cells, self.transform(cells), sharpness=config.sharpness).chunk(2)
+        forth = pixpro(first, second_key, positive, group=step.group)
+        back = pixpro(second, first_key, positive.mT, group=step.group)
+        return {"": (forth + back) / 2}

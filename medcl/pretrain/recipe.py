@@ -1,0 +1,432 @@
+"""A recipe: the whole of a pretraining run as data, read from YAML or nested mappings, and written into the run folder.
+
+    inputs:      what is encoded: modality, preparation, random changes, encoder
+    objectives:  what is contrasted with what, by which loss, each with its weight and its part of the schedule
+    stages:      what is trained, for how long; by default all of it at once
+    batch, optimiser, hardware, monitor
+
+`read` makes a `Recipe` of it with every default filled in, or says which setting is wrong.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from medcl.errors import UsageError
+from medcl.modality import WINGS, wing
+from medcl.pretrain.objectives import OBJECTIVES, ObjectiveConfig, objective_class
+from medcl.spelling import not_a_choice, plain, settings_of, unknown
+from medcl.errors import did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """Composition of a batch: patients x records x samples, so that every level has positives.
+
+    Args:
+        patients: number of patients in a batch.
+        records: maximum number of records of a patient: recordings, volumes, images, linked records.
+        samples: maximum number of samples of a record: windows of a recording, patches or slices of a volume. Where
+            slices are drawn by partition, as many as there are partitions, or a multiple. Of linked records one sample
+            is drawn.
+        reuse: of volumes, batches that a volume is in, with other patches and with other patients, before the next
+            volumes come. For archives that are larger than the memory: the first crop of a volume that is not in
+            memory takes 19 ms, those right after it 1 ms (medians, 64^3 of 256 x 256 x 128 voxels on a local disk). 1
+            mixes best, and is as fast where the store fits into memory.
+        buffer: batches whose patients are shuffled among each other when they come again.
+        incomplete: whether linked records count that lack an input.
+    """
+
+    patients: int = 32
+    records: int = 1
+    samples: int = 2
+    reuse: int = 1
+    buffer: int = 8
+    incomplete: bool = False
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW and its schedule.
+
+    Args:
+        steps: total number of optimiser steps.
+        learning_rate: its maximum.
+        weight_decay: of AdamW.
+        schedule: `constant`, or `cosine` down to zero at the last step.
+        warmup: share of the steps in which the rate rises linearly.
+        clip: maximum norm of the gradient; 0 for no clipping.
+        average: which copy of the weights is saved: `swa` (plain running average of every step, as in COMET), `ema`,
+            or `none` (the last step's).
+        decay: of the exponential moving average.
+    """
+
+    steps: int = 1000
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup: float = 0.1
+    clip: float = 1.0
+    average: Literal["swa", "ema", "none"] = "ema"
+    decay: float = 0.99
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """Device, precision and processes.
+
+    Args:
+        accelerator: `auto`, `cpu` or `cuda`.
+        devices: number of devices of a machine; more than one trains with DistributedDataParallel.
+        nodes: number of machines.
+        precision: `auto` is bfloat16 autocast on CUDA and float32 on CPU.
+        workers: loader processes; the batches are the same for any number.
+        checkpoint_every: steps between two writes of last.ckpt.
+        chunk: views that pass an encoder at a time, for batches larger than memory; 0 is all of them. Everything is
+            still contrasted with everything, for one more forward pass a step.
+        compile: whether encoders are compiled (`torch.compile`).
+    """
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    workers: int = 0
+    checkpoint_every: int = 200
+    chunk: int = 0
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """What is looked at on validation patients while training goes on.
+
+    Args:
+        every: steps between two looks; 0 is never.
+        batches: number of batches that are looked at.
+        split: of the manifest, whose patients are not trained on.
+        target: column of labels whose k-NN accuracy is followed; empty follows none.
+        neighbours: k of that accuracy.
+    """
+
+    every: int = 0
+    batches: int = 4
+    split: str = "val"
+    target: str = ""
+    neighbours: int = 5
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What is encoded.
+
+    Args:
+        modality: of the records: image, volume, signal, table or report.
+        data: how records are prepared and samples are cut.
+        views: random changes that make the views of a sample.
+        more_views: further ones, by name, that objectives ask for: weaker or stronger ones, intensities alone.
+        encoder: the network; `name: package.module:Class` is one of your own.
+        init: what the encoder starts from: a run folder, or a file of weights (safetensors); empty starts with random
+            weights. A run must not have seen patients whom this one does not train on.
+        rename: of a file of weights, {beginning of the names in the file: beginning of the names in the encoder}.
+        adapt: of a file of weights, whether kernels are inflated from two to three dimensions and input channels are
+            averaged where the encoder has others.
+        locked: whether the encoder keeps the weights that it starts from, and only its projections are trained (LiT,
+            Zhai et al., CVPR 2022).
+        reports: of reports, which ones are trained on: `all`; those of one `record`, such as captions; or those of a
+            whole `study` or patient.
+        like: another input whose samples and views this one encodes, by an encoder of its own.
+    """
+
+    modality: str
+    data: Any
+    views: Any
+    encoder: Any
+    more_views: dict[str, Any] = field(default_factory=dict)
+    init: str = ""
+    rename: dict[str, str] = field(default_factory=dict)
+    adapt: bool = False
+    locked: bool = False
+    reports: Literal["all", "record", "study"] = "all"
+    like: str = ""
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """A part of the training that comes after another one.
+
+    Args:
+        name: in the metrics.
+        objectives: names of those that are trained; none stands for all.
+        steps: of the stage; 0 takes those of the optimiser.
+        learning_rate: its maximum; 0 takes that of the optimiser.
+        freeze: what keeps its weights: names of inputs, or of parts of their encoders, such as
+            `volume.network.encoder`.
+    """
+
+    name: str = ""
+    objectives: tuple[str, ...] = ()
+    steps: int = 0
+    learning_rate: float = 0.0
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole pretraining run, as it is written to the run folder.
+
+    Args:
+        inputs: what is encoded, by name.
+        objectives: what is learned, by name.
+        stages: what is trained one after the other; none stands for one stage of all objectives.
+        seed: random seed of weights, batches, views and dropout.
+        splits: of the manifest that are trained on. A patient who is tested later must not be in them.
+        batch: composition of a batch.
+        optimiser: AdamW and its schedule.
+        hardware: device, precision and processes.
+        monitor: what is looked at on validation patients.
+        method: name of the method, for the reader.
+        source: the publication that the recipe follows, for the reader.
+    """
+
+    inputs: dict[str, InputConfig]
+    objectives: dict[str, ObjectiveConfig]
+    stages: tuple[StageConfig, ...] = ()
+    seed: int = 0
+    splits: tuple[str, ...] = ("train",)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    method: str = ""
+    source: str = ""
+
+    @property
+    def trained(self) -> tuple[StageConfig, ...]:
+        """The stages, complete."""
+        every = tuple(self.objectives)
+        return tuple(
+            replace(one, objectives=one.objectives or every, steps=one.steps or self.optimiser.steps)
+            for one in self.stages or (StageConfig(),)
+        )
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(one.steps for one in self.trained)
+
+    def as_yaml(self) -> str:
+        """The recipe with every default filled in."""
+        return yaml.safe_dump(as_settings(self), sort_keys=False, allow_unicode=True)
+
+
+GROUPS: dict[str, type] = {
+    "batch": BatchConfig,
+    "optimiser": OptimiserConfig,
+    "hardware": HardwareConfig,
+    "monitor": MonitorConfig,
+}
+"""The groups of settings that are the same for all recipes."""
+ROOTS = tuple(one.name for one in fields(Recipe))
+"""What a recipe holds."""
+
+
+def as_settings(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as nested dictionaries, lists and numbers, in the order in which it is read."""
+    plain_values: dict[str, Any] = yaml.safe_load(yaml.safe_dump(_lists(asdict(recipe))))
+    order = ("method", "source", "seed", "splits", *ROOTS)
+    return {name: plain_values[name] for name in dict.fromkeys(order)}
+
+
+def read(content: Mapping[str, Any]) -> Recipe:
+    """A recipe from nested mappings, every default filled in.
+
+    Args:
+        content: of a YAML file, with what overrides it.
+
+    Raises:
+        UsageError: a setting is unknown or invalid, or something is missing; names it and the nearest valid one.
+    """
+    for name in content:
+        if name not in ROOTS:
+            raise UsageError(unknown("setting", str(name), ROOTS))
+    inputs = _mapping(content.get("inputs"), "inputs", "{image: {modality: image}}")
+    objectives = _mapping(content.get("objectives"), "objectives", "{pair: {kind: contrast, of: image}}")
+    read_inputs = {name: _input(name, _mapping(value or {}, f"inputs.{name}")) for name, value in inputs.items()}
+    for name, one in read_inputs.items():
+        if one.like and (one.like == name or one.like not in read_inputs or read_inputs[one.like].like):
+            raise UsageError(f"inputs.{name}.like: {one.like!r} is no other input with samples of its own")
+    stages = content.get("stages") or ()
+    if not isinstance(stages, list | tuple):
+        raise UsageError("stages: a list, such as [{name: first, objectives: [pair], steps: 100}]")
+    recipe = Recipe(
+        inputs=read_inputs,
+        objectives={name: _objective(name, _mapping(value, f"objectives.{name}")) for name, value in objectives.items()},
+        stages=tuple(
+            build(StageConfig, _mapping(one, f"stages.{place}"), f"stages.{place}") for place, one in enumerate(stages)
+        ),
+        **_scalars(content),
+        **{
+            name: build(kind, _mapping(content[name] or {}, name), name)
+            for name, kind in GROUPS.items()
+            if name in content
+        },
+    )
+    _check_names(recipe)
+    return recipe
+
+
+def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """A dataclass from settings.
+
+    Args:
+        kind: the dataclass.
+        values: its fields.
+        where: name of the group in the recipe, for messages.
+
+    Raises:
+        UsageError: a field is unknown, missing or of another type.
+    """
+    from argparse import ArgumentError
+
+    from jsonargparse import ArgumentParser
+
+    known = settings_of(kind)
+    for name, value in values.items():
+        if name not in known:
+            raise UsageError(unknown("setting", f"{where}.{name}", [f"{where}.{one}" for one in known]))
+        if value is None and not _takes_none(kind, name):
+            raise UsageError(f"{where}.{name} holds no settings: give it some, or leave it out for the defaults")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "settings")
+    try:
+        built = parser.instantiate(parser.parse_object({"settings": _lists(dict(values))}))
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UsageError(plain(str(error)).replace("settings.", f"{where}.").replace("'settings'", where)) from error
+    made: T = built.settings if values or not is_dataclass(kind) else kind()
+    return made
+
+
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others in their place; a value that is no mapping replaces the whole."""
+    merged = dict(content)
+    for name, value in changes.items():
+        before = merged.get(name)
+        both = isinstance(value, Mapping) and isinstance(before, Mapping)
+        merged[name] = merge(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names as nested mappings."""
+    found: dict[str, Any] = {}
+    for name, value in dotted.items():
+        *groups, last = name.split(".")
+        inner = found
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    return found
+
+
+def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
+    where = f"inputs.{name}"
+    modality = values.get("modality", name)
+    if modality not in WINGS:
+        raise UsageError(f"{where}.modality: {not_a_choice(modality, WINGS)}")
+    own = wing(modality)
+    groups = {"data": own.config, "views": own.views_config, "encoder": own.encoder_config}
+    rest = {one: value for one, value in values.items() if one not in (*groups, "more_views", "modality")}
+    for one in rest:
+        if one not in settings_of(InputConfig):
+            raise UsageError(unknown("setting", f"{where}.{one}", [f"{where}.{each}" for each in settings_of(InputConfig)]))
+    given = {one: _mapping(values.get(one) or {}, f"{where}.{one}") for one in (*groups, "more_views")}
+    data = build(own.config, given["data"], f"{where}.data")
+    default = own.default_encoder(data)
+    encoder = replace(default, **_given(own.encoder_config, given["encoder"], f"{where}.encoder"))
+    views = build(own.views_config, given["views"], f"{where}.views")
+    more = {
+        one: build(own.views_config, _mapping(value or {}, f"{where}.more_views.{one}"), f"{where}.more_views.{one}")
+        for one, value in given["more_views"].items()
+    }
+    shell = build(_Rest, rest, where)
+    return InputConfig(modality, data, views, encoder, more, **{one.name: getattr(shell, one.name) for one in fields(shell)})
+
+
+def _given(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of a dataclass that are given, of their types."""
+    built = build(kind, values, where)
+    return {name: getattr(built, name) for name in values}
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """The settings of an input that do not depend on its modality."""
+
+    init: str = ""
+    rename: dict[str, str] = field(default_factory=dict)
+    adapt: bool = False
+    locked: bool = False
+    reports: Literal["all", "record", "study"] = "all"
+    like: str = ""
+
+
+def _objective(name: str, values: Mapping[str, Any]) -> ObjectiveConfig:
+    kind = values.get("kind", "contrast")
+    made: ObjectiveConfig = build(objective_class(str(kind)).Config, {**values, "kind": kind}, f"objectives.{name}")
+    return made
+
+
+def _scalars(content: Mapping[str, Any]) -> dict[str, Any]:
+    @dataclass(frozen=True)
+    class Scalars:
+        seed: int = 0
+        splits: tuple[str, ...] = ("train",)
+        method: str = ""
+        source: str = ""
+
+    given = {one.name: content[one.name] for one in fields(Scalars) if one.name in content}
+    return {name: getattr(build(Scalars, given, "recipe"), name) for name in given}
+
+
+def _check_names(recipe: Recipe) -> None:
+    for place, stage in enumerate(recipe.stages):
+        for name in stage.objectives:
+            if name not in recipe.objectives:
+                raise UsageError(f"stages.{place}.objectives: {not_a_choice(name, recipe.objectives)}")
+        for part in stage.freeze:
+            if part.partition(".")[0] not in recipe.inputs:
+                raise UsageError(f"stages.{place}.freeze: {not_a_choice(part.partition('.')[0], recipe.inputs)}")
+    for name, objective in recipe.objectives.items():
+        for one in objective.inputs:
+            if one not in recipe.inputs:
+                raise UsageError(f"objectives.{name}: input {not_a_choice(one, recipe.inputs)}")
+    used = {one for objective in recipe.objectives.values() for one in objective.inputs}
+    for name in recipe.inputs:
+        if name not in used:
+            raise UsageError(f"inputs.{name}: no objective uses it{did_you_mean(name, used)}; leave it out")
+
+
+def _mapping(value: Any, where: str, example: str = "") -> Mapping[str, Any]:
+    if isinstance(value, Mapping) and (value or not example):
+        return value
+    raise UsageError(f"{where}: {'holds no settings' if not value else 'takes settings by name'}{f', such as {example}' if example else ''}")
+
+
+def _takes_none(kind: type, name: str) -> bool:
+    default = next((one.default for one in fields(kind) if one.name == name), ...)
+    return default is None
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, as YAML has them."""
+    if isinstance(value, Mapping):
+        return {name: _lists(one) for name, one in value.items()}
+    return [_lists(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+__all__ = ["OBJECTIVES", "Recipe", "read"]
