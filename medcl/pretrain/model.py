@@ -93,10 +93,10 @@ class Model(nn.Module):
         Args:
             batch: `x` (B, ...) or `inputs`, `ids`, `index`, and what else the wing gives.
             generator: on the CPU; draws the views.
-            active: names of objectives that count now; none stands for all.
+            active: names of losses that count now; none stands for all.
         """
         group = dist.group.WORLD if self.shared else None
-        names = tuple(active) or tuple(self.objectives)
+        names = tuple(dict.fromkeys(one.partition(".")[0] for one in active)) or tuple(self.objectives)
         step = self._step(batch, generator, group, names)
         losses: dict[str, Tensor] = {}
         for members in self._groups(names):

@@ -272,12 +272,16 @@ class Seen:
             return encode_in_chunks(unet, self.x, chunk=max(self._size, 1))
         return self.features[-1]
 
-    @cached_property
-    def map(self) -> Tensor:
-        """(blocks * n, width, x, y[, z]): of a U-Net the map of the last block of its decoder, of others the cells."""
+    def map(self, trains_encoder: bool = True) -> Tensor:
+        """(blocks * n, width, x, y[, z]): of a U-Net the map of the last block of its decoder, of others the cells.
+
+        Args:
+            trains_encoder: of a U-Net, whether what follows has a derivative with respect to its encoder.
+        """
         encoder = cast(Any, self.encoder)
         if isinstance(encoder.network, UNet):
-            return encoder.network.decode(self.features)
+            features = self.features if trains_encoder else [one.detach() for one in self.features]
+            return cast(Tensor, encoder.network.decode(features))
         cells = self.dense.mT
         return cells.reshape(*cells.shape[:2], *encoder.grid(self.x.shape[2:]))
 

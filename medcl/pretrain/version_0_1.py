@@ -68,7 +68,7 @@ def _comet(content: Mapping[str, Any]) -> dict[str, Any]:
         one |= {"temperature": own.get("temperature", 0.1), "weight": 1.0 if released else levels[level]}
         one |= {"masked": False, "apart": True} if apart else {}
         if not pooled:
-            one |= {"loss": "identity", "dense": True}
+            one |= {"loss": "identity", "dense": True, "head": {"dim": 0}}
         elif level == by_id[0]:
             one["head"] = {"hidden": int(encoder.get("dim", 320)), "dim": own.get("projection", 64)}
         else:
@@ -100,7 +100,7 @@ def _volumes(method: str, content: Mapping[str, Any]) -> dict[str, Any]:
             "buffer": batch.get("buffer", 8),
         }
     }
-    volume = {**_side(content), "views": content.get("views", _CROPS)}
+    volume = {**_side(content), "views": {**_CROPS, **_group(content, "views")}}
     volume["encoder"] = {"dims": 2, **(volume.get("encoder") or {})}
     if method == "global-local":
         return _global_local(content, volume, made)
@@ -138,6 +138,7 @@ def _global_local(content: Mapping[str, Any], volume: dict[str, Any], made: dict
     stages, parts = own.get("stages", "global-local"), own.get("partitions", 4)
     losses = {"global-local": ["global", "local"], "joint": ["global", "local"]}.get(stages, [stages])
     objectives: dict[str, Any] = {}
+    unet = volume["encoder"].get("name", "unet") == "unet"
     if "global" in losses:
         variant = own.get("variant", "partition-positives")
         one: dict[str, Any] = {"kind": "contrast", "of": "volume", "temperature": own.get("temperature", 0.1)}
@@ -152,7 +153,7 @@ def _global_local(content: Mapping[str, Any], volume: dict[str, Any], made: dict
             one |= {"positives": "partition", "copies": 1}
         objectives["global"] = one
     if "local" in losses:
-        volume["more_views"] = {"local": content.get("local_views", _INTENSITIES)}
+        volume["more_views"] = {"local": {**_INTENSITIES, **_group(content, "local_views")}}
         names = ("blocks", "across", "region", "negatives", "projection", "temperature")
         objectives["local"] = {
             "kind": "regions",
@@ -160,11 +161,11 @@ def _global_local(content: Mapping[str, Any], volume: dict[str, Any], made: dict
             "views": "local",
             "parts": parts,
             **{name: local[name] for name in names if name in local},
+            "train_encoder": local.get("train_encoder", False) or not unet,
             **({"weight": local["weight"]} if stages == "joint" and "weight" in local else {}),
         }
     volume |= {"init": own["init"]} if own.get("init") else {}
-    frozen = not local.get("train_encoder", False) and volume["encoder"].get("name", "unet") == "unet"
-    freeze = ["volume.network.encoder"] if frozen else []
+    freeze = ["volume.network.encoder"] if unet and not local.get("train_encoder", False) else []
     second = {"name": "local", "objectives": ["local"], "steps": local.get("steps", 1000), "freeze": freeze}
     if stages == "global-local":
         made["stages"] = [{"name": "global", "objectives": ["global"]}, second]

@@ -244,7 +244,7 @@ class _Loss:
     """
 
     GIVEN = frozenset(
-        "a b z1 z2 views modalities anchor others mixings pairing frozen y index present generator temperature "
+        "a b z1 z2 views modalities anchor others mixings pairing frozen y ids index present generator temperature "
         "similarity bias group block scale".split()
     )
 
@@ -368,7 +368,7 @@ class Contrast(Objective):
         encoder = parts.encoders[name]
         if config.map:
             return GlobalHead(map_features(encoder, parts.sizes[name][1:]), config.hidden, config.dim)
-        if self.config.dense and not config.hidden:
+        if self.config.dense and not config.hidden and config.dim:
             return nn.Linear(dim_of(encoder), config.dim)
         return projection(config, dim_of(encoder))
 
@@ -451,9 +451,8 @@ class Contrast(Objective):
             given["views"] = z.reshape(blocks, seen.n, -1)
         if "z1" in parameters:
             given["z1"], given["z2"] = z.chunk(2)
-        if "y" in parameters:
-            (word,) = config.words
-            given["y"] = seen.ids[word]
+        if {"y", "ids"} & parameters.keys():
+            given["y"] = given["ids"] = seen.ids[next(iter(config.words))]
         if "index" in parameters:
             given["index"] = seen.ids["row"]
         if "frozen" in parameters:
@@ -502,11 +501,11 @@ class Contrast(Objective):
         for name in self.names:
             momentum_update(self.head(name), self.followers[name], self.config.negatives.momentum)
         if self.config.of:
-            return self._one_way(step, self.config.of, self.config.of, 1)
+            return self._one_way(step, self.config.of, self.config.of, {self.config.of: self._keys(step, self.config.of, 1)})
         a, b = self.names
-        share = float(self.config.settings.get("weight", 0.5))
+        share = float(getattr(self.config, "share", 0.5))
         keys = {name: self._keys(step, name, 0) for name in self.names}
-        forth, back = self._one_way(step, a, b, 0, keys[b]), self._one_way(step, b, a, 0, keys[a])
+        forth, back = self._one_way(step, a, b, keys), self._one_way(step, b, a, keys)
         return share * forth + (1 - share) * back
 
     @torch.no_grad()
@@ -534,17 +533,17 @@ class Contrast(Objective):
         return {level: own if level == PLACE else seen.ids[level] for level in self.levels}
 
     def _one_way(
-        self, step: Step, name: str, other: str, block: int, keys: tuple[Tensor, Tensor, dict[str, Tensor]] | None = None
+        self, step: Step, name: str, other: str, keys: Mapping[str, tuple[Tensor, Tensor, dict[str, Tensor]]]
     ) -> Tensor:
         seen = step.see(name, self.wanted[name])
-        own, candidates, ids = self._keys(step, other, block) if keys is None else keys
+        _, candidates, ids = keys[other]
         query = F.normalize(self._z(seen, name, 1).float(), dim=-1)
         anchors = Side(self._ids(step, seen), 1, seen.n, (name,))
         pairing = pair(self.rules, anchors, Side(ids, 1, len(candidates), (other,)), None)
         if not self.config.negatives.batch:
             pairing = _queue_alone(pairing, query, len(candidates), step.group)
         pairing = self._sifted(query, candidates, pairing)
-        loss = self._against(step, query, own, candidates, pairing, anchors, ids)
+        loss = self._against(step, query, keys[name][0], candidates, pairing, anchors, ids)
         number = torch.tensor(float(seen.n), device=query.device)
         return mean(loss * number, number, step.group)
 

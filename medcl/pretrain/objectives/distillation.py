@@ -34,12 +34,14 @@ class MomentumDistillationConfig(ContrastConfig):
 
     Args:
         distillation: alpha, from 0 (pairs only) to below 1.
+        share: of the direction from the first input to the second.
     """
 
     kind: str = "momentum-distillation"
     loss: str = "info_nce"
     exclude: tuple[str, ...] = ("patient",)
     distillation: float = 0.4
+    share: float = 0.5
 
     def check(self, where: str, recipe: "Recipe") -> None:
         """Refuse what is not between two inputs."""

@@ -40,6 +40,7 @@ class RegionsConfig(ObjectiveConfig):
         negatives: nearby regions of the same image, in both views.
         projection: width of what is compared.
         temperature: of the loss.
+        train_encoder: whether the loss also trains the encoder of a U-Net, beneath its decoder.
     """
 
     kind: str = "regions"
@@ -52,6 +53,7 @@ class RegionsConfig(ObjectiveConfig):
     negatives: int = 5
     projection: int = 128
     temperature: float = 0.1
+    train_encoder: bool = True
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -126,7 +128,7 @@ class Regions(Objective):
         """L^R, or L^D."""
         config = self.config
         seen = step.see(config.of, self.wanted[config.of])
-        first, second = self.head(seen.map[: 2 * seen.n]).chunk(2)
+        first, second = self.head(seen.map(config.train_encoder)[: 2 * seen.n]).chunk(2)
         across = (seen.ids["position"], seen.ids["volume"]) if config.across else None
         return {
             "": local_loss(
