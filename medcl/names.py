@@ -3,8 +3,7 @@
 import importlib
 from typing import Any, TypeVar
 
-from medcl.errors import UsageError
-from medcl.errors import did_you_mean
+from medcl.errors import UsageError, did_you_mean
 
 T = TypeVar("T")
 

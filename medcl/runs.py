@@ -1,8 +1,8 @@
 """The run folder: an encoder with its configuration and the patients that it has seen.
 
 A run folder holds `encoder.safetensors` (weights, and in its metadata what rebuilds the network), `recipe.yaml`
-(complete: `medcl pretrain` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and while
-training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, which is only ever loaded with
+(complete: `medcl pretrain` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and
+while training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, which is only ever loaded with
 `weights_only=True`.
 """
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origi
 import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from medcl.spelling import not_a_choice, plain, refuse_unknown, settings_of
 from medcl.errors import UsageError
+from medcl.spelling import not_a_choice, plain, refuse_unknown, settings_of
 
 _RENAMED = {"--of": "--kind", "--pictures": "--images"}
 _KINDS_OF_WORD = {int: "a whole number", float: "a number", NoneType: "none"}

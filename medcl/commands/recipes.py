@@ -31,7 +31,9 @@ def recipe(
     from medcl.pretrain import recipe as recipes
 
     if isinstance(source, recipes.Recipe):
-        return recipes.read(recipes.merge(recipes.as_settings(source), recipes.nested(settings))) if settings else source
+        return (
+            recipes.read(recipes.merge(recipes.as_settings(source), recipes.nested(settings))) if settings else source
+        )
     path = None if source is None or isinstance(source, Mapping) else documents.find("recipe", source)
     content = _content(path) if path else dict(source or {})  # type: ignore[arg-type]
     return _read(content, settings or {}, f"recipe {path}: " if path else "")
@@ -199,4 +201,3 @@ def _inherited(kind: type, name: str) -> str:
             if one.arg_name == name:
                 return " ".join((one.description or "").split())
     return ""
-

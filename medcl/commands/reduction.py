@@ -14,7 +14,7 @@ from medcl.reduce.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from medcl.archive.manifest import Manifest
-    from medcl.pretrain.plan import Config
+    from medcl.pretrain.recipe import Recipe
     from medcl.reduce.experiment_results import ExperimentResults
     from medcl.reduce.leaks import Leaks
     from medcl.reduce.preview import Preview
@@ -198,7 +198,7 @@ def reduce(
     return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept)
 
 
-def _pretrained(config: "Config", manifest: "Manifest", store: Path, folder: Path) -> tuple[int, float]:
+def _pretrained(recipe: "Recipe", manifest: "Manifest", store: Path, folder: Path) -> tuple[int, float]:
     """Pretrain, or go on with an interrupted run; steps taken, and seconds of all of them at the last part's pace."""
     from medcl import runs
     from medcl.pretrain.checkpoint import step_of
@@ -207,7 +207,7 @@ def _pretrained(config: "Config", manifest: "Manifest", store: Path, folder: Pat
     resume = (folder / runs.ENVIRONMENT).exists()
     taken = step_of(folder / runs.CHECKPOINT) if resume and (folder / runs.CHECKPOINT).exists() else 0
     begun = time.monotonic()
-    done = pretrain(config, manifest, store, folder, resume=resume)
+    done = pretrain(recipe, manifest, store, folder, resume=resume)
     return done.steps, (time.monotonic() - begun) * done.steps / max(1, done.steps - taken)
 
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from medcl.commands import quarantine
+from medcl.commands import quarantine, recipes
 from medcl.commands.arguments import ManifestSource, PathSource, manifest_and_store, one_or_many
-from medcl.commands import recipes
 from medcl.commands.result import Result
 
 if TYPE_CHECKING:
@@ -32,8 +31,8 @@ def prepare(
     """Decode the records of a manifest once, as `pretrain` and `finetune` would on their first call.
 
     Args:
-        recipe: recipe that will be trained: a YAML file, the name of a shipped one, or nested mappings; the `data` of its
-            inputs count. Single settings are flags, such as --inputs.signal.data.window 5.
+        recipe: recipe that will be trained: a YAML file, the name of a shipped one, or nested mappings; the `data` of
+            its inputs count. Single settings are flags, such as --inputs.signal.data.window 5.
         manifest: manifest that `medcl scan` wrote.
         jobs: number of processes; -1 is one a core.
         strict: compare more with the scan than sizes, times and headers: every byte, where the scan was `--strict` too,

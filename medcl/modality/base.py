@@ -131,7 +131,7 @@ class Wing(Protocol):
         """
 
     def sketch(self, config: Any, encoder: Any) -> "tuple[nn.Module, tuple[int, ...]] | None":
-        """An encoder and the shape of a sample (C, ...), where both follow from the settings; None: the archive decides.
+        """An encoder and the shape of a sample (C, ...) where both follow from the settings; None: the archive decides.
 
         Args:
             config: of samples.

@@ -1,5 +1,7 @@
 """Recipes that are invalid, refused before anything is read."""
 
+from torch import nn
+
 from medcl.errors import UsageError
 from medcl.modality import wing
 from medcl.pretrain.model import adapted, spaces
@@ -47,7 +49,9 @@ def check(recipe: Recipe) -> None:
         if stage.steps < 1:
             raise UsageError(f"stages: {stage.name or 'the only one'} has {stage.steps} steps; it takes at least one")
         for done in sorted({0.0, *(recipe.objectives[one].begin for one in stage.objectives)} | _ends(recipe, stage)):
-            if done < 1 and not any(recipe.objectives[one].begin <= done < recipe.objectives[one].end for one in stage.objectives):
+            if done < 1 and not any(
+                recipe.objectives[one].begin <= done < recipe.objectives[one].end for one in stage.objectives
+            ):
                 raise UsageError(f"objectives: none is trained at {done:.0%} of the steps: see begin and end")
         _build(recipe, stage)
 
@@ -64,9 +68,8 @@ def _build(recipe: Recipe, stage: StageConfig) -> None:
         if found is None:
             return
         sketches[name] = found
-    built = {}
+    built: dict[str, nn.Module] = {}
     for name in stage.objectives:
-        config = recipe.objectives[name]
         parts = Parts(
             name=name,
             encoders={one: encoder for one, (encoder, _) in sketches.items()},
@@ -77,4 +80,4 @@ def _build(recipe: Recipe, stage: StageConfig) -> None:
             rows=1,
             id_names=("patient", "item"),
         )
-        built[name] = objective_class(config.kind)(config, parts)
+        built[name] = objective_class(recipe.objectives[name].kind).made(recipe.objectives[name], parts)

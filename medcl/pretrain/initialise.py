@@ -122,8 +122,8 @@ def load_file(encoder: nn.Module, config: InputConfig, name: str) -> None:
         raise UsageError(f"inputs.{name}.init: {path}: other shapes: {', '.join(wrong[:5])}{hint}")
     if not matched:
         raise UsageError(
-            f"inputs.{name}.init: {path}: no tensor has a name of the encoder's, such as {next(iter(own))}; the file has "
-            f"{', '.join(unused[:3])}: map the beginnings of names by inputs.{name}.rename"
+            f"inputs.{name}.init: {path}: no tensor has a name of the encoder's, such as {next(iter(own))}; the file "
+            f"has {', '.join(unused[:3])}: map the beginnings of names by inputs.{name}.rename"
         )
     encoder.load_state_dict(matched, strict=False)
     print(f"{path}: {len(matched)} tensors matched, {len(missing)} missing, {len(unused)} unused")

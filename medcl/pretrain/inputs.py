@@ -17,7 +17,7 @@ from medcl.data.datamodule import loader
 from medcl.data.pairs import Linkable, Pairs
 from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Training
 from medcl.modality.rows import Ints
@@ -26,7 +26,6 @@ from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.views import Compose
 from medcl.pretrain.objectives.positives import LABEL, VALUE
 from medcl.pretrain.recipe import InputConfig, Recipe
-from medcl.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,10 @@ class Made:
     size: tuple[int, ...]
     dtype: torch.dtype
     missing: int
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Made":
+        """Itself: an averaged copy of a model reads the same store."""
+        return self
 
     def nothing(self, device: torch.device) -> Tensor:
         """A batch without a sample, (0, ...)."""
@@ -108,7 +111,9 @@ def make(
 
     def views(called: str) -> Compose | None:
         if called and called not in config.more_views:
-            raise UsageError(f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}")
+            raise UsageError(
+                f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
+            )
         return own.views(config.more_views[called] if called else config.views, data, made)
 
     return Made(
@@ -149,8 +154,7 @@ def made_inputs(
     for name, config in recipe.inputs.items():
         if config.like:
             # Of the same records, by an encoder of its own.
-            same = made[config.like] if config.like in made else None
-            config = replace(config, data=(same.config if same else recipe.inputs[config.like]).data)
+            config = replace(config, data=recipe.inputs[config.like].data)
         made[name] = make(name, config, manifest, chosen, store, jobs=jobs, strict=strict, cluster=cluster)
     return made
 
@@ -175,7 +179,9 @@ class Source:
     left_out: str
     id_names: tuple[str, ...]
 
-    def batches(self, partitions: int, seed: int, start: int, stop: int, workers: int, rank: int, world: int) -> Iterable[Batch]:
+    def batches(
+        self, partitions: int, seed: int, start: int, stop: int, workers: int, rank: int, world: int
+    ) -> Iterable[Batch]:
         """The batches of some steps, of one process."""
         return loader(self.dataset, self.samplers(partitions, seed), start, stop, workers, rank=rank, world=world)
 
@@ -231,7 +237,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
 def _of_levels(recipe: Recipe, samples: Any) -> Source:
     """Samples of records whose levels are told apart: windows of recordings, patches of volumes."""
     batch = recipe.batch
-    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
 
     def samplers(partitions: int, seed: int) -> Sampler:
         if hasattr(samples, "draw"):
@@ -278,6 +284,10 @@ class Lookups:
                     continue
                 self._tables[word] = _column(f"objectives.{name}", word, chosen, id_names, share, recipe.seed)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Lookups":
+        """Itself: an averaged copy of a model looks up the same."""
+        return self
+
     def of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """{word: (B,)} of the samples of a batch."""
         rows = batch["index"]
@@ -297,15 +307,13 @@ class Lookups:
         return found
 
 
-def _column(
-    where: str, word: str, chosen: Manifest, id_names: Sequence[str], share: float, seed: int
-) -> Tensor:
+def _column(where: str, word: str, chosen: Manifest, id_names: Sequence[str], share: float, seed: int) -> Tensor:
     """One value a row of the manifest: codes of a level or label, the unknown ones each another, or numbers."""
     column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).partition("=")
     if not chosen.has(column):
-        known = (*id_names, *chosen.targets)
-        near = did_you_mean(column, known)
-        raise UsageError(f"{where}: the archive has no ids for {column}; it has {', '.join(known)}{near}")
+        there = (*id_names, *chosen.targets)
+        near = did_you_mean(column, there)
+        raise UsageError(f"{where}: the archive has no ids for {column}; it has {', '.join(there)}{near}")
     found = chosen.column(column)
     if word.startswith(VALUE):
         if found.dtype.kind not in "iuf":
@@ -318,7 +326,14 @@ def _column(
             raise UsageError(f"{where}: {column} is no level; take label:{column}")
         return torch.from_numpy(np.where(found >= 0, found, -2 - rows).astype(np.int64))
     # Several labels of a record are one class of their own.
-    values = [None if one is None or one != one or one == -1 else "+".join(sorted(map(str, one))) if isinstance(one, list) else str(one) for one in found.tolist()]
+    values = [
+        None
+        if one is None or one != one or one == -1
+        else "+".join(sorted(map(str, one)))
+        if isinstance(one, list)
+        else str(one)
+        for one in found.tolist()
+    ]
     if value:
         binary = [-1 if one is None else int(value in one.split("+")) for one in values]
         if 1 not in binary or 0 not in binary:

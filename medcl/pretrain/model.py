@@ -68,10 +68,12 @@ class Model(nn.Module):
                 id_names=id_names,
                 chunk=recipe.hardware.chunk,
             )
-            self.objectives[name] = objective_class(config.kind)(config, parts)
+            self.objectives[name] = objective_class(config.kind).made(config, parts)
         self.teachers = nn.ModuleDict()
         self._follow()
-        self._frozen = [self._part(path) for path in (*stage.freeze, *(n for n, c in recipe.inputs.items() if c.locked))]
+        self._frozen = [
+            self._part(path) for path in (*stage.freeze, *(n for n, c in recipe.inputs.items() if c.locked))
+        ]
         for part in self._frozen:
             part.requires_grad_(False)
         locked = [name for name, config in recipe.inputs.items() if config.locked or name in stage.freeze]
@@ -101,15 +103,16 @@ class Model(nn.Module):
         losses: dict[str, Tensor] = {}
         for members in self._groups(names):
             objectives = [cast(Objective, self.objectives[name]) for name in members]
-            if len(objectives) > 1:
-                found = fused(cast(list[Contrast], objectives), step)
-            else:
-                found = [objectives[0](step)]
+            together = len(objectives) > 1
+            found = fused(cast(list[Contrast], objectives), step) if together else [objectives[0](step)]
             for name, own in zip(members, found, strict=True):
                 losses |= {loss_name(name, one): loss for one, loss in own.items()}
         # Gradients are exchanged of all weights, also of those that nothing asks for in this step.
         if self.shared:
-            idle = sum((p.sum() * 0 for p in self.parameters() if p.requires_grad), torch.zeros((), device=batch["index"].device))
+            idle = sum(
+                (p.sum() * 0 for p in self.parameters() if p.requires_grad),
+                torch.zeros((), device=batch["index"].device),
+            )
             first = next(iter(losses))
             losses[first] = losses[first] + idle
         order = [loss_name(name, one) for name in names for one in self.recipe.objectives[name].losses]
@@ -153,7 +156,9 @@ class Model(nn.Module):
             return self.encoders[name].get_submodule(inner)
         except AttributeError as error:
             parts = ", ".join(one for one, _ in self.encoders[name].named_children())
-            raise UsageError(f"stages: freeze {path}: the encoder of {name} has no such part; it has {parts}") from error
+            raise UsageError(
+                f"stages: freeze {path}: the encoder of {name} has no such part; it has {parts}"
+            ) from error
 
     def _follow(self) -> None:
         """One slowly following copy of each encoder that an objective looks at so."""
@@ -195,7 +200,6 @@ class Model(nn.Module):
                 drawn[source, key] = draw_views(x, self.made[source].views(one.views), one, generator, group)
             there = present[name]
             own = ids if len(drawn[source, key].source) == len(there) else {n: value[there] for n, value in ids.items()}
-            teacher = self.teachers[name] if name in self.teachers else None
             seen[name, key] = Seen(
                 drawn[source, key],
                 one.blocks,
@@ -203,7 +207,7 @@ class Model(nn.Module):
                 own,
                 self.recipe.hardware.chunk,
                 self._caches.get(name),
-                teacher,
+                dict(self.teachers.items()).get(name),
             )
         return Step(seen, ids, present, generator, group)
 
@@ -257,10 +261,12 @@ def adapted(recipe: Recipe, stage: StageConfig, name: str) -> Any:
 def spaces(recipe: Recipe) -> tuple[str, str]:
     """The objectives whose heads make the inputs comparable: of embeddings, and of cells and words, if there is one."""
     last = recipe.trained[-1].objectives
-    between = {name: one for name, one in recipe.objectives.items() if name in last and getattr(one, "between", ())}
-    pooled = [name for name, one in between.items() if not one.dense and not isinstance(one.head, str)]  # type: ignore[attr-defined]
-    local = [name for name, one in between.items() if one.dense and not isinstance(one.head, str)]  # type: ignore[attr-defined]
-    return (pooled or local or [""])[0], (local if pooled else [])[0] if (local and pooled) else ""
+    every: dict[str, Any] = {name: recipe.objectives[name] for name in last}
+    between = {name: one for name, one in every.items() if getattr(one, "between", ())}
+    own = {name: one for name, one in between.items() if not isinstance(one.head, str)}
+    pooled = [name for name, one in own.items() if not one.dense]
+    dense = [name for name, one in own.items() if one.dense]
+    return (pooled or dense or [""])[0], (dense if pooled else [""])[0] if dense else ""
 
 
 def side_names(recipe: Recipe) -> dict[str, str]:

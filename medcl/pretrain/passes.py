@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.core.gradcache import encode_in_chunks
 from medcl.modality.spatial.encoders.unet import UNet
-from medcl.modality.views import Params
-from medcl.modality.views import Compose
+from medcl.modality.views import Compose, Params
 from medcl.networks.encoder import pool
 
 MOST = 2**18
@@ -138,9 +137,7 @@ class Drawn:
         return len(self.source)
 
 
-def draw_views(
-    x: Tensor, views: Compose | None, wanted: Wanted, generator: torch.Generator, group: Group
-) -> Drawn:
+def draw_views(x: Tensor, views: Compose | None, wanted: Wanted, generator: torch.Generator, group: Group) -> Drawn:
     """Make the views of the samples of an input.
 
     Args:
@@ -281,7 +278,8 @@ class Seen:
         encoder = cast(Any, self.encoder)
         if isinstance(encoder.network, UNet):
             features = self.features if trains_encoder else [one.detach() for one in self.features]
-            return cast(Tensor, encoder.network.decode(features))
+            decoded: Tensor = encoder.network.decode(features)
+            return decoded
         cells = self.dense.mT
         return cells.reshape(*cells.shape[:2], *encoder.grid(self.x.shape[2:]))
 
@@ -293,7 +291,10 @@ class Seen:
     def _nothing(self) -> Tensor:
         """The embeddings of no sample, (0, dim), with a derivative of 0."""
         dim = int(cast(Any, self.encoder).config.dim)
-        zero = sum((one.sum() * 0 for one in self.encoder.parameters() if one.requires_grad), self.x.new_zeros((), dtype=torch.float32))
+        zero = sum(
+            (one.sum() * 0 for one in self.encoder.parameters() if one.requires_grad),
+            self.x.new_zeros((), dtype=torch.float32),
+        )
         return zero.expand(0, dim)
 
     def project(self, head: nn.Module, blocks: int, source: str = "pooled") -> Tensor:

@@ -14,11 +14,10 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
 from medcl.pretrain.objectives import OBJECTIVES, ObjectiveConfig, objective_class
 from medcl.spelling import not_a_choice, plain, settings_of, unknown
-from medcl.errors import did_you_mean
 
 T = TypeVar("T")
 
@@ -265,7 +264,9 @@ def read(content: Mapping[str, Any]) -> Recipe:
         raise UsageError("stages: a list, such as [{name: first, objectives: [pair], steps: 100}]")
     recipe = Recipe(
         inputs=read_inputs,
-        objectives={name: _objective(name, _mapping(value, f"objectives.{name}")) for name, value in objectives.items()},
+        objectives={
+            name: _objective(name, _mapping(value, f"objectives.{name}")) for name, value in objectives.items()
+        },
         stages=tuple(
             build(StageConfig, _mapping(one, f"stages.{place}"), f"stages.{place}") for place, one in enumerate(stages)
         ),
@@ -304,10 +305,11 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "settings")
     try:
-        built = parser.instantiate(parser.parse_object({"settings": _lists(dict(values))}))
+        parsed: Any = parser.parse_object({"settings": _lists(dict(values))})
+        built: Any = parser.instantiate(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise UsageError(plain(str(error)).replace("settings.", f"{where}.").replace("'settings'", where)) from error
-    made: T = built.settings if values or not is_dataclass(kind) else kind()
+    made: T = built.settings
     return made
 
 
@@ -343,7 +345,9 @@ def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
     rest = {one: value for one, value in values.items() if one not in (*groups, "more_views", "modality")}
     for one in rest:
         if one not in settings_of(InputConfig):
-            raise UsageError(unknown("setting", f"{where}.{one}", [f"{where}.{each}" for each in settings_of(InputConfig)]))
+            raise UsageError(
+                unknown("setting", f"{where}.{one}", [f"{where}.{each}" for each in settings_of(InputConfig)])
+            )
     given = {one: _mapping(values.get(one) or {}, f"{where}.{one}") for one in (*groups, "more_views")}
     data = build(own.config, given["data"], f"{where}.data")
     default = own.default_encoder(data)
@@ -354,7 +358,9 @@ def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
         for one, value in given["more_views"].items()
     }
     shell = build(_Rest, rest, where)
-    return InputConfig(modality, data, views, encoder, more, **{one.name: getattr(shell, one.name) for one in fields(shell)})
+    return InputConfig(
+        modality, data, views, encoder, more, **{one.name: getattr(shell, one.name) for one in fields(shell)}
+    )
 
 
 def _given(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -414,7 +420,8 @@ def _check_names(recipe: Recipe) -> None:
 def _mapping(value: Any, where: str, example: str = "") -> Mapping[str, Any]:
     if isinstance(value, Mapping) and (value or not example):
         return value
-    raise UsageError(f"{where}: {'holds no settings' if not value else 'takes settings by name'}{f', such as {example}' if example else ''}")
+    told = "takes settings by name" if value else "holds no settings"
+    raise UsageError(f"{where}: {told}{f', such as {example}' if example else ''}")
 
 
 def _takes_none(kind: type, name: str) -> bool:

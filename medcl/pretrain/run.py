@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from lightning.fabric import Fabric
@@ -199,7 +200,7 @@ class Plan:
         if before is not None:
             made.take_over(before)
         else:
-            initialise(made.encoders, self.recipe, self.source.patients, self.salt)
+            initialise(dict(made.encoders.items()), self.recipe, self.source.patients, self.salt)
             made.begin()
         return made
 
@@ -244,9 +245,9 @@ def _train(plan: Plan, fabric: Fabric, folder: Path, *, resume: bool, until: int
             trained = train(
                 fabric,
                 plan.model(stage, cast(Model, trained.encoder_owner) if trained else None),
-                lambda start, stop, number=number, stage=stage: plan.batches(number, stage, fabric, start, stop),
+                partial(plan.batches, number, stage, fabric),
                 replace(recipe.optimiser, steps=stage.steps, learning_rate=rate),
-                weights=lambda done, stage=stage: plan.weights(stage, done),
+                weights=partial(plan.weights, stage),
                 seed=recipe.seed,
                 folder=folder,
                 resume=resume and (before < taken or number == 0),
@@ -268,5 +269,3 @@ def _same_recipe(folder: Path, recipe: Recipe) -> None:
     other = [name for name, value in now.items() if name not in ("hardware", "monitor") and begun.get(name) != value]
     if other:
         raise UsageError(f"--resume: {', '.join(other)} differs from the recipe in {folder}, with which the run began")
-
-

@@ -22,10 +22,9 @@ from tqdm.auto import tqdm
 from medcl.errors import MedclError, UsageError
 from medcl.modality.sampling import Batch
 from medcl.pretrain.checkpoint import State, resume_from, save
-from medcl.pretrain.recipe import HardwareConfig, OptimiserConfig
 from medcl.pretrain.metrics import Board, MetricsFile
+from medcl.pretrain.recipe import HardwareConfig, OptimiserConfig
 from medcl.runs import BOARD, CHECKPOINT, METRICS
-
 
 Losses = dict[str, Tensor]
 

@@ -10,8 +10,9 @@ _VOLUMES = ("global-local", "densecl", "pixpro", "hierarchy")
 _JOINT = ("convirt", "multimodal", "simclr")
 METHODS = ("comet", *_VOLUMES, *_JOINT)
 ROOTS = (
-    "comet data encoder views local_views global_local local dense hierarchy image volume signal table report joint"
-).split()
+    *("comet", "data", "encoder", "views", "local_views", "global_local", "local", "dense", "hierarchy"),
+    *("image", "volume", "signal", "table", "report", "joint"),
+)
 """What such a recipe holds beside what both have."""
 _KEPT = ("seed", "splits", "optimiser", "hardware")
 _INTENSITIES = {"contrast": [0.7, 1.3], "brightness": 0.3, "clip": [0.0, 1.5]}
@@ -211,7 +212,12 @@ def _joint(method: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(
-    method: str, own: Mapping[str, Any], kinds: list[str], common: dict[str, Any], head: dict[str, Any], batch: dict[str, Any]
+    method: str,
+    own: Mapping[str, Any],
+    kinds: list[str],
+    common: dict[str, Any],
+    head: dict[str, Any],
+    batch: dict[str, Any],
 ) -> dict[str, Any]:
     loss, anchor = own.get("loss", "clip"), own.get("anchor", "report")
     batch = {**batch, "incomplete": method == "multimodal" and loss in ("anchored", "symile")}

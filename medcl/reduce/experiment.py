@@ -19,7 +19,7 @@ from medcl.documents import read_json, sealed
 from medcl.embed.embedding import Embeds, embed_pieces
 from medcl.embed.sides import device, prepared, samples_in
 from medcl.errors import UsageError
-from medcl.modality import wing_of
+from medcl.modality import wing, wing_of
 from medcl.modality.sampling import SampleSet
 from medcl.modality.volume.samples import VolumePatches
 from medcl.modality.volume.tiles import VolumeTiles
@@ -63,7 +63,7 @@ def run_experiment(
         configs: the reductions.
         store: folder next to the manifest.
         folder: of the experiment: run folders, `results.json` and `report.html`.
-        recipe: of a pretraining, on volumes or on recordings.
+        recipe: of a pretraining, on one input.
         target: column that is probed, of labels or of label maps.
         pretrain: trains a recipe.
         probe: tests embeddings.
@@ -138,13 +138,13 @@ class Samples:
 
 
 def _data_of(recipe: Any) -> Any:
-    data: Any | None = getattr(recipe, "data", None)
-    if data is None:
+    inputs = list(recipe.inputs.values())
+    if len(inputs) > 1 or not wing(inputs[0].modality).reads_files:
         raise UsageError(
-            f"--config: {recipe.method} trains on images, reports or several modalities; --evaluate takes recipes "
-            "for volumes and for recordings"
+            f"--config: the recipe trains on {', '.join(recipe.inputs)}; --evaluate takes recipes of one input, of "
+            "volumes, recordings or images"
         )
-    return data
+    return inputs[0].data
 
 
 def samples_of(manifest: Manifest, config: Any, store: Path, target: str, jobs: int) -> Samples:

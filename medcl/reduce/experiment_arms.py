@@ -134,10 +134,8 @@ class Arm:
             "splits": ("train",),
             "optimiser": replace(recipe.optimiser, steps=fewer(recipe.optimiser.steps)),
         }
-        local = getattr(recipe, "local", None)
-        if local is not None:
-            changed["local"] = replace(local, steps=fewer(local.steps))
-        return replace(recipe, **changed)
+        stages = tuple(replace(one, steps=fewer(one.steps)) if one.steps else one for one in recipe.stages)
+        return replace(recipe, stages=stages, **changed)
 
 
 def arms_of(fold: Fold, configs: Sequence[ReduceConfig], store: Path, jobs: int, cluster: str | None) -> list[Arm]:

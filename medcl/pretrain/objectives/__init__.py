@@ -29,7 +29,8 @@ def objective_class(kind: str) -> type[Objective]:
         UsageError: there is no such kind, or the path leads to no objective.
     """
     if ":" in kind:
-        return resolve(kind, "objective", Objective)
+        own: type[Objective] = resolve(kind, "objective", Objective)
+        return own
     if kind not in OBJECTIVES:
         raise UsageError(f"kind of an objective: {not_a_choice(kind, OBJECTIVES)}; package.module:Class names your own")
     module, _, name = OBJECTIVES[kind].partition(":")

@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from medcl.errors import UsageError
+from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.passes import Step, Wanted
 
@@ -147,6 +149,11 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    @classmethod
+    def made(cls, config: Any, parts: Parts) -> "Objective":
+        """The objective of a configuration."""
+        return cls(config, parts)
+
     @property
     @abstractmethod
     def wanted(self) -> dict[str, Wanted]:
@@ -176,9 +183,23 @@ def follower(module: nn.Module) -> nn.Module:
 
 def dim_of(encoder: nn.Module) -> int:
     """Width of an encoder's embedding."""
-    return int(encoder.config.dim)  # type: ignore[union-attr,arg-type]
+    return int(encoder.config.dim)  # type: ignore[arg-type]
 
 
 def named(values: Sequence[str]) -> str:
     """Names in a sentence."""
     return ", ".join(values) or "none"
+
+
+def map_features(encoder: nn.Module, size: Sequence[int]) -> int:
+    """Features times positions of what `Seen.bottleneck` gives of a sample of a size."""
+    network = getattr(encoder, "network", None)
+    if not isinstance(network, UNet):
+        return dim_of(encoder)
+    multiple = 2**network.levels
+    if any(length % multiple for length in size):
+        raise UsageError(
+            f"data.size: this U-Net takes sizes that are multiples of {multiple}, got {' x '.join(map(str, size))}; "
+            "choose another size, or fewer encoder.widths"
+        )
+    return int(network.widths[-1] * prod(length // multiple for length in size))

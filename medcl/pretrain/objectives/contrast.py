@@ -1,42 +1,36 @@
 """The general objective: any pairing x similarity x loss of `medcl.contrast`, within an input or between inputs."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl import contrast
-from medcl.contrast.core.gather import Group, gather, mean
-from medcl.contrast.core.momentum import MomentumQueue, momentum_update
+from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.losses.identity import identities
-from medcl.contrast.losses.info_nce import info_nce, info_nce_levels
+from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.losses.m3col import draw as draw_mixing
 from medcl.contrast.pairings.pairs import Pairing, itself, same
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import GlobalHead
-from medcl.modality.spatial.encoders.unet import UNet
-from medcl.names import resolve
 from medcl.pretrain.objectives.base import (
     HeadConfig,
     Objective,
     ObjectiveConfig,
     Parts,
     dim_of,
-    follower,
+    map_features,
     named,
     projection,
 )
+from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss, Temperature
 from medcl.pretrain.objectives.positives import (
     ITEM,
     NEIGHBOURS,
-    EARLIER,
     PARTITION,
-    PLACE,
     POSITION,
     SOFT,
     TEXT,
@@ -46,16 +40,12 @@ from medcl.pretrain.objectives.positives import (
     check_words,
     pair,
 )
-from medcl.pretrain.passes import Seen, Step, Wanted, rows_before
+from medcl.pretrain.passes import Seen, Step, Wanted
 from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe
 
-LOWEST = 0.01
-"""Temperature, below which a learned one does not fall: the cap of the released CLIP."""
-BIAS = -10.0
-"""Of SigLIP, where it begins."""
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
 
 
@@ -193,7 +183,9 @@ class ContrastConfig(ObjectiveConfig):
         if self.negatives.drop and not self.negatives.queue:
             raise UsageError(f"{where}.negatives.drop: takes a queue of negatives (negatives.queue)")
         if self.negatives.queue and any(word == POSITION or word.startswith(VALUE) for word in self.words):
-            raise UsageError(f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers")
+            raise UsageError(
+                f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers"
+            )
         if self.negatives.queue and self.dense:
             raise UsageError(f"{where}: dense embeddings have no queue; `densecl` contrasts cells with a queue")
         if self.negatives.queue and len(self.between) > 2:
@@ -209,110 +201,7 @@ class ContrastConfig(ObjectiveConfig):
                 f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "
                 f"of {where} equally; take a multiple"
             )
-        _Loss(self, where)
-
-
-class Temperature(nn.Module):
-    """A temperature that may be learned.
-
-    What is learned is the logarithm of its change, so that weight decay draws it to where it began and not to 1.
-
-    Args:
-        initial: value at the start of training.
-        learn: whether it is trained.
-    """
-
-    def __init__(self, initial: float, learn: bool) -> None:
-        super().__init__()
-        self.initial = initial
-        self.change = nn.Parameter(torch.zeros(())) if learn else None
-
-    def forward(self) -> float | Tensor:
-        """The temperature now."""
-        return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
-
-
-class _Loss:
-    """A loss that takes by the names of its parameters what it needs.
-
-    Args:
-        config: of the objective.
-        where: its name in the recipe, for messages.
-
-    Raises:
-        UsageError: there is no such loss or similarity, or it does not take what the objective gives.
-    """
-
-    GIVEN = frozenset(
-        "a b z1 z2 views modalities anchor others mixings pairing frozen y ids index present generator temperature "
-        "similarity bias group block scale".split()
-    )
-
-    def __init__(self, config: ContrastConfig, where: str) -> None:
-        name = config.loss_name
-        if ":" not in name and name not in contrast.LOSSES:
-            raise UsageError(f"{where}.loss: {not_a_choice(name, contrast.LOSSES)}")
-        self.function: Any = resolve(name, "loss") if ":" in name else contrast.LOSSES[name]
-        called = self.function.forward if inspect.isclass(self.function) else self.function
-        self.parameters = dict(inspect.signature(called).parameters)
-        settings = dict(inspect.signature(self.function).parameters) if inspect.isclass(self.function) else self.parameters
-        self.takes_group = "group" in self.parameters or any(
-            one.kind is inspect.Parameter.VAR_KEYWORD for one in self.parameters.values()
-        )
-        needed = [one.name for one in self.parameters.values() if one.default is inspect.Parameter.empty]
-        needed = [one for one in needed if one not in ("self", "scale")]
-        own = {one for one in settings if one not in self.GIVEN}
-        for one in config.settings:
-            if one not in own:
-                raise UsageError(f"{where}.settings: the loss {name} has no {not_a_choice(one, own)}")
-        missing = [one for one in needed if one not in self.GIVEN and one not in config.settings]
-        if missing:
-            raise UsageError(f"{where}.loss: {name} takes {named(missing)}, which an objective of kind contrast has not")
-        self.several = next((one for one in ("modalities", "others", "views") if one in self.parameters), "")
-        if (self.several in ("modalities", "others")) != (len(config.between) > 2) and not (
-            self.several == "modalities" and len(config.between) == 2
-        ):
-            count = len(config.between) or 1
-            raise UsageError(
-                f"{where}: the loss {name} and {count} input{'s' if count > 1 else ''} do not fit together: it compares "
-                f"{'several inputs at once' if self.several else 'two sides'}"
-            )
-        if "z1" in self.parameters and config.copies + config.original != 2:
-            raise UsageError(f"{where}: the loss {name} takes two views of a sample, copies asks for {config.copies}")
-        if ("z1" in self.parameters or self.several == "views") and not config.of:
-            raise UsageError(f"{where}: the loss {name} compares views of one input (`of`), not `between`")
-        plain = config.similarity == "cosine"
-        if not plain and "similarity" not in self.parameters:
-            raise UsageError(f"{where}: the loss {name} and the similarity {config.similarity} do not fit together")
-        if config.negatives.queue and "b" not in self.parameters:
-            raise UsageError(f"{where}: the loss {name} takes no candidates from a queue (negatives.queue)")
-        if "index" in self.parameters and config.columns:
-            raise UsageError(f"{where}: the loss {name} tells samples apart by itself, without positives {config.positives!r}")
-        self.similarity = self._similarity(config, where)
-        if config.learn_temperature and "temperature" not in self.parameters:
-            raise UsageError(f"{where}: the loss {name} has no temperature to learn (learn_temperature)")
-
-    @staticmethod
-    def _similarity(config: ContrastConfig, where: str) -> Any:
-        name = config.similarity
-        if ":" not in name and name not in contrast.SIMILARITIES:
-            raise UsageError(f"{where}.similarity: {not_a_choice(name, contrast.SIMILARITIES)}")
-        found = resolve(name, "similarity") if ":" in name else contrast.SIMILARITIES[name]
-        if isinstance(found, contrast.Similarity):
-            if config.similarity_settings:
-                raise UsageError(f"{where}.similarity_settings: {name} takes none")
-            return found
-        try:
-            return found(**config.similarity_settings)
-        except TypeError as error:
-            raise UsageError(f"{where}.similarity_settings: {name} does not take {named(list(config.similarity_settings))}") from error
-
-    def __call__(self, module: Any, given: Mapping[str, Any], group: Group) -> Tensor:
-        """The loss of what is given by name."""
-        values = {name: value for name, value in given.items() if name in self.parameters}
-        if self.takes_group:
-            values["group"] = group
-        return cast(Tensor, module(**values))
+        NamedLoss(self, where)
 
 
 class Contrast(Objective):
@@ -321,10 +210,19 @@ class Contrast(Objective):
     Config = ContrastConfig
     config: ContrastConfig
 
+    @classmethod
+    def made(cls, config: ContrastConfig, parts: Parts) -> Objective:
+        """With a queue, what contrasts with one."""
+        if config.negatives.queue and cls is Contrast:
+            from medcl.pretrain.objectives.queued import QueuedContrast
+
+            return QueuedContrast(config, parts)
+        return cls(config, parts)
+
     def __init__(self, config: ContrastConfig, parts: Parts) -> None:
         super().__init__(config, parts)
         self.name = parts.name
-        self._loss = _Loss(config, f"objectives.{parts.name}")
+        self._loss = NamedLoss(config, f"objectives.{parts.name}")
         self.names = (config.of,) if config.of else config.between
         self.soft = next((word.removeprefix(SOFT) for word in config.words if word.startswith(SOFT)), "")
         self.rules = Rules(config.words, config.exclude, config.within, config.width, config.bandwidth, config.parts)
@@ -334,27 +232,15 @@ class Contrast(Objective):
             self._shared = [cast(Contrast, parts.objectives[config.head])]
         else:
             self._shared = []
-            self.heads = nn.ModuleDict({name: self._head(name, config.head, parts) for name in self._projected(parts.name, parts)})
+            self.heads = nn.ModuleDict(
+                {name: self._head(name, config.head, parts) for name in self._projected(parts.name, parts)}
+            )
         self.temperature = Temperature(config.temperature, config.learn_temperature)
         learns_bias = "bias" in self._loss.parameters and config.learn_temperature
         # As with the temperature: weight decay draws it to where it began.
         self.bias = nn.Parameter(torch.zeros(())) if learns_bias else None
-        function, settings = self._loss.function, config.settings
         # A loss with a state of its own holds one entry a record.
-        self.state = function(parts.rows, temperature=config.temperature, **settings) if inspect.isclass(function) else None
-        if self.keyed:
-            self.follows = config.negatives.momentum
-            self.followers = nn.ModuleDict({name: follower(self.head(name)) for name in self.names})
-            more = [word for word in config.columns if word not in parts.id_names]
-            self.levels = (*parts.id_names, *more, *([PLACE] if config.of else []))
-            dim = projected_dim(self.head(self.names[0]), dim_of(parts.encoders[self.names[0]]))
-            size = config.negatives.queue
-            self.queues = nn.ModuleDict({name: MomentumQueue(size, dim, self.levels) for name in self.names if size})
-
-    @property
-    def keyed(self) -> bool:
-        """Whether it contrasts with embeddings of slowly following encoders."""
-        return self.config.negatives.queue > 0
+        self.state = self._loss.with_state(config, parts.rows)
 
     @staticmethod
     def _projected(name: str, parts: Parts) -> tuple[str, ...]:
@@ -386,10 +272,13 @@ class Contrast(Objective):
     def wanted(self) -> dict[str, Wanted]:
         """Views of one input, or one view of each."""
         config = self.config
-        own = {"views": config.views, "masked": config.masked, "apart": self.name if config.apart else ""}
+        own: dict[str, Any] = {
+            "views": config.views,
+            "masked": config.masked,
+            "apart": self.name if config.apart else "",
+        }
         if config.of:
-            encoded = 1 if self.keyed else 0
-            found = {config.of: Wanted(copies=config.copies, original=config.original, encoded=encoded, **own)}
+            found = {config.of: Wanted(copies=config.copies, original=config.original, **own)}
         else:
             found = {name: Wanted(copies=1, **own) for name in config.between}
         if self.soft:
@@ -398,8 +287,6 @@ class Contrast(Objective):
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss, under the empty name."""
-        if self.keyed:
-            return {"": self._with_keys(step)}
         if self.config.of:
             return {"": self._within(step)}
         if len(self.names) == 2 and self._loss.several != "modalities":
@@ -467,7 +354,7 @@ class Contrast(Objective):
         a, b = (F.normalize(z.float(), dim=-1) for z in (a, b))
         # A loss that weighs pairs by frozen embeddings itself is told who belongs together.
         rules = replace(self.rules, positives={ITEM: 1.0}) if "frozen" in self._loss.parameters else self.rules
-        given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, *sides, step.group)}
+        given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, sides[0], sides[1], step.group)}
         if self.config.dense:
             given |= {"a": _cells(first, a, step.group), "b": _cells(second, b, step.group)}
         if "frozen" in self._loss.parameters:
@@ -489,97 +376,26 @@ class Contrast(Objective):
             whole = present.all(dim=1)
             given["modalities"] = modalities = [one[whole] for one in modalities]
         if "anchor" in self._loss.parameters:
-            side = Side({name: one[present.all(dim=1)] for name, one in step.ids.items()}, 1, len(modalities[0]), self.names)
-            given |= {"anchor": modalities[0], "others": modalities[1:], "pairing": pair(self.rules, side, side, step.group)}
+            side = Side(
+                {name: one[present.all(dim=1)] for name, one in step.ids.items()}, 1, len(modalities[0]), self.names
+            )
+            given |= {
+                "anchor": modalities[0],
+                "others": modalities[1:],
+                "pairing": pair(self.rules, side, side, step.group),
+            }
         if "mixings" in self._loss.parameters:
             like = modalities[0]
-            given["mixings"] = [draw_mixing(len(like), generator=step.generator, device=like.device) for _ in modalities]
+            given["mixings"] = [
+                draw_mixing(len(like), generator=step.generator, device=like.device) for _ in modalities
+            ]
         return self._loss(self._loss.function, self._given(step, **given), step.group)
-
-    def _with_keys(self, step: Step) -> Tensor:
-        """Queries of the trained encoder against keys of its slowly following copy, of this batch and earlier ones."""
-        for name in self.names:
-            momentum_update(self.head(name), self.followers[name], self.config.negatives.momentum)
-        if self.config.of:
-            return self._one_way(step, self.config.of, self.config.of, {self.config.of: self._keys(step, self.config.of, 1)})
-        a, b = self.names
-        share = float(getattr(self.config, "share", 0.5))
-        keys = {name: self._keys(step, name, 0) for name in self.names}
-        forth, back = self._one_way(step, a, b, keys), self._one_way(step, b, a, keys)
-        return share * forth + (1 - share) * back
-
-    @torch.no_grad()
-    def _keys(self, step: Step, name: str, block: int) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """Own keys (n, dim), those of all processes and of the queue (M, dim), and the ids of the latter."""
-        seen = step.see(name, self.wanted[name])
-        source = "bottleneck" if self.head_config.map else "pooled"
-        own = cast(Tensor, self.followers[name](getattr(seen.followed(block, 1), source)))
-        own = F.normalize(own.float(), dim=-1)
-        z = gather(own, step.group)
-        ids = {level: gather(one, step.group) for level, one in self._ids(step, seen).items()}
-        if name not in self.queues:
-            return own, z, ids
-        queue = cast(MomentumQueue, self.queues[name])
-        extended = queue.extend(z, ids)
-        earlier = {PLACE: torch.full_like(ids[PLACE], EARLIER)} if PLACE in ids else {}
-        # Every process holds the queue of all, so that none may gather it again.
-        queue.enqueue(z, ids | earlier)
-        return own, *extended
-
-    def _ids(self, step: Step, seen: Seen) -> dict[str, Tensor]:
-        """Those of the samples of this process that the queue holds."""
-        before, _ = rows_before(seen.n, seen.x, step.group)
-        own = torch.arange(seen.n, device=seen.x.device) + before
-        return {level: own if level == PLACE else seen.ids[level] for level in self.levels}
-
-    def _one_way(
-        self, step: Step, name: str, other: str, keys: Mapping[str, tuple[Tensor, Tensor, dict[str, Tensor]]]
-    ) -> Tensor:
-        seen = step.see(name, self.wanted[name])
-        _, candidates, ids = keys[other]
-        query = F.normalize(self._z(seen, name, 1).float(), dim=-1)
-        anchors = Side(self._ids(step, seen), 1, seen.n, (name,))
-        pairing = pair(self.rules, anchors, Side(ids, 1, len(candidates), (other,)), None)
-        if not self.config.negatives.batch:
-            pairing = _queue_alone(pairing, query, len(candidates), step.group)
-        pairing = self._sifted(query, candidates, pairing)
-        loss = self._against(step, query, keys[name][0], candidates, pairing, anchors, ids)
-        number = torch.tensor(float(seen.n), device=query.device)
-        return mean(loss * number, number, step.group)
-
-    def _against(
-        self,
-        step: Step,
-        query: Tensor,
-        own: Tensor,
-        candidates: Tensor,
-        pairing: Pairing,
-        anchors: Side,
-        ids: Mapping[str, Tensor],
-    ) -> Tensor:
-        """The loss of queries against candidates of all processes, which every process holds."""
-        return self._loss(self._loss.function, self._given(step, a=query, b=candidates, pairing=pairing), None)
-
-    def _sifted(self, a: Tensor, b: Tensor, pairing: Pairing) -> Pairing:
-        """The pairing without the most similar negatives of each anchor."""
-        share = self.config.negatives.drop
-        if not share:
-            return pairing
-        with torch.no_grad():
-            masks = pairing.pairs()
-            negative = ~masks.positive.bool()
-            negative &= masks.candidate if masks.candidate is not None else negative
-            scores = (F.normalize(a, dim=1) @ F.normalize(b, dim=1).T).masked_fill(~negative, -torch.inf)
-            number = (negative.sum(dim=1) * share).long()
-            rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
-            stays = ~negative | (rank >= number[:, None])
-        return pairing.among(contrast.matrix(stays))
 
     @property
     def fusion(self) -> tuple[Any, ...] | None:
         """What objectives have in common whose losses one pass over the similarities gives; None: it stands alone."""
         config = self.config
-        by_id = not self.keyed and all(word not in IN_BATCH and ":" not in word for word in config.words) and len(config.words) == 1
+        by_id = all(word not in IN_BATCH and ":" not in word for word in config.words) and len(config.words) == 1
         plain = not (config.settings or config.exclude or config.within)
         if not (config.of and by_id and plain and config.similarity == "cosine" and not config.learn_temperature):
             return None
@@ -614,35 +430,6 @@ def fused(objectives: Sequence[Contrast], step: Step) -> list[dict[str, Tensor]]
     return [{"": found[level]} for level in levels]
 
 
-def map_features(encoder: nn.Module, size: Sequence[int]) -> int:
-    """Features times positions of what `Seen.bottleneck` gives of a sample of a size."""
-    network = getattr(encoder, "network", None)
-    if not isinstance(network, UNet):
-        return dim_of(encoder)
-    multiple = 2**network.levels
-    if any(length % multiple for length in size):
-        raise UsageError(
-            f"data.size: this U-Net takes sizes that are multiples of {multiple}, got {' x '.join(map(str, size))}; "
-            "choose another size, or fewer encoder.widths"
-        )
-    return network.widths[-1] * prod(length // multiple for length in size)
-
-
-def projected_dim(head: nn.Module, dim: int) -> int:
-    """Width of what a head gives."""
-    layers = [one for one in head.modules() if isinstance(one, nn.Linear)]
-    return int(layers[-1].out_features) if layers else dim
-
-
-def _queue_alone(pairing: Pairing, query: Tensor, candidates: int, group: Group) -> Pairing:
-    """The pairing without candidates that are other samples of the batch, of all processes, as in MoCo."""
-    before, total = rows_before(len(query), query, group)
-    own = torch.arange(len(query), device=query.device) + before
-    places = torch.arange(candidates, device=query.device)
-    stays = (places[None] >= total) | (places[None] == own[:, None])
-    return pairing.among(contrast.matrix(stays))
-
-
 def _cells(seen: Seen, z: Tensor, group: Group) -> Tensor | tuple[Tensor, Tensor]:
     """Cells (n, P, width); or words with where they are (n, Q), with as many places in all processes."""
     if not hasattr(seen.encoder, "keep"):
@@ -653,4 +440,3 @@ def _cells(seen: Seen, z: Tensor, group: Group) -> Tensor | tuple[Tensor, Tensor
         more = longest - z.shape[1]
         z, there = F.pad(z, (0, 0, 0, more)), F.pad(there, (0, more))
     return z, there
-

@@ -10,8 +10,9 @@ from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import Pairing, same
 from medcl.contrast.pairings.soft import softened
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.contrast import Contrast, ContrastConfig
+from medcl.pretrain.objectives.contrast import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked
+from medcl.pretrain.objectives.queued import QueuedContrast
 from medcl.pretrain.passes import Step
 
 if TYPE_CHECKING:
@@ -52,16 +53,11 @@ class MomentumDistillationConfig(ContrastConfig):
             raise UsageError(f"{where}.distillation: {self.distillation:g} is not from 0 to below 1")
 
 
-class MomentumDistillation(Contrast):
+class MomentumDistillation(QueuedContrast):
     """See `MomentumDistillationConfig`."""
 
     Config = MomentumDistillationConfig
     config: MomentumDistillationConfig
-
-    @property
-    def keyed(self) -> bool:
-        """Yes: also without a queue."""
-        return True
 
     def _against(
         self,

@@ -13,8 +13,7 @@ from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.spatial.views.space import Geometry
-from medcl.modality.views import Params
-from medcl.modality.views import Compose
+from medcl.modality.views import Compose, Params
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
 from medcl.pretrain.passes import Step, Wanted

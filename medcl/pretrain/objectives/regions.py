@@ -12,8 +12,7 @@ from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.losses.regions import local, nearby
 from medcl.contrast.pairings.slices import partition
 from medcl.errors import UsageError
-from medcl.modality.spatial.encoders.unet import LocalHead
-from medcl.modality.spatial.encoders.unet import UNet
+from medcl.modality.spatial.encoders.unet import LocalHead, UNet
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts
 from medcl.pretrain.passes import Step, Wanted, rows_before
 
@@ -79,7 +78,8 @@ class RegionsConfig(ObjectiveConfig):
         moved = views.moving() if hasattr(views, "moving") else ()
         if moved:
             raise UsageError(
-                f"{where}.views: {', '.join(moved)} would move voxels, and the regions of two views would not correspond"
+                f"{where}.views: {', '.join(moved)} would move voxels, and the regions of two views would not "
+                "correspond"
             )
         if self.parts < 1:
             raise UsageError(f"{where}.parts: {self.parts} is invalid; a volume has at least one")
@@ -206,9 +206,7 @@ class RegionHead(nn.Module):
         UsageError: when the regions do not fit into the map.
     """
 
-    def __init__(
-        self, width: int, shape: Sequence[int], side: int, projection: int, where: str = "regions"
-    ) -> None:
+    def __init__(self, width: int, shape: Sequence[int], side: int, projection: int, where: str = "regions") -> None:
         super().__init__()
         self.side = side
         self.starts = layout(shape, side, where)

@@ -54,7 +54,9 @@ class SepCLRConfig(ObjectiveConfig):
         """Refuse inputs of different views and a background that names no value."""
         super().check(where, recipe)
         if recipe.inputs[self.salient].like != self.common:
-            raise UsageError(f"{where}: both encoders see the same views: set inputs.{self.salient}.like: {self.common}")
+            raise UsageError(
+                f"{where}: both encoders see the same views: set inputs.{self.salient}.like: {self.common}"
+            )
         if "=" not in self.background:
             raise UsageError(f"{where}.background: names a column and the value of controls, such as diagnosis=control")
 
@@ -67,7 +69,9 @@ class SepCLR(Objective):
 
     def __init__(self, config: SepCLRConfig, parts: Parts) -> None:
         super().__init__(config, parts)
-        self.heads = nn.ModuleDict({name: projection(config.head, dim_of(parts.encoders[name])) for name in config.inputs})
+        self.heads = nn.ModuleDict(
+            {name: projection(config.head, dim_of(parts.encoders[name])) for name in config.inputs}
+        )
 
     @property
     def wanted(self) -> dict[str, Wanted]:

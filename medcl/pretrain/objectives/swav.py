@@ -114,7 +114,10 @@ class SwAV(Objective):
         queue = [z @ weight.detach().T for z in self.earlier] if use else []
         if use and step.group is not None:
             # Every process holds all of the queue, and assigns its share of it.
-            queue = [one[torch.distributed.get_rank(step.group) :: torch.distributed.get_world_size(step.group)] for one in queue]
+            queue = [
+                one[torch.distributed.get_rank(step.group) :: torch.distributed.get_world_size(step.group)]
+                for one in queue
+            ]
         loss = swav(
             scores,
             temperature=config.temperature,

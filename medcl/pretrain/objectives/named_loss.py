@@ -1,0 +1,151 @@
+"""A loss of `medcl.contrast`, or one of the user's own, that is given by name what its parameters ask for."""
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from medcl import contrast
+from medcl.contrast.core.gather import Group
+from medcl.errors import UsageError
+from medcl.names import resolve
+from medcl.pretrain.objectives.base import named
+from medcl.spelling import not_a_choice
+
+if TYPE_CHECKING:
+    from medcl.pretrain.objectives.contrast import ContrastConfig
+
+LOWEST = 0.01
+"""Temperature, below which a learned one does not fall: the cap of the released CLIP."""
+BIAS = -10.0
+"""Of SigLIP, where it begins."""
+GIVEN = frozenset(
+    (
+        *("a", "b", "z1", "z2", "views", "modalities", "anchor", "others", "mixings", "pairing", "frozen", "y", "ids"),
+        *("index", "present", "generator", "temperature", "similarity", "bias", "group", "block", "scale"),
+    )
+)
+"""Names of parameters that an objective of kind `contrast` fills: two sides `a` and `b`, two views `z1` and `z2`, all
+`views` (V, N, D), several `modalities`, one of them as `anchor` and the `others`, who is positive (`pairing`), values
+`y` or `ids` (N,), rows of the manifest (`index`), and settings of the recipe."""
+
+
+class Temperature(nn.Module):
+    """A temperature that may be learned.
+
+    What is learned is the logarithm of its change, so that weight decay draws it to where it began and not to 1.
+
+    Args:
+        initial: value at the start of training.
+        learn: whether it is trained.
+    """
+
+    def __init__(self, initial: float, learn: bool) -> None:
+        super().__init__()
+        self.initial = initial
+        self.change = nn.Parameter(torch.zeros(())) if learn else None
+
+    def forward(self) -> float | Tensor:
+        """The temperature now."""
+        return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
+
+
+class NamedLoss:
+    """A loss that takes by the names of its parameters what it needs.
+
+    Args:
+        config: of the objective.
+        where: its name in the recipe, for messages.
+
+    Raises:
+        UsageError: there is no such loss or similarity, or it does not take what the objective gives.
+    """
+
+    def __init__(self, config: "ContrastConfig", where: str) -> None:
+        name = config.loss_name
+        if ":" not in name and name not in contrast.LOSSES:
+            raise UsageError(f"{where}.loss: {not_a_choice(name, contrast.LOSSES)}")
+        self.function: Any = resolve(name, "loss") if ":" in name else contrast.LOSSES[name]
+        function: Any = self.function
+        self.has_state = inspect.isclass(function)
+        called: Any = function.forward if self.has_state else function
+        self.parameters = dict(inspect.signature(called).parameters)
+        settings = (
+            dict(inspect.signature(self.function).parameters) if inspect.isclass(self.function) else self.parameters
+        )
+        self.takes_group = "group" in self.parameters or any(
+            one.kind is inspect.Parameter.VAR_KEYWORD for one in self.parameters.values()
+        )
+        needed = [one.name for one in self.parameters.values() if one.default is inspect.Parameter.empty]
+        needed = [one for one in needed if one not in ("self", "scale")]
+        own = {one for one in settings if one not in GIVEN}
+        for one in config.settings:
+            if one not in own:
+                raise UsageError(f"{where}.settings: the loss {name} has no {not_a_choice(one, own)}")
+        missing = [one for one in needed if one not in GIVEN and one not in config.settings]
+        if missing:
+            raise UsageError(
+                f"{where}.loss: {name} takes {named(missing)}, which an objective of kind contrast has not"
+            )
+        self.several = next((one for one in ("modalities", "others", "views") if one in self.parameters), "")
+        if (self.several in ("modalities", "others")) != (len(config.between) > 2) and not (
+            self.several == "modalities" and len(config.between) == 2
+        ):
+            count = len(config.between) or 1
+            raise UsageError(
+                f"{where}: the loss {name} and {count} input{'s' if count > 1 else ''} do not fit together: it "
+                f"compares {'several inputs at once' if self.several else 'two sides'}"
+            )
+        if "z1" in self.parameters and config.copies + config.original != 2:
+            raise UsageError(f"{where}: the loss {name} takes two views of a sample, copies asks for {config.copies}")
+        if ("z1" in self.parameters or self.several == "views") and not config.of:
+            raise UsageError(f"{where}: the loss {name} compares views of one input (`of`), not `between`")
+        plain = config.similarity == "cosine"
+        if not plain and "similarity" not in self.parameters:
+            raise UsageError(f"{where}: the loss {name} and the similarity {config.similarity} do not fit together")
+        if config.negatives.queue and "b" not in self.parameters:
+            raise UsageError(f"{where}: the loss {name} takes no candidates from a queue (negatives.queue)")
+        if "index" in self.parameters and config.columns:
+            raise UsageError(
+                f"{where}: the loss {name} tells samples apart by itself, without positives {config.positives!r}"
+            )
+        self.similarity = self._similarity(config, where)
+        if config.learn_temperature and "temperature" not in self.parameters:
+            raise UsageError(f"{where}: the loss {name} has no temperature to learn (learn_temperature)")
+
+    @staticmethod
+    def _similarity(config: "ContrastConfig", where: str) -> Any:
+        name = config.similarity
+        if ":" not in name and name not in contrast.SIMILARITIES:
+            raise UsageError(f"{where}.similarity: {not_a_choice(name, contrast.SIMILARITIES)}")
+        found = resolve(name, "similarity") if ":" in name else contrast.SIMILARITIES[name]
+        if isinstance(found, contrast.Similarity):
+            if config.similarity_settings:
+                raise UsageError(f"{where}.similarity_settings: {name} takes none")
+            return found
+        try:
+            return found(**config.similarity_settings)
+        except TypeError as error:
+            raise UsageError(
+                f"{where}.similarity_settings: {name} does not take {named(list(config.similarity_settings))}"
+            ) from error
+
+    def with_state(self, config: "ContrastConfig", rows: int) -> nn.Module | None:
+        """The module of a loss that keeps a state, such as a temperature a record.
+
+        Args:
+            config: of the objective.
+            rows: of the manifest.
+        """
+        if not self.has_state:
+            return None
+        return cast(nn.Module, self.function(rows, temperature=config.temperature, **config.settings))
+
+    def __call__(self, module: Any, given: Mapping[str, Any], group: Group) -> Tensor:
+        """The loss of what is given by name."""
+        values = {name: value for name, value in given.items() if name in self.parameters}
+        if self.takes_group:
+            values["group"] = group
+        return cast(Tensor, module(**values))
