@@ -10,7 +10,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
 
@@ -305,8 +305,8 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "settings")
     try:
-        parsed: Any = parser.parse_object({"settings": _lists(dict(values))})
-        built: Any = parser.instantiate(parsed)
+        parsed = parser.parse_object({"settings": _lists(dict(values))})
+        built = cast(Any, parser).instantiate(parsed)
     except (ArgumentError, TypeError, ValueError) as error:
         raise UsageError(plain(str(error)).replace("settings.", f"{where}.").replace("'settings'", where)) from error
     made: T = built.settings

@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,13 +17,12 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
 from medcl.errors import MedclError, UsageError
-from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig
-from medcl.pretrain.config import CometConfig, HardwareConfig, OptimiserConfig
-from medcl.pretrain.loop import learning_rate
+from medcl.pretrain.recipe import OptimiserConfig
 from medcl.pretrain.run import pretrain
+from medcl.pretrain.trainer import learning_rate
 from tests.disks import small_disk
 
-from .recipe import small
+from .recipe import SMALL, level, small, within
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +42,11 @@ def test_a_run_folder_holds_what_the_design_says(ecg_manifest: Manifest, store: 
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {runs.WEIGHTS, runs.CONFIG, runs.METRICS, runs.PATIENTS, runs.ENVIRONMENT, runs.CHECKPOINT} <= names
     rows = (tmp_path / "run" / runs.METRICS).read_text().splitlines()
-    assert rows[0].startswith("step,learning_rate,patient,trial,sample,observation,total")
+    assert rows[0].startswith("step,learning_rate,patient,trial,within.sample,within.observation,total")
     assert len(rows) == 7
-    config = yaml.safe_load((tmp_path / "run" / runs.CONFIG).read_text())
-    assert config["data"]["channels"][0] == "I"
-    assert config["data"]["sampling_rate"] == 100
+    data = yaml.safe_load((tmp_path / "run" / runs.CONFIG).read_text())["inputs"]["signal"]["data"]
+    assert data["channels"][0] == "I"
+    assert data["sampling_rate"] == 100
     loaded = runs.load(tmp_path / "run")
     assert loaded.encoder.embed(torch.randn(3, len(loaded.card.channels), 200)).shape == (3, 16)
 
@@ -82,8 +81,8 @@ def test_ten_steps_equal_five_a_stop_and_five_to_the_bit(ecg_manifest: Manifest,
 def test_a_batch_in_chunks_trains_as_one(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
     """The batch that is contrasted is the same; only what passes the encoder at a time is less."""
     for chunk in (0, 5):
-        config = small(steps=3, hardware=HardwareConfig(chunk=chunk))
-        config = replace(config, encoder=replace(config.encoder, dropout=0.0))
+        still = {"signal": {"encoder": {"dropout": 0.0}}}
+        config = small(steps=3, hardware={"chunk": chunk}, inputs=still)
         pretrain(config, ecg_manifest, store, tmp_path / str(chunk))
     whole, chunks = (load_file(tmp_path / str(chunk) / runs.WEIGHTS) for chunk in (0, 5))
     for name in whole:
@@ -92,7 +91,7 @@ def test_a_batch_in_chunks_trains_as_one(ecg_manifest: Manifest, store: Path, tm
 
 def test_two_workers_train_the_same_weights_as_none(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
     for workers in (0, 2):
-        config = small(steps=3, hardware=HardwareConfig(workers=workers))
+        config = small(steps=3, hardware={"workers": workers})
         pretrain(config, ecg_manifest, store, tmp_path / str(workers))
     assert same_weights(tmp_path / "0", tmp_path / "2")
 
@@ -103,10 +102,7 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(ecg_manifest_path: Path, tmp_pa
     config.write_text(
         yaml.safe_dump(
             {
-                "data": {"window": 2.0, "stride": 1.0},
-                "batch": {"patients": 4, "trials": 2, "samples": 2},
-                "encoder": {"name": "resnet", "dim": 16, "hidden": 8, "depth": 3, "stride": 8},
-                "comet": {"identity": "pooled"},
+                **SMALL,
                 "optimiser": {"steps": 100000},
             }
         )
@@ -140,40 +136,55 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes(ecg_manifest_path: Path, tmp_pa
     assert torch.load(run / runs.CHECKPOINT, weights_only=True)["step"] == step + 2
 
 
-@pytest.mark.parametrize("levels", [{"sample": 1.0}, {"patient": 1.0}, {"trial": 1.0, "observation": 0.5}])
-def test_any_subset_of_levels_is_a_method(
-    ecg_manifest: Manifest, store: Path, tmp_path: Path, levels: dict[str, float]
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        {"within": within(sample=1.0)},
+        {"patient": level("patient")},
+        {"trial": level("trial"), "within": within(observation=0.5)},
+        {"both": level("patient", positives={"patient": 0.3, "trial": 0.7})},
+        {"trial": level("trial", within="patient")},
+    ],
+)
+def test_any_subset_of_levels_is_a_recipe(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, objectives: dict[str, Any]
 ) -> None:
-    done = pretrain(small(steps=2, comet=CometConfig(levels=levels)), ecg_manifest, store, tmp_path / "run")
-    assert set(done.losses) == {*levels, "total"}
-    assert done.losses["total"] == pytest.approx(
-        sum(weight * done.losses[level] for level, weight in levels.items()), rel=1e-5
-    )
-
-
-def test_released_code_weighs_patient_and_trial_with_one(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
-    comet = CometConfig(weights="released-code", views="per-level")
-    losses = pretrain(small(steps=1, comet=comet), ecg_manifest, store, tmp_path / "run").losses
-    expected = losses["patient"] + losses["trial"] + 0.25 * losses["sample"] + 0.25 * losses["observation"]
-    assert losses["total"] == pytest.approx(expected, rel=1e-5)
+    recipe = small(steps=2, objectives=objectives)
+    done = pretrain(recipe, ecg_manifest, store, tmp_path / "run")
+    weights = {
+        f"{name}.{one}" if one else name: objective.weight * share
+        for name, objective in recipe.objectives.items()
+        for one, share in objective.losses.items()
+    }
+    assert done.losses.keys() == {*weights, "total"}
+    expected = sum(weight * done.losses[name] for name, weight in weights.items())
+    assert done.losses["total"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_paper_encoder_learns_to_tell_trials_apart(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
-    config = small(
-        steps=30, encoder=SignalEncoderConfig(dim=16, hidden=8, depth=3), comet=CometConfig(levels={"sample": 1.0})
-    )
+    dilated = {"signal": {"encoder": {"name": "dilated", "dim": 16, "hidden": 8, "depth": 3, "stride": 1}}}
+    config = small(steps=30, objectives={"within": within(sample=1.0)}, inputs=dilated)
     pretrain(config, ecg_manifest, store, tmp_path / "run")
     rows = [line.split(",") for line in (tmp_path / "run" / runs.METRICS).read_text().splitlines()[1:]]
     losses = [float(row[2]) for row in rows]
     assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
 
 
-@pytest.mark.parametrize("levels", [{"beat": 1.0}, {"patient": -1.0}, {}, {"trial": 0.0}])
-def test_levels_that_cannot_be_meant_are_refused(
-    ecg_manifest: Manifest, store: Path, tmp_path: Path, levels: dict[str, float]
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        (within(beat=1.0), r"objectives.one.levels: 'beat' is none of sample, observation"),
+        (within(sample=-1.0), "objectives.one.levels: the weight of sample is negative"),
+        ({**within(), "levels": {}}, "objectives.one.levels: no level"),
+        (level("beat"), "objectives.one: the archive has no ids for beat; it has patient, trial, sample"),
+        (level("patient", weight=-1.0), "objectives.one.weight: -1 is negative"),
+    ],
+)
+def test_levels_that_there_are_not_are_refused(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path, objective: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(UsageError, match="levels"):
-        pretrain(small(comet=CometConfig(levels=levels)), ecg_manifest, store, tmp_path / "run")
+    with pytest.raises(UsageError, match=said):
+        pretrain(small(objectives={"one": objective}), ecg_manifest, store, tmp_path / "run")
 
 
 def test_a_finished_run_is_not_overwritten(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
@@ -214,7 +225,7 @@ def test_resuming_where_no_run_is_makes_no_folder(ecg_manifest: Manifest, store:
 def test_a_full_disk_stops_a_run_with_one_sentence_and_no_leftover(
     ecg_manifest: Manifest, store: Path, tmp_path: Path, most: int
 ) -> None:
-    prepare(ecg_manifest, small().data, store, jobs=1)
+    prepare(ecg_manifest, small().inputs["signal"].data, store, jobs=1)
     with small_disk(most), pytest.raises(MedclError, match=r"cannot be written: it is larger than the file system"):
         pretrain(small(steps=100), ecg_manifest, store, tmp_path / "run")
     assert not list(tmp_path.rglob("*medcl-draft"))
@@ -230,7 +241,7 @@ def test_resuming_with_another_recipe_is_refused(ecg_manifest: Manifest, store: 
 
 def test_a_window_longer_than_every_recording_is_an_error(ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
     with pytest.raises(MedclError, match="window"):
-        pretrain(replace(small(), data=SignalConfig(window=1000.0)), ecg_manifest, store, tmp_path / "run")
+        pretrain(small(inputs={"signal": {"data": {"window": 1000.0}}}), ecg_manifest, store, tmp_path / "run")
 
 
 def test_the_rate_rises_and_falls() -> None:
@@ -243,10 +254,10 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 @pytest.mark.parametrize("hardware", [{"devices": 0}, {"devices": -1}, {"chunk": -3}])
-def test_hardware_that_cannot_be_is_a_wrong_call(
+def test_hardware_that_there_is_not_is_a_wrong_call(
     ecg_manifest: Manifest, store: Path, tmp_path: Path, hardware: dict[str, int]
 ) -> None:
     (name,) = hardware
     with pytest.raises(UsageError, match=f"hardware.{name}"):
-        pretrain(small(hardware=HardwareConfig(**hardware)), ecg_manifest, store, tmp_path / "run")
+        pretrain(small(hardware=hardware), ecg_manifest, store, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,60 +1,49 @@
 """The smallest recipes on volumes that still train every part."""
 
-from dataclasses import replace
 from typing import Any
 
-from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.modality.volume.config import VolumeConfig
-from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.pretrain.volume_config import (
-    DenseConfig,
-    GlobalLocalConfig,
-    HierarchyConfig,
-    LocalConfig,
-    VolumeBatchConfig,
-    VolumePretrainConfig,
-)
+from medcl.pretrain.recipe import Recipe, merge, read
 
-CROPS = ImageViewsConfig(crop_side=(0.6, 0.9), crop_depth=(0.8, 1.0), contrast=(0.7, 1.3), brightness=0.3)
-
-
-def small(steps: int = 3, **changes: Any) -> VolumePretrainConfig:
-    """A recipe of a few steps on coronal slices; `changes` replace its fields."""
-    config = VolumePretrainConfig(
-        data=VolumeConfig(size=(16, 1, 16)),
-        batch=VolumeBatchConfig(patients=3, volumes=1, samples=2),
-        views=CROPS,
-        encoder=ImageEncoderConfig(widths=(2, 4, 4), dim=4),
-        global_local=GlobalLocalConfig(partitions=2, hidden=8, projection=8),
-        local=LocalConfig(blocks=1, projection=8, steps=3),
-        dense=DenseConfig(queue=16, hidden=8, projection=8),
-        hierarchy=HierarchyConfig({"patient": 0.5, "study": 0.25, "slice": 0.25}, hidden=8, projection=8),
-        optimiser=OptimiserConfig(steps=steps, learning_rate=1e-3),
-        hardware=HardwareConfig(accelerator="cpu"),
-    )
-    return replace(config, **changes)
+CROPS = {"crop_side": [0.6, 0.9], "crop_depth": [0.8, 1.0], "contrast": [0.7, 1.3], "brightness": 0.3}
+HEAD = {"hidden": 8, "dim": 8}
+GLOBAL = {"of": "volume", "head": {**HEAD, "map": True}}
+OWN = {"settings": {"denominator": "own"}, "original": True, "parts": 2}
+G_D = {**GLOBAL, **OWN, "positives": "partition", "copies": 1}
+LOCAL = {"kind": "regions", "of": "volume", "views": "local", "blocks": 1, "projection": 8, "parts": 2}
+FROZEN = {"name": "local", "objectives": ["local"], "steps": 3, "freeze": ["volume.network.encoder"]}
+BASE: dict[str, Any] = {
+    "inputs": {
+        "volume": {
+            "data": {"size": [16, 1, 16]},
+            "views": CROPS,
+            "more_views": {"local": {"contrast": [0.7, 1.3], "brightness": 0.3, "clip": [0.0, 1.5]}},
+            "encoder": {"widths": [2, 4, 4], "dim": 4},
+        }
+    },
+    "batch": {"patients": 3, "records": 1, "samples": 2},
+    "optimiser": {"steps": 3, "learning_rate": 1e-3},
+    "hardware": {"accelerator": "cpu"},
+}
+STAGED = {
+    "objectives": {"global": G_D, "local": LOCAL},
+    "stages": [{"name": "global", "objectives": ["global"]}, FROZEN],
+}
 
 
-def global_local(config: VolumePretrainConfig | None = None, **changes: Any) -> VolumePretrainConfig:
-    """The recipe with other stages or another global loss."""
-    config = config or small()
-    return replace(config, global_local=replace(config.global_local, **changes))
+def of(objectives: dict[str, Any], **changes: Any) -> Recipe:
+    """A recipe of these objectives; `changes` are merged into it."""
+    return read(merge({**BASE, "objectives": objectives}, changes))
 
 
-def local(config: VolumePretrainConfig | None = None, **changes: Any) -> VolumePretrainConfig:
-    """The recipe with another local stage."""
-    config = config or small()
-    return replace(config, local=replace(config.local, **changes))
+def staged(**changes: Any) -> Recipe:
+    """The global, then the local stage; `changes` are merged into it."""
+    return read(merge({**BASE, **STAGED}, changes))
 
 
-def encoder(config: VolumePretrainConfig | None = None, **changes: Any) -> VolumePretrainConfig:
-    """The recipe with another network."""
-    config = config or small()
-    return replace(config, encoder=replace(config.encoder, **changes))
+def network(**encoder: Any) -> dict[str, Any]:
+    """The change to another network."""
+    return {"volume": {"encoder": encoder}}
 
 
-def in_3d(config: VolumePretrainConfig) -> VolumePretrainConfig:
-    """The recipe on crops of volumes."""
-    config = encoder(config, dims=3)
-    # A cell of four voxels: a map of 4 x 4 x 4 from the first block of the decoder has no room for 27 regions.
-    return local(replace(config, data=VolumeConfig(size=(16, 16, 8))), blocks=2)
+CUBES = {"volume": {"data": {"size": [16, 16, 8]}, "encoder": {"dims": 3}}}
+"""The change to crops of volumes."""
