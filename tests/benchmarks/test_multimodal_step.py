@@ -5,6 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from medcl.pretrain.convirt import ConVIRT
+from medcl.pretrain.multimodal_config import ImageSide, MultimodalConfig, ReportSide
+from medcl.pretrain.multimodal_sides import make
+from medcl.pretrain.towers import EmbeddedViews, Towers
 from torch import Tensor
 
 from medcl.archive.links import links
@@ -14,10 +18,6 @@ from medcl.modality.image.config import ImageConfig
 from medcl.modality.report.config import TextConfig, TextEncoderConfig
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.networks.multimodal import MultimodalEncoder
-from medcl.pretrain.convirt import ConVIRT
-from medcl.pretrain.multimodal_config import ImageSide, MultimodalConfig, ReportSide
-from medcl.pretrain.multimodal_sides import make
-from medcl.pretrain.towers import EmbeddedViews, Towers
 from tests.data.linked_archive import pictures_with_reports
 
 PATIENTS, ROUNDS, SHARE = 64, 4, 0.1

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from medcl.pretrain.config import HardwareConfig
+from medcl.pretrain.loop import fabric_for
 
 from medcl import documents
 from medcl.cli import COMMANDS, main
 from medcl.errors import UsageError
-from medcl.pretrain.config import HardwareConfig
-from medcl.pretrain.loop import fabric_for
 from tests.modality.written import waves, write_edf
 
 

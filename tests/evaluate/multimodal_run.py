@@ -6,20 +6,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest, Target
-from medcl.modality.image.config import ImageConfig
-from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.pretrain.multimodal_config import ImageSide
 from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports
-from tests.pretrain.multimodal_recipe import small
+from tests.pretrain.multimodal_recipe import REPORT, small
 
 CLASSES = ("horizontal", "vertical", "checkerboard", "uniform")
 # Stretched to 16 x 16, of which each cell of the dense embedding covers 4.
-IMAGE = ImageSide(
-    ImageConfig(size=(16, 16)),
-    ImageEncoderConfig(name="resnet", widths=(8, 8, 16, 16), dim=16, norm="group"),
-    ImageViewsConfig(brightness=0.05),
-)
+IMAGE = {
+    "modality": "image",
+    "data": {"size": [16, 16]},
+    "encoder": {"name": "resnet", "widths": [8, 8, 16, 16], "dim": 16, "norm": "group"},
+    "views": {"brightness": 0.05},
+}
 PROMPTS = """
 pattern:
   templates: ["The picture shows {} all over."]
@@ -50,5 +48,5 @@ def archive(folder: Path, patients: int = 24) -> Manifest:
 
 def trained(folder: Path, manifest: Manifest, store: Path, steps: int = 60) -> Path:
     """A run of some steps."""
-    pretrain(small(steps=steps, image=IMAGE), manifest, store, folder)
+    pretrain(small(steps, inputs={"image": IMAGE, "report": REPORT}), manifest, store, folder)
     return folder

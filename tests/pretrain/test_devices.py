@@ -4,54 +4,66 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.modality.base import plain
-from medcl.modality.signal.config import SignalViewsConfig
-from medcl.pretrain.config import BatchConfig, CometConfig, HardwareConfig, PretrainConfig
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.run import pretrain
-from medcl.pretrain.volume_config import VolumeBatchConfig, VolumePretrainConfig
 
 from . import volume_recipe
-from .recipe import small
+from .recipe import level, small, within
 
 ROOT, LIMIT = Path(__file__).parents[2], 300
-EVERYTHING = SignalViewsConfig(
-    mask="continuous", jitter=0.05, scale=0.1, crop=0.5, time_warp=0.2, permutation=3, phase_surrogate=0.5, reverse=0.5
-)
-
-
-def on_signals(comet: CometConfig) -> PretrainConfig:
-    # Five patients: the two processes have batches of different size. What is random in the encoder is not shared.
-    config = small(steps=5, comet=comet, views=EVERYTHING, batch=BatchConfig(patients=5, trials=2, samples=2))
-    return replace(config, encoder=replace(config.encoder, dropout=0.0), hardware=HardwareConfig(accelerator="cpu"))
-
-
-def on_volumes(config: VolumePretrainConfig, reuse: int = 1) -> VolumePretrainConfig:
-    # Three patients, and statistics of a batch are those of a process.
-    batch = VolumeBatchConfig(3, 1, 2, reuse=reuse)
-    return replace(volume_recipe.encoder(config, norm="group", stride=2), batch=batch)
-
-
-RECIPES: dict[str, PretrainConfig | VolumePretrainConfig] = {
-    "comet": on_signals(CometConfig(identity="pooled", projection=8)),
-    "comet with a view for each level": on_signals(CometConfig(views="per-level")),
-    "both stages": on_volumes(volume_recipe.local(across=True), reuse=2),
-    "densecl": on_volumes(volume_recipe.small(method="densecl")),
-    "pixpro": on_volumes(volume_recipe.small(method="pixpro")),
+EVERYTHING = {
+    **{"mask": "continuous", "jitter": 0.05, "scale": 0.1, "crop": 0.5, "time_warp": 0.2, "permutation": 3},
+    **{"phase_surrogate": 0.5, "reverse": 0.5},
 }
 
 
-def manifest_path(config: PretrainConfig | VolumePretrainConfig, ecg: Path, mr: Path) -> Path:
-    return ecg if isinstance(config, PretrainConfig) else mr
+def on_signals(objectives: dict[str, Any] | None = None) -> Recipe:
+    # Five patients: the two processes have batches of different size. What is random in the encoder is not shared.
+    still = {"signal": {"encoder": {"dropout": 0.0}, "views": EVERYTHING}}
+    return small(5, objectives, inputs=still, batch={"patients": 5}, hardware={"accelerator": "cpu"})
+
+
+def on_volumes(objectives: dict[str, Any], reuse: int = 1, **more: Any) -> Recipe:
+    # Three patients, and statistics of a batch are those of a process.
+    network = volume_recipe.network(norm="group", stride=2)
+    return volume_recipe.of(objectives, inputs=network, batch={"reuse": reuse}, **more)
+
+
+APART = {"masked": False, "apart": True}
+ALIGNED = {"loss": "identity", "dense": True, "head": {"dim": 0}, **APART}
+SMALL = {"hidden": 8, "projection": 8}
+RECIPES = {
+    "comet": on_signals(),
+    "comet with a view for each level": on_signals(
+        {
+            "patient": level("patient", **ALIGNED),
+            "trial": level("trial", **ALIGNED),
+            "within": {**within(sample=0.25, observation=0.25), "apart": True},
+        }
+    ),
+    "queue": on_signals({"moco": level("trial", negatives={"queue": 12, "batch": False})}),
+    "both stages": on_volumes(
+        {"global": volume_recipe.G_D, "local": {**volume_recipe.LOCAL, "across": True}},
+        reuse=2,
+        stages=volume_recipe.STAGED["stages"],
+    ),
+    "densecl": on_volumes({"dense": {"kind": "densecl", "of": "volume", "queue": 16, **SMALL}}),
+    "pixpro": on_volumes({"pixpro": {"kind": "pixpro", "of": "volume", **SMALL}}),
+    "swav": on_volumes({"swav": {"kind": "swav", "of": "volume", "prototypes": 8, "queue": 12}}),
+}
+
+
+def manifest_path(recipe: Recipe, ecg: Path, mr: Path) -> Path:
+    return ecg if "signal" in recipe.inputs else mr
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +73,9 @@ def on_two(ecg_manifest_path: Path, mr_manifest_path: Path, tmp_path_factory: py
     calls = []
     for name, config in RECIPES.items():
         recipe = folder / f"{name}.yaml"
-        recipe.write_text(yaml.safe_dump(plain(config)))
+        recipe.write_text(config.as_yaml())
         manifest = manifest_path(config, ecg_manifest_path, mr_manifest_path)
-        words = ["pretrain", "--config", recipe, "--manifest", manifest, "-o", folder / name]
+        words = ["pretrain", recipe, "--manifest", manifest, "-o", folder / name]
         calls.append([*map(str, words), "--hardware.devices", "2", "--hardware.accelerator", "cpu"])
     program = [sys.executable, "-m", "tests.pretrain.commands", json.dumps(calls)]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -89,8 +101,7 @@ def test_two_devices_train_as_one(
     pretrain(config, Manifest.read(manifest), manifest.with_suffix(".store"), tmp_path / "on1")
     one, two = curve(tmp_path / "on1"), curve(on_two / name)
     assert len(one) > 2
-    if isinstance(config, PretrainConfig):
-        assert {"patient", "trial", "sample", "observation", "total"} < one[0].keys()
+    assert len(one[0]) > 2
     for alone, together in zip(one, two, strict=True):
         assert together == pytest.approx(alone, rel=2e-4)
     first, second = (load_file(folder / runs.WEIGHTS) for folder in (tmp_path / "on1", on_two / name))

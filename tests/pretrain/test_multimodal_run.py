@@ -13,6 +13,8 @@ import pyarrow as pa
 import pytest
 import torch
 import yaml
+from medcl.pretrain.config import HardwareConfig, OptimiserConfig
+from medcl.pretrain.multimodal_config import MultimodalBatchConfig, MultimodalPretrainConfig
 from safetensors.torch import load_file
 from torch.nn import functional
 
@@ -24,8 +26,6 @@ from medcl.modality.base import plain
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
-from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.pretrain.multimodal_config import MultimodalBatchConfig, MultimodalPretrainConfig
 from medcl.pretrain.run import Pretrained, pretrain
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 

@@ -1,7 +1,7 @@
 """Pretrained text sides: a transformers model that is trained by low-rank updates, or locked, and loaded again."""
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +11,12 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.spec import TextCard
-from medcl.pretrain.multimodal_config import ReportSide
 from medcl.pretrain.run import pretrain
 from tests.data.linked_archive import pictures_with_reports
 from tests.modality.report.encoders.pretrained_texts import bert
 
-from .multimodal_recipe import REPORT, small
+from .multimodal_recipe import IMAGE, REPORT, small
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +24,21 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return pictures_with_reports(tmp_path_factory.mktemp("texts"), patients=8)
 
 
-def side(folder: Path, *, lora: int = 0, locked: bool = False) -> ReportSide:
-    encoder = TextEncoderConfig(name=str(bert(folder)), dim=32, lora=lora)
-    return replace(REPORT, encoder=encoder, locked=locked)
+def side(folder: Path, *, lora: int = 0, locked: bool = False) -> dict[str, Any]:
+    encoder = {"name": str(bert(folder)), "dim": 32, "lora": lora}
+    return {**REPORT, "encoder": encoder, "locked": locked}
 
 
 @pytest.mark.parametrize("how", ["lora", "locked"])
 def test_a_transformers_text_side_trains_loads_and_is_evaluated(archive: Manifest, tmp_path: Path, how: str) -> None:
     report = side(tmp_path / "bert", lora=2 if how == "lora" else 0, locked=how == "locked")
     for steps in (1, 3):
-        done = pretrain(small(steps=steps, report=report), archive, tmp_path / "store", tmp_path / f"run{steps}")
+        done = pretrain(
+            small(steps, inputs={"image": IMAGE, "report": report}),
+            archive,
+            tmp_path / "store",
+            tmp_path / f"run{steps}",
+        )
         assert done.finished
     # A run is whole: its text side needs no folder of the model any more.
     (tmp_path / "bert").rename(tmp_path / "gone")

@@ -14,21 +14,19 @@ from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
 from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.spec import TextCard, VolumeCard
-from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom.report_files import add_reports
 from medcl.phantom.volumes import write_ct
-from medcl.pretrain.multimodal_config import VolumeSide
 from medcl.pretrain.run import pretrain
 
-from .multimodal_recipe import small
+from .multimodal_recipe import PAIR, REPORT, small
 
-VOLUME = VolumeSide(
-    VolumeConfig(size=(8, 8, 8), percentiles=(1, 99)),
-    ImageEncoderConfig(name="unet", dims=3, widths=(4, 8), dim=8, norm="group"),
-    ImageViewsConfig(brightness=0.1),
-)
+VOLUME = {
+    "modality": "volume",
+    "data": {"size": [8, 8, 8], "percentiles": [1, 99]},
+    "encoder": {"name": "unet", "dims": 3, "widths": [4, 8], "dim": 8, "norm": "group"},
+    "views": {"brightness": 0.1},
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             jobs=1,
         )
     )
-    pretrain(small(steps=3, image=None, volume=VOLUME), Manifest.read(folder / "m.parquet"), folder / "s", folder / "r")
+    recipe = small(3, {"pair": {**PAIR, "between": ["volume", "report"]}}, {"volume": VOLUME, "report": REPORT})
+    pretrain(recipe, Manifest.read(folder / "m.parquet"), folder / "s", folder / "r")
     return folder
 
 

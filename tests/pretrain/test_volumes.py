@@ -48,15 +48,15 @@ RECIPES = {
     "G^D-": of({"global": {**GLOBAL, **OWN, "exclude": ["partition"]}}),
     "PCL": of({"global": {**GLOBAL, "positives": "position"}}),
     "resnet": of({"global": G_D}, inputs=network(name="resnet", widths=[8, 8, 8, 8])),
-    "dense map of another U-Net": of(
-        {"global": G_D, "local": LOCAL}, inputs=network(name="monai-unet", widths=[2, 4])
-    ),
+    "dense map of another U-Net": of({"global": G_D, "local": LOCAL}, inputs=network(name="monai-unet", widths=[2, 4])),
     "crops": staged(objectives={"local": {"across": True, "blocks": 2}}, inputs=CUBES),
     "densecl": of({"densecl": DENSECL}),
     "pixpro": of({"pixpro": PIXPRO}, inputs=network(stride=2)),
     "hierarchy": of(LEVELS),
     "densecl of crops": of({"densecl": DENSECL}, inputs=CUBES),
-    "pixpro of crops": of({"pixpro": PIXPRO}, inputs={"volume": {**CUBES["volume"], "encoder": {"dims": 3, "stride": 2}}}),
+    "pixpro of crops": of(
+        {"pixpro": PIXPRO}, inputs={"volume": {**CUBES["volume"], "encoder": {"dims": 3, "stride": 2}}}
+    ),
 }
 
 
@@ -184,12 +184,16 @@ def data(*size: int) -> dict[str, Any]:
 
 
 WRONG: dict[str, Callable[[], Recipe]] = {
-    "encoder.dims": lambda: of({"global": GLOBAL}, inputs={"volume": {**data(16, 16, 16)["volume"], "encoder": {"dims": 2}}}),
+    "encoder.dims": lambda: of(
+        {"global": GLOBAL}, inputs={"volume": {**data(16, 16, 16)["volume"], "encoder": {"dims": 2}}}
+    ),
     "data.size": lambda: staged(inputs=data(18, 1, 16)),
     "regions": lambda: staged(inputs=data(8, 1, 8)),
     "has decoder blocks 1 to 2": lambda: staged(objectives={"local": {"blocks": 3}}),
     "objectives.local.negatives": lambda: staged(objectives={"local": {"negatives": 13}}),
-    "inputs.volume.encoder.* no such part|has no such part": lambda: staged(stages=[{"freeze": ["volume.network.tail"]}]),
+    "inputs.volume.encoder.* no such part|has no such part": lambda: staged(
+        stages=[{"freeze": ["volume.network.tail"]}]
+    ),
     "would move voxels": lambda: of({"local": {**LOCAL, "views": ""}}),
     "more_views has no 'weak'": lambda: of({"local": {**LOCAL, "views": "weak"}}),
     "at least two volumes": lambda: of({"local": {**LOCAL, "across": True}}, batch={"patients": 1}),
@@ -203,9 +207,7 @@ WRONG: dict[str, Callable[[], Recipe]] = {
 
 
 @pytest.mark.parametrize("said", WRONG)
-def test_invalid_recipes_are_refused_before_there_is_a_folder(
-    said: str, mr_manifest: Manifest, tmp_path: Path
-) -> None:
+def test_invalid_recipes_are_refused_before_there_is_a_folder(said: str, mr_manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=said):
         pretrain(WRONG[said](), mr_manifest, tmp_path / "store", tmp_path / "run")
     assert not (tmp_path / "run").exists()

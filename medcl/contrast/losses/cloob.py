@@ -99,8 +99,8 @@ def hopfield(state: Tensor, stored: Tensor, *, beta: float | Tensor = 14.3, bloc
 
 
 def cloob(
-    x: Tensor,
-    y: Tensor,
+    a: Tensor,
+    b: Tensor,
     pairing: Pairing | Tensor,
     *,
     temperature: float | Tensor = 1 / 14.3,
@@ -111,7 +111,7 @@ def cloob(
 
     With H(state, stored) the retrieval of `hopfield` from the batch:
 
-        L = InfoLOOB(H(x, X), H(y, X)) + InfoLOOB(H(y, Y), H(x, Y))
+        L = InfoLOOB(H(a, A), H(b, A)) + InfoLOOB(H(b, B), H(a, B))
 
     (Fuerst et al., CLOOB, NeurIPS 2022.) Retrieval replaces an embedding by what co-occurs in the batch: findings that
     come together support each other, and a single image's peculiarity, which a report never mentions, has no say. It
@@ -121,9 +121,9 @@ def cloob(
     temperature need not settle by itself.
 
     Args:
-        x: (N, D) images.
-        y: (M, D) texts.
-        pairing: of x with y.
+        a: (N, D) images.
+        b: (M, D) texts.
+        pairing: of a with b.
         temperature: above 0, one number.
         beta: of the retrieval, see `hopfield`.
         **scale: `block` and `group`, see `Scale`; with a group the patterns of all processes are stored.
@@ -136,9 +136,9 @@ def cloob(
     """
     pairing = both_directions(pairing, temperature)
     block, group = scale.get("block"), scale.get("group")
-    images, texts = gather(accurate(x), group), gather(accurate(y), group)
-    by_image = [hopfield(state, images, beta=beta, block=block) for state in (x, y)]
-    by_text = [hopfield(state, texts, beta=beta, block=block) for state in (y, x)]
+    images, texts = gather(accurate(a), group), gather(accurate(b), group)
+    by_image = [hopfield(state, images, beta=beta, block=block) for state in (a, b)]
+    by_text = [hopfield(state, texts, beta=beta, block=block) for state in (b, a)]
     return info_loob(by_image[0], by_image[1], pairing, temperature=temperature, **scale) + info_loob(
         by_text[0], by_text[1], pairing.T, temperature=temperature, **scale
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.pretrain.local_contrast import RegionHead, cut, layout, local_loss, partners
+from medcl.pretrain.objectives.regions import RegionHead, cut, layout, local_loss, partners
 
 TEMPERATURE = 0.1
 POSITION = torch.tensor([0.1, 0.6, 0.2, 0.9, 0.3])

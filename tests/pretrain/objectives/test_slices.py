@@ -1,7 +1,8 @@
-"""The global losses against loops over every pair of images, as the papers write them."""
+"""The global losses of slices against loops over every pair of images, as the papers write them."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -9,10 +10,18 @@ from torch import Tensor
 
 from medcl.modality.spatial.views.intensity import Noise
 from medcl.modality.views import Compose
-from medcl.pretrain.global_contrast import global_loss
-from medcl.pretrain.volume_config import GlobalLocalConfig
+
+from .steps import Flat, Trained
 
 TEMPERATURE = 0.2
+COMMON = {"of": "volume", "temperature": TEMPERATURE, "head": {"dim": 0}, "parts": 2}
+OWN = {"settings": {"denominator": "own"}, "original": True}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "random": {},
+    "partition-negatives": {**OWN, "exclude": ["partition"]},
+    "partition-positives": {**OWN, "positives": "partition", "copies": 1},
+    "positional": {"positives": "position", "width": 0.25},
+}
 
 
 @dataclass(frozen=True)
@@ -28,10 +37,19 @@ class Image:
     place: int
 
 
-def batch() -> dict[str, object]:
+class Watched(Flat):
+    """An encoder that remembers what it got."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.got = x.flatten(1).double()
+        return self.got[:, None]
+
+
+def batch() -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     return {
-        "x": torch.randn(6, 1, 2, 3, generator=generator),
+        "inputs": {"volume": torch.randn(6, 1, 2, 3, generator=generator)},
+        "present": {"volume": torch.ones(6, dtype=torch.bool)},
         "position": torch.tensor([0.1, 0.6, 0.2, 0.9, 0.3, 0.7]),
         "ids": {
             # The first volume is there with one slice twice.
@@ -43,17 +61,11 @@ def batch() -> dict[str, object]:
 
 def seen(variant: str) -> tuple[float, list[Image]]:
     """The loss of the batch, and the images that it was taken of."""
-    own, embedded = batch(), []
-
-    def embed(images: Tensor) -> Tensor:
-        embedded.append(images.flatten(1).double())
-        return embedded[0]
-
-    config = GlobalLocalConfig(variant=variant, partitions=2, temperature=TEMPERATURE, within=0.25)  # type: ignore[arg-type]
-    generator = torch.Generator().manual_seed(1)
-    loss = global_loss(embed, Compose([Noise(0.5)]), own, config, generator, None)
+    own, encoder = batch(), Watched(6)
+    trained = Trained({"global": {**COMMON, **VARIANTS[variant]}}, {"volume": encoder}, Compose([Noise(0.5)]))
+    loss = trained(own, torch.Generator().manual_seed(1))["global"]
     images = []
-    for row, z in enumerate(embedded[0]):
+    for row, z in enumerate(encoder.got):
         place = row % 6
         position = float(own["position"][place])
         ids = {level: int(of[place]) for level, of in own["ids"].items()}
@@ -89,8 +101,10 @@ def test_two_views_against_all_others() -> None:
 def test_slices_of_one_partition_are_no_negatives() -> None:
     loss, images = seen("partition-negatives")
     assert len(images) == 18
-    torch.testing.assert_close(torch.stack([i.z for i in images[:6]]), batch()["x"].flatten(1).double())
-    expected = mean_over_anchors(images, lambda a, b: a.place == b.place, lambda a, b: a.partition != b.partition)
+    torch.testing.assert_close(torch.stack([i.z for i in images[:6]]), batch()["inputs"]["volume"].flatten(1).double())
+    expected = mean_over_anchors(
+        images, lambda a, b: a.place == b.place, lambda a, b: a.partition != b.partition and a.slice != b.slice
+    )
     assert loss == pytest.approx(expected, rel=1e-6)
 
 
