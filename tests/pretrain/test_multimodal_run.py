@@ -13,8 +13,6 @@ import pyarrow as pa
 import pytest
 import torch
 import yaml
-from medcl.pretrain.config import HardwareConfig, OptimiserConfig
-from medcl.pretrain.multimodal_config import MultimodalBatchConfig, MultimodalPretrainConfig
 from safetensors.torch import load_file
 from torch.nn import functional
 
@@ -22,17 +20,17 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
 from medcl.errors import MedclError, UsageError
-from medcl.modality.base import plain
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.spatial.config import ImageViewsConfig
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
+from medcl.pretrain.check import check
+from medcl.pretrain.recipe import Recipe, read
 from medcl.pretrain.run import Pretrained, pretrain
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 
-from .multimodal_recipe import IMAGE, REPORT, SIGNAL, small
+from .multimodal_recipe import COPIES, IMAGE, PAIR, REPORT, SIGNAL, WORDS, mapping, small
 
 ROOT, LIMIT = Path(__file__).parents[2], 300
-EVERYTHING = {"local": 0.5, "queue": 12, "distillation": 0.3, "momentum": 0.9, "learn_temperature": True}
+EVERYTHING = {"pair": COPIES, "words": WORDS}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,7 @@ def three(ecg_manifest: Manifest, folder: Path) -> Manifest:
     return replace(ecg, table=pa.concat_tables([ecg.table.select(more.table.column_names), more.table]))
 
 
-def train(config: MultimodalPretrainConfig, manifest: Manifest, folder: Path, name: str, **options: Any) -> Pretrained:
+def train(config: Recipe, manifest: Manifest, folder: Path, name: str, **options: Any) -> Pretrained:
     return pretrain(config, manifest, folder / "store", folder / name, **options)
 
 
@@ -89,10 +87,10 @@ def curve(folder: Path) -> list[dict[str, float]]:
 
 
 def test_reports_find_their_pictures(archive: Manifest, folder: Path) -> None:
-    optimiser = OptimiserConfig(steps=160, learning_rate=3e-3, average="none")
-    whole = MultimodalBatchConfig(patients=9, records=2)
-    wider = replace(IMAGE, encoder=replace(IMAGE.encoder, widths=(8, 16, 16), dim=16), views=ImageViewsConfig())
-    done = train(small(optimiser=optimiser, batch=whole, image=wider), archive, folder, "learned")
+    optimiser = {"learning_rate": 3e-3, "average": "none"}
+    wider = {**IMAGE, "encoder": {**IMAGE["encoder"], "widths": [8, 16, 16], "dim": 16}, "views": {}}
+    inputs = {"image": wider, "report": REPORT}
+    done = train(small(160, None, inputs, optimiser=optimiser, batch={"patients": 9}), archive, folder, "learned")
     assert done.finished
     assert "18 linked records" in str(done)
     run = runs.load_joint(folder / "learned")
@@ -114,25 +112,25 @@ def test_reports_find_their_pictures(archive: Manifest, folder: Path) -> None:
 
 
 def test_six_steps_equal_three_a_stop_and_three_to_the_bit(archive: Manifest, folder: Path) -> None:
-    config = small(steps=6, joint=EVERYTHING)
+    config = small(6, EVERYTHING)
     train(config, archive, folder, "whole")
     assert not train(config, archive, folder, "halves", until=3).finished
     assert train(config, archive, folder, "halves", until=None, resume=True).finished
     assert same_weights(folder / "whole", folder / "halves")
     assert curve(folder / "whole") == curve(folder / "halves")
-    assert {"global", "local", "total"} < curve(folder / "whole")[0].keys()
+    assert {"pair", "words", "total"} < curve(folder / "whole")[0].keys()
 
 
 def test_two_workers_train_the_same_weights_as_none(archive: Manifest, folder: Path) -> None:
     for workers in (0, 2):
-        config = small(steps=3, hardware=HardwareConfig(accelerator="cpu", workers=workers))
+        config = small(steps=3, hardware={"workers": workers})
         train(config, archive, folder, f"workers{workers}")
     assert same_weights(folder / "workers0", folder / "workers2")
 
 
 def test_a_batch_in_chunks_trains_as_one(archive: Manifest, folder: Path) -> None:
     for chunk in (0, 3):
-        config = small(steps=3, joint=EVERYTHING, hardware=HardwareConfig(accelerator="cpu", chunk=chunk))
+        config = small(3, EVERYTHING, hardware={"chunk": chunk})
         train(config, archive, folder, f"chunk{chunk}")
     whole, chunks = weights(folder / "chunk0"), weights(folder / "chunk3")
     for name in whole:
@@ -141,16 +139,16 @@ def test_a_batch_in_chunks_trains_as_one(archive: Manifest, folder: Path) -> Non
 
 def test_two_devices_train_as_one(archive: Manifest, folder: Path) -> None:
     # Three patients: the two processes have batches of different size, and texts of different length.
-    batch = MultimodalBatchConfig(patients=3, records=2)
     recipes = {
-        "pairs": small(steps=3, joint={"local": 0.5}, batch=batch),
-        "copies": small(steps=3, joint={"queue": 12, "distillation": 0.3, "learn_temperature": True}, batch=batch),
+        "pairs": small(3, {"pair": PAIR, "words": WORDS}, batch={"patients": 3}),
+        "copies": small(3, {"pair": COPIES}, batch={"patients": 3}),
+        "both ways": small(3, {"pair": PAIR, "views": {"of": "image", "exclude": ["patient"]}}, batch={"patients": 3}),
     }
     calls = []
     for name, config in recipes.items():
         train(config, archive, folder, f"{name}-on1")
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(plain(config)))
-        words = ["pretrain", "--config", folder / f"{name}.yaml", "--manifest", folder / "archive.parquet"]
+        (folder / f"{name}.yaml").write_text(config.as_yaml())
+        words = ["pretrain", folder / f"{name}.yaml", "--manifest", folder / "archive.parquet"]
         calls.append([*map(str, [*words, "-o", folder / f"{name}-on2"]), "--hardware.devices", "2"])
     program = [sys.executable, "-m", "tests.pretrain.commands", json.dumps(calls)]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -164,45 +162,50 @@ def test_two_devices_train_as_one(archive: Manifest, folder: Path) -> None:
 
 
 def test_a_side_begins_with_another_run_and_may_be_locked(archive: Manifest, folder: Path) -> None:
-    assert train(small(steps=2, method="simclr", report=None), archive, folder, "alone").finished
+    views = {"views": {"of": "image", "exclude": ["patient"]}}
+    assert train(small(2, views, {"image": IMAGE}), archive, folder, "alone").finished
     loaded = runs.load(folder / "alone")
-    assert isinstance(loaded.card, ImageCard), "as any encoder of pictures: without a head"
-    locked = replace(IMAGE, init=str(folder / "alone"), locked=True)
-    optimiser = OptimiserConfig(steps=2, average="none")
-    train(small(image=locked, optimiser=optimiser), archive, folder, "locked")
+    assert isinstance(loaded.card, ImageCard), "as any encoder of images: without a head"
+    optimiser = {"average": "none"}
+
+    def begun(image: dict[str, Any], report: dict[str, Any], steps: int = 2) -> Recipe:
+        inputs = {"image": {**IMAGE, **image}, "report": {**REPORT, **report}}
+        return small(steps, inputs=inputs, optimiser=optimiser)
+
+    train(begun({"init": str(folder / "alone"), "locked": True}, {}), archive, folder, "locked")
     joint = runs.load_joint(folder / "locked").encoder
     for name, value in loaded.encoder.state_dict().items():
         torch.testing.assert_close(joint.side("image").state_dict()[name], value, rtol=0, atol=0)
     # And a side of a multimodal run, with its tokenizer.
-    again = small(report=replace(REPORT, init=str(folder / "locked")), optimiser=optimiser)
-    train(again, archive, folder, "again")
+    train(begun({}, {"init": str(folder / "locked")}), archive, folder, "again")
     cards = [runs.load_joint(folder / name).card.sides["report"] for name in ("locked", "again")]
     assert cards[0] == cards[1]
-    everyone = small(steps=1, splits=("train", "test"))
+    everyone = small(steps=1, splits=["train", "test"])
     train(everyone, archive, folder, "everyone")
-    with pytest.raises(UsageError, match="image.init: .* was trained on patients who are not in this run"):
-        train(small(image=replace(IMAGE, init=str(folder / "everyone"))), archive, folder, "leak")
-    wider = replace(IMAGE.encoder, widths=(4, 8, 16))
-    with pytest.raises(UsageError, match="image.encoder: differs from the network"):
-        train(small(image=replace(IMAGE, init=str(folder / "alone"), encoder=wider)), archive, folder, "wider")
-    with pytest.raises(UsageError, match="report.init: .* has no encoder of report"):
-        train(small(report=replace(REPORT, init=str(folder / "alone"))), archive, folder, "foreign")
+    with pytest.raises(UsageError, match=r"inputs.image.init: .* was trained on patients who are not in this run"):
+        train(begun({"init": str(folder / "everyone")}, {}), archive, folder, "leak")
+    wider = {**IMAGE["encoder"], "widths": [4, 8, 16]}
+    with pytest.raises(UsageError, match=r"inputs.image.encoder: differs from the network"):
+        train(begun({"init": str(folder / "alone"), "encoder": wider}, {}), archive, folder, "wider")
+    with pytest.raises(UsageError, match=r"inputs.report.init: .* has no encoder of report"):
+        train(begun({}, {"init": str(folder / "alone")}), archive, folder, "foreign")
 
 
 @pytest.mark.parametrize("loss", ["clip", "anchored", "symile"])
 def test_three_modalities(loss: str, three: Manifest, folder: Path) -> None:
-    batch = MultimodalBatchConfig(patients=6, records=1)
-    config = small(steps=3, method="multimodal", signal=SIGNAL, joint={"loss": loss}, batch=batch)
-    done = train(config, three, folder, loss)
-    expected = {
-        "clip": {"image-signal", "image-report", "signal-report"},
-        "anchored": {"image-report", "signal-report"},
-        "symile": {"joint"},
-    }[loss]
+    inputs = {"image": IMAGE, "signal": SIGNAL, "report": REPORT}
+    pairs = {"clip": ("image-signal", "image-report", "signal-report"), "anchored": ("image-report", "signal-report")}
+    objectives = {
+        name: {**PAIR, "between": name.split("-"), "head": PAIR["head"] if number == 0 else pairs[loss][0]}
+        for number, name in enumerate(pairs.get(loss, ()))
+    } or {"joint": {"between": list(inputs), "head": PAIR["head"]}}
+    batch = {"patients": 6, "records": 1, "incomplete": loss != "clip"}
+    done = train(small(3, objectives, inputs, batch=batch), three, folder, loss)
+    expected = set(objectives)
     assert done.losses.keys() == expected | {"total"}
     cards = runs.load_joint(folder / loss).card.sides
     assert [type(card) for card in cards.values()] == [ImageCard, SignalCard, TextCard]
-    config = yaml.safe_load((folder / loss / runs.CONFIG).read_text())
+    config = yaml.safe_load((folder / loss / runs.CONFIG).read_text())["inputs"]
     assert config["signal"]["data"]["sampling_rate"] == 100
     # What lacks a picture is left out by `clip`, what lacks the report by `anchored` too; and it is said.
     assert ("recordings have no partner" in done.left_out) == (loss != "symile")
@@ -218,39 +221,40 @@ def test_records_without_partners_are_said_and_missing_kinds_refused(archive: Ma
         train(small(), archive.of_kind("report"), folder, "no-pictures")
 
 
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        (small(report=None), "method convirt takes two of image, volume, signal, report; the recipe has image"),
-        (small(signal=SIGNAL), "convirt takes two"),
-        (small(method="multimodal", report=None), "method multimodal takes two or more"),
-        (small(method="simclr"), "method simclr takes one of image, volume, signal; the recipe has image, report"),
-        (small(method="simclr", image=None), "method simclr takes one of image, volume, signal; the recipe has report"),
-        (small(method="simclr", report=None, joint={"queue": 8}), "method simclr has no queue"),
-        (small(joint={"loss": "symile"}), "joint.loss: symile is one of method multimodal"),
-        (small(method="multimodal", joint={"loss": "symile"}), "batch.records: symile takes 1"),
-        (small(method="multimodal", joint={"loss": "anchored", "anchor": "signal"}), "joint.anchor: signal is not in"),
-        (
-            small(joint={"loss": "siglip", "queue": 8}),
-            "joint.queue and joint.distillation: with clip and anchored only",
-        ),
-        (small(image=None, signal=SIGNAL, report=None), "convirt takes two"),
-        (small(joint={"weight": 1.5}), "joint.weight: 1.5 is not from 0 to 1"),
-        (small(joint={"temperature": 0.0}), "joint.temperature: 0 is not above 0"),
-        (small(joint={"projection": 0}), "joint: projection and width must be at least 1"),
-        (small(joint={"hidden": -1}), "hidden, queue and local not below 0"),
-        (small(joint={"dropout": 1.0}), "joint.dropout: 1 is not from 0 to 0.99"),
-        (small(batch=MultimodalBatchConfig(patients=1)), "batch: patients must be at least 2"),
-        (small(image=replace(IMAGE, locked=True)), "image.locked: an encoder with random weights would never learn"),
-        (small(image=replace(IMAGE, encoder=replace(IMAGE.encoder, dims=3))), "image.encoder.dims: 3"),
-    ],
-)
-def test_invalid_recipes_are_refused_before_anything_is_read(
-    config: MultimodalPretrainConfig, said: str, archive: Manifest, tmp_path: Path
-) -> None:
+BOTH: dict[str, Any] = {"image": IMAGE, "report": REPORT}
+WRONG: dict[str, dict[str, Any]] = {
+    "inputs.report: no objective uses it": mapping({"views": {"of": "image"}}),
+    "objectives: none is between the inputs image, report": mapping({"a": {"of": "image"}, "b": {"of": "report"}}),
+    "inputs.image.locked: an encoder with random weights would never learn": mapping(
+        inputs={**BOTH, "image": {**IMAGE, "locked": True}}
+    ),
+    "inputs.image.encoder.dims: 3": mapping(
+        inputs={**BOTH, "image": {**IMAGE, "encoder": {**IMAGE["encoder"], "dims": 3}}}
+    ),
+    "no setting 'inputs.image.data.sise'; .*did you mean 'size'": mapping(
+        inputs={**BOTH, "image": {"data": {"sise": 3}}}
+    ),
+    "inputs.picture.modality: 'picture' is none of image": mapping(inputs={"picture": {}, "report": REPORT}),
+    "inputs.other.like: 'picture' is no other input": mapping(
+        inputs={**BOTH, "other": {"modality": "image", "like": "picture"}}
+    ),
+    "batch: patients, records and samples must be at least 1": mapping(batch={"patients": 0}),
+    "objectives.pair.distillation: 1 is not from 0 to below 1": mapping({"pair": {**COPIES, "distillation": 1.0}}),
+    "stages.0.objectives: 'paar' is none of pair; did you mean 'pair'": mapping(stages=[{"objectives": ["paar"]}]),
+    "stages.0.freeze: 'picture' is none of image": mapping(stages=[{"freeze": ["picture"]}]),
+    "stages: a list": mapping(stages=3),
+    "kind of an objective: 'clipp' is none of contrast": mapping({"pair": {**PAIR, "kind": "clipp"}}),
+    "no module|is not found: install": mapping({"pair": {"kind": "nowhere.losses:Mine"}}),
+    "optimiser.steps: expected int, got 'many'|steps": mapping(optimiser={"steps": "many"}),
+    "objectives: holds no settings": {"inputs": BOTH},
+    "no setting 'objective'; did you mean 'objectives'": {"inputs": BOTH, "objective": {}},
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_invalid_recipes_are_refused_before_anything_is_read(said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        pretrain(config, archive, tmp_path / "store", tmp_path / "run")
-    assert not list(tmp_path.iterdir())
+        check(read(WRONG[said]))
 
 
 def test_the_commands_prepare_once_what_is_trained_on(
@@ -258,21 +262,18 @@ def test_the_commands_prepare_once_what_is_trained_on(
 ) -> None:
     manifest, recipe = tmp_path / "archive.parquet", tmp_path / "recipe.yaml"
     archive.write(manifest)
-    recipe.write_text(yaml.safe_dump(plain(small(steps=2))))
-    words = ["--config", str(recipe), "--manifest", str(manifest)]
+    recipe.write_text(small(steps=2, objectives={"pair": PAIR, "words": WORDS}).as_yaml())
+    words = [str(recipe), "--manifest", str(manifest)]
     assert main(["prepare", *words]) == 0
     told = capsys.readouterr().out
     assert "24 images" in told
     assert "24 reports" in told
     stores = sorted(path.name for path in manifest.with_suffix(".store").iterdir())
-    assert (
-        main(["pretrain", *words, "-o", str(tmp_path / "run"), "--image.views.flip", "0.5", "--joint.local", "1"]) == 0
-    )
+    more = ["--inputs.image.views.flip", "0.5", "--objectives.words.weight=1", "--config", str(recipe)]
+    assert main(["pretrain", *words[1:], "-o", str(tmp_path / "run"), *more]) == 0
     assert sorted(path.name for path in manifest.with_suffix(".store").iterdir()) == stores
-    assert (
-        main(["pretrain", "--config", str(tmp_path / "run" / "config.yaml"), *words[2:], "-o", str(tmp_path / "two")])
-        == 0
-    )
+    # What was trained, with all that was overridden, is a recipe.
+    assert main(["pretrain", str(tmp_path / "run" / runs.CONFIG), *words[1:], "-o", str(tmp_path / "two")]) == 0
     assert same_weights(tmp_path / "run", tmp_path / "two")
 
 
@@ -284,7 +285,7 @@ def test_reports_of_one_record_or_of_a_study_are_trained_on_alone(tmp_path: Path
         rows[row]["trial"] = None
     archive = replace(whole, table=pa.Table.from_pylist(rows, whole.table.schema))
     for reports, linked in (("all", 18), ("record", 9), ("study", 18)):
-        done = train(small(steps=1, report=replace(REPORT, reports=reports)), archive, tmp_path, reports)
+        done = train(small(1, inputs={**BOTH, "report": {**REPORT, "reports": reports}}), archive, tmp_path, reports)
         assert f"{linked} linked records" in str(done)
     with pytest.raises(MedclError, match="no reports to train on: .* 0 reports"):
-        train(small(steps=1, report=replace(REPORT, reports="study")), whole, tmp_path, "none")
+        train(small(1, inputs={**BOTH, "report": {**REPORT, "reports": "study"}}), whole, tmp_path, "none")
