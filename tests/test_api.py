@@ -88,7 +88,7 @@ def test_from_a_recipe_to_a_page(run: Result[object], scanned: Result[Manifest],
     assert "100%" in str(medcl.compare([found], markdown=True))
     # A manifest in memory is as good as its path, where the place of its prepared records is given.
     embedded = medcl.embed(run, scanned.value, folder / "e.parquet", store=folder / "m.store", level="patient", jobs=1)
-    assert embedded.value.vectors().shape == (len(pq.read_table(embedded.path)), small().encoder.dim)
+    assert embedded.value.vectors().shape == (len(pq.read_table(embedded.path)), small().inputs["signal"].encoder.dim)
     page = medcl.explore(embedded.value, output=folder / "e.html", projection=("pca",), thumbnails=None)
     assert page.value.stat().st_size > 1000
     near = medcl.retrieve(embeddings=embedded, record=embedded.value.column("record_id")[0], k=2)
@@ -98,12 +98,13 @@ def test_from_a_recipe_to_a_page(run: Result[object], scanned: Result[Manifest],
 
 
 def test_a_recipe_is_a_file_a_name_a_mapping_or_an_object(scanned: Result[Manifest], folder: Path) -> None:
-    mapping = {"data": {"window": 2.0, "sampling_rate": 50}}
+    data = {"window": 2.0, "sampling_rate": 50}
+    mapping = {"inputs": {"signal": {"data": data}}, "objectives": {"trial": {"of": "signal", "positives": "trial"}}}
     prepared = medcl.prepare(mapping, scanned, jobs=1, store=folder / "own.store")
     assert prepared.value["signal"].sampling_rate == 50
-    again = medcl.prepare("demo_comet", scanned, jobs=1, store=folder / "own.store", data=mapping["data"])
+    again = medcl.prepare("demo_comet", scanned, jobs=1, store=folder / "own.store", data=data)
     assert again.value["signal"].sampling_rate == 50
-    with pytest.raises(UsageError, match="no setting 'data.windwo'"):
+    with pytest.raises(UsageError, match="no setting 'inputs.signal.data.windwo'"):
         medcl.prepare("demo_comet", scanned, data={"windwo": 2.0})
     with pytest.raises(UsageError, match="recipe dream: there is no such file"):
         medcl.prepare("dream", scanned)

@@ -56,9 +56,9 @@ def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.Cap
     prepared = sorted(path.name for path in manifest.with_suffix(".store").iterdir())
     assert main(["pretrain", "--config", config, "--manifest", str(manifest), "-o", str(run), *small]) == 0
     assert sorted(path.name for path in manifest.with_suffix(".store").iterdir()) == prepared, "decoded once"
-    config_again = yaml.safe_load((run / "config.yaml").read_text())
+    config_again = yaml.safe_load((run / "recipe.yaml").read_text())
     assert config_again["optimiser"]["steps"] == 4
-    again = ["--config", str(run / "config.yaml"), "--manifest", str(manifest), "-o", str(tmp_path / "again")]
+    again = ["--config", str(run / "recipe.yaml"), "--manifest", str(manifest), "-o", str(tmp_path / "again")]
     assert main(["pretrain", *again]) == 0, "the written configuration runs as it stands"
     words = ["finetune", str(run), "--manifest", str(manifest), "--target", "diagnosis", "--labels", "10%", "100%"]
     assert main([*words, "--repeats", "2", "--finetune.steps", "10", "--bootstrap", "50"]) == 0
@@ -102,20 +102,20 @@ def test_every_shipped_recipe_is_a_valid_configuration(
 
 
 @pytest.mark.parametrize("command", ["prepare", "pretrain"])
-def test_help_is_that_of_a_method(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, there, absent in (
-        ([], "--comet.levels", "--global_local.variant"),
-        (["--method", "global-local"], "--global_local.variant", "--comet.levels"),
-    ):
-        with pytest.raises(SystemExit):
-            main([command, *words, "--help"])
-        told = capsys.readouterr().out
-        assert there in told
-        assert absent not in told
-        assert f"`medcl {command} --method global-local --help`" in " ".join(told.split())
-    needed = ["--manifest", "none.parquet"] + (["-o", "run"] if command == "pretrain" else [])
-    assert main([command, "--method", "dream", *needed]) == 2
-    assert "comet trains on recordings, global-local, densecl, pixpro, hierarchy on volumes" in capsys.readouterr().err
+def test_help_is_two_screens_and_tells_everything_where_it_is_asked_to(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = capsys.readouterr().out
+    assert len(told.splitlines()) <= 80
+    for part in ("RECIPE", "--objectives.", "--optimiser.(steps", "medcl recipes", f"medcl {command} --help all"):
+        assert part in " ".join(told.split()), part
+    with pytest.raises(SystemExit):
+        main([command, "--help", "all"])
+    told = capsys.readouterr().out
+    for part in ("inputs.NAME.encoder", "objectives.NAME", "learn_temperature:", "checkpoint_every:", "crop_side:"):
+        assert part in told, part
 
 
 def test_what_was_written_is_told_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,11 +56,11 @@ def test_a_hostile_configuration_of_a_run_is_refused(tmp_path: Path, kind: str) 
     content, words = HOSTILE[kind]
     folder = finished(tmp_path / "run", [1], "x")
     (folder / runs.CONFIG).write_bytes(content)
-    with pytest.raises(MedclError, match=r"config.yaml: damaged"):
+    with pytest.raises(MedclError, match=r"recipe.yaml: damaged"):
         runs.load(folder)
     # A run without checksums, of an earlier version or of another hand.
     (folder / runs.ENVIRONMENT).write_text('{"run_version": 1}')
-    with pytest.raises(MedclError, match=rf"config.yaml.*{words}.*take it from a copy of the run folder") as raised:
+    with pytest.raises(MedclError, match=rf"recipe.yaml.*{words}.*take it from a copy of the run folder") as raised:
         runs.load(folder)
     assert "Müller" not in str(raised.value)
 
@@ -69,7 +69,7 @@ def test_a_run_does_not_go_on_with_a_hostile_configuration(ecg_manifest: Manifes
     pretrain(small(steps=2), ecg_manifest, tmp_path / "store", tmp_path / "run", until=1)
     (tmp_path / "run" / runs.CONFIG).write_bytes(HOSTILE["nested"][0])
     (tmp_path / "run" / runs.ENVIRONMENT).write_text('{"run_version": 1}')
-    with pytest.raises(MedclError, match=r"config.yaml: nested more deeply than 32 levels"):
+    with pytest.raises(MedclError, match=r"recipe.yaml: nested more deeply than 32 levels"):
         pretrain(small(steps=2), ecg_manifest, tmp_path / "store", tmp_path / "run", resume=True)
 
 

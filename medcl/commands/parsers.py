@@ -27,6 +27,13 @@ class _HelpFormatter(DefaultHelpFormatter):
         return action.help or "" if plain_flag else super()._get_help_string(action)
 
 
+class _Verbatim(_HelpFormatter):
+    """Help whose last part keeps its lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n  " in text else super()._fill_text(text, width, indent)
+
+
 class ConfigParser(ArgumentParser):
     """A parser whose errors are errors of the call, without a page of usage."""
 
@@ -119,6 +126,7 @@ class _Option:
         if worth_telling and "default" not in self.told:
             rest["help"] += f" (default: {' '.join(map(str, known))})"
         if self.positional:
+            rest.setdefault("metavar", self.name.upper() if self.name == "recipe" else None)
             if self.default is not MISSING:
                 rest["nargs"] = "?"
             parser.add_argument(self.name, **rest)
@@ -155,9 +163,10 @@ def parse(
     if takes_recipe:
         from medcl.commands import recipes
 
-        if words[:1] == ["--help"] and words[1:2] == ["all"]:
-            parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-            parser.epilog = recipes.everything()
+        everything = list(words[:2]) == ["--help", "all"]
+        parser.epilog = recipes.everything() if everything else recipes.summary(command.__name__)
+        parser.formatter_class = _Verbatim
+        words = words[:1] if everything else words
         own = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         words, sources, settings = recipes.of_words(words, own)
         parser.further = recipes.known_flags

@@ -1,5 +1,6 @@
 """Recipes on the command line and in Python: a file, the name of a shipped one, and settings that override it."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 from medcl import documents
 from medcl.documents import read_yaml
 from medcl.errors import UsageError
-from medcl.spelling import settings_of
+from medcl.spelling import not_a_choice, settings_of
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe
@@ -41,20 +42,42 @@ def recipe(
 
 def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> "Recipe":
     from medcl.pretrain import recipe as recipes
-    from medcl.pretrain.version_0_1 import ROOTS, converted, is_old
+    from medcl.pretrain.version_0_1 import KEPT, converted, is_old
 
     changes = recipes.nested(settings)
     if not content and not changes:
         names = ", ".join(documents.shipped("recipe"))
         raise UsageError(f"a recipe is needed: a YAML file, or the name of a shipped one ({names})")
-    if is_old(recipes.merge(content, changes)):
-        # Settings of such a recipe are named as it names them.
-        return recipes.read(_told(where, converted, recipes.merge(content, changes)))
-    old = {name: value for name, value in changes.items() if name in ROOTS and name not in recipes.ROOTS}
-    if old and is_old(content):
-        content, changes = recipes.merge(content, old), {n: v for n, v in changes.items() if n not in old}
-    built = _told(where, recipes.read, converted(content))
-    return recipes.read(recipes.merge(recipes.as_settings(built), changes)) if changes else built
+    if is_old(content):
+        # Settings of such a recipe may be named as it names them.
+        own = {name: value for name, value in changes.items() if name not in recipes.ROOTS or name in KEPT}
+        built = _told(where, lambda one: recipes.read(converted(one)), recipes.merge(content, own))
+        changes = {name: value for name, value in changes.items() if name not in own}
+    else:
+        built = _told(where, recipes.read, content)
+    if not changes:
+        return built
+    for name, value in settings.items():
+        group, *rest = name.split(".")
+        known = {"inputs": built.inputs, "objectives": built.objectives}.get(group, {})
+        if len(rest) > 1 and rest[0] not in known and known:
+            raise UsageError(f"{group}: {not_a_choice(rest[0], known)}; `--{group}.{rest[0]} {{...}}` adds one")
+    return recipes.read(recipes.merge(recipes.as_settings(built), _in_full(changes, built)))
+
+
+def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
+    """Settings with the short names of inputs in full: `encoder` of the only input, `image` for `inputs.image`."""
+    from medcl.pretrain import recipe as recipes
+
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        full = {name: value}
+        if name in recipe.inputs and name not in recipes.ROOTS:
+            full = {"inputs": {name: value}}
+        elif name in ("data", "views", "encoder") and len(recipe.inputs) == 1:
+            full = {"inputs": {next(iter(recipe.inputs)): {name: value}}}
+        found = recipes.merge(found, full)
+    return found
 
 
 def _told(where: str, function: Any, content: Mapping[str, Any]) -> Any:
@@ -162,6 +185,27 @@ def known_flags() -> Iterator[str]:
         yield f"--{name}"
     for name, kind in recipes.GROUPS.items():
         yield from (f"--{name}.{one}" for one in settings_of(kind))
+
+
+def summary(command: str) -> str:
+    """What a recipe holds, in a screen, for `--help`."""
+    from medcl.pretrain import recipe as recipes
+
+    lines = [
+        "settings of a recipe, each of which is a flag too:",
+        "  --inputs.NAME.(data|views|encoder).SETTING    what is encoded, how samples are cut and changed, which network",
+        "  --objectives.NAME.SETTING                     what is contrasted with what, by which loss; its weight",
+        "  --stages '[{objectives: [NAME], steps: N}]'   what is trained one after the other",
+    ]
+    for group, kind in recipes.GROUPS.items():
+        names = ", ".join(settings_of(kind))
+        lines += textwrap.wrap(f"--{group}.({names})", 110, initial_indent="  ", subsequent_indent="      ")
+    lines += [
+        "  --seed, --splits",
+        f"`medcl {command} --help all` tells all of them with their defaults; `medcl recipes` lists, shows, copies and",
+        "checks recipes.",
+    ]
+    return "\n".join(lines)
 
 
 def everything() -> str:

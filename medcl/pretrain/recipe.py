@@ -9,15 +9,17 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar, cast
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import yaml
 
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
-from medcl.pretrain.objectives import OBJECTIVES, ObjectiveConfig, objective_class
 from medcl.spelling import not_a_choice, plain, settings_of, unknown
+
+if TYPE_CHECKING:
+    from medcl.pretrain.objectives.base import ObjectiveConfig
 
 T = TypeVar("T")
 
@@ -193,7 +195,7 @@ class Recipe:
     """
 
     inputs: dict[str, InputConfig]
-    objectives: dict[str, ObjectiveConfig]
+    objectives: "dict[str, ObjectiveConfig]"
     stages: tuple[StageConfig, ...] = ()
     seed: int = 0
     splits: tuple[str, ...] = ("train",)
@@ -271,11 +273,7 @@ def read(content: Mapping[str, Any]) -> Recipe:
             build(StageConfig, _mapping(one, f"stages.{place}"), f"stages.{place}") for place, one in enumerate(stages)
         ),
         **_scalars(content),
-        **{
-            name: build(kind, _mapping(content[name] or {}, name), name)
-            for name, kind in GROUPS.items()
-            if name in content
-        },
+        **{name: build(kind, _mapping(content[name], name), name) for name, kind in GROUPS.items() if name in content},
     )
     _check_names(recipe)
     return recipe
@@ -348,7 +346,10 @@ def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
             raise UsageError(
                 unknown("setting", f"{where}.{one}", [f"{where}.{each}" for each in settings_of(InputConfig)])
             )
-    given = {one: _mapping(values.get(one) or {}, f"{where}.{one}") for one in (*groups, "more_views")}
+    for one in (*groups, "more_views"):
+        if one in values and values[one] is None:
+            raise UsageError(f"{where}.{one} holds no settings: give it some, or leave it out for the defaults")
+    given = {one: _mapping(values.get(one, {}), f"{where}.{one}") for one in (*groups, "more_views")}
     data = build(own.config, given["data"], f"{where}.data")
     default = own.default_encoder(data)
     encoder = replace(default, **_given(own.encoder_config, given["encoder"], f"{where}.encoder"))
@@ -381,7 +382,10 @@ class _Rest:
     like: str = ""
 
 
-def _objective(name: str, values: Mapping[str, Any]) -> ObjectiveConfig:
+def _objective(name: str, values: Mapping[str, Any]) -> "ObjectiveConfig":
+    # Torch comes with it: help is shown without.
+    from medcl.pretrain.objectives import objective_class
+
     kind = values.get("kind", "contrast")
     made: ObjectiveConfig = build(objective_class(str(kind)).Config, {**values, "kind": kind}, f"objectives.{name}")
     return made
@@ -420,8 +424,8 @@ def _check_names(recipe: Recipe) -> None:
 def _mapping(value: Any, where: str, example: str = "") -> Mapping[str, Any]:
     if isinstance(value, Mapping) and (value or not example):
         return value
-    told = "takes settings by name" if value else "holds no settings"
-    raise UsageError(f"{where}: {told}{f', such as {example}' if example else ''}")
+    told = ": takes settings by name" if value else " holds no settings: give it some"
+    raise UsageError(f"{where}{told}{f', such as {example}' if example else ', or leave it out for the defaults'}")
 
 
 def _takes_none(kind: type, name: str) -> bool:
@@ -434,6 +438,3 @@ def _lists(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _lists(one) for name, one in value.items()}
     return [_lists(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-__all__ = ["OBJECTIVES", "Recipe", "read"]

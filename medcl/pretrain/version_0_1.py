@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medcl.errors import UsageError
-from medcl.spelling import not_a_choice
+from medcl.pretrain.recipe import GROUPS
+from medcl.spelling import not_a_choice, settings_of, unknown
 
 _VOLUMES = ("global-local", "densecl", "pixpro", "hierarchy")
 _JOINT = ("convirt", "multimodal", "simclr")
@@ -14,7 +15,23 @@ ROOTS = (
     *("image", "volume", "signal", "table", "report", "joint"),
 )
 """What such a recipe holds beside what both have."""
-_KEPT = ("seed", "splits", "optimiser", "hardware")
+KEPT = ("seed", "splits", "optimiser", "hardware", "batch", "method")
+"""What such a recipe holds that has the same name now."""
+_GROUPS = {
+    "comet": ("levels", "views", "weights", "identity", "temperature", "projection"),
+    "batch": ("patients", "trials", "samples", "volumes", "records", "reuse", "buffer"),
+    "global_local": ("stages", "variant", "partitions", "within", "temperature", "hidden", "projection", "init"),
+    "local": (
+        *("blocks", "across", "region", "negatives", "projection", "temperature", "train_encoder", "weight", "steps"),
+    ),
+    "dense": ("weight", "temperature", "queue", "momentum", "hidden", "projection", "within", "sharpness"),
+    "hierarchy": ("levels", "temperature", "hidden", "projection"),
+    "joint": (
+        *("loss", "weight", "temperature", "learn_temperature", "hidden", "projection", "dropout", "anchor", "local"),
+        *("width", "momentum", "queue", "distillation"),
+    ),
+}
+"""What its groups hold that are not read as they are."""
 _INTENSITIES = {"contrast": [0.7, 1.3], "brightness": 0.3, "clip": [0.0, 1.5]}
 _CROPS = {"crop_side": [100 / 192] * 2, "crop_margin": [10 / 192, 22 / 192], **_INTENSITIES}
 
@@ -35,10 +52,11 @@ def converted(content: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not is_old(content):
         return dict(content)
+    _check(content)
     method = content.get("method", "comet")
     if method not in METHODS:
         raise UsageError(f"method: {not_a_choice(method, METHODS)}")
-    kept = {name: content[name] for name in _KEPT if name in content}
+    kept = {name: content[name] for name in KEPT[:4] if name in content}
     if method == "comet":
         made = _comet(content)
     elif method in _VOLUMES:
@@ -46,6 +64,20 @@ def converted(content: Mapping[str, Any]) -> dict[str, Any]:
     else:
         made = _joint(method, content)
     return {**kept, **made, "method": method}
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """Refuse settings that there are not, which the conversion would pass over."""
+    settings = (f"{group}.{one}" for group, kind in GROUPS.items() for one in settings_of(kind))
+    known = (*KEPT, *ROOTS, "inputs", "objectives", "stages", "monitor", *settings)
+    for name, value in content.items():
+        if name not in known:
+            raise UsageError(unknown("setting", str(name), known))
+        if value is None and name not in ("image", "volume", "signal", "table", "report"):
+            raise UsageError(f"{name} holds no settings: give it some, or leave it out for the defaults")
+        for one in _group(content, name) if name in _GROUPS else ():
+            if one not in _GROUPS[name]:
+                raise UsageError(unknown("setting", f"{name}.{one}", [f"{name}.{each}" for each in _GROUPS[name]]))
 
 
 def _comet(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,8 +212,7 @@ def _joint(method: str, content: Mapping[str, Any]) -> dict[str, Any]:
     inputs = {}
     for kind in ("image", "volume", "signal", "table", "report"):
         if content.get(kind) is not None:
-            side = {name: value for name, value in content[kind].items() if value is not None}
-            inputs[kind] = {"modality": kind, **side}
+            inputs[kind] = {"modality": kind, **_group(content, kind)}
     if "volume" in inputs:
         inputs["volume"]["encoder"] = {"dims": 3, **(inputs["volume"].get("encoder") or {})}
     kinds = list(inputs)

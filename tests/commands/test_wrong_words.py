@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from medcl.pretrain.config import HardwareConfig
-from medcl.pretrain.loop import fabric_for
 
 from medcl import documents
 from medcl.cli import COMMANDS, main
 from medcl.errors import UsageError
+from medcl.pretrain.recipe import HardwareConfig
+from medcl.pretrain.trainer import fabric_for
 from tests.modality.written import waves, write_edf
 
 
@@ -47,13 +47,32 @@ def test_an_unknown_command(word: str, capsys: pytest.CaptureFixture[str]) -> No
         (["scan", "x", "-o", "m", "--card", "ptbxxl"], "card ptbxxl: there is no such file.*did you mean 'ptbxl'"),
         (["finetune", "x", "--manifest", "m", "--target", "y", "--protocols", "prob"], "did you mean 'probe'"),
         (["finetune", "x", "--manifest", "m", "--finetune.stps", "3"], "no flag '--finetune.stps'.* 'steps'"),
-        (["pretrain", "--config", "ecg_comt"], "recipe ecg_comt: there is no such file.*did you mean 'ecg_comet'"),
-        (["pretrain", "--config=ecg_comet", "--optimiser.stpes", "3"], "no flag '--optimiser.stpes'; .*mean 'steps'"),
-        (["pretrain", "--config", "ecg_comet", "--steps", "3"], "no flag '--steps'; did you mean '--optimiser.steps'"),
-        (["prepare", "--method", "comett"], "no method 'comett'.*did you mean 'comet'"),
-        (["pretrain", "--manifest", "m", "-o", "r", "--optimiser.steps", "many"], "expected int, got 'many'"),
         (
-            ["pretrain", "--manifest", "m", "-o", "r", "--optimiser.average", "eam"],
+            ["pretrain", "--config", "ecg_comt", "--manifest", "m", "-o", "r"],
+            "recipe ecg_comt: there is no such file.*did you mean 'ecg_comet'",
+        ),
+        (
+            ["pretrain", "--config=ecg_comet", "--optimiser.stpes", "3", "--manifest", "m", "-o", "r"],
+            "no flag '--optimiser.stpes'.*mean 'steps'",
+        ),
+        (["pretrain", "--config", "ecg_comet", "--steps", "3"], "no flag '--steps'; did you mean '--optimiser.steps'"),
+        (
+            ["prepare", "ecg_comt", "--manifest", "m"],
+            "recipe ecg_comt: there is no such file.*did you mean 'ecg_comet'",
+        ),
+        (["prepare", "--manifest", "m"], "a recipe is needed: .*ecg_comet"),
+        (["prepare", "--method", "comett", "--manifest", "m"], "'comett' is none of .*did you mean 'comet'"),
+        (
+            ["pretrain", "ecg_comet", "--manifest", "m", "-o", "r", "--objectives.trial.weigth", "1"],
+            "no flag '--objectives.trial.weigth'.* did you mean 'weight'",
+        ),
+        (
+            ["pretrain", "ecg_comet", "--manifest", "m", "-o", "r", "--objectives.trail.weight", "1"],
+            "objectives: 'trail' is none of patient, trial, within; did you mean 'trial'",
+        ),
+        (["pretrain", "ecg_comet", "--manifest", "m", "-o", "r", "--optimiser.steps", "many"], "got 'many'"),
+        (
+            ["pretrain", "ecg_comet", "--manifest", "m", "-o", "r", "--optimiser.average", "eam"],
             "optimiser.average: 'eam' is none of swa, ema, none; did you mean 'ema'",
         ),
         (["embed", "run"], "the following arguments are required: --manifest, -o/--output"),
@@ -70,11 +89,14 @@ def test_wrong_values(words: list[str], told: str, capsys: pytest.CaptureFixture
         ("optimiser: {stpes: 3}", "no setting 'optimiser.stpes'; optimiser has steps, .*did you mean 'steps'"),
         ("optimizer: {steps: 3}", "no setting 'optimizer'; did you mean 'optimiser'"),
         ("steps: 3", "no setting 'steps'; did you mean 'optimiser.steps'"),
-        ("method: convirt\nimage: {encoder: {nmae: unet}}", "no setting 'image.encoder.nmae'.*did you mean 'name'"),
+        (
+            "method: convirt\nreport: {}\nimage: {encoder: {nmae: unet}}",
+            "no setting 'inputs.image.encoder.nmae'.*did you mean 'name'",
+        ),
         ("- 1", "holds no settings"),
         ("comet:", "comet holds no settings: give it some"),
         ("method: global-local\nlocal_views:", "local_views holds no settings"),
-        ("method: convirt\nimage:\n  encoder:", "image.encoder holds no settings"),
+        ("method: convirt\nreport: {}\nimage:\n  encoder:", "inputs.image.encoder holds no settings"),
     ],
 )
 def test_a_wrong_key_of_a_recipe(recipe: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

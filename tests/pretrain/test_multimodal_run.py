@@ -246,7 +246,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "kind of an objective: 'clipp' is none of contrast": mapping({"pair": {**PAIR, "kind": "clipp"}}),
     "no module|is not found: install": mapping({"pair": {"kind": "nowhere.losses:Mine"}}),
     "optimiser.steps: expected int, got 'many'|steps": mapping(optimiser={"steps": "many"}),
-    "objectives: holds no settings": {"inputs": BOTH},
+    "objectives holds no settings": {"inputs": BOTH},
     "no setting 'objective'; did you mean 'objectives'": {"inputs": BOTH, "objective": {}},
 }
 

@@ -1,6 +1,5 @@
 """The general objective: any pairing x similarity x loss of `medcl.contrast`, within an input or between inputs."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
