@@ -65,10 +65,6 @@ def seal(path: Path) -> None:
 def read(path: Path, remedy: str) -> pa.Table:
     """Read a table whole.
 
-    Args:
-        path: of the file.
-        remedy: how to make it again.
-
     Raises:
         OSError: it cannot be read.
         pyarrow.ArrowException: it is no Parquet file.

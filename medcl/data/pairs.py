@@ -1,4 +1,4 @@
-"""Records with their partners of other kinds, as batches of tensors."""
+"""Which records belong together, and these with their partners of other kinds as batches of tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Linked:
 def linked(
     manifest: Manifest, links: Links, rows: Mapping[str, Ints], *, incomplete: bool = False, needs: str = ""
 ) -> Linked:
-    """Find the partners of every record.
+    """Find the partners of every record, in the order of kinds and rows.
 
     The anchors are the records of the first kind that is no report. A report is a partner of what it describes. Records
     of two other kinds are partners within a study; where the anchor's study has none, or is not known, within the
@@ -58,9 +58,6 @@ def linked(
         rows: {kind: (R,) rows that can be drawn from}, reports last.
         incomplete: whether items count that have two kinds, but not all.
         needs: a kind that an item must have in any case.
-
-    Returns:
-        The items, in the order of kinds and rows.
     """
     own = [kind for kind in rows if kind != REPORT]
     drawn = np.zeros(len(manifest), dtype=bool)

@@ -25,17 +25,12 @@ class _Failed:
 _END = object()
 
 
-def ahead(items: Iterable[T], count: int = 2) -> Iterator[T]:
-    """Yield items that a thread makes ahead, in their order.
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items that a thread makes ahead, in their order; two wait at most.
 
-    Args:
-        items: what makes them; it runs in the thread.
-        count: items that wait at most: memory does not grow with their number.
-
-    Yields:
-        The items. What the thread raises is raised here, behind the items that it made before.
+    What the thread raises is raised here, behind the items that it made before.
     """
-    waiting: queue.Queue[object] = queue.Queue(maxsize=count)
+    waiting: queue.Queue[object] = queue.Queue(maxsize=2)
     stop = threading.Event()
 
     def put(item: object) -> bool:
@@ -104,14 +99,9 @@ def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
 def embed_pieces(
     encoder: Embeds, pieces: SampleSet, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Embed pieces, a bounded number at a time; the next batches are read while one is embedded.
+    """Embed pieces of these numbers (P,), `batch` at a time, by default as many as `pieces` suggest.
 
-    Args:
-        encoder: in any mode; it is run in evaluation mode and left as it was.
-        pieces: of any records.
-        numbers: (P,) of those that are wanted.
-        device: where the encoder lies.
-        batch: pieces at a time; by default as many as `pieces` suggest.
+    The next batches are read while one is embedded. The encoder is run in evaluation mode and left as it was.
 
     Yields:
         Which of the P, and their embeddings (B, dim) on the device.
@@ -158,17 +148,7 @@ def _arrived(part: slice, host: Tensor, copied: torch.cuda.Event | None) -> tupl
 def embed_records(
     encoder: Embeds, windows: SampleSet, rows: NDArray[np.int64], device: torch.device
 ) -> NDArray[np.float32]:
-    """Embed records.
-
-    Args:
-        encoder: in any mode; it is run in evaluation mode and left as it was.
-        windows: pieces of the records.
-        rows: (R,) rows of the manifest, each with at least one piece.
-        device: where the encoder lies.
-
-    Returns:
-        (R, dim).
-    """
+    """Embed records as (R, dim): rows (R,) of the manifest, each with at least one piece among the windows."""
     order = np.concatenate([windows.samples_of(int(row)) for row in rows])
     counts = np.array([len(windows.samples_of(int(row))) for row in rows])
     group = torch.from_numpy(np.repeat(np.arange(len(rows)), counts)).to(device)

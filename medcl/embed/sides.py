@@ -30,13 +30,7 @@ class Width:
 
 
 class Projected(nn.Module):
-    """One side of a multimodal encoder with its head, as an encoder of records.
-
-    Args:
-        joint: the encoder.
-        kind: of the side.
-        projection: its width.
-    """
+    """One side of a multimodal encoder with its head, as an encoder of records."""
 
     def __init__(self, joint: MultimodalEncoder, kind: str, projection: int) -> None:
         super().__init__()
@@ -89,11 +83,7 @@ def device() -> torch.device:
 
 
 def sides_of(folder: Path, kind: str | None = None) -> list[Side]:
-    """The encoders of a finished run, on the device.
-
-    Args:
-        folder: of the run.
-        kind: of records, where one side is wanted; all where it is None.
+    """The encoders of a finished run, on the device; of one kind of records, or of all where it is None.
 
     Returns:
         One of a run on a single modality; of one on several its sides, each with its projection into the common space.
@@ -118,11 +108,6 @@ def sides_of(folder: Path, kind: str | None = None) -> list[Side]:
 def of_kinds(sides: Sequence[Side], manifest: Manifest, what: str) -> list[Side]:
     """The encoders that a manifest has readable records for.
 
-    Args:
-        sides: of a run.
-        manifest: of any records.
-        what: the encoders are called in the message: the run's folder.
-
     Raises:
         UsageError: there are only records of other kinds.
     """
@@ -138,15 +123,9 @@ def of_kinds(sides: Sequence[Side], manifest: Manifest, what: str) -> list[Side]
 def prepare(
     side: Side, every: Manifest, manifest: Manifest, store: Path, jobs: int, *, cluster: str | None = None
 ) -> Prepared:
-    """Decode the records of a side's kind once, or find them decoded.
+    """Decode the records of a side's kind once, or find them decoded: `every` record that the store is made of.
 
-    Args:
-        side: whose encoder says how.
-        every: records of all kinds that the store is made of.
-        manifest: those of them that are wanted; other kinds are passed over.
-        store: folder of prepared records.
-        jobs: processes that decode.
-        cluster: address of a Dask scheduler, whose workers decode in their place.
+    Of the manifest of those that are wanted, other kinds are passed over.
 
     Raises:
         UsageError: the records do not fit the encoder's settings.

@@ -1,4 +1,4 @@
-"""Run a function over many records in several processes, here or on a cluster."""
+"""Run a function over many records in several processes, which end with this one, or on a cluster."""
 
 import faulthandler
 import logging

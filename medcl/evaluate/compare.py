@@ -75,9 +75,6 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
         paths: results.json files; those of `medcl.evaluate.cross_validation.combine_folds` as well.
         names: one a file; without them the run folders' names are used, and the methods' where those are equal.
 
-    Returns:
-        The comparison.
-
     Raises:
         UsageError: there is nothing to compare, or the number of names, the targets, main metrics or test sets differ.
         MedclError: a file is not a results file.

@@ -34,9 +34,6 @@ def combine_folds(paths: Sequence[Path]) -> Results:
     share their test patients, so that counting each of them as a result of its own would make the interval far too
     narrow. What remains is that the folds share training patients, which a note says.
 
-    Args:
-        paths: one results.json a fold.
-
     Returns:
         The pooled results, to be saved, shown or compared like any other.
 

@@ -31,16 +31,6 @@ _BASELINE_VERSION = 1
 def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
     """Compare an encoder with the same network from random weights at every label fraction.
 
-    Args:
-        run_folder: of the pretrained run.
-        manifest: records with splits and labels.
-        config: what to measure.
-        store: folder in which records are prepared once.
-        output: folder for results.json and report.html.
-
-    Returns:
-        The results, as they were written.
-
     Raises:
         MedclError: the run, the labels or the splits do not allow it; `LeakError` where a test patient was trained on.
     """

@@ -114,11 +114,6 @@ def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
 def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) -> list[Prediction]:
     """Run every repeat, in processes of one thread each so that the numbers do not depend on how many there are.
 
-    Args:
-        setting: what is evaluated.
-        drawn: the labelled subsets of every repeat.
-        inits: which weights to start from.
-
     Returns:
         One prediction a protocol, initialisation, fraction and repeat, in this order of repeats.
     """
@@ -142,12 +137,7 @@ def in_order(
     labels = [[subset.label for subset in subset_list] for subset_list in drawn]
 
     def place(one: Prediction) -> tuple[int, ...]:
-        return (
-            one.repeat,
-            inits.index(one.init),
-            labels[one.repeat].index(one.label),
-            protocols.index(one.protocol),
-        )
+        return (one.repeat, inits.index(one.init), labels[one.repeat].index(one.label), protocols.index(one.protocol))
 
     return sorted(predictions, key=place)
 

@@ -85,9 +85,6 @@ def curve(
         gaps: of the lower panel; a thick faint bar is the interval over test patients, a thin one that over repeats.
         top: range of the upper axis, so that panels side by side compare.
         bottom: range of the lower axis.
-
-    Returns:
-        The figure.
     """
     patients = np.array([max(f.patients, 1) for f in fractions], dtype=float)
     decades = math.log10(patients.max() / patients.min()) if len(patients) else 0.0
@@ -123,15 +120,7 @@ def curve(
 
 
 def calibration(curves: Sequence[CalibrationCurve], limits: Range) -> Figure:
-    """Observed against predicted with the diagonal, and below it the number of records in each bin.
-
-    Args:
-        curves: of one class, at most one an initialisation.
-        limits: range of both axes of the upper panel.
-
-    Returns:
-        The figure.
-    """
+    """Observed against predicted with the diagonal, and below it the number of records in each bin."""
     low, high = limits
     data: list[Figure] = []
     for init, colour, symbol in INITS:

@@ -44,9 +44,6 @@ def evaluate_multimodal(
         store: folder in which records are prepared once.
         output: folder for results.json, report.html and the grounding images.
 
-    Returns:
-        The results, as they were written.
-
     Raises:
         MedclError: the run, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.

@@ -35,13 +35,7 @@ def by_chance(one: Measure) -> str:
 def retrieval_rows(
     results: MultimodalResults, metrics: tuple[str, ...] = SHOWN, *, labels: bool = True
 ) -> list[TableRow]:
-    """(direction, hit, queries of candidates, metric, value, chance), the first three once a direction.
-
-    Args:
-        results: what was measured.
-        metrics: which metrics.
-        labels: whether hits by label are among them.
-    """
+    """(direction, hit, queries of candidates, metric, value, chance), the first three once a direction."""
     rows: list[TableRow] = []
     for one in (one for one in results.retrieval if labels or not one.target):
         about = (

@@ -43,13 +43,6 @@ def pairs(
     Between records and reports: a report that describes the record, or has the same text as one that does. Between
     other kinds: of one study, where any two are of one; else of one patient.
 
-    Args:
-        manifest: of all kinds.
-        links: of its reports, those that count.
-        first: records of one kind.
-        second: records of another kind.
-        reports: reports that count, for the words.
-
     Raises:
         MedclError: no two of them belong together.
     """
@@ -95,12 +88,6 @@ def any_hit(marks: tuple[RelevanceIds, RelevanceIds], leave_out: tuple[Relevance
 
 def label_relevance(manifest: Manifest, links: Links, side: Embedded, target: str) -> RelevanceIds:
     """RelevanceIds by the classes of a target; a report has those of the records that it, or an equal text, describes.
-
-    Args:
-        manifest: of all kinds.
-        links: of its reports.
-        side: the records.
-        target: a target with classes.
 
     Raises:
         UsageError: there is no such target.

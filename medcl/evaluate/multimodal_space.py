@@ -38,11 +38,6 @@ from medcl.runs import Run, load_joint
 def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
     """The side whose records have labels of a target: the first in the order of `WINGS`, reports aside.
 
-    Args:
-        card: of the run.
-        manifest: readable records of all kinds.
-        target: one of its targets.
-
     Returns:
         The kind; None where the run has one modality only.
 
@@ -173,9 +168,6 @@ def embed_kind(
         text: embedding of a report, `whole` or `sentence`.
         jobs: number of processes that prepare.
         keep: store what is embedded now; not needed for a single record.
-
-    Returns:
-        The records that can be prepared.
 
     Raises:
         UsageError: the run has no such side.

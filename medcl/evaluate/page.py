@@ -90,11 +90,6 @@ class Matrix:
 def write_page(results: Results, path: Path, images: SegmentImages | None = None) -> None:
     """Write the page as one self-contained HTML file.
 
-    Args:
-        results: what was measured.
-        path: of the page.
-        images: of a segmentation.
-
     Raises:
         UsageError: the results have no label fraction.
     """

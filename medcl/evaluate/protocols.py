@@ -176,9 +176,6 @@ def linear_probe(task: Task, z: Floats, train: Rows, validation: Rows) -> Predic
         z: (records, dim) embeddings of all records of the manifest.
         train: rows to fit.
         validation: rows by which the penalty is chosen among `PENALTIES`.
-
-    Returns:
-        The predictor of the best penalty.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -219,9 +216,6 @@ def nearest_neighbours(task: Task, z: Floats, train: Rows, validation: Rows) -> 
         z: (records, dim).
         train: rows that vote.
         validation: rows by which k is chosen.
-
-    Returns:
-        The predictor of the best k.
     """
     from sklearn.neighbors import NearestNeighbors
 

@@ -171,9 +171,6 @@ def rank(
         ranks: the k of recall@k and precision@k.
         seed: of the order of equals.
 
-    Returns:
-        What each query found.
-
     Raises:
         UsageError: numbers of ids and embeddings differ, or a k is below 1.
         MedclError: an embedding is not finite.
@@ -216,9 +213,6 @@ def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed
         patients: (queries,) id of the patient of each query.
         n_boot: number of resamples; 0 gives no intervals.
         seed: of the resamples.
-
-    Returns:
-        The summary.
 
     Raises:
         MedclError: no query has a hit among the candidates.

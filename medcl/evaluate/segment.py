@@ -46,11 +46,6 @@ def draw(
 ) -> SegmentImages:
     """Draw the worst and the best test volume.
 
-    Args:
-        setting: what was evaluated.
-        work: of all networks.
-        cells: their numbers, in the same order.
-
     Returns:
         The images; none where the weights of the networks were deleted.
     """
@@ -119,9 +114,6 @@ def evaluate_masks(
         config: what to measure.
         store: folder in which volumes are prepared once, and finished networks are kept.
         output: folder for results.json and report.html.
-
-    Returns:
-        The results, as they were written.
 
     Raises:
         UsageError: the configuration is invalid, or the run's network has no decoder.

@@ -109,14 +109,7 @@ def subsets(setting: SegmentSetting) -> list[list[Subset]]:
 def plan(
     setting: SegmentSetting, card: VolumeCard, encoder: ImageEncoder, drawn: list[list[Subset]]
 ) -> list[SegmentWork]:
-    """All networks of the experiment, in the order in which they are shown.
-
-    Args:
-        setting: what is evaluated.
-        card: of the run.
-        encoder: of the run.
-        drawn: the labelled subsets of every repeat.
-    """
+    """All networks of the experiment, in the order in which they are shown."""
     ids, config = setting.manifest.column("record_id"), setting.config
     # Of a U-Net, how much of it was pretrained does not change what random weights are.
     network = {"dim": 0, "stride": None, "pooling": "mean"} if card.encoder.name == "unet" else {}
@@ -225,9 +218,6 @@ def _one_each(manifest: Manifest, rows: Ints, count: int, seed: int) -> Ints:
         rows: (R,) rows with a usable label map.
         count: patients.
         seed: of the draw.
-
-    Returns:
-        Rows, ascending.
     """
     _, first = np.unique(manifest.column("patient")[rows], return_index=True)
     # In the order of the manifest, which does not depend on how the patients are coded.
@@ -269,13 +259,7 @@ def _keep(folder: Path, name: str, cell: SegmentCell, network: nn.Module | None)
 
 
 def _kept(folder: Path, name: str, *, with_weights: bool) -> SegmentCell | None:
-    """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew.
-
-    Args:
-        folder: of all cells.
-        name: of this one.
-        with_weights: whether its weights have to be there, too.
-    """
+    """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew."""
     path = folder / f"{name}.json"
     if not path.is_file() or (with_weights and not path.with_suffix(".safetensors").is_file()):
         return None

@@ -34,9 +34,6 @@ def learning(cells: Sequence[SegmentCell], level: float) -> Figure:
     Args:
         cells: of one fraction, of both initialisations.
         level: the final Dice of training from random weights, drawn as a dotted line.
-
-    Returns:
-        The figure.
     """
     data: list[Figure] = []
     for init, colour, _ in INITS:

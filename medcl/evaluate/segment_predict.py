@@ -164,13 +164,6 @@ def source_of(manifest: Manifest, row: int) -> Source:
 def labels_of(store: VolumeStore, record: int, manifest: Manifest, row: int, mask: str) -> NDArray[np.int16]:
     """The label map of a volume as `original.labels_of` reads it.
 
-    Args:
-        store: of the prepared volume.
-        record: its number in the store.
-        manifest: that names the label map.
-        row: of the volume.
-        mask: name of the column of label maps.
-
     Raises:
         UnreadableError: the label map cannot be read any more, has changed since the scan, or is not one of this
             volume.

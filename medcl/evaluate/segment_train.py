@@ -150,9 +150,6 @@ def mixup(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple
         y: (B, n_classes, *space).
         alpha: of Beta(alpha, alpha), from which the proportion of the batch is drawn.
         rng: source of randomness.
-
-    Returns:
-        Both, mixed.
     """
     share = float(rng.beta(alpha, alpha))
     other = torch.from_numpy(rng.permutation(len(x))).to(x.device)
@@ -179,9 +176,6 @@ def train(
         config: of training.
         seed: of the patches, their augmentation and the mixing; nothing that is drawn depends on the weights.
         device: where to train.
-
-    Returns:
-        The course of the validation Dice.
     """
     torch.manual_seed(seed)  # of dropout, where the network has any
     flat = labelled.axis is not None

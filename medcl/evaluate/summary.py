@@ -62,14 +62,6 @@ def summarise(
 ) -> tuple[list[MetricSummary], list[Difference]]:
     """Means with both intervals, and the paired differences pretrained - random.
 
-    Args:
-        task: what was predicted.
-        manifest: whose patients are resampled.
-        test: rows of the test records.
-        predictions: of every model.
-        found: their scores.
-        config: seed and number of resamples.
-
     Returns:
         One summary a cell and metric, one difference a protocol, fraction and metric.
     """

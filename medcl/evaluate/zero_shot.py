@@ -150,11 +150,6 @@ class ZeroShot:
 def directions(prompts: dict[str, tuple[str, ...]], classes: Sequence[str], embed: Embed) -> Tensor:
     """One direction a class: the mean of its prompts' embeddings, each scaled to length 1 first.
 
-    Args:
-        prompts: class -> its prompts.
-        classes: in the order wanted.
-        embed: texts -> embeddings.
-
     Returns:
         (classes, D) of length 1.
     """
@@ -211,9 +206,6 @@ def measure_zero_shot(
         patients: (records,) id of the patient of each record.
         n_boot: number of resamples of the patients; 0 gives no intervals.
         seed: of the resamples.
-
-    Returns:
-        The measures.
 
     Raises:
         MedclError: there is no record, or a probability is not finite.

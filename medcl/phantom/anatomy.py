@@ -1,4 +1,4 @@
-"""A person's inside as ellipsoids, bent and grained as no other person's, and the label map of any grid over it."""
+"""A person's inside as ellipsoids, bent and grained as no other person's, with a lesion, on any grid."""
 
 from dataclasses import dataclass
 
@@ -56,11 +56,7 @@ class Lesion:
 
 
 def draw_lesion(
-    kind: str,
-    host: str,
-    centre: NDArray[np.float64],
-    radius: float,
-    rng: np.random.Generator,
+    kind: str, host: str, centre: NDArray[np.float64], radius: float, rng: np.random.Generator
 ) -> Lesion | None:
     """A lesion of this class, or None for `none`; the same numbers are drawn whatever the class.
 

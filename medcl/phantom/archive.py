@@ -63,9 +63,6 @@ def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: i
         ecg_patients: Number of patients with ECGs; with 0 there is no `ecg/`.
         eeg_subjects: Number of subjects with EEGs; with 0 there is no `eeg/`.
         seed: Random seed.
-
-    Returns:
-        What was written.
     """
     ecg_records = write_ecg(folder / "ecg", ecg_patients, seed) if ecg_patients else 0
     eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed) if eeg_subjects else 0

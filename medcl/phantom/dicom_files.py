@@ -61,9 +61,6 @@ def write_series(folder: Path, scan: Scan, study: Study, series: DicomSeries) ->
         scan: On axes of RAS+ (sheared or not).
         study: Whose it is.
         series: How.
-
-    Returns:
-        The files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # A row of DICOM runs to the patient's left, a column to the back: against the axes of RAS+.
@@ -87,17 +84,7 @@ def write_series(folder: Path, scan: Scan, study: Study, series: DicomSeries) ->
 
 
 def write_localizer(folder: Path, scan: Scan, study: Study, series: DicomSeries) -> Path:
-    """Write the view from the front on which a technician plans a CT: one image, no part of any volume.
-
-    Args:
-        folder: Made if need be.
-        scan: What was planned, in HU.
-        study: Whose it is.
-        series: How.
-
-    Returns:
-        The file.
-    """
+    """Write the view from the front on which a technician plans a CT: one image, no part of any volume."""
     folder.mkdir(parents=True, exist_ok=True)
     attenuation = (scan.image + 1000).mean(axis=1)
     affine = np.eye(4)

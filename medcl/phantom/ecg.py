@@ -80,9 +80,6 @@ def draw_patient(diagnosis: str, rng: np.random.Generator) -> EcgPatient:
         diagnosis: One of `DIAGNOSES`.
         rng: Random number generator.
 
-    Returns:
-        The patient.
-
     Raises:
         ValueError: The diagnosis is not in `DIAGNOSES`.
     """

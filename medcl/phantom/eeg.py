@@ -112,9 +112,6 @@ def draw_subject(group: str, rng: np.random.Generator) -> EegSubject:
         group: One of `GROUPS`.
         rng: Random number generator.
 
-    Returns:
-        The subject.
-
     Raises:
         ValueError: The group is not in `GROUPS`.
     """

@@ -82,11 +82,7 @@ def fibrillating(heart_rate: float, irregularity: float, duration: float, rng: n
 
 
 DIAGNOSES = ("normal", "st_elevation", "bundle_branch_block", "atrial_fibrillation")
-ISCHAEMIA = {
-    "anterior": (0.25, 0.0, -0.95),
-    "inferior": (-0.25, 0.95, 0.0),
-    "lateral": (0.9, -0.4, -0.1),
-}
+ISCHAEMIA = {"anterior": (0.25, 0.0, -0.95), "inferior": (-0.25, 0.95, 0.0), "lateral": (0.9, -0.4, -0.1)}
 """Where the injury current points, by the wall that suffers: (left, feet, back)."""
 
 
@@ -132,9 +128,6 @@ def draw_waves(diagnosis: str, severity: float, rng: np.random.Generator) -> tup
         diagnosis: One of `DIAGNOSES`.
         severity: 0 to 1.
         rng: Random number generator.
-
-    Returns:
-        The waves.
     """
     turn = _rotation(*np.deg2rad(rng.normal(0, (12, 16, 22))))
     size, pr, qt, width = rng.lognormal(0, (0.2, 0.08, 0.05, 0.08))

@@ -31,9 +31,6 @@ def draw_head(lesion: str, rng: np.random.Generator) -> Anatomy:
         lesion: One of `LESIONS`.
         rng: Random number generator.
 
-    Returns:
-        The person.
-
     Raises:
         ValueError: The lesion is not in `LESIONS`.
     """

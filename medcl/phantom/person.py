@@ -71,13 +71,7 @@ def draw_build(
 
 
 def draw_person(sex: str, age: int, rng: np.random.Generator) -> Person:
-    """A person of this age on 1 January 2020.
-
-    Args:
-        sex: 'F' or 'M'.
-        age: Years.
-        rng: Random number generator.
-    """
+    """A person of this age on 1 January 2020."""
     name = f"{FAMILIES[rng.integers(len(FAMILIES))]}^{GIVEN[sex][rng.integers(len(GIVEN[sex]))]}"
     # 1 January less whole years less up to 365 days: completed years are exact, whatever the leap years.
     birth = date(2020 - age, 1, 1) - timedelta(days=int(rng.integers(0, 365)))

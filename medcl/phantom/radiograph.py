@@ -43,9 +43,6 @@ def draw_chest_patient(number: int, seed: int) -> ChestPatient:
     Args:
         number: From 0.
         seed: Of the archive.
-
-    Returns:
-        The patient.
     """
     finding = draw_finding(chest.LESIONS, number, [seed, 6])
     rng = np.random.default_rng([seed, 7, number])
@@ -126,9 +123,6 @@ def write_dicom(
         number: of the series in the study.
         pixel: side of a pixel at the detector, mm.
         dark: store what is white as 0 (MONOCHROME1), as many detectors do.
-
-    Returns:
-        The file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     header = new_instance(study, DicomSeries("DX", number, "Chest PA", "Delta DR"), 1)
@@ -156,9 +150,6 @@ def write_png(path: Path, image: NDArray[np.float32], *, bits: int = 8) -> Path:
         path: of the file; its folder is made if need be.
         image: from `project`.
         bits: 8 or 16.
-
-    Returns:
-        The file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = grey(image, bits)
@@ -207,9 +198,6 @@ def write_radiographs(
         patients: Number of patients.
         seed: Random seed.
         shape: Voxels of the chest that the rays pass, to the right, to the front, upwards.
-
-    Returns:
-        What was written.
     """
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[tuple[str | int, ...]] = []

@@ -23,9 +23,6 @@ def write_text(path: Path, report: WrittenReport) -> Path:
     Args:
         path: of the file; its folder is made if need be.
         report: to write.
-
-    Returns:
-        The file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(report.text, encoding="utf-8", newline="\n")
@@ -38,9 +35,6 @@ def write_xml(path: Path, report: WrittenReport) -> Path:
     Args:
         path: of the file; its folder is made if need be.
         report: to write.
-
-    Returns:
-        The file.
     """
     root = ElementTree.Element("eCitation")
     ElementTree.SubElement(root, "uId", id=report.study.accession)
@@ -65,9 +59,6 @@ def write_sr(
         report: to write; the same gives the same bytes.
         referenced: SOP class and instance UID of each image that it describes.
         number: of the series in the study: its reports have different ones.
-
-    Returns:
-        The file.
     """
     study, person = report.study, report.study.person
     header = Dataset()
@@ -109,9 +100,6 @@ def write_table(path: Path, reports: Sequence[WrittenReport]) -> Path:
     Args:
         path: of the file; its folder is made if need be.
         reports: to write; a section that one of them lacks is an empty cell.
-
-    Returns:
-        The file.
     """
     headings = list(dict.fromkeys(heading for report in reports for heading in report.sections))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,9 +144,6 @@ def add_reports(folder: Path, seed: int = 0) -> str:
         folder: as `archive.write`, `volumes.write_volumes` and `radiograph_archive.write_radiographs` wrote it; what it
             lacks gets no reports.
         seed: that they were given.
-
-    Returns:
-        What a person is told.
     """
     kinds = {
         "ecg": (_write_ecg, "reports of ECGs (reports/ecg/, text)"),

@@ -138,12 +138,7 @@ class WrittenReport:
 
 
 def ecg_report(
-    patient: EcgPatient,
-    study: Study,
-    rng: np.random.Generator,
-    *,
-    language: str = "en",
-    records: tuple[str, ...] = (),
+    patient: EcgPatient, study: Study, rng: np.random.Generator, *, language: str = "en", records: tuple[str, ...] = ()
 ) -> WrittenReport:
     """Report an ECG: rhythm, rate and diagnosis.
 
@@ -153,9 +148,6 @@ def ecg_report(
         rng: source of the wording; the same state gives the same words.
         language: 'en' or 'de'.
         records: names of the recordings.
-
-    Returns:
-        The report.
     """
     conclusion = _one(ECG[language][patient.diagnosis], rng)
     findings = f"{_one(ECG[language][patient.diagnosis], rng)} {RATE[language].format(rate=round(patient.heart_rate))}"
@@ -163,12 +155,7 @@ def ecg_report(
 
 
 def volume_report(
-    lesion: Lesion | None,
-    region: str,
-    study: Study,
-    rng: np.random.Generator,
-    *,
-    records: tuple[str, ...] = (),
+    lesion: Lesion | None, region: str, study: Study, rng: np.random.Generator, *, records: tuple[str, ...] = ()
 ) -> WrittenReport:
     """Report a CT of the chest or an MR of the head: the lesion, where it is and how large, and what is ordinary.
 
@@ -178,9 +165,6 @@ def volume_report(
         study: whose it is and when it was done.
         rng: source of the wording; the same state gives the same words.
         records: names of the series.
-
-    Returns:
-        The report, in English.
     """
     kind = "none" if lesion is None else lesion.kind
     organ = _EMPTY[region] if lesion is None else _ORGANS.get(lesion.host, lesion.host.replace("_", " "))

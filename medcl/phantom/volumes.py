@@ -111,9 +111,6 @@ def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12,
         ct_patients: Number of patients with CTs; with 0 there is no `ct/`.
         mr_patients: Number of patients with MRs; with 0 there is no `mr/`.
         seed: Random seed.
-
-    Returns:
-        What was written.
     """
     ct_series = mr_volumes = 0
     damaged: list[Path] = []

@@ -12,9 +12,8 @@ from torch import nn
 from medcl import runs
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
-from medcl.data.datamodule import loader
 from medcl.data.pairs import Pairs
-from medcl.data.sampler import Sampler
+from medcl.data.sampler import Sampler, loader
 from medcl.errors import UsageError
 from medcl.modality import wing
 from medcl.modality.sampling import Batch

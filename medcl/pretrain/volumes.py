@@ -10,9 +10,8 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from medcl.archive.manifest import Manifest
-from medcl.data.datamodule import loader
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler
+from medcl.data.sampler import Sampler, loader
 from medcl.errors import UsageError
 from medcl.modality.sampling import Batch
 from medcl.modality.spatial.config import ImageViewsConfig

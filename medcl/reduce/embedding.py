@@ -64,13 +64,6 @@ class RunEncoder(ByCosine):
         A slice of the file has the embedding of the prepared slice that is nearest to it; of several tiles of a slice,
         or of a record, the mean. Finished chunks are kept in `store/signatures`.
 
-        Args:
-            manifest: that names the files.
-            units: of one family.
-            store: folder next to the manifest.
-            axis: across which slices lie.
-            jobs: processes that decode.
-
         Raises:
             UsageError: slices across another axis than the run's.
             MedclError: an embedding is not a number.

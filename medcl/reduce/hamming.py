@@ -1,4 +1,4 @@
-"""Hamming distance of hashes of 64 bits, and exact search for all pairs within a radius at archive scale.
+"""Redundant by hash: Hamming distance of hashes of 64 bits, and exact search for all pairs within a radius.
 
 Norouzi, Punjani, Fleet, 'Fast exact search in Hamming space with multi-index hashing' (2014): hashes are cut into m
 parts. With r = a m + b, two hashes within r of each other either agree up to a bits in one of the first b + 1 parts, or
@@ -236,7 +236,7 @@ class ByHamming:
 
 @dataclass(frozen=True)
 class Hash(ByHamming):
-    """Hamming distance of hashes; slices and images are hashed by 8 x 8 bits, volumes by 4 x 4 x 4.
+    """Hamming distance of hashes, 'Hash-6' of 'Less is More' (2024): slices by 8 x 8 bits, volumes by 4 x 4 x 4.
 
     Of signals the first channels are hashed, each for itself: 8, 4, 2 or 1 of them by as many bits as make 64.
 

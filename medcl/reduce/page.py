@@ -124,10 +124,6 @@ def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[st
 
     A slice counts with the label of its volume. The reduction itself has seen no label.
 
-    Args:
-        manifest: with targets.
-        one: what is kept of its units.
-
     Returns:
         (target, [(class, share before, share after)]), the most frequent classes first.
     """
@@ -214,11 +210,6 @@ class Example:
 
 def examples(manifest: Manifest, selections: Sequence[Selection], axis: int) -> list[list[Example]]:
     """Draw some groups of each selection: the largest, the smallest, and some between.
-
-    Args:
-        manifest: whose files are read.
-        selections: what several strategies keep.
-        axis: across which slices lie.
 
     Returns:
         The examples of each selection, the largest group first; none of one that drops nothing.

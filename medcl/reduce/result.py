@@ -73,11 +73,6 @@ class Reduced:
 def applied(manifest: Manifest, selections: Sequence[Selection], axis: int) -> tuple[Manifest, pa.Table]:
     """Keep what was selected.
 
-    Args:
-        manifest: that was looked at.
-        selections: of families that have no record in common.
-        axis: across which slices lie.
-
     Returns:
         The manifest, without records of which nothing is kept, and the table of what was dropped, family by family in
         the order of the manifest.

@@ -1,4 +1,4 @@
-"""Which units of a family are kept: a rule, worked through group by group."""
+"""Which units of a family are kept: a rule, group by group; the kept share against the threshold, and its knee."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -62,17 +62,7 @@ def select(
     jobs: int = -1,
     cluster: str | None = None,
 ) -> Selection:
-    """Select within each group.
-
-    Args:
-        units: of one family, each with signatures.
-        described: their signatures.
-        strategy: that compares them.
-        config: the rule, and the share that it keeps.
-        threshold: where the rule goes by one.
-        jobs: processes, where there is much to compare.
-        cluster: address of a Dask scheduler, used in their place.
-    """
+    """Select within each group."""
     keep = np.ones(len(units), dtype=bool)
     duplicate_of = np.arange(len(units))
     measure = np.full(len(units), np.nan, dtype=np.float32)

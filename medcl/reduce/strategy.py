@@ -148,10 +148,6 @@ class Vectorial(Protocol):
 def checked(strategy: Strategy, threshold: float | None) -> float:
     """Return the threshold to use: the strategy's default where none is given.
 
-    Args:
-        strategy: what it is a threshold of.
-        threshold: in the unit of the strategy's measure.
-
     Raises:
         UsageError: the threshold is not a number of the strategy's range.
     """

@@ -22,9 +22,6 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
         template: room and name (`evaluate/evaluation.html`) of a template that extends `show/page.html`.
         figures: id -> figure; the template places one with the macro `chart(id)`.
         **context: what the template names.
-
-    Returns:
-        The page.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from plotly.offline import get_plotlyjs

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from medcl.explore.neighbours import among
-from medcl.stats.embedding_space import silhouette
-from medcl.stats.neighbourhoods import purity
+from medcl.stats.embedding_space import purity, silhouette
 
 RNG = np.random.default_rng(0)
 VECTORS = RNG.normal(size=(60, 6)).astype(np.float32)
