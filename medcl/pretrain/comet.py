@@ -10,8 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.core.gather import Group
-from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.contrast.losses.hierarchical import hierarchical
 from medcl.contrast.losses.identity import identities
 from medcl.modality.signal.encoders import SignalEncoder

@@ -16,7 +16,7 @@ from medcl.contrast.core.gather import Group, gather, mean
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.siglip import siglip
-from medcl.contrast.pairings.soft import softened
+from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.similarities.late import gloria
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.pretrain.multimodal_config import MultimodalConfig

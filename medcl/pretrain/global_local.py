@@ -14,8 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.core.gather import Group
-from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.contrast.losses.regions import nearby
 from medcl.errors import UsageError
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig, ImageViewsConfig

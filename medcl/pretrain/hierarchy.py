@@ -11,8 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.core.gather import Group
-from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.errors import UsageError

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.gather import Group
-from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.modality.views import Compose
 from medcl.networks.multimodal import REPORT, MultimodalEncoder

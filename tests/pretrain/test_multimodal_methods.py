@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from medcl.contrast.losses.clip import clip
-from medcl.contrast.similarities.multilinear import multilinear
+from medcl.contrast.similarities.multimodal import multilinear
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.convirt import ConVIRT
 from medcl.pretrain.multimodal import Multimodal, losses_of, pairs_of
