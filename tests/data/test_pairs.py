@@ -36,7 +36,7 @@ def sides(manifest: Manifest, store: Path) -> dict[str, Linkable]:
     texts = Reports(reports, manifest, TEXTS)
     return {
         "image": Linkable(Numbered(pictures), everything),
-        "report": Linkable(Numbered(texts, texts.codes), everything),
+        "report": Linkable(Numbered(texts), everything),
     }
 
 

@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.errors import UnreadableError, UsageError
-from medcl.modality.base import Miniature, Training, frozen, plain
+from medcl.errors import UnreadableError
+from medcl.modality.base import Miniature
 from medcl.modality.rows import Rows, Source
+from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
+from medcl.modality.storing import DecodedRecord, LabelMap
 from medcl.modality.volume.config import VolumeConfig
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from medcl.modality.spec import VolumeCard
     from medcl.modality.views import Compose
     from medcl.modality.volume.prepare import Settings
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     from medcl.modality.volume.tiles import PatchDraws, VolumeTiles
 
 
-class VolumeWing:
-    """See `medcl.modality.base.Wing`."""
+class VolumeWing(SpatialWing):
+    """See `Wing`."""
 
     name = "volume"
     plural = "volumes"
@@ -33,18 +32,9 @@ class VolumeWing:
     no_sample = "none of its slices is kept"
     unlinked = "volumes have no partner"
     columns = ("part", "modality", "dtype", "flags", "shape")
-    reads_files = True
     shows_samples = False
     has_slices = True
     config = VolumeConfig
-    encoder_config = ImageEncoderConfig
-
-    @property
-    def index(self) -> StoreIndex:
-        """Of its stores."""
-        from medcl.modality.volume.store import INDEX
-
-        return INDEX
 
     @property
     def spec(self) -> type["VolumeCard"]:
@@ -55,29 +45,10 @@ class VolumeWing:
 
     def check(self, config: VolumeConfig, encoder: ImageEncoderConfig) -> None:
         """Refuse an encoder that takes other dimensions than patches have."""
-        from medcl.modality.spatial.encoders import check
         from medcl.modality.volume.prepare import slice_axis
 
-        check(encoder, 1)
         dims = 3 if slice_axis(config) is None else 2
-        if encoder.dims != dims:
-            raise UsageError(
-                f"encoder.dims: {encoder.dims}, but patches of data.size {list(config.size)} have {dims} dimensions"
-            )
-
-    def is_published(self, encoder: ImageEncoderConfig) -> bool:
-        """No: all begin with random weights."""
-        return False
-
-    def completed(self, config: VolumeConfig, manifest: Rows, training: Training) -> VolumeConfig:
-        """The configuration: it leaves nothing to the archive."""
-        return config
-
-    def preparation(self, manifest: Rows, config: VolumeConfig) -> Preparation:
-        """How volumes are decoded."""
-        from medcl.modality.volume.prepare import preparation
-
-        return preparation(manifest, config)
+        self.check_dims(encoder, dims, f"patches of data.size {list(config.size)}")
 
     def decode(self, source: Source, config: "Settings", masks: Sequence[LabelMap | None]) -> DecodedRecord:
         """Decode one volume."""
@@ -118,12 +89,6 @@ class VolumeWing:
                 made.append(Miniature(grey, spacing))
         return made
 
-    def opened(self, stored: StoredArrays) -> "VolumeStore":
-        """Prepared volumes."""
-        from medcl.modality.volume.store import VolumeStore
-
-        return VolumeStore.of(stored)
-
     def samples(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "VolumeTiles":
         """All slices, or patches side by side."""
         from medcl.modality.volume.samples import VolumePatches
@@ -146,19 +111,3 @@ class VolumeWing:
         edges = of_patch(data.spacing or (None, None, None), data)
         known = tuple(length for length in edges if length is not None)
         return build(config, known if len(known) == len(edges) else None)
-
-    def spec_of(
-        self, encoder: ImageEncoderConfig, data: VolumeConfig, store: "VolumeStore", modality: str
-    ) -> "VolumeCard":
-        """What an encoder expects that is trained on patches of prepared volumes."""
-        return self.spec(encoder, store.n_channels, modality, plain(data))
-
-    def data_of(self, spec: "VolumeCard") -> VolumeConfig:
-        """Patches as in pretraining."""
-        return VolumeConfig(**frozen(spec.data))
-
-    def encoder(self, spec: "VolumeCard") -> "nn.Module":
-        """A network with new random weights."""
-        from medcl.modality.spatial.encoders import for_images
-
-        return for_images(spec.build(), spec.encoder.dims)
