@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from medcl.reduce.experiment_results import ExperimentResults
     from medcl.reduce.leaks import Leaks
     from medcl.reduce.preview import Preview
-    from medcl.reduce.result import Reduced
+    from medcl.reduce.run import Reduced
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,7 @@ def reduce(
         write_page(Path(report), preview)
         lines += [str(preview), f"report: {report}"]
     if kept is not None:
-        from medcl.reduce.result import write_dropped
-        from medcl.reduce.run import reduce_manifest
+        from medcl.reduce.run import reduce_manifest, write_dropped
 
         reduced = reduce_manifest(records, config_one, prepared, jobs=jobs, cluster=cluster)
         reduced.manifest.write(kept)

@@ -10,7 +10,7 @@ import numpy as np
 from medcl.archive.manifest import Manifest
 from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Ints, Selection
-from medcl.reduce.units import WHOLE, Units, labelled
+from medcl.reduce.units import WHOLE, Units, labelled, shown_at
 from medcl.show import page
 from medcl.show.page import Figure
 from medcl.show.thumbnails import Thumbnail, thumbnails
@@ -22,12 +22,7 @@ CLASSES = 12
 
 
 def write_page(path: Path, found: Preview) -> None:
-    """Write the page as one self-contained file.
-
-    Args:
-        path: to write.
-        found: of every strategy; records are read once more for the images of near-duplicates.
-    """
+    """Write the page as one self-contained file; records are read once more for the images of near-duplicates."""
     page.write(path, render_page(found))
 
 
@@ -195,12 +190,9 @@ FILES = 6
 
 @dataclass(frozen=True)
 class Example:
-    """A group.
+    """A group of so many units: images of that which is kept, first, and of some of its duplicates.
 
-    Args:
-        size: of the group, the unit that is kept included.
-        images: of the unit that is kept and of some of its duplicates, the nearest and the farthest among them.
-        captions: text below each.
+    The nearest and the farthest are among them; each has a caption.
     """
 
     size: int
@@ -277,8 +269,7 @@ def _shown(one: Selection, members: Ints) -> Ints:
 
 
 def _place(units: Units, unit: int) -> tuple[int, int | None]:
-    piece = int(units.piece[unit])
-    return int(units.row[unit]), None if piece == WHOLE else piece
+    return shown_at(int(units.row[unit]), int(units.piece[unit]))
 
 
 def _caption(one: Selection, unit: int, *, first: bool) -> str:
