@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from medcl.evaluate import experiment, multimodal_space, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.page import write_page
-from medcl.evaluate.results import Procedure, Results
+from medcl.evaluate.results import Procedure, Results, made_with
 from medcl.evaluate.task import Task
 from medcl.modality import wing_of
 from medcl.modality.spec import Card, to_json
@@ -93,8 +92,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         differences=tuple(differences),
         calibration=tuple(summary.curves(task, rows["test"], predictions)),
         confusion=tuple(summary.confusions(task, rows["test"], predictions, largest)),
-        software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with(),
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html")
@@ -119,11 +117,8 @@ def _baseline_path(setting: experiment.Setting, card: Card, drawn: Sequence[Sequ
 
     Runs that share network, data and settings share their baseline, which is measured once.
     """
-    config = {
-        name: value
-        for name, value in asdict(setting.config).items()
-        if name not in ("jobs", "bootstrap", "allow_transductive")
-    }
+    other = ("jobs", "bootstrap", "allow_transductive")
+    config = {name: value for name, value in asdict(setting.config).items() if name not in other}
     about = [_BASELINE_VERSION, torch.__version__, setting.store.name, to_json(card), config]
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
     digest.update("\n".join(map(str, setting.manifest.column("record_id"))).encode())

@@ -21,7 +21,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed.embedding import embed_records
-from medcl.embed.sides import Encoder, samples_in
+from medcl.embed.sides import Encoder, device, samples_in
 from medcl.engine.parallel import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import multimodal_space
@@ -159,10 +159,6 @@ def _load(setting: Setting) -> runs.Run[Any, Any]:
     return multimodal_space.only(runs.load(setting.run), setting.side)
 
 
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _windows(setting: Setting) -> SampleSet:
     return samples_in(setting.store, setting.manifest, setting.windows)
 
@@ -173,7 +169,7 @@ def _embed(setting: Setting, encoder: Encoder | Pixels, drawn: list[list[Subset]
         np.concatenate([setting.validation, setting.test, *(s.rows for subset_list in drawn for s in subset_list)])
     )
     z = np.full((len(setting.manifest), encoder.config.dim), np.nan)
-    z[rows] = embed_records(encoder.to(_device()), _windows(setting), rows, _device())
+    z[rows] = embed_records(encoder.to(device()), _windows(setting), rows, device())
     return z
 
 
@@ -222,9 +218,9 @@ def _predict(
             windows = _windows(setting)
             seed = config.seed + repeat
             tuned = fine_tune(
-                encoder, task, windows, subset.rows, setting.validation, config.finetune, seed=seed, device=_device()
+                encoder, task, windows, subset.rows, setting.validation, config.finetune, seed=seed, device=device()
             )
-            yield protocol, predict(tuned.encoder, tuned.head, task, windows, setting.test, _device())
+            yield protocol, predict(tuned.encoder, tuned.head, task, windows, setting.test, device())
 
 
 def usable(manifest: Manifest, task: Task, split: str) -> NDArray[np.int64]:

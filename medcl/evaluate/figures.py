@@ -79,12 +79,8 @@ def curve(
 ) -> Figure:
     """A label-efficiency curve over the number of labelled patients, and below it the paired differences.
 
-    Args:
-        fractions: of the axis.
-        lines: of the upper panel.
-        gaps: of the lower panel; a thick faint bar is the interval over test patients, a thin one that over repeats.
-        top: range of the upper axis, so that panels side by side compare.
-        bottom: range of the lower axis.
+    Of a difference, a thick faint bar is the interval over test patients, a thin one that over repeats. The axes have
+    these ranges, so that panels side by side compare.
     """
     patients = np.array([max(f.patients, 1) for f in fractions], dtype=float)
     decades = math.log10(patients.max() / patients.min()) if len(patients) else 0.0

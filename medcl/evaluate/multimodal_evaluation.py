@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +21,7 @@ from medcl.evaluate.grounding import can_ground, ground
 from medcl.evaluate.multimodal_page import write_page
 from medcl.evaluate.multimodal_results import Between, Classified, Direction, MultimodalResults
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
+from medcl.evaluate.results import made_with
 from medcl.evaluate.retrieval import Ints, RelevanceIds, Retrieval, rank, summarise
 from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
@@ -30,6 +30,7 @@ from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
 
 Sides = dict[Kind, Embedded]
+Marks = tuple[RelevanceIds, RelevanceIds]
 
 
 def evaluate_multimodal(
@@ -37,12 +38,7 @@ def evaluate_multimodal(
 ) -> MultimodalResults:
     """Measure retrieval between modalities, zero-shot classification from prompts, grounding and the modality gap.
 
-    Args:
-        run_folder: of a run of several modalities.
-        manifest: records and reports with splits.
-        config: what to measure.
-        store: folder in which records are prepared once.
-        output: folder for results.json, report.html and the grounding images.
+    Records are prepared once in `store`; results.json, report.html and the grounding images are written to `output`.
 
     Raises:
         MedclError: the run, the records or the prompts do not allow it.
@@ -100,8 +96,7 @@ def evaluate_multimodal(
         reports=config.reports,
         texts=len(once[REPORT].rows) if REPORT in once else 0,
         config={"evaluation": asdict(config), "pretraining": run.config},
-        software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with(),
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", [(image, overlay) for _, image, overlay in shown])
@@ -134,12 +129,7 @@ def _retrieval(
     """
     patient = manifest.column("patient")
 
-    def found(
-        a: Embedded,
-        b: Embedded,
-        marks: tuple[RelevanceIds, RelevanceIds],
-        out: tuple[RelevanceIds, RelevanceIds] | None,
-    ) -> Retrieval:
+    def found(a: Embedded, b: Embedded, marks: Marks, out: Marks | None) -> Retrieval:
         ranking = rank(a.z, b.z, marks, out, ranks=config.ranks, seed=config.seed)
         return summarise(ranking, patient[a.rows], n_boot=config.bootstrap, seed=config.seed)
 
@@ -161,13 +151,10 @@ def _retrieval(
                 if multimodal_pairs.any_hit(marks, out):
                     yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out), target)
     for side in sides.values():
-        own, identity_pairs = (
-            multimodal_pairs.patient_relevance(manifest, side),
-            RelevanceIds.of(np.arange(len(side.rows))),
-        )
-        if multimodal_pairs.any_hit((own, own), (identity_pairs, identity_pairs)):
-            found_own = found(side, side, (own, own), (identity_pairs, identity_pairs))
-            yield Direction(side.kind, side.kind, "another of the same patient", found_own)
+        own, itself = multimodal_pairs.patient_relevance(manifest, side), RelevanceIds.of(np.arange(len(side.rows)))
+        if multimodal_pairs.any_hit((own, own), (itself, itself)):
+            another = found(side, side, (own, own), (itself, itself))
+            yield Direction(side.kind, side.kind, "another of the same patient", another)
 
 
 def _zero_shot(

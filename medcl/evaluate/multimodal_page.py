@@ -1,10 +1,8 @@
 """The page of an evaluation of several modalities, and its results as tables of text."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-import yaml
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -21,15 +19,13 @@ TableRow = tuple[str, ...]
 SHOWN = ("recall", "precision", "mAP", "median rank")
 
 
-def measured(one: Measure) -> str:
-    """A measure with its interval over patients."""
-    digits = (0 if one.value >= 10 else 1) if one.metric == "median rank" else 3
-    return f"{number(one.value, digits=digits)} {bounds(one.low, one.high, digits=digits)}".rstrip()
-
-
-def by_chance(one: Measure) -> str:
-    """The value of a random order, or of the largest class."""
-    return number(one.chance, digits=(0 if one.chance >= 10 else 1) if one.metric == "median rank" else 3)
+def in_words(one: Measure) -> tuple[str, str]:
+    """A measure with its interval over patients, and by chance: of a random order, or of the largest class."""
+    digits, of_chance = (
+        (0 if value >= 10 else 1) if one.metric == "median rank" else 3 for value in (one.value, one.chance)
+    )
+    value = f"{number(one.value, digits=digits)} {bounds(one.low, one.high, digits=digits)}".rstrip()
+    return value, number(one.chance, digits=of_chance)
 
 
 def retrieval_rows(
@@ -38,14 +34,14 @@ def retrieval_rows(
     """(direction, hit, queries of candidates, metric, value, chance), the first three once a direction."""
     rows: list[TableRow] = []
     for one in (one for one in results.retrieval if labels or not one.target):
-        about = (
+        way, asked = (
             f"{one.query} \N{RIGHTWARDS ARROW} {one.candidate}",
-            one.hit,
             f"{one.found.queries:,} of {one.found.candidates:,}",
         )
+        about = (way, one.hit, asked)
         for measure in one.found.measures:
             if measure.metric.split("@")[0] in metrics:
-                rows.append((*about, measure.metric, measured(measure), by_chance(measure)))
+                rows.append((*about, measure.metric, *in_words(measure)))
                 about = ("", "", "")
     return rows
 
@@ -57,7 +53,7 @@ def zero_shot_rows(results: MultimodalResults) -> list[TableRow]:
         about = (one.result.target, one.kind, f"{one.result.records:,}")
         for measure in one.result.measures:
             name = "macro-AUROC" if measure.metric == "auroc" and one.result.kind != "binary" else measure.metric
-            rows.append((*about, name, measured(measure), by_chance(measure)))
+            rows.append((*about, name, *in_words(measure)))
             about = ("", "", "")
     return rows
 
@@ -135,8 +131,8 @@ def render_page(results: MultimodalResults, images: OverlayImages = ()) -> str:
         without_hit=[one for one in results.retrieval if one.found.without_hit],
         count=count,
         number=number,
-        created=_moment(results.created),
-        config=yaml.safe_dump(plain(results.config), sort_keys=False, allow_unicode=True, width=100),
+        created=page.moment(results.created),
+        config=page.settings(plain(results.config)),
     )
 
 
@@ -169,10 +165,3 @@ def count_texts(results: MultimodalResults) -> str:
         f"{which}Texts that are equal except for case and white space are one candidate and one query, and a hit for "
         f"every record that one of them describes: number of reports {reports:,}, of distinct texts {results.texts:,}."
     )
-
-
-def _moment(created: str) -> str:
-    try:
-        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
-    except ValueError:
-        return created
