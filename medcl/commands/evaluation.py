@@ -156,7 +156,7 @@ def evaluate(
     """
     from medcl.evaluate.config import MultimodalEvaluateConfig
     from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-    from medcl.evaluate.multimodal_page import show
+    from medcl.evaluate.multimodal_results import show
 
     config = config_of(MultimodalEvaluateConfig, settings, ranks=tuple(sorted(set(ranks))))
     run = Path(run)

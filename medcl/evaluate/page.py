@@ -8,7 +8,6 @@ import numpy as np
 
 from medcl.evaluate import figures
 from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
-from medcl.evaluate.segment_page import SegmentImages, learning
 from medcl.evaluate.wording import (
     estimate,
     finding,
@@ -84,6 +83,22 @@ class Matrix:
     init_name: str
     classes: tuple[str, ...]
     rows: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ShownVolume:
+    """One test volume; `panels` are (caption, image as a data URI)."""
+
+    title: str
+    panels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SegmentImages:
+    """The rows, and the structures with the colours in which they are drawn, as CSS."""
+
+    rows: tuple[ShownVolume, ...] = ()
+    colours: tuple[tuple[str, str], ...] = ()
 
 
 def write_page(results: Results, path: Path, images: SegmentImages | None = None) -> None:
@@ -208,7 +223,7 @@ def _learning(results: Results, charts: dict[str, page.Figure]) -> list[tuple[st
     items = []
     for i, speed in enumerate(results.segmentation.speed):
         cells = [cell for cell in results.segmentation.cells if cell.label == speed.label]
-        charts[f"learning-{i}"] = learning(cells, speed.level)
+        charts[f"learning-{i}"] = figures.learning(cells, speed.level)
         items.append((speed.label, f"learning-{i}"))
     return items
 

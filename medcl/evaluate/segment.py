@@ -20,9 +20,8 @@ from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import summary
 from medcl.evaluate.config import SegmentationConfig
 from medcl.evaluate.fractions import check as check_fractions
-from medcl.evaluate.page import write_page
+from medcl.evaluate.page import SegmentImages, ShownVolume, write_page
 from medcl.evaluate.results import Procedure, Results, Split, made_with
-from medcl.evaluate.segment_page import SegmentImages, ShownVolume
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Segmentation, SegmentCell, speed_of
 from medcl.evaluate.segment_train import check as check_network
