@@ -124,11 +124,6 @@ def manifest_and_store(source: "ManifestSource", store: "PathSource | None" = No
 def config_of(kind: type[T], settings: Mapping[str, Any], **own: Any) -> T:
     """A configuration from settings by name.
 
-    Args:
-        kind: dataclass of the configuration.
-        settings: as the user gave them.
-        own: fields that come from elsewhere.
-
     Raises:
         UsageError: there is no such setting; names the nearest one.
     """
@@ -187,9 +182,6 @@ def quarantined(reasons: Mapping[str, str], total: int, what: str) -> list[str]:
 
 def filled(voxels: Mapping[str, int]) -> list[str]:
     """Say how many voxels were not a number and were filled, as `data.nan` has it.
-
-    Args:
-        voxels: id of a record -> how many of it.
 
     Returns:
         One line, or none where no voxel was.

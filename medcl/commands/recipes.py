@@ -57,10 +57,6 @@ def recipe(
 def add_recipe(parser: "ArgumentParser", words: Sequence[str]) -> "tuple[list[str], Callable[[Any], Config]]":
     """Add the settings of the method that the words of a command name.
 
-    Args:
-        parser: of the command.
-        words: of the command.
-
     Returns:
         The words, with the paths of shipped recipes in the place of their names; and what makes the recipe of what
         was parsed.

@@ -53,12 +53,6 @@ def search(
 ) -> "tuple[list[Near], list[str]]":
     """Search an index.
 
-    Args:
-        source: the embeddings.
-        more: files of embeddings that are added.
-        query: what is searched for.
-        output: contact sheet.
-
     Returns:
         What was found, and the lines that tell it.
 

@@ -40,9 +40,5 @@ def wing_of(config: Any) -> "Wing":
 
 
 def plural(names: Any) -> str:
-    """Wings in words: `images and recordings`.
-
-    Args:
-        names: of wings, in any order.
-    """
+    """Wings in words: `images and recordings`."""
     return " and ".join(wing(name).plural for name in WINGS if name in names)

@@ -39,10 +39,6 @@ _LOCK = threading.Lock()
 def decode_with_gdcm(data: bytes, claims: Claims) -> NDArray[Any]:
     """Decode a frame of extended JPEG with 12 bits.
 
-    Args:
-        data: of the frame, grey.
-        claims: of the header, with 16 bits a pixel.
-
     Returns:
         (rows, columns), 16 bits.
 

@@ -140,14 +140,7 @@ class Slice:
 
 
 def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
-    """Read the header of a DICOM image: one slice, or as many as an enhanced multi-frame object has frames.
-
-    Args:
-        path: of the file, whatever its name.
-        root: of the archive, a folder above it.
-
-    Returns:
-        The slices in the order of the frames.
+    """Read the header of a DICOM image: one slice, or those of all frames, in their order.
 
     Raises:
         UnreadableError: as `read_file_header`; it has a place and names no series; the places of another number of

@@ -149,10 +149,6 @@ def decode(source: Source, config: ImageConfig) -> DecodedRecord:
 def prepared(image: Image, config: ImageConfig) -> NDArray[np.uint8]:
     """An image as a store keeps it.
 
-    Args:
-        image: as decoded.
-        config: size, range, margins.
-
     Returns:
         (channels, rows, columns) of `config.size`: 0 is black, 255 white.
 

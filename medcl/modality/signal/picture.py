@@ -169,11 +169,6 @@ _EEG_COLOURS = 8
 def montage_strip(signal: Signal, start: float, width: int) -> "Image.Image":
     """Draw up to ten seconds.
 
-    Args:
-        signal: of electrodes.
-        start: seconds from the beginning.
-        width: of the image in pixels.
-
     Returns:
         Few colours: a row for each pair of `DOUBLE_BANANA`; of other electrodes the first ones as they were recorded. A
         line every second; the bar at the lower right is as high as its number of microvolts.

@@ -31,10 +31,6 @@ opened = SignalStore.of
 def resolve(manifest: Rows, config: SignalConfig) -> SignalConfig:
     """Fill in what the configuration leaves to the archive: sampling rate and channels.
 
-    Args:
-        manifest: of readable recordings.
-        config: of the windows.
-
     Returns:
         The configuration with a sampling rate and canonical channel names.
 

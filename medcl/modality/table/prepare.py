@@ -111,10 +111,6 @@ def preparation(manifest: Rows, config: TableConfig) -> Preparation:
 def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
     """Fill in what a configuration leaves to the records: variables, their units and the classes of categories.
 
-    Args:
-        records: that are prepared.
-        config: of samples.
-
     Returns:
         The configuration, complete but for `scale`.
 

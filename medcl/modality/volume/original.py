@@ -247,12 +247,6 @@ def labels_of(store: VolumeStore, record: int, source: Source, path: Path) -> ND
     It is what its file has; one drawn on irregular slices that were resampled is moved with them, so that prediction
     and truth are compared on the regular grid.
 
-    Args:
-        store: of the prepared volume.
-        record: its number in the store.
-        source: the volume's files.
-        path: of the label map.
-
     Raises:
         UnreadableError: the label map cannot be read any more, or is not one of this volume.
     """

@@ -62,9 +62,6 @@ def description(values: Mapping[str, Any]) -> Description:
     Args:
         values: such as `fs` or `sfreq`, `labels` or `ch_names`, `unit` or `units`; other fields are passed over.
 
-    Returns:
-        What they say.
-
     Raises:
         UnreadableError: a rate that is no number.
     """
@@ -158,13 +155,6 @@ def array_header(
 ) -> tuple[SignalHeader, list[int], bool]:
     """The header of a recording that is one array.
 
-    Args:
-        path: of the file.
-        format: of the file.
-        shape: of the array, one or two dimensions.
-        known: sampling rate, names and units of the channels.
-        files: beside the file.
-
     Returns:
         The header, the numbers of the channels that it names, and whether time is the first axis.
 
@@ -211,16 +201,13 @@ def array_header(
 
 
 def array_signal(header: SignalHeader, kept: list[int], time_first: bool, array: NDArray[Any]) -> Signal:
-    """The recording itself.
+    """The recording itself, float32.
 
     Args:
         header: and the next two: as `array_header` returns them.
         kept: numbers of the channels.
         time_first: whether time is the first axis.
         array: of the shape that it was given.
-
-    Returns:
-        The signal, float32.
 
     Raises:
         UnreadableError: an infinite value.

@@ -32,13 +32,6 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     A header that names a file of samples that is missing (renamed recordings do) is read with the file of its own stem,
     and has a flag. Markers are not read.
 
-    Args:
-        path: of the .vhdr.
-        stated: its unit is that of channels which state none.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: it is damaged, the file of samples is missing, too short or outside the folder, or a rate or a
             unit is missing.
@@ -48,10 +41,6 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a recording.
-
-    Args:
-        path: of the .vhdr.
-        stated: its unit is that of channels which state none.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.

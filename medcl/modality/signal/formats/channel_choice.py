@@ -57,12 +57,6 @@ def choose(channels: Sequence[Channel]) -> Choice:
     known, at that of most voltages; of equal numbers the higher rate. A recording without any voltage keeps what it
     has, unless leads or electrodes state no unit.
 
-    Args:
-        channels: of the file.
-
-    Returns:
-        What is kept and what is aside.
-
     Raises:
         UnreadableError: nothing can be used.
     """
@@ -151,9 +145,6 @@ def grouped(
         choice: which of them are the signal.
         make: a signal of the channels at these positions, which have one rate.
         flags: of the recording.
-
-    Returns:
-        The signal, with what is aside.
     """
     by_rate: dict[float, list[int]] = defaultdict(list)
     for i in choice.aside:
@@ -222,7 +213,7 @@ def physical(
     starts: tuple[int, ...] = (0,),
     flags: tuple[str, ...] = (),
 ) -> Signal:
-    """Channels of one rate.
+    """Channels of one rate as a signal, float32.
 
     Args:
         values: (channels, time) in the units of the channels.
@@ -230,9 +221,6 @@ def physical(
         modality: of the recording.
         starts: first samples of the stretches without a gap between them.
         flags: what is unusual.
-
-    Returns:
-        The signal, float32.
 
     Raises:
         UnreadableError: a value that is infinite, or becomes so in float32.

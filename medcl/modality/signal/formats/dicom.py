@@ -50,9 +50,6 @@ def read_header(path: Path) -> SignalHeader:
 
     Of several groups of channels the longest is read: the rhythm, not the median beat.
 
-    Args:
-        path: of the file.
-
     Returns:
         The header, with the ids of patient, study and series.
 
@@ -64,9 +61,6 @@ def read_header(path: Path) -> SignalHeader:
 
 def read_signal(path: Path) -> Signal:
     """Read a waveform: digital value x sensitivity x correction factor + baseline (PS3.3 C.10.9.1.4).
-
-    Args:
-        path: of the file.
 
     Returns:
         Physical values, float32: voltages of an ECG in mV, of an EEG in uV; NaN where the file says "no sample".

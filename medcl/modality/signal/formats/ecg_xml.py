@@ -25,9 +25,6 @@ def parse(path: Path) -> Element:
 
     A DOCTYPE that only names a DTD, as GE MUSE writes, is passed over: nothing is fetched.
 
-    Args:
-        path: of the file.
-
     Returns:
         Its root; names of elements and attributes are without their namespaces.
 
@@ -169,9 +166,6 @@ def with_limb_leads(leads: Sequence[tuple[str, str, Values]]) -> tuple[list[tupl
     """Add the limb leads that follow from I and II, where a file leaves them out.
 
     III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2 (Einthoven, Goldberger).
-
-    Args:
-        leads: name, unit and values of each.
 
     Returns:
         The leads, III to aVF behind I and II, and a flag if any was computed.

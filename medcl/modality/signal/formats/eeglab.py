@@ -46,12 +46,6 @@ def read_header(path: Path) -> SignalHeader:
     Epochs are one recording of trials, with a gap behind each; continuous data has gaps where an event says
     `boundary`. Channels of triggers are kept aside, with a flag.
 
-    Args:
-        path: of the .set.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: it is damaged, no recording of EEGLAB, its samples are missing, too few or outside the folder.
     """
@@ -60,9 +54,6 @@ def read_header(path: Path) -> SignalHeader:
 
 def read_signal(path: Path) -> Signal:
     """Read a recording.
-
-    Args:
-        path: of the .set.
 
     Returns:
         Physical values, float32, in uV (those of an ECG in mV).

@@ -41,7 +41,7 @@ class _Opened:
 
 
 def read_header(path: Path) -> SignalHeader:
-    """Read the header of a recording.
+    """Read the header of a recording; FIF states voltages in V.
 
     Channels without a unit, of an unknown kind and of triggers are kept aside, each with a flag. Of a recording in
     parts, the first is the recording, and the others are its files. Epochs are one recording of trials, with a gap
@@ -49,9 +49,6 @@ def read_header(path: Path) -> SignalHeader:
 
     Args:
         path: of the file, whatever its name; its parts are found only beside a file named .fif or .fif.gz.
-
-    Returns:
-        The header; FIF states voltages in V.
 
     Raises:
         UnreadableError: it is damaged or truncated, a part is missing, or it holds neither raw data nor epochs.
@@ -62,9 +59,6 @@ def read_header(path: Path) -> SignalHeader:
 
 def read_signal(path: Path) -> Signal:
     """Read a recording.
-
-    Args:
-        path: of the file.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.

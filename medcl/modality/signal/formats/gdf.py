@@ -41,13 +41,6 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     Channels of another rate than most, without a unit, and triggers are set aside, with a flag. The patient's code is
     taken as an id, never the name next to it. Events are not read.
 
-    Args:
-        path: of the file.
-        stated: its unit is that of channels which state none.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: it is damaged, shorter than it says, or a rate, length, unit or calibration is missing.
     """
@@ -56,10 +49,6 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a recording.
-
-    Args:
-        path: of the file.
-        stated: its unit is that of channels which state none.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.

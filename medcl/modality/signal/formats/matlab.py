@@ -130,9 +130,6 @@ def is_hdf5(path: Path) -> bool:
 def variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
     """The variables of a file, without reading them.
 
-    Args:
-        path: of the file.
-
     Returns:
         Name, shape in the order of MATLAB, and class of each.
 

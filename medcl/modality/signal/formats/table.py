@@ -51,13 +51,6 @@ def is_recording(path: Path, stated: Stated) -> bool:
 
     Most tables of an archive hold labels; those are no recordings.
 
-    Args:
-        path: of the file.
-        stated: by the user.
-
-    Returns:
-        Whether it is one.
-
     Raises:
         OSError: it cannot be opened.
     """
@@ -92,9 +85,6 @@ def read_header(path: Path, stated: Stated) -> SignalHeader:
     Args:
         path: of the file.
         stated: where neither the table nor a side-car `.json` says it.
-
-    Returns:
-        The header.
 
     Raises:
         UnreadableError: a cell that is no number, time that jumps, or not enough is known.

@@ -121,11 +121,6 @@ def physical(samples: NDArray[Any], line: SignalLine) -> NDArray[np.float32]:
 def check_files(path: Path, lines: Sequence[SignalLine], frames: int | None) -> tuple[int, tuple[str, ...], int]:
     """Hold the signal files against the header.
 
-    Args:
-        path: of the header.
-        lines: of its signals.
-        frames: that it states.
-
     Returns:
         The frames, from the files where the header is silent; the files of the record, the header first; and the bytes
         of its signal files.

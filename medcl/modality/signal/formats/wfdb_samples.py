@@ -56,11 +56,6 @@ _ROWS = 1 << 14
 def frames_in(path: Path, lines: Sequence[SignalLine], size: int) -> int:
     """How many frames a signal file holds, by its size or, compressed, by its own header.
 
-    Args:
-        path: of the file.
-        lines: of the signals in it.
-        size: of the file, in bytes.
-
     Raises:
         OSError: it cannot be looked at.
         UnreadableError: it is no file of its format.
@@ -91,11 +86,6 @@ def bytes_of(lines: Sequence[SignalLine], frames: int) -> int | None:
 def stored(path: Path, lines: Sequence[SignalLine], frames: int) -> list[NDArray[Any]]:
     """Read a signal file.
 
-    Args:
-        path: of the file.
-        lines: of the signals in it, in their order.
-        frames: to read.
-
     Returns:
         Of each signal (frames x samples a frame,) as stored: skew is not taken out.
 
@@ -118,11 +108,6 @@ def stored(path: Path, lines: Sequence[SignalLine], frames: int) -> list[NDArray
 def sums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[int]:
     """Sums of the samples of each signal as stored, as the checksums of headers are.
 
-    Args:
-        path: of the file.
-        lines: of the signals in it, in their order.
-        frames: of the record.
-
     Raises:
         OSError: it cannot be read.
         UnreadableError: it is damaged.
@@ -142,10 +127,6 @@ def sums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[int]:
 
 def aligned(samples: NDArray[Any], line: SignalLine) -> NDArray[Any]:
     """Take out the skew of a signal.
-
-    Args:
-        samples: as stored.
-        line: of the signal.
 
     Returns:
         As many samples; the last, which would lie behind the end, are invalid, or 0 where the format knows no such

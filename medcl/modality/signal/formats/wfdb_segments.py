@@ -101,9 +101,6 @@ def read_segments(path: Path, header: WfdbHeader, unit: str = "", verify: bool =
         unit: of signals that state none, in the place of mV.
         verify: hold the samples against their checksums, however many there are.
 
-    Returns:
-        The record.
-
     Raises:
         UnreadableError: it states more than its files can hold, or nothing of it can be used.
         IncompleteError: a segment is missing, or is not what the record says.

@@ -25,9 +25,6 @@ def build(config: SignalViewsConfig, channels: Sequence[str], sampling_rate: flo
         channels: names of the channels of the windows, in their order; only `reflect` needs to know them.
         sampling_rate: of the windows (Hz).
 
-    Returns:
-        The views, with the mask.
-
     Raises:
         UsageError: when a setting is out of its range, or when `reflect` is asked for channels without 10-20 names.
     """

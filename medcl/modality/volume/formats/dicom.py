@@ -38,12 +38,6 @@ def records(stack: Stack) -> list[SeriesRecord]:
 def read_header(stack: Stack) -> VolumeHeader:
     """What a stack says of itself, from its headers alone.
 
-    Args:
-        stack: of a series.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: a colour image, another modality than CT, MR or PT, a CT that does not state how its numbers
             become HU, or a geometry that cannot be used.

@@ -208,9 +208,6 @@ def read_header(path: Path) -> VolumeHeader:
     is that of the sform where its code says that it holds, else of the qform, else of pixdim with a flag.
     Free text (`descrip`, `db_name`, `aux_file`), in which names have been found, is not read.
 
-    Args:
-        path: of the file.
-
     Returns:
         The header, in mm; modality `mr` and unit `stored`, for NIfTI states neither.
 

@@ -66,10 +66,6 @@ class Stored:
 def beside(folder: Path, name: str) -> Path:
     """A file that a header names as that of its voxels.
 
-    Args:
-        folder: of the header.
-        name: as the header has it.
-
     Raises:
         UnreadableError: it leads out of the folder, or there is no such file.
     """
@@ -84,8 +80,7 @@ def beside(folder: Path, name: str) -> Path:
 def check_length(stored: Stored) -> tuple[str, ...]:
     """Hold the lengths of the files against what the header promises; of packed files only what they hold at most.
 
-    Returns:
-        A flag where raw files are longer.
+    Raw files that are longer get a flag.
 
     Raises:
         UnreadableError: they cannot hold the numbers.
