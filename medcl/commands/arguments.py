@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_origin
 
 from medcl.errors import UsageError, no_such
+from medcl.modality import WINGS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,15 +74,16 @@ if TYPE_CHECKING:
     from medcl.commands.arguments import Result
     from medcl.embed.embeddings import EmbeddingsFile
 
+    KindName: TypeAlias = str
     PathSource: TypeAlias = str | Path | Result[Any]
     ManifestSource: TypeAlias = str | Path | Result[Any] | Manifest
     EmbeddingsSource: TypeAlias = str | Path | Result[Any] | EmbeddingsFile
 else:
-    # On the command line all of them are paths.
+    KindName = Literal[WINGS]
+    # On the command line all of these are paths.
     PathSource = ManifestSource = EmbeddingsSource = Path
 
 Column = Annotated[str, "COLUMN"]
-KindName = Literal["image", "volume", "signal", "table", "report"]
 P = ParamSpec("P")
 
 
