@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 
 from medcl.phantom import ct, mr
-from medcl.phantom import ct as chest
-from medcl.phantom import mr as head
 from medcl.phantom.anatomy import Affine
 from medcl.phantom.dicom_files import DicomSeries, write_series
 from medcl.phantom.person import draw_person, draw_studies
@@ -22,13 +20,9 @@ def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine, *, orientation
     """Write one file; the same numbers give the same bytes, compressed or not.
 
     The affine stands in it twice, as sform and as qform, both of scanner coordinates; a sheared one, of a tilted
-    gantry, as sform alone, for a qform cannot hold it.
-
-    Args:
-        path: To `.nii` or `.nii.gz`; its folder is made if need be.
-        voxels: (x, y, z); uint8 as it is, everything else as int16.
-        affine: (4, 4) from voxel index to mm, RAS+.
-        orientation: Of the axes in the file, such as `LPS`; the voxels stay where they are in the person.
+    gantry, as sform alone, for a qform cannot hold it. Voxels (x, y, z) are uint8 as they are, everything else int16;
+    the affine (4, 4) is from voxel index to mm, RAS+. Axes in the file have an orientation, such as `LPS`: the voxels
+    stay where they are in the person.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = voxels if voxels.dtype == np.uint8 else voxels.astype(np.int16)
@@ -49,16 +43,12 @@ LETTER = "Dear colleague,\nplease find the images on the other disk.\n"
 def write_damaged_ct(folder: Path, seed: int = 0) -> list[Path]:
     """Write broken DICOM series of four small slices.
 
-    Args:
-        folder: Where to; made if need be.
-        seed: Random seed.
-
     Returns:
         Their folders: files without a byte, text named .dcm, files without pixels, without a position, slices of two
         sizes, files that end early.
     """
     rng = np.random.default_rng([seed, 11])
-    anatomy = chest.draw_chest("none", rng)
+    anatomy = ct.draw_chest("none", rng)
     scan = ct.scan_ct(anatomy, ct.draw_scanner(rng), rng, shape=(16, 16, 4), spacing=(22.0, 22.0, 20.0))
     names = ("empty", "letter", "no_pixels", "no_position", "truncated", "two_sizes")
     for number, name in enumerate(names):
@@ -93,17 +83,13 @@ def _spoil(path: Path, name: str) -> None:
 def write_damaged_mr(folder: Path, seed: int = 0) -> list[Path]:
     """Write broken NIfTI files.
 
-    Args:
-        folder: Where to; made if need be.
-        seed: Random seed.
-
     Returns:
         The files: one without a byte, a geometry whose axes lie in one plane, text named .nii, one whose voxels end
         early, a gzip stream that was cut.
     """
     rng = np.random.default_rng([seed, 12])
     scan = mr.scan_mr(
-        head.draw_head("none", rng), mr.draw_scanner(rng), rng, shape=(16, 16, 8), spacing=(14.0, 14.0, 22.0)
+        mr.draw_head("none", rng), mr.draw_scanner(rng), rng, shape=(16, 16, 8), spacing=(14.0, 14.0, 22.0)
     )
     for name in ("short.nii", "truncated.nii.gz", "flat.nii"):
         write_nifti(folder / name, scan.image, scan.affine)

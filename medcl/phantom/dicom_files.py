@@ -54,13 +54,7 @@ def write_series(folder: Path, scan: Scan, study: Study, series: DicomSeries) ->
     """Write a series of axial slices; the same scan and study give the same bytes.
 
     The instances are numbered from head to feet, as chests are read, and the files by instance: the order of names is
-    not that of positions. A sheared grid is written as a tilted gantry.
-
-    Args:
-        folder: For its files alone; made if need be.
-        scan: On axes of RAS+ (sheared or not).
-        study: Whose it is.
-        series: How.
+    not that of positions. A sheared grid of RAS+ is written as a tilted gantry. The folder is for these files alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # A row of DICOM runs to the patient's left, a column to the back: against the axes of RAS+.
