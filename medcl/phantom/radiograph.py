@@ -12,8 +12,8 @@ from scipy.ndimage import zoom
 from medcl.phantom import ct
 from medcl.phantom.anatomy import Anatomy
 from medcl.phantom.ct import Scan
-from medcl.phantom.dicom_files import DicomSeries, new_instance, save
 from medcl.phantom.person import Study, draw_person, draw_studies, write_csv
+from medcl.phantom.scan_files import DicomSeries, new_instance, save
 
 
 @dataclass(frozen=True)

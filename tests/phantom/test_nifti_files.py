@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from medcl.phantom.anatomy import grid_affine
-from medcl.phantom.damaged_volumes import write_nifti
+from medcl.phantom.scan_files import write_nifti
 
 SHAPE = (6, 5, 4)
 VOXELS = np.arange(120, dtype=np.float32).reshape(SHAPE) - 30

@@ -1,11 +1,13 @@
-"""A scan as a DICOM series: one file a slice, in LPS, with a header full of what identifies a person."""
+"""A scan as NIfTI, and as a DICOM series: a file a slice, in LPS, with a header full of what identifies a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
@@ -188,3 +190,24 @@ def _uid(study: Study, *parts: str | int) -> str:
 def _decimals(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
     """To six places, which fit a DICOM decimal string; without a negative zero."""
     return [round(float(value), 6) + 0.0 for value in values]
+
+
+def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine, *, orientation: str = "RAS") -> None:
+    """Write one file; the same numbers give the same bytes, compressed or not.
+
+    The affine stands in it twice, as sform and as qform, both of scanner coordinates; a sheared one, of a tilted
+    gantry, as sform alone, for a qform cannot hold it. Voxels (x, y, z) are uint8 as they are, everything else int16;
+    the affine (4, 4) is from voxel index to mm, RAS+. Axes in the file have an orientation, such as `LPS`: the voxels
+    stay where they are in the person.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = voxels if voxels.dtype == np.uint8 else voxels.astype(np.int16)
+    image = nib.Nifti1Image(stored, affine)
+    image = image.as_reoriented(ornt_transform(io_orientation(affine), axcodes2ornt(orientation)))
+    image.set_sform(image.affine, code="scanner")
+    angles = image.affine[:3, :3].T @ image.affine[:3, :3]
+    sheared = not np.allclose(angles, np.diag(np.diag(angles)))
+    image.set_qform(None if sheared else image.affine, code="unknown" if sheared else "scanner")
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["descrip"] = b"Synthetic volume of no real person"
+    nib.save(image, path)

@@ -9,8 +9,8 @@ from medcl.phantom import ct as chest
 from medcl.phantom import mr
 from medcl.phantom import mr as head
 from medcl.phantom.ct import Scan, draw_scanner, scan_ct
-from medcl.phantom.dicom_files import DicomSeries, write_localizer, write_series
 from medcl.phantom.person import draw_person, draw_studies
+from medcl.phantom.scan_files import DicomSeries, write_localizer, write_series
 
 SHAPE, SPACING = (20, 24, 8), (17.6, 15.0, 28.0)
 AXIAL = DicomSeries("CT", 2, "Thorax soft", "Alpha 64", "soft")
