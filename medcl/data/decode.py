@@ -183,7 +183,7 @@ class DecodingJob:
         wing: that it is of.
         source: where it is.
         scanned: its files, as they were when they were scanned; None where they are not read.
-        masks: label maps, as they were when they were scanned, and their number of classes; None where there is none.
+        masks: label maps likewise, and their number of classes; None where there is none.
         config: that decoding gets.
         apart: where arrays are written that are not sent back, and how; None where they are.
         memory: bytes that decoding takes, where that is not known to be there.

@@ -40,16 +40,7 @@ FROZEN = {"probe", "knn", "pixels"}
 
 @dataclass(frozen=True)
 class Prediction:
-    """The test predictions of one model.
-
-    Args:
-        protocol: `probe`, `knn` or `finetune`.
-        init: which weights it started from.
-        label: the fraction.
-        repeat: number of the repeat.
-        seed: of the repeat.
-        probabilities: (test records, outputs).
-    """
+    """The test predictions (test records, outputs) of one model, of the fraction `label`."""
 
     protocol: str
     init: Init
@@ -63,15 +54,8 @@ class Prediction:
 class Setting:
     """All that a repeat needs; small enough to be sent to a process, since the store is opened there.
 
-    Args:
-        run: folder of the pretrained run.
-        store: folder of the prepared store.
-        manifest: readable records with labels and splits.
-        windows: configuration of the windows of a record.
-        config: the evaluation.
-        validation: labelled rows by which models are chosen.
-        test: labelled rows that are predicted once.
-        side: of an encoder of several modalities, the one that is evaluated.
+    Models are chosen by the labelled rows `validation`, those of `test` are predicted once. Of an encoder of several
+    modalities, one side is evaluated.
     """
 
     run: Path

@@ -42,16 +42,9 @@ class LabelFraction:
 
 @dataclass(frozen=True)
 class Subset:
-    """The labelled part of the training data at one fraction.
+    """The labelled part of the training data at one fraction: rows of the manifest, ascending.
 
-    Args:
-        label: the fraction's text.
-        rows: rows of the manifest, ascending.
-        n_patients: patients among them.
-        n_records: number of rows.
-        per_class: number of records of each class; empty for regression.
-        raised: whether the fraction was too small to include every class and was therefore raised to the smallest that
-            does.
+    A fraction that is too small to include every class is raised to the smallest that does.
     """
 
     label: str

@@ -47,17 +47,7 @@ INITS: tuple[Init, ...] = get_args(Init)
 class SegmentSetting:
     """All that a cell needs; small enough to be sent to a process, since the store is opened there.
 
-    Args:
-        run: folder of the pretrained run.
-        store: folder of the prepared store.
-        cells: folder of what is finished.
-        manifest: readable records with label maps and splits.
-        masks: the column of label maps.
-        data: configuration of the patches.
-        config: the evaluation.
-        train: rows with a usable label map.
-        validation: of these.
-        test: of these, which are predicted once.
+    Finished cells lie in the folder `cells`. Rows are those with a usable label map; of `test` they are predicted once.
     """
 
     run: Path

@@ -54,17 +54,9 @@ class Leak:
 
 @dataclass(frozen=True)
 class Leaks:
-    """What was found.
+    """What was found among rows of a manifest, the most similar first, and how: by a measure, and thresholds by family.
 
-    Args:
-        manifest: whose rows the leaks name.
-        leaks: the most similar first.
-        strategy: by which units were compared.
-        how: name of the measure.
-        thresholds: family of records, in words -> the threshold.
-        compared: units that were.
-        unreadable: record id -> why its file cannot be read.
-        incomparable: record id -> why the strategy cannot compare it.
+    So many units were compared; records are left out by their ids and the reason, which are unreadable or incomparable.
     """
 
     manifest: Manifest
