@@ -57,6 +57,7 @@ def scan_of(wing: str) -> WingScan:
 
 
 @cache
+@cache
 def wing_of(modality: str | None, format: str | None) -> str:
     """The wing that a record of a manifest belongs to; empty where neither column tells.
 

@@ -19,6 +19,7 @@ from edfio import Patient
 from medcl.archive.identity import code
 from medcl.archive.manifest import Manifest
 from medcl.archive.scan import require_patients, scan, scan_to, summary
+from medcl.archive.schema import SCHEMA
 from medcl.data.prepare import prepare
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalConfig, Stated
@@ -262,10 +263,8 @@ def test_a_scan_goes_on_from_the_journal_of_one_that_was_cut_off(tmp_path: Path)
     copies(tmp_path / "in", [f"r{number:03}" for number in range(600)])
     journal = tmp_path / "journal"
     whole = scan(tmp_path / "in", salt=SALT, jobs=1, journal=journal)
-    # Killed while the last chunk was being written; a file of its own, since the rows of `whole` are mapped from it.
-    cut = tmp_path / "cut"
-    cut.write_bytes(journal.read_bytes()[:-1000])
-    cut.replace(journal)
+    # Killed while the last chunk was being written.
+    journal.write_bytes(journal.read_bytes()[:-1000])
     finished: set[str] = set()
     with pa.ipc.open_stream(journal) as stream, suppress(OSError):
         for batch in stream:
@@ -276,7 +275,7 @@ def test_a_scan_goes_on_from_the_journal_of_one_that_was_cut_off(tmp_path: Path)
 
     resumed = scan(tmp_path / "in", salt=SALT, jobs=1, journal=journal)
 
-    assert resumed.table.equals(whole.table)
+    assert resumed.table.select(SCHEMA.names).equals(whole.table.select(SCHEMA.names))
     other_settings = scan(tmp_path / "in", salt=SALT, jobs=1, journal=journal, modality="eeg")
     assert len(other_settings.ok()) == 600 - len(finished)
 
