@@ -1,8 +1,9 @@
 """Which channels of a recording are its signal, and which are set aside: one channel does not cost a recording."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.signal.channels import VOLTS, is_electrode, is_lead, is_trigger, is_unused, listed
-from medcl.modality.signal.record import Modality, Signal, SignalHeader, kept_unit
+from medcl.modality.signal.record import Modality, Signal, SignalHeader, kept_unit, modality_of
 
 ASIDE = "channels aside"
 """How the flags begin that list what was set aside."""
@@ -182,6 +183,45 @@ def signal_of(
         gain, offset, scale = np.ones(len(units)), np.zeros(len(units)), np.ones(len(units))
     names = tuple(channel.name for channel in channels)
     return Signal(data, channels[0].rate, names, tuple(units), gain / scale, offset, **more)
+
+
+def header_of(
+    path: Path,
+    format: str,
+    channels: Sequence[Channel],
+    choice: Choice,
+    n_samples: int,
+    default: Modality,
+    flags: Sequence[str],
+    ids: Mapping[str, str] | None = None,
+    **more: Any,
+) -> SignalHeader:
+    """The header of a recording whose channels have been chosen.
+
+    Args:
+        path: of the file.
+        format: of the file.
+        channels: of the file.
+        choice: which of them are the signal.
+        n_samples: of each of these.
+        default: modality where the names of the channels leave it open.
+        flags: what is unusual, that of the choice among it.
+        ids: that the file states.
+        **more: other fields of the header; `files` are by default the one.
+    """
+    kept = [channels[i] for i in choice.kept]
+    names = tuple(channel.name for channel in kept)
+    return SignalHeader(
+        modality_of(names, default),
+        format,
+        kept[0].rate,
+        n_samples,
+        names,
+        tuple(channel.unit for channel in kept),
+        dict(ids or {}),
+        **{"files": (path.name,), **more},
+        flags=tuple(flags),
+    )
 
 
 def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:

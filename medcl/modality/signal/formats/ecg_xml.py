@@ -75,11 +75,7 @@ def text(element: Element, path: str) -> str:
 
 
 def number(element: Element, path: str, what: str) -> float:
-    """The number in the first element at a path.
-
-    Raises:
-        UnreadableError: there is none.
-    """
+    """The number in the first element at a path; an UnreadableError where there is none."""
     try:
         return float(text(element, path))
     except ValueError:
@@ -87,11 +83,7 @@ def number(element: Element, path: str, what: str) -> float:
 
 
 def decoded(content: str) -> bytes:
-    """Bytes in base64.
-
-    Raises:
-        UnreadableError: it is none.
-    """
+    """Bytes in base64; an UnreadableError where it is none."""
     try:
         return base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -154,11 +146,7 @@ def recording(
 def readers(
     read: Callable[[Path], tuple[SignalHeader, Values]],
 ) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
-    """`read_header` and `read_signal` of a format whose files are read as a whole.
-
-    Args:
-        read: the header of a file, and (channels, time) in its units.
-    """
+    """`read_header` and `read_signal` of a format of which `read` gives the header and (channels, time) in its units."""
     return lambda path: read(path)[0], lambda path: physical_signal(*read(path))
 
 
