@@ -60,9 +60,8 @@ class VolumeWing(SpatialWing):
         """A volume or its slices, which are views of it."""
         from medcl.modality.volume.original import read_original
 
-        where = source.root, source.path, source.files, source.part, source.format, str(source.row["modality"])
         # What slices show is compared, and air beside the field of view shows nothing.
-        volume, _ = read_original(*where, nan="minimum")
+        volume, _ = read_original(source, nan="minimum")
         if axis is None:
             return [volume.data]
         count, known = volume.data.shape[axis + 1], int(source.row["shape"][axis])
@@ -75,10 +74,8 @@ class VolumeWing(SpatialWing):
         from medcl.modality.volume.original import read_original
         from medcl.modality.volume.picture import slice_picture, window_of
 
-        modality = str(source.row["modality"])
-        where = source.root, source.path, source.files, source.part, source.format, modality
-        volume, _ = read_original(*where, nan="minimum")
-        window = window_of(volume, modality)
+        volume, _ = read_original(source, nan="minimum")
+        window = window_of(volume, str(source.row["modality"]))
         made = []
         for piece in pieces:
             try:

@@ -1,7 +1,6 @@
 """What belongs to a prepared volume on its grid before that: its label map, and a prediction written as NIfTI."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -130,14 +129,8 @@ def on_original(store: VolumeStore, record: int, prediction: NDArray[Any], origi
     return whole
 
 
-def stack_of(root: Path, path: str, files: Sequence[str], part: int) -> "Stack":
+def stack_of(source: Source) -> "Stack":
     """The slices of a volume, without their pixels.
-
-    Args:
-        root: of the archive.
-        path: of the volume, relative to the root.
-        files: of the volume, relative to the folder of `path`.
-        part: which volume of its files it is.
 
     Raises:
         UnreadableError: a file is damaged, or its files hold fewer volumes than when they were scanned.
@@ -145,12 +138,11 @@ def stack_of(root: Path, path: str, files: Sequence[str], part: int) -> "Stack":
     from medcl.modality.dicom.slice import read_slices
     from medcl.modality.dicom.stacks import stacks_of
 
-    folder = (root / path).parent
-    names = [Path(os.path.normpath(folder / name)) for name in files]
-    stacks = stacks_of([one for name in names for one in read_slices(name, root)])
-    if part >= len(stacks):
-        raise UnreadableError(f"its files hold {len(stacks)} volumes, not {part + 1}: scan the archive again")
-    return stacks[part]
+    names = [Path(os.path.normpath(source.file.parent / name)) for name in source.files]
+    stacks = stacks_of([one for name in names for one in read_slices(name, source.root)])
+    if source.part >= len(stacks):
+        raise UnreadableError(f"its files hold {len(stacks)} volumes, not {source.part + 1}: scan the archive again")
+    return stacks[source.part]
 
 
 def read_labels(path: Path, grid: Grid, stack: "Stack | None" = None, allow_empty: bool = False) -> NDArray[np.int16]:
@@ -175,13 +167,12 @@ def read_labels(path: Path, grid: Grid, stack: "Stack | None" = None, allow_empt
     if stack is None:
         return read_label_map(path, grid, allow_empty)
     from medcl.modality.volume.formats import dicom
-    from medcl.modality.volume.formats.dicom import regular_labels
 
     slices = dicom.read_header(stack).grid
     if not same_place(header_of(path)[0].grid, slices):
         return read_label_map(path, grid, allow_empty)
-    like = _empty(slices)
-    moved: NDArray[np.int16] = regular_labels(like.as_stored(read_label_map(path, slices, allow_empty)), stack)
+    like = _empty(slices.to_ras(), slices)
+    moved: NDArray[np.int16] = dicom.regular_labels(like.as_stored(read_label_map(path, slices, allow_empty)), stack)
     return moved
 
 
@@ -191,32 +182,16 @@ def same_place(one: Grid, other: Grid) -> bool:
     return first.shape == second.shape and bool(distance(first.affine, second.affine, second.shape) <= _SAME_PLACE)
 
 
-def _empty(stored: Grid) -> Volume:
-    """A volume of which only the grid counts."""
-    grid = stored.to_ras()
-    nothing: NDArray[Any] = np.broadcast_to(np.uint8(0), (1, *grid.shape))
-    return Volume(nothing, grid, stored, "stored")
+def _empty(grid: Grid, stored: Grid) -> Volume:
+    """A volume of which only the grids count: in RAS+, and as it is stored."""
+    return Volume(np.broadcast_to(np.uint8(0), (1, *grid.shape)), grid, stored, "stored")
 
 
-def read_original(
-    root: Path,
-    path: str,
-    files: Sequence[str],
-    part: int,
-    format: str,
-    modality: str,
-    resample: bool = False,
-    nan: Nan = "refuse",
-) -> tuple[Volume, "Stack | None"]:
+def read_original(source: Source, resample: bool = False, nan: Nan = "refuse") -> tuple[Volume, "Stack | None"]:
     """Read a volume on axes of RAS+, CT in HU.
 
     Args:
-        root: of the archive.
-        path: of the volume, relative to the root.
-        files: of the volume, relative to the folder of `path`.
-        part: which volume of its files it is.
-        format: as the manifest has it.
-        modality: `ct` is in HU.
+        source: the volume, with its modality.
         resample: put tilted or uneven slices onto a regular grid; only DICOM says where each lies.
         nan: what becomes of voxels that are not a number.
 
@@ -227,18 +202,17 @@ def read_original(
         UnreadableError: with what is wrong.
         OSError: a file is missing.
     """
-    if format != "dicom":
+    if source.format != "dicom":
         if resample:
             raise UnreadableError("an irregular grid: only DICOM says where each of its slices lies")
-        return read_volume(root / path, format, "HU" if modality == "ct" else "stored", nan), None
-    stack = stack_of(root, path, files, part)
-    if resample:
-        from medcl.modality.volume.formats.dicom import read_regular
-
-        return read_regular(stack, root, nan), stack
+        unit = "HU" if source.row["modality"] == "ct" else "stored"
+        return read_volume(source.file, source.format, unit, nan), None
     from medcl.modality.volume.formats import dicom
 
-    return dicom.read_volume(stack, root, nan), None
+    stack = stack_of(source)
+    if resample:
+        return dicom.read_regular(stack, source.root, nan), stack
+    return dicom.read_volume(stack, source.root, nan), None
 
 
 def labels_of(store: VolumeStore, record: int, source: Source, path: Path) -> NDArray[np.int16]:
@@ -258,7 +232,7 @@ def _resampled(source: Source, grid: Grid) -> "Stack | None":
     """The slices of a volume where its grid is another than theirs: the one they were resampled onto."""
     if source.format != "dicom" or not any(flag.startswith(IRREGULAR) for flag in source.row["flags"] or ()):
         return None
-    stack = stack_of(source.root, source.path, source.files, source.part)
+    stack = stack_of(source)
     from medcl.modality.volume.formats.dicom import stack_grid
 
     return None if same_place(stack_grid(stack), grid) else stack
@@ -287,6 +261,4 @@ def write_labels(path: Path, labels: NDArray[Any], store: VolumeStore, record: i
     grid = stored = store.original_grid(record)
     if source.format == "nifti":
         stored = nifti.read_header(source.file).grid
-    # Only the grid counts: the voxels of the volume itself are not needed to write a label map.
-    like = Volume(np.broadcast_to(np.uint8(0), (1, *grid.shape)), grid, stored, "stored")
-    nifti.write_like(path, labels, like)
+    nifti.write_like(path, labels, _empty(grid, stored))

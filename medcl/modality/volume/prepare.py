@@ -137,9 +137,7 @@ def decode(source: Source, settings: Settings, masks: Sequence[LabelMap | None])
     """See `Wing.decode`."""
     config = settings.config
     resample = config.irregular == "resample" and bool(_irregularities(source.row["flags"]))
-    modality = str(source.row["modality"])
-    where = source.root, source.path, source.files, source.part, source.format, modality
-    volume, slices = read_original(*where, resample, config.nan)
+    volume, slices = read_original(source, resample, config.nan)
     if len(volume.data) != settings.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {settings.n_channels}")
     data, start, stop, grid = _prepared(volume, config)

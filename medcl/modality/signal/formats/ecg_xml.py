@@ -146,7 +146,7 @@ def recording(
 def readers(
     read: Callable[[Path], tuple[SignalHeader, Values]],
 ) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
-    """`read_header` and `read_signal` of a format of which `read` gives the header and (channels, time) in its units."""
+    """`read_header` and `read_signal` of a format; `read` gives its header and (channels, time) in its units."""
     return lambda path: read(path)[0], lambda path: physical_signal(*read(path))
 
 
