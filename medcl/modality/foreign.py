@@ -112,13 +112,7 @@ def named_file(header: Path, name: str, suffixes: tuple[str, ...], what: str) ->
     """The file of samples that a header names, in the folder of the header.
 
     A header that was renamed still names the old file, which may be the name of a patient: then the file of the
-    header's own stem is taken if there is one.
-
-    Args:
-        header: of the recording.
-        name: as the header has it.
-        suffixes: of such files, as they stand behind the stem of the header.
-        what: the file is, for the reason.
+    header's own stem, with one of the suffixes, is taken if there is one.
 
     Returns:
         Its path, and a flag if it is not the one that is named.

@@ -109,12 +109,7 @@ _TRUNCATED = "truncated file: it ends within its compressed pixel data"
 def frame_spans(file: BinaryIO, start: int, size: int, claims: Claims, header: Any) -> list[list[Span]]:
     """Find the fragments of every frame, one list a frame.
 
-    Args:
-        file: opened.
-        start: of the first item, a table of offsets.
-        size: of the file.
-        claims: of the header.
-        header: with the extended table of offsets, where it has one.
+    `start` is that of the first item, a table of offsets; the header may have the extended one.
 
     Raises:
         UnreadableError: the file ends early, holds fewer frames than its header states, or it cannot be told which

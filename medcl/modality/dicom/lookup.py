@@ -36,13 +36,10 @@ class Table:
 
 
 def palette(header: Any, big_endian: bool) -> Table:
-    """The colours of a palette, plain or in segments.
+    """The colours of a palette, plain or in segments, as a table of (entries, 3) uint8.
 
     Its entries have 16 bits or 8, two in a word or each in a word of its own, whatever the number of bits that it
     states: the length of the table and its largest entry say which.
-
-    Returns:
-        A table of (entries, 3) uint8.
 
     Raises:
         UnreadableError: no palette, or a damaged one.

@@ -109,10 +109,7 @@ class SignalStore(PreparedRecords):
     def read_windows(self, records: Ints, starts: Ints, length: int) -> NDArray[Any]:
         """Stored numbers of many stretches, read in the order in which they lie on the disk.
 
-        Args:
-            records: (B,) numbers of recordings.
-            starts: (B,) first samples.
-            length: in samples, of each.
+        Takes (B,) numbers of recordings, (B,) first samples, and the length of each in samples.
 
         Returns:
             (B, length, channels) in the type of the recordings, or the one that holds all their types.

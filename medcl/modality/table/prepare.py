@@ -213,9 +213,7 @@ def fitted(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
 def fit_scale(values: Iterable[Floats], config: TableConfig) -> dict[str, list[float]]:
     """What is subtracted from each variable of numbers, and what it is then divided by.
 
-    Args:
-        values: of each training record (rows, 1 + variables), hours first.
-        config: complete but for `scale`.
+    `values` are (rows, 1 + variables) of each training record, hours first.
 
     Returns:
         Variable -> [centre, spread]; a spread of 0 is that of a variable that never changes, or has no value.

@@ -94,13 +94,9 @@ def _check_same(labels: Grid, volume: Grid) -> None:
 
 
 def on_original(store: VolumeStore, record: int, prediction: NDArray[Any], original: Volume | Grid) -> NDArray[Any]:
-    """A label map on the grid of the volume before it was cut and resampled; `write_like` then writes it.
+    """A label map (X, Y, Z) of a prepared volume on the volume's grid before it was cut and resampled.
 
-    Args:
-        store: of the prepared volume.
-        record: its number in the store.
-        prediction: (X, Y, Z) on the prepared grid.
-        original: the volume as it is read, or its grid, in RAS+.
+    `original` is the volume as it is read, or its grid, in RAS+.
 
     Returns:
         (x, y, z) on the original's grid: of each voxel the nearest prediction, 0 outside of the foreground box.
@@ -150,19 +146,14 @@ def read_labels(path: Path, grid: Grid, stack: "Stack | None" = None, allow_empt
 
     A label map that was drawn on the tilted or uneven slices of a series is moved as they are: to each plane of the
     regular grid goes the nearest slice, by whole pixels. One that lies on the regular grid already (such as that of a
-    whole series of which slices were lost since) is read as it is.
-
-    Args:
-        path: of the label map.
-        grid: of the volume as it was decoded.
-        stack: its slices, where `grid` is the regular grid that they were resampled onto; else None.
-        allow_empty: whether every voxel may be 0.
+    whole series of which slices were lost since) is read as it is. `stack` are the slices where `grid` is the regular
+    grid that they were resampled onto.
 
     Returns:
         (x, y, z) on `grid`, axes of RAS+.
 
     Raises:
-        UnreadableError: the label map cannot be read, or lies on another grid.
+        UnreadableError: as of `read_label_map`.
     """
     if stack is None:
         return read_label_map(path, grid, allow_empty)
@@ -246,14 +237,8 @@ def restored(store: VolumeStore, record: int, prediction: NDArray[Any]) -> NDArr
 def write_labels(path: Path, labels: NDArray[Any], store: VolumeStore, record: int, source: Source) -> None:
     """Write a label map so that it lies on the volume's file, or on the regular grid that was made of its slices.
 
-    Of a volume from NIfTI it gets the order of axes of that file, of any other that of RAS+.
-
-    Args:
-        path: to write, .nii or .nii.gz.
-        labels: (x, y, z) on the original grid of the volume, on axes of RAS+.
-        store: of the prepared volume.
-        record: its number in the store.
-        source: the volume's files.
+    Of a volume from NIfTI it gets the order of axes of that file, of any other that of RAS+. `path` is a .nii or
+    .nii.gz, `labels` are (x, y, z) on the original grid of the volume, on axes of RAS+.
 
     Raises:
         MedclError: the file cannot be written, or that of the volume is missing.

@@ -131,12 +131,7 @@ class VolumeStore(PreparedRecords):
         return self.masked[:, self._mask(name)]
 
     def read(self, record: int, start: Ints, size: Ints) -> NDArray[Any]:
-        """Stored numbers of a part of a volume.
-
-        Args:
-            record: number of the volume.
-            start: (3,) first voxel.
-            size: (3,) voxels.
+        """Stored numbers of a part of a volume: `size` (3,) voxels from `start` (3,) on.
 
         Returns:
             (channels, *size) in the type of the volume.

@@ -33,8 +33,7 @@ from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice
 from medcl.modality.dicom.stacks import SeriesRecord, Stack
 from medcl.modality.image.record import Image, ImageHeader
-from medcl.modality.scaling import scaled
-from medcl.modality.unpack import check_size
+from medcl.modality.unpack import check_size, scaled
 
 _KEYWORDS = [
     *("SOPClassUID", "Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "BurnedInAnnotation"),

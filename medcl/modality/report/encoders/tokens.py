@@ -23,13 +23,8 @@ def common_words(
     """Texts in small letters without words that too few patients have, and without names.
 
     A name that de-identification missed is a word of one patient, or of few. What is left out is only not learned as a
-    token: a tokenizer spells it in pieces.
-
-    Args:
-        texts: N of them.
-        patients: (N,) codes; all texts of unknown patients (-1) count as of one.
-        least: patients in whose texts a word has to occur; 1 keeps all but names.
-        is_name: whether a word, in small letters, is a name that is known.
+    token: a tokenizer spells it in pieces. `patients` are (N,) codes, of which all unknown ones (-1) count as one;
+    `least` patients have to have a word in their texts, 1 keeps all but names.
 
     Raises:
         UsageError: no patient is asked for, or no word is left.

@@ -225,15 +225,9 @@ def header_of(
 
 
 def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
-    """A signal of physical values.
+    """A signal of physical values (channels, time) in the units of the header, float32.
 
-    Args:
-        header: with the units that the values are in.
-        values: (channels, time).
-        starts: first samples of the stretches without a gap between them.
-
-    Returns:
-        The signal, float32: voltages of an ECG in mV, those of an EEG in uV, others as they are.
+    Voltages of an ECG become mV, those of an EEG uV, others stay as they are.
 
     Raises:
         UnreadableError: a value that is infinite, or becomes so in float32; not as many values as the header says.
@@ -253,14 +247,7 @@ def physical(
     starts: tuple[int, ...] = (0,),
     flags: tuple[str, ...] = (),
 ) -> Signal:
-    """Channels of one rate as a signal, float32.
-
-    Args:
-        values: (channels, time) in the units of the channels.
-        channels: as stated.
-        modality: of the recording.
-        starts: first samples of the stretches without a gap between them.
-        flags: what is unusual.
+    """Channels of one rate as a signal, float32, of values (channels, time) in the units of the channels.
 
     Raises:
         UnreadableError: a value that is infinite, or becomes so in float32.
