@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
 from medcl.embed.config import EmbedConfig
-from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.embeddings import parquet_file, parquet_writer
+from medcl.embed.encoders import Prepared, Side, device, embed_pieces, of_kinds, on_host, prepare, sides_of
 from medcl.embed.metadata import (
     LEFT_OUT,
     EmbeddingsMetadata,
@@ -25,7 +25,6 @@ from medcl.embed.metadata import (
     schema_of,
 )
 from medcl.embed.pooling import DivergedError, Plan, Vectors, pooled, rows_of
-from medcl.embed.sides import Prepared, Side, device, of_kinds, prepare, sides_of
 from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"

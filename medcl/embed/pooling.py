@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.stratify import first_appearance
+from medcl.embed.encoders import Prepared, Side
 from medcl.embed.metadata import EMBEDDING, KIND, PIECES, RECORDS, RUN, START
-from medcl.embed.sides import Prepared, Side
 from medcl.errors import MedclError
 from medcl.modality.sampling import SampleSet
 

@@ -12,7 +12,7 @@ import torch
 from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
-from medcl.embed import sides
+from medcl.embed import encoders
 from medcl.errors import UsageError, did_you_mean
 from medcl.evaluate import experiment, multimodal_space, summary
 from medcl.evaluate.config import EvaluateConfig
@@ -43,15 +43,15 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     run, manifest = runs.load(run_folder), manifest.ok()
     side = multimodal_space.choose(run.card, manifest, config.target)
     run = multimodal_space.only(run, side)
-    config_of_pieces = sides.config_of(run.card)
+    config_of_pieces = encoders.config_of(run.card)
     if "pixels" in config.protocols and wing_of(config_of_pieces).name != "image":
         raise UsageError("--protocols pixels: needs a run on images, for it compares with their pixels")
     manifest = manifest.select(manifest.kinds == wing_of(config_of_pieces).name)
     check(manifest)
     n_records = len(manifest)
-    prepared = sides.prepared(manifest, config_of_pieces, store, config.jobs)
+    prepared = encoders.prepared(manifest, config_of_pieces, store, config.jobs)
     # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
-    manifest = manifest.select(np.unique(sides.samples_in(prepared, manifest, config_of_pieces).rows))
+    manifest = manifest.select(np.unique(encoders.samples_in(prepared, manifest, config_of_pieces).rows))
     task = Task.of(manifest, config.target)
     rows = {split: experiment.usable(manifest, task, split) for split in ("train", "val", "test")}
     notes = _notes(manifest, config, task, n_records - len(manifest))

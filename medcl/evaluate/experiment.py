@@ -20,8 +20,7 @@ from tqdm.auto import tqdm
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.embed.embedding import embed_records
-from medcl.embed.sides import Encoder, device, samples_in
+from medcl.embed.encoders import Encoder, device, embed_records, samples_in
 from medcl.engine.parallel import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import multimodal_space

@@ -12,8 +12,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl import files
 from medcl.archive.manifest import Manifest
-from medcl.embed import sides
-from medcl.embed.sides import device
+from medcl.embed import encoders
+from medcl.embed.encoders import device
 from medcl.errors import UsageError
 from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, tokenizer_of
@@ -106,9 +106,9 @@ def ground(
     """
     own, ranks = _ranks(images, reports, linked)
     order = np.lexsort((-own, ranks))
-    config = sides.config_of(run.card.sides["image"])
+    config = encoders.config_of(run.card.sides["image"])
     every = manifest.of_kind("image")
-    parts = sides.samples_in(sides.prepared(every, config, store, jobs), manifest.select(images.rows), config)
+    parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), manifest.select(images.rows), config)
     text = tokenizer_of(run)
     record_ids, texts = manifest.column("record_id"), manifest.column("report")
     encoder, shown = run.encoder.to(device()), []

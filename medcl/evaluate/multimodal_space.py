@@ -18,10 +18,9 @@ from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.prepare import prepare
-from medcl.embed import sides
-from medcl.embed.embedding import embed_records
+from medcl.embed import encoders
+from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
-from medcl.embed.sides import Projected, device
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
@@ -189,8 +188,8 @@ def _embed(
     if kind == REPORT:
         parts = reports_of(run, every, chosen, store, text, jobs)
     else:
-        config = sides.config_of(run.card.sides[kind])
-        parts = sides.samples_in(sides.prepared(every, config, store, jobs), chosen, config)
+        config = encoders.config_of(run.card.sides[kind])
+        parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), chosen, config)
     rows = np.unique(parts.rows)
     encoder = Projected(run.encoder, kind, run.card.projection).to(device())
     z = torch.from_numpy(embed_records(encoder, parts, rows, device()))

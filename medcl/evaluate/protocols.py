@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Target
-from medcl.embed.embedding import embed_records, mean_by_group
-from medcl.embed.sides import Encoder, Width
+from medcl.embed.encoders import Encoder, Width, embed_records, mean_by_group
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.task import Task

@@ -13,7 +13,7 @@ from torch import Tensor
 from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.embed import sides
+from medcl.embed import encoders
 from medcl.errors import UsageError, did_you_mean
 from medcl.evaluate.multimodal_space import (
     Embedded,
@@ -170,9 +170,9 @@ class Archive:
         kind = found[0].kind
         if not wing(kind).shows_samples:
             raise UsageError(f"a contact sheet shows images, not {wing(kind).plural}")
-        config = sides.config_of(self.run.card.sides[kind])
-        folder = sides.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
-        parts = sides.samples_in(folder, self.manifest.ok(), config)
+        config = encoders.config_of(self.run.card.sides[kind])
+        folder = encoders.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
+        parts = encoders.samples_in(folder, self.manifest.ok(), config)
         places = [int(parts.samples_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 

@@ -14,7 +14,7 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.archive.split import check
 from medcl.archive.stratify import Ints
 from medcl.data.prepare import prepare
-from medcl.embed.sides import device
+from medcl.embed.encoders import device
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import summary

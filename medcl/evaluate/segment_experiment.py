@@ -25,7 +25,7 @@ from medcl.archive.stratify import Ints
 from medcl.data.store import open_store
 from medcl.documents import build as built
 from medcl.documents import plain, read_json, sealed
-from medcl.embed.sides import device
+from medcl.embed.encoders import device
 from medcl.engine.parallel import workers
 from medcl.errors import MedclError
 from medcl.evaluate.config import Init, SegmentationConfig

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT, Kind
-from medcl.embed.embedding import embed_pieces, on_host
+from medcl.embed.encoders import Side, device, embed_pieces, on_host, prepare, sides_of
 from medcl.embed.metadata import run_fingerprint
-from medcl.embed.sides import Side, device, prepare, sides_of
 from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing

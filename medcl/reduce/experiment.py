@@ -16,8 +16,7 @@ from medcl import files, runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.data.store import open_store
 from medcl.documents import read_json, sealed
-from medcl.embed.embedding import Embeds, embed_pieces
-from medcl.embed.sides import device, prepared, samples_in
+from medcl.embed.encoders import Embeds, device, embed_pieces, prepared, samples_in
 from medcl.errors import UsageError
 from medcl.modality import wing_of
 from medcl.modality.sampling import SampleSet

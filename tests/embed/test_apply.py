@@ -17,7 +17,7 @@ from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
-from medcl.embed.sides import prepare, sides_of
+from medcl.embed.encoders import prepare, sides_of
 from medcl.errors import MedclError, UsageError
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig

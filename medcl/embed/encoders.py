@@ -1,25 +1,140 @@
-"""The encoders of a run by the kind of records that they embed, and those records as pieces for them."""
+"""The encoders of a run by the kind of records that they embed, and pieces and records through them."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.prepare import prepare as decode
 from medcl.data.store import open_store
-from medcl.embed.embedding import Embeds
 from medcl.errors import UsageError
 from medcl.modality import WINGS, wing, wing_of
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import Card, JointCard, SideCard, kind_of
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.runs import Run, load
+
+T = TypeVar("T")
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield items that a thread makes ahead, in their order; three at most are made or wait.
+
+    What the thread raises is raised here, behind the items that it made before.
+    """
+    source, end = iter(items), object()
+    pool = ThreadPoolExecutor(1, "ahead")
+    try:
+        waiting = deque(pool.submit(next, source, end) for _ in range(3))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, source, end))
+            yield item  # type: ignore[misc]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Wide(Protocol):
+    """A configuration that states the width of the embedding."""
+
+    @property
+    def dim(self) -> int:
+        """Of the embedding."""
+
+
+class Embeds(Protocol):
+    """A network that embeds pieces: an encoder, or one with its projection."""
+
+    training: bool
+
+    @property
+    def config(self) -> Wide:
+        """Its configuration."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, ...) to (B, dim)."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training, or to evaluation."""
+
+
+def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """Mean of rows (N, D) that share a group number (N,), as (n_groups, D)."""
+    total = values.new_zeros(n_groups, values.shape[1]).index_add_(0, group, values)
+    count = torch.bincount(group, minlength=n_groups).clamp(min=1).to(values.dtype)
+    return total / count[:, None]
+
+
+@torch.inference_mode()
+def embed_pieces(
+    encoder: Embeds, pieces: SampleSet, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Embed pieces of these numbers (P,), `batch` at a time, by default as many as `pieces` suggest.
+
+    The next batches are read while one is embedded. The encoder is run in evaluation mode and left as it was.
+
+    Yields:
+        Which of the P, and their embeddings (B, dim) on the device.
+    """
+    was_training = encoder.training
+    encoder.train(False)
+    step = batch or pieces.at_a_time
+
+    def read(start: int) -> tuple[slice, Tensor]:
+        part = slice(start, min(start + step, len(numbers)))
+        x: Tensor = pieces.__getitems__(numbers[part].tolist())["x"]
+        return part, x.pin_memory() if device.type == "cuda" else x
+
+    try:
+        for part, x in ahead(map(read, range(0, len(numbers), step))):
+            yield part, encoder.embed(x.to(device, non_blocking=True))
+    finally:
+        encoder.train(was_training)
+
+
+def on_host(embedded: Iterator[tuple[slice, Tensor]]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """What `embed_pieces` yields as arrays; a GPU goes on with the next batch while one is copied from it."""
+    waiting: tuple[slice, Tensor, torch.cuda.Event | None] | None = None
+    for part, z in embedded:
+        host = z.float().to("cpu", non_blocking=True)
+        copied = torch.cuda.Event() if z.is_cuda else None  # type: ignore[no-untyped-call]
+        if copied is not None:
+            copied.record()
+        if waiting is not None:
+            yield _arrived(*waiting)
+        waiting = part, host, copied
+    if waiting is not None:
+        yield _arrived(*waiting)
+
+
+def _arrived(part: slice, host: Tensor, copied: torch.cuda.Event | None) -> tuple[slice, NDArray[np.float32]]:
+    if copied is not None:
+        copied.synchronize()
+    z: NDArray[np.float32] = host.numpy()
+    return part, z
+
+
+@torch.inference_mode()
+def embed_records(
+    encoder: Embeds, windows: SampleSet, rows: NDArray[np.int64], device: torch.device
+) -> NDArray[np.float32]:
+    """Embed records as (R, dim): rows (R,) of the manifest, each with at least one piece among the windows."""
+    order = np.concatenate([windows.samples_of(int(row)) for row in rows])
+    counts = np.array([len(windows.samples_of(int(row))) for row in rows])
+    group = torch.from_numpy(np.repeat(np.arange(len(rows)), counts)).to(device)
+    total = torch.zeros(len(rows), encoder.config.dim, device=device)
+    for part, z in embed_pieces(encoder, windows, order, device):
+        total.index_add_(0, group[part], z.float())
+    embedded: NDArray[np.float32] = (total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy()
+    return embedded
 
 
 @dataclass(frozen=True)
@@ -44,13 +159,9 @@ class Projected(nn.Module):
 
 @dataclass(frozen=True)
 class Side:
-    """An encoder of one kind of records.
+    """An encoder of one kind of records, in evaluation mode.
 
-    Args:
-        kind: of the records.
-        card: what the encoder expects.
-        network: that embeds pieces, in evaluation mode.
-        joint: whether it is one of several, whose embeddings lie in one space and have length 1.
+    One of several is joint: their embeddings lie in one space and have length 1.
     """
 
     kind: Kind
@@ -66,12 +177,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The records of one kind, decoded, as pieces.
-
-    Args:
-        pieces: of the records that can be embedded.
-        left_out: record id -> why a record of this kind has no piece.
-    """
+    """The records of one kind, decoded, as pieces; {record id: why a record of this kind has none}."""
 
     pieces: SampleSet
     left_out: dict[str, str]
