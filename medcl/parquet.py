@@ -202,9 +202,9 @@ class ParquetFile:
         Raises:
             MedclError: one is damaged.
         """
-        if not len(self._sums):
-            return
         about = self.metadata.row_group(group)
+        if not len(self._sums) or not about.num_rows:
+            return
         for number in range(about.num_columns):
             one = about.column(number)
             if columns is None or one.path_in_schema.split(".")[0] in columns:

@@ -374,8 +374,13 @@ def test_a_folder_or_a_glob_that_leads_nowhere_is_a_wrong_call(tmp_path: Path) -
         scan(tmp_path, salt=SALT, include="*.hea")
 
 
-def test_an_empty_folder_gives_an_empty_manifest(tmp_path: Path) -> None:
-    manifest = scan(tmp_path, salt=SALT)
+@pytest.mark.parametrize("written", [False, True])
+def test_an_empty_folder_gives_an_empty_manifest(tmp_path: Path, written: bool) -> None:
+    (tmp_path / "in").mkdir()
+    manifest = scan(tmp_path / "in", salt=SALT)
+    for _ in range(2 * written):
+        manifest = scan_to(tmp_path / "in", tmp_path / "m.parquet", salt=SALT, previous=manifest)
+        manifest = Manifest.read(tmp_path / "m.parquet", in_memory=False)
     assert len(manifest) == 0
     assert summary(manifest).records == 0
     assert "records        0" in str(summary(manifest))
