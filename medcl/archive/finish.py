@@ -52,7 +52,6 @@ def _in_order(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             n_final = pc.sum(pc.less(table["path"], pc.min(batch["path"]))).as_py()
             n_final -= n_final % ROWS
             yield from (table.slice(start, ROWS) for start in range(0, n_final, ROWS))
-            pa.default_memory_pool().release_unused()
             held = [table.slice(n_final)]
             limit = len(held[0]) + ROWS
         held.append(pa.Table.from_batches([batch]))
