@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from medcl.commands.archive import phantom, scan, split
-from medcl.commands.embedding import embed
-from medcl.commands.evaluation import compare, finetune
-from medcl.commands.exploration import explore
+from medcl.commands.arguments import Result
+from medcl.commands.embeddings import embed, explore
+from medcl.commands.evaluation import compare, evaluate, finetune
 from medcl.commands.reduction import reduce
-from medcl.commands.result import Result
-from medcl.commands.retrieval import evaluate, retrieve
+from medcl.commands.retrieval import retrieve
 from medcl.commands.training import prepare, pretrain
 
 __all__ = [

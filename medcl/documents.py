@@ -1,4 +1,4 @@
-"""YAML and JSON that people wrote: read in little time and memory, or refused with the file's name."""
+"""YAML and JSON: what people wrote, read in little time and memory, or refused with the file's name; our own files."""
 
 import json
 import math
@@ -18,11 +18,7 @@ _MOST = 20_000  # values, those behind an alias counted wherever it stands
 
 
 def read_yaml(path: Path | str, kind: str) -> Any:
-    """Read a YAML file.
-
-    Args:
-        path: of the file.
-        kind: what it is, such as `card`, as errors name it.
+    """Read a YAML file, which errors name as its kind, such as `card`.
 
     Returns:
         What it holds: mappings, lists and single values, never another object of Python.
@@ -70,10 +66,6 @@ def read_yaml(path: Path | str, kind: str) -> Any:
 def parse_json(text: str | bytes, place: str) -> Any:
     """Parse JSON.
 
-    Args:
-        text: as stored.
-        place: of it, as errors name it.
-
     Raises:
         UsageError: it is not JSON, in no encoding that JSON may have, or nested too deeply.
     """
@@ -116,17 +108,10 @@ def plain(value: Any) -> Any:
 
 
 def build(kind: Any, value: Any, where: str) -> Any:
-    """Make a value of a type from what JSON holds: the inverse of `plain`, with null for a NaN.
+    """Make a value of a type from what `json.loads` gave: the inverse of `plain`, with null for a NaN.
 
-    Keys that the type does not have are left out.
-
-    Args:
-        kind: a dataclass, `tuple[X, ...]`, `dict[str, X]`, a `Literal`, `str`, `int`, `float`, `bool` or `Any`.
-        value: what `json.loads` gave.
-        where: name of the value in errors.
-
-    Returns:
-        The value as `kind`.
+    Types are dataclasses, `tuple[X, ...]`, `dict[str, X]`, a `Literal`, `str`, `int`, `float`, `bool` and `Any`. Keys
+    that the type does not have are left out; `where` is the name of the value in errors.
 
     Raises:
         ValueError: a value is not of its type, or a key is missing.
@@ -164,14 +149,7 @@ FOLDERS = {"card": "datasets", "recipe": "pipelines", "prompts": "pipelines/prom
 
 
 def find(kind: str, given: Path | str) -> Path:
-    """The file that a path or a name means.
-
-    Args:
-        kind: `card`, `recipe` or `prompts`.
-        given: path of a YAML file, or the name of a shipped one, with or without `.yaml`.
-
-    Returns:
-        A file that is there.
+    """The file that is meant by the path of a YAML file, or by the name of a shipped `card`, `recipe` or `prompts`.
 
     Raises:
         UsageError: there is neither such a file nor a shipped one of that name; names the nearest.
@@ -191,11 +169,7 @@ def find(kind: str, given: Path | str) -> Path:
 
 
 def shipped(kind: str) -> dict[str, Path]:
-    """Name -> file, of all that are shipped.
-
-    Args:
-        kind: `card`, `recipe` or `prompts`.
-    """
+    """Name -> file, of all that are shipped of a kind: `card`, `recipe` or `prompts`."""
     # In a wheel they lie within the package, in a checkout next to it.
     folder = _PACKAGE / FOLDERS[kind]
     folder = folder if folder.is_dir() else _PACKAGE.parent / FOLDERS[kind]
@@ -212,11 +186,6 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_json(path: Path, remedy: str, *, has_sum: bool = False) -> dict[str, Any]:
     """Read a file of one JSON object, and hold it against its checksum where it has one.
-
-    Args:
-        path: of the file.
-        remedy: how to make it again.
-        has_sum: refuse a file without a checksum.
 
     Raises:
         FileNotFoundError: there is none.

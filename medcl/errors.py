@@ -24,12 +24,7 @@ class UnreadableError(MedclError):
 
 
 class LeakError(MedclError):
-    """A patient would be tested on who was also trained on.
-
-    Args:
-        message: what to do about it.
-        told: what was found, in lines.
-    """
+    """A patient would be tested on who was also trained on; `told` says in lines what was found."""
 
     def __init__(self, message: str, told: str = "") -> None:
         super().__init__(message)
@@ -62,9 +57,6 @@ def reason(error: BaseException) -> str:
 
     The text of an exception that is not ours may quote a name, a date, a path or a header, so none of it is passed on:
     every reason that is stored or shown comes through here.
-
-    Args:
-        error: that ended the reading of a record, of any class.
 
     Returns:
         One sentence without anything from the file, unless medcl wrote the text itself.
@@ -109,9 +101,6 @@ def cause(error: BaseException) -> str:
 def system_reason(error: OSError) -> str:
     """Why the operating system refused: words of ours without number and path.
 
-    Args:
-        error: of reading or writing.
-
     Returns:
         Such as `the disk is full`; the name of an error that is rare, such as `ENXIO`.
     """
@@ -121,10 +110,6 @@ def system_reason(error: OSError) -> str:
 
 def quoted(text: str, keywords: Collection[str] = ()) -> str:
     """A value of a file as an error may quote it.
-
-    Args:
-        text: as the file has it.
-        keywords: terms of the format that may be shown.
 
     Returns:
         The text, if it is a number of at most 12 characters or one of the keywords; otherwise its length alone, since
@@ -142,10 +127,6 @@ _SHOWN = 20  # words of a list that an error shows
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that a misspelt one most likely stands for.
-
-    Args:
-        word: as it was typed.
-        known: words that are right.
 
     Returns:
         One of `known`; None where none is near.
@@ -171,13 +152,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def no_such(kind: str, word: str, known: Iterable[str]) -> str:
-    """Say that a word is none of those known: what it should have been, and the list.
-
-    Args:
-        kind: what the words are, such as `column`.
-        word: as it was typed.
-        known: words that are right, in the order in which they are listed.
-    """
+    """Say that a word is none of those known, of a kind such as `column`: what it should have been, and the list."""
     words = list(known)
     listed = ", ".join(map(repr, words[:_SHOWN])) + (f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else "")
     return f"no {kind} {word!r}; there are {listed or 'none'}{did_you_mean(word, words)}"

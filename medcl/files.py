@@ -37,9 +37,6 @@ def draft(path: Path, *, private: bool = False, durable: bool = True) -> Iterato
         durable: the content is on the disk before the file has its name, so that a power cut leaves the old file or the
             new one. What can be computed again at any time need not wait for the disk.
 
-    Yields:
-        Path of the draft, an empty file.
-
     Raises:
         MedclError: the disk is full or read-only, or the folder cannot be made.
     """
@@ -78,9 +75,6 @@ def claim(path: Path) -> Path:
 
     Args:
         path: of the file; one that is there is emptied.
-
-    Returns:
-        The same path.
 
     Raises:
         OSError: it cannot be made.
@@ -241,10 +235,10 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def checksum(*parts: Any) -> str:
-    """CRC-32 of parts one behind the other, 8 hexadecimal digits.
+    """CRC-32 of bytes, contiguous arrays or texts one behind the other, 8 hexadecimal digits.
 
-    Args:
-        *parts: bytes, contiguous arrays, or text.
+    It finds every change of up to 32 bits in a row, as a disk may turn them, and guards against accidents, not against
+    people. What was written before there were checksums is read without.
     """
     value = 0
     for part in parts:
@@ -254,10 +248,6 @@ def checksum(*parts: Any) -> str:
 
 def file_checksum(path: Path, *, without: int = 0) -> str:
     """CRC-32 of a file, 8 hexadecimal digits.
-
-    Args:
-        path: of the file.
-        without: bytes at its end that do not count.
 
     Raises:
         OSError: it cannot be read.
@@ -270,10 +260,5 @@ def file_checksum(path: Path, *, without: int = 0) -> str:
 
 
 def damaged(path: Path, remedy: str) -> MedclError:
-    """The error of a file that is not what was written.
-
-    Args:
-        path: of the file.
-        remedy: how to make it again.
-    """
+    """The error of a file that is not what was written."""
     return MedclError(f"{path}: damaged, or not written by medcl: {remedy}")

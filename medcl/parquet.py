@@ -8,7 +8,7 @@ reading a column of a large file does not read the file.
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,20 +29,45 @@ _END = struct.Struct("<I4s")  # length of the footer, PAR1
 
 
 def write(path: Path, table: pa.Table, *, private: bool = False, durable: bool = True, **options: Any) -> None:
-    """Write a table with checksums, whole or not at all.
+    """Write a table with checksums, whole or not at all; arguments and errors are those of `write_pieces`."""
+    write_pieces(path, table.schema, [table], private=private, durable=durable, **options)
+
+
+def write_pieces(
+    path: Path,
+    schema: pa.Schema,
+    pieces: Iterable[pa.Table],
+    *,
+    private: bool = False,
+    durable: bool = True,
+    distinct: Collection[str] = (),
+    **options: Any,
+) -> None:
+    """Write a table that need not fit into memory.
 
     Args:
         path: of the file.
-        table: that is written.
+        schema: of all pieces.
+        pieces: of the table, a row group each.
         private: readable by the owner alone.
         durable: see `files.draft`.
-        **options: of `pyarrow.parquet.write_table`.
+        distinct: columns whose values are all different: a dictionary of them takes memory and saves nothing.
+        **options: of `pyarrow.parquet.ParquetWriter`.
 
     Raises:
         MedclError: it cannot be written.
     """
+    if distinct:
+        few = [field for field in schema if field.name not in distinct]
+        leaf = {field.name: ".list.element" if pa.types.is_list(field.type) else "" for field in few}
+        options["use_dictionary"] = [name + behind for name, behind in leaf.items()]
     with files.draft(path, private=private, durable=durable) as place:
-        pq.write_table(table, place, **options)
+        with pq.ParquetWriter(place, schema, **options) as writer:
+            for piece in pieces:
+                # What Arrow has freed, it else keeps for itself: several times what a piece takes.
+                pa.default_memory_pool().release_unused()
+                writer.write_table(piece)
+                pa.default_memory_pool().release_unused()
         seal(place)
 
 
@@ -64,10 +89,6 @@ def seal(path: Path) -> None:
 
 def read(path: Path, remedy: str) -> pa.Table:
     """Read a table whole.
-
-    Args:
-        path: of the file.
-        remedy: how to make it again.
 
     Raises:
         OSError: it cannot be read.
@@ -97,6 +118,7 @@ class ParquetFile:
         with self._damage_named():
             # Arrow opens the file itself: its threads and a file object of Python do not go together.
             self._file = pq.ParquetFile(path)
+            self._raw = pa.OSFile(str(path))  # What was opened, whatever lies under its name later.
             self.schema: pa.Schema = self._file.schema_arrow
             self.metadata: Any = self._file.metadata
         if not len(self._sums) and self._has_room_of_seal():
@@ -107,13 +129,13 @@ class ParquetFile:
         for group in range(self.metadata.num_row_groups):
             self._check_group(group, columns)
         with self._damage_named():
-            return self._file.read(columns=columns)
+            return self._file.read(columns=columns, use_threads=False)
 
     def read_row_group(self, group: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Columns, or all, of a row group."""
         self._check_group(group, columns)
         with self._damage_named():
-            return self._file.read_row_group(group, columns=columns)
+            return self._file.read_row_group(group, columns=columns, use_threads=False)
 
     def iter_batches(self, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Columns, or all, in batches of at most `size` rows, in order."""
@@ -180,24 +202,23 @@ class ParquetFile:
         Raises:
             MedclError: one is damaged.
         """
-        if not len(self._sums):
-            return
         about = self.metadata.row_group(group)
-        with self._path.open("rb") as file:
-            for number in range(about.num_columns):
-                one = about.column(number)
-                if columns is None or one.path_in_schema.split(".")[0] in columns:
-                    first = min(filter(None, (one.dictionary_page_offset, one.data_page_offset)))
-                    last = first + one.total_compressed_size - 1
-                    for block in range(first // _BLOCK, min(last // _BLOCK, len(self._sums) - 1) + 1):
-                        self._check(file, block)
+        if not len(self._sums) or not about.num_rows:
+            return
+        for number in range(about.num_columns):
+            one = about.column(number)
+            if columns is None or one.path_in_schema.split(".")[0] in columns:
+                first = min(filter(None, (one.dictionary_page_offset, one.data_page_offset)))
+                last = first + one.total_compressed_size - 1
+                for block in range(first // _BLOCK, min(last // _BLOCK, len(self._sums) - 1) + 1):
+                    self._check(block)
 
-    def _check(self, file: BinaryIO, block: int) -> None:
+    def _check(self, block: int) -> None:
         if self._seen[block]:
             return
         start = block * _BLOCK
-        file.seek(start)
-        if zlib.crc32(file.read(min(_BLOCK, self._end - start))) != self._sums[block]:
+        self._raw.seek(start)
+        if zlib.crc32(self._raw.read(min(_BLOCK, self._end - start))) != self._sums[block]:
             raise damaged(self._path, self._remedy)
         self._seen[block] = 1
 

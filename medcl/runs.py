@@ -1,15 +1,17 @@
 """The run folder: an encoder with its configuration and the patients that it has seen.
 
 A run folder holds `encoder.safetensors` (weights, and in its metadata what rebuilds the network), `recipe.yaml`
-(complete: `medcl pretrain` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and
-while training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, which is only ever loaded with
+(complete: `--config` takes it as it is), `metrics.csv`, `patients.txt` (salted hashes), `environment.json`, and while
+training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, which is only ever loaded with
 `weights_only=True`.
 """
 
+import hashlib
 import json
 import platform
+import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,28 +25,75 @@ from torch import nn
 from medcl import files, weights
 from medcl.archive.manifest import Manifest
 from medcl.documents import read_json, read_yaml, sealed
-from medcl.errors import LeakError, MedclError, UsageError
+from medcl.errors import LeakError, MedclError, UsageError, reason
 from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, JointCard, VolumeCard
 from medcl.networks.multimodal import MultimodalEncoder
-from medcl.seen_patients import SeenPatients as SeenPatients
+
+
+@dataclass(frozen=True)
+class SeenPatients:
+    """Salted hashes of the patients that a run was trained on.
+
+    Args:
+        salt: of this run, so that hashes of two runs cannot be joined.
+        coded_with: fingerprint of the salt that coded the manifest's patients; codes of another salt cannot be
+            compared.
+        hashes: one a patient.
+    """
+
+    salt: str
+    coded_with: str
+    hashes: frozenset[str]
+
+    @classmethod
+    def of(cls, codes: Iterable[int], coded_with: str) -> "SeenPatients":
+        """Hash the codes of `codes` with a new salt."""
+        salt = secrets.token_hex(16)
+        return cls(salt, coded_with, frozenset(_hash(salt, code) for code in codes))
+
+    def among(self, codes: np.ndarray) -> np.ndarray:
+        """Which of the patient codes (n,) were trained on, as (n,) bool."""
+        unique, inverse = np.unique(codes, return_inverse=True)
+        seen = np.array([_hash(self.salt, int(code)) in self.hashes for code in unique], dtype=bool)
+        return seen[inverse]
+
+    def write(self, path: Path) -> None:
+        """Write one hash a line under a line that names both salts."""
+        lines = [f"# salt={self.salt} coded-with={self.coded_with}", *sorted(self.hashes)]
+        files.write(path, "\n".join(lines) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "SeenPatients":
+        """Read what `write` wrote.
+
+        Raises:
+            MedclError: if the file is not one of these.
+        """
+        try:
+            first, *hashes = path.read_text(encoding="utf-8").splitlines() or [""]
+        except (OSError, UnicodeError) as error:
+            raise MedclError(f"{path}: the list of seen patients {reason(error)}") from error
+        words = dict(word.split("=", 1) for word in first.removeprefix("# ").split() if "=" in word)
+        if not {"salt", "coded-with"} <= words.keys():
+            raise MedclError(f"{path}: not a list of seen patients (its first line must name the salt)")
+        return cls(words["salt"], words["coded-with"], frozenset(hashes))
+
+
+def _hash(salt: str, code: int) -> str:
+    return hashlib.blake2b(str(code).encode(), key=bytes.fromhex(salt), digest_size=8).hexdigest()
+
 
 RUN_VERSION = 1
 _SUMS = "checksums"
 _COPY = "take it from a copy of the run folder, or train anew in another one"
 LOCK, BOARD = ".lock", "tensorboard"
-WEIGHTS, CONFIG, METRICS, PATIENTS, ENVIRONMENT, CHECKPOINT = (
-    "encoder.safetensors",
-    "recipe.yaml",
-    "metrics.csv",
-    "patients.txt",
-    "environment.json",
-    "last.ckpt",
-)
+WEIGHTS, CONFIG, METRICS = "encoder.safetensors", "recipe.yaml", "metrics.csv"
 CONFIGS = CONFIG, "config.yaml"
 """The recipe, and its name in version 0.1."""
+PATIENTS, ENVIRONMENT, CHECKPOINT = "patients.txt", "environment.json", "last.ckpt"
 
 C = TypeVar("C", bound=Card)
 E = TypeVar("E", bound=nn.Module)
@@ -52,15 +101,7 @@ E = TypeVar("E", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Run(Generic[C, E]):
-    """A finished run, loaded.
-
-    Args:
-        folder: where it lies.
-        card: what the encoder expects.
-        encoder: the trained network, in evaluation mode.
-        config: the whole configuration that made it.
-        patients: that it was trained on.
-    """
+    """A finished run, loaded: its encoder in evaluation mode, and the whole configuration that made it."""
 
     folder: Path
     card: C
@@ -130,10 +171,8 @@ def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
 def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """Load a finished run.
 
-    Args:
-        folder: of the run.
-        kinds: of a run on several modalities the sides that are wanted; the others are neither read nor built, and what
-            they are built of is not imported. All where it is None.
+    Of one on several modalities, `kinds` are the sides that are wanted, all where it is None; the others are neither
+    read nor built, and what they are built of is not imported.
 
     Raises:
         MedclError: if the folder is not a run, is unfinished, damaged, or was written by a newer medcl.
@@ -232,13 +271,7 @@ def _of_kind(run: Run[Any, Any], kind: type[Card], what: str) -> Run[Any, Any]:
 
 
 def guard(run: Run[Any, Any], manifest: Manifest, rows: np.ndarray, *, allow: bool = False) -> str | None:
-    """Refuse to test on patients that the run was trained on.
-
-    Args:
-        run: the pretrained encoder.
-        manifest: whose `patient` column is compared.
-        rows: of the test records.
-        allow: go on all the same and return the sentence for the report.
+    """Refuse to test on patients that the run was trained on, unless that is allowed.
 
     Returns:
         A sentence for the report where something must be said, else None.
@@ -249,8 +282,7 @@ def guard(run: Run[Any, Any], manifest: Manifest, rows: np.ndarray, *, allow: bo
     if run.patients.coded_with != manifest.metadata.get("salt"):
         return (
             "The patients of the pretraining cannot be compared with the test patients: the two manifests were "
-            "coded with different salts "
-            "(another site, or another MEDCL_SALT)."
+            "coded with different salts (another site, or another MEDCL_SALT)."
         )
     codes = np.unique(manifest.column("patient")[rows])
     seen = int(run.patients.among(codes).sum())

@@ -26,11 +26,6 @@ def of(network: nn.Module) -> dict[str, Tensor]:
 def write(path: Path, weights: Mapping[str, Tensor], about: str = "") -> None:
     """Write weights, whole or not at all.
 
-    Args:
-        path: of the file.
-        weights: by name.
-        about: what is kept with them.
-
     Raises:
         MedclError: it cannot be written.
     """
@@ -41,10 +36,6 @@ def write(path: Path, weights: Mapping[str, Tensor], about: str = "") -> None:
 
 def read_about(path: Path, remedy: str) -> str:
     """What is kept with the weights of a file.
-
-    Args:
-        path: of the file.
-        remedy: how to make it again.
 
     Raises:
         MedclError: the file cannot be read, or is damaged.
@@ -57,12 +48,7 @@ def read_about(path: Path, remedy: str) -> str:
 
 
 def read(path: Path, remedy: str, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Tensor]:
-    """The weights of a file by name.
-
-    Args:
-        path: of the file.
-        remedy: how to make it again.
-        wanted: which of them, by name; the others are not read.
+    """The weights of a file by name; those that are not wanted are not read.
 
     Raises:
         MedclError: the file cannot be read, or is damaged.

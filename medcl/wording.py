@@ -15,15 +15,9 @@ def line(name: str, text: str) -> str:
 
 
 def counted(counts: Mapping[str, int], shown: int = 4, alone: bool = False) -> str:
-    """The most frequent things with their counts.
+    """The first `shown` of {thing: number of times}, such as `nifti: 260, dicom: 12`.
 
-    Args:
-        counts: thing -> number of times, the most frequent first.
-        shown: number of things that are named.
-        alone: whether a thing that stands alone has its count too.
-
-    Returns:
-        Such as `nifti: 260, dicom: 12`; by default a thing that stands alone goes without its count.
+    A thing that stands alone goes without its count, unless `alone` is set.
     """
     bare = len(counts) == 1 and not alone
     parts = [f"{name}" if bare else f"{name}: {count}" for name, count in list(counts.items())[:shown]]
@@ -32,12 +26,7 @@ def counted(counts: Mapping[str, int], shown: int = 4, alone: bool = False) -> s
 
 
 def unusual(flags: Mapping[str, int], records: str) -> list[str]:
-    """The lines that list what is unusual about records.
-
-    Args:
-        flags: what is unusual -> number of records.
-        records: what they are, such as `recordings`.
-    """
+    """The lines that list what is unusual about records, such as `recordings`: {flag: number of records}."""
     if not flags:
         return []
     lines = [line("unusual", f"{sum(flags.values())} flags of usable {records}")]

@@ -11,7 +11,7 @@ import medcl
 from medcl.api import COMMANDS
 from medcl.archive.manifest import Manifest
 from medcl.cli import main
-from medcl.commands.result import Result
+from medcl.commands.arguments import Result
 from medcl.errors import UsageError
 from tests.pretrain.recipe import small
 

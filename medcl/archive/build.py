@@ -72,9 +72,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
     if request.labels is not None and card is None:
         # Before the archive, which may take hours: a table that cannot be read is an error at once.
         read_table(request.labels, missing)
-    previous = Manifest.read(request.output) if request.output.exists() else None
-    # Reports are read again at every scan: what they describe may have been added or deleted.
-    known = None if previous is None else previous.select(previous.kinds != "report")
+    previous = Manifest.read(request.output, in_memory=False) if request.output.exists() else None
     public = card is not None and card.public_ids
     salt = PUBLIC_SALT if public else site_salt()
     rules = _report_rules(request, card)
@@ -85,7 +83,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         request.output,
         id_pattern=id_pattern,
         include=request.include or (card.records if card else None),
-        previous=known,
+        previous=previous,
         salt=salt,
         public_ids=public,
         jobs=request.jobs,
@@ -110,7 +108,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
             salt=salt,
         )
     manifest = _own_patients(manifest) if request.patient_per_record else require_patients(manifest)
-    if not len(manifest.ok()):
+    if not manifest.usable.any():
         reasons = ", ".join(sorted({str(reason) for reason in manifest.column("status")})[:3])
         raise MedclError(
             f"{request.folder}: none of {len(manifest)} records can be used: "

@@ -4,7 +4,7 @@ import json
 import posixpath
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from medcl.archive.dicom_file_record import CodedFile
 from medcl.archive.file_state import state
 from medcl.archive.path_ids import compile_pattern
 from medcl.archive.record import refused
+from medcl.archive.sorted_names import SortedNames
 from medcl.errors import MedclError, reason
 from medcl.files import claim
 
@@ -75,16 +76,16 @@ class Spool:
         except sqlite3.Error as error:
             raise self._failure(error) from error
 
-    def keep(self, root: Path, paths: Iterable[str]) -> set[str]:
+    def keep(self, root: Path, paths: Container[str]) -> SortedNames:
         """Forget the files that have changed since they were read, or are not among `paths`.
 
         Returns:
             Those that need not be read again.
         """
-        wanted, changed, kept = set(paths), [], set()
+        changed, kept = [], SortedNames()
         for path, size, mtime_ns in self._base.execute("SELECT path, size, mtime_ns FROM files"):
             try:
-                about = (root / path).stat() if path in wanted else None
+                about = (root / path).stat() if path in paths else None
             except OSError:
                 about = None
             if about is not None and (about.st_size, about.st_mtime_ns) == (size, mtime_ns):
@@ -108,18 +109,12 @@ class Spool:
         )
 
     def by_series(self) -> Iterator[list[CodedFile]]:
-        """The files of one series after the other, by path."""
+        """The files of one series after the other, by path, in the order of the first paths."""
         with self._base:
             self._base.execute("CREATE INDEX IF NOT EXISTS by_series ON files (series, path)")
-        files: list[CodedFile] = []
-        for row in self._base.execute(f"SELECT {', '.join(_COLUMNS)} FROM files ORDER BY series, path"):
-            one = CodedFile(*row)
-            if files and files[0].series != one.series:
-                yield files
-                files = []
-            files.append(one)
-        if files:
-            yield files
+        of_one = f"SELECT {', '.join(_COLUMNS)} FROM files WHERE series IS ? ORDER BY path"
+        for series in self._base.execute("SELECT series FROM files GROUP BY series ORDER BY MIN(path)"):
+            yield [CodedFile(*row) for row in self._base.execute(of_one, series)]
 
     def _open(self) -> None:
         try:
@@ -168,7 +163,7 @@ class KnownSeries:
         files: that are there, relative to the root.
     """
 
-    def __init__(self, rows: Iterable[Row], root: Path, files: set[str]) -> None:
+    def __init__(self, rows: Iterable[Row], root: Path, files: Container[str]) -> None:
         self.rows: dict[int, list[Row]] = {}
         together: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
@@ -240,6 +235,7 @@ def files_of(row: Row) -> list[str]:
     return [posixpath.normpath(posixpath.join(folder, name)) for name in row["files"]]
 
 
-def _same(root: Path, row: Row, files: set[str]) -> bool:
+def _same(root: Path, row: Row, files: Container[str]) -> bool:
     now = state(root, row["path"], row["files"])
-    return (now["size"], now["mtime_ns"]) == (row["size"], row["mtime_ns"]) and files.issuperset(files_of(row))
+    same = (now["size"], now["mtime_ns"]) == (row["size"], row["mtime_ns"])
+    return same and all(one in files for one in files_of(row))

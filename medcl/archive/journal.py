@@ -1,7 +1,7 @@
 """What a scan has found so far, on disk: a scan that was killed goes on from it, and memory does not hold it."""
 
 import json
-import mmap
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from medcl.archive.schema import SCHEMA
 from medcl.errors import MedclError, system_reason
@@ -20,21 +21,25 @@ _KEY, _SUM = b"settings", b"crc32"
 class Journal:
     """A stream of Arrow: the settings of the scan, then the rows of each finished chunk.
 
+    To iterate over it reads the rows again, batch by batch, in the order of the first path of each.
+
     Args:
         path: of the file; None keeps the rows in memory.
         settings: of the scan; rows found with others are not taken over.
         unchanged: chooses the rows of a killed scan that still hold.
 
     Raises:
-        MedclError: it cannot be written.
+        MedclError: it cannot be written, or the file is not what was written.
     """
 
-    def __init__(self, path: Path | None, settings: dict[str, Any], unchanged: Callable[[pa.Table], pa.Table]) -> None:
+    def __init__(
+        self, path: Path | None, settings: dict[str, Any], unchanged: Callable[[pa.RecordBatch], pa.RecordBatch]
+    ) -> None:
         self.path = path
-        self._batches: list[pa.RecordBatch] = []
+        # The first path of each batch, and the batch, or where it is in the file, its size and its checksum.
+        self._batches: list[tuple[str, Any]] = []
         if path is None:
             return
-        kept = unchanged(_rows(path, settings))
         draft = path.with_name(f"{path.name}.new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,9 +49,9 @@ class Journal:
         except OSError as error:
             raise self._failure(error) from error
         # The settings reach the file with the first batch only.
-        self.add(pa.RecordBatch.from_pylist([], schema=SCHEMA))
-        for batch in kept.to_batches(max_chunksize=4096):
-            self.add(batch)
+        self._write(pa.RecordBatch.from_pylist([], schema=SCHEMA))
+        for batch in _saved(path, settings):
+            self.add(unchanged(batch))
         draft.replace(path)
 
     def __enter__(self) -> Self:
@@ -67,56 +72,47 @@ class Journal:
         Raises:
             MedclError: the disk is full or unavailable.
         """
-        if self.path is None:
-            self._batches.append(rows)
-            return
+        if len(rows):
+            self._batches.append((pc.min(rows["path"]).as_py(), rows if self.path is None else self._write(rows)))
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for _, batch in sorted(self._batches, key=lambda one: one[0]):
+            yield batch if self.path is None else self._read(*batch)
+
+    def _write(self, rows: pa.RecordBatch) -> tuple[int, int, str]:
+        content = checksum(rows.serialize())
         try:
-            self._stream.write_batch(rows, custom_metadata={_SUM: checksum(rows.serialize())})
+            start = self._file.tell()
+            self._stream.write_batch(rows, custom_metadata={_SUM: content})
             self._file.flush()
+            return start, self._file.tell() - start, content
         except OSError as error:
             raise self._failure(error) from error
 
-    def table(self) -> pa.Table:
-        """All rows; those of a file are mapped, not read.
-
-        Raises:
-            MedclError: the file is not what was written.
-        """
-        if self.path is None:
-            return pa.Table.from_batches(self._batches, schema=SCHEMA)
-        # The file that was opened, whatever lies under its name by now.
-        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+    def _read(self, start: int, size: int, content: str) -> pa.RecordBatch:
         try:
-            return pa.Table.from_batches(_batches(pa.ipc.open_stream(pa.py_buffer(mapped))), schema=SCHEMA)
-        except (OSError, ValueError) as error:
-            raise MedclError(f"{self.path}: the journal of the scan was changed: remove it and scan again") from error
+            # The file that was opened, whatever lies under its name by now.
+            message = pa.ipc.read_message(os.pread(self._file.fileno(), size, start))
+            rows = pa.ipc.read_record_batch(message, SCHEMA)
+            if checksum(rows.serialize()) == content:
+                return rows
+        except (OSError, ValueError):
+            pass
+        raise MedclError(f"{self.path}: the journal of the scan was changed: remove it and scan again")
 
     def _failure(self, error: OSError) -> MedclError:
         return MedclError(f"{self.path}: the journal of the scan cannot be written: {system_reason(error)}")
 
 
-def _rows(path: Path, settings: dict[str, Any]) -> pa.Table:
-    """The rows of an earlier scan with the same settings."""
-    batches: list[pa.RecordBatch] = []
-    try:
-        stream = pa.ipc.open_stream(pa.memory_map(str(path)))
-        if json.loads((stream.schema.metadata or {}).get(_KEY, b"null")) == settings:
-            batches.extend(_batches(stream))
-    except (OSError, ValueError, RecursionError):
-        # The last chunk of a killed scan may be cut short: what stands before it counts.
-        pass
-    return pa.Table.from_batches(batches, schema=SCHEMA) if batches else SCHEMA.empty_table()
-
-
-def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
-    """The batches of a stream, each held against its checksum.
-
-    Raises:
-        ValueError: one is not what was written.
-    """
-    with suppress(StopIteration):
+def _saved(path: Path, settings: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """The batches of an earlier scan with the same settings, each held against its checksum."""
+    # The last chunk of a killed scan may be cut short: what stands before it counts.
+    with suppress(OSError, ValueError, RecursionError, StopIteration):
+        stream = pa.ipc.open_stream(pa.OSFile(str(path)))
+        if json.loads((stream.schema.metadata or {}).get(_KEY, b"null")) != settings:
+            return
         while True:
             batch, about = stream.read_next_batch_with_custom_metadata()
             if (about or {}).get(_SUM) != checksum(batch.serialize()).encode():
-                raise ValueError("rows that are damaged")
+                return
             yield batch

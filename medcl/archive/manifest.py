@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medcl import parquet
-from medcl.archive.schema import KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of
+from medcl.archive.rows_on_disk import RowsOnDisk, pieces
+from medcl.archive.schema import DISTINCT, KEPT, KEPT_TYPE, SCHEMA_VERSION, Kind, kinds_of, values_of
 from medcl.documents import parse_json
 from medcl.errors import MedclError, UsageError, cause, did_you_mean
 from medcl.modality.signal.config import Stated
 
 _KEY = b"medcl"
-_ROWS = 1 << 14  # of a row group: what is written takes memory until one is whole
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Manifest:
     """Records and what is known of them.
 
     Args:
-        table: one row a record, with the columns of `schema.SCHEMA` and the label columns.
+        table: one row a record, with the columns of `schema.SCHEMA` and the label columns; of a scan that writes a
+            file, or one that is read so, it stands for one on disk (`RowsOnDisk`).
         root: folder that `path` is relative to.
         metadata: what holds for all rows: fingerprint of the salt, targets, how it was split. JSON values only.
     """
@@ -64,11 +65,12 @@ class Manifest:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path | str) -> Self:
+    def read(cls, path: Path | str, *, in_memory: bool = True) -> Self:
         """Read a manifest.
 
         Args:
             path: Parquet file that `medcl scan` wrote.
+            in_memory: read all columns now; else each when it is asked for, from the file as it is now.
 
         Returns:
             The manifest.
@@ -77,12 +79,15 @@ class Manifest:
             UsageError: no such file, not a manifest, or one of a newer version.
         """
         try:
-            table = parquet.read(Path(path), "scan the archive again, or take a copy")
+            file = parquet.ParquetFile(Path(path), "scan the archive again, or take a copy")
+            table = file.read() if in_memory else RowsOnDisk(file)
+            for _ in () if in_memory else pieces(table):
+                pass  # Damage is told at once.
         except FileNotFoundError as error:
             raise UsageError(f"{path}: there is no such manifest: make it with `medcl scan`") from error
         except (pa.ArrowException, OSError) as error:
             raise UsageError(f"{path}: is not a manifest: {_no_parquet(error)}") from error
-        stored = (table.schema.metadata or {}).get(_KEY)
+        stored = (file.schema.metadata or {}).get(_KEY)
         if stored is None or "record_id" not in table.column_names:
             raise UsageError(f"{path}: is a Parquet file, but not a manifest of `medcl scan`")
         metadata = parse_json(stored, f"{path}")
@@ -93,7 +98,7 @@ class Manifest:
             raise UsageError(
                 f"{path}: is of version {version}, this medcl reads up to {SCHEMA_VERSION}: use a newer medcl"
             )
-        return cls(table.replace_schema_metadata(None), root, metadata)
+        return cls(table.replace_schema_metadata(None) if in_memory else table, root, metadata)
 
     def write(self, path: Path | str) -> None:
         """Write the manifest in one move: a reader sees the old file or the new one.
@@ -106,8 +111,8 @@ class Manifest:
         """
         path = Path(path)
         stored = {"version": SCHEMA_VERSION, "root": str(self.root), **self.metadata}
-        table = self.table.replace_schema_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
-        parquet.write(path, table, private=True, row_group_size=_ROWS)
+        schema = self.table.schema.with_metadata({_KEY: json.dumps(stored, ensure_ascii=False).encode()})
+        parquet.write_pieces(path, schema, pieces(self.table), private=True, distinct=DISTINCT)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -129,18 +134,16 @@ class Manifest:
         Raises:
             UsageError: there is no such column.
         """
-        values = self._column(name)
-        if pa.types.is_integer(values.type):
-            return np.asarray(pc.fill_null(values, -1).to_numpy(), dtype=np.int64)
-        if pa.types.is_floating(values.type):
-            return np.asarray(pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy())
-        array = np.empty(len(values), dtype=object)
-        array[:] = values.to_pylist()
-        return array
+        return values_of(self._column(name))
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """(records,) which are not quarantined."""
+        return self._equal("status", "ok")
 
     def ok(self) -> Self:
         """The records that are not quarantined."""
-        return self.select(self.column("status") == "ok")
+        return self.select(self.usable)
 
     @property
     def stated(self) -> Stated:
@@ -265,7 +268,7 @@ class Manifest:
         Returns:
             Row numbers, ascending.
         """
-        return np.flatnonzero(self.column("split") == split)
+        return np.flatnonzero(self._equal("split", split))
 
     def _column(self, name: str) -> pa.ChunkedArray:
         if not self.has(name):
@@ -274,6 +277,9 @@ class Manifest:
                 f"{did_you_mean(name, self.table.column_names)}"
             )
         return self.table.column(name)
+
+    def _equal(self, name: str, word: str) -> NDArray[np.bool_]:
+        return np.asarray(pc.fill_null(pc.equal(self._column(name), word), False).to_numpy(), dtype=bool)
 
     def _class_numbers(self, target: Target, values: pa.ChunkedArray) -> NDArray[np.int64]:
         numbers = pc.index_in(values, value_set=pa.array(target.classes, type=pa.string()))

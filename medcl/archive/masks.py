@@ -13,6 +13,7 @@ from medcl.archive.file_state import content_checksum, header_checksum, state
 from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.path_ids import LEVELS
 from medcl.archive.schema import SCANNED, SCHEMA, scanned_column
+from medcl.archive.sorted_names import SortedNames
 from medcl.errors import UsageError
 from medcl.modality.formats import without_suffix
 
@@ -73,7 +74,7 @@ class MaskRule:
         return posixpath.normpath(path)
 
 
-def label_maps(rule: MaskRule, paths: Iterable[str], ids: re.Pattern[str] | None = None) -> set[str]:
+def label_maps(rule: MaskRule, paths: Iterable[str], ids: re.Pattern[str] | None = None) -> SortedNames:
     """The files that are label maps of others, and so no records.
 
     Args:
@@ -84,7 +85,7 @@ def label_maps(rule: MaskRule, paths: Iterable[str], ids: re.Pattern[str] | None
     Returns:
         The paths of the rule; those of files that are not there too.
     """
-    return {path for path in (rule.path_of(record, ids) for record in paths) if path is not None}
+    return SortedNames(path for path in (rule.path_of(record, ids) for record in paths) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def join_masks(
     taken = [name for name in (rule.name, scanned_column(rule.name)) if manifest.has(name)]
     if taken and rule.name not in manifest.masks:
         raise UsageError(f"a label map cannot be named {rule.name!r}: a column of labels has the name {taken[0]!r}")
-    usable = manifest.column("status") == "ok"
+    usable = manifest.usable
     wanted = [
         rule.path_of(str(path), ids) if use else None for use, path in zip(usable, manifest.column("path"), strict=True)
     ]

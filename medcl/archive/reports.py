@@ -120,7 +120,7 @@ def join_reports(
             rows.append(_row(draft, place, numbers[draft.path], salt, public, train) | states[draft.path])
             numbers[draft.path] += 1
     added = pa.Table.from_pylist(rows, schema=manifest.table.schema)
-    joined = replace(manifest, table=pa.concat_tables([manifest.table, added]))
+    joined = replace(manifest, table=pa.concat_tables([manifest.table.select(added.column_names), added]))
     joined = _with_splits(joined, len(manifest))
     # With the salt that everybody knows, names could be tried until a code fits.
     names = [] if public else name_codes((word for own in drafts for draft in own for word in draft.known), salt)

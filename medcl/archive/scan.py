@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,9 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.masks import MaskRule, label_maps
 from medcl.archive.path_ids import compile_pattern, ids_of, is_placeholder, zero_is_an_id
 from medcl.archive.record import FileScanner, Row, refused, stored
+from medcl.archive.rows_on_disk import pieces
 from medcl.archive.schema import SCHEMA
+from medcl.archive.sorted_names import SortedNames
 from medcl.archive.summary import ScanSummary, summary
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
@@ -75,7 +77,8 @@ def scan(
         jobs: processes; -1 is one a core. The result does not depend on it.
         cluster: address of a Dask scheduler, whose workers read the files in the place of processes here.
         journal: file that keeps what has been found; a scan that finds one goes on from it. It stays. The slices of
-            DICOM files are kept next to it, as codes, and are deleted at the end.
+            DICOM files are kept next to it, as codes, and are deleted at the end. The rows of the result then are on
+            the disk, too, and memory does not grow with the number of files.
         modality: of every record whose file does not tell: by the names of the channels, or as DICOM states it.
         images: `original` leaves localizers and derived images (reformatted, processed) of DICOM out: they are rows,
             but their status is `localizer` or `derived image`; `all` uses them.
@@ -94,9 +97,11 @@ def scan(
     folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
     found = walk(folder, include, SUFFIXES)
-    label_paths = label_maps(masks, found.files, pattern) if masks is not None else set()
-    paths = [path for path in found.files if path not in label_paths]
-    zero_is_id = _zero_is_id(paths, pattern)
+    wanted = found.files
+    if masks is not None:
+        maps = label_maps(masks, found.files, pattern)
+        wanted = SortedNames(path for path in found.files if path not in maps)
+    zero_is_id = _zero_is_id(wanted, pattern)
     settings = {
         "reader": _READER,
         "id_pattern": id_pattern,
@@ -107,50 +112,55 @@ def scan(
         **(stated or Stated()).settings(),
         **({"strict": True} if strict else {}),
     }
-    known, wanted = _known(previous, settings), set(paths)
     scanner = FileScanner(folder, pattern, modality, salt, stated or Stated(), strict, zero_is_id=zero_is_id)
     others: Counter[str] = Counter()
     beside = None if journal is None else journal.with_name(f"{journal.name}.slices")
     with (
-        Journal(journal, settings, lambda table: _unchanged(table, folder, wanted)) as kept,
+        # The volumes of a killed scan are put together again: of their slices.
+        Journal(journal, settings, lambda rows: _unchanged(rows.filter(_single(rows)), folder, wanted)) as kept,
         Spool(beside, settings) as spool,
     ):
-        done = set(kept.table()["path"].to_pylist())
-        of_series = pc.is_in(known["format"], pa.array(SERIES))
-        taken = _unchanged(known.filter(pc.invert(of_series)), folder, wanted - done)
-        series = KnownSeries(known.filter(of_series).to_pylist(), folder, wanted)
-        reused = len(done) + len(taken)
+        before = SortedNames(_paths(kept))
+        reused, of_series = len(before), []
+        for rows in _known(previous, settings):
+            single = _single(rows)
+            of_series += rows.filter(pc.invert(single)).to_pylist()
+            taken = _unchanged(rows.filter(single), folder, wanted, before)
+            kept.add(taken)
+            reused += len(taken)
+        series = KnownSeries(of_series, folder, wanted)
 
-        def read(new: Sequence[str], apart: bool = False) -> None:
+        def read(new: Iterable[str], apart: bool = False) -> None:
             fragile: list[str] = []
             one, chunk = replace(scanner, apart=apart), _FEW if apart else _CHUNK
             for result in run_chunks(one, new, jobs=jobs, chunk=chunk, instead=one.fatal, apart=apart, cluster=cluster):
-                if len(result.rows):
-                    kept.add(result.rows)
+                kept.add(result.rows)
                 spool.add(result.dicom)
                 fragile += result.fragile
                 others.update(result.others)
             if fragile:
                 read(sorted(fragile), apart=True)
 
-        done |= {*taken["path"].to_pylist(), *spool.keep(folder, paths), *series.files()}
-        read([path for path in paths if path not in done])
+        done = SortedNames(chain(_paths(kept), spool.keep(folder, wanted), series.files()))
+        read(path for path in wanted if path not in done)
         of_volumes = volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt, zero_is_id=zero_is_id)
         for first in iter(lambda: list(islice(of_volumes, _CHUNK)), []):
             kept.add(stored(first))
         # Series that files have come to have been read again by now.
         reused += sum(map(len, series.rows.values()))
-        unreadable = stored([refused(path, why) for path, why in found.unreadable.items()])
-        table = pa.concat_tables([taken, kept.table(), pa.Table.from_batches([unreadable])])
+        kept.add(stored([refused(path, why) for path, why in found.unreadable.items()]))
         # The segments of a record, and the parts of a file that was split for its size, are no records of their own.
-        parts = _companions(table, {*wanted, *found.companions})
-        if not parts.isdisjoint(wanted):
-            single = pc.invert(pc.is_in(table["format"], pa.array(SERIES)))
-            part = pc.is_in(table["path"], pa.array(sorted(parts & wanted)))
-            table = table.filter(pc.invert(pc.and_(single, part)))
-        table = finish(table, salt, public_ids, images)
-    others.update(suffix_of(path) for path in found.companions if path not in parts)
-    about = {**settings, "images": images, "reused": reused, "others": dict(others), "skipped": dict(found.skipped)}
+        segments, companions = SortedNames(), SortedNames()
+        for path in _companions(kept):
+            if path in found.companions:
+                companions.add(path)
+            elif path in wanted:
+                segments.add(path)
+        place = None if journal is None else journal.with_name(f"{journal.name}.rows")
+        table = finish(lambda: _without(kept, segments), salt, public_ids, images, place)
+    others.update(map(suffix_of, found.companions))
+    others.subtract(map(suffix_of, companions))
+    about = {**settings, "images": images, "reused": reused, "others": dict(+others), "skipped": dict(found.skipped)}
     metadata: dict[str, Any] = {"salt": settings["salt"], "scan": about}
     if public_ids:
         metadata["dictionary"] = _dictionary(table["path"], pattern, salt, zero_is_id)
@@ -193,41 +203,61 @@ def require_patients(manifest: Manifest) -> Manifest:
     """
     status, patient = manifest.table.column("status"), manifest.table.column("patient")
     nobody = pc.and_(pc.equal(status, "ok"), pc.is_null(patient))
+    if not pc.any(nobody).as_py():
+        return manifest
     return manifest.with_column("status", pc.if_else(nobody, pa.scalar(_NO_PATIENT), status))
 
 
-def _known(previous: Manifest | None, settings: Row) -> pa.Table:
+def _known(previous: Manifest | None, settings: Row) -> Iterator[pa.RecordBatch]:
     """The rows of an earlier scan with the same settings; reports are no rows of a scan, but joined to it."""
     if previous is None or not all(previous.has(name) for name in SCHEMA.names):
-        return SCHEMA.empty_table()
+        return
     about = previous.metadata.get("scan", {})
     if {name: about.get(name) for name in settings} != settings or Stated.of(about) != Stated.of(settings):
-        return SCHEMA.empty_table()
-    table = previous.table.select(SCHEMA.names).cast(SCHEMA)
-    return table.filter(pc.not_equal(pc.fill_null(table["modality"], ""), "report"))
+        return
+    for piece in pieces(previous.table):
+        for rows in piece.select(SCHEMA.names).cast(SCHEMA).to_batches(max_chunksize=_CHUNK):
+            yield rows.filter(pc.not_equal(pc.fill_null(rows["modality"], ""), "report"))
 
 
-def _unchanged(table: pa.Table, folder: Path, wanted: set[str]) -> pa.Table:
+def _unchanged(
+    rows: pa.RecordBatch, folder: Path, wanted: Container[str], without: Container[str] = ()
+) -> pa.RecordBatch:
     """The rows that may be taken over; what could not be read is always tried again."""
     same: list[bool] = []
-    for batch in table.select(["path", "files", "size", "mtime_ns", "found_status"]).to_batches(max_chunksize=_CHUNK):
-        for row in batch.to_pylist():
-            now = {} if row["path"] not in wanted else state(folder, row["path"], row["files"] or [])
-            same.append(row["found_status"] == "ok" and now == {"size": row["size"], "mtime_ns": row["mtime_ns"]})
-    return table.filter(pa.array(same, pa.bool_()))
+    for row in rows.select(["path", "files", "size", "mtime_ns", "found_status"]).to_pylist():
+        there = row["path"] in wanted and row["path"] not in without
+        now = state(folder, row["path"], row["files"] or []) if there else {}
+        same.append(row["found_status"] == "ok" and now == {"size": row["size"], "mtime_ns": row["mtime_ns"]})
+    return rows.filter(pa.array(same, pa.bool_()))
 
 
-def _companions(table: pa.Table, there: set[str]) -> set[str]:
-    """Which of some files a header names as its own; the slices of a DICOM volume are of one rank."""
-    found: set[str] = set()
-    for batch in table.select(["path", "files"]).to_batches(max_chunksize=_CHUNK):
-        for row in batch.to_pylist():
+def _single(rows: pa.RecordBatch) -> pa.Array:
+    """Which rows are of one file each, and not of a series."""
+    return pc.invert(pc.is_in(rows["format"], pa.array(SERIES)))
+
+
+def _paths(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+    return (path for rows in batches for path in rows["path"].to_pylist())
+
+
+def _companions(batches: Iterable[pa.RecordBatch]) -> Iterator[str]:
+    """The files that a header names as its own; the slices of a DICOM volume are of one rank."""
+    for rows in batches:
+        for row in rows.select(["path", "files"]).to_pylist():
             folder, slash, _ = row["path"].rpartition("/")
-            found.update(f"{folder}{slash}{name}" for name in row["files"][1:])
-    return found & there
+            yield from (f"{folder}{slash}{name}" for name in row["files"][1:])
 
 
-def _zero_is_id(paths: Sequence[str], pattern: re.Pattern[str] | None) -> bool:
+def _without(batches: Iterable[pa.RecordBatch], segments: SortedNames) -> Iterator[pa.RecordBatch]:
+    """The rows without those of some files."""
+    there = len(segments) > 0
+    for rows in batches:
+        part = pa.array([there and path in segments for path in rows["path"].to_pylist()], pa.bool_())
+        yield rows.filter(pc.invert(pc.and_(_single(rows), part)))
+
+
+def _zero_is_id(paths: SortedNames, pattern: re.Pattern[str] | None) -> bool:
     """Whether 0 in the paths is a patient like the others; nothing is looked up where no path has such a number."""
 
     def patients(some: Iterable[str]) -> Iterable[str | None]:

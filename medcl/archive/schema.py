@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medcl.modality.formats import wing_of
@@ -68,9 +69,36 @@ def scanned_column(name: str) -> str:
     return f"{name}_scanned"
 
 
+DISTINCT = frozenset({"record_id", "path", "trial", "checksum", "mtime_ns", "files"})
+"""Columns in which every row of a manifest has a value of its own, as a rule."""
+ROWS = 1 << 12
+"""Rows of a row group of a manifest: what is written takes memory until one is whole."""
 Kind: TypeAlias = str
 """Name of a wing: see `medcl.modality.WINGS`."""
 """The wing that a record belongs to."""
+
+
+def values_of(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column as an array.
+
+    Args:
+        column: (records,) of any type.
+
+    Returns:
+        (records,) int64 with -1 for null, float64 with NaN, or objects (text, lists) with None.
+    """
+    if pa.types.is_integer(column.type):
+        return np.asarray(pc.fill_null(column, -1).to_numpy(), dtype=np.int64)
+    if pa.types.is_floating(column.type):
+        return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy())
+    if pa.types.is_string(column.type):
+        # An object a word, not one a row.
+        coded = column.combine_chunks().dictionary_encode()
+        words = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+        return np.asarray(words[pc.fill_null(coded.indices, len(words) - 1).to_numpy()])
+    array = np.empty(len(column), dtype=object)
+    array[:] = column.to_pylist()
+    return array
 
 
 def kinds_of(modality: NDArray[Any], form: NDArray[Any]) -> NDArray[Any]:

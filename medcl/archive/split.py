@@ -64,7 +64,7 @@ def split(
             + (", as those of the earlier manifest keep their splits" if keep is not None else "")
         )
     settings = {"fractions": list(fractions), "stratify": stratify, "seed": seed, "kept": keep is not None}
-    return _write(manifest, rows, np.array(SPLITS, dtype=object)[part[owner]], settings)
+    return _write(manifest, rows, part[owner], settings)
 
 
 def missing_splits(patients: Mapping[str, int], path: Path) -> str:
@@ -113,9 +113,9 @@ def folds(manifest: Manifest, k: int, fold: int, *, stratify: str | None = None,
     if len(columns) < k:
         raise UsageError(f"{len(columns)} patients cannot be divided into {k} folds")
     number = divide(columns, [1 / k] * k, np.random.default_rng(seed))
-    names = np.full(k, "train", dtype=object)
-    names[(fold + 1) % k], names[fold] = "val", "test"
-    return _write(manifest, rows, names[number[owner]], {"k": k, "fold": fold, "stratify": stratify, "seed": seed})
+    part = np.zeros(k, dtype=np.int64)
+    part[(fold + 1) % k], part[fold] = 1, 2
+    return _write(manifest, rows, part[number[owner]], {"k": k, "fold": fold, "stratify": stratify, "seed": seed})
 
 
 def official(manifest: Manifest, values: Sequence[str | None], rule: Folds) -> Manifest:
@@ -133,14 +133,12 @@ def official(manifest: Manifest, values: Sequence[str | None], rule: Folds) -> M
     Raises:
         MedclError: a fold that the rule does not know, or a patient in two splits.
     """
-    names = {fold: name for name in SPLITS for fold in getattr(rule, name)}
-    foreign = sorted({value for value in values if value is not None and value not in names})
+    part = {fold: number for number, name in enumerate(SPLITS) for fold in getattr(rule, name)}
+    foreign = sorted({value for value in values if value is not None and value not in part})
     if foreign:
         raise MedclError(f"column {rule.column!r}: fold {', '.join(foreign[:_SHOWN])} belongs to no split of the card")
-    ok = manifest.column("status") == "ok"
-    rows = np.flatnonzero(ok & np.array([value is not None for value in values], dtype=bool))
-    chosen = np.empty(len(rows), dtype=object)
-    chosen[:] = [names[str(values[row])] for row in rows.tolist()]
+    rows = np.flatnonzero(manifest.usable & np.array([value is not None for value in values], dtype=bool))
+    chosen = np.array([part[str(values[row])] for row in rows.tolist()], dtype=np.int64)
     result = _write(manifest, rows, chosen, {"official": rule.column})
     check(result)
     return result
@@ -221,7 +219,7 @@ def require_classes(manifest: Manifest, target: str, splits: Sequence[str] = SPL
 
 def _patients(manifest: Manifest, stratify: str | None) -> tuple[Ints, Ints, Bools]:
     """Readable rows that have a patient, the number of the patient of each, and what to stratify patients by."""
-    rows = np.flatnonzero((manifest.column("status") == "ok") & (manifest.column("patient") >= 0))
+    rows = np.flatnonzero(manifest.usable & (manifest.column("patient") >= 0))
     if not len(rows):
         raise MedclError("there is no readable record with a patient to split")
     owner, n_patients, _ = _owners(manifest, rows)
@@ -251,7 +249,7 @@ def _listed(numbers: Sequence[float]) -> str:
 def _columns(manifest: Manifest, target: str) -> tuple[Bools, Bools]:
     labels, about = manifest.labels(target), manifest.targets[target]
     columns, known = label_columns(labels, about.kind, len(about.classes))
-    return columns & (manifest.column("status") == "ok")[:, None], known
+    return columns & manifest.usable[:, None], known
 
 
 def _owners(manifest: Manifest, rows: Ints) -> tuple[Ints, int, Ints]:
@@ -263,16 +261,19 @@ def _owners(manifest: Manifest, rows: Ints) -> tuple[Ints, int, Ints]:
     return owner, n_patients, by_number
 
 
-def _kept(manifest: Manifest, keep: Manifest, rows: Ints) -> Ints:
-    """The split that each patient had before, -1 for a new one."""
+def _kept(manifest: Manifest, keep: Manifest, rows: Ints) -> Ints | None:
+    """The split that each patient had before, -1 for a new one; None where nobody had one."""
     if manifest.metadata.get("salt") != keep.metadata.get("salt"):
         raise UsageError("the earlier manifest is coded with another salt, so its patients cannot be recognised")
     check(keep)
     number = _split_numbers(keep)
     placed = np.flatnonzero(number >= 0)
-    split_of = dict(zip(keep.column("patient")[placed].tolist(), number[placed].tolist(), strict=True))
+    known, first = np.unique(keep.column("patient")[placed], return_index=True)
+    if not len(known):
+        return None
     _, _, codes = _owners(manifest, rows)
-    return np.array([split_of.get(code, -1) for code in codes.tolist()], dtype=np.int64)
+    at = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return np.where(known[at] == codes, number[placed[first]][at], -1)
 
 
 def _split_numbers(manifest: Manifest) -> Ints:
@@ -283,8 +284,8 @@ def _split_numbers(manifest: Manifest) -> Ints:
     return result
 
 
-def _write(manifest: Manifest, rows: Ints, names: np.ndarray[Any, Any], settings: dict[str, Any]) -> Manifest:
-    column = np.full(len(manifest), None, dtype=object)
-    column[rows] = names
-    written = manifest.with_column("split", pa.array(column, type=pa.string()))
+def _write(manifest: Manifest, rows: Ints, part: Ints, settings: dict[str, Any]) -> Manifest:
+    number = np.full(len(manifest), -1, dtype=np.int8)
+    number[rows] = part
+    written = manifest.with_column("split", pa.array(SPLITS).take(pa.array(number, mask=number < 0)))
     return replace(written, metadata={**written.metadata, "split": settings})

@@ -116,12 +116,12 @@ def divide(
         [*(share * totals - columns[part == j].sum(axis=0)).tolist(), 0.0] for j, share in enumerate(shares)
     ]
     rows, cols = np.nonzero(columns)
-    carried = [chunk.tolist() for chunk in np.split(cols, np.searchsorted(rows, np.arange(1, n_patients)))]
+    starts = np.searchsorted(rows, np.arange(n_patients + 1))
     shuffled = rng.permutation(n_patients)
     # Some of those with the fewest records come last, to fill up what the others leave; among equals the order stays.
     light = np.argsort(weigh[shuffled], kind="stable")[: len(shares) * int(weigh.max(initial=1) - 1)]
     shuffled = np.concatenate([np.delete(shuffled, light), shuffled[light[::-1]]])
-    tie: list[float] = rng.random((n_patients,)).tolist()
+    tie = rng.random((n_patients,))
     while True:
         waiting = shuffled[part[shuffled] < 0]
         if not len(waiting):
@@ -129,7 +129,7 @@ def divide(
         left = columns[waiting].sum(axis=0)
         label = int(np.argmin(np.where(left > 0, left, n_patients + 1))) if left.any() else n_labels
         members = waiting[columns[waiting, label]] if label < n_labels else waiting
-        for patient in members.tolist():
+        for patient in map(int, members):
             # A share of 200 in 260 wants 199.99999999999997 of them.
             weight = int(weigh[patient])
             free = open_parts if weights is None else [j for j in open_parts if want[j] > weight - 0.5] or open_parts
@@ -138,5 +138,5 @@ def divide(
             chosen = level[int(tie[patient] * len(level))]
             part[patient] = chosen
             want[chosen] -= weight
-            for k in carried[patient]:
+            for k in cols[starts[patient] : starts[patient + 1]]:
                 want_label[chosen][k] -= 1

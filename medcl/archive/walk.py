@@ -2,17 +2,19 @@
 
 import os
 import re
-from array import array
-from collections import Counter, defaultdict
+import stat
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from medcl.archive.sorted_names import SortedNames
 from medcl.errors import UsageError, system_reason
 from medcl.modality.formats import suffix_of
 
 _COMPANIONS = {".dat": ".hea", ".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 """Suffix -> the suffix of the header beside which such a file holds no record of its own."""
+_PLACE = 12  # digits in front of a path, by which folders and links wait for their turn
 _HIDDEN, _AGAIN, _NOWHERE = "hidden", "second links", "links to nothing"
 _SPECIAL, _EXCLUDED = "devices and pipes", "not in --include"
 
@@ -22,15 +24,15 @@ class Walk:
     """What is in a folder.
 
     Args:
-        files: that may be records, relative to the folder, with /, sorted.
+        files: that may be records, relative to the folder, with /.
         unreadable: folders and links that cannot be followed -> reason.
         companions: files that the header beside them speaks for, by their suffixes; whether it does, its reader says.
         skipped: why -> files and folders that are not looked at.
     """
 
-    files: list[str]
-    unreadable: dict[str, str]
-    companions: list[str] = field(default_factory=list)
+    files: SortedNames = field(default_factory=SortedNames)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    companions: SortedNames = field(default_factory=SortedNames)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
@@ -73,75 +75,73 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
         shown = os.fsencode(root).decode("utf-8", "backslashreplace")
         raise UsageError(f"{shown}: the name of this folder, or of one above it, is not UTF-8: rename it") from error
     allowed = re.compile(_glob(include)) if include is not None else None
-    files: list[str] = []
-    unreadable: dict[str, str] = {}
-    companions: list[str] = []
-    skipped: Counter[str] = Counter()
-    seen_folders: set[tuple[int, int]] = set()
-    seen_files: set[tuple[int, int]] = set()
-    # Of each device. A number a file is kept until there is a link to compare it with: most archives have none.
-    inodes: defaultdict[int, array[int]] = defaultdict(lambda: array("Q"))
-    linked: list[str] = []
-    folders = [""]
-    while folders or linked:
-        if not folders:
-            seen_files.update((device, inode) for device, some in inodes.items() for inode in some)
-            inodes.clear()
-        # What is here itself comes before what a link leads to, so that it is known by its own name.
-        relative = folders.pop() if folders else linked.pop(0)
-        full = root / relative
+    found, every, seen = Walk(), 0, SortedNames()
+    skipped = found.skipped
+
+    def take(names: SortedNames, path: str) -> None:
+        if allowed is None or allowed.fullmatch(path):
+            names.add(path)
+
+    # What is here itself comes before what a link leads to, so that it is known by its own name.
+    folders, links = SortedNames([_deepest_last("")]), SortedNames()
+    visits = 0
+    while (place := folders.pop(last=True) or links.pop()) is not None:
+        relative = place[_PLACE:]
+        full = os.path.join(root, relative)
+        visits += 1
         try:
-            about = full.stat()
-            identity = (about.st_dev, about.st_ino)
-            if not full.is_dir():
-                if not full.is_file():
-                    skipped[_SPECIAL] += 1
-                elif identity in seen_files:
-                    skipped[_AGAIN] += 1
-                else:
-                    files.append(relative)
-                seen_files.add(identity)
+            about = os.stat(full)
+            is_file, identity = stat.S_ISREG(about.st_mode), f"{about.st_dev} {about.st_ino}"
+            if not is_file and not stat.S_ISDIR(about.st_mode):
+                skipped[_SPECIAL] += 1
                 continue
-            if identity in seen_folders:
+            if identity in seen:
                 skipped[_AGAIN] += 1
                 continue
-            seen_folders.add(identity)
-            with os.scandir(full) as entries:
-                every = sorted(entries, key=lambda entry: entry.name)
-            listed = [entry for entry in every if not entry.name.startswith(".")]
-            skipped[_HIDDEN] += len(every) - len(listed)
-            prefix = f"{relative}/" if relative else ""
-            names = {entry.name for entry in listed}
-            headers = {os.path.splitext(name)[1].lower() for name in names}
-            for entry in listed:
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(prefix + entry.name)
-                elif _COMPANIONS.get(suffix) in headers or (suffix == ".mat" and f"{entry.name[:-4]}.hea" in names):
-                    companions.append(prefix + entry.name)
-                elif entry.is_symlink():
-                    linked.append(prefix + entry.name)
-                elif entry.is_file():
-                    inodes[about.st_dev].append(entry.inode())
-                    files.append(prefix + entry.name)
-                else:
-                    skipped[_SPECIAL] += 1
-        except OSError as error:
-            if full.is_symlink() and suffix_of(relative) not in suffixes:
-                skipped[_NOWHERE] += 1
+            seen.add(identity)
+            if is_file:
+                every += 1
+                take(found.files, relative)
                 continue
-            unreadable[relative] = f"cannot be read: {system_reason(error)}"
+            with os.scandir(full) as entries:
+                here = {os.path.splitext(entry.name)[1].lower() for entry in entries if entry.name[0] != "."}
+            with os.scandir(full) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.startswith("."):
+                        skipped[_HIDDEN] += 1
+                        continue
+                    path = f"{relative}/{name}" if relative else name
+                    suffix = os.path.splitext(name)[1].lower()
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.add(_deepest_last(path))
+                    elif _COMPANIONS.get(suffix) in here or (
+                        suffix == ".mat" and os.path.lexists(f"{full}/{name[:-4]}.hea")
+                    ):
+                        take(found.companions, path)
+                    elif entry.is_symlink():
+                        links.add(f"{visits:0{_PLACE}}{path}")
+                    elif entry.is_file():
+                        seen.add(f"{about.st_dev} {entry.inode()}")
+                        every += 1
+                        take(found.files, path)
+                    else:
+                        skipped[_SPECIAL] += 1
+        except OSError as error:
+            if os.path.islink(full) and suffix_of(relative) not in suffixes:
+                skipped[_NOWHERE] += 1
+            elif allowed is None or allowed.fullmatch(relative):
+                found.unreadable[relative] = f"cannot be read: {system_reason(error)}"
     if allowed is not None:
-        chosen = [path for path in files if allowed.fullmatch(path)]
-        if files and not chosen:
-            raise UsageError(
-                f"{include!r} matches none of the {len(files)} files in {root}; ** also stands for folders"
-            )
-        skipped[_EXCLUDED] += len(files) - len(chosen)
-        files = chosen
-        companions = [path for path in companions if allowed.fullmatch(path)]
-        unreadable = {path: reason for path, reason in unreadable.items() if allowed.fullmatch(path)}
-    return Walk(sorted(files), unreadable, companions, +skipped)
+        skipped[_EXCLUDED] += every - len(found.files)
+        if every and not len(found.files):
+            raise UsageError(f"{include!r} matches none of the {every} files in {root}; ** also stands for folders")
+    return replace(found, skipped=+skipped)
+
+
+def _deepest_last(folder: str) -> str:
+    """A name of a folder that puts it, among others in sorted order, behind those above it."""
+    return f"{folder.count('/') + bool(folder):0{_PLACE}}{folder}"
 
 
 def _glob(pattern: str) -> str:

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from medcl import files
-from medcl.commands.arguments import Column, ManifestSource, PathSource, config_of, one_or_many
-from medcl.commands.result import Result
+from medcl.commands.arguments import Column, ManifestSource, PathSource, Result, config_of, one_or_many
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,30 +1,89 @@
-"""What the functions of the commands take: paths, or the objects that other functions return."""
+"""What the functions of the commands take (paths, or what others return), what they return, and how it is told."""
 
+import html
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
-from functools import wraps
+from dataclasses import dataclass, fields
+from functools import cached_property, wraps
 from inspect import signature
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_origin
 
 from medcl.errors import UsageError, no_such
+from medcl.modality import WINGS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Generic[T]):
+    """The result of a command. It is taken wherever the path of what was written is: `medcl.explore(medcl.embed(...))`.
+
+    Args:
+        text: as the command prints it; names no patient.
+        load: returns the object, which `value` keeps.
+        path: the file or folder that was written, if any.
+    """
+
+    text: str
+    load: Callable[[], T]
+    path: Path | None = None
+
+    @cached_property
+    def value(self) -> T:
+        """The manifest, the embeddings, the numbers."""
+        return self.load()
+
+    def __fspath__(self) -> str:
+        """The path of what was written.
+
+        Raises:
+            UsageError: nothing was.
+        """
+        if self.path is None:
+            raise UsageError("this result was not written to a file: give output=")
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return re.sub(r"\x1b\[[\d;]*m", "", self.text)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+def printed(show: "Callable[[Console], None]") -> str:
+    """What a function prints on the console, with the styles that the terminal has."""
+    from medcl.evaluate.wording import console_of
+
+    console = console_of()
+    with console.capture() as captured:
+        show(console)
+    return captured.get()
+
 
 if TYPE_CHECKING:
     from medcl.archive.manifest import Manifest
-    from medcl.commands.result import Result
+    from medcl.commands.arguments import Result
     from medcl.embed.embeddings import EmbeddingsFile
 
+    KindName: TypeAlias = str
     PathSource: TypeAlias = str | Path | Result[Any]
     ManifestSource: TypeAlias = str | Path | Result[Any] | Manifest
     EmbeddingsSource: TypeAlias = str | Path | Result[Any] | EmbeddingsFile
 else:
-    # On the command line all of them are paths.
+    KindName = Literal[WINGS]
+    # On the command line all of these are paths.
     PathSource = ManifestSource = EmbeddingsSource = Path
 
 Column = Annotated[str, "COLUMN"]
-KindName = Literal["image", "volume", "signal", "table", "report"]
-T = TypeVar("T")
 P = ParamSpec("P")
 
 
@@ -67,11 +126,6 @@ def manifest_and_store(source: "ManifestSource", store: "PathSource | None" = No
 def config_of(kind: type[T], settings: Mapping[str, Any], **own: Any) -> T:
     """A configuration from settings by name.
 
-    Args:
-        kind: dataclass of the configuration.
-        settings: as the user gave them.
-        own: fields that come from elsewhere.
-
     Raises:
         UsageError: there is no such setting; names the nearest one.
     """
@@ -91,3 +145,52 @@ def _is_several(hint: Any) -> bool:
 
 def _several(value: Any) -> Any:
     return (value,) if isinstance(value, str | PathLike | int | float) else value
+
+
+_REASONS = 12
+_IDS = 3
+
+
+def quarantined(reasons: Mapping[str, str], total: int, what: str) -> list[str]:
+    """Say what was quarantined, by reason, the most frequent first.
+
+    Reasons that differ in their numbers only count as one, which is quoted as the first record has it.
+
+    Args:
+        reasons: id of a record -> why it cannot be used.
+        total: records that there are.
+        what: they are, such as `volumes`.
+
+    Returns:
+        Lines: the number of records, then each reason with its count and the ids of a few; none without any reason.
+    """
+    if not reasons:
+        return []
+    alike: dict[str, list[str]] = defaultdict(list)
+    for record, reason in reasons.items():
+        alike[re.sub(r"[\d.]+", "#", reason)].append(record)
+    ordered = sorted(alike.values(), key=len, reverse=True)
+    lines = [f"quarantined: {len(reasons)} of {total} {what}"]
+    for records in ordered[:_REASONS]:
+        more = f" and {len(records) - _IDS} more" if len(records) > _IDS else ""
+        varies = len({reasons[record] for record in records}) > 1
+        lines.append(f"{len(records):>8}  {reasons[records[0]]}{' (and alike)' if varies else ''}")
+        lines.append(f"{'':>8}  of {', '.join(records[:_IDS])}{more}")
+    rest = ordered[_REASONS:]
+    if rest:
+        lines.append(f"{sum(map(len, rest)):>8}  for {len(rest)} other reasons")
+    return lines
+
+
+def filled(voxels: Mapping[str, int]) -> list[str]:
+    """Say how many voxels were not a number and were filled, as `data.nan` has it.
+
+    Returns:
+        One line, or none where no voxel was.
+    """
+    if not voxels:
+        return []
+    some = f"{', '.join(list(voxels)[:_IDS])}{f' and {len(voxels) - _IDS} more' if len(voxels) > _IDS else ''}"
+    return [
+        f"filled: {sum(voxels.values())} voxels that were not a number (data.nan), of {len(voxels)} volumes: {some}"
+    ]

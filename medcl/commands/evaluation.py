@@ -1,4 +1,4 @@
-"""Evaluate encoders: finetune, compare."""
+"""Evaluate encoders: finetune, compare, and evaluate for several modalities."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -6,12 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from medcl import files
-from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store, one_or_many
-from medcl.commands.result import Result, printed
+from medcl.commands.arguments import (
+    ManifestSource,
+    PathSource,
+    Result,
+    config_of,
+    manifest_and_store,
+    one_or_many,
+    printed,
+)
 from medcl.errors import UsageError, no_such
 
 if TYPE_CHECKING:
     from medcl.evaluate.compare import Comparison
+    from medcl.evaluate.multimodal_results import MultimodalResults
     from medcl.evaluate.results import Results
 
 
@@ -117,3 +125,43 @@ def compare(
         comparing.write_page(comparison, page)
         text = f"{text.rstrip(chr(10))}\npage: {page}"
     return Result(text.rstrip("\n"), lambda: comparison, page)
+
+
+@one_or_many
+def evaluate(
+    run: PathSource,
+    manifest: ManifestSource,
+    output: PathSource | None = None,
+    *,
+    ranks: Sequence[Annotated[int, "K"]] = (1, 5, 10),
+    store: PathSource | None = None,
+    **settings: Annotated[Any, "medcl.evaluate.config:MultimodalEvaluateConfig"],
+) -> "Result[MultimodalResults]":
+    """Measure retrieval, zero-shot classification and the modality gap of a run on several modalities.
+
+    Args:
+        run: run folder that `medcl pretrain` wrote.
+        manifest: manifest of records and reports, with splits.
+        output: folder of results.json and report.html; default: RUN/eval/joint.
+        ranks: values of k in recall@k and precision@k.
+        store: folder of prepared records; default: beside the manifest.
+        settings: the other fields of `medcl.evaluate.config.MultimodalEvaluateConfig`, such as `prompts="ptbxl"`.
+
+    Returns:
+        The results.
+
+    Raises:
+        UsageError: the run has one modality only, or a setting is invalid.
+        MedclError: the run has seen patients that would be tested, or records cannot be prepared.
+    """
+    from medcl.evaluate.config import MultimodalEvaluateConfig
+    from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
+    from medcl.evaluate.multimodal_results import show
+
+    config = config_of(MultimodalEvaluateConfig, settings, ranks=tuple(sorted(set(ranks))))
+    run = Path(run)
+    folder = run / "eval" / "joint" if output is None else Path(output)
+    records, prepared = manifest_and_store(manifest, store)
+    results = evaluate_multimodal(run, records, config, prepared, folder)
+    text = printed(lambda console: show(results, console))
+    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)

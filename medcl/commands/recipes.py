@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -56,8 +56,8 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
     else:
         built = _told(where, recipes.read, content)
     if not changes:
-        return built
-    for name, value in settings.items():
+        return cast("Recipe", built)
+    for name in settings:
         group, *rest = name.split(".")
         known = {"inputs": built.inputs, "objectives": built.objectives}.get(group, {})
         if len(rest) > 1 and rest[0] not in known and known:
@@ -193,7 +193,7 @@ def summary(command: str) -> str:
 
     lines = [
         "settings of a recipe, each of which is a flag too:",
-        "  --inputs.NAME.(data|views|encoder).SETTING    what is encoded, how samples are cut and changed, which network",
+        "  --inputs.NAME.(data|views|encoder).SETTING    what is encoded, how it is cut and changed, by what",
         "  --objectives.NAME.SETTING                     what is contrasted with what, by which loss; its weight",
         "  --stages '[{objectives: [NAME], steps: N}]'   what is trained one after the other",
     ]

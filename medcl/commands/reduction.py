@@ -6,9 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from medcl.commands import quarantine
-from medcl.commands.arguments import ManifestSource, PathSource, config_of, manifest_and_store, one_or_many
-from medcl.commands.result import Result
+from medcl.commands.arguments import (
+    ManifestSource,
+    PathSource,
+    Result,
+    config_of,
+    manifest_and_store,
+    one_or_many,
+    quarantined,
+)
 from medcl.errors import LeakError, UsageError
 from medcl.reduce.strategies import STRATEGIES
 
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
     from medcl.reduce.experiment_results import ExperimentResults
     from medcl.reduce.leaks import Leaks
     from medcl.reduce.preview import Preview
-    from medcl.reduce.result import Reduced
+    from medcl.reduce.run import Reduced
 
 
 @dataclass(frozen=True)
@@ -182,18 +188,17 @@ def reduce(
         write_page(Path(report), preview)
         lines += [str(preview), f"report: {report}"]
     if kept is not None:
-        from medcl.reduce.result import write_dropped
-        from medcl.reduce.run import reduce_manifest
+        from medcl.reduce.run import reduce_manifest, write_dropped
 
         reduced = reduce_manifest(records, config_one, prepared, jobs=jobs, cluster=cluster)
         reduced.manifest.write(kept)
         dropped = kept.with_name(f"{kept.stem}.dropped.parquet")
         write_dropped(reduced.dropped, dropped)
         lines += [str(reduced)]
-        lines += quarantine.told(reduced.quarantine, len(records), "records, whose files cannot be read")
+        lines += quarantined(reduced.quarantine, len(records), "records, whose files cannot be read")
         if reduced.incomparable:
             lines.append("kept, for they cannot be compared:")
-            lines += quarantine.told(reduced.incomparable, len(records), "records")
+            lines += quarantined(reduced.incomparable, len(records), "records")
         lines += [f"dropped: {dropped}", f"manifest: {kept}"]
     return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept)
 

@@ -1,6 +1,7 @@
-"""Evaluate an encoder of several modalities, and search with it: evaluate, retrieve."""
+"""Search an archive with an encoder, or a file of embeddings by its index: retrieve."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,59 +10,152 @@ from medcl.commands.arguments import (
     KindName,
     ManifestSource,
     PathSource,
-    config_of,
+    Result,
     manifest_and_store,
     one_or_many,
 )
-from medcl.commands.result import Result, printed
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
-    from medcl.evaluate.multimodal_results import MultimodalResults
+    from medcl.embed.embeddings import EmbeddingsFile
+    from medcl.embed.vectors import Vectors
     from medcl.evaluate.search import FoundRecord
-    from medcl.explore.index import Near
-
-_WIDTH = 90  # characters of a report's line
+    from medcl.explore.index import EmbeddingIndex, Near
 
 
-@one_or_many
-def evaluate(
-    run: PathSource,
-    manifest: ManifestSource,
-    output: PathSource | None = None,
-    *,
-    ranks: Sequence[Annotated[int, "K"]] = (1, 5, 10),
-    store: PathSource | None = None,
-    **settings: Annotated[Any, "medcl.evaluate.config:MultimodalEvaluateConfig"],
-) -> "Result[MultimodalResults]":
-    """Measure retrieval, zero-shot classification and the modality gap of a run on several modalities.
+@dataclass(frozen=True)
+class Query:
+    """What is searched for.
 
     Args:
-        run: run folder that `medcl pretrain` wrote.
-        manifest: manifest of records and reports, with splits.
-        output: folder of results.json and report.html; default: RUN/eval/joint.
-        ranks: values of k in recall@k and precision@k.
-        store: folder of prepared records; default: beside the manifest.
-        settings: the other fields of `medcl.evaluate.config.MultimodalEvaluateConfig`, such as `prompts="ptbxl"`.
+        run: that the embeddings are of, which reads texts.
+        manifest: of the records that a contact sheet shows; default: as the embeddings know it.
+        text: searched for, where there is no record.
+        record: id of the record whose neighbours are searched.
+        other_patients: leave out records of the same patient.
+        k: number of results.
+        split: whose records are searched; all where it is empty.
+        kind: modality of the results.
+    """
+
+    run: Path | None
+    manifest: ManifestSource | None
+    text: str
+    record: str | None
+    other_patients: bool
+    k: int
+    split: str
+    kind: KindName | None
+
+
+def search(
+    source: EmbeddingsSource, more: "Sequence[Path]", query: Query, output: Path | None
+) -> "tuple[list[Near], list[str]]":
+    """Search an index.
 
     Returns:
-        The results.
+        What was found, and the lines that tell it.
 
     Raises:
-        UsageError: the run has one modality only, or a setting is invalid.
-        MedclError: the run has seen patients that would be tested, or records cannot be prepared.
+        UsageError: the words contradict each other, or nothing is found by them.
+        MedclError: the embeddings cannot be searched.
     """
-    from medcl.evaluate.config import MultimodalEvaluateConfig
-    from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-    from medcl.evaluate.multimodal_page import show
+    from medcl.embed.embeddings import EmbeddingsFile
+    from medcl.explore.index import EmbeddingIndex
+    from medcl.wording import number
 
-    config = config_of(MultimodalEvaluateConfig, settings, ranks=tuple(sorted(set(ranks))))
-    run = Path(run)
-    folder = run / "eval" / "joint" if output is None else Path(output)
-    records, prepared = manifest_and_store(manifest, store)
-    results = evaluate_multimodal(run, records, config, prepared, folder)
-    text = printed(lambda console: show(results, console))
-    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
+    embeddings = source if isinstance(source, EmbeddingsFile) else EmbeddingsFile.read(Path(source))
+    index = EmbeddingIndex.open(embeddings)
+    lines = []
+    for path in more:
+        index, new = index.add(EmbeddingsFile.read(path))
+        lines.append(f"{path}: {new} embeddings added, {len(index)} in all")
+    kind: str = query.kind or ""
+    patient = None
+    if query.record is not None:
+        vector = index.vector(query.record)
+        kind = kind or _other(index, embeddings, query.record)
+        if query.other_patients:
+            patient = index.of(query.record, "patient")
+    else:
+        vector = _of_text(query, embeddings)
+        drawable = [one for one in embeddings.about.kinds if one != "report"]
+        kind = kind or (drawable[0] if drawable else "report")
+    found = index.nearest(
+        vector, query.k, kind=kind, split=query.split, without_record=query.record or "", without_patient=patient
+    )
+    if not found:
+        raise UsageError("no other record is left to be found")
+    width = max(len(one.record_id) for one in found)
+    lines.append(f"{'rank':>4}  {'cosine':>6}  record")
+    for one in found:
+        start = " ".join(f"{value:g}" for value in one.start)
+        line = f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {one.kind}"
+        lines.append(f"{line}{' @ ' * bool(start)}{start}")
+    if output is not None:
+        _write_sheet(query.manifest, found, output)
+        lines.append(f"sheet: {output}")
+    return found, lines
+
+
+def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str) -> str:
+    """In a space of several modalities, what is looked for with a record of one of them; else empty, for all."""
+    kinds = embeddings.about.kinds
+    if not embeddings.about.joint or len(kinds) < 2:
+        return ""
+    own = index.of(record_id, "kind")
+    others = [one for one in kinds if one != own]
+    return "report" if "report" in others else others[0]
+
+
+def _of_text(query: Query, embeddings: "EmbeddingsFile") -> "Vectors":
+    """The embedding of a text by the run that the embeddings are of.
+
+    Raises:
+        UsageError: there is no such run, or it reads no texts.
+    """
+    from medcl import runs
+    from medcl.embed.metadata import run_fingerprint
+    from medcl.evaluate.multimodal_space import embed_texts, require_multimodal, with_side
+    from medcl.networks.multimodal import REPORT
+
+    if query.run is None:
+        raise UsageError("--text is read by an encoder: name the RUN that the embeddings are of")
+    if not query.text.strip():
+        raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
+    if run_fingerprint(query.run) != embeddings.about.run:
+        raise UsageError(f"{embeddings.paths[0]}: its embeddings are not of {query.run}: embed the archive by this run")
+    run = require_multimodal(runs.load(query.run, kinds=()))
+    if REPORT not in run.card.sides:
+        raise UsageError(f"{query.run}: reads no texts: look for --record")
+    embedded: Any = embed_texts(with_side(run, REPORT), [query.text])[0]
+    vector: Vectors = embedded.cpu().numpy()
+    return vector
+
+
+def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output: Path) -> None:
+    """Write what was found as a contact sheet.
+
+    Raises:
+        UsageError: another ending than .png, reports, or no manifest that knows the records.
+    """
+    from medcl.archive.manifest import Manifest
+    from medcl.embed.embeddings import EmbeddingsFile
+    from medcl.show.thumbnails import write_contact_sheet
+    from medcl.wording import number
+
+    if isinstance(source, Manifest):
+        manifest = source
+    elif source is not None:
+        manifest = Manifest.read(Path(source))
+    else:
+        first = EmbeddingsFile.read(found[0].path)
+        manifest = Manifest(first.table(), Path(first.about.root), first.about.archive)
+    captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
+    write_contact_sheet(manifest, [one.record_id for one in found], captions, output)
+
+
+_WIDTH = 90  # characters of a report's line
 
 
 @one_or_many
@@ -109,7 +203,7 @@ def retrieve(
     if (text is None) == (record is None):
         raise UsageError("give one of --text and --record: the query")
     if embeddings is not None:
-        from medcl.commands.retrieval_index import Query, search
+        from medcl.commands.retrieval import Query, search
 
         query = Query(None if run is None else Path(run), manifest, text or "", record, other_patients, k, split, kind)
         near, lines = search(embeddings, list(map(Path, add)), query, None if output is None else Path(output))

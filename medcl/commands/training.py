@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from medcl.commands import quarantine, recipes
-from medcl.commands.arguments import ManifestSource, PathSource, manifest_and_store, one_or_many
-from medcl.commands.result import Result
+from medcl.commands import recipes
+from medcl.commands.arguments import (
+    ManifestSource,
+    PathSource,
+    Result,
+    filled,
+    manifest_and_store,
+    one_or_many,
+    quarantined,
+)
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe
@@ -63,10 +70,10 @@ def prepare(
         # What else a wing tells of its records: notes on recordings, label maps of volumes.
         lines += [f"{count:>8}  {note}" for note, count in getattr(found, "notes", {}).items()]
         total = len(found.record_ids) + len(found.quarantine)
-        lines += quarantine.told(found.quarantine, total, own.plural)
-        lines += quarantine.filled(getattr(found, "filled", {}))
+        lines += quarantined(found.quarantine, total, own.plural)
+        lines += filled(getattr(found, "filled", {}))
         for name, reasons in getattr(found, "mask_quarantine", {}).items():
-            lines += quarantine.told(reasons, total, f"label maps {name!r}")
+            lines += quarantined(reasons, total, f"label maps {name!r}")
     return Result("\n".join(lines), lambda: stores, folder)
 
 

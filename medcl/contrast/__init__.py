@@ -10,20 +10,20 @@ is a module in `losses/`, an entry of `LOSSES`, a row of the documentation's tab
 from collections.abc import Callable
 from typing import Any
 
+from medcl.contrast.core.gather import encode_in_chunks as encode_in_chunks
 from medcl.contrast.core.gather import gather as gather
-from medcl.contrast.core.gradcache import encode_in_chunks as encode_in_chunks
 from medcl.contrast.core.momentum import MomentumQueue as MomentumQueue
 from medcl.contrast.core.momentum import momentum_update as momentum_update
 from medcl.contrast.losses.auc import auc as auc
 from medcl.contrast.losses.cacr import cacr as cacr
 from medcl.contrast.losses.clip import clip as clip
+from medcl.contrast.losses.clip import clip_without_gap as clip_without_gap
+from medcl.contrast.losses.clip import cwcl as cwcl
 from medcl.contrast.losses.cloob import cloob as cloob
 from medcl.contrast.losses.cloob import hopfield as hopfield
 from medcl.contrast.losses.cloob import info_loob as info_loob
 from medcl.contrast.losses.conr import conr as conr
 from medcl.contrast.losses.conr import wrong_proximities as wrong_proximities
-from medcl.contrast.losses.contrastive_gap import clip_without_gap as clip_without_gap
-from medcl.contrast.losses.cwcl import cwcl as cwcl
 from medcl.contrast.losses.debiased import debiased as debiased
 from medcl.contrast.losses.decoupled import decoupled as decoupled
 from medcl.contrast.losses.dense import corresponding as corresponding
@@ -63,6 +63,8 @@ from medcl.contrast.losses.uniformity import align_uniform as align_uniform
 from medcl.contrast.losses.uniformity import alignment as alignment
 from medcl.contrast.losses.uniformity import uniformity as uniformity
 from medcl.contrast.pairings.neighbours import nearest as nearest
+from medcl.contrast.pairings.neighbours import soft as soft
+from medcl.contrast.pairings.neighbours import softened as softened
 from medcl.contrast.pairings.pairs import Pairing as Pairing
 from medcl.contrast.pairings.pairs import among_views as among_views
 from medcl.contrast.pairings.pairs import itself as itself
@@ -71,22 +73,20 @@ from medcl.contrast.pairings.pairs import same as same
 from medcl.contrast.pairings.slices import across_volumes as across_volumes
 from medcl.contrast.pairings.slices import apart_from_partition as apart_from_partition
 from medcl.contrast.pairings.slices import partition as partition
-from medcl.contrast.pairings.soft import soft as soft
-from medcl.contrast.pairings.soft import softened as softened
 from medcl.contrast.pairings.targets import kernel as kernel
 from medcl.contrast.pairings.targets import magnified as magnified
 from medcl.contrast.pairings.targets import near as near
 from medcl.contrast.pairings.targets import unknown as unknown
-from medcl.contrast.similarities.gram import gram_volume as gram_volume
 from medcl.contrast.similarities.late import gloria as gloria
 from medcl.contrast.similarities.late import sparc as sparc
-from medcl.contrast.similarities.multilinear import multilinear as multilinear
+from medcl.contrast.similarities.multimodal import gram_volume as gram_volume
+from medcl.contrast.similarities.multimodal import leading_singular_value as leading_singular_value
+from medcl.contrast.similarities.multimodal import multilinear as multilinear
 from medcl.contrast.similarities.similarity import Similarity as Similarity
 from medcl.contrast.similarities.similarity import cosine as cosine
 from medcl.contrast.similarities.similarity import dot as dot
 from medcl.contrast.similarities.similarity import one_sided as one_sided
 from medcl.contrast.similarities.similarity import transposed as transposed
-from medcl.contrast.similarities.singular import leading_singular_value as leading_singular_value
 
 LOSSES: dict[str, Callable[..., Any]] = {
     "align_uniform": align_uniform,

@@ -1,4 +1,4 @@
-"""Decode one record in whatever process: is it still the one that was scanned, and what does its wing make of it?"""
+"""From the file of a record to arrays of a store: is it still what was scanned, what does its wing make of it?"""
 
 import errno
 from collections.abc import Mapping, Sequence
@@ -57,22 +57,14 @@ class _Array:
 
 
 class AppendedWriter:
-    """Appends records to the arrays of a new store; a record lies whole in one array, of its own type of number.
-
-    Args:
-        folder: of the store.
-        layout: of the arrays.
-    """
+    """Appends records to the arrays of a new store; a record lies whole in one array, of its own type of number."""
 
     def __init__(self, folder: Path, layout: Appended) -> None:
         self._folder, self._layout, self._arrays = folder, layout, list[_Array]()
         self._open: dict[np.dtype[Any], _Array] = {}
 
     def append(self, data: NDArray[Any]) -> dict[str, int]:
-        """Append a record.
-
-        Args:
-            data: (rows, ...).
+        """Append a record (rows, ...).
 
         Returns:
             Columns of the index: the number of the array, where there may be several, and the record's first row.
@@ -128,16 +120,8 @@ def write_apart(folder: Path, number: int, arrays: Mapping[int | None, NDArray[A
 
     Of int16 the high and the low bytes are compressed apart. Noise around a number at which the high byte changes, such
     as 0 HU, would make both of them noise: so all numbers are shifted by what lets the high byte change least (modulo
-    2^16, which loses nothing), which is kept as `shift` in the metadata of the file.
-
-    Args:
-        folder: of the store.
-        number: of the record's files.
-        arrays: the record's own under None, those that go with it under their numbers.
-        layout: of the arrays.
-
-    Returns:
-        Bytes on the disk.
+    2^16, which loses nothing), which is kept as `shift` in the metadata of the file. Of the arrays the record's own
+    stands under None, those that go with it under their numbers. Returns the bytes on the disk.
 
     Raises:
         OSError: the disk is full.
@@ -178,13 +162,7 @@ def _shift(data: NDArray[np.int16]) -> int:
 
 
 def sources(manifest: Manifest, own: Wing, files: list[Scanned] | None = None) -> list[Source]:
-    """The records of a manifest as their wing reads them.
-
-    Args:
-        manifest: of this wing's records.
-        own: the wing.
-        files: of the records; None where they are not read.
-    """
+    """The records of a manifest as their own wing reads them, with their files; None where these are not read."""
     nothing = np.full(len(manifest), None, dtype=object)  # a column that an older manifest does not have
     columns = {name: manifest.column(name) if manifest.has(name) else nothing for name in own.columns}
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -205,7 +183,7 @@ class DecodingJob:
         wing: that it is of.
         source: where it is.
         scanned: its files, as they were when they were scanned; None where they are not read.
-        masks: label maps, as they were when they were scanned, and their number of classes; None where there is none.
+        masks: label maps likewise, and their number of classes; None where there is none.
         config: that decoding gets.
         apart: where arrays are written that are not sent back, and how; None where they are.
         memory: bytes that decoding takes, where that is not known to be there.
@@ -223,14 +201,7 @@ class DecodingJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a record.
-
-    Args:
-        number: of the job.
-        decoded: None where it cannot be prepared.
-        reason: why not.
-        written: bytes on the disk.
-    """
+    """What became of the record of a job: decoded, or the reason why not; and bytes on the disk."""
 
     number: int
     decoded: DecodedRecord | None = None

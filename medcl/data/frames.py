@@ -25,13 +25,7 @@ _WEIGHTS = np.arange(_WORDS, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) | 
 
 
 class Frame:
-    """An array that is open for reading.
-
-    Args:
-        path: of the file.
-        sums: its checksums; None where there are none.
-        weights: of the words of a chunk in its checksum.
-        remedy: how to make it again.
+    """An array that is open for reading, with its checksums, where there are some, and how words weigh in them.
 
     Raises:
         MedclError: it is missing or damaged.
@@ -110,23 +104,16 @@ class Frame:
 
 
 class Frames:
-    """The arrays of a store.
+    """The arrays of a store, with the places of `write_sums`, empty where there are no checksums.
 
-    Args:
-        folder: of the store.
-        places: of `write_sums`; empty where there are no checksums.
-        ordered: whether the checksums tell the order of words; those of stores of version 0.1 do not.
+    Whether these are `ordered`, telling the order of words: those of stores of version 0.1 do not.
     """
 
     def __init__(self, folder: Path, places: Mapping[str, list[int]], ordered: bool) -> None:
         self._folder, self._places, self._weights = folder, places, _WEIGHTS if ordered else _PLAIN
 
     def open(self, name: str) -> Frame:
-        """Open an array.
-
-        Raises:
-            MedclError: it is missing or damaged.
-        """
+        """Open an array, which may be missing or damaged: a `MedclError`."""
         sums = None
         if self._places:
             start, count = self._places.get(name, [0, 0])

@@ -1,4 +1,4 @@
-"""Records with their partners of other kinds, as batches of tensors."""
+"""Which records belong together, and these with their partners of other kinds as batches of tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def linked(
     incomplete: bool = False,
     needs: str = "",
 ) -> Linked:
-    """Find the partners of every record.
+    """Find the partners of every record, in the order of kinds and rows.
 
     The anchors are the records of the first kind that is no report. A report is a partner of what it describes. Records
     of two other kinds are partners within a study; where the anchor's study has none, or is not known, within the
@@ -65,9 +65,6 @@ def linked(
         report: name of the reports among them.
         incomplete: whether items count that have two kinds, but not all.
         needs: a kind that an item must have in any case.
-
-    Returns:
-        The items, in the order of kinds and rows.
     """
     own = [kind for kind in rows if kind != report]
     drawn = np.zeros(len(manifest), dtype=bool)

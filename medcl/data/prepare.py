@@ -29,13 +29,7 @@ _IN_FLIGHT = 1 << 28
 
 
 def prepare(
-    manifest: Manifest,
-    config: Any,
-    folder: Path,
-    *,
-    jobs: int = -1,
-    strict: bool = False,
-    cluster: str | None = None,
+    manifest: Manifest, config: Any, folder: Path, *, jobs: int = -1, strict: bool = False, cluster: str | None = None
 ) -> Any:
     """Decode every readable record of one wing, once; records of other wings are passed over.
 

@@ -1,12 +1,18 @@
-"""Batches of patients x records x samples, so that every level of the hierarchy has positives."""
+"""Batches of patients x records x samples, so that every level has positives: the same for any number of workers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
+from medcl.archive.stratify import first_appearance
+from medcl.engine.parallel import watched_worker
 from medcl.errors import MedclError, UsageError
+from medcl.modality.sampling import Batch
 
 Ints = NDArray[np.int64]
 _TRIES = 50
@@ -84,9 +90,9 @@ class Sampler:
             raise MedclError("there is no sample to make batches of")
         self.seed, self.records, self.samples, self.reuse, self.buffer = seed, records, samples, reuse, buffer
         self._draw, self._patient = draw, patient
-        patient_number = _by_appearance(patient)
+        patient_number = first_appearance(patient)[0]
         # Two patients may have records of one name: a record is one of its patient.
-        record_number = _by_appearance(patient_number * len(record) + _by_appearance(record))
+        record_number = first_appearance(patient_number * len(record) + first_appearance(record)[0])[0]
         # Samples sorted by record, records sorted by patient: a record's samples and a patient's records are slices.
         self._samples = np.argsort(record_number, kind="stable")
         self._sample_start = np.concatenate([[0], np.cumsum(np.bincount(record_number))])
@@ -114,15 +120,7 @@ class Sampler:
     ) -> Self:
         """A sampler of what is drawn from records: patches of volumes, or linked records with their partners.
 
-        Args:
-            units: the records.
-            patients: in a batch.
-            records: of a patient.
-            samples: of a record.
-            partitions: of a volume, see `VolumePatches.draw`.
-            seed: of all draws.
-            reuse: as of the class.
-            buffer: as of the class.
+        Arguments are those of the class, and the `partitions` of a volume, see `VolumePatches.draw`.
         """
         if partitions < 1:
             raise UsageError(f"batch: partitions must be at least 1, not {partitions}")
@@ -140,15 +138,10 @@ class Sampler:
     def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[Any]]:
         """The batches of the steps start to stop - 1, as lists of sample numbers, or of what was drawn.
 
-        Several processes share each batch: whole patients go to one process, the first patients of the batch to the
-        first, so that their batches in a row are the batch of one process. A batch, and with it the recipe, is the same
-        for any number of processes, and what is positive at a level of the hierarchy stays together.
-
-        Args:
-            start: first step, counted over all epochs.
-            stop: the step after the last.
-            rank: of this process.
-            world: processes that share a batch.
+        Steps are counted over all epochs. Of `world` processes that share each batch, whole patients go to one, the
+        first patients of the batch to the first, so that their batches in a row are the batch of one process. A batch,
+        and with it the recipe, is the same for any number of processes, and what is positive at a level of the
+        hierarchy stays together.
 
         Raises:
             UsageError: if there are more processes than patients in a batch.
@@ -242,13 +235,7 @@ class Sampler:
 
 
 def _spread(order: Ints, several: NDArray[np.bool_], size: int) -> Ints:
-    """Give each `size` patients one of several records, as far as there are, by exchanges with those that have more.
-
-    Args:
-        order: (P,) patients in random order.
-        several: (P,) whether a patient has several records.
-        size: of a batch.
-    """
+    """Give each `size` patients one of several records, as far as there are, by exchanges with those that have more."""
     batch, place = np.arange(len(order)) // size, np.flatnonzero(several[order])
     _, first = np.unique(batch[place], return_index=True)
     spare = np.delete(place, first)
@@ -265,9 +252,45 @@ def _some(values: Ints, most: int, rng: np.random.Generator) -> Ints:
     return values if len(values) <= most else rng.choice(values, most, replace=False)
 
 
-def _by_appearance(ids: Ints) -> Ints:
-    """Number ids by their first appearance, (W,)."""
-    _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+def _whole(batch: Any) -> Any:
+    """A batch as the data set makes it."""
+    return batch
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The sampler's batches of one process, from one step to another."""
+
+    sampler: Sampler
+    start: int
+    stop: int
+    rank: int
+    world: int
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        yield from self.sampler.batches(self.start, self.stop, rank=self.rank, world=self.world)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def loader(
+    dataset: Dataset[Batch], sampler: Sampler, start: int, stop: int, workers: int = 0, *, rank: int = 0, world: int = 1
+) -> Iterable[Batch]:
+    """The batches of steps start to stop - 1, in order and on pinned memory where there is a CUDA device.
+
+    Each is as the data set's `__getitems__` returns it. So many workers read ahead; 0 reads in this process, which has
+    a rank among the `world` processes that share each batch.
+    """
+    loaded: DataLoader[Batch] = DataLoader(
+        dataset,
+        batch_sampler=_Steps(sampler, start, stop, rank, world),
+        num_workers=workers,
+        worker_init_fn=watched_worker,
+        collate_fn=_whole,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+        # A loader draws a seed for its workers, which use none: not from the generator that dropout draws from.
+        generator=torch.Generator(),
+    )
+    return loaded

@@ -1,4 +1,4 @@
-"""The store: the records of one wing decoded once, as compressed, memory-mapped arrays and their index.
+"""The store: the records of one wing decoded once, as compressed, memory-mapped arrays and their index, in one step.
 
 A store is a folder: arrays of blosc2 (`*.b2nd`), in which a record has an array of its own or some rows of one that it
 shares, each in the type in which the archive holds it (int16 stays int16); and `index.parquet`, which says where each
@@ -59,12 +59,9 @@ class Store:
         return dtype
 
     def read_into(self, out: NDArray[Any], name: str, start: Sequence[int]) -> None:
-        """Read a part of an array; only the blocks that it touches are decompressed.
+        """Read the part of an array that begins at `start` and has the shape of `out`, contiguous and of its type.
 
-        Args:
-            out: contiguous, of the array's type; its shape is that of the part.
-            name: of the file.
-            start: where the part begins along each axis.
+        Only the blocks that it touches are decompressed.
 
         Raises:
             MedclError: the file is missing or damaged.
@@ -84,11 +81,7 @@ class Store:
 
 
 def open_store(folder: Path, name: str | None = None) -> Any:
-    """Open a store that `prepare` published.
-
-    Args:
-        folder: of the store.
-        name: of the wing whose records it holds; None: whichever they are.
+    """Open a store that `prepare` published, of the wing of this name; None: whichever its records are of.
 
     Returns:
         The store as its wing reads it: `SignalStore`, `VolumeStore`, `ImageStore`, `ReportStore`, ...
@@ -133,14 +126,7 @@ def _opened_before(folder: Path, key: bytes) -> Store:
 
 
 def write_index(folder: Path, index: StoreIndex, columns: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write the index, last of all, with the checksums of what is in the folder.
-
-    Args:
-        folder: of the store.
-        index: how stores of its wing are indexed.
-        columns: one value a record, as the schema names them.
-        about: what holds for all records: JSON values.
-    """
+    """Write the index, last of all, with the checksums of what is in the folder."""
     # Arrays of blosc2 are checked chunk by chunk; the other parts are small, and are checked as a whole.
     parts = {one.name: file_checksum(one) for one in sorted(folder.iterdir()) if one.suffix in (".npy", ".arrow")}
     own = {"version": index.version, _SUMS: write_sums(folder), _ORDERED: True, _PARTS: parts}
@@ -157,15 +143,6 @@ def publish(folder: Path, key: str, needed: int, make: Callable[[Path], None]) -
 
     It is published at the end in one step: an interrupted preparation leaves nothing behind that opens. Of several
     processes that want the same store, one prepares it and the others wait.
-
-    Args:
-        folder: that holds the stores.
-        key: of the store: its name there.
-        needed: bytes that it takes uncompressed, about.
-        make: fills an empty folder.
-
-    Returns:
-        The folder of the store.
 
     Raises:
         MedclError: the disk is full.

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
 from medcl.embed.config import EmbedConfig
-from medcl.embed.embedding import embed_pieces, on_host
 from medcl.embed.embeddings import parquet_file, parquet_writer
+from medcl.embed.encoders import Prepared, Side, device, embed_pieces, of_kinds, on_host, prepare, sides_of
 from medcl.embed.metadata import (
     LEFT_OUT,
     EmbeddingsMetadata,
@@ -25,7 +25,6 @@ from medcl.embed.metadata import (
     schema_of,
 )
 from medcl.embed.pooling import DivergedError, Plan, Vectors, pooled, rows_of
-from medcl.embed.sides import Prepared, Side, device, of_kinds, prepare, sides_of
 from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"
@@ -34,11 +33,7 @@ _ROWS = 1024  # of a shard that are copied at a time
 
 
 class Shards:
-    """A folder next to the output, that holds its parts while it is made.
-
-    Args:
-        output: the file that is wanted.
-        plan: what the embeddings are made of; another plan's shards are never taken over.
+    """A folder next to the output, that holds its parts while it is made; those of another plan are not taken over.
 
     Raises:
         UsageError: the folder holds unfinished embeddings of another plan.
@@ -80,13 +75,6 @@ class Shards:
 
     def join(self, count: int, schema: pa.Schema) -> int:
         """Make one file of the shards, in one move, and clear them away.
-
-        Args:
-            count: number of shards.
-            schema: of the file, with what it says of itself.
-
-        Returns:
-            Number of rows.
 
         Raises:
             MedclError: the disk is full.
@@ -153,12 +141,7 @@ def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Pa
     The work is written in shards beside the file. A call that was interrupted goes on behind those that it had
     finished; a call for a file that is there does nothing.
 
-    Args:
-        run: folder of a finished run.
-        manifest: of any records; those that the run has no encoder for are passed over.
-        config: level, pooling, precision.
-        store: folder of prepared records.
-        output: the Parquet file.
+    Records of the manifest that the run has no encoder for are passed over. Those that are prepared stay in `store`.
 
     Raises:
         UsageError: the run has no encoder for any record of the manifest, or the file holds other embeddings.
@@ -266,9 +249,9 @@ def _embed(
     numbers = np.concatenate([plan.numbers[plan.pieces_of(number)] for number in wanted])
     embedded = _counted(on_host(embed_pieces(part.side.network, pieces, numbers, device(), config.batch)), bar)
     try:
-        for one in pooled(embedded, plan, wanted, part.side.dim, config.pool, unit=part.side.joint):
-            rows = rows_of(manifest, part.side, part.prepared, plan, one.shard, one.vectors, schema, weights)
-            shards.write(part.first + one.shard, rows)
+        for shard, z in pooled(embedded, plan, wanted, part.side.dim, config.pool, unit=part.side.joint):
+            rows = rows_of(manifest, part.side, part.prepared, plan, shard, z, schema, weights)
+            shards.write(part.first + shard, rows)
     except DivergedError as error:
         record = manifest.column("record_id")[error.row]
         raise MedclError(

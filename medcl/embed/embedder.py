@@ -15,8 +15,8 @@ from medcl.archive.manifest import Manifest
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
+from medcl.embed.encoders import sides_of
 from medcl.embed.metadata import manifest_fingerprint, run_fingerprint
-from medcl.embed.sides import sides_of
 from medcl.errors import MedclError, UsageError
 
 Records: TypeAlias = Manifest | Sequence[Any] | NDArray[Any]

@@ -122,18 +122,14 @@ class EmbeddingsFile:
         """
         dtype = np.dtype(np.float16 if self.about.half else np.float32)
         shape = (len(self), self.dim)
-        if shape[0] * shape[1] * dtype.itemsize <= _IN_MEMORY:
-            array = np.empty(shape, dtype)
-            self._fill(array)
-            array.flags.writeable = False
-            return array
-        path = self._mapped()
-        with suppress(OSError, MedclError):
-            if not _is_whole(path):
-                self._map(path, shape, dtype)
-            mapped: NDArray[Any] = np.load(path, mmap_mode="r")
-            if mapped.shape == shape and mapped.dtype == dtype:
-                return mapped
+        if shape[0] * shape[1] * dtype.itemsize > _IN_MEMORY:
+            path = self._mapped()
+            with suppress(OSError, MedclError):
+                if not _is_whole(path):
+                    self._map(path, shape, dtype)
+                mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+                if mapped.shape == shape and mapped.dtype == dtype:
+                    return mapped
         array = np.empty(shape, dtype)
         self._fill(array)
         array.flags.writeable = False

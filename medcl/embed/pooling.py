@@ -1,4 +1,4 @@
-"""Pieces' embeddings become those of windows, records or patients, while memory holds one shard."""
+"""Pieces' embeddings become those of windows, records or patients, by a plan, while memory holds one shard."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.stratify import first_appearance
+from medcl.embed.encoders import Prepared, Side
 from medcl.embed.metadata import EMBEDDING, KIND, PIECES, RECORDS, RUN, START
-from medcl.embed.sides import Prepared, Side
 from medcl.errors import MedclError
 from medcl.modality.sampling import SampleSet
 
@@ -55,7 +56,7 @@ class Plan:
             records, of_record, count = np.unique(owner, return_inverse=True, return_counts=True)
             group, weight = of_record, 1 / count[of_record]
             if level == "patient":
-                patients = _first_numbers(_patients(manifest, records))
+                patients, _ = first_appearance(_patients(manifest, records))
                 group, weight = patients[of_record], weight / np.bincount(patients)[patients[of_record]]
                 order = np.argsort(group, kind="stable")
                 numbers, owner, group, weight = numbers[order], owner[order], group[order], weight[order]
@@ -78,15 +79,6 @@ def _patients(manifest: Manifest, rows: Ints) -> Ints:
     return np.where(codes >= 0, codes, -1 - rows)
 
 
-def _first_numbers(codes: Ints) -> Ints:
-    """Codes (n,) counted from 0 in the order in which each is met first."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    numbers: Ints = rank[inverse]
-    return numbers
-
-
 def _bounds(group: Ints) -> Ints:
     """Shards of about as many pieces each, never cutting an embedding in two."""
     wanted = max(_PIECES, len(group) // _SHARDS)
@@ -101,25 +93,8 @@ Pool = Literal["mean", "max"]
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """The embeddings of a shard.
-
-    Args:
-        shard: its number.
-        vectors: (G, dim).
-    """
-
-    shard: int
-    vectors: Vectors
-
-
 class DivergedError(MedclError):
-    """An embedding that is not a number.
-
-    Args:
-        row: of the manifest.
-    """
+    """An embedding that is not a number, of a row of the manifest."""
 
     def __init__(self, row: int) -> None:
         super().__init__(f"row {row} of the manifest has an embedding that is not a number")
@@ -128,8 +103,8 @@ class DivergedError(MedclError):
 
 def pooled(
     embedded: Iterator[tuple[slice, Vectors]], plan: Plan, shards: list[int], dim: int, pool: Pool, *, unit: bool
-) -> Iterator[Pooled]:
-    """Pool embeddings of pieces as they come.
+) -> Iterator[tuple[int, Vectors]]:
+    """Pool embeddings of pieces as they come, into shard after shard: its number and embeddings (G, dim).
 
     Args:
         embedded: which of the pieces of `shards`, one shard behind the other, and their embeddings (B, dim).
@@ -138,9 +113,6 @@ def pooled(
         dim: width.
         pool: mean or maximum over pieces.
         unit: whether embeddings are brought to length 1, as those of several modalities are compared.
-
-    Yields:
-        The shards in their order.
 
     Raises:
         DivergedError: an embedding is not a number.
@@ -155,7 +127,7 @@ def pooled(
             offset = parts[at].stop - int(ends[at])
             _add(total, z[first - which.start : last - which.start], plan, slice(first + offset, last + offset), pool)
             if last == ends[at]:
-                yield Pooled(shards[at], _finished(total, unit))
+                yield shards[at], _finished(total, unit)
                 at += 1
                 if at < len(shards):
                     total = _empty(plan, shards[at], dim, pool)
@@ -208,18 +180,10 @@ def rows_of(
     schema: pa.Schema,
     run: str,
 ) -> pa.Table:
-    """The rows of a shard.
+    """The rows of a shard of embeddings (G, dim), by the run of this fingerprint.
 
-    Args:
-        manifest: whose columns they have. Of an embedding of several records, those in which the records differ are
-            null.
-        side: what embedded them.
-        prepared: the pieces.
-        plan: which of them are one embedding.
-        shard: its number.
-        vectors: (G, dim).
-        schema: of the rows.
-        run: fingerprint of the weights.
+    They have the columns of the manifest. Of an embedding of several records, those in which the records differ are
+    null.
 
     Raises:
         MedclError: an embedding is too large for float16.

@@ -1,4 +1,4 @@
-"""The vectors of a file of embeddings, as they are compared: checked, of length 1, in blocks."""
+"""The vectors of a file of embeddings, as they are compared: checked, of length 1, in blocks; their axes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,9 +20,6 @@ BLOCK = 1 << 16
 
 def vectors_of(embeddings: "EmbeddingsFile") -> Vectors:
     """The vectors of a file, of which none holds something that is not a number.
-
-    Args:
-        embeddings: of a run.
 
     Returns:
         (N, dim) float16 or float32, mapped from a file where they are many.
@@ -50,14 +47,7 @@ def blocks(vectors: Vectors, size: int = BLOCK) -> Iterator[tuple[int, Vectors]]
 
 
 def unit(vectors: Vectors) -> NDArray[np.float32]:
-    """Vectors brought to length 1; one of length 0 stays.
-
-    Args:
-        vectors: (N, dim).
-
-    Returns:
-        (N, dim) float32.
-    """
+    """Vectors (N, dim) brought to length 1, float32; one of length 0 stays."""
     # In float32: the squares of float16 overflow from 256 on.
     x = np.asarray(vectors, dtype=np.float32)
     scaled: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
@@ -72,14 +62,7 @@ def sample(count: int, most: int, seed: int) -> Ints:
 
 
 def groups_of(codes: NDArray[Any]) -> Ints:
-    """Numbers from 0 for codes of a level; a row without one (-1) is a group of its own.
-
-    Args:
-        codes: (N,) codes, -1 where there is none.
-
-    Returns:
-        (N,) int64.
-    """
+    """Numbers (N,) from 0 for codes (N,) of a level; a row without one (-1) is a group of its own."""
     known = codes >= 0
     groups = np.empty(len(codes), dtype=np.int64)
     names, groups[known] = np.unique(codes[known], return_inverse=True)
@@ -107,29 +90,19 @@ class Axes:
         """The k directions of the largest variance."""
         return Axes(self.mean, self.directions[:, :k], self.variance[:k], self.total)
 
-    def coordinates(self, vectors: Vectors, k: int | None = None) -> NDArray[np.float32]:
-        """Where vectors lie, (N, k) float32.
-
-        Args:
-            vectors: (N, dim).
-            k: number of directions; default: all.
-        """
-        directions = self.directions[:, :k]
-        found = np.empty((len(vectors), directions.shape[1]), dtype=np.float32)
+    def coordinates(self, vectors: Vectors) -> NDArray[np.float32]:
+        """Where vectors (N, dim) lie, (N, k) float32."""
+        found = np.empty((len(vectors), self.directions.shape[1]), dtype=np.float32)
         for at, part in blocks(vectors):
-            found[at : at + len(part)] = (unit(part) - self.mean) @ directions
+            found[at : at + len(part)] = (unit(part) - self.mean) @ self.directions
         return found
 
 
 def principal_axes(vectors: Vectors, k: int) -> Axes:
-    """Find the directions.
+    """Find k directions, at most dim, in one pass over vectors (N, dim) that need not fit in memory.
 
-    Args:
-        vectors: (N, dim) of any length; they are brought to length 1, as they are compared by their cosine.
-        k: number of directions; at most dim are found.
-
-    Returns:
-        The axes, the same for the same vectors wherever they are computed.
+    Vectors are brought to length 1, as they are compared by their cosine. The axes are the same for the same vectors
+    wherever they are computed.
     """
     count, dim = vectors.shape
     mean = sum((unit(part).sum(axis=0, dtype=np.float64) for _, part in blocks(vectors)), np.zeros(dim)) / count

@@ -1,7 +1,7 @@
 """Run a function over chunks of items on the workers of a Dask cluster."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ _AHEAD = 2  # chunks in flight a thread of a worker: one that is worked on, one 
 
 def run_on_cluster(
     function: Callable[[Sequence[T]], R],
-    chunks: Mapping[int, Sequence[T]],
+    chunks: Iterator[tuple[int, Sequence[T]]],
     address: str,
     *,
     ordered: bool,
@@ -31,7 +31,7 @@ def run_on_cluster(
 
     Args:
         function: of a chunk; importable by name where the workers run, with the same medcl.
-        chunks: number -> items; files that items name must be readable under the same path there.
+        chunks: number, from 0, and items; files that items name must be readable under the same path there.
         address: of the scheduler, such as `tcp://10.0.0.1:8786`.
         ordered: yield in the order of the chunks, else as they come.
         instead: what stands for an item that workers died of.
@@ -82,15 +82,13 @@ class _Run:
         self._function, self._instead = function, instead
         self._flying: dict[Any, tuple[int, Sequence[Any]]] = {}
 
-    def results(self, chunks: Mapping[int, Sequence[Any]], ordered: bool) -> Iterator[Any]:
-        waiting = iter(chunks.items())
+    def results(self, chunks: Iterator[tuple[int, Sequence[Any]]], ordered: bool) -> Iterator[Any]:
         done: dict[int, list[Any]] = {}
-        following = iter(chunks)
-        head = next(following, None)
+        head = 0
         try:
-            while head is not None or self._flying:
+            while True:
                 room = self._threads() * _AHEAD - len(self._flying) - (len(done) if ordered else 0)
-                for number, chunk in islice(waiting, max(room, 0)):
+                for number, chunk in islice(chunks, max(room, 0)):
                     self._flying[self._client.submit(self._function, chunk, pure=False)] = number, chunk
                 if not self._flying:
                     break
@@ -101,7 +99,7 @@ class _Run:
                         done[number] = results
                 while ordered and head in done:
                     yield from done.pop(head)
-                    head = next(following, None)
+                    head += 1
         finally:
             # Who stops early, or has an error, leaves no work behind on machines that others share.
             with suppress(Exception):

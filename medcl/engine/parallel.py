@@ -1,4 +1,4 @@
-"""Run a function over many records in several processes, here or on a cluster."""
+"""Run a function over many records in several processes, which end with this one, or on a cluster."""
 
 import faulthandler
 import logging
@@ -6,8 +6,9 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import joblib
@@ -56,12 +57,12 @@ def _watch(parent: int) -> None:
 
 T = TypeVar("T")
 R = TypeVar("R")
-Chunks = dict[int, Sequence[T]]
+Chunks = Iterator[tuple[int, Sequence[T]]]
 
 
 def run_chunks(
     function: Callable[[Sequence[T]], R],
-    items: Sequence[T],
+    items: Iterable[T],
     *,
     jobs: int = -1,
     chunk: int = 256,
@@ -74,7 +75,7 @@ def run_chunks(
 
     Args:
         function: of a chunk; importable by name, since other processes run it.
-        items: in any number.
+        items: in any number; they are asked for as they are needed, by whichever thread hands out work.
         jobs: processes; -1 is one a core. One, or one chunk, runs in this process.
         chunk: items a call: enough to outweigh sending them (some ms), few enough to be worth saving one by one.
         ordered: yield in the order of the items, where what is written depends on it; else as they come.
@@ -95,19 +96,23 @@ def run_chunks(
         raise UsageError(f"jobs {jobs}: a number of processes, or -1 for one a core")
     if chunk < 1:
         raise UsageError(f"chunk {chunk}: at least one item a call")
-    chunks = {number: items[start : start + chunk] for number, start in enumerate(range(0, len(items), chunk))}
+    source = iter(items)
+    chunks: Chunks[T] = enumerate(iter(lambda: list(islice(source, chunk)), []))
     if cluster is not None:
         from medcl.engine.cluster import run_on_cluster
 
         yield from run_on_cluster(function, chunks, cluster, ordered=ordered, instead=instead)
         return
-    processes = min(joblib.cpu_count() if jobs == -1 else jobs, len(chunks))
-    if processes <= 1 and not (apart and chunks):
-        yield from map(function, chunks.values())
+    first = list(islice(chunks, joblib.cpu_count() if jobs == -1 else jobs))
+    processes, chunks = len(first), chain(first, chunks)
+    if processes <= 1 and not (apart and first):
+        yield from (function(part) for _, part in chunks)
         return
-    while chunks:
+    while True:
+        flying: dict[int, Sequence[T]] = {}
         try:
-            yield from _run(function, chunks, processes, ordered)
+            yield from _run(function, chunks, flying, processes, ordered)
+            return
         except TerminatedWorkerError as error:
             if instead is None:
                 raise MedclError(
@@ -115,21 +120,34 @@ def run_chunks(
                 ) from error
             # Those in flight are among the first that have no result, as a rule: then the one to blame is among them.
             # Else it is met again, behind fewer chunks.
-            for number in list(chunks)[: 2 * max(1, processes)]:
-                for item in chunks.pop(number):
+            for number in list(flying)[: 2 * max(1, processes)]:
+                for item in flying.pop(number):
                     yield _alone(function, item, instead)
+            chunks = chain(flying.items(), chunks)
 
 
-def _run(function: Callable[[Sequence[T]], R], chunks: Chunks[T], processes: int, ordered: bool) -> Iterator[R]:
-    """Work on chunks, taking those that are done out of the dictionary."""
+def _run(
+    function: Callable[[Sequence[T]], R],
+    chunks: Chunks[T],
+    flying: dict[int, Sequence[T]],
+    processes: int,
+    ordered: bool,
+) -> Iterator[R]:
+    """Work on chunks; those that are not done yet are in the dictionary."""
+
+    def calls() -> Iterator[object]:
+        for number, part in chunks:
+            flying[number] = part
+            yield joblib.delayed(_numbered)(function, number, part)
+
     kind = "generator" if ordered else "generator_unordered"
     # Not more in flight than are worked on one by one, should a process die. One job would stay in this process.
     ahead = 2 * processes if processes > 1 else 1
     parallel = workers(max(2, processes), return_as=kind, batch_size=1, pre_dispatch=ahead)
-    results = parallel(joblib.delayed(_numbered)(function, *one) for one in list(chunks.items()))
+    results = parallel(calls())
     try:
         for number, result in results:
-            del chunks[number]
+            del flying[number]
             yield result
     finally:
         with warnings.catch_warnings():

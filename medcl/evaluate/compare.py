@@ -17,6 +17,7 @@ from medcl.evaluate.wording import (
     console_of,
     estimate,
     init_name,
+    markdown_row,
     metric_name,
     other_repeats,
     protocol_name,
@@ -75,9 +76,6 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
         paths: results.json files; those of `medcl.evaluate.cross_validation.combine_folds` as well.
         names: one a file; without them the run folders' names are used, and the methods' where those are equal.
 
-    Returns:
-        The comparison.
-
     Raises:
         UsageError: there is nothing to compare, or the number of names, the targets, main metrics or test sets differ.
         MedclError: a file is not a results file.
@@ -113,11 +111,11 @@ def markdown(comparison: Comparison, metric: str | None = None) -> str:
     parts = []
     for protocol in comparison.protocols:
         parts += [f"**{_title(comparison, protocol, metric)}**", ""]
-        parts += [_row(["method", *comparison.labels]), "|---|" + "--:|" * len(comparison.labels)]
+        parts += [markdown_row(["method", *comparison.labels]), "|---|" + "--:|" * len(comparison.labels)]
         for line in _lines(comparison, protocol, metric):
             marked = [f"**{gap}**" if clear else gap for gap, clear in zip(line.differences, line.clear, strict=True)]
             cells = [f"{value}<br>{gap}" if gap else value for value, gap in zip(line.values, marked, strict=True)]
-            parts.append(_row([line.name, *cells]))
+            parts.append(markdown_row([line.name, *cells]))
         parts.append("")
     return "\n".join([*parts, _key(comparison, bold=True)]) + "\n"
 
@@ -268,7 +266,3 @@ def _key(comparison: Comparison, *, bold: bool = False) -> str:
         f"Mean of {over} [95% interval]; paired difference from random weights or training from scratch, on the same "
         f"labelled patients with the same seeds; {'bold' if bold else '*'}: its interval excludes zero."
     )
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -109,13 +109,7 @@ class EvaluateConfig:
 
 
 AUGMENTATION = ImageViewsConfig(
-    flip=0.5,
-    flip_axes=(0,),
-    rotation=15.0,
-    scale=(0.9, 1.1),
-    elastic=2.0,
-    contrast=(0.8, 1.2),
-    brightness=0.1,
+    flip=0.5, flip_axes=(0,), rotation=15.0, scale=(0.9, 1.1), elastic=2.0, contrast=(0.8, 1.2), brightness=0.1
 )
 """Movements that a patient could have made, and intensities of another scanner; the label map is moved likewise."""
 

@@ -9,22 +9,14 @@ from typing import TypeVar
 import numpy as np
 
 from medcl.errors import UsageError
-from medcl.evaluate.results import (
-    CalibrationCurve,
-    Confusion,
-    Difference,
-    Fraction,
-    MetricSummary,
-    Results,
-    Score,
-    Split,
-)
+from medcl.evaluate.results import CalibrationCurve, Confusion, Estimate, Fraction, Results, Score, Split
 from medcl.evaluate.segment_results import Segmentation, speed_of
 from medcl.stats.intervals import mean_interval
 
 BINS = 10
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Estimate)
 
 
 def combine_folds(paths: Sequence[Path]) -> Results:
@@ -33,9 +25,6 @@ def combine_folds(paths: Sequence[Path]) -> Results:
     A mean is over all folds and repeats. Its interval is Student's t over the means of the folds: repeats within a fold
     share their test patients, so that counting each of them as a result of its own would make the interval far too
     narrow. What remains is that the folds share training patients, which a note says.
-
-    Args:
-        paths: one results.json a fold.
 
     Returns:
         The pooled results, to be saved, shown or compared like any other.
@@ -46,7 +35,8 @@ def combine_folds(paths: Sequence[Path]) -> Results:
     folds = [Results.load(path) for path in paths]
     _check(folds, paths)
     first = folds[0]
-    scores = tuple(_numbered(folds))
+    summaries = (row for fold in folds for row in fold.summary)
+    differences = (row for fold in folds for row in fold.differences)
     return replace(
         first,
         run=", ".join(dict.fromkeys(fold.run for fold in folds)),
@@ -54,9 +44,9 @@ def combine_folds(paths: Sequence[Path]) -> Results:
         notes=tuple(dict.fromkeys([_note(len(folds)), *(note for fold in folds for note in fold.notes)])),
         fractions=tuple(_pool_fraction([fold.fractions[i] for fold in folds]) for i in range(len(first.fractions))),
         procedure=replace(first.procedure, bootstrap=0, folds=len(folds)),
-        scores=scores,
-        summary=tuple(_summaries(folds)),
-        differences=tuple(_differences(folds)),
+        scores=tuple(_numbered(folds)),
+        summary=tuple(_estimates(summaries, lambda r: (r.protocol, r.init, r.label, r.metric))),
+        differences=tuple(_estimates(differences, lambda r: (r.protocol, r.label, r.metric))),
         calibration=tuple(_curves(folds)),
         confusion=tuple(_confusions(folds)),
         segmentation=_segmentation(folds),
@@ -119,21 +109,12 @@ def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> Iterable[list[
     return groups.values()
 
 
-def _summaries(folds: Sequence[Results]) -> Iterable[MetricSummary]:
-    every = (row for fold in folds for row in fold.summary)
-    for rows in _grouped(every, lambda r: (r.protocol, r.init, r.label, r.metric)):
-        over, first = mean_interval([row.mean for row in rows]), rows[0]
-        many = sum(row.repeats for row in rows)
-        numbers = (over.mean, over.low, over.high, many)
-        yield MetricSummary(first.label, first.metric, *numbers, protocol=first.protocol, init=first.init)
-
-
-def _differences(folds: Sequence[Results]) -> Iterable[Difference]:
-    every = (row for fold in folds for row in fold.differences)
-    for rows in _grouped(every, lambda r: (r.protocol, r.label, r.metric)):
-        over, first = mean_interval([row.mean for row in rows]), rows[0]
-        many = sum(row.repeats for row in rows)
-        yield Difference(first.label, first.metric, over.mean, over.low, over.high, many, protocol=first.protocol)
+def _estimates(every: Iterable[E], key: Callable[[E], Hashable]) -> Iterable[E]:
+    """Means over the folds, of all repeats, without an interval over test patients."""
+    for rows in _grouped(every, key):
+        over, repeats = mean_interval([row.mean for row in rows]), sum(row.repeats for row in rows)
+        pooled = replace(rows[0], mean=over.mean, low=over.low, high=over.high, repeats=repeats)
+        yield replace(pooled, patients_low=math.nan, patients_high=math.nan)
 
 
 def _pool_split(name: str, parts: Sequence[Split]) -> Split:

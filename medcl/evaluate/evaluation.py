@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,13 @@ import torch
 from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
-from medcl.embed import sides
+from medcl.embed import encoders
 from medcl.errors import UsageError, did_you_mean
 from medcl.evaluate import experiment, multimodal_space, summary
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.page import write_page
-from medcl.evaluate.results import Procedure, Results
+from medcl.evaluate.results import Procedure, Results, made_with
 from medcl.evaluate.task import Task
 from medcl.modality import wing_of
 from medcl.modality.spec import Card, to_json
@@ -30,16 +29,6 @@ _BASELINE_VERSION = 1
 
 def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
     """Compare an encoder with the same network from random weights at every label fraction.
-
-    Args:
-        run_folder: of the pretrained run.
-        manifest: records with splits and labels.
-        config: what to measure.
-        store: folder in which records are prepared once.
-        output: folder for results.json and report.html.
-
-    Returns:
-        The results, as they were written.
 
     Raises:
         MedclError: the run, the labels or the splits do not allow it; `LeakError` where a test patient was trained on.
@@ -54,15 +43,15 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
     run, manifest = runs.load(run_folder), manifest.ok()
     side = multimodal_space.choose(run.card, manifest, config.target)
     run = multimodal_space.only(run, side)
-    config_of_pieces = sides.config_of(run.card)
+    config_of_pieces = encoders.config_of(run.card)
     if "pixels" in config.protocols and wing_of(config_of_pieces).name != "image":
         raise UsageError("--protocols pixels: needs a run on images, for it compares with their pixels")
     manifest = manifest.select(manifest.kinds == wing_of(config_of_pieces).name)
     check(manifest)
     n_records = len(manifest)
-    prepared = sides.prepared(manifest, config_of_pieces, store, config.jobs)
+    prepared = encoders.prepared(manifest, config_of_pieces, store, config.jobs)
     # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
-    manifest = manifest.select(np.unique(sides.samples_in(prepared, manifest, config_of_pieces).rows))
+    manifest = manifest.select(np.unique(encoders.samples_in(prepared, manifest, config_of_pieces).rows))
     task = Task.of(manifest, config.target)
     rows = {split: experiment.usable(manifest, task, split) for split in ("train", "val", "test")}
     notes = _notes(manifest, config, task, n_records - len(manifest))
@@ -103,8 +92,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         differences=tuple(differences),
         calibration=tuple(summary.curves(task, rows["test"], predictions)),
         confusion=tuple(summary.confusions(task, rows["test"], predictions, largest)),
-        software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with(),
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html")
@@ -129,11 +117,8 @@ def _baseline_path(setting: experiment.Setting, card: Card, drawn: Sequence[Sequ
 
     Runs that share network, data and settings share their baseline, which is measured once.
     """
-    config = {
-        name: value
-        for name, value in asdict(setting.config).items()
-        if name not in ("jobs", "bootstrap", "allow_transductive")
-    }
+    other = ("jobs", "bootstrap", "allow_transductive")
+    config = {name: value for name, value in asdict(setting.config).items() if name not in other}
     about = [_BASELINE_VERSION, torch.__version__, setting.store.name, to_json(card), config]
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
     digest.update("\n".join(map(str, setting.manifest.column("record_id"))).encode())

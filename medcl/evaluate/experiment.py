@@ -20,8 +20,7 @@ from tqdm.auto import tqdm
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.embed.embedding import embed_records
-from medcl.embed.sides import Encoder, samples_in
+from medcl.embed.encoders import Encoder, device, embed_records, samples_in
 from medcl.engine.parallel import workers
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import multimodal_space
@@ -40,16 +39,7 @@ FROZEN = {"probe", "knn", "pixels"}
 
 @dataclass(frozen=True)
 class Prediction:
-    """The test predictions of one model.
-
-    Args:
-        protocol: `probe`, `knn` or `finetune`.
-        init: which weights it started from.
-        label: the fraction.
-        repeat: number of the repeat.
-        seed: of the repeat.
-        probabilities: (test records, outputs).
-    """
+    """The test predictions (test records, outputs) of one model, of the fraction `label`."""
 
     protocol: str
     init: Init
@@ -63,15 +53,8 @@ class Prediction:
 class Setting:
     """All that a repeat needs; small enough to be sent to a process, since the store is opened there.
 
-    Args:
-        run: folder of the pretrained run.
-        store: folder of the prepared store.
-        manifest: readable records with labels and splits.
-        windows: configuration of the windows of a record.
-        config: the evaluation.
-        validation: labelled rows by which models are chosen.
-        test: labelled rows that are predicted once.
-        side: of an encoder of several modalities, the one that is evaluated.
+    Models are chosen by the labelled rows `validation`, those of `test` are predicted once. Of an encoder of several
+    modalities, one side is evaluated.
     """
 
     run: Path
@@ -114,11 +97,6 @@ def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
 def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) -> list[Prediction]:
     """Run every repeat, in processes of one thread each so that the numbers do not depend on how many there are.
 
-    Args:
-        setting: what is evaluated.
-        drawn: the labelled subsets of every repeat.
-        inits: which weights to start from.
-
     Returns:
         One prediction a protocol, initialisation, fraction and repeat, in this order of repeats.
     """
@@ -142,12 +120,7 @@ def in_order(
     labels = [[subset.label for subset in subset_list] for subset_list in drawn]
 
     def place(one: Prediction) -> tuple[int, ...]:
-        return (
-            one.repeat,
-            inits.index(one.init),
-            labels[one.repeat].index(one.label),
-            protocols.index(one.protocol),
-        )
+        return (one.repeat, inits.index(one.init), labels[one.repeat].index(one.label), protocols.index(one.protocol))
 
     return sorted(predictions, key=place)
 
@@ -169,10 +142,6 @@ def _load(setting: Setting) -> runs.Run[Any, Any]:
     return multimodal_space.only(runs.load(setting.run), setting.side)
 
 
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _windows(setting: Setting) -> SampleSet:
     return samples_in(setting.store, setting.manifest, setting.windows)
 
@@ -183,7 +152,7 @@ def _embed(setting: Setting, encoder: Encoder | Pixels, drawn: list[list[Subset]
         np.concatenate([setting.validation, setting.test, *(s.rows for subset_list in drawn for s in subset_list)])
     )
     z = np.full((len(setting.manifest), encoder.config.dim), np.nan)
-    z[rows] = embed_records(encoder.to(_device()), _windows(setting), rows, _device())
+    z[rows] = embed_records(encoder.to(device()), _windows(setting), rows, device())
     return z
 
 
@@ -232,9 +201,9 @@ def _predict(
             windows = _windows(setting)
             seed = config.seed + repeat
             tuned = fine_tune(
-                encoder, task, windows, subset.rows, setting.validation, config.finetune, seed=seed, device=_device()
+                encoder, task, windows, subset.rows, setting.validation, config.finetune, seed=seed, device=device()
             )
-            yield protocol, predict(tuned.encoder, tuned.head, task, windows, setting.test, _device())
+            yield protocol, predict(tuned.encoder, tuned.head, task, windows, setting.test, device())
 
 
 def usable(manifest: Manifest, task: Task, split: str) -> NDArray[np.int64]:

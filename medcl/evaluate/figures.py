@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from medcl.evaluate.results import CalibrationCurve, Estimate, Fraction, Results
+from medcl.evaluate.segment_results import SegmentCell
 from medcl.evaluate.wording import estimate, init_name
 from medcl.show.page import Figure
 from medcl.wording import bounds, count, number
@@ -27,15 +28,10 @@ DOTTED = {"color": "var(--muted)", "width": 1, "dash": "dot"}
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a label-efficiency curve.
+    """One line of a label-efficiency curve: its colour is a CSS variable, symbol and dash are those of plotly.
 
-    Args:
-        name: for the hover text.
-        colour: a CSS variable.
-        symbol: a plotly marker.
-        rows: an estimate a fraction, in the order of the axis; None where nothing was measured.
-        repeats: the single scores of each fraction, drawn as faint dots.
-        dash: a plotly line style.
+    The rows are an estimate a fraction, in the order of the axis, None where nothing was measured; the repeats are the
+    single scores of each fraction, drawn as faint dots.
     """
 
     name: str
@@ -79,15 +75,8 @@ def curve(
 ) -> Figure:
     """A label-efficiency curve over the number of labelled patients, and below it the paired differences.
 
-    Args:
-        fractions: of the axis.
-        lines: of the upper panel.
-        gaps: of the lower panel; a thick faint bar is the interval over test patients, a thin one that over repeats.
-        top: range of the upper axis, so that panels side by side compare.
-        bottom: range of the lower axis.
-
-    Returns:
-        The figure.
+    Of a difference, a thick faint bar is the interval over test patients, a thin one that over repeats. The axes have
+    these ranges, so that panels side by side compare.
     """
     patients = np.array([max(f.patients, 1) for f in fractions], dtype=float)
     decades = math.log10(patients.max() / patients.min()) if len(patients) else 0.0
@@ -123,15 +112,7 @@ def curve(
 
 
 def calibration(curves: Sequence[CalibrationCurve], limits: Range) -> Figure:
-    """Observed against predicted with the diagonal, and below it the number of records in each bin.
-
-    Args:
-        curves: of one class, at most one an initialisation.
-        limits: range of both axes of the upper panel.
-
-    Returns:
-        The figure.
-    """
+    """Observed against predicted with the diagonal, and below it the number of records in each bin."""
     low, high = limits
     data: list[Figure] = []
     for init, colour, symbol in INITS:
@@ -283,3 +264,34 @@ def _rule(y: float, axis: str) -> Figure:
 
 def _numbers(values: Any) -> list[float | None]:
     return [float(v) if math.isfinite(v) else None for v in values]
+
+
+def learning(cells: Sequence[SegmentCell], level: float) -> Figure:
+    """The validation Dice of cells of one fraction over the iterations: the mean, and each repeat as a faint line.
+
+    The final Dice of training from random weights is a dotted line.
+    """
+    data: list[Figure] = []
+    for init, colour, _ in INITS:
+        curves = [cell.curve for cell in cells if cell.init == init and cell.curve.iterations]
+        if not curves:
+            continue
+        line = {"type": "scatter", "mode": "lines", "line": {"color": colour, "width": 1}}
+        for curve in curves if len(curves) > 1 else ():
+            faint = {"x": list(curve.iterations), "y": list(curve.dice), "opacity": 0.22, "hoverinfo": "skip"}
+            data.append({**line, **faint})
+        iterations, mean = curves[0].iterations, np.mean([curve.dice for curve in curves], axis=0)
+        name = init_name("finetune", init)
+        hover = [f"{name}<br>{i} iterations: {number(float(v))}" for i, v in zip(iterations, mean, strict=True)]
+        strong = {"line": {"color": colour, "width": 2.25}, "hovertext": hover, "hoverinfo": "text"}
+        data.append({**line, **strong, "x": list(iterations), "y": mean.tolist()})
+    end = max((cell.curve.iterations[-1] for cell in cells if cell.curve.iterations), default=1)
+    layout = {
+        "height": 300,
+        "margin": {"l": 46, "r": 8, "t": 6, "b": 40},
+        "hovermode": "closest",
+        "xaxis": {"range": [0, end], "title": {"text": "iterations", "standoff": 6}, "showgrid": False},
+        "yaxis": {"title": {"text": "validation Dice", "standoff": 4}, "nticks": 6},
+        "shapes": [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": level, "y1": level, "line": DOTTED}],
+    }
+    return {"data": data, "layout": layout}

@@ -33,13 +33,7 @@ _COMBINATION_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class LabelFraction:
-    """How much of the training data is labelled: a share or a count, one of which is None.
-
-    Args:
-        label: the text of the request, such as `10%`.
-        share: in (0, 1].
-        count: number of patients (or records).
-    """
+    """How much of the training data is labelled, as `10%`: a share in (0, 1] or a count, one of which is None."""
 
     label: str
     share: float | None = None
@@ -48,16 +42,9 @@ class LabelFraction:
 
 @dataclass(frozen=True)
 class Subset:
-    """The labelled part of the training data at one fraction.
+    """The labelled part of the training data at one fraction: rows of the manifest, ascending.
 
-    Args:
-        label: the fraction's text.
-        rows: rows of the manifest, ascending.
-        n_patients: patients among them.
-        n_records: number of rows.
-        per_class: number of records of each class; empty for regression.
-        raised: whether the fraction was too small to include every class and was therefore raised to the smallest that
-            does.
+    A fraction that is too small to include every class is raised to the smallest that does.
     """
 
     label: str
@@ -156,13 +143,7 @@ def check(labels: Sequence[str], repeats: int) -> None:
 
 
 def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: int, seed: int) -> list[list[Subset]]:
-    """The labelled subsets of every repeat, in ascending order of size.
-
-    Args:
-        order: random seed -> ordering of the training units.
-        labels: label fractions, as `parse` takes them.
-        repeats: number of orderings.
-        seed: first random seed; each further repeat adds 1.
+    """The labelled subsets of every repeat, in ascending order of size, by orderings of seeds that count up from one.
 
     Raises:
         UsageError: as in `Ordering.take`.
@@ -175,13 +156,7 @@ def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: 
 
 
 def order(manifest: Manifest, *, target: str, unit: Unit = "patient", seed: int = 0) -> Ordering:
-    """Order the labelled training units so that every prefix is a fair sample.
-
-    Args:
-        manifest: records with a split; only readable, labelled records of `train` count.
-        target: name of the target.
-        unit: what is ordered.
-        seed: seed of the draw.
+    """Order the labelled training units so that every prefix is a fair sample; readable records of `train` count.
 
     Raises:
         MedclError: no training record is labelled, or a class has no positive (or no negative) one.
@@ -207,13 +182,7 @@ def order(manifest: Manifest, *, target: str, unit: Unit = "patient", seed: int 
 
 
 def random_order(manifest: Manifest, rows: Ints, *, unit: Unit = "patient", seed: int = 0) -> Ordering:
-    """Order the units of some rows at random: of a target without classes, such as label maps.
-
-    Args:
-        manifest: of the records.
-        rows: (R,) training rows with a usable label map.
-        unit: what is ordered.
-        seed: seed of the draw.
+    """Order the units of training rows (R,) at random: of a target without classes, such as label maps.
 
     Raises:
         MedclError: there is no row.
@@ -242,12 +211,9 @@ def _needed(columns: Bools, target: Target) -> Bools:
 
 
 def _order_units(columns: Bools, needed: Bools, rng: np.random.Generator) -> tuple[Ints, int]:
-    """Order units: first a cover of the needed columns, then greedily by proportions.
+    """Order units: first a cover of the needed properties (units, properties), then greedily by proportions.
 
-    Args:
-        columns: (units, classes) that are kept in proportion.
-        needed: (units, properties) of which each has to occur in the beginning.
-        rng: makes every choice that the labels leave open.
+    Columns (units, classes) are kept in proportion; `rng` makes every choice that the labels leave open.
 
     Returns:
         (units,) the order, and the length of the beginning.

@@ -12,10 +12,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from medcl import files
 from medcl.archive.manifest import Manifest
-from medcl.embed import sides
+from medcl.embed import encoders
+from medcl.embed.encoders import device
 from medcl.errors import UsageError
 from medcl.evaluate.multimodal_results import Grounded
-from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, device, tokenizer_of
+from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, tokenizer_of
 from medcl.evaluate.retrieval import Ints
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import draws
@@ -33,13 +34,7 @@ def phrase_map(encoder: MultimodalEncoder, kind: str, x: Tensor, tokens: Tensor)
     """Cosine similarity of every cell of an image with a phrase, enlarged to the image.
 
     With a local projection the phrase is the mean of its words there; without one its projection, and the image's
-    projection head is applied to each cell.
-
-    Args:
-        encoder: in evaluation mode.
-        kind: side of the image; its encoder has 2 dimensions.
-        x: (C, rows, columns), as the encoder takes it.
-        tokens: (L,) of the phrase.
+    projection head is applied to each cell. The image is (C, rows, columns), as the encoder takes it, the tokens (L,).
 
     Returns:
         (rows, columns) from -1 to 1.
@@ -70,15 +65,7 @@ def phrase_vector(encoder: MultimodalEncoder, tokens: Tensor) -> Tensor:
 
 
 def overlay(image: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A map over an image: the lowest value of the map dark blue, the highest yellow.
-
-    Args:
-        image: (C, rows, columns) from 0 to 1; one channel or three.
-        similarity: (rows, columns).
-
-    Returns:
-        (rows, columns, 3).
-    """
+    """A map (rows, columns) over an image (C, rows, columns) from 0 to 1: dark blue is low, yellow high."""
     low, high = float(similarity.min()), float(similarity.max())
     place = (similarity - low) / (high - low) if high > low else np.zeros_like(similarity)
     stops = np.linspace(0, 1, len(CIVIDIS))
@@ -110,28 +97,18 @@ def ground(
 ) -> list[tuple[Grounded, str, str]]:
     """Draw where images show what the reports say, for the pairs that were retrieved best and worst.
 
-    Pairs are ordered by the rank of the image among all tested ones when its report is the query, then by their
-    similarity; a report and an image are shown once.
-
-    Args:
-        run: the encoder.
-        manifest: readable records of all kinds.
-        images: the tested images.
-        reports: the tested reports.
-        linked: (pairs, 2) numbers of images and reports that belong together.
-        store: folder of prepared records.
-        output: folder in which the overlays are written, below `grounding`.
-        number: number of pairs from each end.
-        jobs: number of processes that prepare.
+    Pairs, `linked` (pairs, 2) numbers of images and reports that belong together, are ordered by the rank of the image
+    among all tested ones when its report is the query, then by their similarity; a report and an image are shown once.
+    So many pairs from each end are written as overlays, below `grounding` of the output.
 
     Returns:
         (description, image, overlay) of each, as data URIs; the best first.
     """
     own, ranks = _ranks(images, reports, linked)
     order = np.lexsort((-own, ranks))
-    config = sides.config_of(run.card.sides["image"])
+    config = encoders.config_of(run.card.sides["image"])
     every = manifest.of_kind("image")
-    parts = sides.samples_in(sides.prepared(every, config, store, jobs), manifest.select(images.rows), config)
+    parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), manifest.select(images.rows), config)
     text = tokenizer_of(run)
     record_ids, texts = manifest.column("record_id"), manifest.column("report")
     encoder, shown = run.encoder.to(device()), []
@@ -147,16 +124,8 @@ def ground(
             ground_png = png(grey(x.numpy()))
             drawn = png(overlay(x.numpy(), cells))
             files.write(output / file, drawn, private=True)
-            about = Grounded(
-                title,
-                phrase,
-                record_id,
-                int(ranks[pair]),
-                float(own[pair]),
-                float(cells.min()),
-                float(cells.max()),
-                str(file),
-            )
+            numbers = int(ranks[pair]), float(own[pair]), float(cells.min()), float(cells.max())
+            about = Grounded(title, phrase, record_id, *numbers, str(file))
             shown.append((about, data_uri(ground_png), data_uri(drawn)))
     return shown
 

@@ -18,10 +18,9 @@ from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.prepare import prepare
-from medcl.embed import sides
-from medcl.embed.embedding import embed_records
+from medcl.embed import encoders
+from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
-from medcl.embed.sides import Projected
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
 from medcl.evaluate.task import Task
@@ -37,11 +36,6 @@ from medcl.runs import Run, load_joint
 
 def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
     """The side whose records have labels of a target: the first in the order of `WINGS`, reports aside.
-
-    Args:
-        card: of the run.
-        manifest: readable records of all kinds.
-        target: one of its targets.
 
     Returns:
         The kind; None where the run has one modality only.
@@ -122,11 +116,6 @@ def with_side(run: MultimodalRun, kind: str) -> MultimodalRun:
     return run if kind in run.encoder.sides else load_joint(run.folder, [kind])
 
 
-def device() -> torch.device:
-    """Where networks run."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def tokenizer_of(run: MultimodalRun) -> TokenisedConfig:
     """What a run was trained to read of reports, with its tokenizer.
 
@@ -161,21 +150,11 @@ def embed_kind(
     jobs: int = -1,
     keep: bool = True,
 ) -> Embedded:
-    """Embed records, or read what was embedded before by the same weights from the same records.
+    """Embed those rows of one kind that can be prepared, or read what the same weights embedded before of the same.
 
-    Args:
-        run: the encoder; a side that it was loaded without is loaded where records have to be embedded.
-        manifest: readable records of all kinds: what is prepared once.
-        kind: of the records.
-        rows: rows to embed, ascending; those of other modalities are skipped.
-        store: folder of prepared records, which keeps embeddings as well: those that were used last, in at most 8
-            files, which may be deleted at any time.
-        text: embedding of a report, `whole` or `sentence`.
-        jobs: number of processes that prepare.
-        keep: store what is embedded now; not needed for a single record.
-
-    Returns:
-        The records that can be prepared.
+    A side that the run was loaded without is loaded where records have to be embedded. The store of prepared records
+    keeps embeddings as well, unless told not to: those that were used last, in at most 8 files, which may be deleted at
+    any time. The text of a report is taken `whole`, or by `sentence`.
 
     Raises:
         UsageError: the run has no such side.
@@ -209,8 +188,8 @@ def _embed(
     if kind == REPORT:
         parts = reports_of(run, every, chosen, store, text, jobs)
     else:
-        config = sides.config_of(run.card.sides[kind])
-        parts = sides.samples_in(sides.prepared(every, config, store, jobs), chosen, config)
+        config = encoders.config_of(run.card.sides[kind])
+        parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), chosen, config)
     rows = np.unique(parts.rows)
     encoder = Projected(run.encoder, kind, run.card.projection).to(device())
     z = torch.from_numpy(embed_records(encoder, parts, rows, device()))

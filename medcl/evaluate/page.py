@@ -2,14 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from medcl.evaluate import figures
 from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
-from medcl.evaluate.segment_page import SegmentImages, learning
 from medcl.evaluate.wording import (
     estimate,
     finding,
@@ -87,13 +85,24 @@ class Matrix:
     rows: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
 
 
+@dataclass(frozen=True)
+class ShownVolume:
+    """One test volume; `panels` are (caption, image as a data URI)."""
+
+    title: str
+    panels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SegmentImages:
+    """The rows, and the structures with the colours in which they are drawn, as CSS."""
+
+    rows: tuple[ShownVolume, ...] = ()
+    colours: tuple[tuple[str, str], ...] = ()
+
+
 def write_page(results: Results, path: Path, images: SegmentImages | None = None) -> None:
     """Write the page as one self-contained HTML file.
-
-    Args:
-        results: what was measured.
-        path: of the page.
-        images: of a segmentation.
 
     Raises:
         UsageError: the results have no label fraction.
@@ -131,8 +140,8 @@ def render_page(results: Results, images: SegmentImages | None = None) -> str:
         number=number,
         sizes=_sizes(results),
         notes=[*results.notes, *_own_notes(results), *other_repeats(results)],
-        created=_moment(results.created),
-        config=_yaml(results.config),
+        created=page.moment(results.created),
+        config=page.settings(results.config),
         count=count,
         repeats_words=repeats_words,
     )
@@ -142,15 +151,8 @@ def _panels(results: Results, charts: dict[str, page.Figure]) -> list[Panel]:
     panels = []
     for i, metric in enumerate(results.metrics):
         lines = {p: figures.series_of(results, p, metric) for p in results.protocols}
-        gaps = {
-            p: figures.Series(
-                "difference",
-                "var(--difference)",
-                "circle",
-                [results.difference(p, f.label, metric) for f in results.fractions],
-            )
-            for p in results.protocols
-        }
+        paired = {p: [results.difference(p, f.label, metric) for f in results.fractions] for p in results.protocols}
+        gaps = {p: figures.Series("difference", "var(--difference)", "circle", rows) for p, rows in paired.items()}
         # One range for all protocols of a metric, so that panels side by side compare.
         top = figures.value_range([line for both in lines.values() for line in both])
         bottom = figures.value_range(list(gaps.values()), with_zero=True)
@@ -189,11 +191,8 @@ def _class_tables(results: Results) -> list[ClassTable]:
                 for init in ("pretrained", "random")
             ]
             if rows:
-                tables.append(
-                    ClassTable(
-                        protocol_name(protocol), metric_name(metric, results.target).removeprefix("macro-"), tuple(rows)
-                    )
-                )
+                name = metric_name(metric, results.target).removeprefix("macro-")
+                tables.append(ClassTable(protocol_name(protocol), name, tuple(rows)))
     return tables
 
 
@@ -224,7 +223,7 @@ def _learning(results: Results, charts: dict[str, page.Figure]) -> list[tuple[st
     items = []
     for i, speed in enumerate(results.segmentation.speed):
         cells = [cell for cell in results.segmentation.cells if cell.label == speed.label]
-        charts[f"learning-{i}"] = learning(cells, speed.level)
+        charts[f"learning-{i}"] = figures.learning(cells, speed.level)
         items.append((speed.label, f"learning-{i}"))
     return items
 
@@ -247,15 +246,9 @@ def _matrix(one: Confusion) -> Matrix:
     for name, values in zip(one.classes, one.matrix, strict=True):
         total = sum(values)
         shares = [value / total if total else 0.0 for value in values]
-        rows.append(
-            (
-                name,
-                tuple(
-                    ConfusionCell(count(v), f"{s:.0%}" if total else NOTHING, round(s, 4))
-                    for v, s in zip(values, shares, strict=True)
-                ),
-            )
-        )
+        percents = [f"{share:.0%}" if total else NOTHING for share in shares]
+        cells = zip(map(count, values), percents, (round(share, 4) for share in shares), strict=True)
+        rows.append((name, tuple(ConfusionCell(*cell) for cell in cells)))
     return Matrix(init_name(one.protocol, one.init), one.classes, tuple(rows))
 
 
@@ -282,17 +275,3 @@ def _own_notes(results: Results) -> list[str]:
         if missing:
             notes.append(f"No record of the label fraction {one.label} has {', '.join(missing)}.")
     return notes
-
-
-def _moment(created: str) -> str:
-    try:
-        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
-    except ValueError:
-        return created
-
-
-def _yaml(config: dict[str, object]) -> str:
-    import yaml
-
-    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
-    return text

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medcl.archive.manifest import Target
-from medcl.embed.embedding import embed_records, mean_by_group
-from medcl.embed.sides import Encoder
+from medcl.embed.encoders import Encoder, Width, embed_records, mean_by_group
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.task import Task
@@ -22,6 +21,7 @@ from medcl.networks.heads import ClassifierHead
 from medcl.stats.metrics import measure
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,9 @@ def fine_tune(
     seed: int,
     device: torch.device,
 ) -> Finetuned:
-    """Train encoder and head on the labelled rows.
+    """Train a copy of the encoder, and a head, on the labelled rows, and keep the weights that validate best.
 
-    Args:
-        encoder: pretrained or random; a copy is trained.
-        task: what is predicted.
-        windows: of the store.
-        train: labelled rows.
-        validation: rows by which the weights are chosen.
-        config: optimiser and patience.
-        seed: of the head, the batches and the dropout.
-        device: where to train.
+    The seed is that of the head, the batches and the dropout.
 
     Raises:
         MedclError: for fewer than two training records, since the head normalises over the batch.
@@ -158,9 +150,6 @@ def _draw_windows(
     return picked, np.asarray(group, dtype=np.int64)
 
 
-Floats = NDArray[np.float64]
-
-
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
 
@@ -169,16 +158,9 @@ Predictor = Callable[[Floats], Floats]
 
 
 def linear_probe(task: Task, z: Floats, train: Rows, validation: Rows) -> Predictor:
-    """Logistic regression (ridge regression for a continuous target) on standardised embeddings.
+    """Logistic regression (ridge regression for a continuous target) on standardised embeddings (records, dim).
 
-    Args:
-        task: what is predicted.
-        z: (records, dim) embeddings of all records of the manifest.
-        train: rows to fit.
-        validation: rows by which the penalty is chosen among `PENALTIES`.
-
-    Returns:
-        The predictor of the best penalty.
+    It is fitted on the rows `train`; by the rows `validation` the penalty is chosen among `PENALTIES`.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -193,13 +175,7 @@ def probe_scores(
 ) -> dict[str, float]:
     """The test metrics of a linear probe, first the one by which models are chosen.
 
-    Args:
-        target: that is predicted.
-        labels: (records,) or, multilabel, (records, classes).
-        z: (records, dim) embeddings.
-        train: rows to fit.
-        validation: rows by which the penalty is chosen.
-        test: rows to test.
+    Labels are (records,) or, multilabel, (records, classes), embeddings (records, dim).
 
     Raises:
         MedclError: the metric is undefined on the test or the validation rows.
@@ -212,16 +188,9 @@ def probe_scores(
 
 
 def nearest_neighbours(task: Task, z: Floats, train: Rows, validation: Rows) -> Predictor:
-    """Mean label of the k nearest training records by cosine similarity; k is chosen among `NEIGHBOURS`.
+    """Mean label of the k nearest rows `train` of embeddings (records, dim) by cosine similarity.
 
-    Args:
-        task: what is predicted.
-        z: (records, dim).
-        train: rows that vote.
-        validation: rows by which k is chosen.
-
-    Returns:
-        The predictor of the best k.
+    By the rows `validation` k is chosen among `NEIGHBOURS`.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -264,23 +233,12 @@ def _linear(task: Task, x: Floats, y: Floats, penalty: float) -> Predictor:
 SIDE = 16
 
 
-@dataclass(frozen=True)
-class PixelWidth:
-    """Width of the embedding of an image."""
-
-    dim: int
-
-
 class Pixels(nn.Module):
-    """Averages an image over 16 x 16 cells, as an encoder of images.
-
-    Args:
-        n_channels: number of channels of the images.
-    """
+    """Averages an image over 16 x 16 cells, as an encoder of images of so many channels."""
 
     def __init__(self, n_channels: int) -> None:
         super().__init__()
-        self.config = PixelWidth(n_channels * SIDE * SIDE)
+        self.config = Width(n_channels * SIDE * SIDE)
 
     def embed(self, x: Tensor) -> Tensor:
         """(B, C, rows, columns) to (B, C * 256)."""

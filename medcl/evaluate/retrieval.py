@@ -35,12 +35,7 @@ class RelevanceIds:
 
     @classmethod
     def of(cls, ids: ArrayLike | Sequence[ArrayLike]) -> "RelevanceIds":
-        """Ids as one number a record, negative for none; as a table (records, classes) of 0 and 1; or as lists.
-
-        Args:
-            ids: (records,) integers; (records, classes) indicators, whose columns are the ids; or a list of arrays of
-                ids, one a record.
-        """
+        """Ids as one number a record (records,), negative for none; as indicators (records, classes); or as lists."""
         if isinstance(ids, list | tuple) and (not ids or np.ndim(ids[0]) == 1):
             parts = [np.unique(np.asarray(one, dtype=np.int64)) for one in ids]
             row = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
@@ -55,12 +50,7 @@ class RelevanceIds:
 
 @dataclass(frozen=True)
 class SharedIds:
-    """The candidates that share an id with each query, for any block of queries.
-
-    Args:
-        queries: sparse (queries, ids).
-        candidates: sparse (ids, candidates).
-    """
+    """The candidates that share an id with each query, for any block of queries: sparse matrices by ids."""
 
     queries: Any
     candidates: Any
@@ -125,6 +115,12 @@ class Measure:
     high: float
     chance: float
 
+    @classmethod
+    def of(cls, metric: str, value: float, resamples: Sequence[Floats], chance: float) -> "Measure":
+        """A measure with the interval of its resamples, where there are some."""
+        interval = percentile_interval(np.concatenate(resamples) if len(resamples) else [])
+        return cls(metric, value, interval.low, interval.high, chance)
+
 
 @dataclass(frozen=True)
 class Retrieval:
@@ -171,9 +167,6 @@ def rank(
         ranks: the k of recall@k and precision@k.
         seed: of the order of equals.
 
-    Returns:
-        What each query found.
-
     Raises:
         UsageError: numbers of ids and embeddings differ, or a k is below 1.
         MedclError: an embedding is not finite.
@@ -209,16 +202,8 @@ def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed
 
     `recall@k` is the share of queries with a hit among the first k, `precision@k` the share of the first k that are
     hits (as in CheXpert 8x200; of all candidates where there are fewer than k), `median rank` that of the best hit,
-    `mAP` the mean of the average precision. The intervals resample the queries' patients; the candidates stay.
-
-    Args:
-        ranking: what each query found.
-        patients: (queries,) id of the patient of each query.
-        n_boot: number of resamples; 0 gives no intervals.
-        seed: of the resamples.
-
-    Returns:
-        The summary.
+    `mAP` the mean of the average precision. The intervals resample the queries' patients (queries,), `n_boot` times;
+    the candidates stay.
 
     Raises:
         MedclError: no query has a hit among the candidates.
@@ -246,11 +231,8 @@ def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed
         boots["median rank"].append(weighted_median(best, weights))
     point = {name: float(value.mean()) for name, value in values.items()}
     point["median rank"], expected["median rank"] = float(np.median(best)), chance.median_rank(candidates, hits)
-    measures = []
-    for name, mean in point.items():
-        interval = percentile_interval(np.concatenate(boots[name]) if n_boot else [])
-        measures.append(Measure(name, mean, interval.low, interval.high, expected[name]))
-    return Retrieval(tuple(measures), int(kept.sum()), int((~kept).sum()), int(candidates.max()), len(np.unique(ids)))
+    measures = tuple(Measure.of(name, mean, boots[name], expected[name]) for name, mean in point.items())
+    return Retrieval(measures, int(kept.sum()), int((~kept).sum()), int(candidates.max()), len(np.unique(ids)))
 
 
 def _looked_up(hit: Tensor, kept: Tensor, ranks: Sequence[int]) -> tuple[Ints, Ints, Floats, Ints, Ints]:

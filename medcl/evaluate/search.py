@@ -13,7 +13,7 @@ from torch import Tensor
 from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
-from medcl.embed import sides
+from medcl.embed import encoders
 from medcl.errors import UsageError, did_you_mean
 from medcl.evaluate.multimodal_space import (
     Embedded,
@@ -55,14 +55,9 @@ class FoundRecord:
 
 @dataclass(frozen=True)
 class Archive:
-    """The records that are searched.
+    """The records of a manifest that are searched, of a split where it is not empty.
 
-    Args:
-        run: an encoder of several modalities; its encoders are loaded when they are needed.
-        manifest: readable records.
-        store: folder of prepared records and embeddings.
-        split: split that is searched; empty searches all records.
-        jobs: number of processes that prepare.
+    The run has several modalities, whose encoders are loaded when they are needed.
     """
 
     run: MultimodalRun
@@ -147,7 +142,7 @@ class Archive:
         rows = rows[readable.kinds[rows] == kind]
         if not len(rows):
             raise UsageError(
-                f"the manifest has no {wing(kind).plural}" + f" in the split {self.split}" * bool(self.split)
+                f"the manifest has no {wing(kind).plural}{f' in the split {self.split}' * bool(self.split)}"
             )
         side = embed_kind(self.run, readable, kind, rows, self.store, jobs=self.jobs)
         record_ids, texts = readable.column("record_id"), readable.column("report")
@@ -175,34 +170,27 @@ class Archive:
         kind = found[0].kind
         if not wing(kind).shows_samples:
             raise UsageError(f"a contact sheet shows images, not {wing(kind).plural}")
-        config = sides.config_of(self.run.card.sides[kind])
-        folder = sides.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
-        parts = sides.samples_in(folder, self.manifest.ok(), config)
+        config = encoders.config_of(self.run.card.sides[kind])
+        folder = encoders.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
+        parts = encoders.samples_in(folder, self.manifest.ok(), config)
         places = [int(parts.samples_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 
 
 def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path: Path) -> None:
-    """Write a contact sheet.
-
-    Args:
-        archive: the searched records.
-        found: the nearest first.
-        query: the query, in words.
-        path: `.png`, which shows images; or `.html`, which shows reports as well.
+    """Write a contact sheet: `.png`, which shows images; or `.html`, which shows reports as well.
 
     Raises:
         UsageError: another ending, or records that cannot be shown.
     """
-    if path.suffix.lower() not in (".png", ".html"):
+    ending = path.suffix.lower()
+    if ending not in (".png", ".html"):
         raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
-    shown = archive.images(found) if path.suffix.lower() == ".png" or wing(found[0].kind).shows_samples else []
-    if path.suffix.lower() == ".png":
+    shown = archive.images(found) if ending == ".png" or wing(found[0].kind).shows_samples else []
+    if ending == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
         files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)
         return
     images = [data_uri(png(one)) for one in shown] or [""] * len(found)
-    page.write(
-        path,
-        page.render("evaluate/sheet.html", {}, query=query, found=list(zip(found, images, strict=True)), number=number),
-    )
+    pairs = list(zip(found, images, strict=True))
+    page.write(path, page.render("evaluate/sheet.html", {}, query=query, found=pairs, number=number))

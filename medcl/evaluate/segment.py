@@ -4,7 +4,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,14 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.archive.split import check
 from medcl.archive.stratify import Ints
 from medcl.data.prepare import prepare
+from medcl.embed.encoders import device
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import segment_experiment as experiment
 from medcl.evaluate import summary
 from medcl.evaluate.config import SegmentationConfig
 from medcl.evaluate.fractions import check as check_fractions
-from medcl.evaluate.page import write_page
-from medcl.evaluate.results import Procedure, Results, Split
-from medcl.evaluate.segment_page import SegmentImages, ShownVolume
+from medcl.evaluate.page import SegmentImages, ShownVolume, write_page
+from medcl.evaluate.results import Procedure, Results, Split, made_with
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Segmentation, SegmentCell, speed_of
 from medcl.evaluate.segment_train import check as check_network
@@ -39,6 +38,8 @@ PALETTE = (
 )
 """Okabe and Ito's colours, distinguishable to the colour-blind, then five more for label maps of many structures."""
 OPACITY = 0.55
+CELLS = "segmentations"
+"""Folder of finished networks, next to the stores."""
 
 
 def draw(
@@ -46,17 +47,12 @@ def draw(
 ) -> SegmentImages:
     """Draw the worst and the best test volume.
 
-    Args:
-        setting: what was evaluated.
-        work: of all networks.
-        cells: their numbers, in the same order.
-
     Returns:
         The images; none where the weights of the networks were deleted.
     """
     smallest = min(work, key=lambda one: len(one.subset.rows)).subset.label
     chosen = [one for one in work if one.repeat == 0 and one.subset.label == smallest]
-    networks = {one.init: network.to(experiment.device()) for one, network in experiment.kept(setting, chosen)}
+    networks = {one.init: network.to(device()) for one, network in experiment.kept(setting, chosen)}
     if len(networks) < 2:
         return SegmentImages()
     dice = {
@@ -73,7 +69,7 @@ def draw(
         ground = _grey(patches.volume(volume)[0].numpy().take(place, axis))
         shown = {"image": ground, "truth": _overlay(ground, np.take(truth, place, axis))}
         for init in experiment.INITS:
-            labels = predict(networks[init], patches, volume, setting.config.segment.overlap, experiment.device())
+            labels = predict(networks[init], patches, volume, setting.config.segment.overlap, device())
             caption = f"{init_name(summary.SEGMENT_PROTOCOL, init)}, Dice {number(float(dice[init][volume]), digits=2)}"
             shown[caption] = _overlay(ground, np.take(labels, place, axis))
         sides = np.delete(patches.store.spacing[patches.records[volume]], axis)
@@ -104,10 +100,6 @@ def _png(plane: NDArray[np.float64], spacing: NDArray[np.float64]) -> str:
     return data_uri(png(upright, spacing=(float(spacing[1]), float(spacing[0])), smooth=False))
 
 
-CELLS = "segmentations"
-"""Folder of finished networks, next to the stores."""
-
-
 def evaluate_masks(
     run_folder: Path, manifest: Manifest, config: SegmentationConfig, store: Path, output: Path
 ) -> Results:
@@ -119,9 +111,6 @@ def evaluate_masks(
         config: what to measure.
         store: folder in which volumes are prepared once, and finished networks are kept.
         output: folder for results.json and report.html.
-
-    Returns:
-        The results, as they were written.
 
     Raises:
         UsageError: the configuration is invalid, or the run's network has no decoder.
@@ -142,17 +131,9 @@ def evaluate_masks(
             + "".join(f"; {note}" for note in _problems(manifest, prepared, config.target))
         )
     warning = runs.guard(run, manifest, rows["test"], allow=config.allow_transductive)
+    masks = manifest.masks[config.target]
     setting = experiment.SegmentSetting(
-        run_folder,
-        prepared.folder,
-        store / CELLS,
-        manifest,
-        manifest.masks[config.target],
-        data,
-        config,
-        rows["train"],
-        rows["val"],
-        rows["test"],
+        run_folder, prepared.folder, store / CELLS, manifest, masks, data, config, *rows.values()
     )
     drawn = experiment.subsets(setting)
     work = experiment.plan(setting, run.card, run.encoder, drawn)
@@ -175,8 +156,7 @@ def evaluate_masks(
         summary=tuple(summaries),
         differences=tuple(differences),
         segmentation=Segmentation(tuple(cells), speed_of(cells)),
-        software={name: str(value) for name, value in runs.environment().items() if name != "run_version"},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **made_with(),
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", draw(setting, work, cells))
@@ -243,4 +223,4 @@ def _save_masks(setting: experiment.SegmentSetting, work: list[experiment.Segmen
     """The predictions of repeat 0: masks/INITIALISATION/LABELS/RECORD.nii.gz."""
     for one, network in experiment.kept(setting, work):
         where = folder / one.init / one.subset.label.replace("%", " percent")
-        setting.held_out.write(network, setting.config.segment.overlap, experiment.device(), where)
+        setting.held_out.write(network, setting.config.segment.overlap, device(), where)

@@ -25,6 +25,7 @@ from medcl.archive.stratify import Ints
 from medcl.data.store import open_store
 from medcl.documents import build as built
 from medcl.documents import plain, read_json, sealed
+from medcl.embed.encoders import device
 from medcl.engine.parallel import workers
 from medcl.errors import MedclError
 from medcl.evaluate.config import Init, SegmentationConfig
@@ -46,17 +47,7 @@ INITS: tuple[Init, ...] = get_args(Init)
 class SegmentSetting:
     """All that a cell needs; small enough to be sent to a process, since the store is opened there.
 
-    Args:
-        run: folder of the pretrained run.
-        store: folder of the prepared store.
-        cells: folder of what is finished.
-        manifest: readable records with label maps and splits.
-        masks: the column of label maps.
-        data: configuration of the patches.
-        config: the evaluation.
-        train: rows with a usable label map.
-        validation: of these.
-        test: of these, which are predicted once.
+    Finished cells lie in the folder `cells`. Rows are those with a usable label map; of `test` they are predicted once.
     """
 
     run: Path
@@ -109,14 +100,7 @@ def subsets(setting: SegmentSetting) -> list[list[Subset]]:
 def plan(
     setting: SegmentSetting, card: VolumeCard, encoder: ImageEncoder, drawn: list[list[Subset]]
 ) -> list[SegmentWork]:
-    """All networks of the experiment, in the order in which they are shown.
-
-    Args:
-        setting: what is evaluated.
-        card: of the run.
-        encoder: of the run.
-        drawn: the labelled subsets of every repeat.
-    """
+    """All networks of the experiment, in the order in which they are shown."""
     ids, config = setting.manifest.column("record_id"), setting.config
     # Of a U-Net, how much of it was pretrained does not change what random weights are.
     network = {"dim": 0, "stride": None, "pooling": "mean"} if card.encoder.name == "unet" else {}
@@ -151,15 +135,9 @@ def run_all(setting: SegmentSetting, work: Sequence[SegmentWork]) -> list[Segmen
     """Train what is not finished, in processes of one thread each, so that the numbers do not depend on their number.
 
     Every network is kept as soon as it is trained and tested: an interrupted evaluation goes on where it stopped.
-
-    Args:
-        setting: what is evaluated.
-        work: of `plan`.
-
-    Returns:
-        One cell a network, in the order of `work`.
+    Returns one cell a network, in the order of `work`.
     """
-    known = [_load(setting, one) for one in work]
+    known = [_kept(setting.cells, one.name, with_weights=one.repeat == 0) for one in work]
     missing = [one for one, cell in zip(work, known, strict=True) if cell is None]
     # A GPU is shared by as many processes as are asked for, and is one's own otherwise.
     every = 1 if torch.cuda.is_available() else os.cpu_count() or 1
@@ -171,16 +149,9 @@ def run_all(setting: SegmentSetting, work: Sequence[SegmentWork]) -> list[Segmen
         for name, cell in finished:
             fresh[name] = cell
             bar.update()
-    return [_labelled(cell or fresh[one.name], one) for one, cell in zip(work, known, strict=True)]
-
-
-def device() -> torch.device:
-    """Where networks are trained."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _load(setting: SegmentSetting, one: SegmentWork) -> SegmentCell | None:
-    return _kept(setting.cells, one.name, with_weights=one.repeat == 0)
+    cells = [(one, cell or fresh[one.name]) for one, cell in zip(work, known, strict=True)]
+    # Under the fraction's name in this evaluation: `1` and `10%` may be the same patients.
+    return [replace(cell, label=one.subset.label, repeat=one.repeat) for one, cell in cells]
 
 
 def _run(setting: SegmentSetting, one: SegmentWork) -> tuple[str, SegmentCell]:
@@ -202,11 +173,6 @@ def _run(setting: SegmentSetting, one: SegmentWork) -> tuple[str, SegmentCell]:
         torch.set_num_threads(threads)
 
 
-def _labelled(cell: SegmentCell, one: SegmentWork) -> SegmentCell:
-    """The cell under the fraction's name in this evaluation: `1` and `10%` may be the same patients."""
-    return replace(cell, label=one.subset.label, repeat=one.repeat)
-
-
 def kept(setting: SegmentSetting, work: Sequence[SegmentWork]) -> Iterator[tuple[SegmentWork, nn.Module]]:
     """The networks of repeat 0 whose weights were kept."""
     card = runs.load_volumes(setting.run).card
@@ -218,17 +184,7 @@ def kept(setting: SegmentSetting, work: Sequence[SegmentWork]) -> Iterator[tuple
 
 
 def _one_each(manifest: Manifest, rows: Ints, count: int, seed: int) -> Ints:
-    """One volume of each of `count` patients, or of as many as there are.
-
-    Args:
-        manifest: of the records.
-        rows: (R,) rows with a usable label map.
-        count: patients.
-        seed: of the draw.
-
-    Returns:
-        Rows, ascending.
-    """
+    """One volume, of the rows (R,) with a usable label map, of each of `count` patients, or of as many as there are."""
     _, first = np.unique(manifest.column("patient")[rows], return_index=True)
     # In the order of the manifest, which does not depend on how the patients are coded.
     volumes = rows[np.sort(first)]
@@ -257,11 +213,7 @@ def _hash_of(network: nn.Module) -> str:
 def _keep(folder: Path, name: str, cell: SegmentCell, network: nn.Module | None) -> None:
     """Keep a finished cell, whole or not at all.
 
-    Args:
-        folder: of all cells.
-        name: of this one.
-        cell: its numbers.
-        network: to keep its weights as well; they are written before the numbers, which say that the cell is finished.
+    Weights of a network are kept as well, and written before the numbers, which say that the cell is finished.
     """
     if network is not None:
         weights.write(folder / f"{name}.safetensors", weights.of(network))
@@ -269,13 +221,7 @@ def _keep(folder: Path, name: str, cell: SegmentCell, network: nn.Module | None)
 
 
 def _kept(folder: Path, name: str, *, with_weights: bool) -> SegmentCell | None:
-    """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew.
-
-    Args:
-        folder: of all cells.
-        name: of this one.
-        with_weights: whether its weights have to be there, too.
-    """
+    """A finished cell; None where there is none, or its files are damaged, so that it has to be computed anew."""
     path = folder / f"{name}.json"
     if not path.is_file() or (with_weights and not path.with_suffix(".safetensors").is_file()):
         return None

@@ -34,12 +34,7 @@ OVERLAPS = (0.5, 0.25)
 
 
 def overlap_of(overlap: float | None, axis: int | None) -> float:
-    """The share by which neighbouring windows overlap.
-
-    Args:
-        overlap: of the configuration; None leaves it open.
-        axis: across which slices are cut, None for cubes.
-    """
+    """The share by which neighbouring windows overlap: of slices across an axis, which is None for cubes."""
     return OVERLAPS[axis is None] if overlap is None else overlap
 
 
@@ -47,17 +42,10 @@ def overlap_of(overlap: float | None, axis: int | None) -> float:
 def predict(
     network: nn.Module, patches: VolumePatches, number: int, overlap: float | None, device: torch.device
 ) -> Labels:
-    """Predict the label map of a prepared volume.
+    """Predict the label map (x, y, z) of a prepared volume, on its grid, in windows of the patches' size and axis.
 
-    Args:
-        network: (B, C, *space) to logits (B, n_classes, *space); it is run in evaluation mode and left as it was.
-        patches: whose size and axis the windows have.
-        number: of the volume among them.
-        overlap: of neighbouring windows, as a share; None as `overlap_of` has it.
-        device: where the network lies.
-
-    Returns:
-        (x, y, z), on the prepared grid.
+    The network, (B, C, *space) to logits (B, n_classes, *space), is run in evaluation mode and left as it was. For the
+    overlap of neighbouring windows see `overlap_of`.
     """
     from monai.inferers.utils import sliding_window_inference
 
@@ -138,14 +126,7 @@ class HeldOut:
         return dices, distances
 
     def write(self, network: nn.Module, overlap: float | None, device: torch.device, folder: Path) -> None:
-        """Write the predicted label maps as NIfTI, on the grids of the files, named by the code of the record.
-
-        Args:
-            network: trained.
-            overlap: of neighbouring windows, as a share; None is as `overlap_of` has it.
-            device: where to predict.
-            folder: of the files.
-        """
+        """Write the predicted label maps as NIfTI, on the grids of the files, named by the code of the record."""
         ids = self.manifest.column("record_id")
         for number, predicted in self.predictions(network, overlap, device):
             row, record = int(self.rows[number]), int(self.patches.records[number])
@@ -163,13 +144,6 @@ def source_of(manifest: Manifest, row: int) -> Source:
 
 def labels_of(store: VolumeStore, record: int, manifest: Manifest, row: int, mask: str) -> NDArray[np.int16]:
     """The label map of a volume as `original.labels_of` reads it.
-
-    Args:
-        store: of the prepared volume.
-        record: its number in the store.
-        manifest: that names the label map.
-        row: of the volume.
-        mask: name of the column of label maps.
 
     Raises:
         UnreadableError: the label map cannot be read any more, has changed since the scan, or is not one of this

@@ -76,12 +76,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What `Results` holds of a segmentation; empty for other targets.
-
-    Args:
-        cells: one a network.
-        speed: one a fraction, where there were validation volumes.
-    """
+    """What `Results` holds of a segmentation, a cell a network and the speed by fraction; else empty."""
 
     cells: tuple[SegmentCell, ...] = ()
     speed: tuple[Speed, ...] = ()
@@ -91,11 +86,7 @@ class Segmentation:
 
 
 def speed_of(cells: Sequence[SegmentCell]) -> tuple[Speed, ...]:
-    """Speed of training from pretrained and from random weights, at every fraction.
-
-    Args:
-        cells: of both initialisations; without validation curves the result is empty.
-    """
+    """Speed of training from both initialisations, at every fraction; empty without validation curves."""
     curves = {(cell.init, cell.label, cell.repeat): cell.curve for cell in cells if cell.curve.iterations}
     found = []
     for label in dict.fromkeys(cell.label for cell in cells):

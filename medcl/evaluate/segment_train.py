@@ -27,11 +27,7 @@ WITH_DECODER = ("unet", "monai-unet", "swin-unetr")
 
 
 class PaddedUNet(nn.Module):
-    """A U-Net for images of any size: zeros at the end of each axis, cut off from the logits.
-
-    Args:
-        network: the U-Net, with a head.
-    """
+    """A U-Net with a head for images of any size: zeros at the end of each axis, cut off from the logits."""
 
     def __init__(self, network: UNet) -> None:
         super().__init__()
@@ -48,12 +44,7 @@ class PaddedUNet(nn.Module):
 
 
 class DenseSegmenter(nn.Module):
-    """An encoder with an embedding for every voxel, and a head on its map.
-
-    Args:
-        encoder: of stride 1.
-        n_classes: with the background.
-    """
+    """An encoder with an embedding for every voxel, of stride 1, and a head on its map for classes with background."""
 
     def __init__(self, encoder: ImageEncoder, n_classes: int) -> None:
         super().__init__()
@@ -68,16 +59,9 @@ class DenseSegmenter(nn.Module):
 
 
 def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder | None = None) -> nn.Module:
-    """Make the network that segments.
+    """The network that segments: images (B, C, x, y[, z]) of any size to logits (B, n_classes, x, y[, z]).
 
-    Args:
-        card: of the run.
-        n_classes: with the background.
-        seed: of all random weights.
-        pretrained: the encoder whose weights it starts from; None leaves all of them random.
-
-    Returns:
-        The network: images (B, C, x, y[, z]) of any size to logits (B, n_classes, x, y[, z]).
+    It starts from the weights of the pretrained encoder, if there is one; the seed is that of all random weights.
 
     Raises:
         UsageError: the run's network has no decoder.
@@ -118,13 +102,10 @@ def check(card: VolumeCard) -> None:
 
 
 def loss_of(name: str) -> nn.Module:
-    """A loss of logits and one-hot (or mixed) targets, both (B, n_classes, *space).
+    """A loss of logits and one-hot (or mixed) targets, both (B, n_classes, *space), see `SegmentConfig`.
 
     Dice is that of the batch as a whole: of a single slice it would jump where the slice holds a few voxels of a
     structure, or none.
-
-    Args:
-        name: `dice`: 1 - the mean soft Dice over the classes, with the background; `dice-ce` adds the cross-entropy.
 
     Raises:
         UsageError: no such loss.
@@ -145,14 +126,7 @@ def one_hot(labels: Tensor, n_classes: int) -> Tensor:
 def mixup(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Mix each sample with another one of the batch, image and target in one proportion (Zhang et al., ICLR 2018).
 
-    Args:
-        x: (B, C, *space).
-        y: (B, n_classes, *space).
-        alpha: of Beta(alpha, alpha), from which the proportion of the batch is drawn.
-        rng: source of randomness.
-
-    Returns:
-        Both, mixed.
+    The proportion of the batch, x (B, C, *space) and y (B, n_classes, *space), is drawn from Beta(alpha, alpha).
     """
     share = float(rng.beta(alpha, alpha))
     other = torch.from_numpy(rng.permutation(len(x))).to(x.device)
@@ -171,17 +145,8 @@ def train(
 ) -> Curve:
     """Train a network in place, and leave it with the weights that were best on the validation volumes.
 
-    Args:
-        network: (B, C, *space) to logits (B, n_classes, *space), on the CPU.
-        labelled: patches of the labelled training volumes, with their labels.
-        validation: of the volumes by which the weights are chosen; None keeps the last ones.
-        n_classes: with the background.
-        config: of training.
-        seed: of the patches, their augmentation and the mixing; nothing that is drawn depends on the weights.
-        device: where to train.
-
-    Returns:
-        The course of the validation Dice.
+    It maps (B, C, *space) to logits (B, n_classes, *space). Without validation volumes the last weights are kept. The
+    seed draws patches, their augmentation and the mixing; nothing that is drawn depends on the weights.
     """
     torch.manual_seed(seed)  # of dropout, where the network has any
     flat = labelled.axis is not None

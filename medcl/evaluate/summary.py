@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from statistics import median
 
 import numpy as np
@@ -62,14 +63,6 @@ def summarise(
 ) -> tuple[list[MetricSummary], list[Difference]]:
     """Means with both intervals, and the paired differences pretrained - random.
 
-    Args:
-        task: what was predicted.
-        manifest: whose patients are resampled.
-        test: rows of the test records.
-        predictions: of every model.
-        found: their scores.
-        config: seed and number of resamples.
-
     Returns:
         One summary a cell and metric, one difference a protocol, fraction and metric.
     """
@@ -90,6 +83,13 @@ def summarise(
     for score in sorted(found, key=lambda s: s.repeat):
         for metric, value in score.metrics.items():
             values[(score.protocol, score.init, score.label), metric].append(value)
+    return _estimates(values, boot)
+
+
+def _estimates(
+    values: Mapping[tuple[CellKey, str], Sequence[float]], boot: Mapping[CellKey, Mapping[str, Floats]]
+) -> tuple[list[MetricSummary], list[Difference]]:
+    """Of {(cell, metric): a value a repeat} and {cell: {metric: (resamples,)}}."""
     summaries, differences = [], []
     for (cell, metric), repeats in values.items():
         protocol, init, label = cell
@@ -135,14 +135,10 @@ def confusions(
         if cell_label != label:
             continue
         tables = np.mean([confusion(task.target.kind, task.labels[test], p.probabilities) for p in members], axis=0)
-        if task.target.kind == "multilabel":
-            for name, table in zip(task.target.classes, tables, strict=True):
-                rows = tuple(tuple(float(v) for v in row) for row in table)
-                yield Confusion(protocol, init, label, (f"no {name}", name), rows, class_name=name)
-        else:
-            yield Confusion(
-                protocol, init, label, task.target.classes, tuple(tuple(float(v) for v in row) for row in tables)
-            )
+        several = task.target.kind == "multilabel"
+        for name, table in zip(task.target.classes if several else ("",), tables if several else [tables], strict=True):
+            rows = tuple(tuple(float(v) for v in row) for row in table)
+            yield Confusion(protocol, init, label, (f"no {name}", name) if several else task.target.classes, rows, name)
 
 
 def fractions(drawn: Sequence[Sequence[Subset]]) -> list[Fraction]:
@@ -186,35 +182,16 @@ def segment_scores(cells: Sequence[SegmentCell]) -> Iterator[Score]:
 def summarise_segmentation(
     cells: Sequence[SegmentCell], patients: NDArray[np.int64], n_boot: int, seed: int
 ) -> tuple[list[MetricSummary], list[Difference]]:
-    """Means with intervals over repeats and over test patients, and the paired differences pretrained - random.
-
-    Args:
-        cells: of both initialisations.
-        patients: (V,) of the test volumes.
-        n_boot: resamples of the test patients.
-        seed: of the resamples.
-
-    Returns:
-        One summary an initialisation, fraction and metric, one difference a fraction and metric.
-    """
-    summaries, differences = [], []
-    for label in dict.fromkeys(cell.label for cell in cells):
-        for metric in SEGMENT_METRICS:
-            repeats: dict[Init, list[float]] = {}
-            boot: dict[Init, Floats] = {}
-            for init in ("pretrained", "random"):
-                mine = sorted((c for c in cells if (c.init, c.label) == (init, label)), key=lambda c: c.repeat)
-                arrays = [_structures(cell, metric) for cell in mine]
-                repeats[init] = [_mean(one) for one in arrays]
-                boot[init] = np.mean([_resampled(one, patients, n_boot, seed) for one in arrays], axis=0)
-                over, other = mean_interval(repeats[init]), percentile_interval(boot[init])
-                summaries.append(
-                    MetricSummary(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL, init=init)
-                )
-            over = paired_interval(repeats["pretrained"], repeats["random"])
-            other = percentile_interval(boot["pretrained"] - boot["random"])
-            differences.append(Difference(label, metric, *_bounds(over, other), protocol=SEGMENT_PROTOCOL))
-    return summaries, differences
+    """Means with both intervals, and the paired differences pretrained - random, of test volumes of patients (V,)."""
+    values: dict[tuple[CellKey, str], list[float]] = {}
+    boot: dict[CellKey, dict[str, Floats]] = defaultdict(dict)
+    inits: tuple[Init, ...] = ("pretrained", "random")
+    for label, metric, init in product(dict.fromkeys(cell.label for cell in cells), SEGMENT_METRICS, inits):
+        mine = sorted((c for c in cells if (c.init, c.label) == (init, label)), key=lambda c: c.repeat)
+        arrays, key = [_structures(cell, metric) for cell in mine], (SEGMENT_PROTOCOL, init, label)
+        values[key, metric] = [_mean(one) for one in arrays]
+        boot[key][metric] = np.mean([_resampled(one, patients, n_boot, seed) for one in arrays], axis=0)
+    return _estimates(values, boot)
 
 
 def missing_structures(cells: Sequence[SegmentCell]) -> list[str]:

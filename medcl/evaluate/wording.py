@@ -3,7 +3,7 @@
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -147,14 +147,8 @@ NARROW = 96  # below this, an interval is put on a line of its own
 def tables(results: Results, metric: str | None = None, *, ruled: bool = True, narrow: bool = False) -> list[Table]:
     """One table a protocol: a row a fraction with what it holds, both means and their paired difference.
 
-    Args:
-        results: what was measured.
-        metric: which metric; None is the main one.
-        ruled: draw a rule under the heading.
-        narrow: put intervals on lines of their own.
-
-    Returns:
-        The tables, at most 100 columns wide.
+    Tables are at most 100 columns wide, narrow ones with intervals on lines of their own; a rule may be drawn under the
+    heading.
     """
     return [_table(results, protocol, metric or results.metric, ruled, narrow) for protocol in results.protocols]
 
@@ -185,8 +179,13 @@ def markdown(results: Results, metric: str | None = None) -> str:
         for fraction, pretrained, scratch, difference, clear in _rows(results, protocol, metric):
             held = (fraction.label, _patients(fraction), count(fraction.records))
             cells = (protocol_name(protocol), *held, pretrained, scratch, f"**{difference}**" if clear else difference)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            lines.append(markdown_row(cells))
     return "\n".join([*lines, "", _key(results, bold=True)]) + "\n"
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _rows(results: Results, protocol: str, metric: str) -> Iterator[tuple[Fraction, str, str, str, bool]]:

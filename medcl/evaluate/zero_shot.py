@@ -17,7 +17,7 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate.retrieval import Measure
-from medcl.stats.intervals import patient_weights, percentile_interval
+from medcl.stats.intervals import patient_weights
 from medcl.stats.metrics import Kind, Predictions, balanced_accuracy, measure
 from medcl.stats.ranking import Floats
 
@@ -150,11 +150,6 @@ class ZeroShot:
 def directions(prompts: dict[str, tuple[str, ...]], classes: Sequence[str], embed: Embed) -> Tensor:
     """One direction a class: the mean of its prompts' embeddings, each scaled to length 1 first.
 
-    Args:
-        prompts: class -> its prompts.
-        classes: in the order wanted.
-        embed: texts -> embeddings.
-
     Returns:
         (classes, D) of length 1.
     """
@@ -166,14 +161,9 @@ def directions(prompts: dict[str, tuple[str, ...]], classes: Sequence[str], embe
 
 
 def classify(z: Tensor, prompts: Prompts, target: Target, embed: Embed, *, temperature: float = 0.1) -> Floats:
-    """Probabilities of the classes.
+    """Probabilities of the classes of embeddings (records, D), by checked prompts.
 
-    Args:
-        z: (records, D) embeddings.
-        prompts: of the target, checked.
-        target: what is predicted.
-        embed: texts -> embeddings (texts, D).
-        temperature: of the softmax over the classes, or over presence and absence.
+    The temperature is that of the softmax over the classes, or over presence and absence.
 
     Returns:
         (records, classes). Multi-label classes: against the absence where there are negative prompts, else the cosine
@@ -202,18 +192,9 @@ def measure_zero_shot(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> ZeroShot:
-    """Metrics of zero-shot probabilities with intervals over patients.
+    """Metrics of zero-shot probabilities (records, classes) with intervals over `n_boot` resamples of patients.
 
-    Args:
-        target: what is predicted.
-        labels: (records,) class numbers, or (records, classes) of 0 and 1; without unlabelled records.
-        probabilities: (records, classes).
-        patients: (records,) id of the patient of each record.
-        n_boot: number of resamples of the patients; 0 gives no intervals.
-        seed: of the resamples.
-
-    Returns:
-        The measures.
+    Labels are (records,) class numbers, or (records, classes) of 0 and 1, without unlabelled records.
 
     Raises:
         MedclError: there is no record, or a probability is not finite.
@@ -237,12 +218,11 @@ def measure_zero_shot(
 
     point = values(np.ones((len(labels), 1)))
     boots = [values(weights) for weights in patient_weights(patients, n_boot=n_boot, seed=seed)]
-    measures = []
-    for name in names:
-        interval = percentile_interval(np.concatenate([one[name] for one in boots]) if boots else [])
-        measures.append(Measure(name, float(point[name][0]), interval.low, interval.high, expected[name]))
-    undefined = tuple(name for name, row in scores.per_class.items() if math.isnan(row["auroc"]))
+    measures = tuple(
+        Measure.of(name, float(point[name][0]), [one[name] for one in boots], expected[name]) for name in names
+    )
     per_class = {name: row["auroc"] for name, row in scores.per_class.items()}
+    undefined = tuple(name for name, value in per_class.items() if math.isnan(value))
     return ZeroShot(
-        target.name, kind, tuple(measures), per_class, undefined, len(labels), len(np.unique(np.asarray(patients)))
+        target.name, kind, measures, per_class, undefined, len(labels), len(np.unique(np.asarray(patients)))
     )

@@ -19,7 +19,7 @@ from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import COMPONENTS, among
 from medcl.explore.page import MOST, Ints, PageData
-from medcl.explore.project import Method
+from medcl.explore.project import NAMES, Method
 from medcl.show.thumbnails import Thumbnail, thumbnails
 
 COUNT = 1000
@@ -27,7 +27,6 @@ COUNT = 1000
 BUDGET = 12 << 20
 """Bytes of all thumbnails of a page at most."""
 _TOGETHER = 64
-NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 NEIGHBOURS = 10
 """Of each point, where they are not too many for a page."""
 _NEIGHBOURS = 2_000_000  # of all points, of 4 bytes each
@@ -55,9 +54,6 @@ def page_data(
         color: column that colours first; empty for the first target.
         thumbnails: number of thumbnails at most; 0 for none.
         seed: random seed.
-
-    Returns:
-        The data.
 
     Raises:
         UsageError: more rows than a page holds, no such column, or the manifest is of other records.
@@ -149,15 +145,10 @@ def cards(
     budget: int = BUDGET,
     seed: int = 0,
 ) -> tuple[dict[int, Thumbnail], list[str]]:
-    """Draw thumbnails of records.
+    """Draw thumbnails of records: the row (N,) of the manifest that each point is of, -1 where it is of no single one.
 
-    Args:
-        manifest: of the records.
-        rows: (N,) the row of the manifest that each point is of, -1 where it is of no single record.
-        pieces: of each point the slice or second that is shown; None for the usual ones.
-        count: of thumbnails, at most; where there are more points, those are drawn with the seed.
-        budget: bytes of all, at most.
-        seed: of the draw.
+    Of each point a slice or second is shown, the usual one by default. Of more points than `count`, those that are
+    shown are drawn with the seed; all take `budget` bytes at most.
 
     Returns:
         Point -> thumbnail; and sentences for the page about those that there are not.
@@ -182,14 +173,7 @@ def cards(
 
 
 def rows_in(manifest: Manifest, ids: NDArray[np.object_]) -> NDArray[np.int64]:
-    """The row of a manifest that each id is of.
-
-    Args:
-        manifest: with each id once.
-        ids: (N,) record ids, None where a point is of several records.
-
-    Returns:
-        (N,) row numbers, -1 for None.
+    """The row (N,) of a manifest that each id (N,) is of; -1 for None, a point of several records.
 
     Raises:
         MedclError: the manifest does not have one of the records.

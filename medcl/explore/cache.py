@@ -17,7 +17,7 @@ from medcl.documents import read_json, sealed
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.vectors import Axes, Vectors, vectors_of
 from medcl.errors import MedclError
-from medcl.explore.project import MOST, Method, Projection, place
+from medcl.explore.project import MOST, Method, Projection, project
 from medcl.files import file_checksum
 
 _ROWS = 4096
@@ -30,16 +30,10 @@ def folder_of(embeddings: EmbeddingsFile) -> Path:
 
 
 def content_key(embeddings: EmbeddingsFile, vectors: Vectors) -> str:
-    """Short name of what is embedded and how; a column that is added to the file, such as `x`, does not change it.
+    """Short name of what is embedded and how, 20 hexadecimal digits.
 
-    Of many vectors, 4,096 evenly spread are looked at.
-
-    Args:
-        embeddings: of a run.
-        vectors: theirs, (N, dim).
-
-    Returns:
-        20 hexadecimal digits.
+    A column that is added to the file, such as `x`, does not change it. Of many vectors (N, dim), 4,096 evenly spread
+    are looked at.
     """
     rows = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _ROWS)).astype(np.int64))
     about = embeddings.about
@@ -54,22 +48,13 @@ def projection_of(
     method: Method = "tsne",
     *,
     seed: int = 0,
-    most: int = MOST,
     vectors: Vectors | None = None,
     axes: Axes | None = None,
 ) -> Projection:
     """Project the embeddings of a file, or read the projection that was kept.
 
-    Args:
-        embeddings: of a run.
-        method: see `project`.
-        seed: random seed.
-        most: points that are fitted.
-        vectors: of the embeddings, where they have been read and checked.
-        axes: principal axes of the vectors, where they have been computed.
-
-    Returns:
-        The projection; where nothing can be written next to the file, it is not kept.
+    Vectors of the embeddings are given where they have been read and checked. Where nothing can be written next to the
+    file, the projection is not kept.
 
     Raises:
         UsageError: see `project`.
@@ -77,15 +62,15 @@ def projection_of(
     """
     if vectors is None:
         vectors = vectors_of(embeddings)
-    settings = json.dumps([content_key(embeddings, vectors), method, seed, min(most, len(vectors)), _libraries(method)])
+    settings = json.dumps([content_key(embeddings, vectors), method, seed, min(MOST, len(vectors)), _libraries(method)])
     path = folder_of(embeddings) / f"{method}-{hashlib.sha256(settings.encode()).hexdigest()[:20]}.npz"
     # ZIP has checksums; a damaged file fails in as many ways as there are.
     with suppress(Exception):
         kept = np.load(path, allow_pickle=False)
         if kept["xy"].shape == (len(vectors), 2):
             known = kept["xy"], kept["fitted"], str(kept["note"])
-            return place(vectors, method, seed=seed, most=most, axes=axes, known=known)
-    made = place(vectors, method, seed=seed, most=most, axes=axes)
+            return project(vectors, method, seed=seed, axes=axes, known=known)
+    made = project(vectors, method, seed=seed, axes=axes)
     with suppress(MedclError):
         _keep(path, made)
     return made
@@ -130,11 +115,6 @@ class Saved:
 
 def read_index(folder: Path, embeddings: EmbeddingsFile, key: str) -> Saved | None:
     """Read the index of a file.
-
-    Args:
-        folder: where it is saved.
-        embeddings: the file.
-        key: of its content.
 
     Returns:
         The index; None where there is none, one of another content, or a damaged one, which is made anew.

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import EmbeddingsFile, parquet_file, parquet_writer
+from medcl.embed.vectors import sample
 from medcl.errors import UsageError
+from medcl.explore.cache import projection_of
+from medcl.explore.columns import columns_of
+from medcl.explore.confounders import taken
 from medcl.explore.page import Categories, Column
-from medcl.explore.project import Method, Plane
+from medcl.explore.project import NAMES, Method, Plane, Projection
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
-
-    from medcl.explore.page import Column
-    from medcl.explore.project import Method, Projection
-
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 """Okabe and Ito's colours, which colour-blind people can distinguish."""
@@ -29,24 +29,14 @@ SYMBOLS = ("circle", "diamond", "square", "cross", "x", "triangle-up")
 MISSING = "#9a9a9a"
 Drawn: TypeAlias = tuple[str, NDArray[np.int64], dict[str, object]]
 _MANY = len(PALETTE) * len(SYMBOLS)
-_NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 
 def figure(
     xy: Plane, method: Method, ids: NDArray[np.object_], title: str, color: str = "", column: Column | None = None
 ) -> "Figure":
-    """Draw a map.
+    """Draw a map of points (N, 2) in WebGL, which draws half a million of them.
 
-    Args:
-        xy: (N, 2), where the points are.
-        method: by which they were placed.
-        ids: (N,) what a point is named as the mouse is over it.
-        title: of the figure.
-        color: name of the column that colours, empty for one colour.
-        column: that column, (N,).
-
-    Returns:
-        The figure; one in WebGL, which draws half a million points.
+    The mouse over a point shows its id (N,); a column (N,) colours, if there is one.
 
     Raises:
         UsageError: the column has more classes than there are colours and marks.
@@ -70,7 +60,7 @@ def figure(
         )
     axis = {"showticklabels": False, "zeroline": False, "title": None}
     layout = go.Layout(
-        title=f"{title}: {_NAMES[method]}" + (f", {color}" if color else ""),
+        title=f"{title}: {NAMES[method]}" + (f", {color}" if color else ""),
         template="plotly_white",
         xaxis=axis,
         # A map has one scale.
@@ -121,7 +111,7 @@ class Embeddings(EmbeddingsFile):
     ```
     """
 
-    def project(self, method: "Method" = "tsne", *, seed: int = 0) -> "Projection":
+    def project(self, method: Method = "tsne", *, seed: int = 0) -> Projection:
         """Lay the embeddings out on a plane; what was computed once is kept in the folder `FILE.explore`.
 
         Args:
@@ -136,14 +126,12 @@ class Embeddings(EmbeddingsFile):
             UsageError: no such method, or too few embeddings for it.
             MedclError: there is no embedding, or some hold NaN.
         """
-        from medcl.explore.cache import projection_of
-
         known = self._projections.pop((method, seed), None)
         # Behind the others: it is the last one that is drawn.
         self._projections[method, seed] = known or projection_of(self, method, seed=seed)
         return self._projections[method, seed]
 
-    def plot(self, color: str = "", method: "Method | None" = None) -> "Figure":
+    def plot(self, color: str = "", method: Method | None = None) -> "Figure":
         """Draw the map.
 
         Args:
@@ -157,9 +145,6 @@ class Embeddings(EmbeddingsFile):
             UsageError: there is no such column, or it has too many classes; or see `project`.
             MedclError: there is no embedding, or some hold NaN.
         """
-        from medcl.embed.vectors import sample
-        from medcl.explore.confounders import taken
-
         # Before the map, which may take minutes.
         column = self._colours(color) if color else None
         if method is not None or not self._projections:
@@ -174,12 +159,10 @@ class Embeddings(EmbeddingsFile):
         return figure(projection.xy[rows], projection.method, names[rows], title, color, shown)
 
     @cached_property
-    def _projections(self) -> "dict[tuple[Method, int], Projection]":
+    def _projections(self) -> dict[tuple[Method, int], Projection]:
         return {}
 
-    def _colours(self, color: str) -> "Column":
-        from medcl.explore.columns import columns_of
-
+    def _colours(self, color: str) -> Column:
         # One class of several that a record may have is `finding: effusion`.
         name = color if color in self.columns else color.partition(": ")[0]
         table = self.table([name])
@@ -195,11 +178,7 @@ _ROWS = 65536  # of a row group
 
 
 def write_xy(embeddings: EmbeddingsFile, xy: Plane) -> None:
-    """Write the columns `x` and `y` (float32), instead of those that are there; each file in one move.
-
-    Args:
-        embeddings: whose files are written anew, row by row as they are.
-        xy: (N, 2), such as the `xy` of a projection.
+    """Write the columns `x` and `y` (float32) of (N, 2), instead of those that are there; each file in one move.
 
     Raises:
         UsageError: there is not one place for each embedding, or a label of this name is in the way.

@@ -48,12 +48,7 @@ class Near:
 
 @dataclass(frozen=True)
 class EmbeddingIndex:
-    """Embeddings as they are searched.
-
-    Args:
-        folder: where it is saved.
-        saved: the vectors, whose they are, and the files that they are from.
-    """
+    """Embeddings as they are searched: the vectors, whose they are, and the files that they are from."""
 
     folder: Path
     saved: Saved
@@ -62,9 +57,7 @@ class EmbeddingIndex:
     def open(cls, embeddings: EmbeddingsFile, exact: int = EXACT) -> "EmbeddingIndex":
         """The saved index of a file with what was added to it, or a new one where there is none or the file is another.
 
-        Args:
-            embeddings: of a run.
-            exact: bytes of vectors up to which it is exact; a new one that is larger is about so.
+        A new one is exact up to so many bytes of vectors, else about so.
 
         Raises:
             MedclError: there is no embedding, or some hold NaN; or a file that was added is missing.
@@ -88,9 +81,6 @@ class EmbeddingIndex:
 
     def add(self, more: EmbeddingsFile) -> tuple["EmbeddingIndex", int]:
         """Take in another file of the same run; what is there already is left out.
-
-        Args:
-            more: such as the records of the last month.
 
         Returns:
             The index with them, saved, and the number of new embeddings.

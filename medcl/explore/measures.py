@@ -7,13 +7,11 @@ from itertools import combinations
 import numpy as np
 
 from medcl.embed.vectors import Ints, Vectors, groups_of, sample
-from medcl.errors import UsageError
 from medcl.explore.confounders import LEVEL, PERMUTATIONS, Confounder, confounders, taken
 from medcl.explore.neighbours import among
 from medcl.explore.outliers import distances, drift
 from medcl.explore.page import Categories, Column, MeasureTable
-from medcl.stats.embedding_space import MOST, Gap, Spread, measure_gap, silhouette, spread
-from medcl.stats.neighbourhoods import K, purity
+from medcl.stats.embedding_space import MOST, Gap, K, Spread, measure_gap, purity, silhouette, spread
 from medcl.wording import bounds, count, number
 
 _JOINING = ("trial", "study")
@@ -23,14 +21,9 @@ _JOINING = ("trial", "study")
 def modality_gaps(
     vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int = 0
 ) -> dict[tuple[str, str], Gap]:
-    """Measure the gap between each two kinds of records that belong together.
+    """Measure the gap between each two kinds (N,) of records that belong together, of vectors (N, dim).
 
-    Args:
-        vectors: (N, dim) of a run on several modalities.
-        kinds: (N,) of the records.
-        levels: {level: (N,) codes}: records of one trial are pairs, where there is none those of one study.
-        patients: (N,) group of each row.
-        seed: of the records that the probe sees.
+    Records of one trial are pairs, where there is none those of one study; of patients (N,) see `measure_gap`.
 
     Returns:
         {two kinds: gap}; without those of which no two records belong together.
@@ -102,9 +95,6 @@ def measure(
         joint: whether several modalities lie in one space.
         seed: random seed.
         permutations: of the values of each column.
-
-    Returns:
-        The numbers.
     """
     patients = groups_of(levels["patient"]) if "patient" in levels else np.arange(len(vectors))
     notes = [] if "patient" in levels else ["No patients are known: each embedding counts as a patient of its own."]
@@ -121,21 +111,19 @@ def measure(
         notes.append("All embeddings point in one direction: the encoder has collapsed; other measures are left out.")
     else:
         near = few[sample(len(few), _NEIGHBOURS, seed)]
-        tables += _neighbours(
-            np.asarray(vectors[near], np.float32), _columns(columns, near), _levels(levels, near), patients[near]
-        )
+        of_near = _columns(columns, near), _levels(levels, near), patients[near]
+        tables.append(_neighbours(np.asarray(vectors[near], np.float32), *of_near))
         found = confounders(vectors, columns, patients, seed=seed, permutations=permutations)
-        tables += _confounders(found)
+        tables.append(_confounders(found))
         told = columns.get(SPLIT)
         if isinstance(told, Categories) and TRAIN in told.names:
-            tables += _drift(vectors[few], Categories(told.codes[few], told.names), patients[few], seed)
+            tables.append(_drift(vectors[few], Categories(told.codes[few], told.names), patients[few], seed))
         kinds = columns.get(KIND)
         if joint and isinstance(kinds, Categories):
-            tables += _gaps(
-                vectors[few], Categories(kinds.codes[few], kinds.names), _levels(levels, few), patients[few], seed
-            )
+            of_few = Categories(kinds.codes[few], kinds.names), _levels(levels, few), patients[few]
+            tables.append(_gaps(vectors[few], *of_few, seed))
     notes += [f"{one.name} was not predicted from the embeddings: it {one.reason}." for one in found if one.reason]
-    return Measured(tuple(tables), tuple(notes), tuple(found))
+    return Measured(tuple(one for one in tables if one.rows), tuple(notes), tuple(found))
 
 
 def _columns(columns: Mapping[str, Column], rows: Ints) -> dict[str, Column]:
@@ -150,50 +138,41 @@ def _space(space: Spread) -> MeasureTable:
     rows = [
         ("effective rank", number(space.rank), f"of {space.dim}"),
         ("uniformity", number(space.uniformity), "0: one point; about -4: evenly spread"),
-        *(
-            (f"alignment, {name}", number(value), f"all pairs: {number(space.apart)}")
-            for name, value in space.alignment.items()
-        ),
     ]
-    return MeasureTable(
-        "The space",
-        ("measure", "value", "compare with"),
-        tuple(rows),
+    rows += [
+        (f"alignment, {name}", number(value), f"all pairs: {number(space.apart)}")
+        for name, value in space.alignment.items()
+    ]
+    note = (
         "Effective rank (RankMe): number of directions in use. Alignment: mean squared distance, from 0 to 4, of "
-        "vectors of length 1 that belong together.",
+        "vectors of length 1 that belong together."
     )
+    return MeasureTable("The space", ("measure", "value", "compare with"), tuple(rows), note)
 
 
 def _neighbours(
     vectors: Vectors, columns: Mapping[str, Column], levels: Mapping[str, Ints], patients: Ints
-) -> list[MeasureTable]:
+) -> MeasureTable:
     near = among(vectors, _FAR)
     several = len(np.unique(patients)) < len(patients)
-    rows = []
-    for name, codes in levels.items():
-        one = purity(near, codes)
-        if one.rows:
-            rows.append((name, number(one.share), number(one.chance), "", count(one.rows)))
+    found = [(name, purity(near, codes), "") for name, codes in levels.items()]
     for name, column in columns.items():
-        if not isinstance(column, Categories) or not 1 < len(column.names) <= _CLASSES:
-            continue
-        one = purity(near, column.codes, patients if several else None)
-        if one.rows:
-            apart = silhouette(vectors, column.codes)
-            rows.append((name, number(one.share), number(one.chance), number(apart), count(one.rows)))
-    if not rows:
-        return []
-    return [
-        MeasureTable(
-            f"Neighbours: share of the {K} nearest with the same value",
-            ("in", "share", "by chance", "silhouette", "embeddings"),
-            tuple(rows),
-            "For columns, only neighbours of other patients count. Silhouette: from -1 to 1, 0 where classes overlap.",
-        )
-    ]
+        if isinstance(column, Categories) and 1 < len(column.names) <= _CLASSES:
+            one = purity(near, column.codes, patients if several else None)
+            found.append((name, one, number(silhouette(vectors, column.codes)) if one.rows else ""))
+    return MeasureTable(
+        f"Neighbours: share of the {K} nearest with the same value",
+        ("in", "share", "by chance", "silhouette", "embeddings"),
+        tuple(
+            (name, number(one.share), number(one.chance), apart, count(one.rows))
+            for name, one, apart in found
+            if one.rows
+        ),
+        "For columns, only neighbours of other patients count. Silhouette: from -1 to 1, 0 where classes overlap.",
+    )
 
 
-def _confounders(found: list[Confounder]) -> list[MeasureTable]:
+def _confounders(found: list[Confounder]) -> MeasureTable:
     rows = [
         (
             one.name,
@@ -207,27 +186,21 @@ def _confounders(found: list[Confounder]) -> list[MeasureTable]:
         for one in found
         if not one.reason
     ]
-    if not rows:
-        return []
-    return [
-        MeasureTable(
-            "What a linear probe predicts from the embeddings",
-            ("column", "linear probe", "by chance", "share of the variance", "p", "found", "patients"),
-            tuple(rows),
-            "A linear probe predicts each column for patients it did not see; 95% interval over patients. Chance and "
-            "p: values exchanged between patients, p corrected for the number of columns (Holm), found below "
-            f"{LEVEL:g}. A site, device, sex or age that is found may confound a diagnosis; of two correlated "
-            "columns both are found.",
-        )
-    ]
+    return MeasureTable(
+        "What a linear probe predicts from the embeddings",
+        ("column", "linear probe", "by chance", "share of the variance", "p", "found", "patients"),
+        tuple(rows),
+        "A linear probe predicts each column for patients it did not see; 95% interval over patients. Chance and p: "
+        f"values exchanged between patients, p corrected for the number of columns (Holm), found below {LEVEL:g}. A "
+        "site, device, sex or age that is found may confound a diagnosis; of two correlated columns both are found.",
+    )
 
 
-def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> list[MeasureTable]:
+def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> MeasureTable:
     training = np.asarray(split.codes) == split.names.index(TRAIN)
-    try:
-        found = distances(vectors, training, patients, seed=seed)
-    except UsageError:
-        return []
+    found = (
+        drift(distances(vectors, training, patients, seed=seed), split, patients, seed=seed) if training.any() else []
+    )
     rows = [
         (
             one.name,
@@ -236,28 +209,20 @@ def _drift(vectors: Vectors, split: Categories, patients: Ints, seed: int) -> li
             f"{number(one.auroc)} {bounds(one.low, one.high)}".strip(),
             count(one.rows),
         )
-        for one in drift(found, split, patients, seed=seed)
+        for one in found
     ]
-    if not rows:
-        return []
-    return [
-        MeasureTable(
-            "Drift: distance from the training embeddings",
-            ("split", "median distance", "beyond 95% of training", "AUROC against training", "embeddings"),
-            tuple(rows),
-            "Mean cosine distance to the 10 nearest training embeddings of other patients. 5% and 0.5 are "
-            "expected without drift.",
-        )
-    ]
+    return MeasureTable(
+        "Drift: distance from the training embeddings",
+        ("split", "median distance", "beyond 95% of training", "AUROC against training", "embeddings"),
+        tuple(rows),
+        "Mean cosine distance to the 10 nearest training embeddings of other patients. 5% and 0.5 are expected without "
+        "drift.",
+    )
 
 
-def _gaps(
-    vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int
-) -> list[MeasureTable]:
+def _gaps(vectors: Vectors, kinds: Categories, levels: Mapping[str, Ints], patients: Ints, seed: int) -> MeasureTable:
     found = modality_gaps(vectors, kinds, levels, patients, seed)
-    if not found:
-        return []
-    rows = tuple(
+    rows = [
         (
             f"{a} and {b}",
             number(gap.distance),
@@ -266,13 +231,11 @@ def _gaps(
             number(gap.separable),
         )
         for (a, b), gap in found.items()
-    )
-    return [
-        MeasureTable(
-            "Modality gap",
-            ("between", "distance of centroids", "share of the variance", "alignment of pairs", "separability"),
-            rows,
-            "Distance of the centroids from 0 to 2. Separability: balanced accuracy of a linear probe of the modality; "
-            "0.5 is chance.",
-        )
     ]
+    return MeasureTable(
+        "Modality gap",
+        ("between", "distance of centroids", "share of the variance", "alignment of pairs", "separability"),
+        tuple(rows),
+        "Distance of the centroids from 0 to 2. Separability: balanced accuracy of a linear probe of the modality; 0.5 "
+        "is chance.",
+    )

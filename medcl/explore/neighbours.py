@@ -26,17 +26,11 @@ _CROWD = 5_000  # points from which on cells save time
 _TRAIN = 40  # vectors a cell, from which its centre is found
 
 
-def new_index(vectors: Vectors, exact: int = EXACT, seed: int = 0) -> Any:
-    """An index of vectors.
+def new_index(vectors: Vectors, exact: int = EXACT) -> Any:
+    """A faiss index of inner products of vectors (N, dim), brought to length 1 block by block.
 
-    Args:
-        vectors: (N, dim), read block by block.
-        exact: bytes up to which it is exact. A larger one keeps a byte a number, in cells: what it finds has to be
-            ranked by the vectors themselves.
-        seed: of the vectors that the cells are found from.
-
-    Returns:
-        A faiss index of inner products of vectors of length 1.
+    It is exact up to so many bytes. A larger one keeps a byte a number, in cells: what it finds has to be ranked by the
+    vectors themselves.
     """
     import faiss
 
@@ -44,8 +38,9 @@ def new_index(vectors: Vectors, exact: int = EXACT, seed: int = 0) -> Any:
     if count * dim * 4 <= exact:
         index: Any = faiss.IndexFlatIP(dim)
     else:
-        index = faiss.index_factory(dim, f"IVF{_cells(count)},SQ8", faiss.METRIC_INNER_PRODUCT)
-        _train(index, vectors, seed)
+        cells = max(1, min(int(4 * np.sqrt(count)), count // 40))
+        index = faiss.index_factory(dim, f"IVF{cells},SQ8", faiss.METRIC_INNER_PRODUCT)
+        index.train(unit(vectors[sample(count, max(_TRAIN * index.nlist, 10_000), 0)]))
     add(index, vectors)
     return index
 
@@ -57,13 +52,7 @@ def add(index: Any, vectors: Vectors) -> None:
 
 
 def search(index: Any, queries: Vectors, k: int, allowed: NDArray[np.bool_] | None = None) -> tuple[Vectors, Ints]:
-    """The k nearest of an index.
-
-    Args:
-        index: of `new_index`.
-        queries: (Q, dim).
-        k: number of neighbours.
-        allowed: (N,) which may be found; default: all.
+    """The k nearest of an index to queries (Q, dim), of those that are allowed (N,); default: all.
 
     Returns:
         (Q, k) cosines, of an index that is not exact about so, and (Q, k) places, -1 where there are no more.
@@ -87,17 +76,10 @@ def is_exact(index: Any) -> bool:
 
 
 def among(vectors: Vectors, k: int, seed: int = 0, axes: Axes | None = None) -> Ints:
-    """The k nearest to each vector among the others.
+    """The k nearest to each vector (N, dim) among the others: (N, k) rows, nearest first, -1 where there are no more.
 
-    Args:
-        vectors: (N, dim).
-        k: number of neighbours.
-        seed: of the vectors that cells are found from, where they are more than 50,000: these are compared in their
-            first 128 principal components, and some neighbours, few in a hundred, are missed.
-        axes: principal axes of the vectors, where they have been computed.
-
-    Returns:
-        (N, k) rows, nearest first, -1 where there are no more.
+    More than 50,000 are compared in their first 128 principal components, given or computed, in cells found with the
+    seed; some neighbours, few in a hundred, are missed.
     """
     count = len(vectors)
     k = min(k, count - 1)
@@ -131,11 +113,7 @@ def _near_of_many(points: NDArray[np.float32], k: int, seed: int) -> Iterator[tu
 
 
 def nearest(points: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], Ints]:
-    """The k nearest to each point among the others, to the bit the same on any number of cores.
-
-    Args:
-        points: (N, dim), few.
-        k: number of neighbours, less than N.
+    """The k nearest to each of few points (N, dim) among the others, to the bit the same on any number of cores.
 
     Returns:
         (N, k) distances and (N, k) rows, nearest first.
@@ -166,15 +144,7 @@ def _coded_index(points: NDArray[np.float32], seed: int) -> Any:
 
 
 def euclidean_index(points: NDArray[np.float32], seed: int = 0) -> Any:
-    """An index of points as they are, by their distance; of many in cells, of which a few are looked into.
-
-    Args:
-        points: (N, dim).
-        seed: of the points that the cells are found from.
-
-    Returns:
-        A faiss index.
-    """
+    """A faiss index of points (N, dim) as they are, by their distance; of many in cells, few of them looked into."""
     faiss: Any = importlib.import_module("faiss")
     count, dim = points.shape
     cells = int(2 * np.sqrt(count))
@@ -186,11 +156,3 @@ def euclidean_index(points: NDArray[np.float32], seed: int = 0) -> Any:
         index.train(points[sample(count, _TRAIN * cells, seed)])
     index.add(np.ascontiguousarray(points))
     return index
-
-
-def _cells(count: int) -> int:
-    return max(1, min(int(4 * np.sqrt(count)), count // 40))
-
-
-def _train(index: Any, vectors: Vectors, seed: int) -> None:
-    index.train(unit(vectors[sample(len(vectors), max(_TRAIN * index.nlist, 10_000), seed)]))

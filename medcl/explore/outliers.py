@@ -83,9 +83,6 @@ def distances(vectors: Vectors, training: NDArray[np.bool_], patients: Ints, *, 
         k: neighbours.
         seed: of the training embeddings that stand for all.
 
-    Returns:
-        The distances.
-
     Raises:
         UsageError: there is no training embedding.
     """
@@ -108,16 +105,9 @@ def distances(vectors: Vectors, training: NDArray[np.bool_], patients: Ints, *, 
 
 
 def drift(found: Distances, groups: Categories, patients: Ints, *, seed: int = 0) -> list[Drift]:
-    """Compare groups, such as splits or sites, with the training embeddings.
+    """Compare groups (N,), such as splits or sites, with the training embeddings, which count in none of them.
 
-    Args:
-        found: the distances.
-        groups: (N,) of which group each row is; those of training count in none.
-        patients: (N,) group of each row.
-        seed: of the resamples.
-
-    Returns:
-        One a group that has a row.
+    Patients (N,) are resampled with the seed.
     """
     told = []
     known = np.isfinite(found.values)
@@ -142,17 +132,9 @@ def drift(found: Distances, groups: Categories, patients: Ints, *, seed: int = 0
 def write_unusual(
     found: Distances, manifest: Manifest, record_ids: NDArray[np.object_], path: Path, count: int = 20
 ) -> Ints:
-    """Write the most unusual records as a contact sheet, the furthest first.
+    """Write the most unusual records as a contact sheet `.png`, the furthest first, and return their rows.
 
-    Args:
-        found: the distances.
-        manifest: of the records.
-        record_ids: (N,) of each embedding, None where it is of several.
-        path: `.png`.
-        count: number of records.
-
-    Returns:
-        Their rows.
+    Record ids (N,) of embeddings are None where these are of several records.
 
     Raises:
         UsageError: see `write_contact_sheet`.
@@ -166,17 +148,7 @@ def write_unusual(
 def write_unusual_of(
     embeddings: EmbeddingsFile, vectors: Vectors, manifest: Manifest, path: Path, count: int = 20
 ) -> Ints:
-    """The same of a file: the records that are furthest from those of its split `train`.
-
-    Args:
-        embeddings: with the columns `record_id`, `patient` and `split`.
-        vectors: theirs, (N, dim), checked.
-        manifest: of the records.
-        path: `.png`.
-        count: number of records.
-
-    Returns:
-        Their rows.
+    """The same of a file and its vectors (N, dim): the records that are furthest from those of its split `train`.
 
     Raises:
         UsageError: see `distances` and `write_unusual`.

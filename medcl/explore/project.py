@@ -13,6 +13,7 @@ from medcl.explore.neighbours import euclidean_index, nearest
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)
+NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 MOST = 12_000
 """Points that t-SNE and UMAP are fitted on; others are placed among them."""
 _QUICK_STEPS, _QUICK_GRID = 250, 2
@@ -46,13 +47,7 @@ class Projection:
     _model: Callable[[], Place] = field(kw_only=True, repr=False)
 
     def transform(self, vectors: Vectors) -> Plane:
-        """Place new embeddings of the same run on the map, which stays as it is.
-
-        Args:
-            vectors: (M, dim).
-
-        Returns:
-            (M, 2) float32.
+        """Place new embeddings (M, dim) of the same run on the map, which stays as it is: (M, 2) float32.
 
         Raises:
             UsageError: the vectors are of another width, or hold NaN.
@@ -63,8 +58,16 @@ class Projection:
         return self._model()(self._axes.coordinates(vectors))
 
 
-def project(vectors: Vectors, method: Method = "tsne", *, seed: int = 0, most: int = MOST) -> Projection:
-    """Lay embeddings out on a plane.
+def project(
+    vectors: Vectors,
+    method: Method = "tsne",
+    *,
+    seed: int = 0,
+    most: int = MOST,
+    axes: Axes | None = None,
+    known: tuple[Plane, Ints, str] | None = None,
+) -> Projection:
+    """Lay embeddings out on a plane, or take up a projection that is known: coordinates, fitted rows, note.
 
     Vectors are brought to length 1, so that neighbours on the map are those of the largest cosine. t-SNE and UMAP see
     the first 50 principal components; t-SNE begins at the first two (Kobak and Berens 2019), so that its map keeps the
@@ -75,31 +78,11 @@ def project(vectors: Vectors, method: Method = "tsne", *, seed: int = 0, most: i
         method: `pca`, `tsne` (openTSNE), or `umap` where umap-learn is installed.
         seed: random seed; the same vectors and seed give the same map, on any number of cores.
         most: points that t-SNE or UMAP is fitted on, drawn with the seed; the others are placed among them.
-
-    Returns:
-        The projection.
+        axes: principal axes of the vectors, where they have been computed.
+        known: coordinates, rows that were fitted, note.
 
     Raises:
         UsageError: no such method, UMAP is not installed, vectors hold NaN, or they are too few.
-    """
-    return place(vectors, method, seed=seed, most=most)
-
-
-def place(
-    vectors: Vectors,
-    method: Method,
-    *,
-    seed: int,
-    most: int,
-    axes: Axes | None = None,
-    known: tuple[Plane, Ints, str] | None = None,
-) -> Projection:
-    """Project, or take up a projection that is known: coordinates, rows that were fitted, note.
-
-    Principal axes of the vectors are computed where they are not given.
-
-    Raises:
-        UsageError: see `project`.
     """
     if method not in METHODS:
         raise UsageError(f"no projection {method!r}: there are {', '.join(METHODS)}{did_you_mean(method, METHODS)}")

@@ -37,12 +37,3 @@ def wing_of(config: Any) -> "Wing":
         config: a `SignalConfig`, a `VolumeConfig`, ...
     """
     return next(one for one in map(wing, WINGS) if isinstance(config, one.config))
-
-
-def plural(names: Any) -> str:
-    """Wings in words: `images and recordings`.
-
-    Args:
-        names: of wings, in any order.
-    """
-    return " and ".join(wing(name).plural for name in WINGS if name in names)

@@ -4,16 +4,18 @@ Everything outside `medcl.modality` talks to `Wing`. Importable without torch, s
 wing imports what it needs inside its methods. What a wing needs of a manifest or of a store comes in as an argument.
 """
 
+import importlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.modality.rows import Rows, Source
-from medcl.modality.sampling import Draws, LevelSamples, SampleSet
+from medcl.modality.sampling import Draws, LevelSamples, Numbered, SampleSet
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
@@ -70,8 +72,12 @@ class Training:
     is_name: Callable[[], Callable[[str], bool]]
 
 
-class Wing(Protocol):
-    """One modality. `medcl.modality.wing(name)` gives it."""
+class Wing(ABC):
+    """One modality, in a folder of its own. `medcl.modality.wing(name)` gives it.
+
+    What is the same in all wings is done here by the modules of the folder: `prepare` has `INDEX`, `preparation`,
+    `decode` and `opened`, `samples` has `samples`.
+    """
 
     name: str
     """As the manifest and recipes have it: `signal`."""
@@ -96,39 +102,39 @@ class Wing(Protocol):
     has_slices: bool
     """Whether a record can be cut into slices across an axis (`original`)."""
 
+    config: type[Any]
+    """Of samples."""
+    encoder_config: type[Any]
+    """Of encoders."""
+    views_config: type[Any]
+    """Of random changes."""
+
+    def _part(self, module: str) -> Any:
+        """A module of the wing's folder, imported when it is first asked for."""
+        return importlib.import_module(f"{type(self).__module__}.{module}")
+
     @property
     def index(self) -> StoreIndex:
         """Of its stores."""
+        found: StoreIndex = self._part("prepare").INDEX
+        return found
 
     @property
-    def config(self) -> type[Any]:
-        """Of samples."""
-
-    @property
-    def encoder_config(self) -> type[Any]:
-        """Of encoders."""
-
-    @property
-    def views_config(self) -> type[Any]:
-        """Of random changes."""
-
-    def default_encoder(self, config: Any) -> Any:
-        """The encoder's configuration where a recipe says nothing of it.
-
-        Args:
-            config: of samples.
-        """
-
-    @property
+    @abstractmethod
     def spec(self) -> type[Any]:
         """Of trained encoders; a dataclass with `encoder` and `build`."""
 
+    @abstractmethod
     def check(self, config: Any, encoder: Any) -> None:
         """Refuse a sample and an encoder configuration that are invalid or do not fit, before anything is read.
 
         Raises:
             UsageError: with the field and its value.
         """
+
+    def default_encoder(self, config: Any) -> Any:
+        """The encoder's configuration where a recipe says nothing of it, for samples of a configuration."""
+        return self.encoder_config()
 
     def sketch(self, config: Any, encoder: Any) -> "tuple[nn.Module, tuple[int, ...]] | None":
         """An encoder and the shape of a sample (C, ...) where both follow from the settings; None: the archive decides.
@@ -137,12 +143,14 @@ class Wing(Protocol):
             config: of samples.
             encoder: of the encoder.
         """
+        return None
 
     def is_published(self, encoder: Any) -> bool:
-        """Whether an encoder begins with weights that somebody has trained and published."""
+        """Whether an encoder begins with weights that somebody has trained and published; by default none does."""
+        return False
 
     def completed(self, config: Any, manifest: Rows, training: Training) -> Any:
-        """The sample configuration with what it leaves to the archive: sampling rate and channels, a tokenizer.
+        """The sample configuration with what it leaves to the archive: by default nothing, else channels, a tokenizer.
 
         Args:
             config: of samples.
@@ -152,6 +160,7 @@ class Wing(Protocol):
         Raises:
             UsageError: the records do not agree.
         """
+        return config
 
     def preparation(self, manifest: Rows, config: Any) -> Preparation:
         """How the records of a manifest are decoded for the store.
@@ -163,6 +172,8 @@ class Wing(Protocol):
         Raises:
             UsageError: the settings do not fit the records, or one another.
         """
+        made: Preparation = self._part("prepare").preparation(manifest, config)
+        return made
 
     def decode(self, source: Source, config: Any, masks: Sequence[LabelMap | None]) -> DecodedRecord:
         """Decode one record for the store.
@@ -175,7 +186,10 @@ class Wing(Protocol):
         Raises:
             UnreadableError: with the reason.
         """
+        decoded: DecodedRecord = self._part("prepare").decode(source, config)
+        return decoded
 
+    @abstractmethod
     def original(self, source: Source, axis: int | None) -> list[Any]:
         """Read a record from its file as it is, for comparing records with each other.
 
@@ -192,6 +206,7 @@ class Wing(Protocol):
             UnreadableError: the file is missing or damaged.
         """
 
+    @abstractmethod
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """Draw a record.
 
@@ -211,6 +226,7 @@ class Wing(Protocol):
 
     def opened(self, stored: StoredArrays) -> Any:
         """A store as this wing reads it (`PreparedRecords`)."""
+        return self._part("prepare").opened(stored)
 
     def samples(self, store: Any, manifest: Rows, config: Any) -> SampleSet:
         """All samples of the records of a manifest, in a fixed order: windows side by side, tiles, whole images.
@@ -223,16 +239,21 @@ class Wing(Protocol):
         Raises:
             MedclError: the store was prepared from other records or with other settings, or no record is left.
         """
+        made: SampleSet = self._part("samples").samples(store, manifest, config)
+        return made
 
     def draws(self, store: Any, manifest: Rows, config: Any) -> Draws:
         """The records of a manifest, as training draws from them; arguments and errors as of `samples`."""
+        return Numbered(self.samples(store, manifest, config))
 
     def levels(self, store: Any, manifest: Rows, config: Any) -> LevelSamples | None:
         """The samples of a manifest with their levels below the record, where these are told apart in training.
 
-        Arguments and errors are those of `samples`. None where a record is drawn from as a whole.
+        Arguments and errors are those of `samples`. None, as by default, where a record is drawn from as a whole.
         """
+        return None
 
+    @abstractmethod
     def views(self, config: Any, data: Any, store: Any) -> "Compose | None":
         """The random changes of samples.
 
@@ -242,6 +263,7 @@ class Wing(Protocol):
             store: that samples are read from.
         """
 
+    @abstractmethod
     def spec_of(self, encoder: Any, data: Any, store: Any, modality: str) -> Any:
         """What an encoder expects that is trained on prepared records.
 
@@ -252,8 +274,11 @@ class Wing(Protocol):
             modality: of the records, as the manifest has it; several joined by `+`.
         """
 
+    @abstractmethod
     def data_of(self, spec: Any) -> Any:
         """The configuration of samples that an encoder takes in evaluation: as in training, without overlap."""
 
     def encoder(self, spec: Any) -> "nn.Module":
         """A network as training begins with it: with new random weights, or those of a published model."""
+        network: nn.Module = spec.build()
+        return network

@@ -29,12 +29,7 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def is_missing(cell: str | None, words: Collection[str] = ()) -> bool:
-    """Whether a text by itself stands for no value.
-
-    Args:
-        cell: of a table.
-        words: further words for a missing value, in any case.
-    """
+    """Whether a text by itself stands for no value."""
     if cell is None:
         return True
     folded = cell.strip().casefold()

@@ -23,9 +23,6 @@ def deadline(seconds: float) -> Iterator[None]:
     A count that a damaged header states may send a parser round a billion times. Where there is no alarm (off the main
     thread, on Windows) there is no deadline.
 
-    Args:
-        seconds: from now.
-
     Raises:
         UnreadableError: time is up, wherever the code was by then.
     """
@@ -83,10 +80,6 @@ _LONGEST = 60  # seconds; a sound header takes milliseconds
 def foreign(library: str, what: str) -> Iterator[list[warnings.WarningMessage]]:
     """Whatever another library raises becomes an UnreadableError in words of ours.
 
-    Args:
-        library: that parses.
-        what: the format that it parses, as an error names it.
-
     Yields:
         Its warnings, which are not shown: they quote names and paths of the file.
 
@@ -105,13 +98,7 @@ def foreign(library: str, what: str) -> Iterator[list[warnings.WarningMessage]]:
 
 
 def refusal(error: BaseException, library: str, what: str) -> UnreadableError:
-    """What a library that parses a file has stopped with, in words of ours.
-
-    Args:
-        error: of the library.
-        library: its name.
-        what: the format that it parses.
-    """
+    """What a library that parses a file has stopped with, in words of ours."""
     # Libraries also raise OSError, without a number, for content that they do not understand.
     if isinstance(error, MemoryError | UnicodeError) or getattr(error, "errno", None) is not None:
         return UnreadableError(reason(error))
@@ -125,13 +112,7 @@ def named_file(header: Path, name: str, suffixes: tuple[str, ...], what: str) ->
     """The file of samples that a header names, in the folder of the header.
 
     A header that was renamed still names the old file, which may be the name of a patient: then the file of the
-    header's own stem is taken if there is one.
-
-    Args:
-        header: of the recording.
-        name: as the header has it.
-        suffixes: of such files, as they stand behind the stem of the header.
-        what: the file is, for the reason.
+    header's own stem, with one of the suffixes, is taken if there is one.
 
     Returns:
         Its path, and a flag if it is not the one that is named.

@@ -7,12 +7,9 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from medcl.errors import UnreadableError
+from medcl.modality import WINGS as EVERY_WING
 from medcl.modality import content
-from medcl.modality.content import RecordHeader, WingScan
-from medcl.modality.image.formats import FORMATS as IMAGE_FORMATS
-from medcl.modality.signal.formats import FORMATS as SIGNAL_FORMATS
-from medcl.modality.table.formats import FORMATS as TABLE_FORMATS
-from medcl.modality.volume.formats import FORMATS as VOLUME_FORMATS
+from medcl.modality.content import Format, RecordHeader, WingScan
 
 if TYPE_CHECKING:
     from medcl.modality.image.record import Image
@@ -20,9 +17,12 @@ if TYPE_CHECKING:
     from medcl.modality.signal.record import Signal
     from medcl.modality.volume.record import Nan, Volume
 
-_OF_WINGS = {"signal": SIGNAL_FORMATS, "volume": VOLUME_FORMATS, "image": IMAGE_FORMATS, "table": TABLE_FORMATS}
-"""Wing -> its formats, of wings that a scan finds by the content of files. A report is one where a rule says so."""
-WINGS = tuple(_OF_WINGS)
+_WINGS = {wing: importlib.import_module(f"medcl.modality.{wing}.formats") for wing in EVERY_WING}
+WINGS = tuple(
+    sorted((wing for wing, own in _WINGS.items() if own.RANK is not None), key=lambda wing: _WINGS[wing].RANK)
+)
+"""The wings that a scan finds by the content of files, in the order in which their formats are tested."""
+_OF_WINGS: dict[str, tuple[Format, ...]] = {wing: _WINGS[wing].FORMATS for wing in WINGS}
 FORMATS = tuple(sorted((form for forms in _OF_WINGS.values() for form in forms), key=lambda form: form.vague))
 """Every format, in the order in which a file is tested."""
 BY_NAME = {form.name: form for form in FORMATS}
@@ -57,6 +57,7 @@ def scan_of(wing: str) -> WingScan:
 
 
 @cache
+@cache
 def wing_of(modality: str | None, format: str | None) -> str:
     """The wing that a record of a manifest belongs to; empty where neither column tells.
 
@@ -64,7 +65,7 @@ def wing_of(modality: str | None, format: str | None) -> str:
         modality: of the record. That of an image and that of a volume may be the same: then the format tells.
         format: of the record.
     """
-    named = [wing for wing in (*WINGS, "report") if modality in scan_of(wing).MODALITIES]
+    named = [wing for wing in dict.fromkeys((*WINGS, *_WINGS)) if modality in scan_of(wing).MODALITIES]
     return named[0] if len(named) == 1 else WING.get(format or "", named[0] if named else "")
 
 

@@ -1,5 +1,6 @@
 """Samples of a wing's records: in a fixed order, or drawn at random, as batches of tensors."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypedDict
 
@@ -37,6 +38,8 @@ class SampleSet(Protocol):
     """(S,) row of the manifest of each sample, ascending."""
     at_a_time: int
     """Samples that an encoder takes together where nothing else is said."""
+    codes: Ints | None
+    """(S,) int64 of their content, the same for samples of the same content; None where no two count as the same."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -115,18 +118,60 @@ class Draws(Protocol):
         """A batch (B, ...) of what was drawn."""
 
 
+class NumberedSamples(ABC):
+    """A `SampleSet`: windows, images, tables or texts, numbered in the order of the rows of a manifest.
+
+    Attributes:
+        rows: (S,) row of the manifest of each sample, ascending.
+        ids: {level: (S,) int64} of the levels that are known.
+    """
+
+    rows: Ints
+    ids: dict[str, Ints]
+    at_a_time = 256
+    codes: Ints | None = None
+
+    @abstractmethod
+    def read(self, numbers: Ints) -> "Tensor":
+        """Samples by their numbers (B,), (B, ...)."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        """One sample as a batch of one."""
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A batch of samples, (B,) numbers: `x` as `read` says, `index` (B,) and `ids` {level: (B,) int64}."""
+        import torch
+
+        chosen = np.asarray(indices, dtype=np.int64)
+        ids = {level: torch.from_numpy(own[chosen]) for level, own in self.ids.items()}
+        return {"x": self.read(chosen), "index": torch.from_numpy(self.rows[chosen]), "ids": ids}
+
+    def samples_of(self, row: int) -> Ints:
+        """Numbers of the samples of one row of the manifest, in their order."""
+        first, last = np.searchsorted(self.rows, [row, row + 1])
+        return np.arange(first, last)
+
+    def places(self, numbers: Ints) -> list[list[float]] | None:
+        """Where samples begin in their records; None where that is not known, or a sample is the whole record."""
+        return None
+
+
 class Numbered:
     """Records whose samples are numbered: windows, images, texts.
 
     Args:
         samples: of the records.
-        codes: (S,) int64 of their content; None where no two count as the same.
     """
 
-    def __init__(self, samples: SampleSet, codes: Ints | None = None) -> None:
+    def __init__(self, samples: SampleSet) -> None:
         self._samples = samples
         self.rows: Ints = np.unique(samples.rows)
-        self.codes = None if codes is None else Codes(samples.rows, codes)
+        self.codes = None if samples.codes is None else Codes(samples.rows, samples.codes)
 
     def draw(self, row: int, rng: np.random.Generator) -> int:
         """The number of one of the samples of a record."""

@@ -128,12 +128,6 @@ def read_sheet(path: Path) -> Sheet:
     the heading, or the one that a first line `sep=;` names. Blank rows, and the empty cells that spreadsheets write
     behind a table, are left out.
 
-    Args:
-        path: of a .csv or .tsv file.
-
-    Returns:
-        Its headings and rows.
-
     Raises:
         MedclError: no separator fits, or several do; names the line and what to do.
     """
@@ -245,9 +239,6 @@ def _divided(text: str, separator: str, first: int, encoding: str, tsv: bool, qu
 
 def read_parquet(path: Path) -> Sheet:
     """Read a table of Parquet as text.
-
-    Args:
-        path: of a .parquet file.
 
     Returns:
         Its headings and rows; list cells are joined with `|`.

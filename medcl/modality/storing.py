@@ -1,5 +1,6 @@
 """How a wing's records become a store: what decoding gives, how arrays lie on the disk, and how they are read again."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,23 +192,36 @@ class StoredArrays(Protocol):
         """Read the part of an array that begins at `start` and has the shape of `out`, which is contiguous."""
 
 
-class PreparedRecords(Protocol):
-    """A store as its wing reads it."""
+@dataclass(frozen=True, eq=False)
+class PreparedRecords(ABC):
+    """A store as its wing reads it; records are numbered in the order of the manifest.
 
-    @property
-    def folder(self) -> Path:
-        """Of the store."""
+    Args:
+        folder: of the store.
+        record_ids: (R,) of the records that could be prepared.
+        quarantine: record id -> why one could not be.
+        stored: the arrays and their index, opened for reading.
+    """
 
-    @property
-    def record_ids(self) -> NDArray[Any]:
-        """(R,) of the records that could be prepared, in the order of the manifest."""
+    folder: Path
+    record_ids: NDArray[Any]
+    quarantine: dict[str, str]
+    stored: StoredArrays = field(repr=False)
 
-    @property
-    def quarantine(self) -> dict[str, str]:
-        """Record id -> why it could not be."""
+    def __len__(self) -> int:
+        """Number of records."""
+        return len(self.record_ids)
 
+    @abstractmethod
     def described(self) -> str:
         """What it holds, in words: `30 recordings, 12 channels at 500 Hz`."""
+
+    @staticmethod
+    def shared(stored: StoredArrays) -> dict[str, Any]:
+        """The fields that all stores have."""
+        ids = np.asarray(stored.columns["record_id"].to_pylist(), dtype=object)
+        quarantine = stored.about["quarantine"]
+        return {"folder": stored.folder, "record_ids": ids, "quarantine": quarantine, "stored": stored}
 
 
 def records_of(store: PreparedRecords, manifest: Rows, wing: str | None = None) -> Ints:

@@ -71,6 +71,33 @@ def check_interval(name: str, interval: Range, low: float, high: float) -> None:
         raise UsageError(f"the view setting {name} is a range from low to high, got {interval[0]:g} to {interval[1]:g}")
 
 
+@dataclass(frozen=True)
+class Sometimes(View):
+    """A view that each sample gets with one probability, and that has nothing else to draw.
+
+    Args:
+        probability: of changing a sample.
+    """
+
+    probability: float
+
+    def __post_init__(self) -> None:
+        check_range(self.name, self.probability, 0, 1)
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw which samples to `flip` (B,)."""
+        return {"flip": uniform(x, x.shape[0], generator=generator) < self.probability}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Change the samples that were drawn."""
+        flip = params["flip"]
+        return torch.where(flip.reshape(-1, *[1] * (x.ndim - 1)), self.changed(x), x)
+
+    @abstractmethod
+    def changed(self, x: Tensor) -> Tensor:
+        """All of the samples (B, ...), changed."""
+
+
 KEEP = "mask.keep"
 
 

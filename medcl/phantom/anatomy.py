@@ -1,11 +1,11 @@
-"""A person's inside as ellipsoids, bent and grained as no other person's, and the label map of any grid over it."""
+"""A person's inside as ellipsoids, bent and grained as no other person's, with a lesion, on any grid."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.phantom.sphere import unit
+from medcl.phantom.sphere import as_place, rotation, unit
 
 Floats = NDArray[np.float32]
 
@@ -34,14 +34,7 @@ class Lesion:
     spikes: tuple[tuple[float, float, float], ...]
 
     def depth(self, points: Floats) -> Floats:
-        """How far out each point lies: 0 in the centre, 1 on the surface, more outside.
-
-        Args:
-            points: (3, ...) mm.
-
-        Returns:
-            (...).
-        """
+        """How far out each of the points (3, ...) in mm lies: 0 in the centre, 1 on the surface, more outside."""
         way = points - np.asarray(self.centre, dtype=np.float32).reshape(3, *[1] * (points.ndim - 1))
         distance = np.sqrt(np.sum(way * way, axis=0))
         if self.kind != "spiculated":
@@ -56,20 +49,11 @@ class Lesion:
 
 
 def draw_lesion(
-    kind: str,
-    host: str,
-    centre: NDArray[np.float64],
-    radius: float,
-    rng: np.random.Generator,
+    kind: str, host: str, centre: NDArray[np.float64], radius: float, rng: np.random.Generator
 ) -> Lesion | None:
-    """A lesion of this class, or None for `none`; the same numbers are drawn whatever the class.
+    """A lesion of this class in its host, or None for `none`; the same numbers are drawn whatever the class.
 
-    Args:
-        kind: One of `KINDS`.
-        host: The structure that it grows in.
-        centre: (3,) mm.
-        radius: mm.
-        rng: Random number generator.
+    The centre (3,) and the radius are in mm.
 
     Raises:
         ValueError: The class is not in `KINDS`.
@@ -79,8 +63,7 @@ def draw_lesion(
     spikes = unit(rng.standard_normal((SPIKES, 3)))
     if kind == "none":
         return None
-    x, y, z = (float(value) for value in centre)
-    return Lesion(kind, host, (x, y, z), radius, tuple((float(a), float(b), float(c)) for a, b, c in spikes))
+    return Lesion(kind, host, as_place(centre), radius, tuple(as_place(spike) for spike in spikes))
 
 
 Affine = NDArray[np.float64]
@@ -188,15 +171,7 @@ class Drawing:
 def draw_waves(
     count: int, wavelength: tuple[float, float], size: float, components: int, rng: np.random.Generator
 ) -> Waves:
-    """A random field.
-
-    Args:
-        count: Of its waves.
-        wavelength: Shortest and longest, mm.
-        size: Root mean square of each component.
-        components: Of the field.
-        rng: Random number generator.
-    """
+    """A random field of waves between two wavelengths in mm, with components of a root mean square of `size`."""
     direction = rng.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     vectors = direction * (2 * np.pi / rng.uniform(*wavelength, (count, 1)))
@@ -207,15 +182,10 @@ def draw_waves(
 
 
 def grid_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float], tilt: float = 0.0) -> Affine:
-    """A grid around the middle of the scanner, on axes of RAS+.
+    """A grid around the middle of the scanner, on axes of RAS+: (4, 4) from voxel index to mm.
 
-    Args:
-        shape: Voxels to the right, to the front, upwards.
-        spacing: mm.
-        tilt: Of the gantry, degrees: the slices lean but are still stacked along the table, so the grid is sheared.
-
-    Returns:
-        (4, 4) from voxel index to mm.
+    The shape is in voxels to the right, to the front, upwards, the spacing in mm. By the tilt of the gantry, in
+    degrees, the slices lean but are still stacked along the table, so that the grid is sheared.
     """
     lean = np.deg2rad(tilt)
     affine = np.eye(4)
@@ -229,31 +199,18 @@ def grid_affine(shape: tuple[int, int, int], spacing: tuple[float, float, float]
 def draw_pose(rng: np.random.Generator, shift: float = 4.0, turn: float = 2.5) -> Affine:
     """How a person happens to lie this time: (4, 4) from mm in the scanner to mm in the person.
 
-    Args:
-        rng: Random number generator.
-        shift: Standard deviation along each axis, mm.
-        turn: Standard deviation about each axis, degrees.
+    Shift (mm) and turn (degrees) are standard deviations along and about each axis.
     """
-    angles = np.deg2rad(rng.normal(0, turn, 3))
-    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
     pose = np.eye(4)
-    pose[:3, :3] = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]]) @ [[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]
-    pose[:3, :3] = pose[:3, :3] @ [[1, 0, 0], [0, cx, -sx], [0, sx, cx]]
+    pose[:3, :3] = rotation(np.deg2rad(rng.normal(0, turn, 3)))
     pose[:3, 3] = rng.normal(0, shift, 3)
     return pose
 
 
 def draw_on(anatomy: Anatomy, shape: tuple[int, int, int], affine: Affine, pose: Affine) -> Drawing:
-    """Lay a grid over a person.
+    """Lay a grid over a person: what lies at the centre of each voxel.
 
-    Args:
-        anatomy: The person.
-        shape: Voxels.
-        affine: (4, 4) from voxel index to mm in the scanner.
-        pose: (4, 4) from mm in the scanner to mm in the person.
-
-    Returns:
-        What lies at the centre of each voxel.
+    The affine (4, 4) is from voxel index to mm in the scanner, the pose (4, 4) from there to mm in the person.
     """
     matrix = (pose @ affine).astype(np.float32)
     index = np.indices(shape, dtype=np.float32).reshape(3, -1)

@@ -1,6 +1,5 @@
 """A folder of synthetic patients as a hospital delivers it: WFDB and EDF files, label tables, some broken files."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.phantom import ecg, eeg
+from medcl.phantom.person import write_csv
 from medcl.phantom.site import Site, record
 
 Signals = NDArray[np.float32]
@@ -58,14 +58,7 @@ def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: i
 
     The same seed gives the same bytes; a patient is the same whatever the number of patients.
 
-    Args:
-        folder: Where to; made if need be.
-        ecg_patients: Number of patients with ECGs; with 0 there is no `ecg/`.
-        eeg_subjects: Number of subjects with EEGs; with 0 there is no `eeg/`.
-        seed: Random seed.
-
-    Returns:
-        What was written.
+    Without patients with ECGs there is no `ecg/`, without subjects with EEGs no `eeg/`.
     """
     ecg_records = write_ecg(folder / "ecg", ecg_patients, seed) if ecg_patients else 0
     eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed) if eeg_subjects else 0
@@ -126,7 +119,7 @@ def write_ecg(
             where = () if site is None else (site.name,)
             rows.append((f"{code}/{name}", code, diagnosis, patient.age, patient.sex, *where))
     columns = ("record", "patient", "diagnosis", "age", "sex", *(("site",) if sites else ()))
-    _write_table(folder / "labels.csv", columns, rows)
+    write_csv(folder / "labels.csv", columns, rows)
     return len(rows)
 
 
@@ -161,16 +154,12 @@ def write_eeg(
             signal = eeg.simulate(subject, duration, sampling_rate, rng)
             _write_edf(folder / code / f"{name}.edf", signal, sampling_rate, code)
             rows.append((f"{code}/{name}", code, group, subject.age, subject.sex))
-    _write_table(folder / "labels.csv", ("record", "subject", "group", "age", "sex"), rows)
+    write_csv(folder / "labels.csv", ("record", "subject", "group", "age", "sex"), rows)
     return len(rows)
 
 
 def write_damaged(folder: Path, seed: int = 0) -> list[Path]:
     """Write what real archives also hold: each of these must be refused, and none may stop a run.
-
-    Args:
-        folder: Where to; made if need be.
-        seed: Random seed.
 
     Returns:
         The files a scan meets: a header whose .dat is missing, one whose .dat ends early, one whose .dat fails its
@@ -214,22 +203,9 @@ def _write_edf(path: Path, signal: Signals, sampling_rate: float, code: str) -> 
     from edfio import Edf, EdfSignal, Patient, Recording
 
     physical = (-EDF_RANGE, EDF_RANGE - 2 * EDF_RANGE / 2**16)
+    how = {"physical_dimension": "uV", "physical_range": physical}
     channels = [
-        EdfSignal(
-            np.clip(row.astype(np.float64), *physical),
-            sampling_rate,
-            label=name,
-            physical_dimension="uV",
-            physical_range=physical,
-        )
+        EdfSignal(np.clip(row.astype(np.float64), *physical), sampling_rate, label=name, **how)
         for name, row in zip(eeg.CHANNELS, signal, strict=True)
     ]
     Edf(channels, patient=Patient(code=code), recording=Recording(), data_record_duration=1.0).write(path)
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

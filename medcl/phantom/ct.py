@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from medcl.phantom.anatomy import Affine, Anatomy, Ellipsoid, draw_lesion, draw_on, draw_pose, draw_waves, grid_affine
 from medcl.phantom.person import draw_build
+from medcl.phantom.sphere import Place, as_place
 
 STRUCTURES = ("fat", "muscle", "right_lung", "left_lung", "heart", "liver", "spine", "lesion")
 """Labels 1 to 8; what is not 0 is the body."""
@@ -17,13 +18,6 @@ LESIONS = ("none", "smooth", "spiculated")
 
 def draw_chest(lesion: str, rng: np.random.Generator) -> Anatomy:
     """A person with this mass in one of the lungs.
-
-    Args:
-        lesion: One of `LESIONS`.
-        rng: Random number generator.
-
-    Returns:
-        The person.
 
     Raises:
         ValueError: The lesion is not in `LESIONS`.
@@ -37,12 +31,10 @@ def draw_chest(lesion: str, rng: np.random.Generator) -> Anatomy:
     # No patient is wider than the field of view of 352 mm, moved a little to one side.
     fat = min(rng.uniform(8, 26), 164 - size * width * 138)
 
-    def part(
-        name: str, centre: tuple[float, float, float], radii: tuple[float, float, float], turn: float
-    ) -> Ellipsoid:
-        x, y, z = np.multiply(centre, (size * width, size * thickness, size)) + rng.normal(0, 3, 3)
-        a, b, c = np.multiply(radii, size) * rng.lognormal(0, 0.04, 3)
-        return Ellipsoid(name, (float(x), float(y), float(z)), (float(a), float(b), float(c)), turn + rng.normal(0, 4))
+    def part(name: str, centre: Place, radii: Place, turn: float) -> Ellipsoid:
+        middle = np.multiply(centre, (size * width, size * thickness, size)) + rng.normal(0, 3, 3)
+        axes = np.multiply(radii, size) * rng.lognormal(0, 0.04, 3)
+        return Ellipsoid(name, as_place(middle), as_place(axes), turn + rng.normal(0, 4))
 
     wall = size * width * 138, size * thickness * 92, 400.0
     side = "right_lung" if rng.random() < 0.5 else "left_lung"
@@ -152,15 +144,8 @@ def scan_ct(
 ) -> Scan:
     """Scan a chest; the person lies a little differently each time.
 
-    Two kernels of one acquisition: call twice with generators of the same seed.
-
-    Args:
-        anatomy: From `medcl.phantom.ct.draw_chest`.
-        scanner: The scanner.
-        rng: Random number generator.
-        shape: Voxels to the right, to the front, upwards.
-        spacing: mm.
-        tilt: Of the gantry, degrees.
+    Two kernels of one acquisition: call twice with generators of the same seed. For shape (voxels), spacing (mm) and
+    tilt (degrees) see `grid_affine`.
 
     Returns:
         The volume in HU, from -1024 to 3071, rounded to whole HU.

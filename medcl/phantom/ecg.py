@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from medcl.phantom.morphology import DIAGNOSES, Wave, draw_waves, fibrillating, sinus
 from medcl.phantom.site import Artefacts, fail, spoil
-from medcl.phantom.sphere import lead_field, unit
+from medcl.phantom.sphere import Place, as_place, lead_field, unit
 
 Floats = NDArray[np.float64]
 
@@ -68,20 +68,13 @@ class EcgPatient:
     ectopy: float
     waves: tuple[Wave, ...]
     atrial_rate: float
-    atrial_dipole: tuple[float, float, float]
-    heart: tuple[float, float, float]
-    electrodes: tuple[tuple[float, float, float], ...]
+    atrial_dipole: Place
+    heart: Place
+    electrodes: tuple[Place, ...]
 
 
 def draw_patient(diagnosis: str, rng: np.random.Generator) -> EcgPatient:
     """A person with this diagnosis.
-
-    Args:
-        diagnosis: One of `DIAGNOSES`.
-        rng: Random number generator.
-
-    Returns:
-        The patient.
 
     Raises:
         ValueError: The diagnosis is not in `DIAGNOSES`.
@@ -106,8 +99,8 @@ def draw_patient(diagnosis: str, rng: np.random.Generator) -> EcgPatient:
         ectopy=float(rng.choice([0.0, 0.0, 0.0, 0.08])),
         waves=draw_waves(diagnosis, severity, rng),
         atrial_rate=float(rng.uniform(5, 7.5)) if fibrillates else 0.0,
-        atrial_dipole=_triple(f_wave if fibrillates else np.zeros(3)),
-        heart=_triple(np.asarray(HEART) + jitter),
+        atrial_dipole=as_place(f_wave if fibrillates else np.zeros(3)),
+        heart=as_place(np.asarray(HEART) + jitter),
         electrodes=_place(rng),
     )
 
@@ -139,12 +132,7 @@ def simulate(
     III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2. Only a chest electrode fails for a
     whole recording.
 
-    Args:
-        patient: The person.
-        duration: s.
-        sampling_rate: Hz.
-        rng: Random number generator.
-        artefacts: Noise, drift, line, motion, failed electrodes, in mV.
+    The duration is in s, the sampling rate in Hz, and artefacts (noise, drift, line, motion) in mV.
 
     Returns:
         (12, time) in mV, the leads in the order of `LEADS`.
@@ -212,10 +200,5 @@ def _relax(potentials: Floats, sampling_rate: float) -> Floats:
     return relaxed
 
 
-def _place(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]:
-    return tuple(_triple(position) for position in unit(ELECTRODES + rng.normal(0, 0.05, ELECTRODES.shape)))
-
-
-def _triple(vector: Floats) -> tuple[float, float, float]:
-    x, y, z = (float(component) for component in vector)
-    return x, y, z
+def _place(rng: np.random.Generator) -> tuple[Place, ...]:
+    return tuple(as_place(position) for position in unit(ELECTRODES + rng.normal(0, 0.05, ELECTRODES.shape)))

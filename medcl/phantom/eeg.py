@@ -1,15 +1,15 @@
 """Electroencephalograms of synthetic subjects: rhythms of dipoles in the head, seen by the 10-20 electrodes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.phantom.site import Artefacts, fail, spoil
-from medcl.phantom.sphere import lead_field, unit
+from medcl.phantom.sphere import Place, as_place, lead_field, unit
 
 Floats = NDArray[np.float64]
-Place = tuple[float, float, float]
 
 GROUPS = ("control", "case")
 ARTEFACTS = Artefacts(noise=1.5, wander=4.0, line=1.5, motion=60.0, bad=0.01)
@@ -18,25 +18,9 @@ CLEAN = Artefacts()
 RING = {"Fp1": 18, "F7": 54, "T7": 90, "P7": 126, "O1": 162, "O2": 198, "P8": 234, "T8": 270, "F8": 306, "Fp2": 342}
 """Degrees from the front towards the left ear, on the circle 72 degrees (80% of the way) down from the vertex."""
 CHANNELS = (
-    "Fp1",
-    "Fp2",
-    "F7",
-    "F3",
-    "Fz",
-    "F4",
-    "F8",
-    "T7",
-    "C3",
-    "Cz",
-    "C4",
-    "T8",
-    "P7",
-    "P3",
-    "Pz",
-    "P4",
-    "P8",
-    "O1",
-    "O2",
+    *("Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8"),
+    *("T7", "C3", "Cz", "C4", "T8"),
+    *("P7", "P3", "Pz", "P4", "P8", "O1", "O2"),
 )
 
 BACKGROUND_SOURCES = 40
@@ -108,13 +92,6 @@ def electrodes() -> Floats:
 def draw_subject(group: str, rng: np.random.Generator) -> EegSubject:
     """A person of this group; cases have a slower and weaker alpha rhythm and more theta, as far as the severity goes.
 
-    Args:
-        group: One of `GROUPS`.
-        rng: Random number generator.
-
-    Returns:
-        The subject.
-
     Raises:
         ValueError: The group is not in `GROUPS`.
     """
@@ -136,7 +113,7 @@ def draw_subject(group: str, rng: np.random.Generator) -> EegSubject:
         ("beta", beta, 2.5, beta_sizes[1], (0.4, 0.15, 0.45)),
     )
     rhythms = tuple(
-        Rhythm(name, float(peak), width, float(size), _place(np.asarray(place) + rng.normal(0, 0.06, 3)))
+        Rhythm(name, float(peak), width, float(size), as_place(np.asarray(place) + rng.normal(0, 0.06, 3)))
         for name, peak, width, size, place in generators
     )
     cortex = unit(rng.normal(0, 1, (BACKGROUND_SOURCES, 3)) + (0, 0, 0.6)) * 0.75
@@ -148,7 +125,7 @@ def draw_subject(group: str, rng: np.random.Generator) -> EegSubject:
         rhythms=rhythms,
         background=float(rng.lognormal(np.log(7), 0.2)),
         exponent=float(rng.normal(1.3, 0.15)),
-        sources=tuple(_place(source) for source in cortex),
+        sources=tuple(as_place(source) for source in cortex),
         blinks=float(rng.uniform(4, 20)),
         blink=float(rng.lognormal(np.log(110), 0.25)),
     )
@@ -210,7 +187,7 @@ def simulate(
     return recorded.astype(np.float32)
 
 
-def _outward(positions: Floats, places: "tuple[Place, ...] | list[Place]") -> Floats:
+def _outward(positions: Floats, places: Sequence[Place]) -> Floats:
     """(electrodes, sources): what each sees of a radial dipole at each place."""
     seen: Floats = np.einsum("sej,sj->es", lead_field(positions, places), unit(places))
     return seen
@@ -231,8 +208,3 @@ def _blinks(a_minute: float, n: int, sampling_rate: float, rng: np.random.Genera
         since = time - onset
         course += rng.lognormal(0, 0.2) * np.exp(-0.5 * (since / np.where(since < 0, 0.05, 0.09)) ** 2)
     return course
-
-
-def _place(vector: Floats) -> Place:
-    x, y, z = (float(component) for component in vector)
-    return x, y, z

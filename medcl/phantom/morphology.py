@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.phantom.sphere import Place, as_place, rotation
+
 Floats = NDArray[np.float64]
 
 TACHOGRAM_RATE = 4.0
@@ -82,11 +84,7 @@ def fibrillating(heart_rate: float, irregularity: float, duration: float, rng: n
 
 
 DIAGNOSES = ("normal", "st_elevation", "bundle_branch_block", "atrial_fibrillation")
-ISCHAEMIA = {
-    "anterior": (0.25, 0.0, -0.95),
-    "inferior": (-0.25, 0.95, 0.0),
-    "lateral": (0.9, -0.4, -0.1),
-}
+ISCHAEMIA = {"anterior": (0.25, 0.0, -0.95), "inferior": (-0.25, 0.95, 0.0), "lateral": (0.9, -0.4, -0.1)}
 """Where the injury current points, by the wall that suffers: (left, feet, back)."""
 
 
@@ -106,7 +104,7 @@ class Wave:
     delay: float
     rise: float
     fall: float
-    dipole: tuple[float, float, float]
+    dipole: Place
 
     @property
     def repolarises(self) -> bool:
@@ -128,15 +126,10 @@ NORMAL = (
 def draw_waves(diagnosis: str, severity: float, rng: np.random.Generator) -> tuple[Wave, ...]:
     """One person's beat: the normal one, turned, scaled and delayed as people differ, then bent by the disease.
 
-    Args:
-        diagnosis: One of `DIAGNOSES`.
-        severity: 0 to 1.
-        rng: Random number generator.
-
-    Returns:
-        The waves.
+    The diagnosis is one of `DIAGNOSES`, the severity from 0 to 1.
     """
-    turn = _rotation(*np.deg2rad(rng.normal(0, (12, 16, 22))))
+    # The turn about z, from back to front, moves the electrical axis in the frontal plane.
+    turn = rotation(np.deg2rad(rng.normal(0, (12, 16, 22))))
     size, pr, qt, width = rng.lognormal(0, (0.2, 0.08, 0.05, 0.08))
     early = {"ST": rng.lognormal(0, 0.7), "T": rng.lognormal(0, 0.3), "P": rng.lognormal(0, 0.25)}
     waves = []
@@ -215,15 +208,4 @@ def _wider(wave: Wave, factor: float) -> Wave:
 
 
 def _with(wave: Wave, dipole: Floats) -> Wave:
-    x, y, z = (float(component) for component in dipole)
-    return replace(wave, dipole=(x, y, z))
-
-
-def _rotation(about_x: float, about_y: float, about_z: float) -> Floats:
-    """(3, 3); the turn about z, from back to front, moves the electrical axis in the frontal plane."""
-    (cx, cy, cz), (sx, sy, sz) = np.cos([about_x, about_y, about_z]), np.sin([about_x, about_y, about_z])
-    x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    turn: Floats = z @ y @ x
-    return turn
+    return replace(wave, dipole=as_place(dipole))

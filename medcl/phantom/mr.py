@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from medcl.phantom.anatomy import RIM, Anatomy, Ellipsoid, draw_lesion, draw_on, draw_pose, draw_waves, grid_affine
 from medcl.phantom.ct import Scan
 from medcl.phantom.person import draw_build
+from medcl.phantom.sphere import Place, as_place
 
 STRUCTURES = (
     "scalp",
@@ -27,13 +28,6 @@ LESIONS = ("none", "smooth", "ring")
 def draw_head(lesion: str, rng: np.random.Generator) -> Anatomy:
     """A person with this lesion in the white matter; the ventricles grow and the hippocampi shrink with age.
 
-    Args:
-        lesion: One of `LESIONS`.
-        rng: Random number generator.
-
-    Returns:
-        The person.
-
     Raises:
         ValueError: The lesion is not in `LESIONS`.
     """
@@ -46,18 +40,10 @@ def draw_head(lesion: str, rng: np.random.Generator) -> Anatomy:
     memory = float(np.exp(-0.06 * old + rng.normal(0, 0.07)))
     scale = np.array([size * width, size * length, size])
 
-    def part(
-        name: str,
-        centre: tuple[float, float, float],
-        radii: tuple[float, float, float],
-        turn: float,
-        curve: float = 0.0,
-    ) -> Ellipsoid:
-        x, y, z = np.multiply(centre, scale) + rng.normal(0, 1, 3)
-        a, b, c = np.multiply(radii, scale) * rng.lognormal(0, 0.03, 3)
-        return Ellipsoid(
-            name, (float(x), float(y), float(z)), (float(a), float(b), float(c)), turn + rng.normal(0, 2), curve
-        )
+    def part(name: str, centre: Place, radii: Place, turn: float, curve: float = 0.0) -> Ellipsoid:
+        middle = np.multiply(centre, scale) + rng.normal(0, 1, 3)
+        axes = np.multiply(radii, scale) * rng.lognormal(0, 0.03, 3)
+        return Ellipsoid(name, as_place(middle), as_place(axes), turn + rng.normal(0, 2), curve)
 
     a, b, c = (float(radius) for radius in scale * (66, 84, 74))
     skull, scalp = float(rng.uniform(5, 8)), float(rng.uniform(5, 8))
@@ -142,14 +128,7 @@ def scan_mr(
     shape: tuple[int, int, int] = (64, 64, 32),
     spacing: tuple[float, float, float] = (3.5, 3.5, 5.5),
 ) -> Scan:
-    """Scan a head; the person lies a little differently each time.
-
-    Args:
-        anatomy: From `medcl.phantom.mr.draw_head`.
-        scanner: The scanner.
-        rng: Random number generator.
-        shape: Voxels to the right, to the front, upwards.
-        spacing: mm.
+    """Scan a head; the person lies a little differently each time. For shape and spacing see `grid_affine`.
 
     Returns:
         The volume in stored numbers, from 0 to 32767, rounded.

@@ -1,7 +1,10 @@
 """The identity of a synthetic patient in the headers of a hospital: everything that de-identification has to remove."""
 
+import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -71,13 +74,7 @@ def draw_build(
 
 
 def draw_person(sex: str, age: int, rng: np.random.Generator) -> Person:
-    """A person of this age on 1 January 2020.
-
-    Args:
-        sex: 'F' or 'M'.
-        age: Years.
-        rng: Random number generator.
-    """
+    """A person of this age on 1 January 2020."""
     name = f"{FAMILIES[rng.integers(len(FAMILIES))]}^{GIVEN[sex][rng.integers(len(GIVEN[sex]))]}"
     # 1 January less whole years less up to 365 days: completed years are exact, whatever the leap years.
     birth = date(2020 - age, 1, 1) - timedelta(days=int(rng.integers(0, 365)))
@@ -104,3 +101,12 @@ def draw_studies(person: Person, count: int, key: str, rng: np.random.Generator)
         )
         for visit, day in enumerate(days, start=1)
     )
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table of patients; its folder is made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -1,6 +1,5 @@
 """A radiograph of a synthetic chest: what rays from the back to the front lose on their way, as DICOM and as PNG."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from PIL import Image as PILImage
 from scipy.ndimage import zoom
 
 from medcl.phantom import ct
-from medcl.phantom import ct as chest
 from medcl.phantom.anatomy import Anatomy
 from medcl.phantom.ct import Scan
-from medcl.phantom.dicom_files import DicomSeries, new_instance, save
-from medcl.phantom.person import Study, draw_person, draw_studies
+from medcl.phantom.person import Study, draw_person, draw_studies, write_csv
+from medcl.phantom.scan_files import DicomSeries, new_instance, save
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class ChestPatient:
 
     Attributes:
         code: Her name in paths and label tables, from P0001 on.
-        finding: Her lesion, one of `chest.LESIONS`.
+        finding: Her lesion, one of `ct.LESIONS`.
         anatomy: What there is to be seen, the same in all of her studies.
         studies: Her visits, in order.
         rng: What else is drawn about the CTs of these visits.
@@ -38,18 +36,10 @@ class ChestPatient:
 
 
 def draw_chest_patient(number: int, seed: int) -> ChestPatient:
-    """A patient, who is the same however many there are.
-
-    Args:
-        number: From 0.
-        seed: Of the archive.
-
-    Returns:
-        The patient.
-    """
-    finding = draw_finding(chest.LESIONS, number, [seed, 6])
+    """The patient of a number, from 0, of the archive of a seed, who is the same however many there are."""
+    finding = draw_finding(ct.LESIONS, number, [seed, 6])
     rng = np.random.default_rng([seed, 7, number])
-    anatomy = chest.draw_chest(finding, rng)
+    anatomy = ct.draw_chest(finding, rng)
     person = draw_person(anatomy.sex, anatomy.age, rng)
     code = f"P{number + 1:04d}"
     studies = draw_studies(person, int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])), f"{seed}/ct/{code}", rng)
@@ -57,16 +47,7 @@ def draw_chest_patient(number: int, seed: int) -> ChestPatient:
 
 
 def draw_finding(kinds: Sequence[str], number: int, seed: Sequence[int]) -> str:
-    """The kind of a patient's lesion: of as many patients in a row as there are kinds, each has another one.
-
-    Args:
-        kinds: To choose from.
-        number: Of the patient, from 0.
-        seed: Of the archive.
-
-    Returns:
-        One of `kinds`.
-    """
+    """The kind of a patient's lesion: of as many patients in a row as there are kinds, each has another one."""
     order = np.random.default_rng([*seed, number // len(kinds)]).permutation(len(kinds))
     return kinds[int(order[number % len(kinds)])]
 
@@ -100,15 +81,7 @@ def project(scan: Scan, rng: np.random.Generator, *, pixel: float = 1.4, noise: 
 
 
 def grey(image: NDArray[np.float32], bits: int = _BITS) -> NDArray[np.uint16]:
-    """A projection as it is shown: what stops rays is white.
-
-    Args:
-        image: from `project`.
-        bits: of the numbers.
-
-    Returns:
-        (rows, columns) from 0 to 2^bits - 1.
-    """
+    """A projection as it is shown, (rows, columns) from 0 to 2^bits - 1: what stops rays is white."""
     low, high = np.percentile(image, (_BLACK, _WHITE))
     shown = np.clip((image - low) / max(float(high - low), 1e-6), 0, 1)
     return np.asarray(np.rint(shown * (2**bits - 1)), dtype=np.uint16)
@@ -117,18 +90,9 @@ def grey(image: NDArray[np.float32], bits: int = _BITS) -> NDArray[np.uint16]:
 def write_dicom(
     path: Path, image: NDArray[np.float32], study: Study, *, number: int = 1, pixel: float = 1.4, dark: bool = False
 ) -> Path:
-    """Write a radiograph as a digital X-ray image, a series of its own, which has no place in space.
+    """Write a radiograph of `project` as a digital X-ray image, a series of its own, which has no place in space.
 
-    Args:
-        path: of the file; its folder is made if need be.
-        image: from `project`.
-        study: whose it is.
-        number: of the series in the study.
-        pixel: side of a pixel at the detector, mm.
-        dark: store what is white as 0 (MONOCHROME1), as many detectors do.
-
-    Returns:
-        The file.
+    A pixel at the detector has so many mm. Dark images store what is white as 0 (MONOCHROME1), as many detectors do.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     header = new_instance(study, DicomSeries("DX", number, "Chest PA", "Delta DR"), 1)
@@ -150,16 +114,7 @@ def write_dicom(
 
 
 def write_png(path: Path, image: NDArray[np.float32], *, bits: int = 8) -> Path:
-    """Write a radiograph as public collections have it: without a header.
-
-    Args:
-        path: of the file; its folder is made if need be.
-        image: from `project`.
-        bits: 8 or 16.
-
-    Returns:
-        The file.
-    """
+    """Write a radiograph of `project`, in 8 or 16 bits, as public collections have it: without a header."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = grey(image, bits)
     PILImage.fromarray(pixels.astype(np.uint8) if bits == 8 else pixels).save(path, "PNG")
@@ -200,16 +155,8 @@ def write_radiographs(
     """Write a radiograph a study of the patients whom `volumes.write_volumes` scans, whether it is called or not.
 
     The table `labels.csv` in either folder has the columns `record` (path without suffix, relative to the table),
-    `patient`, `study`, `lesion` (one of `chest.LESIONS`), `side` (right, left or none), `age` (at the study), `sex`.
-
-    Args:
-        folder: Where to; made if need be.
-        patients: Number of patients.
-        seed: Random seed.
-        shape: Voxels of the chest that the rays pass, to the right, to the front, upwards.
-
-    Returns:
-        What was written.
+    `patient`, `study`, `lesion` (one of `ct.LESIONS`), `side` (right, left or none), `age` (at the study), `sex`. The
+    rays pass a chest of this shape in voxels, to the right, to the front, upwards.
     """
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[tuple[str | int, ...]] = []
@@ -228,8 +175,6 @@ def write_radiographs(
             facts = (patient.code, f"{patient.code}_E{visit}", patient.finding, side, study.age, patient.anatomy.sex)
             rows.append((name, *facts))
     for place in (DICOM, PNG):
-        with (folder / place / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("record", "patient", "study", "lesion", "side", "age", "sex"))
-            writer.writerows(rows)
+        columns = ("record", "patient", "study", "lesion", "side", "age", "sex")
+        write_csv(folder / place / "labels.csv", columns, rows)
     return Radiographs(folder, patients, len(rows))

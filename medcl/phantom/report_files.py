@@ -1,10 +1,9 @@
-"""A written report as a file: text, XML as Open-I writes it, a DICOM structured report; many as a table."""
+"""A written report as a file: text, a DICOM structured report; many as a table."""
 
 import csv
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 from pydicom import dcmread
@@ -12,62 +11,24 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import BasicTextSRStorage, ExplicitVRLittleEndian, generate_uid
 
 from medcl.phantom import ecg
-from medcl.phantom.person import draw_person, draw_studies
+from medcl.phantom.person import draw_person, draw_studies, write_csv
 from medcl.phantom.radiograph import DICOM, draw_chest_patient
 from medcl.phantom.reports import WrittenReport, ecg_report, volume_report
 
 
 def write_text(path: Path, report: WrittenReport) -> Path:
-    """Write a report as UTF-8 text with headings.
-
-    Args:
-        path: of the file; its folder is made if need be.
-        report: to write.
-
-    Returns:
-        The file.
-    """
+    """Write a report as UTF-8 text with headings; the folder of the file is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(report.text, encoding="utf-8", newline="\n")
-    return path
-
-
-def write_xml(path: Path, report: WrittenReport) -> Path:
-    """Write a report as Open-I's XML: sections as `AbstractText`, its records as `parentImage`.
-
-    Args:
-        path: of the file; its folder is made if need be.
-        report: to write.
-
-    Returns:
-        The file.
-    """
-    root = ElementTree.Element("eCitation")
-    ElementTree.SubElement(root, "uId", id=report.study.accession)
-    abstract = ElementTree.SubElement(ElementTree.SubElement(root, "MedlineCitation"), "Abstract")
-    for heading, body in report.sections.items():
-        ElementTree.SubElement(abstract, "AbstractText", Label=heading).text = body
-    for record in report.records:
-        ElementTree.SubElement(root, "parentImage", id=record)
-    ElementTree.indent(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
     return path
 
 
 def write_sr(
     path: Path, report: WrittenReport, referenced: Sequence[tuple[str, str]] = (), *, number: int = 99
 ) -> Path:
-    """Write a report as a DICOM Basic Text SR: a container a section, in the study of the images.
+    """Write a report as a DICOM Basic Text SR: a container a section, in the study of the images, in the same bytes.
 
-    Args:
-        path: of the file; its folder is made if need be.
-        report: to write; the same gives the same bytes.
-        referenced: SOP class and instance UID of each image that it describes.
-        number: of the series in the study: its reports have different ones.
-
-    Returns:
-        The file.
+    It refers to the SOP class and instance UID of each image that it describes, in a series of its own number.
     """
     study, person = report.study, report.study.person
     header = Dataset()
@@ -104,24 +65,15 @@ def write_sr(
 def write_table(path: Path, reports: Sequence[WrittenReport]) -> Path:
     """Write reports as a CSV: `record`, `study`, `patient` and a column a section in small letters.
 
-    One row a report and record that it describes.
-
-    Args:
-        path: of the file; its folder is made if need be.
-        reports: to write; a section that one of them lacks is an empty cell.
-
-    Returns:
-        The file.
+    One row a report and record that it describes; a section that a report lacks is an empty cell.
     """
     headings = list(dict.fromkeys(heading for report in reports for heading in report.sections))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["record", "study", "patient", *(heading.lower() for heading in headings)])
-        for report in reports:
-            bodies = [report.sections.get(heading, "") for heading in headings]
-            ids = [report.study.accession, report.study.person.number]
-            writer.writerows([record, *ids, *bodies] for record in report.records or ("",))
+    rows: list[list[str]] = []
+    for report in reports:
+        bodies = [report.sections.get(heading, "") for heading in headings]
+        ids = [report.study.accession, report.study.person.number]
+        rows += [[record, *ids, *bodies] for record in report.records or ("",)]
+    write_csv(path, ["record", "study", "patient", *(heading.lower() for heading in headings)], rows)
     return path
 
 
@@ -156,9 +108,6 @@ def add_reports(folder: Path, seed: int = 0) -> str:
         folder: as `archive.write`, `volumes.write_volumes` and `radiograph_archive.write_radiographs` wrote it; what it
             lacks gets no reports.
         seed: that they were given.
-
-    Returns:
-        What a person is told.
     """
     kinds = {
         "ecg": (_write_ecg, "reports of ECGs (reports/ecg/, text)"),

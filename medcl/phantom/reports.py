@@ -138,49 +138,20 @@ class WrittenReport:
 
 
 def ecg_report(
-    patient: EcgPatient,
-    study: Study,
-    rng: np.random.Generator,
-    *,
-    language: str = "en",
-    records: tuple[str, ...] = (),
+    patient: EcgPatient, study: Study, rng: np.random.Generator, *, language: str = "en", records: tuple[str, ...] = ()
 ) -> WrittenReport:
-    """Report an ECG: rhythm, rate and diagnosis.
-
-    Args:
-        patient: what is to be seen.
-        study: whose it is and when it was recorded.
-        rng: source of the wording; the same state gives the same words.
-        language: 'en' or 'de'.
-        records: names of the recordings.
-
-    Returns:
-        The report.
-    """
+    """Report an ECG in English or German ('en', 'de'): rhythm, rate and diagnosis, in the wording that `rng` draws."""
     conclusion = _one(ECG[language][patient.diagnosis], rng)
     findings = f"{_one(ECG[language][patient.diagnosis], rng)} {RATE[language].format(rate=round(patient.heart_rate))}"
     return _written(study, findings, conclusion, rng, language, records)
 
 
 def volume_report(
-    lesion: Lesion | None,
-    region: str,
-    study: Study,
-    rng: np.random.Generator,
-    *,
-    records: tuple[str, ...] = (),
+    lesion: Lesion | None, region: str, study: Study, rng: np.random.Generator, *, records: tuple[str, ...] = ()
 ) -> WrittenReport:
     """Report a CT of the chest or an MR of the head: the lesion, where it is and how large, and what is ordinary.
 
-    Args:
-        lesion: of the patient's anatomy, None without one.
-        region: 'chest' or 'head'.
-        study: whose it is and when it was done.
-        rng: source of the wording; the same state gives the same words.
-        records: names of the series.
-
-    Returns:
-        The report, in English.
+    The region is 'chest' or 'head', the wording that which `rng` draws.
     """
     kind = "none" if lesion is None else lesion.kind
     organ = _EMPTY[region] if lesion is None else _ORGANS.get(lesion.host, lesion.host.replace("_", " "))

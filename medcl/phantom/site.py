@@ -30,16 +30,9 @@ class Artefacts:
 
 
 def spoil(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.random.Generator) -> Floats:
-    """Add noise, drift, power line and motion to electrode potentials; how much of each varies between recordings.
+    """Add noise, drift, power line and motion to electrode potentials (electrodes, time), sampled at so many Hz.
 
-    Args:
-        signals: (electrodes, time).
-        sampling_rate: Hz.
-        artefacts: Their strength.
-        rng: Random number generator.
-
-    Returns:
-        (electrodes, time), new.
+    How much of each there is varies between recordings.
     """
     rows, n = signals.shape
     time = np.arange(n) / sampling_rate
@@ -59,16 +52,10 @@ def spoil(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.r
 
 
 def fail(signals: Floats, sampling_rate: float, artefacts: Artefacts, rng: np.random.Generator) -> Floats:
-    """Replace some channels by what a failed electrode gives: a flat line, or mains hum and drift without any signal.
+    """Replace some channels (channels, time), sampled at so many Hz, by what a failed electrode gives.
 
-    Args:
-        signals: (channels, time).
-        sampling_rate: Hz.
-        artefacts: `bad` is the probability of each channel; `motion` the size of what a loose wire picks up.
-        rng: Random number generator.
-
-    Returns:
-        (channels, time), new; flat channels are exactly 0.
+    That is a flat line, exactly 0, or mains hum and drift without any signal. Of the artefacts, `bad` is the chance of
+    each channel; `motion` the size of what a loose wire picks up.
     """
     rows, n = signals.shape
     time = np.arange(n) / sampling_rate
@@ -134,23 +121,8 @@ SITES = (
 """Three hospitals whose recorders differ so that it is visible: baseline noise, a strong filter, hum."""
 
 
-def without_effect(sites: tuple[Site, ...] = SITES) -> tuple[Site, ...]:
-    """The same hospitals with recorders that change nothing."""
-    return tuple(Site(site.name) for site in sites)
-
-
 def record(signals: Signals, sampling_rate: float, site: Site, rng: np.random.Generator) -> Signals:
-    """A signal as the recorder of a site writes it.
-
-    Args:
-        signals: (channels, time), mV.
-        sampling_rate: Hz.
-        site: The hospital.
-        rng: Random number generator of the noise.
-
-    Returns:
-        (channels, time), mV; the same signal where the site changes nothing.
-    """
+    """A signal (channels, time) in mV, sampled at so many Hz, as the recorder of a site writes it."""
     from scipy.signal import butter, sosfiltfilt
 
     out = signals.astype(np.float64)

@@ -1,20 +1,30 @@
-"""The body as a conducting sphere: what an electrode on it sees of a current dipole inside; for heart and brain."""
+"""The body as a conducting sphere: what an electrode on it sees of a current dipole inside; places and turns in it."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Place = tuple[float, float, float]
+
+
+def as_place(vector: ArrayLike) -> Place:
+    """A vector (3,) as plain numbers."""
+    x, y, z = (float(component) for component in np.asarray(vector))
+    return x, y, z
+
+
+def rotation(angles: Floats) -> Floats:
+    """(3, 3) of turns (3,) in rad about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    turn: Floats = about_z @ about_y @ about_x
+    return turn
 
 
 def unit(vectors: ArrayLike) -> Floats:
-    """Scale vectors to length 1.
-
-    Args:
-        vectors: (..., 3), none of length 0.
-
-    Returns:
-        (..., 3).
-    """
+    """Scale vectors (..., 3), none of length 0, to length 1."""
     array = np.asarray(vectors, dtype=np.float64)
     scaled: Floats = array / np.linalg.norm(array, axis=-1, keepdims=True)
     return scaled

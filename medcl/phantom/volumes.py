@@ -1,42 +1,103 @@
 """A folder of synthetic volumes as a hospital delivers it: CT as DICOM, MR as NIfTI, label tables, broken files."""
 
-import csv
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import yaml
+from pydicom import dcmread
 
 from medcl.phantom import ct, mr
-from medcl.phantom import ct as chest
-from medcl.phantom import mr as head
-from medcl.phantom.damaged_volumes import write_damaged_ct, write_damaged_mr, write_nifti
-from medcl.phantom.dicom_files import DicomSeries, write_localizer, write_series
+from medcl.phantom.person import draw_person, draw_studies, write_csv
 from medcl.phantom.radiograph import draw_chest_patient, draw_finding
+from medcl.phantom.scan_files import DicomSeries, write_localizer, write_nifti, write_series
+
+LETTER = "Dear colleague,\nplease find the images on the other disk.\n"
+
+
+def write_damaged_ct(folder: Path, seed: int = 0) -> list[Path]:
+    """Write broken DICOM series of four small slices.
+
+    Returns:
+        Their folders: files without a byte, text named .dcm, files without pixels, without a position, slices of two
+        sizes, files that end early.
+    """
+    rng = np.random.default_rng([seed, 11])
+    anatomy = ct.draw_chest("none", rng)
+    scan = ct.scan_ct(anatomy, ct.draw_scanner(rng), rng, shape=(16, 16, 4), spacing=(22.0, 22.0, 20.0))
+    names = ("empty", "letter", "no_pixels", "no_position", "truncated", "two_sizes")
+    for number, name in enumerate(names):
+        person = draw_person("F", 50, rng)
+        study = draw_studies(person, 1, f"{seed}/ct/damaged/{number}", rng)[0]
+        paths = write_series(folder / name, scan, study, DicomSeries("CT", 1, "Thorax soft", "Alpha 64", "soft"))
+        for path in paths:
+            whole = path.read_bytes()
+            if name == "empty":
+                path.write_bytes(b"")
+            elif name == "letter":
+                path.write_text(LETTER)
+            elif name == "truncated":
+                path.write_bytes(whole[: len(whole) - 300])
+            elif name != "two_sizes" or path == paths[-1]:
+                _spoil(path, name)
+    return [folder / name for name in names]
+
+
+def _spoil(path: Path, name: str) -> None:
+    header = dcmread(path)
+    if name == "no_pixels":
+        del header.PixelData
+    elif name == "no_position":
+        del header.ImagePositionPatient
+    else:
+        header.Rows = header.Rows // 2
+        header.PixelData = header.PixelData[: len(header.PixelData) // 2]
+    header.save_as(path)
+
+
+def write_damaged_mr(folder: Path, seed: int = 0) -> list[Path]:
+    """Write broken NIfTI files.
+
+    Returns:
+        The files: one without a byte, a geometry whose axes lie in one plane, text named .nii, one whose voxels end
+        early, a gzip stream that was cut.
+    """
+    rng = np.random.default_rng([seed, 12])
+    scan = mr.scan_mr(
+        mr.draw_head("none", rng), mr.draw_scanner(rng), rng, shape=(16, 16, 8), spacing=(14.0, 14.0, 22.0)
+    )
+    for name in ("short.nii", "truncated.nii.gz", "flat.nii"):
+        write_nifti(folder / name, scan.image, scan.affine)
+    (folder / "empty.nii").write_bytes(b"")
+    (folder / "letter.nii").write_text(LETTER)
+    whole = (folder / "short.nii").read_bytes()
+    (folder / "short.nii").write_bytes(whole[: len(whole) // 2])
+    stream = gzip.compress(whole, mtime=0)
+    (folder / "truncated.nii.gz").write_bytes(stream[: len(stream) // 2])
+    flat = bytearray((folder / "flat.nii").read_bytes())
+    # The second row of the sform at byte 296 becomes the first one; without a qform (byte 252) nothing else counts.
+    flat[296:312] = flat[280:296]
+    flat[252:254] = b"\0\0"
+    (folder / "flat.nii").write_bytes(flat)
+    return sorted(folder.glob("*.nii*"))
+
 
 NOTES = "Synthetic: no person was scanned. What is learned from it says nothing about patients."
 
 
 def write_ct_card(path: Path) -> None:
-    """Write the card of `ct/`, with its label maps in `masks/ct/`.
-
-    Args:
-        path: of the YAML file, next to `ct/`.
-    """
+    """Write the card of `ct/`, next to it, with its label maps in `masks/ct/`."""
     # A study is a folder below its patient's; both kernels of a study share its label map.
-    masks = {"pattern": "../masks/ct/{patient}/{study}.nii.gz", "classes": ["background", *chest.STRUCTURES]}
-    _write(path, "ct", chest.LESIONS, id_pattern="^(?P<patient>[^/]+)/(?P<study>[^/]+)/", masks=masks)
+    masks = {"pattern": "../masks/ct/{patient}/{study}.nii.gz", "classes": ["background", *ct.STRUCTURES]}
+    _write(path, "ct", ct.LESIONS, id_pattern="^(?P<patient>[^/]+)/(?P<study>[^/]+)/", masks=masks)
 
 
 def write_mr_card(path: Path) -> None:
-    """Write the card of `mr/`, with its label maps in `masks/mr/`.
-
-    Args:
-        path: of the YAML file, next to `mr/`.
-    """
-    masks = {"pattern": "../masks/mr/{folder}/{name}", "classes": ["background", *head.STRUCTURES]}
-    _write(path, "mr", head.LESIONS, masks=masks)
+    """Write the card of `mr/`, next to it, with its label maps in `masks/mr/`."""
+    masks = {"pattern": "../masks/mr/{folder}/{name}", "classes": ["background", *mr.STRUCTURES]}
+    _write(path, "mr", mr.LESIONS, masks=masks)
 
 
 def _write(path: Path, modality: str, lesions: Sequence[str], **found: object) -> None:
@@ -104,16 +165,7 @@ def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12,
     """Write `ct/` and `mr/`, each with `labels.csv`, `damaged/` and a card, and the label maps of both below `masks/`.
 
     The label maps lie apart, so that a scan of `ct/` or `mr/` meets none of them. The same seed gives the same bytes; a
-    patient is the same whatever the number of patients.
-
-    Args:
-        folder: Where to; made if need be.
-        ct_patients: Number of patients with CTs; with 0 there is no `ct/`.
-        mr_patients: Number of patients with MRs; with 0 there is no `mr/`.
-        seed: Random seed.
-
-    Returns:
-        What was written.
+    patient is the same whatever the number of patients. Without patients with CTs there is no `ct/`, likewise `mr/`.
     """
     ct_series = mr_volumes = 0
     damaged: list[Path] = []
@@ -141,18 +193,9 @@ def write_ct(
     """Write one to three studies a patient as DICOM: a localizer and the chest with one or both kernels.
 
     The table's columns: `record` (folder of the series, relative to the table), `patient`, `study`, `lesion` (one of
-    `chest.LESIONS`), `age` (at the study), `sex`, `kernel`, `oddity` (one of `ODDITIES`), `mask` (relative to `masks`;
-    labels are those of `chest.STRUCTURES`, on the grid of the whole series, lost slices included).
-
-    Args:
-        folder: Where to; made if need be.
-        masks: Where the label maps go.
-        patients: Number of patients.
-        seed: Random seed.
-        shape: Voxels to the right, to the front, upwards.
-
-    Returns:
-        The number of volumes.
+    `ct.LESIONS`), `age` (at the study), `sex`, `kernel`, `oddity` (one of `ODDITIES`), `mask` (relative to `masks`;
+    labels are those of `ct.STRUCTURES`, on the grid of the whole series, lost slices included). The shape is that of
+    the voxels to the right, to the front, upwards. Returns the number of volumes.
     """
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[Sequence[str | int]] = []
@@ -192,7 +235,7 @@ def write_ct(
             scout = DicomSeries("CT", 1, "Scout", scanner.model, signed=scanner.model == "Gamma 16")
             write_localizer(folder / name / "localizer", scan, study, scout)
     columns = ("record", "patient", "study", "lesion", "age", "sex", "kernel", "oddity", "mask")
-    _write_table(folder / "labels.csv", columns, rows)
+    write_csv(folder / "labels.csv", columns, rows)
     return len(rows)
 
 
@@ -202,25 +245,16 @@ def write_mr(
     """Write one to three visits a patient as NIfTI (int16, without a unit), each with a label map on the same axes.
 
     The table's columns: `record` (path without suffix, relative to the table), `patient`, `study`, `lesion` (one of
-    `head.LESIONS`), `age`, `sex`, `hippocampi` (true volume of both, mL), `mask` (relative to `masks`; labels are those
-    of `head.STRUCTURES`).
-
-    Args:
-        folder: Where to; made if need be.
-        masks: Where the label maps go.
-        patients: Number of patients.
-        seed: Random seed.
-        shape: Voxels to the right, to the front, upwards.
-
-    Returns:
-        The number of volumes.
+    `mr.LESIONS`), `age`, `sex`, `hippocampi` (true volume of both, mL), `mask` (relative to `masks`; labels are those
+    of `mr.STRUCTURES`). The shape is that of the voxels to the right, to the front, upwards. Returns the number of
+    volumes.
     """
     spacing = 224 / shape[0], 224 / shape[1], 176 / shape[2]
     rows: list[Sequence[str | int]] = []
     for number in range(patients):
-        lesion = draw_finding(head.LESIONS, number, [seed, 9])
+        lesion = draw_finding(mr.LESIONS, number, [seed, 9])
         rng = np.random.default_rng([seed, 10, number])
-        anatomy = head.draw_head(lesion, rng)
+        anatomy = mr.draw_head(lesion, rng)
         radii = [part.radii for part in anatomy.ellipsoids if part.structure.endswith("hippocampus")]
         hippocampi = 4 / 3 * np.pi * np.prod(radii, axis=1).sum() / 1000
         code = f"P{number + 1:04d}"
@@ -233,13 +267,5 @@ def write_mr(
             facts = (code, f"{code}_v{visit}", lesion, anatomy.age, anatomy.sex, f"{hippocampi:.2f}")
             rows.append((name, *facts, f"{name}.nii.gz"))
     columns = ("record", "patient", "study", "lesion", "age", "sex", "hippocampi", "mask")
-    _write_table(folder / "labels.csv", columns, rows)
+    write_csv(folder / "labels.csv", columns, rows)
     return len(rows)
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

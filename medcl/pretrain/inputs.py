@@ -13,10 +13,9 @@ from medcl import runs
 from medcl.archive.identity import is_name, site_salt
 from medcl.archive.links import links, taking_part
 from medcl.archive.manifest import Manifest
-from medcl.data.datamodule import loader
 from medcl.data.pairs import Linkable, Pairs
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler
+from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Training

@@ -8,7 +8,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from medcl.contrast.core.gather import Group
 from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
 from medcl.networks.multimodal import MultimodalEncoder
@@ -97,9 +96,8 @@ class Model(nn.Module):
             generator: on the CPU; draws the views.
             active: names of losses that count now; none stands for all.
         """
-        group = dist.group.WORLD if self.shared else None
         names = tuple(dict.fromkeys(one.partition(".")[0] for one in active)) or tuple(self.objectives)
-        step = self._step(batch, generator, group, names)
+        step = self.step(batch, generator, names)
         losses: dict[str, Tensor] = {}
         for members in self._groups(names):
             objectives = [cast(Objective, self.objectives[name]) for name in members]
@@ -178,7 +176,16 @@ class Model(nn.Module):
                     self.teachers[one] = deepcopy(self.encoders[one]).requires_grad_(False)
         self._following = {one: name for one, (name, _) in momenta.items()}
 
-    def _step(self, batch: Mapping[str, Any], generator: torch.Generator, group: Group, names: tuple[str, ...]) -> Step:
+    def step(self, batch: Mapping[str, Any], generator: torch.Generator, names: Sequence[str] = ()) -> Step:
+        """The views of a batch; what the encoders make of them is computed when it is asked for.
+
+        Args:
+            batch: as of `forward`.
+            generator: on the CPU; draws the views.
+            names: of the objectives that look at them; none stands for all.
+        """
+        names = names or tuple(self.objectives)
+        group = dist.group.WORLD if self.shared else None
         given = batch.get("inputs") or {next(iter(self.made)): batch["x"]}
         everyone = torch.ones(len(batch["index"]), dtype=torch.bool, device=batch["index"].device)
         ids = {**batch["ids"], "row": batch["index"], **self.lookups.of(batch)}
@@ -212,7 +219,7 @@ class Model(nn.Module):
         return Step(seen, ids, present, generator, group)
 
     @torch.no_grad()
-    def _move(self, names: tuple[str, ...]) -> None:
+    def _move(self, names: Sequence[str]) -> None:
         for one, name in self._following.items():
             if name in names and self.training:
                 momentum = cast(float, cast(Objective, self.objectives[name]).follows)

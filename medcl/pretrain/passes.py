@@ -10,8 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.core.gather import Group, encode_in_chunks, gather
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.modality.views import Compose, Params
 from medcl.networks.encoder import pool

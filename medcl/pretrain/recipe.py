@@ -303,12 +303,10 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "settings")
     try:
-        parsed = parser.parse_object({"settings": _lists(dict(values))})
-        built = cast(Any, parser).instantiate(parsed)
+        made: Any = parser.instantiate(parser.parse_object({"settings": _lists(dict(values))}))
     except (ArgumentError, TypeError, ValueError) as error:
         raise UsageError(plain(str(error)).replace("settings.", f"{where}.").replace("'settings'", where)) from error
-    made: T = built.settings
-    return made
+    return cast(T, made.settings)
 
 
 def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -366,7 +364,7 @@ def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
 
 def _given(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The fields of a dataclass that are given, of their types."""
-    built = build(kind, values, where)
+    built: Any = build(kind, values, where)
     return {name: getattr(built, name) for name in values}
 
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import KEPT, Kind
-from medcl.embed.embedding import embed_pieces, on_host
+from medcl.embed.encoders import Side, device, embed_pieces, on_host, prepare, sides_of
 from medcl.embed.metadata import run_fingerprint
-from medcl.embed.sides import Side, device, prepare, sides_of
 from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing
@@ -63,13 +62,6 @@ class RunEncoder(ByCosine):
 
         A slice of the file has the embedding of the prepared slice that is nearest to it; of several tiles of a slice,
         or of a record, the mean. Finished chunks are kept in `store/signatures`.
-
-        Args:
-            manifest: that names the files.
-            units: of one family.
-            store: folder next to the manifest.
-            axis: across which slices lie.
-            jobs: processes that decode.
 
         Raises:
             UsageError: slices across another axis than the run's.
@@ -129,11 +121,7 @@ Embedding = RunEncoder | RandomEncoder | VisionEncoder
 
 
 def strategy_of(config: ReduceConfig, manifest: Manifest) -> Embedding:
-    """The strategy by the encoder that is asked for.
-
-    Args:
-        config: names a run, or `random` or a folder as an encoder.
-        manifest: of the records that are compared.
+    """The strategy by the encoder that is asked for: a run, `random` or a folder, for records of the manifest.
 
     Raises:
         UsageError: it names neither, or the encoder takes none of the records.
@@ -187,16 +175,9 @@ def signatures_of(
     jobs: int = -1,
     cluster: str | None = None,
 ) -> Described:
-    """The embeddings of the records of some units, from the cache or made now.
+    """The embeddings of the records of some units of one family, from the cache or made now, see `describe`.
 
-    Args:
-        manifest: that names the files.
-        units: of one family.
-        strategy: that `strategy_of` made.
-        store: folder next to the manifest.
-        axis: across which slices lie.
-        jobs: processes that decode; those of a vision model each load it.
-        cluster: address of a Dask scheduler, whose workers are used in their place.
+    Processes that decode for a vision model each load it.
 
     Raises:
         UsageError: slices across another axis than the run's, or a cluster for a run.

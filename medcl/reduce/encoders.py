@@ -31,25 +31,12 @@ Floats = NDArray[np.float32]
 
 
 def cosines(a: Floats, b: Floats) -> Floats:
-    """Compute the similarity of each pair.
-
-    Args:
-        a: (n, d) unit vectors.
-        b: (m, d) unit vectors.
-
-    Returns:
-        (n, m) float32.
-    """
+    """Compute the similarity of each pair of unit vectors (n, d) and (m, d), (n, m) float32."""
     return _rounded(a @ b.T)
 
 
 def search(a: Floats, b: Floats, threshold: float) -> Iterator[DuplicatePairs]:
-    """Find all pairs at or above a similarity, exactly.
-
-    Args:
-        a: (n, d) unit vectors.
-        b: (m, d) unit vectors.
-        threshold: cosine.
+    """Find all pairs of unit vectors (n, d) and (m, d) at or above a cosine, exactly.
 
     Yields:
         Each pair of a row of a and a row of b exactly once, in blocks of bounded memory.
@@ -154,19 +141,16 @@ def _network(seed: int, dims: int, channels: int) -> Any:
 
 
 def resized(piece: NDArray[Any], size: tuple[int, ...]) -> Tensor:
-    """A piece, its least value as 0 and its greatest as 1; of a constant one all is 0.5.
-
-    Args:
-        piece: (C, ...) numbers.
-        size: of the result along the other axes.
-
-    Returns:
-        (C, *size) float32.
+    """A piece (C, ...) as (C, *size) float32, its least value as 0 and its greatest as 1; of a constant one all is 0.5.
 
     Raises:
         UnreadableError: the piece is empty, or holds a value that is not a finite number.
     """
-    values = _finite(piece).astype(np.float32)
+    if not piece.size:
+        raise UnreadableError(f"an empty piece of shape {piece.shape}: nothing to compare")
+    if piece.dtype.kind == "f" and not np.isfinite(np.sum(piece, dtype=np.float64)) and not np.isfinite(piece).all():
+        raise UnreadableError("values that are not finite numbers (NaN or infinite): repair the file or leave it out")
+    values = piece.astype(np.float32)
     low, high = float(values.min()), float(values.max())
     # Not 0: a network without biases has no embedding of nothing, and constant pieces are copies of each other.
     scaled = torch.from_numpy((values - low) / (high - low) if high > low else np.full_like(values, 0.5))[None]
@@ -176,19 +160,6 @@ def resized(piece: NDArray[Any], size: tuple[int, ...]) -> Tensor:
     if len(size) == 3:
         return F.adaptive_avg_pool3d(scaled, (size[0], size[1], size[2]))[0]
     return F.adaptive_avg_pool1d(scaled, size[0])[0]
-
-
-def _finite(piece: NDArray[Any]) -> NDArray[Any]:
-    """Return a piece that can be compared, unchanged.
-
-    Raises:
-        UnreadableError: it is empty or holds a value that is not a finite number.
-    """
-    if not piece.size:
-        raise UnreadableError(f"an empty piece of shape {piece.shape}: nothing to compare")
-    if piece.dtype.kind == "f" and not np.isfinite(np.sum(piece, dtype=np.float64)) and not np.isfinite(piece).all():
-        raise UnreadableError("values that are not finite numbers (NaN or infinite): repair the file or leave it out")
-    return piece
 
 
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"

@@ -16,8 +16,7 @@ from medcl import files, runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.data.store import open_store
 from medcl.documents import read_json, sealed
-from medcl.embed.embedding import Embeds, embed_pieces
-from medcl.embed.sides import device, prepared, samples_in
+from medcl.embed.encoders import Embeds, device, embed_pieces, prepared, samples_in
 from medcl.errors import UsageError
 from medcl.modality import wing, wing_of
 from medcl.modality.sampling import SampleSet
@@ -107,7 +106,7 @@ def run_experiment(
 
 @dataclass(frozen=True)
 class Samples:
-    """What is classified.
+    """What is classified: the embedding of a sample is the mean of its pieces'.
 
     Args:
         target: name, kind and classes.
@@ -115,7 +114,7 @@ class Samples:
         row: (S,) row of the manifest of each.
         pieces: that the encoder takes.
         numbers: (P,) those that belong to a sample.
-        sample: (P,) to which; the embedding of a sample is the mean of its pieces'.
+        sample: (P,) to which.
         what: they are, in words.
     """
 
@@ -148,15 +147,10 @@ def _data_of(recipe: Any) -> Any:
 
 
 def samples_of(manifest: Manifest, config: Any, store: Path, target: str, jobs: int) -> Samples:
-    """The samples of a target.
+    """The samples of a target, of readable records.
 
-    Args:
-        manifest: of readable records.
-        config: of the pieces.
-        store: folder of prepared records.
-        target: a column of label maps: a sample is a slice that is not blank, its label whether any voxel of it is
-            labelled. Or a column of labels: a sample is a record.
-        jobs: processes that prepare.
+    Of a column of label maps, a sample is a slice that is not blank, and its label whether any voxel of it is labelled;
+    of a column of labels, a sample is a record.
 
     Raises:
         UsageError: there is no such target, or it has no two classes.
@@ -188,10 +182,8 @@ def _slices(patches: VolumePatches, target: str) -> Samples:
     flat = tuple(axis for axis in range(3) if axis != across)
     shown, labelled = [], []
     for volume in range(len(patches)):
-        voxels = patches.volume(volume)
-        shown.append(
-            (voxels.amax((0, *(axis + 1 for axis in flat))) > voxels.amin((0, *(axis + 1 for axis in flat)))).numpy()
-        )
+        voxels, axes = patches.volume(volume), (0, *(axis + 1 for axis in flat))
+        shown.append((voxels.amax(axes) > voxels.amin(axes)).numpy())
         labelled.append((patches.labels(volume) > 0).numpy().any(axis=flat))
     volume_of = np.searchsorted(patches.rows, tiles.rows)
     # In a volume that is thinner than a patch, a slice begins before the first one.

@@ -139,14 +139,7 @@ class Arm:
 
 
 def arms_of(fold: Fold, configs: Sequence[ReduceConfig], store: Path, jobs: int, cluster: str | None) -> list[Arm]:
-    """The arms of a fold; of everything first.
-
-    Args:
-        fold: whose split `train` is reduced.
-        configs: the reductions.
-        store: folder next to the manifest.
-        jobs: processes.
-        cluster: address of a Dask scheduler.
+    """The arms of a fold, whose split `train` is reduced; of everything first.
 
     Raises:
         UsageError: as `reduce_manifest`.

@@ -50,19 +50,19 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """An arm over seeds and folds.
+    """An arm over seeds and folds, named by one of its results; numbers are means.
 
     Args:
         arm: a result that names it.
-        units: mean number of units trained on.
+        units: trained on.
         share: of the units that there are.
-        steps: mean number of steps.
-        seconds: mean duration of a pretraining.
-        by_seed: mean over folds of each seed.
+        steps: taken.
+        seconds: of a pretraining.
+        by_seed: over folds of each seed.
         quality: mean and 95 % interval of `by_seed`.
         gap: the same of the difference to training on all units, seed by seed; None for that arm itself.
         control: of a reduced arm the same of the difference to as many random units, with the same budget.
-        folds: mean over seeds of each fold.
+        folds: over seeds of each fold.
     """
 
     arm: ArmResult

@@ -1,4 +1,4 @@
-"""Hamming distance of hashes of 64 bits, and exact search for all pairs within a radius at archive scale.
+"""Redundant by hash: Hamming distance of hashes of 64 bits, and exact search for all pairs within a radius.
 
 Norouzi, Punjani, Fleet, 'Fast exact search in Hamming space with multi-index hashing' (2014): hashes are cut into m
 parts. With r = a m + b, two hashes within r of each other either agree up to a bits in one of the first b + 1 parts, or
@@ -26,11 +26,7 @@ Ints = NDArray[np.int64]
 
 
 def entries(begin: NDArray[np.integer], count: NDArray[np.integer]) -> Iterator[tuple[Ints, Ints]]:
-    """List the entries of buckets.
-
-    Args:
-        begin: (q,) first place in the table of the bucket that each question points at.
-        count: (q,) entries of that bucket.
+    """List the entries of the buckets that questions (q,) point at: their first places in the table, and how many.
 
     Yields:
         Places in the table and numbers of questions, a pair for each entry of each question's bucket.
@@ -61,8 +57,6 @@ def equal(a: NDArray[np.integer], b: NDArray[np.integer]) -> Iterator[tuple[Ints
 
 
 BITS = 64
-
-"""Distances that are held at a time."""
 ASK, CANDIDATE, COMPARE = 15.0, 40.0, 1.5
 """Nanoseconds that a question to a table, a candidate, and a distance of two blocks take, by and large."""
 Words = NDArray[np.uint64]
@@ -74,15 +68,7 @@ def words(hashes: NDArray[np.uint8]) -> Words:
 
 
 def distances(a: Words, b: Words) -> NDArray[np.float32]:
-    """Compute the number of bits that differ.
-
-    Args:
-        a: (n,).
-        b: (m,).
-
-    Returns:
-        (n, m) float32.
-    """
+    """Compute the number of bits that differ between a (n,) and b (m,), (n, m) float32."""
     result = np.empty((len(a), len(b)), dtype=np.float32)
     rows = max(1, BLOCK // max(1, len(b)))
     for top in range(0, len(a), rows):
@@ -91,12 +77,7 @@ def distances(a: Words, b: Words) -> NDArray[np.float32]:
 
 
 def search(a: Words, b: Words, radius: int) -> Iterator[DuplicatePairs]:
-    """Find all pairs within a Hamming distance, exactly.
-
-    Args:
-        a: (n,).
-        b: (m,).
-        radius: bits that may differ.
+    """Find all pairs of a (n,) and b (m,) of which at most `radius` bits differ, exactly.
 
     Yields:
         Each pair of a row of a and a row of b exactly once, in blocks of bounded memory.
@@ -236,7 +217,7 @@ class ByHamming:
 
 @dataclass(frozen=True)
 class Hash(ByHamming):
-    """Hamming distance of hashes; slices and images are hashed by 8 x 8 bits, volumes by 4 x 4 x 4.
+    """Hamming distance of hashes, 'Hash-6' of 'Less is More' (2024): slices by 8 x 8 bits, volumes by 4 x 4 x 4.
 
     Of signals the first channels are hashed, each for itself: 8, 4, 2 or 1 of them by as many bits as make 64.
 

@@ -104,11 +104,7 @@ class Entropy:
         return result
 
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
-        """Compare nothing.
-
-        Raises:
-            UsageError: always.
-        """
+        """Refuse: a score compares nothing, a `UsageError`."""
         raise UsageError("entropy is a score of each piece alone: it finds no duplicates; choose another strategy")
 
 

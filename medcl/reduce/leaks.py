@@ -11,7 +11,7 @@ from medcl.reduce.config import ReduceConfig
 from medcl.reduce.run import Compared, compare, made, threshold_of
 from medcl.reduce.strategies import strategy_of
 from medcl.reduce.strategy import checked, duplicates
-from medcl.reduce.units import WHOLE, chosen_rows
+from medcl.reduce.units import chosen_rows, shown_at
 from medcl.show import page
 from medcl.show.thumbnails import thumbnails
 from medcl.wording import count, line
@@ -24,11 +24,11 @@ to one another are within 6 bits of each other, but reach 0.90 at most (BraTS); 
 
 @dataclass(frozen=True)
 class Leak:
-    """Two near-duplicate records of different patients or splits.
+    """Two near-duplicate records of different patients or splits, by their rows of the manifest, the earlier first.
 
     Args:
-        row: of the manifest, of the earlier record.
-        other: row of the later one.
+        row: of the earlier record.
+        other: of the later one.
         piece: slice of the earlier record that is most similar, or `WHOLE`.
         other_piece: slice of the later one.
         measure: between the two, in the unit of the strategy.
@@ -46,20 +46,17 @@ class Leak:
     patients: bool
     splits: bool
 
+    @property
+    def crosses(self) -> str:
+        """What lies between the two: `patients`, `splits`, or both."""
+        return " and ".join(word for word, does in (("patients", self.patients), ("splits", self.splits)) if does)
+
 
 @dataclass(frozen=True)
 class Leaks:
-    """What was found.
+    """What was found among rows of a manifest, the most similar first, and how: by a measure, and thresholds by family.
 
-    Args:
-        manifest: whose rows the leaks name.
-        leaks: the most similar first.
-        strategy: by which units were compared.
-        how: name of the measure.
-        thresholds: family of records, in words -> the threshold.
-        compared: units that were.
-        unreadable: record id -> why its file cannot be read.
-        incomparable: record id -> why the strategy cannot compare it.
+    So many units were compared; records are left out by their ids and the reason, which are unreadable or incomparable.
     """
 
     manifest: Manifest
@@ -80,9 +77,8 @@ class Leaks:
             line("other splits", f"{sum(one.splits for one in self.leaks)}"),
         ]
         for one in self.leaks[:_SHOWN]:
-            crosses = " and ".join(word for word, does in (("patients", one.patients), ("splits", one.splits)) if does)
             several = f", {one.units} pairs of slices" if one.units > 1 else ""
-            lines.append(f"  {one.measure:>8.3g}  {ids[one.row]} and {ids[one.other]}: other {crosses}{several}")
+            lines.append(f"  {one.measure:>8.3g}  {ids[one.row]} and {ids[one.other]}: other {one.crosses}{several}")
         if len(self.leaks) > _SHOWN:
             lines.append(f"  {'':>8}  and {len(self.leaks) - _SHOWN} more")
         left_out = len(self.unreadable) + len(self.incomparable)
@@ -100,14 +96,8 @@ def find_leaks(
     and volumes those are kept whose structural similarity confirms them. Check what is found: empty slices are
     equal, for example.
 
-    Two records cross patients where both patients are known and differ, and splits likewise. All splits are compared.
-
-    Args:
-        manifest: of the archive.
-        config: strategy, threshold and unit; its scope and split do not matter.
-        store: folder next to the manifest; signatures are kept there.
-        jobs: processes; -1 is one a core.
-        cluster: address of a Dask scheduler, whose workers are used in their place.
+    Two records cross patients where both patients are known and differ, and splits likewise. All splits are compared:
+    scope and split of the configuration do not matter. For `store`, `jobs` and `cluster` see `reduce_manifest`.
 
     Raises:
         UsageError: the strategy compares no two units, or none of these records; a threshold that cannot be.
@@ -207,28 +197,22 @@ MOST = 60
 
 
 def write_leaks(path: Path, found: Leaks, axis: int = 2) -> None:
-    """Write the pairs as one self-contained file.
-
-    Args:
-        path: to write.
-        found: of an archive; records are read once more for their images.
-        axis: across which slices lie.
-    """
+    """Write the pairs as one self-contained file; records are read once more for images of slices across the axis."""
     page.write(path, render_leaks(found, axis))
 
 
 def render_leaks(found: Leaks, axis: int = 2) -> str:
     """The page as HTML."""
     shown = found.leaks[:MOST]
-    wanted = [_place(*one) for leak in shown for one in ((leak.row, leak.piece), (leak.other, leak.other_piece))]
+    wanted = [shown_at(*one) for leak in shown for one in ((leak.row, leak.piece), (leak.other, leak.other_piece))]
     drawn = thumbnails(found.manifest, wanted, axis)
     ids = found.manifest.column("record_id")
     names = [f"{ids[row]}{'' if piece is None else f', slice {piece}'}" for row, piece in wanted]
     pairs = [
         (
-            _crosses(leak),
+            f"Across {leak.crosses}",
             f"{found.how} {leak.measure:.3g}",
-            _several(leak),
+            f"{count(leak.units)} pairs of slices" if leak.units > 1 else "",
             *zip(drawn[i : i + 2], names[i : i + 2], strict=True),
         )
         for i, leak in zip(range(0, len(wanted), 2), shown, strict=True)
@@ -241,14 +225,8 @@ def render_leaks(found: Leaks, axis: int = 2) -> str:
         ("Across splits", count(across[1])),
         ("Left out", f"{count(len(found.unreadable) + len(found.incomparable))} records that cannot be compared"),
     ]
-    return page.render(
-        "reduce/leaks.html",
-        {},
-        headline=_headline(found),
-        facts=facts,
-        pairs=pairs,
-        hidden=len(found.leaks) - len(shown),
-    )
+    hidden = len(found.leaks) - len(shown)
+    return page.render("reduce/leaks.html", {}, headline=_headline(found), facts=facts, pairs=pairs, hidden=hidden)
 
 
 def _headline(found: Leaks) -> str:
@@ -256,16 +234,3 @@ def _headline(found: Leaks) -> str:
         return "No near-duplicates cross patients or splits."
     said = "pair of records is" if len(found.leaks) == 1 else "pairs of records are"
     return f"{count(len(found.leaks))} {said} near-duplicates across patients or splits."
-
-
-def _place(row: int, piece: int) -> tuple[int, int | None]:
-    return row, None if piece == WHOLE else piece
-
-
-def _crosses(leak: Leak) -> str:
-    words = [word for word, does in (("patients", leak.patients), ("splits", leak.splits)) if does]
-    return f"Across {' and '.join(words)}"
-
-
-def _several(leak: Leak) -> str:
-    return f"{count(leak.units)} pairs of slices" if leak.units > 1 else ""

@@ -10,7 +10,7 @@ import numpy as np
 from medcl.archive.manifest import Manifest
 from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Ints, Selection
-from medcl.reduce.units import WHOLE, Units, labelled
+from medcl.reduce.units import WHOLE, Units, labelled, shown_at
 from medcl.show import page
 from medcl.show.page import Figure
 from medcl.show.thumbnails import Thumbnail, thumbnails
@@ -22,12 +22,7 @@ CLASSES = 12
 
 
 def write_page(path: Path, found: Preview) -> None:
-    """Write the page as one self-contained file.
-
-    Args:
-        path: to write.
-        found: of every strategy; records are read once more for the images of near-duplicates.
-    """
+    """Write the page as one self-contained file; records are read once more for the images of near-duplicates."""
     page.write(path, render_page(found))
 
 
@@ -124,10 +119,6 @@ def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[st
 
     A slice counts with the label of its volume. The reduction itself has seen no label.
 
-    Args:
-        manifest: with targets.
-        one: what is kept of its units.
-
     Returns:
         (target, [(class, share before, share after)]), the most frequent classes first.
     """
@@ -199,12 +190,9 @@ FILES = 6
 
 @dataclass(frozen=True)
 class Example:
-    """A group.
+    """A group of so many units: images of that which is kept, first, and of some of its duplicates.
 
-    Args:
-        size: of the group, the unit that is kept included.
-        images: of the unit that is kept and of some of its duplicates, the nearest and the farthest among them.
-        captions: text below each.
+    The nearest and the farthest are among them; each has a caption.
     """
 
     size: int
@@ -214,11 +202,6 @@ class Example:
 
 def examples(manifest: Manifest, selections: Sequence[Selection], axis: int) -> list[list[Example]]:
     """Draw some groups of each selection: the largest, the smallest, and some between.
-
-    Args:
-        manifest: whose files are read.
-        selections: what several strategies keep.
-        axis: across which slices lie.
 
     Returns:
         The examples of each selection, the largest group first; none of one that drops nothing.
@@ -286,8 +269,7 @@ def _shown(one: Selection, members: Ints) -> Ints:
 
 
 def _place(units: Units, unit: int) -> tuple[int, int | None]:
-    piece = int(units.piece[unit])
-    return int(units.row[unit]), None if piece == WHOLE else piece
+    return shown_at(int(units.row[unit]), int(units.piece[unit]))
 
 
 def _caption(one: Selection, unit: int, *, first: bool) -> str:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError
 from medcl.reduce.config import AUTO, ReduceConfig
-from medcl.reduce.run import compare, made, redundancy, taken, threshold_of
+from medcl.reduce.run import compare, made, redundancy, threshold_of
 from medcl.reduce.selection import Selection, select
 from medcl.reduce.strategies import EMBEDDING, STRATEGIES
 from medcl.reduce.strategy import checked
-from medcl.reduce.units import chosen_rows
+from medcl.reduce.units import chosen_rows, taken
 
 
 @dataclass(frozen=True)
@@ -85,17 +85,9 @@ def preview(
 ) -> Preview:
     """Compare an archive by several strategies; nothing is dropped.
 
-    Args:
-        manifest: that `medcl scan` wrote.
-        config: units, scope, split and, of `embedding`, the encoder; a threshold counts only for a single strategy.
-        store: folder next to the manifest; signatures are kept there.
-        names: of the strategies; without any, all that can compare these records, `embedding` where there is an
-            encoder.
-        jobs: processes; -1 is one a core.
-        cluster: address of a Dask scheduler, whose workers are used in their place.
-
-    Returns:
-        Curves and selections; a strategy that fails is told in `skipped`, if others were not named by the caller.
+    Without names these are all that can compare its records, `embedding` where there is an encoder; one that fails is
+    then told in `skipped`. A threshold counts only for a single strategy. For `store`, `jobs` and `cluster` see
+    `reduce_manifest`.
 
     Raises:
         UsageError: an unknown strategy, or one that was asked for and takes none of the records.
@@ -123,9 +115,8 @@ def preview(
             for compared in compare(manifest, own, strategy, rows, store, jobs=jobs, cluster=cluster):
                 curve = redundancy(compared)
                 threshold = curve.knee if own.threshold == AUTO else threshold_of(compared, own)
-                chosen = select(
-                    compared.units, compared.described, strategy, own, threshold, jobs=jobs, cluster=cluster
-                )
+                of = compared.units, compared.described, strategy
+                chosen = select(*of, own, threshold, jobs=jobs, cluster=cluster)
                 seconds = time.monotonic() - begun
                 previews.append(StrategyPreview(chosen, curve.thresholds, curve.share, curve.knee, seconds))
                 begun = time.monotonic()

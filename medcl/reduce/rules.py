@@ -2,11 +2,11 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.stratify import first_appearance
 from medcl.errors import UsageError
 from medcl.reduce.strategy import Searchable, Signatures, Strategy, Vectorial, checked, earliest, within
 
@@ -28,6 +28,11 @@ class GroupSelection:
     measure: NDArray[np.float32]
 
 
+def by_score(score: NDArray[np.float32], keep: NDArray[np.bool_]) -> GroupSelection:
+    """The selection where scores (n,) alone decide what is kept (n,)."""
+    return GroupSelection(keep, np.where(keep, np.arange(len(keep)), -1), np.where(keep, np.float32(np.nan), score))
+
+
 def checked_size(size: int, units: int) -> int:
     """Return the number of units to keep: `size`, or all where there are fewer.
 
@@ -45,13 +50,8 @@ def k_centre(signatures: Signatures, strategy: Strategy, size: int) -> GroupSele
     At most twice as far from every unit is a kept one as with the best choice of as many (Gonzalez, 1985). Of units as
     far, the earlier is kept. Time grows with n times size.
 
-    Args:
-        signatures: (n, width) of one group, in the order that counts.
-        strategy: what they are compared by.
-        size: units to keep; all where there are fewer.
-
-    Returns:
-        The selection; what is dropped stands for the nearest unit that is kept.
+    Signatures (n, width) are of one group, in the order that counts. What is dropped stands for the nearest unit that
+    is kept.
 
     Raises:
         UsageError: the size is below 1, or the strategy's measure is a score.
@@ -84,15 +84,9 @@ def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: in
     Small clusters are kept whole, and the places that they do not need go to the others. SemDeDup (Abbas et al.) drops
     by a threshold within each cluster; here the size is given, and units that are most unlike each other fill it.
 
-    Args:
-        signatures: (n, width) of one group, in the order that counts.
-        strategy: what they are compared by; its signatures have vectors.
-        size: units to keep; all where there are fewer.
-        clusters: of k-means; at most the size, and as many as there are different units.
-        seed: of the first centres.
-
-    Returns:
-        The selection; what is dropped stands for the nearest unit of its cluster that is kept.
+    Signatures (n, width) are of one group, in the order that counts, and have vectors. There are at most as many
+    clusters as units to keep, and as different units; the seed draws the first centres. What is dropped stands for the
+    nearest unit of its cluster that is kept.
 
     Raises:
         UsageError: the size or the clusters are below 1, or the strategy's signatures cannot be clustered.
@@ -117,14 +111,9 @@ def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: in
 
 
 def quotas(sizes: Ints, places: int) -> Ints:
-    """Share places out among clusters: as evenly as their sizes allow, what is left over to the largest.
+    """Share places out among clusters of sizes (k,): as evenly as these allow, what is left over to the largest.
 
-    Args:
-        sizes: (k,) units of each cluster.
-        places: at least one a cluster, and not more than there are units.
-
-    Returns:
-        (k,) places of each cluster, at most its size.
+    There is at least one place a cluster, and not more than there are units; none gets more than its size, (k,).
     """
     levels = range(int(sizes.max()) + 1)
     level = bisect_right(levels, places, key=lambda level: int(np.minimum(sizes, level).sum())) - 1
@@ -142,8 +131,7 @@ def _clusters(vectors: NDArray[np.float32], clusters: int, seed: int) -> Ints:
     different = len(np.unique(vectors, axis=0))
     model = KMeans(min(clusters, different), n_init=STARTS, max_iter=ITERATIONS, random_state=seed)
     labels = model.fit_predict(vectors)
-    _, first, found = np.unique(labels, return_index=True, return_inverse=True)
-    return cast(Ints, np.argsort(np.argsort(first))[found].astype(np.int64))
+    return first_appearance(labels)[0]
 
 
 LEAF, CHEAP_LEAF = 32, 256
@@ -158,13 +146,8 @@ def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None =
     the same kind. That compares sets with sets, which can be searched, and only ever with what is kept: n equal units
     cost n comparisons, not n squared.
 
-    Args:
-        signatures: (n, width) of one group, in the order that counts.
-        strategy: what they are compared by. A score compares nothing: what lies below the threshold is dropped.
-        threshold: in the strategy's unit; its default where not given.
-
-    Returns:
-        The selection; the same whenever it is computed.
+    Signatures (n, width) are of one group, in the order that counts. A score compares nothing: what lies below the
+    threshold, by default the strategy's own, is dropped.
 
     Raises:
         UsageError: the threshold is outside the strategy's range.
@@ -173,8 +156,7 @@ def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None =
     n = len(signatures)
     if strategy.measure == "score":
         score = np.asarray(signatures[:, 0], dtype=np.float32)
-        keep = within(strategy, score, threshold)
-        return GroupSelection(keep, np.where(keep, np.arange(n), -1), np.where(keep, np.float32(np.nan), score))
+        return by_score(score, within(strategy, score, threshold))
     selection = _Selection(signatures, strategy, threshold)
     keep = np.zeros(n, dtype=bool)
     keep[selection.of(np.arange(n))] = True

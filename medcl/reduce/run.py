@@ -1,37 +1,151 @@
 """`medcl reduce` as one function: units, signatures, selection, and the manifest of what is kept."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from medcl import files
 from medcl.archive.manifest import Manifest
+from medcl.archive.schema import KEPT
 from medcl.errors import MedclError, UsageError
-from medcl.modality import WINGS, wing
+from medcl.modality import wing
 from medcl.reduce.config import AUTO, ReduceConfig
-from medcl.reduce.result import Reduced, applied
 from medcl.reduce.selection import RedundancyCurve, Selection, curve_of, select
 from medcl.reduce.signatures import Described, describe
-from medcl.reduce.strategies import strategy_of
+from medcl.reduce.strategies import EMBEDDING, strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked
-from medcl.reduce.units import Family, Units, chosen_rows, families_of, units_of
+from medcl.reduce.units import WHOLE, Units, chosen_rows, taken, units_of, untouched
+from medcl.wording import line
+
+DROPPED_SCHEMA = pa.schema(
+    [
+        ("record_id", pa.string()),
+        ("slice", pa.int64()),
+        ("duplicate_of", pa.string()),
+        ("duplicate_slice", pa.int64()),
+        ("distance", pa.float32()),
+        ("strategy", pa.string()),
+        ("threshold", pa.float64()),
+    ]
+)
+"""The table of what was dropped: one row a slice of a volume, or a whole record (`slice` null), with what is kept in
+its place. `distance` is what the strategy measured between the two, a similarity of some strategies; null, as
+`duplicate_of`, where a score of its own dropped it. `threshold` is null where a share was kept."""
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A reduction.
+
+    Args:
+        manifest: the rows that are kept; of volumes of which slices are, `kept` says which.
+        dropped: rows of `DROPPED_SCHEMA`.
+        before: the manifest that was reduced: units name its rows.
+        selections: one a family of records that was compared.
+        untouched: what was not compared, in words -> number of records; they are kept.
+        quarantine: record id -> why its file cannot be read any more; it is kept as a row with that status.
+        incomparable: record id -> why the strategy cannot compare it; it is kept.
+        seconds: that it took.
+    """
+
+    manifest: Manifest
+    dropped: pa.Table
+    before: Manifest
+    selections: tuple[Selection, ...]
+    untouched: dict[str, int] = field(default_factory=dict)
+    quarantine: dict[str, str] = field(default_factory=dict)
+    incomparable: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        lines = []
+        for one in self.selections:
+            limit = "" if one.threshold is None else f", {one.how} {one.threshold:g}"
+            lines += [
+                line("compared", f"{one.units.family}, by {one.strategy}{limit}"),
+                line("kept", f"{int(one.keep.sum())} of {len(one.keep)} ({one.share:.1%})"),
+            ]
+        lines.append(line("records", f"{len(self.manifest)} of {len(self.before)}"))
+        lines += [line("untouched", f"{count} {what}") for what, count in self.untouched.items() if count]
+        lines.append(line("seconds", f"{self.seconds:.1f}"))
+        return "\n".join(lines)
+
+
+def applied(manifest: Manifest, selections: Sequence[Selection], axis: int) -> tuple[Manifest, pa.Table]:
+    """Keep what was selected of families that have no record in common.
+
+    Returns:
+        The manifest, without records of which nothing is kept, and the table of what was dropped, family by family in
+        the order of the manifest.
+    """
+    stays = np.ones(len(manifest), dtype=bool)
+    kept: list[list[int] | None] = [None if one is None else one.tolist() for one in manifest.kept]
+    sliced = manifest.has(KEPT)
+    for one in selections:
+        units = one.units
+        rows, first = np.unique(units.row, return_index=True)
+        for row, own in zip(rows.tolist(), np.split(np.arange(len(units)), first[1:]), strict=True):
+            keep = one.keep[own]
+            if keep.all():
+                continue
+            stays[row] = bool(keep.any())
+            if units.piece[own[0]] != WHOLE:
+                kept[row], sliced = units.piece[own][keep].tolist(), True
+    whole = manifest.with_kept(kept, axis) if sliced else manifest
+    return whole.select(stays), _dropped(manifest, selections)
+
+
+def write_dropped(dropped: pa.Table, path: Path) -> None:
+    """Write the table of what was dropped, in one move.
+
+    Raises:
+        MedclError: it cannot be written.
+    """
+    with files.draft(path, private=True) as place:
+        pq.write_table(dropped, place)
+
+
+def _dropped(manifest: Manifest, selections: Sequence[Selection]) -> pa.Table:
+    ids = pc.cast(manifest.table["record_id"], pa.string()).combine_chunks()
+    return pa.concat_tables([DROPPED_SCHEMA.empty_table(), *(_dropped_of(ids, one) for one in selections)])
+
+
+def _dropped_of(ids: pa.Array, one: Selection) -> pa.Table:
+    """What was dropped of a family."""
+    lost = np.flatnonzero(~one.keep)
+    other = one.duplicate_of[lost]
+    units, alone = one.units, other < 0
+
+    def pieces(of: np.ndarray) -> pa.Array:
+        piece = units.piece[of]
+        return pa.array(piece, pa.int64(), mask=(piece == WHOLE) | (of < 0))
+
+    columns = {
+        "record_id": ids.take(pa.array(units.row[lost])),
+        "slice": pieces(lost),
+        "duplicate_of": ids.take(pa.array(units.row[other], mask=alone)),
+        "duplicate_slice": pieces(other),
+        "distance": pa.array(one.measure[lost], pa.float32(), mask=np.isnan(one.measure[lost])),
+        "strategy": pa.array([one.strategy] * len(lost), pa.string()),
+        "threshold": pa.array([one.threshold] * len(lost), pa.float64()),
+    }
+    return pa.table(columns, schema=DROPPED_SCHEMA)
+
 
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A family of records that a strategy can compare, with signatures.
-
-    Args:
-        units: that have one.
-        described: the signatures.
-        strategy: that made them.
-    """
+    """A family of records that a strategy can compare: the units that have a signature."""
 
     units: Units
     described: Described
@@ -48,17 +162,8 @@ def reduce_manifest(
     """Find what is redundant in an archive and leave it out of its manifest. Nothing is deleted.
 
     Units are compared in the order of the manifest and, within a volume, of its slices; of duplicates the first is
-    kept. No label is looked at.
-
-    Args:
-        manifest: that `medcl scan` wrote, or of an earlier reduction, which is continued.
-        config: the strategy, the rule and how far units are compared.
-        store: folder next to the manifest; signatures are kept there.
-        jobs: processes; -1 is one a core. The result does not depend on it.
-        cluster: address of a Dask scheduler, whose workers are used in their place.
-
-    Returns:
-        What is kept, what is not, and why some records were not compared.
+    kept. No label is looked at. A manifest of an earlier reduction is continued. Signatures are kept in `store`, and
+    made by so many jobs, -1 is one a core, or by the workers of a Dask scheduler; the result does not depend on them.
 
     Raises:
         UsageError: an unknown strategy, a threshold out of its range, or a strategy that takes none of the records.
@@ -84,13 +189,8 @@ def reduce_manifest(
     marked = quarantined(manifest, unreadable)
     reduced, dropped = applied(marked, selections, config.axis)
     ids = manifest.column("record_id")
-    about: dict[str, Any] = {
-        "by": strategy.key,
-        "keep": config.keep,
-        "rule": config.rule,
-        "scope": config.scope,
-        "unit": config.unit,
-    }
+    about: dict[str, Any] = {"by": strategy.key, "keep": config.keep, "rule": config.rule}
+    about |= {"scope": config.scope, "unit": config.unit}
     about |= {"thresholds": {str(one.units.family): one.threshold for one in selections}, "split": config.split}
     history = [*manifest.metadata.get("reduced", []), about]
     return Reduced(
@@ -111,7 +211,7 @@ def made(config: ReduceConfig, manifest: Manifest) -> Strategy:
     Raises:
         UsageError: there is none of this name, or no encoder for it.
     """
-    if config.by == "embedding":
+    if config.by == EMBEDDING:
         from medcl.reduce import embedding
 
         return embedding.strategy_of(config, manifest)
@@ -128,16 +228,7 @@ def compare(
     jobs: int = -1,
     cluster: str | None = None,
 ) -> Iterator[Compared]:
-    """Make the signatures of each family of records that a strategy takes.
-
-    Args:
-        manifest: of all records.
-        config: unit and scope.
-        strategy: that compares.
-        rows: (records,) which are looked at.
-        store: folder next to the manifest.
-        jobs: processes.
-        cluster: address of a Dask scheduler.
+    """Make the signatures of each family of the records (records,) that are looked at and that a strategy takes.
 
     Raises:
         UsageError: it takes none of these records.
@@ -151,36 +242,15 @@ def compare(
             f"--by {config.by} compares {takes} as {dims}; there is nothing of this to compare: the manifest holds "
             f"{held}, --unit is {config.unit}, --scope {config.scope or 'not given'}"
         )
+    make: Callable[..., Described] = describe
+    if config.by == EMBEDDING:
+        from medcl.reduce import embedding
+
+        make = embedding.signatures_of
     for family in families:
         units = units_of(manifest, family, rows, config.axis)
-        if config.by == "embedding":
-            from medcl.reduce import embedding
-
-            described = embedding.signatures_of(
-                manifest,
-                units,
-                cast(embedding.Embedding, strategy),
-                store,
-                axis=config.axis,
-                jobs=jobs,
-                cluster=cluster,
-            )
-        else:
-            described = describe(manifest, units, strategy, store, axis=config.axis, jobs=jobs, cluster=cluster)
+        described = make(manifest, units, strategy, store, axis=config.axis, jobs=jobs, cluster=cluster)
         yield Compared(described.units(units), described, strategy)
-
-
-def taken(manifest: Manifest, config: ReduceConfig, strategy: Strategy, rows: Bools) -> list[Family]:
-    """The families that a strategy compares: it takes them, there are some, and more than one can be in a group."""
-    held = set(manifest.kinds[rows].tolist())
-    return [
-        family
-        for family in families_of(config)
-        if family.kind in held
-        and family.kind in strategy.kinds
-        and family.unit in strategy.dims
-        and (family.unit, family.scope) != ("record", "record")
-    ]
 
 
 def threshold_of(compared: Compared, config: ReduceConfig) -> float | None:
@@ -198,29 +268,10 @@ def redundancy(compared: Compared) -> RedundancyCurve:
     return curve_of(compared.signatures(), compared.strategy)
 
 
-def untouched(manifest: Manifest, rows: Bools, config: ReduceConfig, strategy: Strategy) -> dict[str, int]:
-    """What is not compared, in words -> number of records."""
-    own = {family.kind for family in taken(manifest, config, strategy, rows)}
-    readable = np.asarray(manifest.column("status") == "ok", dtype=bool)
-    found = {
-        f"{wing(kind).plural}, which --by {config.by} does not compare as asked for": int(
-            (rows & (manifest.kinds == kind)).sum()
-        )
-        for kind in WINGS
-        if kind not in own
-    }
-    found["records of other splits, which are kept as they are (--split all reduces them too)"] = int(
-        (readable & ~rows).sum()
-    )
-    return {what: count for what, count in found.items() if count}
-
-
 def quarantined(manifest: Manifest, unreadable: dict[int, str]) -> Manifest:
     """The manifest with the status of records that could not be read."""
     if not unreadable:
         return manifest
-    import pyarrow as pa
-
     status = manifest.column("status")
     for row, reason in unreadable.items():
         status[row] = reason

@@ -1,4 +1,4 @@
-"""Which units of a family are kept: a rule, worked through group by group."""
+"""Which units of a family are kept: a rule, group by group; the kept share against the threshold, and its knee."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medcl.engine.parallel import run_chunks
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.rules import GroupSelection, balanced, greedy, k_centre
+from medcl.reduce.rules import GroupSelection, balanced, by_score, greedy, k_centre
 from medcl.reduce.signatures import Described
 from medcl.reduce.strategy import Measure, Range, Searchable, Signatures, Strategy
 from medcl.reduce.units import Units
@@ -62,17 +62,7 @@ def select(
     jobs: int = -1,
     cluster: str | None = None,
 ) -> Selection:
-    """Select within each group.
-
-    Args:
-        units: of one family, each with signatures.
-        described: their signatures.
-        strategy: that compares them.
-        config: the rule, and the share that it keeps.
-        threshold: where the rule goes by one.
-        jobs: processes, where there is much to compare.
-        cluster: address of a Dask scheduler, used in their place.
-    """
+    """Select within each group."""
     keep = np.ones(len(units), dtype=bool)
     duplicate_of = np.arange(len(units))
     measure = np.full(len(units), np.nan, dtype=np.float32)
@@ -84,17 +74,12 @@ def select(
     return Selection(units, keep, duplicate_of, measure, strategy.name, strategy.measure, threshold)
 
 
-def by_score(signatures: Signatures, share: float) -> GroupSelection:
-    """Keep the units of the highest scores, in case of doubt the earlier ones.
-
-    Args:
-        signatures: (n, 1) scores of a group.
-        share: that is kept, at least one unit.
-    """
+def highest(signatures: Signatures, share: float) -> GroupSelection:
+    """Keep a share of units, at least one, of the highest scores (n, 1), in case of doubt the earlier ones."""
     score = np.asarray(signatures[:, 0], dtype=np.float32)
     keep = np.zeros(len(score), dtype=bool)
     keep[np.argsort(-score, kind="stable")[: size_of(share, len(score))]] = True
-    return GroupSelection(keep, np.where(keep, np.arange(len(score)), -1), np.where(keep, np.float32(np.nan), score))
+    return by_score(score, keep)
 
 
 def size_of(share: float, count: int) -> int:
@@ -106,7 +91,7 @@ def _rule(strategy: Strategy, config: ReduceConfig, threshold: float | None) -> 
     if config.keep is None:
         return partial(greedy, strategy=strategy, threshold=threshold)
     if strategy.measure == "score":
-        return partial(by_score, share=config.keep)
+        return partial(highest, share=config.keep)
     return partial(_share, strategy=strategy, config=config)
 
 
@@ -165,13 +150,9 @@ KNOWN, ROWS = 2048, 32
 
 @dataclass(frozen=True)
 class RedundancyCurve:
-    """How much a strategy keeps.
+    """How much a strategy keeps: the share (t,) of units that the greedy rule keeps at thresholds (t,), ascending.
 
-    Args:
-        thresholds: (t,) ascending, in the strategy's unit.
-        share: (t,) of units kept by the greedy rule at each.
-        knee: the threshold that `auto` takes.
-        units: number of units that it was made of.
+    The knee is the threshold that `auto` takes.
     """
 
     thresholds: NDArray[np.float64]
@@ -181,16 +162,10 @@ class RedundancyCurve:
 
 
 def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Iterable[float] = ()) -> RedundancyCurve:
-    """Reduce groups at several thresholds.
+    """Reduce groups of signatures (n, width) at several thresholds, by default those of the strategy's curve.
 
-    Args:
-        groups: signatures of each group, (n, width); where they hold more than 50,000 units, evenly chosen groups are
-            taken, and of a larger single group the first 50,000.
-        strategy: what they are compared by.
-        thresholds: those of the strategy's curve where not given.
-
-    Returns:
-        The curve. Without units, all is kept.
+    Where they hold more than 50,000 units, evenly chosen groups are taken, and of a larger single group the first
+    50,000. Without units, all is kept.
     """
     limits = strategy.thresholds
     at = np.unique(list(thresholds) or limits.curve or np.linspace(limits.lowest, limits.highest, POINTS)).astype(float)
@@ -203,18 +178,10 @@ def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Itera
 
 
 def knee(thresholds: NDArray[np.float64], share: NDArray[np.float64], strategy: Strategy) -> float:
-    """Find where a curve bends: beyond it, a wider threshold drops few more units.
+    """Find where the curve of shares (t,) at thresholds (t,) bends: beyond it, a wider threshold drops few more units.
 
     It is the point farthest below the straight line from the strictest threshold to the widest (Satopaa et al.,
-    'Finding a "kneedle" in a haystack', 2011).
-
-    Args:
-        thresholds: (t,) ascending.
-        share: (t,) kept.
-        strategy: whose default is taken where the curve does not bend.
-
-    Returns:
-        One of the thresholds, or the default.
+    'Finding a "kneedle" in a haystack', 2011); the strategy's default where the curve does not bend.
     """
     order = slice(None, None, -1) if strategy.measure == "similarity" else slice(None)
     x, y = thresholds[order], share[order]
@@ -227,13 +194,9 @@ def knee(thresholds: NDArray[np.float64], share: NDArray[np.float64], strategy: 
 
 @dataclass(frozen=True)
 class _MeasuredStrategy:
-    """A strategy as the greedy rule sees it, with the measures of a group in a table: signatures are row numbers.
+    """A strategy as the greedy rule sees it, with the measures of a group in a table (n, n): signatures are rows.
 
-    Args:
-        name: of the strategy.
-        measure: of the strategy.
-        thresholds: of the strategy.
-        table: (n, n) of which the lower triangle is never asked for.
+    The lower triangle is never asked for.
     """
 
     name: str
@@ -242,7 +205,7 @@ class _MeasuredStrategy:
     table: NDArray[np.float32]
 
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
-        """StrategyPreview up measures, (n, m)."""
+        """Look up measures, (n, m)."""
         return self.table[a, b[:, 0]]
 
 

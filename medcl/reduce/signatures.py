@@ -31,14 +31,9 @@ from medcl.reduce.units import WHOLE, Units
 
 @dataclass(frozen=True)
 class Original:
-    """A record and its files.
+    """A record, its files as they were scanned and as its wing reads them, and the axis across which it is cut.
 
-    Args:
-        row: of the manifest.
-        kind: of record.
-        scanned: its files, as they were when they were scanned.
-        source: the same as its wing reads them.
-        axis: across which a volume is cut into slices; None: it is one piece.
+    A volume is one piece where the axis is None.
     """
 
     row: int
@@ -75,10 +70,7 @@ _KEYED = ("record_id", "checksum", "size", "mtime_ns", "path", "part", "format",
 
 
 class SignatureCache:
-    """A folder of chunks: an array of the signatures of some records, and their keys next to it.
-
-    Args:
-        folder: of the signatures of one strategy and one kind of units; made if need be.
+    """A folder of chunks of one strategy and kind of units: arrays of the signatures of some records, with their keys.
 
     Raises:
         MedclError: it cannot be made.
@@ -109,11 +101,7 @@ class SignatureCache:
         return self._open[path][start : start + count]
 
     def add(self, keys: Sequence[str], signatures: Sequence[Signatures]) -> None:
-        """Keep the signatures of some records; they are on the disk when this returns.
-
-        Args:
-            keys: of the records.
-            signatures: (pieces, width) of each; none where there are no keys.
+        """Keep the signatures (pieces, width) of each of some records; they are on the disk when this returns.
 
         Raises:
             MedclError: the disk is full.
@@ -211,18 +199,8 @@ def describe(
 
     One volume at a time is in the memory of a process. Each finished chunk is kept in `store/signatures`, so that an
     interrupted run goes on, and another threshold opens no file. A strategy that goes by numbers opens none at all.
-
-    Args:
-        manifest: that names the files.
-        units: of one family; signatures are made of all slices of their volumes.
-        strategy: that makes the signatures.
-        store: folder next to the manifest.
-        axis: across which slices lie.
-        jobs: processes; -1 is one a core.
-        cluster: address of a Dask scheduler, whose workers are used in their place.
-
-    Returns:
-        The signatures, and why some records have none.
+    Units are of one family; signatures are made of all slices of their volumes. So many jobs, -1 is one a core, or
+    the workers of a Dask scheduler at the address `cluster` make them.
 
     Raises:
         MedclError: the disk is full, or the cluster cannot be reached.

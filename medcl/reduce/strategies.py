@@ -32,10 +32,7 @@ EMBEDDING = "embedding"
 STRATEGIES: dict[str, StrategyEntry] = {
     "hash": StrategyEntry("Hamming distance of difference hashes", _VALUES, "hamming:Hash"),
     "average-hash": StrategyEntry(
-        "Hamming distance of average hashes",
-        _VALUES,
-        "hamming:Hash",
-        {"name": "average-hash", "method": "average"},
+        "Hamming distance of average hashes", _VALUES, "hamming:Hash", {"name": "average-hash", "method": "average"}
     ),
     "perceptual-hash": StrategyEntry(
         "Hamming distance of perceptual hashes",

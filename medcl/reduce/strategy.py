@@ -26,14 +26,7 @@ numbers. Sizes and data types may differ from piece to piece."""
 
 @dataclass(frozen=True)
 class Range:
-    """Thresholds that make sense.
-
-    Args:
-        default: taken where none is given.
-        lowest: the smallest that is allowed.
-        highest: the largest that is allowed.
-        curve: those of the redundancy curve, ascending; evenly spaced ones of the whole range where empty.
-    """
+    """Thresholds that are allowed; those of the redundancy curve ascend, and are evenly spaced ones where empty."""
 
     default: float
     lowest: float
@@ -43,13 +36,7 @@ class Range:
 
 @dataclass(frozen=True)
 class DuplicatePairs:
-    """Pairs that are duplicates at some threshold, of one set of signatures with another or with itself.
-
-    Args:
-        first: (p,) int64, row of each pair in the first set (of one set: of the earlier unit).
-        second: (p,) int64, row in the second set (of one set: of the later unit).
-        measure: (p,) float32, in the unit of the strategy's measure.
-    """
+    """Pairs (p,) that are duplicates at some threshold: rows of two sets, or an earlier and a later unit of one."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -92,10 +79,7 @@ class Strategy(Protocol):
         """Name, settings and version: signatures are kept under it; without characters that a path does not allow."""
 
     def signatures(self, pieces: Pieces) -> Signatures:
-        """Describe pieces by rows of numbers.
-
-        Args:
-            pieces: n of one dimension, of any sizes and data types.
+        """Describe n pieces of one dimension, of any sizes and data types, by rows of numbers.
 
         Returns:
             (n, width); width and data type depend on the strategy and the dimension alone.
@@ -105,11 +89,7 @@ class Strategy(Protocol):
         """
 
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
-        """Compare each of some signatures with each of others.
-
-        Args:
-            a: (n, width).
-            b: (m, width).
+        """Compare each of some signatures (n, width) with each of others (m, width).
 
         Returns:
             (n, m) float32, in the unit of `measure`. Memory apart from the result does not grow with n times m.
@@ -124,12 +104,7 @@ class Searchable(Protocol):
     """A strategy whose duplicates are found without a measure of every pair; others are compared block by block."""
 
     def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
-        """Find all duplicates between two sets of signatures.
-
-        Args:
-            a: (n, width).
-            b: (m, width); may be `a` itself.
-            threshold: as checked by `checked`.
+        """Find all duplicates between two sets of signatures (n, width) and (m, width), at a checked threshold.
 
         Yields:
             Every pair of a row of a and a row of b at or within the threshold exactly once, with the very measure that
@@ -147,10 +122,6 @@ class Vectorial(Protocol):
 
 def checked(strategy: Strategy, threshold: float | None) -> float:
     """Return the threshold to use: the strategy's default where none is given.
-
-    Args:
-        strategy: what it is a threshold of.
-        threshold: in the unit of the strategy's measure.
 
     Raises:
         UsageError: the threshold is not a number of the strategy's range.
@@ -176,16 +147,9 @@ BLOCK = 1024
 
 
 def matches(strategy: Strategy, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
-    """Find all duplicates between two sets of signatures.
+    """Find all duplicates between two sets of signatures (n, width) and (m, width): each pair once, in blocks.
 
-    Args:
-        strategy: of measure distance or similarity.
-        a: (n, width).
-        b: (m, width).
-        threshold: checked.
-
-    Yields:
-        Each pair exactly once, in blocks.
+    The strategy measures a distance or a similarity, and the threshold is checked.
     """
     if isinstance(strategy, Searchable):
         yield from strategy.search(a, b, threshold)
@@ -198,16 +162,9 @@ def matches(strategy: Strategy, a: Signatures, b: Signatures, threshold: float) 
 
 
 def duplicates(strategy: Strategy, signatures: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
-    """Find all duplicates within one set of signatures.
+    """Find all duplicates within one set of signatures (n, width): each pair once, first < second, in blocks.
 
-    Args:
-        strategy: of measure distance or similarity.
-        signatures: (n, width).
-        threshold: checked.
-
-    Yields:
-        Each pair exactly once, first < second, in blocks. An archive of n equal pieces has n (n - 1) / 2 pairs: only a
-        selection rule is quick for it.
+    An archive of n equal pieces has n (n - 1) / 2 pairs: only a selection rule is quick for it.
     """
     for pairs in matches(strategy, signatures, signatures, threshold):
         later = pairs.first < pairs.second
@@ -217,13 +174,7 @@ def duplicates(strategy: Strategy, signatures: Signatures, threshold: float) -> 
 def earliest(
     strategy: Strategy, a: Signatures, b: Signatures, threshold: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find for each signature of a set the first one of another set that it duplicates.
-
-    Args:
-        strategy: of measure distance or similarity.
-        a: (n, width), in the order that counts.
-        b: (m, width).
-        threshold: checked.
+    """Find for each signature of a set b (m, width) the first one of a (n, width), in its order, that it duplicates.
 
     Returns:
         (m,) rows of a, n where there is none; and (m,) their measures, nan where there is none.

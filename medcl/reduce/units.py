@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.archive.stratify import first_appearance
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
 from medcl.reduce.config import ReduceConfig, Scope
-from medcl.reduce.strategy import Unit
+from medcl.reduce.strategy import Strategy, Unit
 
 Ints = NDArray[np.int64]
 WHOLE = -1
 """The piece of a unit that is a whole record."""
 
 
+def shown_at(row: int, piece: int) -> tuple[int, int | None]:
+    """A unit as `thumbnails` takes it: the row of its record, and its slice, None of a whole record."""
+    return row, None if piece == WHOLE else piece
+
+
 @dataclass(frozen=True)
 class Family:
-    """Records that are compared with each other alone: of one kind, as slices or as a whole.
-
-    Args:
-        kind: of the records.
-        unit: what of them is compared.
-        scope: how far.
-    """
+    """Records that are compared with each other alone: of one kind, as slices or as a whole, within a scope."""
 
     kind: Kind
     unit: Unit
@@ -70,7 +70,7 @@ class Units:
 
     def select(self, chosen: NDArray[np.bool_]) -> "Units":
         """Some of the units; groups are numbered anew."""
-        return Units(self.family, self.row[chosen], self.piece[chosen], _numbered(self.group[chosen]))
+        return Units(self.family, self.row[chosen], self.piece[chosen], first_appearance(self.group[chosen])[0])
 
 
 def families_of(config: ReduceConfig) -> tuple[Family, ...]:
@@ -82,15 +82,36 @@ def families_of(config: ReduceConfig) -> tuple[Family, ...]:
     )
 
 
+def taken(manifest: Manifest, config: ReduceConfig, strategy: Strategy, rows: NDArray[np.bool_]) -> list[Family]:
+    """The families that a strategy compares: it takes them, there are some, and more than one can be in a group."""
+    held = set(manifest.kinds[rows].tolist())
+    return [
+        family
+        for family in families_of(config)
+        if family.kind in held
+        and family.kind in strategy.kinds
+        and family.unit in strategy.dims
+        and (family.unit, family.scope) != ("record", "record")
+    ]
+
+
+def untouched(manifest: Manifest, rows: NDArray[np.bool_], config: ReduceConfig, strategy: Strategy) -> dict[str, int]:
+    """What is not compared, in words -> number of records."""
+    own = {family.kind for family in taken(manifest, config, strategy, rows)}
+    readable = np.asarray(manifest.column("status") == "ok", dtype=bool)
+    found = {
+        f"{wing(kind).plural}, which --by {config.by} does not compare as asked for": rows & (manifest.kinds == kind)
+        for kind in WINGS
+        if kind not in own
+    }
+    found["records of other splits, which are kept as they are (--split all reduces them too)"] = readable & ~rows
+    return {what: int(some.sum()) for what, some in found.items() if some.any()}
+
+
 def chosen_rows(manifest: Manifest, split: str | None) -> NDArray[np.bool_]:
-    """Which records are reduced: the readable ones of a split.
+    """Which records (records,) are reduced: the readable ones of a split.
 
-    Args:
-        manifest: of all records.
-        split: its name; None: `train` where there is one, else all; `all`: all.
-
-    Returns:
-        (records,) bool.
+    Its name is None for `train` where there is one, else all, and `all` for all.
 
     Raises:
         UsageError: no record is of this split.
@@ -115,16 +136,10 @@ def labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def units_of(manifest: Manifest, family: Family, rows: NDArray[np.bool_], axis: int) -> Units:
-    """The units of the records of a family; of what a manifest was reduced to before, only what was kept.
+    """The units of the records (records,) of a family that are looked at, in slices across an axis.
 
-    Args:
-        manifest: of all records.
-        family: whose units.
-        rows: (records,) which of them are looked at.
-        axis: across which slices lie.
-
-    Returns:
-        The units. A record that has no id at the level of the scope is a group of its own.
+    Of what a manifest was reduced to before, they are only what was kept. A record that has no id at the level of the
+    scope is a group of its own.
 
     Raises:
         UsageError: the manifest was reduced to slices across another axis, or is to be reduced by whole volumes now.
@@ -156,19 +171,11 @@ def units_of(manifest: Manifest, family: Family, rows: NDArray[np.bool_], axis: 
 def _groups(manifest: Manifest, row: Ints, scope: Scope) -> Ints:
     if scope == "archive":
         return np.zeros(len(row), dtype=np.int64)
-    code = row if scope == "record" or not manifest.has(scope) else manifest.column(scope)[row]
     if scope == "record" or not manifest.has(scope):
-        return _numbered(code)
+        return first_appearance(row)[0]
+    code = manifest.column(scope)[row]
     known = code >= 0
     # Codes and rows are counted apart: a record of unknown patient never meets the patient whose code is its row.
     either = np.where(known, code, row)
     _, first = np.unique(np.stack([known.astype(np.int64), either]), axis=1, return_inverse=True)
-    return _numbered(first.reshape(-1))
-
-
-def _numbered(code: Ints) -> Ints:
-    """Codes as numbers from 0, in the order in which they first occur."""
-    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse.reshape(-1)]
+    return first_appearance(first.reshape(-1))[0]

@@ -22,11 +22,7 @@ def grey(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def png(
-    image: NDArray[np.uint8],
-    longest: int = LONGEST,
-    spacing: tuple[float, float] = (1.0, 1.0),
-    *,
-    smooth: bool = True,
+    image: NDArray[np.uint8], longest: int = LONGEST, spacing: tuple[float, float] = (1.0, 1.0), *, smooth: bool = True
 ) -> bytes:
     """An image as a PNG file.
 
@@ -35,9 +31,6 @@ def png(
         longest: pixels of its longer side; the other follows from shape and spacing.
         spacing: length of a pixel down and across, in any unit.
         smooth: blend between pixels; otherwise each stays a box.
-
-    Returns:
-        The file.
     """
     from PIL import Image
 
@@ -70,9 +63,6 @@ def contact_sheet(images: Sequence[bytes], captions: Sequence[Sequence[str]]) ->
     Args:
         images: PNG files; those larger than `TILE` pixels are reduced.
         captions: lines of text for each, one number of lines for all.
-
-    Returns:
-        The file.
     """
     from PIL import Image, ImageDraw
 

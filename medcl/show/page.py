@@ -1,8 +1,11 @@
 """A page that is one file: style, charts and data inside, nothing loaded from anywhere."""
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import yaml
 
 from medcl import files
 
@@ -22,9 +25,6 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
         template: room and name (`evaluate/evaluation.html`) of a template that extends `show/page.html`.
         figures: id -> figure; the template places one with the macro `chart(id)`.
         **context: what the template names.
-
-    Returns:
-        The page.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from plotly.offline import get_plotlyjs
@@ -39,6 +39,20 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
     environment.filters["signs"] = _signs
     script = get_plotlyjs() if figures else ""
     return environment.get_template(template).render(figures=figures, plotlyjs=script, **context)
+
+
+def moment(created: str) -> str:
+    """A time in ISO 8601 as it is read; anything else as it is."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created
+
+
+def settings(config: dict[str, Any]) -> str:
+    """A configuration as YAML."""
+    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def _signs(text: str) -> str:

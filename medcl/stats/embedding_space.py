@@ -1,4 +1,4 @@
-"""How embeddings use their space, as numbers: alignment, uniformity, effective rank, silhouette, modality gap.
+"""How embeddings use their space, as numbers: alignment, uniformity, rank, silhouette, modality gap, purity.
 
 In numpy and float64; `medcl.contrast` has alignment and uniformity as losses of the same values.
 """
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medcl.errors import MedclError
+from medcl.stats.ranking import Ints
 
 Vectors = NDArray[np.floating[Any]]
 Codes = NDArray[np.integer[Any]]
@@ -69,9 +70,7 @@ def effective_rank(vectors: Vectors) -> float:
 
     Garrido et al., RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised Representations by Their
     Rank (ICML 2023), equation 2, without its epsilon of 1e-7: values below the rounding error of float32 count as 0.
-
-    Args:
-        vectors: (N, dim), not centred and not scaled.
+    The vectors (N, dim) are neither centred nor scaled.
 
     Returns:
         From 1, where all are multiples of one vector, to min(N, dim); NaN where all are 0.
@@ -89,13 +88,9 @@ def effective_rank(vectors: Vectors) -> float:
 
 
 def alignment(vectors: Vectors, codes: Codes) -> float:
-    """Mean squared distance, at length 1, of vectors that share a code (Wang and Isola, ICML 2020).
+    """Mean squared distance, at length 1, of vectors (N, dim) that share a code (N,) (Wang and Isola, ICML 2020).
 
-    The mean over the others of a vector's group, then over the vectors that have another.
-
-    Args:
-        vectors: (N, dim).
-        codes: (N,) of a level, -1 where there is none.
+    The mean over the others of a vector's group, then over the vectors that have another; a code of -1 is none.
 
     Returns:
         From 0 to 4; NaN where no two vectors share a code.
@@ -117,11 +112,7 @@ def uniformity(vectors: Vectors, t: float = 2.0) -> float:
     """How evenly vectors of length 1 cover the sphere: log of the mean over pairs of exp(-t ||z_i - z_j||^2).
 
     Wang and Isola, Understanding Contrastive Representation Learning through Alignment and Uniformity on the
-    Hypersphere (ICML 2020).
-
-    Args:
-        vectors: (N, dim).
-        t: above 0; the larger, the more only the nearest pairs count.
+    Hypersphere (ICML 2020). The larger t, the more only the nearest pairs of the vectors (N, dim) count.
 
     Returns:
         0 where all vectors are one, about -2t where they cover a sphere of many dimensions; NaN for fewer than two.
@@ -168,10 +159,7 @@ def spread(vectors: Vectors, levels: dict[str, Codes]) -> Spread:
 def silhouette(vectors: Vectors, codes: Codes, seed: int = 0) -> float:
     """How much nearer vectors are to their own class than to the nearest other one, for vectors of length 1.
 
-    Args:
-        vectors: (N, dim).
-        codes: (N,) number of the class of each, -1 where it has none.
-        seed: random seed that draws 5,000 of the vectors, where there are more.
+    Of more than 5,000 vectors (N, dim), the seed draws so many; a code (N,) of -1 is none.
 
     Returns:
         Mean over vectors, from -1 to 1; 0 where classes overlap; NaN without two classes of two vectors.
@@ -191,18 +179,10 @@ def silhouette(vectors: Vectors, codes: Codes, seed: int = 0) -> float:
 def measure_gap(
     a: Vectors, b: Vectors, pairs: NDArray[np.int64], patients_a: ArrayLike, patients_b: ArrayLike, *, seed: int = 0
 ) -> Gap:
-    """Measure the gap between two modalities.
+    """Measure the gap between two modalities, a (N, D) and b (M, D), which need not be of unit length.
 
-    Args:
-        a: (N, D) embeddings of one modality; need not be of unit length.
-        b: (M, D) of the other.
-        pairs: (pairs, 2) numbers of the records of both sides that belong together.
-        patients_a: (N,) id of the patient of each record: the probe is tested on patients that it was not fitted on.
-        patients_b: (M,).
-        seed: random seed that draws the records of the probe, where there are many.
-
-    Returns:
-        The gap.
+    Of the records of both, `pairs` (pairs, 2) belong together. The probe is tested on patients that it was not fitted
+    on; where there are many records, the seed draws those of the probe.
 
     Raises:
         MedclError: there is no pair.
@@ -256,3 +236,65 @@ def _unit(vectors: Vectors) -> NDArray[np.float64]:
     x = np.asarray(vectors, dtype=np.float64)
     scaled: NDArray[np.float64] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     return scaled
+
+
+K = 10
+"""Number of neighbours."""
+
+
+@dataclass(frozen=True)
+class Purity:
+    """How often neighbours share something: mean over the rows that have a partner, and the same by chance."""
+
+    share: float
+    chance: float
+    rows: int
+
+
+def purity(neighbours: Ints, codes: NDArray[np.integer[Any]], patients: Ints | None = None, k: int = K) -> Purity:
+    """Measure how often the nearest neighbours of a row share its code.
+
+    A row with m partners is judged by its min(k, m) nearest: 1 says that nothing else came between, also where a
+    patient has two recordings only.
+
+    Args:
+        neighbours: (N, K) rows, nearest first, -1 where there are no more; K well above k where `patients` is given.
+        codes: (N,) of a level or a class, -1 where there is none: such a row is no one's partner.
+        patients: (N,) whose neighbours do not count among themselves: with classes, or a class seems known as soon as
+            a patient is.
+        k: number of neighbours.
+
+    Returns:
+        The purity; NaN without a row that has a partner.
+    """
+    ids: Ints = np.asarray(codes, dtype=np.int64)
+    near = neighbours >= 0
+    if patients is not None:
+        near &= patients[neighbours] != patients[:, None]
+    partners, others = _partners(ids, patients)
+    asked = np.minimum(k, partners)
+    place = np.cumsum(near, axis=1)
+    looked_at = near & (place <= asked[:, None])
+    hit = looked_at & (ids[neighbours] == ids[:, None])
+    numbers = looked_at.sum(axis=1)
+    rows = (ids >= 0) & (partners > 0) & (numbers > 0)
+    if not rows.any():
+        return Purity(float("nan"), float("nan"), 0)
+    share = (hit.sum(axis=1)[rows] / numbers[rows]).mean()
+    return Purity(float(share), float((partners[rows] / others[rows]).mean()), int(rows.sum()))
+
+
+def _partners(codes: Ints, patients: Ints | None) -> tuple[Ints, Ints]:
+    """(N,) how many others share the code, and how many there are; of other patients where they are given."""
+    partners, others = _counts(codes) - 1, np.full(len(codes), len(codes) - 1)
+    if patients is not None:
+        pairs = np.unique(np.stack([codes, patients]), axis=1, return_inverse=True)[1].reshape(-1)
+        partners, others = _counts(codes) - _counts(pairs), len(codes) - _counts(patients)
+    partners[codes < 0] = 0
+    return partners, others
+
+
+def _counts(codes: Ints) -> Ints:
+    """(N,) how often each code occurs."""
+    _, inverse, numbers = np.unique(codes, return_inverse=True, return_counts=True)
+    return np.asarray(numbers[inverse], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""How certain a result is: intervals over repeats, bootstrap over patients."""
+"""How certain a result is: intervals over repeats, bootstrap over patients, calibration of predictions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from medcl.errors import MedclError
 from medcl.stats.metrics import Kind, Predictions
 from medcl.stats.ranking import Floats
 
+CONFIDENCE = 0.95
 _BLOCK_NUMBERS = 300_000  # weights at a time: 2.4 MB stay in the cache, whatever the number of records and resamples
 
 
@@ -23,7 +24,7 @@ class Interval:
     n: int
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
     """Mean over repeats with its Student t interval.
 
     The repeats share the test set, so this says how much the draw of the labelled subset and the initialisation
@@ -51,16 +52,8 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, len(repeats))
 
 
-def paired_interval(values: ArrayLike, baseline: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean difference over repeats with its t interval; repeat i of both used the same subset and seed.
-
-    Args:
-        values: (repeats,).
-        baseline: (repeats,), in the same order.
-        confidence: probability that the interval covers the mean difference.
-
-    Returns:
-        The interval of values - baseline.
+def paired_interval(values: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+    """Mean of values - baseline, (repeats,) each, with its t interval; repeat i of both used the same subset and seed.
 
     Raises:
         MedclError: the lists differ in length, so they cannot be pairs.
@@ -71,21 +64,17 @@ def paired_interval(values: ArrayLike, baseline: ArrayLike, confidence: float = 
     return mean_interval(first - second, confidence)
 
 
-def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Percentile interval of a bootstrap distribution.
+def percentile_interval(values: ArrayLike) -> Interval:
+    """95% percentile interval of a bootstrap distribution (resamples,).
 
-    Args:
-        values: (resamples,); NaN (a resample without a defined metric) is left out, and `n` says how many remain.
-        confidence: mass between the ends.
-
-    Returns:
-        The interval; `mean` is that of the resamples, which is not exactly the metric itself.
+    NaN (a resample without a defined metric) is left out, and `n` says how many remain; `mean` is that of the
+    resamples, which is not exactly the metric itself.
     """
     resamples = np.asarray(values, dtype=np.float64)
     resamples = resamples[~np.isnan(resamples)]
     if not len(resamples):
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    low, high = np.quantile(resamples, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(resamples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(resamples.mean()), float(low), float(high), len(resamples))
 
 
@@ -116,27 +105,20 @@ def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int | Sequ
 
 
 def patient_bootstrap(
-    kind: Kind,
-    truth: ArrayLike,
-    predictions: ArrayLike,
-    patients: ArrayLike,
-    *,
-    n_boot: int = 1000,
-    seed: int = 0,
+    kind: Kind, truth: ArrayLike, predictions: ArrayLike, patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0
 ) -> dict[str, Floats]:
     """Distribution of every metric under resampling of the test patients, averaged over repeats.
 
-    A resample draws as many patients as there are, with replacement; a patient brings all of its records. In each
-    resample a metric is computed for every repeat and averaged. Calls with the same patients, `n_boot` and `seed`
-    draw the same resamples, so the difference of two results is a paired one:
+    In each resample, see `patient_weights`, a metric is computed for every repeat and averaged. Calls with the same
+    patients, `n_boot` and `seed` draw the same resamples, so the difference of two results is a paired one:
     `percentile_interval(boot_pretrained["auroc"] - boot_random["auroc"])`. A class that a resample does not hold is
     left out of that resample's macro mean.
 
     Args:
         kind: what the target is.
-        truth: (records, ...), as in `medcl.stats.metrics.weighted_metrics`.
+        truth: (records, ...), as in `medcl.stats.metrics.Predictions.of`.
         predictions: (repeats, records, ...): the predictions of every repeat for the same records.
-        patients: (records,) id of the patient of each record; only which records share one matters.
+        patients: (records,) id of the patient of each record.
         n_boot: number of resamples.
         seed: seed of the resamples.
 
@@ -183,13 +165,7 @@ class Calibration:
 def calibration(truth: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> Calibration:
     """Calibration curve of one class, in bins between quantiles of the probability; empty bins are left out.
 
-    Args:
-        truth: (records,) of 0/1.
-        probability: (records,) in [0, 1].
-        bins: number of bins at most; fewer where probabilities repeat.
-
-    Returns:
-        The curve.
+    The truth (records,) is 0 or 1, the probability (records,) lies in [0, 1].
 
     Raises:
         MedclError: the lengths differ, nothing was passed, or a probability lies outside [0, 1].
@@ -209,16 +185,7 @@ def calibration(truth: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> 
 
 
 def value_calibration(truth: ArrayLike, prediction: ArrayLike, *, bins: int = 10) -> Calibration:
-    """Calibration curve of a regression, in equally filled bins of the prediction.
-
-    Args:
-        truth: (records,) values.
-        prediction: (records,) values.
-        bins: number of bins at most; fewer where there are fewer records.
-
-    Returns:
-        The curve.
-    """
+    """Calibration curve of a regression, (records,) values each, in equally filled bins of the prediction."""
     true, predicted = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     parts = [part for part in np.array_split(np.argsort(predicted, kind="stable"), bins) if len(part)]
     means = [np.array([values[part].mean() for part in parts]) for values in (predicted, true)]

@@ -58,7 +58,14 @@ class Predictions:
 
     @classmethod
     def of(cls, kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> "Predictions":
-        """Check and arrange what `weighted_metrics` takes.
+        """Check and arrange truth and prediction.
+
+        Args:
+            kind: what the target is.
+            truth: (records, classes) of 0/1 for multilabel, (records,) class numbers for binary and multiclass,
+                (records,) values for regression.
+            prediction: probabilities (records, classes) for multilabel and multiclass; for binary the probability of
+                class 1, (records,) or the last column of (records, 2); values (records,) for regression.
 
         Raises:
             MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
@@ -95,7 +102,12 @@ class Predictions:
         return first, second, third
 
     def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """Every metric of the kind under every column of weights; see `weighted_metrics`."""
+        """Every metric of the kind under every column of weights (records, resamples), which are not negative.
+
+        Returns:
+            Macro means {metric: (resamples,)} and values by class {metric: (classes, resamples)}; a binary target has
+            one class here, the positive one.
+        """
         if self.kind == "regression":
             return {name: metric(self, weights)[0] for name, metric in OF_VALUES.items()}, {}
         by_class = {name: metric(self, weights) for name, metric in BY_CLASS.items()}
@@ -133,12 +145,7 @@ def accuracy(predictions: Predictions, weights: Floats) -> Floats:
 
 
 def balanced_accuracy(predictions: Predictions, weights: Floats) -> Floats:
-    """Mean over the classes that occur of the share of their records that is found, (1, resamples).
-
-    Args:
-        predictions: of a binary or multiclass target.
-        weights: (records, resamples).
-    """
+    """Mean over the classes that occur of the share of their records that is found, (1, resamples)."""
     hits, positives, _ = predictions.counts(weights)
     return _mean_defined(ratio(hits, positives, positives > 0))[None]
 
@@ -165,12 +172,7 @@ OF_VALUES: dict[str, Metric] = {"r2": r2, "mae": mae}
 
 
 def explained_variance(truth: Floats, prediction: Floats, weights: Floats) -> Floats:
-    """R squared of one number under each column of weights.
-
-    Args:
-        truth: (records,).
-        prediction: (records,).
-        weights: (records, resamples), non-negative.
+    """R squared of one number (records,) under each column of weights (records, resamples).
 
     Returns:
         (resamples,), at most 1; NaN where the number does not vary.
@@ -184,29 +186,6 @@ def explained_variance(truth: Floats, prediction: Floats, weights: Floats) -> Fl
     return 1 - ratio(residual, spread, defined)
 
 
-def weighted_metrics(
-    kind: Kind, truth: ArrayLike, prediction: ArrayLike, weights: Floats
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Every metric of a target kind under every column of weights.
-
-    Args:
-        kind: what the target is.
-        truth: (records, classes) of 0/1 for multilabel, (records,) class numbers for binary and multiclass,
-            (records,) values for regression.
-        prediction: probabilities (records, classes) for multilabel and multiclass; for binary the probability of
-            class 1, (records,) or the last column of (records, 2); values (records,) for regression.
-        weights: (records, resamples), non-negative.
-
-    Returns:
-        macro means {metric: (resamples,)} and values by class {metric: (classes, resamples)}; a binary target has one
-        class here, the positive one.
-
-    Raises:
-        MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
-    """
-    return Predictions.of(kind, truth, prediction).metrics(weights)
-
-
 def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequence[str] = ()) -> Scores:
     """The metrics of a set of predictions, with scikit-learn's definitions.
 
@@ -217,18 +196,14 @@ def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequen
 
     Args:
         kind: what the target is.
-        truth: as in `weighted_metrics`.
-        prediction: as in `weighted_metrics`.
+        truth: as in `Predictions.of`.
+        prediction: as in `Predictions.of`.
         classes: names of the classes, in the order of the columns; not needed for regression.
 
-    Returns:
-        The scores.
-
     Raises:
-        MedclError: as in `weighted_metrics`.
+        MedclError: as in `Predictions.of`.
     """
-    once = np.ones((len(np.asarray(truth)), 1))
-    macro, per_class = weighted_metrics(kind, truth, prediction, once)
+    macro, per_class = Predictions.of(kind, truth, prediction).metrics(np.ones((len(np.asarray(truth)), 1)))
     metrics = {metric: float(values[0]) for metric, values in macro.items()}
     if kind == "regression":
         return Scores(metrics, {}, ())
@@ -240,18 +215,12 @@ def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequen
 
 
 def confusion(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> Ints:
-    """Confusion counts; rows are the truth, columns the prediction.
+    """Confusion counts (classes, classes), for multilabel (classes, 2, 2) with the negative first.
 
-    Args:
-        kind: binary, multiclass or multilabel.
-        truth: as in `weighted_metrics`.
-        prediction: as in `weighted_metrics`.
-
-    Returns:
-        (classes, classes), for multilabel (classes, 2, 2) with the negative first.
+    Rows are the truth, columns the prediction.
 
     Raises:
-        MedclError: as in `weighted_metrics`, or the target is a regression.
+        MedclError: as in `Predictions.of`, or the target is a regression.
     """
     from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 

@@ -1,4 +1,4 @@
-"""Records in the order of their scores: the area under the ROC curve and average precision under many weightings."""
+"""Records in the order of their scores: ROC curves, average precision under many weightings, chance in retrieval."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -31,12 +31,7 @@ class Ranks:
 
     @classmethod
     def of(cls, truth: Bools, score: Floats) -> "Ranks":
-        """Sort the records.
-
-        Args:
-            truth: (records,), True for a positive.
-            score: (records,), higher means more likely positive.
-        """
+        """Sort records (records,): the truth is True for a positive, a higher score more likely positive."""
         positive = np.flatnonzero(truth)[np.argsort(-score[truth], kind="stable")]
         negative = np.flatnonzero(~truth)[np.argsort(-score[~truth], kind="stable")]
         # Scores are negated so that both lists ascend, as searchsorted needs.
@@ -45,13 +40,9 @@ class Ranks:
         return cls(positive, negative, above, level, np.searchsorted(key, key, "right"))
 
     def auroc(self, weights: Floats | None = None) -> Floats:
-        """Area under the ROC curve; ties count half.
+        """Area under the ROC curve, (resamples,), of which ties count half; NaN without a positive or a negative.
 
-        Args:
-            weights: (records, resamples), non-negative; None counts each record once.
-
-        Returns:
-            (resamples,), NaN without a positive or without a negative.
+        Weights (records, resamples) are not negative; None counts each record once.
         """
         if weights is None:
             pairs = len(self.positive) * len(self.negative)
@@ -62,13 +53,9 @@ class Ranks:
         return 1 - ratio(discordant, pairs, pairs > 0)
 
     def auprc(self, weights: Floats) -> Floats:
-        """Average precision, ties counted as scikit-learn does.
+        """Average precision under weights (records, resamples), (resamples,); ties count as scikit-learn has them.
 
-        Args:
-            weights: (records, resamples), non-negative.
-
-        Returns:
-            (resamples,), NaN without a positive.
+        NaN without a positive.
         """
         drawn = weights[self.positive]
         hits, false_alarms = _running_sum(drawn), _running_sum(weights[self.negative])
@@ -92,15 +79,9 @@ def _running_sum(weights: Floats) -> Floats:
 
 
 def recall(candidates: ArrayLike, hits: ArrayLike, k: int) -> Floats:
-    """Probability that at least one hit is among the first k: 1 - C(n - h, k) / C(n, k).
+    """Probability that at least one hit is among the first k, (queries,): 1 - C(n - h, k) / C(n, k).
 
-    Args:
-        candidates: (queries,) n.
-        hits: (queries,) h, from 1 to n.
-        k: from 1.
-
-    Returns:
-        (queries,).
+    Of each query n are the candidates and h, from 1 to n, the hits, (queries,) each.
     """
     from scipy.special import gammaln
 
@@ -113,14 +94,9 @@ def recall(candidates: ArrayLike, hits: ArrayLike, k: int) -> Floats:
 
 
 def average_precision(candidates: ArrayLike, hits: ArrayLike) -> Floats:
-    """Expected average precision: (h - 1) / (n - 1) * (1 - H_n / n) + H_n / n, H_n the harmonic number.
+    """Expected average precision, (queries,): (h - 1) / (n - 1) * (1 - H_n / n) + H_n / n, H_n the harmonic number.
 
-    Args:
-        candidates: (queries,) n.
-        hits: (queries,) h, from 1 to n.
-
-    Returns:
-        (queries,).
+    Candidates n and hits h as in `recall`.
     """
     from scipy.special import digamma
 
@@ -133,12 +109,7 @@ def average_precision(candidates: ArrayLike, hits: ArrayLike) -> Floats:
 def median_rank(candidates: ArrayLike, hits: ArrayLike) -> float:
     """Median over queries and random orders of the rank of the best hit: the first at which half have found one.
 
-    Args:
-        candidates: (queries,) n.
-        hits: (queries,) h, from 1 to n.
-
-    Returns:
-        The rank.
+    Candidates n and hits h as in `recall`.
     """
     n, h = np.asarray(candidates), np.asarray(hits)
     kinds, count = np.unique(np.stack([n, h]), axis=1, return_counts=True)

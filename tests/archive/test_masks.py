@@ -86,4 +86,4 @@ def test_pattern_and_classes_need_each_other(tmp_path: Path) -> None:
 def test_label_maps_of_other_names_are_told_by_the_volumes_beside_them() -> None:
     rule = MaskRule("{folder}/{stem}_seg.nii.gz", CLASSES)
     paths = ["a/x.nii.gz", "a/x_seg.nii.gz"]
-    assert label_maps(rule, paths) & set(paths) == {"a/x_seg.nii.gz"}
+    assert set(label_maps(rule, paths)) & set(paths) == {"a/x_seg.nii.gz"}

@@ -1,4 +1,4 @@
-"""A format that is added by the checklist of CONTRIBUTING.md, a module and a line, is found, scanned and decoded."""
+"""What is added is found, scanned and decoded: a format, which is a module and a line; a wing, a folder and a line."""
 
 import os
 import shutil
@@ -47,6 +47,79 @@ LINES = {
     "signal": ("tiny", SIGNAL, 'Format("tiny", starts(b"TINY\\n"), "tiny", (".tiny",)),'),
     "image": ("pgm", IMAGE, 'Format("pgm", starts(b"P5\\n"), "pgm", (".pgm",)),'),
 }
+WING = {
+    "__init__.py": """
+from dataclasses import dataclass
+
+from medcl.modality.base import Wing
+
+
+@dataclass(frozen=True)
+class SoundConfig:
+    length: int = 4
+
+
+class SoundWing(Wing):
+    name, plural, examples, unit = "sound", "sounds", "sounds", "sound"
+    sample, no_sample, unlinked = "beats", "too short", "sounds have no partner"
+    columns, reads_files, shows_samples, has_slices = ("n_samples",), True, False, False
+    config = encoder_config = spec = SoundConfig
+    check = original = thumbnails = views = spec_of = data_of = lambda self, *given: None
+""",
+    "record.py": """
+MODALITIES, DAMAGED, OWN_STUDY = ("sound",), (), False
+
+
+def columns(header):
+    return {"modality": "sound", "format": "wave", "n_samples": header.length, "flags": list(header.flags)}
+
+
+def summary(records):
+    return f"sounds         {len(records)}"
+""",
+    "formats/__init__.py": """
+from medcl.modality.content import Format, starts
+
+RANK = 4
+FORMATS = (Format("wave", starts(b"WAVE\\n"), "wave", (".wave",)),)
+""",
+    "formats/wave.py": """
+from types import SimpleNamespace
+
+
+def read_header(path):
+    return SimpleNamespace(length=path.stat().st_size - 5, ids={}, files=(), flags=())
+""",
+    "prepare.py": """
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from medcl.modality.storing import Appended, DecodedRecord, Preparation, PreparedRecords, StoreIndex
+
+INDEX = StoreIndex("sounds", b"sounds", 1, pa.schema([("record_id", pa.string()), ("place", pa.int64())]))
+LAYOUT = Appended("sounds.b2nd", "", "place", "LZ4", False, block=1, blocks=16)
+
+
+def preparation(manifest, config):
+    return Preparation([config.length], config, LAYOUT, np.full(len(manifest), config.length), np.zeros(len(manifest)))
+
+
+def decode(source, config):
+    return DecodedRecord({None: np.frombuffer(source.file.read_bytes()[5 : 5 + config.length], np.uint8)[None]}, {})
+
+
+@dataclass(frozen=True, eq=False)
+class SoundStore(PreparedRecords):
+    def described(self):
+        return f"{len(self)} sounds"
+
+
+def opened(stored):
+    return SoundStore(**SoundStore.shared(stored))
+""",
+}
 SCRIPT = """
 from pathlib import Path
 
@@ -69,15 +142,55 @@ images = prepare(manifest.of_kind("image"), ImageConfig(size=(8, 8)), Path("stor
 print("refused", signals.quarantine, images.quarantine)
 """
 
+SOUNDS = """
+from pathlib import Path
+
+from medcl.api import retrieve
+from medcl.archive.build import ScanRequest, build_manifest
+from medcl.archive.manifest import Manifest
+from medcl.commands.parsers import parse
+from medcl.data.prepare import prepare
+from medcl.errors import UsageError
+from medcl.modality.sound import SoundConfig
+
+found = build_manifest(ScanRequest(Path("archive"), Path("m.parquet"), patient_per_record=True, jobs=1))
+print(next(line for line in str(found).splitlines() if line.startswith("sounds")))
+manifest = Manifest.read("m.parquet")
+for row in manifest.table.select(("path", "format", "modality", "status", "n_samples")).to_pylist():
+    print(*row.values())
+sounds = prepare(manifest, SoundConfig(), Path("store"), jobs=1)
+print(sounds.described(), sounds.quarantine)
+try:
+    parse(retrieve, ["--kind", "sond"])
+except UsageError as error:
+    print(error)
+"""
+
+
+def copy_of_medcl(folder: Path) -> Path:
+    shutil.copytree(Path(medcl.__file__).parent, folder / "medcl", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "archive").mkdir()
+    return folder / "medcl" / "modality"
+
+
+def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "MEDCL_SALT": "a salt for the tests of medcl, 2718281828"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
 
 def test_a_module_and_a_line_are_a_format(tmp_path: Path) -> None:
-    shutil.copytree(Path(medcl.__file__).parent, tmp_path / "medcl", ignore=shutil.ignore_patterns("__pycache__"))
+    modality = copy_of_medcl(tmp_path)
     for wing, (name, module, line) in LINES.items():
-        formats = tmp_path / "medcl" / "modality" / wing / "formats"
+        formats = modality / wing / "formats"
         (formats / f"{name}.py").write_text(module)
         table = (formats / "__init__.py").read_text()
         (formats / "__init__.py").write_text(table.replace("FORMATS = (\n", f"FORMATS = (\n    {line}\n"))
-    (tmp_path / "archive").mkdir()
     numbers = np.random.default_rng(0)
     for number in range(2):
         samples = numbers.integers(-900, 900, (2, 300)).astype("<i2").tobytes()
@@ -88,14 +201,7 @@ def test_a_module_and_a_line_are_a_format(tmp_path: Path) -> None:
     (tmp_path / "archive" / "claims.tiny").write_bytes(b"something else")
     (tmp_path / "archive" / "other.txt").write_bytes(b"P5")
 
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(tmp_path), "MEDCL_SALT": "a salt for the tests of medcl, 2718281828"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(tmp_path, SCRIPT)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
@@ -105,4 +211,28 @@ def test_a_module_and_a_line_are_a_format(tmp_path: Path) -> None:
         "1.tiny tiny ecg ok 2",
         "claims.tiny None None not what its name says: the content is not that of a .tiny file None",
         "refused {} {}",
+    ]
+
+
+def test_a_folder_and_a_line_are_a_wing(tmp_path: Path) -> None:
+    modality = copy_of_medcl(tmp_path)
+    for name, module in WING.items():
+        (modality / "sound" / name).parent.mkdir(parents=True, exist_ok=True)
+        (modality / "sound" / name).write_text(module)
+    wings = (modality / "__init__.py").read_text()
+    line = '    "sound": "medcl.modality.sound:SoundWing",\n'
+    (modality / "__init__.py").write_text(wings.replace("_WINGS = {\n", f"_WINGS = {{\n{line}"))
+    for number in range(2):
+        (tmp_path / "archive" / f"{number}.wave").write_bytes(b"WAVE\n" + bytes(range(number, 9)))
+
+    done = run(tmp_path, SOUNDS)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "sounds         2",
+        "0.wave wave sound ok 9",
+        "1.wave wave sound ok 8",
+        "2 sounds {}",
+        "argument --kind: 'sond' is none of sound, image, volume, signal, table, report; "
+        "did you mean 'sound'? (see `medcl retrieve --help`)",
     ]

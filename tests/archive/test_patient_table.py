@@ -10,7 +10,7 @@ from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
-from medcl.phantom.damaged_volumes import write_nifti
+from medcl.phantom.scan_files import write_nifti
 from tests.modality.written import waves, write_brainvision, write_edf
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.data.datamodule import loader
-from medcl.data.sampler import Sampler
+from medcl.data.sampler import Sampler, loader
 from medcl.data.store import open_store
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.samples import SignalWindows

@@ -1,5 +1,7 @@
 """What the machine has to give: how much faster than one its two cores do the same work."""
 
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +13,25 @@ from medcl.engine.parallel import run_chunks
 
 ROUNDS = 5
 SALT = b"the salt of the tests"
+
+
+# Of the resources that the system counts for a process, the peak would be that of the process that started it.
+_PEAK = """
+import sys
+from pathlib import Path
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
+build_manifest(ScanRequest(Path(sys.argv[1]), Path(sys.argv[2]), patient_per_record=True, jobs=1))
+status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+print(status["VmHWM"].split()[0])
+"""
+
+
+def peak(folder: Path, output: Path) -> float:
+    """MiB of memory that `medcl scan` of a folder, in a process of its own, takes at most."""
+    words = [sys.executable, "-c", _PEAK, str(folder), str(output)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return float(done.stdout) / 1024
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 
@@ -13,7 +11,7 @@ import pytest
 from medcl.archive.scan import scan
 from medcl.modality.dicom.header import tags_of
 from medcl.modality.dicom.slice import KEYWORDS
-from tests.benchmarks.machine import SALT, gains, seconds
+from tests.benchmarks.machine import SALT, gains, peak, seconds
 from tests.modality.dicom.dicom_files import write
 
 SLICES, SERIES, FOLDERS = 100, 20, 5
@@ -83,27 +81,10 @@ def test_two_processes_read_headers_as_much_faster_as_the_machine_allows(archive
     assert ours >= 0.55 * possible
 
 
-# Of the resources that the system counts for a process, the peak would be that of the process that started it.
-_PEAK = """
-import sys
-from pathlib import Path
-from medcl.archive.scan import scan
-scan(Path(sys.argv[1]), salt=b"the salt of the tests", jobs=1, journal=Path(sys.argv[2]))
-status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-print(status["VmHWM"].split()[0])
-"""
-
-
 @pytest.mark.benchmark
 def test_memory_does_not_grow_with_the_headers(archive: Path, tmp_path: Path) -> None:
-    """10,000 headers, since 100,000 take minutes: what grows with them is the list of their names."""
-
-    def peak(folder: Path) -> float:
-        words = [sys.executable, "-c", _PEAK, str(folder), str(tmp_path / f"{folder.name}.journal")]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        return float(done.stdout) / 1024
-
-    few, many = peak(archive / "0"), peak(archive)
+    """10,000 headers, since 100,000 take minutes."""
+    few, many = peak(archive / "0", tmp_path / "few.parquet"), peak(archive, tmp_path / "many.parquet")
     each = (many - few) * 1024 * 1024 / (SLICES * SERIES * (FOLDERS - 1))
     print(f"\nmost memory: 2,000 headers {few:.0f} MiB, 10,000 headers {many:.0f} MiB, {each:.0f} bytes a header")
     assert each < 2000

@@ -15,7 +15,7 @@ from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
-from medcl.embed.sides import device, prepare, sides_of
+from medcl.embed.encoders import device, prepare, sides_of
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import ImageCard

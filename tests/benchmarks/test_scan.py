@@ -1,4 +1,4 @@
-"""How fast an archive is scanned: against the library's own header reader, and on two cores against one."""
+"""How fast an archive is scanned, against the library's own header reader and on two cores against one; memory."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,11 @@ from statistics import median
 
 import pytest
 import wfdb
+from edfio import Patient
 
 from medcl.archive.scan import scan
-from tests.benchmarks.machine import SALT, gains, seconds
+from tests.benchmarks.machine import SALT, gains, peak, seconds
+from tests.modality.written import waves, write_edf
 
 LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -53,3 +55,21 @@ def test_two_processes_scan_as_much_faster_as_the_machine_allows(tmp_path: Path)
         archive(half, 2000)
     ours, possible = gains(tmp_path, halves)
     assert ours >= 0.55 * possible
+
+
+@pytest.mark.benchmark
+def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
+    """50,000 recordings of as many patients in one folder; what a record takes are a few numbers, such as its patient.
+
+    10,000 are enough for what is in memory at a time.
+    """
+    content = write_edf(tmp_path / "first.edf", waves(scale=50), patient=Patient(code="P00000")).read_bytes()
+    for folder, number in (("few", 10_000), ("many", 50_000)):
+        (tmp_path / folder).mkdir()
+        for patient in range(number):
+            own = content.replace(b"P00000", f"P{patient:05}".encode())
+            (tmp_path / folder / f"recording_{patient:05}.edf").write_bytes(own)
+    few, many = (peak(tmp_path / folder, tmp_path / f"{folder}.parquet") for folder in ("few", "many"))
+    each = (many - few) * 1024 * 1024 / 40_000
+    print(f"\nmost memory: 10,000 files {few:.0f} MiB, 50,000 files {many:.0f} MiB, {each:.0f} bytes a file")
+    assert each < 250

@@ -1,16 +1,16 @@
 """What `medcl prepare` tells of records that it could not use stays readable."""
 
-from medcl.commands.quarantine import told
+from medcl.commands.arguments import quarantined
 
 
 def test_nothing_is_told_of_nothing() -> None:
-    assert told({}, 5, "volumes") == []
+    assert quarantined({}, 5, "volumes") == []
 
 
 def test_ten_thousand_records_are_a_few_lines_by_reason() -> None:
     reasons = {f"r{i}": f"truncated file: it ends {i} bytes before its last voxel" for i in range(9000)}
     reasons |= {f"s{i}": "empty file" for i in range(1000)}
-    lines = told(reasons, 20000, "volumes")
+    lines = quarantined(reasons, 20000, "volumes")
     assert lines[0] == "quarantined: 10000 of 20000 volumes"
     assert len(lines) == 5
     assert "9000  truncated file: it ends 0 bytes before its last voxel (and alike)" in lines[1]
@@ -19,6 +19,6 @@ def test_ten_thousand_records_are_a_few_lines_by_reason() -> None:
 
 
 def test_many_different_reasons_are_cut_short_and_all_records_are_counted() -> None:
-    lines = told({chr(97 + i): f"wrong in way {chr(97 + i)}" for i in range(20)}, 20, "recordings")
+    lines = quarantined({chr(97 + i): f"wrong in way {chr(97 + i)}" for i in range(20)}, 20, "recordings")
     assert len(lines) == 1 + 2 * 12 + 1
     assert lines[-1].split() == ["8", "for", "8", "other", "reasons"]

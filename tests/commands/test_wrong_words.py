@@ -108,7 +108,7 @@ def test_a_wrong_key_of_a_recipe(recipe: str, told: str, tmp_path: Path, capsys:
 
 def test_a_setting_that_is_a_mapping_takes_any_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["pretrain", "--config", "ecg_comet", "--manifest", str(tmp_path / "none.parquet"), "-o", str(tmp_path)]
-    err = said(capsys, *words, "--comet.levels", "{trial: 1.0}")
+    err = said(capsys, *words, "--objectives.within.levels", "{sample: 1.0}")
     assert "there is no such manifest" in err
 
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import block_and_group
-from medcl.contrast.core.vectors import accurate
+from medcl.contrast.core.blockwise import accurate
 from medcl.contrast.losses.auc import auc
 from medcl.contrast.losses.cacr import cacr
-from medcl.contrast.losses.contrastive_gap import clip_without_gap
+from medcl.contrast.losses.clip import clip_without_gap
 from medcl.contrast.losses.debiased import debiased
 from medcl.contrast.losses.decoupled import decoupled
 from medcl.contrast.losses.focal import focal

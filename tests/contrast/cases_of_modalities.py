@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.anchors import block_and_group
+from medcl.contrast.core.blockwise import accurate
 from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.core.vectors import accurate
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.cloob import cloob, info_loob
 from medcl.contrast.losses.dense import corresponding, dense
@@ -19,11 +19,9 @@ from medcl.contrast.losses.regions import local
 from medcl.contrast.losses.sparc import word_alignment
 from medcl.contrast.losses.symile import draw_permutations, symile
 from medcl.contrast.pairings.pairs import same
-from medcl.contrast.similarities.gram import gram_volume
 from medcl.contrast.similarities.late import gloria, sparc
-from medcl.contrast.similarities.multilinear import multilinear
+from medcl.contrast.similarities.multimodal import gram_volume, leading_singular_value, multilinear
 from medcl.contrast.similarities.similarity import one_sided
-from medcl.contrast.similarities.singular import leading_singular_value
 from tests.contrast.cases import Case
 
 ORDERS = [draw_permutations(3, samples, torch.Generator().manual_seed(0)) for samples in range(9)]

@@ -4,17 +4,17 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.momentum import MomentumQueue
+from medcl.contrast.losses.clip import cwcl
 from medcl.contrast.losses.conr import conr
-from medcl.contrast.losses.cwcl import cwcl
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.m3col import Mixing, m3col, m3col_soft
 from medcl.contrast.losses.macl import macl
 from medcl.contrast.losses.sepclr import joint_entropy, sepclr, uniform
 from medcl.contrast.losses.supremix import supremix
 from medcl.contrast.losses.temperatures import IndividualTemperatures
+from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
-from medcl.contrast.pairings.soft import softened
 from medcl.contrast.pairings.targets import kernel, magnified, near
 from tests.contrast.cases import Case
 

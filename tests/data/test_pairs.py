@@ -10,10 +10,9 @@ import torch
 
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
-from medcl.data.datamodule import loader
 from medcl.data.pairs import Linkable, Pairs, linked
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler
+from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import ImageSamples
@@ -37,7 +36,7 @@ def sides(manifest: Manifest, store: Path) -> dict[str, Linkable]:
     texts = Reports(reports, manifest, TEXTS)
     return {
         "image": Linkable(Numbered(pictures), everything),
-        "report": Linkable(Numbered(texts, texts.codes), everything),
+        "report": Linkable(Numbered(texts), everything),
     }
 
 

@@ -17,7 +17,7 @@ from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
-from medcl.embed.sides import prepare, sides_of
+from medcl.embed.encoders import prepare, sides_of
 from medcl.errors import MedclError, UsageError
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
@@ -28,22 +28,22 @@ ONE = EmbedConfig(jobs=1)
 UNTIL_KILLED = """
 import os, signal, sys
 from pathlib import Path
-import pyarrow.parquet as pq
+from medcl import parquet
 from medcl.archive.manifest import Manifest
 from medcl.embed import pooling
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 
-write, written = pq.write_table, []
+seal, written = parquet.seal, []
 
-def until_killed(*args, **kwargs):
+def until_killed(path):
     # The third shard is on the disk, and has not got its name yet.
-    write(*args, **kwargs)
+    seal(path)
     written.append(True)
     if len(written) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-pooling._PIECES, pq.write_table = 6, until_killed
+pooling._PIECES, parquet.seal = 6, until_killed
 run, manifest, store, output = map(Path, sys.argv[1:])
 embed_manifest(run, Manifest.read(manifest), EmbedConfig(jobs=1), store, output)
 """

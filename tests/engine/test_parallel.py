@@ -109,7 +109,7 @@ list(run_chunks(tell_and_wait, range(4), jobs=2, chunk=1))
 """
 _LOADER = """
 import os, time, torch
-from medcl.data.datamodule import loader
+from medcl.data.sampler import loader
 class Data(torch.utils.data.Dataset):
     def __getitems__(self, rows):
         os.write(1, b"%d\\n" % os.getpid())

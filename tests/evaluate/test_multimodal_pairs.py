@@ -12,7 +12,7 @@ from medcl.archive.links import links, taking_part
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.schema import SCHEMA, Kind
 from medcl.errors import MedclError
-from medcl.evaluate.multimodal_pairs import (
+from medcl.evaluate.multimodal_evaluation import (
     among,
     any_hit,
     each_text_once,

@@ -23,7 +23,7 @@ from medcl.evaluate.segment import CELLS, evaluate_masks
 from medcl.evaluate.segment_predict import HeldOut
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
-from medcl.phantom.damaged_volumes import write_nifti
+from medcl.phantom.scan_files import write_nifti
 from tests.evaluate.segment_archive import CLASSES, NETWORK, scan, write_heads, write_run
 
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ from medcl.embed.vectors import groups_of, vectors_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories
-from medcl.phantom.site import SITES, without_effect
+from medcl.phantom.site import SITES, Site
 from tests.explore.archives import embedded_phantom
 
 
@@ -35,7 +35,7 @@ def test_the_site_effect_of_a_phantom_is_found(tmp_path: Path) -> None:
 
 
 def test_no_site_effect_is_found_where_none_was_planted(tmp_path: Path) -> None:
-    found = looked_at(embedded_phantom(tmp_path, 48, without_effect()))
+    found = looked_at(embedded_phantom(tmp_path, 48, tuple(Site(one.name) for one in SITES)))
     assert not found["site"].found
     assert not found["split"].found
 

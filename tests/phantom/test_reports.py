@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pydicom
@@ -16,9 +17,29 @@ from medcl.phantom import mr as head
 from medcl.phantom.archive import write_ecg
 from medcl.phantom.morphology import DIAGNOSES
 from medcl.phantom.person import draw_person, draw_studies
-from medcl.phantom.report_files import add_reports, write_sr, write_table, write_text, write_xml
+from medcl.phantom.report_files import add_reports, write_sr, write_table, write_text
 from medcl.phantom.reports import WrittenReport, ecg_report, volume_report
 from medcl.phantom.volumes import write_ct
+
+
+def write_xml(path: Path, report: WrittenReport) -> Path:
+    """Write a report as Open-I's XML: sections as `AbstractText`, its records as `parentImage`.
+
+    Args:
+        path: of the file; its folder is made if need be.
+        report: to write.
+    """
+    root = ElementTree.Element("eCitation")
+    ElementTree.SubElement(root, "uId", id=report.study.accession)
+    abstract = ElementTree.SubElement(ElementTree.SubElement(root, "MedlineCitation"), "Abstract")
+    for heading, body in report.sections.items():
+        ElementTree.SubElement(abstract, "AbstractText", Label=heading).text = body
+    for record in report.records:
+        ElementTree.SubElement(root, "parentImage", id=record)
+    ElementTree.indent(root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+    return path
 
 
 def of_ecg(diagnosis: str, seed: int = 0, language: str = "en") -> WrittenReport:

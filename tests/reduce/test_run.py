@@ -14,8 +14,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.result import DROPPED_SCHEMA
-from medcl.reduce.run import reduce_manifest
+from medcl.reduce.run import DROPPED_SCHEMA, reduce_manifest
 
 from ..data.image_archive import write_archive
 from ..data.report_archive import manifest as reports

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from medcl import contrast
 from medcl.errors import MedclError
-from medcl.stats.embedding_space import alignment, measure_gap, uniformity
+from medcl.explore.neighbours import among
+from medcl.stats.embedding_space import alignment, measure_gap, purity, silhouette, uniformity
 
 PAIRS = np.stack([np.arange(200)] * 2, axis=1)
 PATIENTS = np.arange(200) // 2
@@ -72,3 +73,32 @@ def test_one_patient_has_no_probe_and_no_pair_is_refused() -> None:
     assert math.isnan(measure_gap(cloud(0), cloud(1), PAIRS, np.zeros(200), np.zeros(200)).separable)
     with pytest.raises(MedclError, match="no two test records"):
         measure_gap(cloud(0), cloud(1), PAIRS[:0], PATIENTS, PATIENTS)
+
+
+NEAR_RNG = np.random.default_rng(0)
+VECTORS = NEAR_RNG.normal(size=(60, 6)).astype(np.float32)
+THREE_EACH = np.arange(60) // 3
+CLASSES = np.arange(60) % 4 - 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_purity_is_that_of_a_loop_over_rows(apart: bool) -> None:
+    near, codes = among(VECTORS, 59), CLASSES
+    shares, chances = [], []
+    for row in range(60):
+        others = [one for one in near[row] if not apart or THREE_EACH[one] != THREE_EACH[row]]
+        partners = sum(codes[one] == codes[row] for one in others)
+        if codes[row] >= 0 and partners:
+            first = others[: min(5, partners)]
+            shares.append(np.mean([codes[one] == codes[row] for one in first]))
+            chances.append(partners / len(others))
+    found = purity(near, codes, THREE_EACH if apart else None, k=5)
+    assert found.share == pytest.approx(np.mean(shares))
+    assert found.chance == pytest.approx(np.mean(chances))
+    assert found.rows == len(shares)
+
+
+def test_patients_who_lie_together_are_pure() -> None:
+    together = NEAR_RNG.normal(size=(20, 6))[THREE_EACH] + 0.01 * NEAR_RNG.normal(size=(60, 6))
+    assert purity(among(together, 10), THREE_EACH).share == 1
+    assert silhouette(together, THREE_EACH) > 0.8

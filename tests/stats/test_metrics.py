@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from medcl.errors import MedclError
-from medcl.stats.metrics import confusion, measure, weighted_metrics
+from medcl.stats.metrics import Predictions, confusion, measure
 from medcl.stats.ranking import Ranks
 
 
@@ -49,10 +49,10 @@ def test_every_kind_equals_scikit_learn_on_repeated_rows(seed: int) -> None:
     probability = np.round(rng.dirichlet(np.ones(k), n), 2)
     value = rng.normal(60, 15, n)
     guess = value + rng.normal(0, 10, n)
-    ml, _ = weighted_metrics("multilabel", multilabel, probability, weights.astype(float))
-    mc, _ = weighted_metrics("multiclass", multiclass, probability, weights.astype(float))
-    bi, _ = weighted_metrics("binary", multiclass % 2, probability[:, :2], weights.astype(float))
-    re, _ = weighted_metrics("regression", value, guess, weights.astype(float))
+    ml, _ = Predictions.of("multilabel", multilabel, probability).metrics(weights.astype(float))
+    mc, _ = Predictions.of("multiclass", multiclass, probability).metrics(weights.astype(float))
+    bi, _ = Predictions.of("binary", multiclass % 2, probability[:, :2]).metrics(weights.astype(float))
+    re, _ = Predictions.of("regression", value, guess).metrics(weights.astype(float))
     for b in range(3):
         rows = np.repeat(np.arange(n), weights[:, b])
         y, p = multilabel[rows], probability[rows]

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.blockwise import Tensors, by_rows
+from medcl.contrast.core.blockwise import Tensors, by_rows, no_autocast
 from medcl.contrast.core.gather import Group, gather, gathered, mean
-from medcl.contrast.core.vectors import no_autocast
 from medcl.contrast.pairings.pairs import Pairing, PairMasks, hard, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity
 from medcl.errors import UsageError

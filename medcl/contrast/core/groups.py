@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from medcl.contrast.core.blockwise import rows_at_once
-from medcl.contrast.core.vectors import no_autocast
+from medcl.contrast.core.blockwise import no_autocast, rows_at_once
 from medcl.contrast.pairings.pairs import Pairing
 from medcl.errors import UsageError
 

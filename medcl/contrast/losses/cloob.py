@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
-from medcl.contrast.core.blockwise import Tensors, by_rows
+from medcl.contrast.core.blockwise import Tensors, accurate, by_rows, no_autocast, unit
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.vectors import accurate, no_autocast, unit
 from medcl.contrast.losses.clip import both_directions
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine, inner_product, same_length

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
-from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.vectors import accurate, no_autocast
+from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import cosine
 from medcl.errors import UsageError

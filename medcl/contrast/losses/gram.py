@@ -10,7 +10,7 @@ from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_ov
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.losses.clip import both_directions
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
-from medcl.contrast.similarities.gram import gram_volume
+from medcl.contrast.similarities.multimodal import gram_volume
 from medcl.contrast.similarities.similarity import transposed
 from medcl.errors import UsageError
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from medcl.contrast.core.blockwise import accurate, no_autocast
 from medcl.contrast.core.gather import Group, gather, mean, processes
-from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.errors import UsageError
 
 
@@ -122,19 +122,13 @@ LEVELS = ("sample", "observation")
 def observation(z1: Tensor, z2: Tensor) -> Tensor:
     """Contrast the time steps of each sample with one another (COMET's observation level, TS2Vec's temporal loss).
 
-    With r = z1, r' = z2 and raw dot products, for sample i and step t over the 2T vectors of both views:
+    With r = z1 and r' = z2, (B, T, K) each, and raw dot products, for sample i and step t over the 2T vectors of both
+    views:
 
         l(i, t) = -log exp(r_it . r'_it) / ( sum_s exp(r_it . r'_is) + sum_{s != t} exp(r_it . r_is) )
 
     The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023);
-    TS2Vec (Yue et al., AAAI 2022).
-
-    Args:
-        z1: (B, T, K) dense embeddings of the first view.
-        z2: (B, T, K) those of the second.
-
-    Returns:
-        Scalar, float32 or float64; 0 with a gradient of 0 for T = 1. It can be differentiated once.
+    TS2Vec (Yue et al., AAAI 2022). 0 with a gradient of 0 for T = 1. It can be differentiated once.
 
     Raises:
         UsageError: when the shapes differ or are not (B, T, K).
@@ -145,22 +139,9 @@ def observation(z1: Tensor, z2: Tensor) -> Tensor:
 def sample(z1: Tensor, z2: Tensor) -> Tensor:
     """Contrast the samples of a batch with one another at each step (COMET's sample level, TS2Vec's instance loss).
 
-    With r = z1, r' = z2 and raw dot products, for sample i and step t over the 2B vectors of that step:
+    As `observation`, over the 2B vectors of step t in both views; 0 with a gradient of 0 for B = 1:
 
         l(i, t) = -log exp(r_it . r'_it) / ( sum_j exp(r_it . r'_jt) + sum_{j != i} exp(r_it . r_jt) )
-
-    The loss is the mean over i, t and over both views as anchors. COMET (Wang et al., NeurIPS 2023);
-    TS2Vec (Yue et al., AAAI 2022).
-
-    Args:
-        z1: (B, T, K) dense embeddings of the first view.
-        z2: (B, T, K) those of the second.
-
-    Returns:
-        Scalar, float32 or float64; 0 with a gradient of 0 for B = 1. It can be differentiated once.
-
-    Raises:
-        UsageError: when the shapes differ or are not (B, T, K).
     """
     return _contrast(z1, z2, ("sample",), pooled=False)["sample"]
 

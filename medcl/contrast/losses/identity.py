@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from medcl.contrast.core.blockwise import accurate, no_autocast
 from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.pairings.pairs import same
 from medcl.errors import UsageError
 

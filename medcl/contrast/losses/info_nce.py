@@ -19,9 +19,8 @@ from medcl.contrast.core.anchors import (
     prepare,
     weighed,
 )
-from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.blockwise import Tensors, no_autocast
 from medcl.contrast.core.gather import Group, gathered
-from medcl.contrast.core.vectors import no_autocast
 from medcl.contrast.pairings.pairs import Pairing, PairMasks, among_views, hard, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

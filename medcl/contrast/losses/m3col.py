@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, logsumexp_where, mean_over_anchors, over_anchors
-from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.vectors import accurate
+from medcl.contrast.core.blockwise import Tensors, accurate
 from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
-from medcl.contrast.pairings.soft import softened
 from medcl.contrast.similarities.similarity import Similarity, cosine, transposed
 from medcl.errors import UsageError
 

@@ -18,9 +18,8 @@ from medcl.contrast.core.anchors import (
     weighed,
     yes_or_no,
 )
-from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.blockwise import Tensors, no_autocast
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.vectors import no_autocast
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medcl.contrast.core.blockwise import accurate, no_autocast
 from medcl.contrast.core.gather import Group, mean
-from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.errors import UsageError
 
 

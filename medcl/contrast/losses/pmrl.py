@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, counted, mean_over_anchors
-from medcl.contrast.core.vectors import accurate, no_autocast, unit
+from medcl.contrast.core.blockwise import accurate, no_autocast, unit
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself
 from medcl.errors import UsageError

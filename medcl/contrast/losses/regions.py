@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, mean_over_anchors
-from medcl.contrast.core.blockwise import Tensors, over_samples
-from medcl.contrast.core.vectors import accurate, no_autocast
+from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast, over_samples
 from medcl.errors import UsageError
 
 

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, over_anchors
-from medcl.contrast.core.blockwise import Tensors
+from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast
 from medcl.contrast.core.gather import Group, gather, mean
-from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, same_length
 from medcl.errors import UsageError

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, counted, mean_over_anchors
-from medcl.contrast.core.blockwise import Tensors, over_samples
-from medcl.contrast.core.vectors import no_autocast
+from medcl.contrast.core.blockwise import Tensors, no_autocast, over_samples
 from medcl.contrast.similarities.late import attended, sparc
 from medcl.contrast.similarities.similarity import Embeddings
 from medcl.errors import UsageError

@@ -14,11 +14,10 @@ from medcl.contrast.core.anchors import (
     mean_over_anchors,
     over_anchors,
 )
-from medcl.contrast.core.blockwise import Tensors, rows_at_once
+from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast, rows_at_once, unit
 from medcl.contrast.core.gather import gather
-from medcl.contrast.core.vectors import accurate, no_autocast, unit
 from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself
-from medcl.contrast.similarities.multilinear import combinations, own_combination, own_place, product
+from medcl.contrast.similarities.multimodal import combinations, own_combination, own_place, product
 from medcl.errors import UsageError
 
 Negatives = Literal["permuted", "all"]

@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.vectors import accurate
+from medcl.contrast.core.blockwise import Tensors, accurate
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.errors import UsageError
 

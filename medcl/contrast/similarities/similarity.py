@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from medcl.contrast.core.blockwise import Score, Tensors
-from medcl.contrast.core.vectors import accurate, unit
+from medcl.contrast.core.blockwise import Score, Tensors, accurate, unit
 from medcl.errors import UsageError
 
 Embeddings = Tensor | Sequence[Tensor]

@@ -60,11 +60,7 @@ class Codestream:
         return UID(stated) if stated in self.syntaxes else self.syntaxes[0]
 
     def has_decoder(self, allocated: int) -> bool:
-        """Whether it can be decoded.
-
-        Args:
-            allocated: bits of a stored number.
-        """
+        """Whether it can be decoded."""
         if self.syntaxes == (JPEGExtended12Bit,) and self.precision > 8:
             return self.samples == 1 and allocated == 16
         return self.precision <= (8 if self.syntaxes[0] in (JPEGBaseline8Bit, JPEGExtended12Bit) else 32)

@@ -84,13 +84,7 @@ def _begins_with_an_element(start: bytes, size: int) -> bool:
 def read_file_header(path: Path, tags: Sequence[int]) -> tuple[Header, Claims]:
     """Read the elements `tags` of a DICOM image and see that its pixels are there; they are not decoded.
 
-    Args:
-        path: of the file.
-        tags: to read; every other element is passed over. Those of `dicom_claims` and `dicom_fragments` must be among
-            them.
-
-    Returns:
-        The elements, and the pixels that they describe.
+    Every other element is passed over. Tags of `claims_of` and `frame_spans` must be among them.
 
     Raises:
         NoImageError: it holds no image.
@@ -115,11 +109,7 @@ def read_file_header(path: Path, tags: Sequence[int]) -> tuple[Header, Claims]:
 
 @contextmanager
 def opened(path: Path, tags: Sequence[int] | None = None) -> Iterator[tuple[Header, BinaryIO, int]]:
-    """A DICOM file at its pixels.
-
-    Args:
-        path: of the file.
-        tags: of the elements to read, all before the pixels by default.
+    """A DICOM file at its pixels; of its header all elements before them, or those with these tags.
 
     Yields:
         Its header, the file where the pixels begin (unpacked, if it is deflated), and its size.

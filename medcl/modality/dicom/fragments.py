@@ -47,14 +47,6 @@ def find_pixels(file: BinaryIO, header: Any, size: int) -> PixelPlace:
 
     The bytes say how it is written: what the file states of that is wrong in some.
 
-    Args:
-        file: opened.
-        header: that was read.
-        size: of the file.
-
-    Returns:
-        The place.
-
     Raises:
         UnreadableError: no pixels, or more than the file holds.
     """
@@ -87,11 +79,6 @@ def find_pixels(file: BinaryIO, header: Any, size: int) -> PixelPlace:
 def check_native(file: BinaryIO, place: PixelPlace, claims: Claims) -> None:
     """Hold the length of plain pixels against the header.
 
-    Args:
-        file: opened.
-        place: of the pixels.
-        claims: of the header.
-
     Raises:
         UnreadableError: too few bytes, or more than padding.
     """
@@ -120,17 +107,9 @@ _TRUNCATED = "truncated file: it ends within its compressed pixel data"
 
 
 def frame_spans(file: BinaryIO, start: int, size: int, claims: Claims, header: Any) -> list[list[Span]]:
-    """Find the fragments of every frame.
+    """Find the fragments of every frame, one list a frame.
 
-    Args:
-        file: opened.
-        start: of the first item, a table of offsets.
-        size: of the file.
-        claims: of the header.
-        header: with the extended table of offsets, where it has one.
-
-    Returns:
-        One list a frame.
+    `start` is that of the first item, a table of offsets; the header may have the extended one.
 
     Raises:
         UnreadableError: the file ends early, holds fewer frames than its header states, or it cannot be told which
@@ -170,12 +149,6 @@ def read_spans(file: BinaryIO, spans: Sequence[Span], most: int | None = None) -
 
 def check_frame(file: BinaryIO, spans: Sequence[Span], claims: Claims, syntax: str) -> Codestream | None:
     """Hold the head of a compressed frame against the header.
-
-    Args:
-        file: opened.
-        spans: of the frame.
-        claims: of the header.
-        syntax: of the file, as it states.
 
     Returns:
         What the frame says of itself; None of RLE and of plain pixels.

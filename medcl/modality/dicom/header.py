@@ -228,14 +228,10 @@ class Claims:
 
 
 def claims_of(header: Any, is_float: bool) -> Claims:
-    """The pixels that a header describes.
+    """The pixels that a header (of pydicom, or a `QuickHeader`) describes.
 
-    Args:
-        header: of pydicom, or a `QuickHeader`.
-        is_float: whether they are the float or double float pixel data of a parametric map.
-
-    Returns:
-        Numbers that agree with one another; whether the file holds such pixels is checked elsewhere.
+    `is_float`: whether they are the float or double float pixel data of a parametric map. The numbers agree with one
+    another; whether the file holds such pixels is checked elsewhere.
 
     Raises:
         UnreadableError: one is missing, impossible, or contradicts another.

@@ -36,17 +36,10 @@ class Table:
 
 
 def palette(header: Any, big_endian: bool) -> Table:
-    """The colours of a palette, plain or in segments.
+    """The colours of a palette, plain or in segments, as a table of (entries, 3) uint8.
 
     Its entries have 16 bits or 8, two in a word or each in a word of its own, whatever the number of bits that it
     states: the length of the table and its largest entry say which.
-
-    Args:
-        header: with the palette.
-        big_endian: byte order of the header.
-
-    Returns:
-        A table of (entries, 3) uint8.
 
     Raises:
         UnreadableError: no palette, or a damaged one.
@@ -69,14 +62,6 @@ def palette(header: Any, big_endian: bool) -> Table:
 def table_of(item: pydicom.Dataset, header: pydicom.Dataset, big_endian: bool) -> Table:
     """The table of an item of a Modality or VOI LUT sequence.
 
-    Args:
-        item: of the sequence.
-        header: of the object.
-        big_endian: byte order of the header.
-
-    Returns:
-        The table.
-
     Raises:
         UnreadableError: it is damaged.
     """
@@ -92,10 +77,6 @@ def modality_table(sources: Sequence[Any], modality: str) -> tuple[Table, str] |
 
     The standard allows one or the other. Of a CT with both the slope counts, whose numbers are HU; else the table does,
     as for pydicom.
-
-    Args:
-        sources: data sets of a frame, the object's own last.
-        modality: as DICOM writes it.
 
     Returns:
         The table and what its entries are, `HU` or `OD`; None where there is none.

@@ -39,10 +39,6 @@ _LOCK = threading.Lock()
 def decode_with_gdcm(data: bytes, claims: Claims) -> NDArray[Any]:
     """Decode a frame of extended JPEG with 12 bits.
 
-    Args:
-        data: of the frame, grey.
-        claims: of the header, with 16 bits a pixel.
-
     Returns:
         (rows, columns), 16 bits.
 
@@ -89,14 +85,10 @@ def quiet_gdcm() -> Iterator[None]:
 
 
 def read_frames(path: Path, part: int | None = None) -> tuple[pydicom.Dataset, Claims, NDArray[Any]]:
-    """Decode the frames of a file.
+    """Decode all frames of a file, or the one numbered `part`.
 
     Bits above the highest one that is used, and below the lowest, are no part of a pixel (part 5, 8.1.1): overlays may
     lie there, or anything else. Only what a lossy compression put beside the range of the bits is set to its end.
-
-    Args:
-        path: of the file.
-        part: number of the only frame that is wanted; None is all of them.
 
     Returns:
         The header, what it says of the pixels, and (frames, rows, columns) as stored, of colours (frames, rows,

@@ -146,9 +146,6 @@ def _meta(data: bytes, at: int) -> tuple[dict[str, str], int]:
 def read_meta(data: bytes) -> tuple[dict[str, str], int]:
     """The file's own group, at the start of a file with or without a preamble.
 
-    Args:
-        data: the first kilobytes of the file.
-
     Returns:
         Transfer syntax and class by keyword, and where the group ends; nothing and 0 where there is no such group.
     """

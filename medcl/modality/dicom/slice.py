@@ -28,48 +28,15 @@ from medcl.modality.dicom.header import (
 from medcl.modality.dicom.lookup import modality_table
 
 KEYWORDS = [
-    "SpecificCharacterSet",
-    "SOPClassUID",
-    "PatientID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "Modality",
-    "FrameOfReferenceUID",
-    "ImageType",
-    "AcquisitionDate",
-    "AcquisitionDateTime",
-    "SeriesDate",
-    "StudyDate",
-    "BurnedInAnnotation",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "EchoTime",
-    "TemporalPositionIdentifier",
-    "DiffusionBValue",
-    "AcquisitionNumber",
-    "InstanceNumber",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PlanarConfiguration",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
+    *("SpecificCharacterSet", "SOPClassUID", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("SOPInstanceUID", "Modality", "FrameOfReferenceUID", "ImageType", "AcquisitionDate"),
+    *("AcquisitionDateTime", "SeriesDate", "StudyDate", "BurnedInAnnotation", "ImagePositionPatient"),
+    *("ImageOrientationPatient", "PixelSpacing", "EchoTime", "TemporalPositionIdentifier", "DiffusionBValue"),
+    *("AcquisitionNumber", "InstanceNumber", "RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("ModalityLUTSequence", "WindowCenter", "WindowWidth", "SharedFunctionalGroupsSequence"),
+    *("PerFrameFunctionalGroupsSequence", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("PlanarConfiguration", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 ]
 """Every element of a header that is read, but for the private ones of `dicom_elements` that hold a b-value."""
 
@@ -140,14 +107,7 @@ class Slice:
 
 
 def read_slices(path: Path, root: Path) -> tuple[Slice, ...]:
-    """Read the header of a DICOM image: one slice, or as many as an enhanced multi-frame object has frames.
-
-    Args:
-        path: of the file, whatever its name.
-        root: of the archive, a folder above it.
-
-    Returns:
-        The slices in the order of the frames.
+    """Read the header of a DICOM image: one slice, or those of all frames, in their order.
 
     Raises:
         UnreadableError: as `read_file_header`; it has a place and names no series; the places of another number of

@@ -104,9 +104,6 @@ class SeriesRecord:
 def stacks_of(slices: Sequence[Slice]) -> tuple[Stack, ...]:
     """Divide a series into stacks and sort each by place, never by number or slice thickness.
 
-    Args:
-        slices: of one series, in any order.
-
     Returns:
         The stacks, those of most slices first, whether or not their geometry can be used.
 

@@ -5,27 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.errors import UsageError
-from medcl.modality.base import Miniature, Training, frozen, plain
+from medcl.modality.base import Miniature
 from medcl.modality.image.config import ImageConfig
-from medcl.modality.rows import Rows, Source
-from medcl.modality.sampling import Numbered
+from medcl.modality.rows import Source
+from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
     from torch import nn
 
     from medcl.modality.image.prepare import ImageStore
-    from medcl.modality.image.samples import ImageSamples
     from medcl.modality.spec import ImageCard
     from medcl.modality.views import Compose
 
 _WIDTH = 128  # pixels of the longer side of a thumbnail
 
 
-class ImageWing:
-    """See `medcl.modality.base.Wing`."""
+class ImageWing(SpatialWing):
+    """See `Wing`."""
 
     name = "image"
     plural = "images"
@@ -35,23 +32,9 @@ class ImageWing:
     no_sample = "not prepared"
     unlinked = "images have no partner"
     columns = ("part",)
-    reads_files = True
     shows_samples = True
     has_slices = False
     config = ImageConfig
-    encoder_config = ImageEncoderConfig
-    views_config = ImageViewsConfig
-
-    @property
-    def index(self) -> StoreIndex:
-        """Of its stores."""
-        from medcl.modality.image.prepare import INDEX
-
-        return INDEX
-
-    def default_encoder(self, config: ImageConfig) -> ImageEncoderConfig:
-        """A ResNet."""
-        return ImageEncoderConfig(name="resnet")
 
     @property
     def spec(self) -> type["ImageCard"]:
@@ -62,37 +45,17 @@ class ImageWing:
 
     def check(self, config: ImageConfig, encoder: ImageEncoderConfig) -> None:
         """Refuse an encoder that takes other than two dimensions."""
-        from medcl.modality.spatial.encoders import check
+        self.check_dims(encoder, 2, "images")
 
-        check(encoder, 1)
-        if encoder.dims != 2:
-            raise UsageError(f"encoder.dims: {encoder.dims}, but images have 2 dimensions")
+    def default_encoder(self, config: ImageConfig) -> ImageEncoderConfig:
+        """A ResNet."""
+        return ImageEncoderConfig(name="resnet")
 
     def sketch(self, config: ImageConfig, encoder: ImageEncoderConfig) -> "tuple[nn.Module, tuple[int, ...]]":
         """A network of grey images of this size."""
         from medcl.modality.spatial.encoders import build
 
         return build(encoder, 1), (1, *config.size)
-
-    def is_published(self, encoder: ImageEncoderConfig) -> bool:
-        """No: all begin with random weights."""
-        return False
-
-    def completed(self, config: ImageConfig, manifest: Rows, training: Training) -> ImageConfig:
-        """The configuration: it leaves nothing to the archive."""
-        return config
-
-    def preparation(self, manifest: Rows, config: ImageConfig) -> Preparation:
-        """How images are decoded."""
-        from medcl.modality.image.prepare import preparation
-
-        return preparation(manifest, config)
-
-    def decode(self, source: Source, config: ImageConfig, masks: Sequence[LabelMap | None]) -> DecodedRecord:
-        """Decode one image."""
-        from medcl.modality.image.prepare import decode
-
-        return decode(source, config)
 
     def original(self, source: Source, axis: int | None) -> list[Any]:
         """An image, (C, rows, columns)."""
@@ -113,44 +76,8 @@ class ImageWing:
         scaled = np.clip((np.nan_to_num(shown, nan=low) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
         return [Miniature(scaled[0] if len(scaled) == 1 else scaled.transpose(1, 2, 0))] * len(pieces)
 
-    def opened(self, stored: StoredArrays) -> "ImageStore":
-        """Prepared images."""
-        from medcl.modality.image.prepare import ImageStore
-
-        return ImageStore.of(stored)
-
-    def samples(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> "ImageSamples":
-        """Whole images."""
-        from medcl.modality.image.samples import ImageSamples
-
-        return ImageSamples(store, manifest, config)
-
-    def draws(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> Numbered:
-        """The image of a record."""
-        return Numbered(self.samples(store, manifest, config))
-
-    def levels(self, store: "ImageStore", manifest: Rows, config: ImageConfig) -> None:
-        """None: a record is an image."""
-        return
-
     def views(self, config: ImageViewsConfig, data: ImageConfig, store: "ImageStore") -> "Compose":
         """Random changes of images."""
         from medcl.modality.spatial.views import build
 
         return build(config)
-
-    def spec_of(
-        self, encoder: ImageEncoderConfig, data: ImageConfig, store: "ImageStore", modality: str
-    ) -> "ImageCard":
-        """What an encoder expects that is trained on prepared images."""
-        return self.spec(encoder, store.n_channels, modality, plain(data))
-
-    def data_of(self, spec: "ImageCard") -> ImageConfig:
-        """Images as in pretraining."""
-        return ImageConfig(**frozen(spec.data))
-
-    def encoder(self, spec: "ImageCard") -> "nn.Module":
-        """A network with new random weights."""
-        from medcl.modality.spatial.encoders import for_images
-
-        return for_images(spec.build(), spec.encoder.dims)

@@ -9,8 +9,7 @@ between those of their neighbours. BOX, the plain mean, takes whole pixels only,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +22,7 @@ from medcl.modality.formats import read_image
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.record import Image
 from medcl.modality.rows import Rows, Source
-from medcl.modality.storing import Appended, DecodedRecord, Preparation, StoredArrays, StoreIndex
+from medcl.modality.storing import Appended, DecodedRecord, Preparation, PreparedRecords, StoredArrays, StoreIndex
 
 VERSION = 1
 INDEX = StoreIndex("images", b"medcl images", VERSION, pa.schema([("record_id", pa.string()), ("place", pa.int64())]))
@@ -33,27 +32,19 @@ LAYOUT = Appended("pictures.b2nd", "", "place", "LZ4", False, block=1, blocks=16
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class ImageStore:
+@dataclass(frozen=True, eq=False)
+class ImageStore(PreparedRecords):
     """Prepared images, opened for reading; they are numbered in the order of the manifest.
 
     Args:
-        folder: of the store.
-        record_ids: (R,) of the images.
         size: rows and columns of every image.
         n_channels: 1 (grey) or 3 (red, green, blue).
-        quarantine: record id -> why the image could not be prepared.
         place: (R,) of each in the array.
-        stored: the array.
     """
 
-    folder: Path
-    record_ids: NDArray[Any]
     size: tuple[int, int]
     n_channels: int
-    quarantine: dict[str, str]
     place: Ints
-    stored: StoredArrays = field(repr=False)
 
     @classmethod
     def of(cls, stored: StoredArrays) -> Self:
@@ -61,18 +52,11 @@ class ImageStore:
         table, about = stored.columns, stored.about
         rows, columns = about["size"]
         return cls(
-            folder=stored.folder,
-            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            **cls.shared(stored),
             size=(rows, columns),
             n_channels=about["n_channels"],
-            quarantine=about["quarantine"],
             place=table["place"].to_numpy(),
-            stored=stored,
         )
-
-    def __len__(self) -> int:
-        """Number of images."""
-        return len(self.record_ids)
 
     def described(self) -> str:
         """What it holds, in words."""
@@ -98,6 +82,9 @@ class ImageStore:
         for i in np.argsort(places, kind="stable").tolist():
             self.stored.read_into(images[i : i + 1], LAYOUT.name, (int(places[i]), 0, 0, 0))
         return images
+
+
+opened = ImageStore.of
 
 
 _FITS = ("pad", "crop", "stretch")
@@ -161,10 +148,6 @@ def decode(source: Source, config: ImageConfig) -> DecodedRecord:
 
 def prepared(image: Image, config: ImageConfig) -> NDArray[np.uint8]:
     """An image as a store keeps it.
-
-    Args:
-        image: as decoded.
-        config: size, range, margins.
 
     Returns:
         (channels, rows, columns) of `config.size`: 0 is black, 255 white.

@@ -69,9 +69,6 @@ OWN_STUDY = True
 def columns(header: ImageHeader) -> dict[str, Any]:
     """The columns of the manifest that a header fills.
 
-    Args:
-        header: of an image.
-
     Returns:
         Modality (`image` where the file states none), format, channels, shape (rows, columns), type of the numbers,
         flags.

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.modality.base import Miniature, Training, frozen, plain
+from medcl.modality.base import Miniature, Training, Wing, frozen, plain
 from medcl.modality.report.config import TextConfig, TextEncoderConfig, TextViewsConfig
 from medcl.modality.rows import Rows, Source
-from medcl.modality.sampling import Numbered
-from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
     from medcl.modality.report.encoders import TextEncoder
     from medcl.modality.report.prepare import ReportStore, TokenisedConfig
-    from medcl.modality.report.samples import Reports
     from medcl.modality.spec import TextCard
     from medcl.modality.views import Compose
 
@@ -23,7 +20,7 @@ LETTERS = 600
 """Of a report that is shown, at most."""
 
 
-class ReportWing:
+class ReportWing(Wing):
     """See `medcl.modality.base.Wing`. What is prepared and read takes a `TokenisedConfig`, which `completed` gives."""
 
     name = "report"
@@ -42,17 +39,6 @@ class ReportWing:
     views_config = TextViewsConfig
 
     @property
-    def index(self) -> StoreIndex:
-        """Of its stores."""
-        from medcl.modality.report.prepare import INDEX
-
-        return INDEX
-
-    def default_encoder(self, config: TextConfig) -> TextEncoderConfig:
-        """A transformer that is trained from scratch."""
-        return TextEncoderConfig()
-
-    @property
     def spec(self) -> type["TextCard"]:
         """Of trained encoders."""
         from medcl.modality.spec import TextCard
@@ -64,10 +50,6 @@ class ReportWing:
         from medcl.modality.report.text import check
 
         check(config)
-
-    def sketch(self, config: Any, encoder: Any) -> None:
-        """None: the archive decides."""
-        return
 
     def is_published(self, encoder: TextEncoderConfig) -> bool:
         """Whether it is a transformers model."""
@@ -99,18 +81,6 @@ class ReportWing:
             tokenizer = Tokenizer.train(common, encoder.vocabulary)
         return TokenisedConfig.of(config, tokenizer, tokenizer.fingerprint)
 
-    def preparation(self, manifest: Rows, config: "TokenisedConfig") -> Preparation:
-        """How reports are divided and tokenised."""
-        from medcl.modality.report.prepare import preparation
-
-        return preparation(manifest, config)
-
-    def decode(self, source: Source, config: TextConfig, masks: Sequence[LabelMap | None]) -> DecodedRecord:
-        """Divide one report."""
-        from medcl.modality.report.prepare import decode
-
-        return decode(source, config)
-
     def original(self, source: Source, axis: int | None) -> list[Any]:
         """The text of a report."""
         return [str(source.row["report"] or "")]
@@ -122,27 +92,6 @@ class ReportWing:
             return [Miniature(missing="the manifest holds no text of this report")] * len(pieces)
         short = text if len(text) <= LETTERS else text[: LETTERS - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
         return [Miniature(text=short)] * len(pieces)
-
-    def opened(self, stored: StoredArrays) -> "ReportStore":
-        """Prepared reports."""
-        from medcl.modality.report.prepare import ReportStore
-
-        return ReportStore.of(stored)
-
-    def samples(self, store: "ReportStore", manifest: Rows, config: TextConfig) -> "Reports":
-        """What is drawn from reports."""
-        from medcl.modality.report.samples import Reports
-
-        return Reports(store, manifest, config)
-
-    def draws(self, store: "ReportStore", manifest: Rows, config: TextConfig) -> Numbered:
-        """One of the texts of a report at a time."""
-        samples = self.samples(store, manifest, config)
-        return Numbered(samples, samples.codes)
-
-    def levels(self, store: "ReportStore", manifest: Rows, config: TextConfig) -> None:
-        """None: a report is drawn from as a whole."""
-        return
 
     def views(self, config: TextViewsConfig, data: "TokenisedConfig", store: "ReportStore") -> "Compose | None":
         """Random changes of texts; None where there are none."""

@@ -6,7 +6,7 @@ themselves. `draws.npy` says which text each draw is, and `index.parquet` which 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from medcl.files import claim
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import check, draws, settings, text_code
 from medcl.modality.rows import Rows, Source
-from medcl.modality.storing import Columns, DecodedRecord, Preparation, StoredArrays, StoreIndex
+from medcl.modality.storing import Columns, DecodedRecord, Preparation, PreparedRecords, StoredArrays, StoreIndex
 
 VERSION = 1
 TEXTS = "texts.arrow"
@@ -30,35 +30,26 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class ReportStore:
+class ReportStore(PreparedRecords):
     """Prepared reports, opened for reading; they are numbered in the order of the manifest.
 
     Args:
-        folder: of the store.
-        record_ids: (R,) of the reports.
         starts: (R + 1,) number of the first draw of each report, and the number of all draws.
         text: (D,) number of the text of each draw.
         tokens: token ids of all texts one behind the other, without padding.
         offsets: (U + 1,) where the tokens of each text begin, and the end.
         ids: (U,) number of each text, the same for texts that differ in case or white space only.
         texts: (U,) the texts.
-        quarantine: record id -> why the report has no draw.
         settings: by which reports were divided, see `draws.settings`.
-        stored: the index.
     """
 
-    folder: Path
-    record_ids: NDArray[Any]
     starts: Ints
     text: Ints
     tokens: NDArray[np.int32]
     offsets: Ints
     ids: Ints
     texts: pa.ChunkedArray
-    quarantine: dict[str, str]
     settings: dict[str, Any]
-
-    stored: StoredArrays = field(repr=False)
 
     @classmethod
     def of(cls, stored: StoredArrays) -> Self:
@@ -69,22 +60,16 @@ class ReportStore:
             ValueError: a file is damaged.
         """
         folder, table = stored.folder, stored.columns
+        maps: dict[str, Any] = {name: _map(folder / f"{name}.npy") for name in ("tokens", "offsets", "ids")}
         texts = pa.ipc.open_file(pa.memory_map(str(folder / TEXTS))).read_all()["text"]
         return cls(
-            folder=folder,
-            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            **cls.shared(stored),
             starts=np.concatenate([np.zeros(1, np.int64), np.cumsum(table["draws"].to_numpy())]),
             text=_map(folder / "draws.npy"),
             texts=texts,
-            quarantine=stored.about["quarantine"],
             settings=stored.about["settings"],
-            stored=stored,
-            **{name: _map(folder / f"{name}.npy") for name in ("tokens", "offsets", "ids")},
+            **maps,
         )
-
-    def __len__(self) -> int:
-        """Number of reports."""
-        return len(self.record_ids)
 
     def described(self) -> str:
         """What it holds, in words."""
@@ -111,6 +96,9 @@ class ReportStore:
         ids: Ints = np.zeros(within.shape, dtype=np.int64)
         ids[within] = self.tokens[(first[:, None] + step)[within]]
         return ids
+
+
+opened = ReportStore.of
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:

@@ -46,9 +46,6 @@ def read_reports(path: Path, format: str) -> Report:
 def identify_report(path: Path) -> str | None:
     """Which format the content of a file is, whatever its name; for files that are said to be reports.
 
-    Args:
-        path: of the file.
-
     Returns:
         The format; None where it is a DICOM object that is no report. A file of no format that is known is 'text':
         whether it is readable is for `read_reports` to say.

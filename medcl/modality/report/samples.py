@@ -1,24 +1,24 @@
 """Reports as what is drawn from them: sequences of token ids."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from medcl.errors import MedclError
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.prepare import ReportStore, ranges
 from medcl.modality.report.text import settings
 from medcl.modality.rows import Rows
-from medcl.modality.sampling import Batch
+from medcl.modality.sampling import NumberedSamples
 from medcl.modality.storing import records_of
 
 Ints = NDArray[np.int64]
 
 
-class Reports:
+class Reports(NumberedSamples):
     """The draws from the reports of a manifest, in the order of its rows.
 
     Args:
@@ -29,7 +29,6 @@ class Reports:
     Attributes:
         rows: (D,) row of the manifest of each draw, ascending.
         codes: (D,) number of the text of each draw: equal for texts that differ in case or white space only.
-        at_a_time: draws that are embedded together.
 
     Raises:
         MedclError: the store was prepared from other reports, or with other settings.
@@ -41,47 +40,25 @@ class Reports:
                 f"{store.folder}: the store was prepared with other settings ({_words(store.settings)}) than those "
                 f"asked for ({_words(settings(config))}): prepare the reports with these"
             )
-        self.store, self.at_a_time = store, 256
+        self.store = store
         records = records_of(store, manifest, "report")
         rows = np.flatnonzero(records >= 0)
         own = records[rows]
         counts = np.diff(store.starts)[own]
-        self.rows: Ints = np.repeat(rows, counts)
+        self.rows, self.ids = np.repeat(rows, counts), {}
         self._draws: Ints = ranges(store.starts[own], counts)
-        self.codes: Ints = np.asarray(store.ids)[store.text[self._draws]]
+        self.codes = np.asarray(store.ids)[store.text[self._draws]]
 
-    def __len__(self) -> int:
-        """Number of draws."""
-        return len(self.rows)
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A batch.
-
-        Args:
-            indices: (B,) numbers of draws.
-
-        Returns:
-            `x` (B, L) int64 token ids, 0 behind the end of each; L is the length of the longest. `index` (B,) rows of
-            the manifest.
-        """
-        chosen = np.asarray(indices, dtype=np.int64)
-        return {
-            "x": torch.from_numpy(self.store.read(self._draws[chosen])),
-            "index": torch.from_numpy(self.rows[chosen]),
-        }
-
-    def samples_of(self, row: int) -> Ints:
-        """Numbers of the draws from the report in a row of the manifest; none where it is no report with text."""
-        first, last = np.searchsorted(self.rows, [row, row + 1])
-        return np.arange(first, last)
-
-    def places(self, numbers: Ints) -> None:
-        """None: where a text begins in its report is not known."""
-        return
+    def read(self, numbers: Ints) -> Tensor:
+        """Token ids (B, L) int64, 0 behind the end of each; L is the length of the longest."""
+        return torch.from_numpy(self.store.read(self._draws[numbers]))
 
     def text_of(self, draw: int) -> str:
         """The text of a draw."""
         return str(self.store.texts[int(self.store.text[self._draws[draw]])].as_py())
+
+
+samples = Reports
 
 
 def _words(settings: dict[str, Any]) -> str:

@@ -41,9 +41,6 @@ def sections(text: str) -> dict[str, str]:
     after a sentence), or stands in capitals where a line begins. A known one in capitals may also stand alone in its
     line without a colon.
 
-    Args:
-        text: of a report.
-
     Returns:
         Heading in upper case -> body, in the order of the text; what stands before the first heading is under ''.
         Indentation is dropped and so are sections without a body; the bodies of a heading that occurs twice are joined.
@@ -83,9 +80,6 @@ def sentences(text: str) -> list[str]:
     initial or a German ordinal (`3. April`), nor before a small letter, except where the whole text is written small. A
     line break ends none either; an empty line, an item of a list and a heading do begin a new one. A heading stays in
     front of its first sentence, a number in front of its item.
-
-    Args:
-        text: of a report or of a section, in any language.
 
     Returns:
         The sentences, white space within them made single spaces. Text without punctuation is one sentence.

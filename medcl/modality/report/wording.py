@@ -31,23 +31,7 @@ TITLES = frozenset({"Dr", "Dres", "Prof", "Mr", "Mrs", "Ms", "Hr", "Fr", "Frl", 
 ABBREVIATIONS = frozenset(
     {
         # English
-        *(
-            "dr",
-            "prof",
-            "vs",
-            "approx",
-            "appr",
-            "fig",
-            "figs",
-            "incl",
-            "excl",
-            "cf",
-            "viz",
-            "dept",
-            "hosp",
-            "pt",
-            "pts",
-        ),
+        *("dr", "prof", "vs", "approx", "appr", "fig", "figs", "incl", "excl", "cf", "viz", "dept", "hosp", "pt"),
         *("pts", "ant", "post", "inf", "sup", "lat", "prox", "dist", "avg", "temp", "vol", "resp", "nos", "esp", "ref"),
         *("max", "dx", "hx", "tx", "rx", "wk", "yr", "jr", "sr", "art", "aa", "vv", "proc", "lig", "musc", "seg"),
         # German

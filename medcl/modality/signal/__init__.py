@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from medcl.errors import MedclError
-from medcl.modality.base import Miniature, Training
+from medcl.modality.base import Miniature, Training, Wing
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Numbered
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
-from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
-    from medcl.modality.signal.encoders import SignalEncoder
     from medcl.modality.signal.samples import SignalWindows
     from medcl.modality.signal.store import SignalStore
     from medcl.modality.spec import SignalCard
@@ -20,8 +18,8 @@ if TYPE_CHECKING:
 _STRIP = 300  # pixels of the width of a strip
 
 
-class SignalWing:
-    """See `medcl.modality.base.Wing`."""
+class SignalWing(Wing):
+    """See `Wing`."""
 
     name = "signal"
     plural = "recordings"
@@ -39,17 +37,6 @@ class SignalWing:
     views_config = SignalViewsConfig
 
     @property
-    def index(self) -> StoreIndex:
-        """Of its stores."""
-        from medcl.modality.signal.store import INDEX
-
-        return INDEX
-
-    def default_encoder(self, config: SignalConfig) -> SignalEncoderConfig:
-        """COMET's."""
-        return SignalEncoderConfig()
-
-    @property
     def spec(self) -> type["SignalCard"]:
         """Of trained encoders."""
         from medcl.modality.spec import SignalCard
@@ -60,31 +47,11 @@ class SignalWing:
         """Accept: what is invalid is known with the sampling rate of the archive."""
         return
 
-    def sketch(self, config: Any, encoder: Any) -> None:
-        """None: the archive decides."""
-        return
-
-    def is_published(self, encoder: SignalEncoderConfig) -> bool:
-        """No: all begin with random weights."""
-        return False
-
     def completed(self, config: SignalConfig, manifest: Rows, training: Training) -> SignalConfig:
         """The configuration with a sampling rate and canonical channel names."""
         from medcl.modality.signal.prepare import resolve
 
         return resolve(manifest, config)
-
-    def preparation(self, manifest: Rows, config: SignalConfig) -> Preparation:
-        """How recordings are decoded."""
-        from medcl.modality.signal.prepare import preparation
-
-        return preparation(manifest, config)
-
-    def decode(self, source: Source, config: SignalConfig, masks: Sequence[LabelMap | None]) -> DecodedRecord:
-        """Decode one recording."""
-        from medcl.modality.signal.prepare import decode
-
-        return decode(source, config)
 
     def original(self, source: Source, axis: int | None) -> list[Any]:
         """A recording, (C, samples) in physical units."""
@@ -101,18 +68,6 @@ class SignalWing:
         draw = montage_strip if source.row["modality"] == "eeg" else ecg_strip
         return [Miniature(drawn=draw(signal, float(piece or 0), width or _STRIP)) for piece in pieces]
 
-    def opened(self, stored: StoredArrays) -> "SignalStore":
-        """Prepared recordings."""
-        from medcl.modality.signal.store import SignalStore
-
-        return SignalStore.of(stored)
-
-    def samples(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> "SignalWindows":
-        """Windows."""
-        from medcl.modality.signal.samples import SignalWindows
-
-        return SignalWindows(store, manifest, config)
-
     def draws(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> Numbered:
         """One of the windows of a recording at a time."""
         samples = self.samples(store, manifest, config)
@@ -122,7 +77,9 @@ class SignalWing:
 
     def levels(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> "SignalWindows":
         """Windows."""
-        return self.samples(store, manifest, config)
+        from medcl.modality.signal.samples import SignalWindows
+
+        return SignalWindows(store, manifest, config)
 
     def views(self, config: SignalViewsConfig, data: SignalConfig, store: "SignalStore") -> "Compose":
         """Random changes of windows."""
@@ -155,7 +112,3 @@ class SignalWing:
             notch=spec.notch,
             standardise=spec.standardise,  # type: ignore[arg-type]
         )
-
-    def encoder(self, spec: "SignalCard") -> "SignalEncoder":
-        """A network with new random weights."""
-        return spec.build()

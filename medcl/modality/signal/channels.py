@@ -22,9 +22,6 @@ _PREFIXES = {"": "V", "m": "mV", "milli": "mV", "n": "nV", "nano": "nV"}
 def canonical_unit(text: str) -> str:
     """One spelling for the units of voltage.
 
-    Args:
-        text: as stated, such as the many ways to write microvolt.
-
     Returns:
         `V`, `mV`, `uV` or `nV`; any other text without the space around it.
     """
@@ -102,10 +99,6 @@ def numbered(names: Sequence[str]) -> tuple[str, ...]:
 
 def without_person(names: Iterable[str], person: str) -> tuple[str, ...]:
     """Names of channels, or units, that do not repeat the name of the patient.
-
-    Args:
-        names: as the file has them.
-        person: the header's own field of the patient's name.
 
     Returns:
         `channel 3` in the place of one that has a word of the person's, of three letters or more. Names of leads and

@@ -45,11 +45,7 @@ def over(paper: "Image.Image", lines: Sequence[tuple[NDArray[np.float64], NDArra
 
 
 def thinned(values: NDArray[np.float64], columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A long line as the lowest and highest value of each of some columns, so that no spike is lost.
-
-    Args:
-        values: (samples,); NaN where there is none.
-        columns: about as many as pixels are to be drawn on.
+    """A long line (samples,) as the lowest and highest value of each of some columns, so that no spike is lost.
 
     Returns:
         (p,) places in samples, (p,) values; the line itself where it is short.
@@ -168,11 +164,6 @@ _EEG_COLOURS = 8
 
 def montage_strip(signal: Signal, start: float, width: int) -> "Image.Image":
     """Draw up to ten seconds.
-
-    Args:
-        signal: of electrodes.
-        start: seconds from the beginning.
-        width: of the image in pixels.
 
     Returns:
         Few colours: a row for each pair of `DOUBLE_BANANA`; of other electrodes the first ones as they were recorded. A

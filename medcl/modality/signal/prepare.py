@@ -16,7 +16,8 @@ from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.formats.channel_choice import ASIDE
 from medcl.modality.signal.record import Modality, Signal, kept_unit
-from medcl.modality.signal.store import LAYOUT, VERSION
+from medcl.modality.signal.store import INDEX as INDEX
+from medcl.modality.signal.store import LAYOUT, VERSION, SignalStore
 from medcl.modality.storing import DecodedRecord, Preparation
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
@@ -24,14 +25,11 @@ UNITS = {"ecg": "mV", "eeg": "uV"}
 NEEDED = 4
 """Bytes of memory that a sample takes at least: it is read as float32, or as integers and more."""
 _CHUNK = 64
+opened = SignalStore.of
 
 
 def resolve(manifest: Rows, config: SignalConfig) -> SignalConfig:
     """Fill in what the configuration leaves to the archive: sampling rate and channels.
-
-    Args:
-        manifest: of readable recordings.
-        config: of the windows.
 
     Returns:
         The configuration with a sampling rate and canonical channel names.

@@ -133,10 +133,6 @@ def kept_unit(unit: str, modality: Modality) -> tuple[str, float]:
 def modality_of(channels: Sequence[str], default: Modality) -> Modality:
     """Tell an ECG from an EEG by the names of its channels.
 
-    Args:
-        channels: names as stated.
-        default: what the format is used for as a rule.
-
     Returns:
         `ecg` if every name is that of an ECG lead; `eeg` if names are electrodes of the 10-20 system and none is a
         lead; else the default.

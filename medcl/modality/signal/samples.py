@@ -1,15 +1,14 @@
 """Windows of prepared recordings, as batches of tensors."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from medcl.errors import UsageError
 from medcl.modality.rows import Rows
-from medcl.modality.sampling import Batch, within
+from medcl.modality.sampling import Batch, NumberedSamples, within
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN, second_of
 from medcl.modality.signal.store import SignalStore
@@ -23,7 +22,7 @@ _ROUNDING = 1e-6
 """A window that varies less than this share of its recording does not vary: a filter leaves that much of a flat one."""
 
 
-class SignalWindows(Dataset[Batch]):
+class SignalWindows(NumberedSamples, Dataset[Batch]):
     """Windows of fixed length and stride over the recordings of a manifest.
 
     Recordings shorter than one window hold none (they are never padded), and no window reaches across a gap in time,
@@ -38,7 +37,6 @@ class SignalWindows(Dataset[Batch]):
     Attributes:
         rows: (W,) row of the manifest of each window, ascending.
         starts: (W,) first sample in its recording.
-        at_a_time: windows that are embedded together.
         ids: {level: (W,) int64} for patient, session where known, trial, sample.
         flags: (W,) the flags (`quality`) that hold in any second that the window touches.
 
@@ -51,7 +49,7 @@ class SignalWindows(Dataset[Batch]):
     note = ""
 
     def __init__(self, store: SignalStore, manifest: Rows, config: SignalConfig) -> None:
-        self.store, self.config, self.at_a_time = store, config, 256
+        self.store, self.config = store, config
         self.length, stride = (round(seconds * store.sampling_rate) for seconds in (config.window, config.stride))
         if min(self.length, stride) < 1:
             raise UsageError(f"data.window and data.stride must be at least one sample ({1 / store.sampling_rate:g} s)")
@@ -77,34 +75,17 @@ class SignalWindows(Dataset[Batch]):
         }
         self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + window
 
-    def __len__(self) -> int:
-        """Number of windows."""
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Batch:
-        """One window as a batch of one."""
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A batch.
-
-        Args:
-            indices: (B,) numbers of windows.
-
-        Returns:
-            `x` (B, C, T) float32, standardised, a flat channel being 0; `index` (B,) rows of the manifest; `ids`
-            {level: (B,) int64}.
-        """
-        chosen = np.asarray(indices, dtype=np.int64)
-        records = self._records[chosen]
-        native = self.store.read_windows(records, self.starts[chosen], self.length)
+    def read(self, numbers: Ints) -> Tensor:
+        """Windows (B, C, T) float32, standardised, a flat channel being 0."""
+        records = self._records[numbers]
+        native = self.store.read_windows(records, self.starts[numbers], self.length)
         x = native.transpose(0, 2, 1).astype(np.float32, order="C")
         self._standardise(x, records)
-        return {
-            "x": torch.from_numpy(x),
-            "index": torch.from_numpy(self.rows[chosen]),
-            "ids": {level: torch.from_numpy(ids[chosen]) for level, ids in self.ids.items()},
-        }
+        return torch.from_numpy(x)
+
+    def places(self, numbers: Ints) -> list[list[float]]:
+        """Where windows begin, (n,) of [seconds]."""
+        return [[float(start)] for start in self.starts[numbers] / self.store.sampling_rate]
 
     @property
     def patients(self) -> Ints:
@@ -129,15 +110,6 @@ class SignalWindows(Dataset[Batch]):
             "are shorter than a window": self.too_short,
             "windows have gaps": self.with_gaps,
         }
-
-    def samples_of(self, row: int) -> Ints:
-        """Numbers of the windows of one row of the manifest, in order of time."""
-        first, last = np.searchsorted(self.rows, [row, row + 1])
-        return np.arange(first, last)
-
-    def places(self, numbers: Ints) -> list[list[float]]:
-        """Where windows begin, (n,) of [seconds]."""
-        return [[float(start)] for start in self.starts[numbers] / self.store.sampling_rate]
 
     def _standardise(self, x: NDArray[np.float32], records: Ints) -> None:
         """Turn stored numbers (B, C, T) into what is asked for, in place."""
@@ -168,6 +140,9 @@ class SignalWindows(Dataset[Batch]):
         for ahead in range(int((last - first).max(initial=-1)) + 1):
             flags |= self.store.flags[np.minimum(first + ahead, last)]
         return flags
+
+
+samples = SignalWindows
 
 
 def _stretches(store: SignalStore, records: Ints, rows: Ints) -> tuple[Ints, Ints, Ints]:

@@ -5,8 +5,7 @@ The index has where each recording lies, what turns its numbers into physical un
 
 from collections import Counter
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.errors import MedclError
-from medcl.modality.storing import Appended, StoredArrays, StoreIndex
+from medcl.modality.storing import Appended, PreparedRecords, StoredArrays, StoreIndex
 
 VERSION = 3
 INDEX = StoreIndex(
@@ -39,18 +38,15 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class SignalStore:
+@dataclass(frozen=True, eq=False)
+class SignalStore(PreparedRecords):
     """A prepared archive, opened for reading; recordings are numbered in the order of the manifest.
 
     Args:
-        folder: of the store.
-        record_ids: (R,) of the recordings.
         sampling_rate: of all of them, in Hz.
         channels: canonical names, in order.
         unit: of physical values: mV or uV.
         n_samples: (R,) length of each.
-        quarantine: record id -> why it could not be prepared.
         gain: (R, C); physical = (stored - offset) / gain.
         offset: (R, C).
         invalid: (R,) stored number that means "no value", or the lowest int64 where there is none.
@@ -63,16 +59,12 @@ class SignalStore:
         stretches: (S,) first samples of the stretches of all recordings, within which there is no gap in time.
         stretches_start: (R + 1,) where each recording's stretches begin.
         notes: what was done to recordings and what is unusual about them, without details -> number of recordings.
-        stored: the arrays.
     """
 
-    folder: Path
-    record_ids: NDArray[Any]
     sampling_rate: float
     channels: list[str]
     unit: str
     n_samples: Ints
-    quarantine: dict[str, str]
     gain: Floats
     offset: Floats
     invalid: Ints
@@ -85,7 +77,6 @@ class SignalStore:
     stretches: Ints
     stretches_start: Ints
     notes: dict[str, int]
-    stored: StoredArrays = field(repr=False)
 
     @classmethod
     def of(cls, stored: StoredArrays) -> Self:
@@ -98,25 +89,18 @@ class SignalStore:
         }
         flags, stretches, notes = (table[name].to_pylist() for name in ("flags", "stretches", "notes"))
         return cls(
-            folder=stored.folder,
-            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            **cls.shared(stored),
             sampling_rate=about["sampling_rate"],
             channels=about["channels"],
             unit=about["unit"],
-            quarantine=about["quarantine"],
             flags=np.frombuffer(b"".join(flags), dtype=np.uint8),
             flags_start=_starts(flags),
             stretches=np.array([start for own in stretches for start in own], dtype=np.int64),
             stretches_start=_starts(stretches),
             notes=dict(Counter(note.split(":")[0] for own in notes for note in own)),
-            stored=stored,
             **numbers,
             **matrices,
         )
-
-    def __len__(self) -> int:
-        """Number of recordings."""
-        return len(self.record_ids)
 
     def described(self) -> str:
         """What it holds, in words."""
@@ -125,10 +109,7 @@ class SignalStore:
     def read_windows(self, records: Ints, starts: Ints, length: int) -> NDArray[Any]:
         """Stored numbers of many stretches, read in the order in which they lie on the disk.
 
-        Args:
-            records: (B,) numbers of recordings.
-            starts: (B,) first samples.
-            length: in samples, of each.
+        Takes (B,) numbers of recordings, (B,) first samples, and the length of each in samples.
 
         Returns:
             (B, length, channels) in the type of the recordings, or the one that holds all their types.

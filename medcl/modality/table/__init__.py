@@ -5,23 +5,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medcl.errors import UsageError
-from medcl.modality.base import Miniature, Training, plain
+from medcl.modality.base import Miniature, Training, Wing, plain
 from medcl.modality.rows import Rows, Source
-from medcl.modality.sampling import Numbered
-from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
+from medcl.modality.storing import DecodedRecord, LabelMap
 from medcl.modality.table.config import TableConfig, TableEncoderConfig, TableViewsConfig
 
 if TYPE_CHECKING:
-    from medcl.modality.table.encoders import TableCard, TableEncoder
+    from medcl.modality.table.encoders import TableCard
     from medcl.modality.table.prepare import TableStore
-    from medcl.modality.table.samples import TableSamples
     from medcl.modality.views import Compose
 
 _WIDTH = 300  # pixels of a card
 
 
-class TableWing:
-    """See `medcl.modality.base.Wing`."""
+class TableWing(Wing):
+    """See `Wing`."""
 
     name = "table"
     plural = "tables"
@@ -39,17 +37,6 @@ class TableWing:
     views_config = TableViewsConfig
 
     @property
-    def index(self) -> StoreIndex:
-        """Of its stores."""
-        from medcl.modality.table.prepare import INDEX
-
-        return INDEX
-
-    def default_encoder(self, config: TableConfig) -> TableEncoderConfig:
-        """A perceptron."""
-        return TableEncoderConfig()
-
-    @property
     def spec(self) -> type["TableCard"]:
         """Of trained encoders."""
         from medcl.modality.table.encoders import TableCard
@@ -59,14 +46,6 @@ class TableWing:
     def check(self, config: TableConfig, encoder: TableEncoderConfig) -> None:
         """Refuse invalid settings; those of an encoder are known by its network."""
         config.check()
-
-    def sketch(self, config: Any, encoder: Any) -> None:
-        """None: the archive decides."""
-        return
-
-    def is_published(self, encoder: TableEncoderConfig) -> bool:
-        """None is."""
-        return False
 
     def completed(self, config: TableConfig, manifest: Rows, training: Training) -> TableConfig:
         """The configuration with variables, units and classes of all records, and the scale of those trained on.
@@ -80,12 +59,6 @@ class TableWing:
             return replace(begun, window=config.window, start=config.start, stride=config.stride, step=config.step)
         config = resolve(tables(manifest), config)
         return fitted(tables(training.chosen), config) if config.scale is None else config
-
-    def preparation(self, manifest: Rows, config: TableConfig) -> Preparation:
-        """How tables are decoded."""
-        from medcl.modality.table.prepare import preparation
-
-        return preparation(manifest, config)
 
     def decode(self, source: Source, config: TableConfig, masks: Sequence[LabelMap | None]) -> DecodedRecord:
         """Decode one table."""
@@ -106,26 +79,6 @@ class TableWing:
         from medcl.modality.table.picture import card
 
         return [Miniature(drawn=card(read_table(source.file, source.part), width or _WIDTH))] * len(pieces)
-
-    def opened(self, stored: StoredArrays) -> "TableStore":
-        """Prepared tables."""
-        from medcl.modality.table.prepare import TableStore
-
-        return TableStore.of(stored)
-
-    def samples(self, store: "TableStore", manifest: Rows, config: TableConfig) -> "TableSamples":
-        """Windows, or tables without times."""
-        from medcl.modality.table.samples import TableSamples
-
-        return TableSamples(store, manifest, config)
-
-    def draws(self, store: "TableStore", manifest: Rows, config: TableConfig) -> Numbered:
-        """One of the windows of a table at a time."""
-        return Numbered(self.samples(store, manifest, config))
-
-    def levels(self, store: "TableStore", manifest: Rows, config: TableConfig) -> None:
-        """None: a table is drawn from as a whole."""
-        return
 
     def views(self, config: TableViewsConfig, data: TableConfig, store: "TableStore") -> "Compose":
         """Random changes of samples."""
@@ -149,7 +102,3 @@ class TableWing:
         """Samples as in pretraining; windows side by side."""
         data = TableConfig(**spec.data)
         return data if data.stride is None else replace(data, stride=data.window)
-
-    def encoder(self, spec: "TableCard") -> "TableEncoder":
-        """A network with new random weights."""
-        return spec.build()

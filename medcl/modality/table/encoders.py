@@ -181,9 +181,6 @@ def build(config: TableEncoderConfig, n_classes: Sequence[int]) -> TableEncoder:
         config: which encoder, and its sizes.
         n_classes: (C,) classes of each variable of the samples (B, C, T) that it will get; 0 for numbers.
 
-    Returns:
-        The encoder, in training mode, on the CPU.
-
     Raises:
         UsageError: the configuration names no encoder or holds invalid sizes.
     """

@@ -20,10 +20,6 @@ def card(record: PatientTable, width: int) -> "Image.Image":
 
     Text without levels in the side-car is not shown: it may be a name.
 
-    Args:
-        record: as its reader returns it.
-        width: pixels.
-
     Returns:
         An image `width` wide: up to `LINES` variables in the order of the table, and how many more there are.
     """

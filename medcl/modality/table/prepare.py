@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import MedclError, UnreadableError, UsageError, no_such
 from medcl.modality.rows import Ints, Rows
-from medcl.modality.storing import Appended, DecodedRecord, Preparation, StoredArrays, StoreIndex
+from medcl.modality.storing import Appended, DecodedRecord, Preparation, PreparedRecords, StoredArrays, StoreIndex
 from medcl.modality.table.config import TableConfig
 from medcl.modality.table.formats.tables import read_table
 from medcl.modality.table.record import Floats, PatientTable
@@ -36,57 +35,42 @@ INDEX = StoreIndex(
 LAYOUT = Appended("{number:05d}.b2nd", "shard", "start", "ZSTD", True, block=1 << 15, blocks=32, largest=1 << 30)
 
 
-@dataclass(frozen=True)
-class TableStore:
+@dataclass(frozen=True, eq=False)
+class TableStore(PreparedRecords):
     """Prepared tables, opened for reading; they are numbered in the order of the manifest.
 
     Args:
-        folder: of the store.
-        record_ids: (R,) of the tables.
         columns: names of the variables, in order.
         units: variable -> unit.
         classes: category -> what its codes stand for.
-        quarantine: record id -> why it could not be prepared.
         times: (R,) of each table the hours of its rows.
         shard: (R,) number of the array that holds it.
         start: (R,) its first row there.
         notes: what is unusual about tables, without details -> number of tables.
-        stored: the arrays.
     """
 
-    folder: Path
-    record_ids: NDArray[Any]
     columns: list[str]
     units: dict[str, str]
     classes: dict[str, list[str]]
-    quarantine: dict[str, str]
     times: list[Floats]
     shard: Ints
     start: Ints
     notes: dict[str, int]
-    stored: StoredArrays = field(repr=False)
 
     @classmethod
     def of(cls, stored: StoredArrays) -> Self:
         """Tables that `prepare` has published."""
         table, about = stored.columns, stored.about
         return cls(
-            folder=stored.folder,
-            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            **cls.shared(stored),
             columns=about["columns"],
             units=about["units"],
             classes=about["classes"],
-            quarantine=about["quarantine"],
             times=[np.array(times, dtype=np.float64) for times in table["times"].to_pylist()],
             shard=table["shard"].to_numpy(),
             start=table["start"].to_numpy(),
             notes=dict(Counter(note.split(":")[0] for own in table["notes"].to_pylist() for note in own)),
-            stored=stored,
         )
-
-    def __len__(self) -> int:
-        """Number of tables."""
-        return len(self.record_ids)
 
     def described(self) -> str:
         """What it holds, in words."""
@@ -97,6 +81,9 @@ class TableStore:
         out = np.empty((len(self.times[record]), 1 + len(self.columns)))
         self.stored.read_into(out, LAYOUT.name.format(number=int(self.shard[record])), (int(self.start[record]), 0))
         return out
+
+
+opened = TableStore.of
 
 
 _CHUNK = 256  # records a call: those of a file share its reading
@@ -123,10 +110,6 @@ def preparation(manifest: Rows, config: TableConfig) -> Preparation:
 
 def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
     """Fill in what a configuration leaves to the records: variables, their units and the classes of categories.
-
-    Args:
-        records: that are prepared.
-        config: of samples.
 
     Returns:
         The configuration, complete but for `scale`.
@@ -230,9 +213,7 @@ def fitted(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
 def fit_scale(values: Iterable[Floats], config: TableConfig) -> dict[str, list[float]]:
     """What is subtracted from each variable of numbers, and what it is then divided by.
 
-    Args:
-        values: of each training record (rows, 1 + variables), hours first.
-        config: complete but for `scale`.
+    `values` are (rows, 1 + variables) of each training record, hours first.
 
     Returns:
         Variable -> [centre, spread]; a spread of 0 is that of a variable that never changes, or has no value.

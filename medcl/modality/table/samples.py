@@ -1,16 +1,15 @@
 """Samples of prepared tables, as batches of tensors."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from torch import Tensor
 
 from medcl.errors import MedclError
 from medcl.modality.rows import Ints, Rows, of_levels
-from medcl.modality.sampling import Batch, within
+from medcl.modality.sampling import NumberedSamples, within
 from medcl.modality.storing import records_of
 from medcl.modality.table.config import TableConfig
 from medcl.modality.table.prepare import TableStore, fit_scale
@@ -22,7 +21,7 @@ _SAMPLES_OF_A_RECORD = 1 << 24
 _LEVELS = ("patient", "study", "session", "trial")
 
 
-class TableSamples(Dataset[Batch]):
+class TableSamples(NumberedSamples):
     """Tables, or windows of tables with times, on a grid of steps.
 
     A window without any value is left out; one with some holds NaN where there is none.
@@ -38,7 +37,6 @@ class TableSamples(Dataset[Batch]):
         rows: (S,) row of the manifest of each sample, ascending.
         starts: (S,) hours at which it begins; 0 in a table without times.
         ids: {level: (S,) int64} for patient, study, session, trial where they are known, and sample.
-        at_a_time: samples that are embedded together.
 
     Raises:
         UsageError: the configuration is invalid.
@@ -51,7 +49,7 @@ class TableSamples(Dataset[Batch]):
             if getattr(config, name) not in (None, own):
                 raise MedclError(f"{store.folder}: the store was prepared with other data.{name}; prepare it anew")
         config = replace(config, columns=store.columns, units=store.units, classes=store.classes)
-        self.store, self.at_a_time = store, 256
+        self.store = store
         records = records_of(store, manifest, "table")
         rows = np.flatnonzero(records >= 0)
         begins = [_begins(store.times[record], config) for record in records[rows].tolist()]
@@ -69,43 +67,20 @@ class TableSamples(Dataset[Batch]):
         self.config = config
         self._grid = Grid.of(config)
 
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Batch:
-        """One sample as a batch of one."""
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A batch.
-
-        Args:
-            indices: (B,) numbers of samples.
-
-        Returns:
-            `x` (B, C, T) float32, scaled, categories as codes, NaN where there is no value; `index` (B,) rows of the
-            manifest; `ids` {level: (B,) int64}.
-        """
-        chosen = np.asarray(indices, dtype=np.int64)
-        records = self._records[chosen]
+    def read(self, numbers: Ints) -> Tensor:
+        """Samples (B, C, T) float32, scaled, categories as codes, NaN where there is no value."""
+        records = self._records[numbers]
         data = {record: self.store.read(record) for record in np.unique(records).tolist()}
-        parts = zip(records.tolist(), self.starts[chosen].tolist(), strict=True)
-        x = np.stack([self._grid.sample(data[record], start) for record, start in parts]).astype(np.float32)
-        return {
-            "x": torch.from_numpy(x),
-            "index": torch.from_numpy(self.rows[chosen]),
-            "ids": {level: torch.from_numpy(ids[chosen]) for level, ids in self.ids.items()},
-        }
-
-    def samples_of(self, row: int) -> Ints:
-        """Numbers of the samples of one row of the manifest, in order of time."""
-        first, last = np.searchsorted(self.rows, [row, row + 1])
-        return np.arange(first, last)
+        parts = zip(records.tolist(), self.starts[numbers].tolist(), strict=True)
+        x = np.stack([self._grid.sample(data[record], start) for record, start in parts])
+        return torch.from_numpy(x.astype(np.float32))
 
     def places(self, numbers: Ints) -> list[list[float]] | None:
         """Where windows begin, (n,) of [hours]; None of tables without times."""
         return None if self.config.window is None else [[float(start)] for start in self.starts[numbers]]
+
+
+samples = TableSamples
 
 
 @dataclass(frozen=True)

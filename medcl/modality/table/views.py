@@ -110,9 +110,6 @@ def build(config: TableViewsConfig, n_classes: Sequence[int]) -> Compose:
         config: which views, and how strong.
         n_classes: (C,) classes of each variable of the samples; 0 for numbers.
 
-    Returns:
-        The views, with the mask.
-
     Raises:
         UsageError: a setting is out of its range.
     """

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.errors import UnreadableError, UsageError
-from medcl.modality.base import Miniature, Training, frozen, plain
+from medcl.errors import UnreadableError
+from medcl.modality.base import Miniature
 from medcl.modality.rows import Rows, Source
+from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
-from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
+from medcl.modality.storing import DecodedRecord, LabelMap
 from medcl.modality.volume.config import VolumeConfig
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from medcl.modality.volume.tiles import PatchDraws, VolumeTiles
 
 
-class VolumeWing:
-    """See `medcl.modality.base.Wing`."""
+class VolumeWing(SpatialWing):
+    """See `Wing`."""
 
     name = "volume"
     plural = "volumes"
@@ -34,23 +35,9 @@ class VolumeWing:
     no_sample = "none of its slices is kept"
     unlinked = "volumes have no partner"
     columns = ("part", "modality", "dtype", "flags", "shape")
-    reads_files = True
     shows_samples = False
     has_slices = True
     config = VolumeConfig
-    encoder_config = ImageEncoderConfig
-    views_config = ImageViewsConfig
-
-    @property
-    def index(self) -> StoreIndex:
-        """Of its stores."""
-        from medcl.modality.volume.store import INDEX
-
-        return INDEX
-
-    def default_encoder(self, config: VolumeConfig) -> ImageEncoderConfig:
-        """A U-Net of slices where one side of a patch is a voxel, else of volumes."""
-        return ImageEncoderConfig(dims=2 if 1 in config.size else 3)
 
     @property
     def spec(self) -> type["VolumeCard"]:
@@ -61,15 +48,14 @@ class VolumeWing:
 
     def check(self, config: VolumeConfig, encoder: ImageEncoderConfig) -> None:
         """Refuse an encoder that takes other dimensions than patches have."""
-        from medcl.modality.spatial.encoders import check
         from medcl.modality.volume.prepare import slice_axis
 
-        check(encoder, 1)
         dims = 3 if slice_axis(config) is None else 2
-        if encoder.dims != dims:
-            raise UsageError(
-                f"encoder.dims: {encoder.dims}, but patches of data.size {list(config.size)} have {dims} dimensions"
-            )
+        self.check_dims(encoder, dims, f"patches of data.size {list(config.size)}")
+
+    def default_encoder(self, config: VolumeConfig) -> ImageEncoderConfig:
+        """A U-Net of slices where one side of a patch is a voxel, else of volumes."""
+        return ImageEncoderConfig(dims=2 if 1 in config.size else 3)
 
     def sketch(self, config: VolumeConfig, encoder: ImageEncoderConfig) -> "tuple[nn.Module, tuple[int, ...]]":
         """A network of patches of one value a voxel."""
@@ -77,20 +63,6 @@ class VolumeWing:
         from medcl.modality.volume.prepare import of_patch
 
         return build(encoder, 1), (1, *of_patch(config.size, config))
-
-    def is_published(self, encoder: ImageEncoderConfig) -> bool:
-        """No: all begin with random weights."""
-        return False
-
-    def completed(self, config: VolumeConfig, manifest: Rows, training: Training) -> VolumeConfig:
-        """The configuration: it leaves nothing to the archive."""
-        return config
-
-    def preparation(self, manifest: Rows, config: VolumeConfig) -> Preparation:
-        """How volumes are decoded."""
-        from medcl.modality.volume.prepare import preparation
-
-        return preparation(manifest, config)
 
     def decode(self, source: Source, config: "Settings", masks: Sequence[LabelMap | None]) -> DecodedRecord:
         """Decode one volume."""
@@ -102,9 +74,8 @@ class VolumeWing:
         """A volume or its slices, which are views of it."""
         from medcl.modality.volume.original import read_original
 
-        where = source.root, source.path, source.files, source.part, source.format, str(source.row["modality"])
         # What slices show is compared, and air beside the field of view shows nothing.
-        volume, _ = read_original(*where, nan="minimum")
+        volume, _ = read_original(source, nan="minimum")
         if axis is None:
             return [volume.data]
         count, known = volume.data.shape[axis + 1], int(source.row["shape"][axis])
@@ -117,10 +88,8 @@ class VolumeWing:
         from medcl.modality.volume.original import read_original
         from medcl.modality.volume.picture import slice_picture, window_of
 
-        modality = str(source.row["modality"])
-        where = source.root, source.path, source.files, source.part, source.format, modality
-        volume, _ = read_original(*where, nan="minimum")
-        window = window_of(volume, modality)
+        volume, _ = read_original(source, nan="minimum")
+        window = window_of(volume, str(source.row["modality"]))
         made = []
         for piece in pieces:
             try:
@@ -130,12 +99,6 @@ class VolumeWing:
             else:
                 made.append(Miniature(grey, spacing))
         return made
-
-    def opened(self, stored: StoredArrays) -> "VolumeStore":
-        """Prepared volumes."""
-        from medcl.modality.volume.store import VolumeStore
-
-        return VolumeStore.of(stored)
 
     def samples(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "VolumeTiles":
         """All slices, or patches side by side."""
@@ -165,19 +128,3 @@ class VolumeWing:
         edges = of_patch(data.spacing or (None, None, None), data)
         known = tuple(length for length in edges if length is not None)
         return build(config, known if len(known) == len(edges) else None)
-
-    def spec_of(
-        self, encoder: ImageEncoderConfig, data: VolumeConfig, store: "VolumeStore", modality: str
-    ) -> "VolumeCard":
-        """What an encoder expects that is trained on patches of prepared volumes."""
-        return self.spec(encoder, store.n_channels, modality, plain(data))
-
-    def data_of(self, spec: "VolumeCard") -> VolumeConfig:
-        """Patches as in pretraining."""
-        return VolumeConfig(**frozen(spec.data))
-
-    def encoder(self, spec: "VolumeCard") -> "nn.Module":
-        """A network with new random weights."""
-        from medcl.modality.spatial.encoders import for_images
-
-        return for_images(spec.build(), spec.encoder.dims)

@@ -14,13 +14,8 @@ _SAMPLE = 200_000  # voxels that percentiles are taken of
 def window_of(volume: Volume, modality: str) -> tuple[float, float]:
     """The numbers that are shown black and white, the same for every slice of a volume.
 
-    Args:
-        volume: in HU for CT.
-        modality: `ct`, `mr`, ...
-
-    Returns:
-        `SOFT_TISSUE` for CT; else percentiles of the voxels that differ from the smallest number, which is the air or
-        the background that was taken out.
+    `SOFT_TISSUE` for CT, which is in HU; else percentiles of the voxels that differ from the smallest number, which is
+    the air or the background that was taken out.
     """
     if modality == "ct":
         return SOFT_TISSUE
@@ -38,11 +33,8 @@ def slice_picture(
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """One slice: the patient's front or head upwards, the right side or the front on the left.
 
-    Args:
-        volume: on axes of RAS+; its first channel is shown.
-        number: of the slice along the axis, the middle one by default.
-        axis: across which it lies: 2 for axial, 1 for coronal, 0 for sagittal slices.
-        window: numbers that are shown black and white.
+    The first channel of a volume on axes of RAS+ is shown, of slice `number` (the middle one by default) across `axis`:
+    2 for axial, 1 for coronal, 0 for sagittal slices. `window`: the numbers that are shown black and white.
 
     Returns:
         (rows, columns) of grey, and mm from one row and from one column to the next.

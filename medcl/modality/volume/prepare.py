@@ -17,13 +17,15 @@ from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.geometry import cropped, foreground_box, nearest, places, resampled, respaced
 from medcl.modality.volume.original import read_labels, read_original
 from medcl.modality.volume.record import Grid, Volume
-from medcl.modality.volume.store import VERSION
+from medcl.modality.volume.store import INDEX as INDEX
+from medcl.modality.volume.store import VERSION, VolumeStore
 
 if TYPE_CHECKING:
     from medcl.modality.dicom.stacks import Stack
 
 T = TypeVar("T")
 _CLASSES = 256
+opened = VolumeStore.of
 # Of cubes: a crop of 64^3 then decompresses about twice its voxels; what is decompressed at once fits a small buffer,
 # which chunks of 64^3 do not.
 _CUBES = Apart("file", chunk=(32, 32, 32), block=(16, 16, 32))
@@ -135,9 +137,7 @@ def decode(source: Source, settings: Settings, masks: Sequence[LabelMap | None])
     """See `Wing.decode`."""
     config = settings.config
     resample = config.irregular == "resample" and bool(_irregularities(source.row["flags"]))
-    modality = str(source.row["modality"])
-    where = source.root, source.path, source.files, source.part, source.format, modality
-    volume, slices = read_original(*where, resample, config.nan)
+    volume, slices = read_original(source, resample, config.nan)
     if len(volume.data) != settings.n_channels:
         raise UnreadableError(f"{len(volume.data)} channels, other volumes have {settings.n_channels}")
     data, start, stop, grid = _prepared(volume, config)

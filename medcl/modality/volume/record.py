@@ -171,10 +171,6 @@ def distance(one: Affine, other: Affine, shape: tuple[int, ...]) -> float:
 def finite(data: NDArray[Any], nan: Nan = "refuse") -> tuple[NDArray[Any], int]:
     """Voxels of which each is a number.
 
-    Args:
-        data: of any shape.
-        nan: what becomes of those that are none.
-
     Returns:
         The same array where every voxel is a number, else a copy that is filled; and how many were filled.
 
@@ -213,9 +209,6 @@ OWN_STUDY = True
 
 def columns(header: "VolumeHeader") -> dict[str, Any]:
     """The columns of the manifest that a header fills.
-
-    Args:
-        header: of a volume.
 
     Returns:
         Modality, format, channels, shape and spacing (mm) along the axes of RAS+, orientation as stored, type of the

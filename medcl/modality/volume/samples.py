@@ -24,14 +24,9 @@ Ints = NDArray[np.int64]
 def kept_places(manifest: Rows, rows: Ints, store: VolumeStore, records: Ints, axis: int | None) -> list[Ints | None]:
     """Where the kept slices of volumes lie after preparation.
 
-    Each slice that is kept is the nearest of the prepared ones; those outside of the foreground box are none.
-
-    Args:
-        manifest: that may have been reduced.
-        rows: (V,) of the volumes.
-        store: in which they are prepared.
-        records: (V,) their numbers there.
-        axis: across which slices are cut; None for three-dimensional patches.
+    Each slice that is kept is the nearest of the prepared ones; those outside of the foreground box are none. `rows`
+    (V,) are volumes of the manifest, `records` (V,) their numbers in the store; slices are cut across `axis`, None for
+    three-dimensional patches.
 
     Returns:
         (V,) numbers of prepared slices, ascending, perhaps none; None where all of a volume is kept.
@@ -71,15 +66,12 @@ def _prepared(kept: Ints, store: VolumeStore, record: int, axis: int, counted: i
 
 
 def starts(kept: Ints | None, first: int, last: int) -> Ints:
-    """Where patches of a range may begin across slices.
+    """Where patches of a range may begin across slices: all of it that is kept (None: all), else the nearest that is.
 
     Args:
-        kept: slices that may be drawn; None for all.
+        kept: slices that may be drawn.
         first: of the range.
         last: of the range, inclusive.
-
-    Returns:
-        All of the range that may be drawn; where it has none, the nearest that may.
     """
     if kept is None:
         return np.arange(first, last + 1)
@@ -305,12 +297,7 @@ class VolumePatches(Dataset[Batch]):
 def first_voxels(shape: Ints, size: Ints) -> tuple[Ints, Ints]:
     """Where a patch may begin: anywhere inside, and along an axis where it is the larger, around the whole volume.
 
-    Args:
-        shape: (3,) voxels of the volume.
-        size: (3,) voxels of the patch.
-
-    Returns:
-        (3,) the lowest and the highest first voxel.
+    Takes voxels of the volume (3,) and of the patch (3,), returns (3,) the lowest and the highest first voxel.
     """
     room = shape - size
     return np.where(room < 0, room // 2, 0), np.where(room < 0, room // 2, room)

@@ -4,8 +4,7 @@
 index says where each lies in the patient, how it came from its file, and what becomes 0 and 1.
 """
 
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.errors import MedclError, UsageError
-from medcl.modality.storing import Apart, StoredArrays, StoreIndex
+from medcl.modality.storing import Apart, PreparedRecords, StoredArrays, StoreIndex
 from medcl.modality.volume.record import Grid
 
 VERSION = 2
@@ -38,13 +37,11 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class VolumeStore:
+@dataclass(frozen=True, eq=False)
+class VolumeStore(PreparedRecords):
     """Prepared volumes, opened for reading; they are numbered in the order of the manifest.
 
     Args:
-        folder: of the store.
-        record_ids: (R,) of the volumes.
         shape: (R, 3) of the prepared volume, along the axes of RAS+.
         affine: (R, 4, 4) of the prepared grid, voxel index -> mm, RAS+.
         original_shape: (R, 3) of the volume before anything was cut or resampled, along the axes of RAS+.
@@ -55,16 +52,12 @@ class VolumeStore:
         high: (R,) the number that becomes 1.
         n_channels: of every volume.
         masks: names of the columns of label maps that were prepared.
-        quarantine: record id -> why the volume could not be prepared.
         mask_quarantine: name of the column -> record id -> why that label map cannot be used.
         filled: record id -> voxels that were not a number and became what `data.nan` says.
         masked: (R, M) which label maps a volume has.
         file: (R,) number of its file.
-        stored: the arrays.
     """
 
-    folder: Path
-    record_ids: NDArray[Any]
     shape: Ints
     affine: Floats
     original_shape: Ints
@@ -75,12 +68,10 @@ class VolumeStore:
     high: Floats
     n_channels: int
     masks: tuple[str, ...]
-    quarantine: dict[str, str]
     mask_quarantine: dict[str, dict[str, str]]
     filled: dict[str, int]
     masked: Bools
     file: Ints
-    stored: StoredArrays = field(repr=False)
 
     @classmethod
     def of(cls, stored: StoredArrays) -> Self:
@@ -97,12 +88,9 @@ class VolumeStore:
         affines: dict[str, Any] = {name: matrix(name, 4, 4) for name in ("affine", "original_affine")}
         numbers: dict[str, Any] = {name: table[name].to_numpy() for name in ("low", "high", "file")}
         return cls(
-            folder=stored.folder,
-            record_ids=np.asarray(table["record_id"].to_pylist(), dtype=object),
+            **cls.shared(stored),
             n_channels=about["n_channels"],
             masks=tuple(about["masks"]),
-            quarantine=about["quarantine"],
-            stored=stored,
             mask_quarantine=about["mask_quarantine"],
             filled=about["filled"],
             masked=matrix("masks", len(about["masks"])).astype(bool),
@@ -110,10 +98,6 @@ class VolumeStore:
             **affines,
             **numbers,
         )
-
-    def __len__(self) -> int:
-        """Number of volumes."""
-        return len(self.record_ids)
 
     def described(self) -> str:
         """What it holds, in words."""
@@ -147,12 +131,7 @@ class VolumeStore:
         return self.masked[:, self._mask(name)]
 
     def read(self, record: int, start: Ints, size: Ints) -> NDArray[Any]:
-        """Stored numbers of a part of a volume.
-
-        Args:
-            record: number of the volume.
-            start: (3,) first voxel.
-            size: (3,) voxels.
+        """Stored numbers of a part of a volume: `size` (3,) voxels from `start` (3,) on.
 
         Returns:
             (channels, *size) in the type of the volume.

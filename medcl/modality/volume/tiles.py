@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.modality.sampling import Batch
+from medcl.modality.sampling import Batch, NumberedSamples
 from medcl.modality.volume.geometry import places
 from medcl.modality.volume.samples import Patch, VolumePatches, first_voxels, starts
 
 Ints = NDArray[np.int64]
 
 
-class VolumeTiles:
+class VolumeTiles(NumberedSamples):
     """The tiles of every volume: all of its slices that the manifest keeps, or patches side by side that cover it.
 
     Where a volume is no multiple of the patch, tiles overlap so that all of them lie inside; where it is smaller, it
@@ -40,15 +40,6 @@ class VolumeTiles:
         self._numbers: Ints = np.repeat(np.arange(len(tiles)), counts)
         self.rows: Ints = patches.rows[self._numbers]
         self.at_a_time = max(1, (1 << 20) // int(np.prod(patches.size)))
-
-    def samples_of(self, row: int) -> Ints:
-        """Numbers of the tiles of one row of the manifest."""
-        first, last = np.searchsorted(self.rows, [row, row + 1])
-        return np.arange(first, last)
-
-    def __len__(self) -> int:
-        """Number of tiles."""
-        return len(self.rows)
 
     def places(self, numbers: Ints) -> list[list[float]]:
         """First voxels of tiles, (n,) of [x, y, z] of the prepared volume."""
@@ -77,11 +68,13 @@ class VolumeTiles:
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """A batch of tiles, (B,) numbers, as `VolumePatches` returns it."""
-        chosen = [
-            (int(number), int(x), int(y), int(z))
-            for number, (x, y, z) in zip(self._numbers[list(indices)], self.starts[list(indices)], strict=True)
-        ]
-        return self.patches.__getitems__(chosen)
+        chosen = np.asarray(indices, dtype=np.int64)
+        tiles = np.column_stack([self._numbers[chosen], self.starts[chosen]])
+        return self.patches.__getitems__([(number, x, y, z) for number, x, y, z in tiles.tolist()])
+
+    def read(self, numbers: Ints) -> Tensor:
+        """Tiles (B, C, ...) float32."""
+        return self.__getitems__(numbers.tolist())["x"]
 
 
 def _tiles(shape: Ints, size: Ints) -> Ints:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from medcl.contrast.losses.info_nce import info_nce
+from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.pairings.pairs import Pairing, same
-from medcl.contrast.pairings.soft import softened
 from medcl.errors import UsageError
 from medcl.pretrain.objectives.contrast import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked

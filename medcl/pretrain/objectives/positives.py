@@ -8,10 +8,9 @@ from torch import Tensor
 
 from medcl.contrast.core.blockwise import Tensors
 from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.pairings.neighbours import nearest
+from medcl.contrast.pairings.neighbours import nearest, soft
 from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself, same
 from medcl.contrast.pairings.slices import across_volumes, partition
-from medcl.contrast.pairings.soft import soft
 from medcl.contrast.pairings.targets import kernel, near
 from medcl.errors import UsageError
 from medcl.pretrain.passes import places, rows_before

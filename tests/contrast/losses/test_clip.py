@@ -1,3 +1,5 @@
+"""Contrast of two modalities against independent slow references."""
+
 from functools import partial
 
 import pytest
@@ -5,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.losses.clip import clip
+from medcl.contrast.losses.clip import clip, clip_without_gap, cwcl
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.pairings.pairs import matrix, same
+from medcl.contrast.pairings.neighbours import soft
+from medcl.contrast.pairings.pairs import itself, matrix, same
 from medcl.contrast.similarities.similarity import Similarity, dot, one_sided, transposed
 from medcl.errors import UsageError
 from tests.contrast import loops
-from tests.contrast.compare import assert_same, draw
+from tests.contrast.compare import assert_same, draw, value_and_gradients
 
 
 @pytest.mark.parametrize("weight", [0.5, 0.75, 0.0, 1.0])
@@ -72,3 +75,107 @@ def test_what_has_no_meaning_in_both_directions_is_refused() -> None:
         clip(a, b, pairing, temperature=torch.ones(3))
     with pytest.raises(UsageError, match="pairing is of"):
         clip(a, b[:2], pairing)
+
+
+WEIGHTS = {"align": 0.5, "within": 2.0, "across": 0.7}
+
+
+def loops_without_gap(
+    a: Tensor, b: Tensor, temperature: float, t: float, align: float, within: float, across: float
+) -> Tensor:
+    a, b = (torch.stack([x / x.norm() for x in z]) for z in (a, b))
+    samples = range(len(a))
+    losses = []
+    for x, y in ((a, b), (b, a)):
+        e = [[torch.exp(x[i] @ y[j] / temperature) for j in samples] for i in samples]
+        losses.append(sum(-torch.log(e[i][i] / sum(e[i])) for i in samples) / len(a))
+
+    def spread(x: Tensor, y: Tensor) -> Tensor:
+        pairs = [(i, j) for i in samples for j in samples if i != j]
+        return torch.log(sum(torch.exp(-t * (x[i] - y[j]).square().sum()) for i, j in pairs) / len(pairs))
+
+    near = sum((a[i] - b[i]).square().sum() for i in samples) / len(a)
+    return sum(losses) / 2 + align * near + within * (spread(a, a) + spread(b, b)) / 2 + across * spread(a, b)
+
+
+def test_the_loss_and_its_gradient_equal_the_loops() -> None:
+    options = {"temperature": 0.2, "t": 1.5, **WEIGHTS}
+    loss = partial(clip_without_gap, pairing=same(torch.arange(4)), **options)
+    assert_same(loss, partial(loops_without_gap, **options), draw(4, 3), draw(4, 3, seed=1))
+
+
+def test_gradcheck_contrastive_gap() -> None:
+    ids = torch.tensor([0, 1, 0, 2])
+    a, b = draw(4, 3).requires_grad_(), draw(4, 3, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(partial(clip_without_gap, pairing=same(ids), temperature=0.5), (a, b))
+
+
+def test_without_weights_it_is_clip() -> None:
+    a, b, pairing = draw(4, 3), draw(4, 3, seed=1), same(torch.arange(4))
+    torch.testing.assert_close(clip_without_gap(a, b, pairing, align=0, within=0, across=0), clip(a, b, pairing))
+
+
+def test_a_gap_that_clip_is_content_with_shrinks() -> None:
+    """Pairs that are told apart perfectly, while the modalities lie on two sides of the sphere."""
+    side = torch.ones(4, 1, dtype=torch.float64)
+    views = [torch.cat([torch.eye(4, dtype=torch.float64), sign * side], dim=1) for sign in (1, -1)]
+
+    def gap(a: Tensor, b: Tensor) -> Tensor:
+        return (
+            torch.nn.functional.normalize(a, dim=1).mean(0) - torch.nn.functional.normalize(b, dim=1).mean(0)
+        ).norm()
+
+    for weights, content in (({"align": 0, "within": 0, "across": 0}, True), ({}, False)):
+        loss = partial(clip_without_gap, pairing=same(torch.arange(4)), temperature=0.01, **weights)
+        _, *gradients = value_and_gradients(loss, *views)
+        assert (max(gradient.norm() for gradient in gradients) < 1e-10) == content
+        closer = gap(*(view - 0.1 * gradient for view, gradient in zip(views, gradients, strict=True)))
+        assert (closer < gap(*views) - 1e-3) != content
+
+
+def test_products_of_any_length_are_refused() -> None:
+    with pytest.raises(UsageError, match="length 1"):
+        clip_without_gap(draw(3, 2), draw(3, 2), same(torch.arange(3)), similarity=dot)
+
+
+FROZEN = draw(4, 5, seed=7)
+
+
+def expected(a: Tensor, b: Tensor, frozen: Tensor = FROZEN) -> Tensor:
+    p, q, f = (F.normalize(x, dim=1) for x in (a, b, frozen.to(a.dtype)))
+    n, there, back = len(p), [], []
+    for i in range(n):
+        weights = [(f[i] @ f[j] + 1) / 2 for j in range(n)]
+        total = sum(torch.exp(p[i] @ q[k] / 0.2) for k in range(n))
+        there += [-w / sum(weights) * torch.log(torch.exp(p[i] @ q[j] / 0.2) / total) for j, w in enumerate(weights)]
+        back.append(-torch.log(torch.exp(p[i] @ q[i] / 0.2) / sum(torch.exp(p[k] @ q[i] / 0.2) for k in range(n))))
+    return (sum(there) + sum(back)) / n
+
+
+def test_cwcl_equals_its_formula() -> None:
+    assert_same(partial(cwcl, frozen=FROZEN, temperature=0.2), expected, draw(4, 3), draw(4, 3, seed=1))
+
+
+def test_gradcheck_cwcl() -> None:
+    a, b = draw(4, 3).requires_grad_(), draw(4, 3, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(partial(cwcl, frozen=FROZEN, temperature=0.5), (a, b))
+
+
+def test_a_model_to_which_all_are_opposite_or_one_gives_plain_contrast() -> None:
+    a, b = draw(2, 3), draw(2, 3, seed=1)
+    opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    torch.testing.assert_close(
+        cwcl(a, b, opposite), info_nce(a, b, itself(a), temperature=0.07) + info_nce(b, a, itself(a), temperature=0.07)
+    )
+    assert torch.equal(soft(torch.ones(3, 2)).pairs().positive, torch.ones(3, 3))
+
+
+def test_the_frozen_model_gets_no_gradient() -> None:
+    a, b = draw(4, 3), draw(4, 3, seed=1)
+    assert torch.equal(value_and_gradients(cwcl, a, b, FROZEN)[3], torch.zeros_like(FROZEN))
+
+
+def test_ids_pair_the_other_direction() -> None:
+    a, b, ids = draw(4, 3), draw(4, 3, seed=1), torch.tensor([0, 0, 1, 2])
+    found = cwcl(a, b, FROZEN, same(ids), temperature=0.1) - info_nce(a, b, soft(FROZEN))
+    torch.testing.assert_close(found, info_nce(b, a, same(ids)))

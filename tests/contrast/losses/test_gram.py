@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from medcl.contrast.losses.gram import gram
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import PairMasks, matrix, same
-from medcl.contrast.similarities.gram import gram_volume
+from medcl.contrast.similarities.multimodal import gram_volume
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw
 from tests.contrast.loops import mean
-from tests.contrast.similarities.test_gram import volume
+from tests.contrast.similarities.test_multimodal import volume
 
 MODALITIES = pytest.mark.parametrize("count", [1, 2, 3, 4])
 

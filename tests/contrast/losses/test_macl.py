@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.macl import macl
+from medcl.contrast.pairings.neighbours import soft
 from medcl.contrast.pairings.pairs import itself, same
-from medcl.contrast.pairings.soft import soft
 from medcl.contrast.similarities.similarity import dot
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients

@@ -8,11 +8,11 @@ from torch.nn import functional as F
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.pmrl import leading, pmrl
 from medcl.contrast.pairings.pairs import itself
-from medcl.contrast.similarities.singular import leading_singular_value
+from medcl.contrast.similarities.multimodal import leading_singular_value
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw
 from tests.contrast.loops import mean
-from tests.contrast.similarities.test_singular import matrix
+from tests.contrast.similarities.test_multimodal import matrix
 
 
 def reference(*modalities: Tensor, temperature: float, between: float) -> Tensor:

@@ -10,7 +10,7 @@ from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.symile import draw_permutations, symile
 from medcl.contrast.pairings.pairs import same
-from medcl.contrast.similarities.multilinear import multilinear
+from medcl.contrast.similarities.multimodal import multilinear
 from medcl.contrast.similarities.similarity import cosine
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients

@@ -14,6 +14,8 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.scan import scan
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.formats import identify, read_image, read_signal
+from medcl.modality.rows import Source
+from medcl.modality.signal.config import Stated
 from medcl.modality.volume.original import read_original
 
 ROOT = Path(pydicom.data.__file__).parent
@@ -83,8 +85,8 @@ def test_what_a_scan_calls_ok_can_be_decoded(manifest: Manifest) -> None:
     rows = manifest.ok().table.to_pylist()
     for row in rows:
         if row["format"] == "dicom":
-            where = (row["path"], row["files"], row["part"], row["format"], row["modality"])
-            assert list(read_original(ROOT, *where)[0].data.shape[1:]) == row["shape"]
+            source = Source(ROOT, row["path"], tuple(row["files"]), row["format"], row, Stated())
+            assert list(read_original(source)[0].data.shape[1:]) == row["shape"]
         elif row["format"] == "dicom-waveform":
             assert read_signal(ROOT / row["path"], row["format"]).data.shape == (row["n_channels"], row["n_samples"])
         else:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from medcl.data.datamodule import loader
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler
+from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from nibabel.freesurfer.mghformat import MGHImage
 
-from medcl.commands.quarantine import filled
+from medcl.commands.arguments import filled
 from medcl.data.prepare import prepare
 from medcl.data.store import open_store
 from medcl.errors import MedclError, UsageError

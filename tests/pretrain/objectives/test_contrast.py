@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from medcl.contrast import multilinear
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.similarities.multilinear import multilinear
 from medcl.errors import UsageError
 from medcl.pretrain.check import check
 from medcl.pretrain.objectives.positives import Rules, Side, linked, pair

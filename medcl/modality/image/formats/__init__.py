@@ -5,6 +5,8 @@ from medcl.modality.content import Format, pattern, starts
 _INSTEAD = "save it as PNG or JPEG"
 _ONE_FRAME = ("format", "at_least")
 
+RANK = 2
+"""Place among the wings when a file is tested: behind volumes."""
 FORMATS = (
     Format("jpeg", starts(b"\xff\xd8\xff"), "jpeg_png", (".jpg", ".jpeg"), packed=True, takes=_ONE_FRAME),
     Format("png", starts(b"\x89PNG\r\n\x1a\n"), "jpeg_png", (".png",), packed=True, takes=_ONE_FRAME),

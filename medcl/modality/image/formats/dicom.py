@@ -33,8 +33,7 @@ from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice
 from medcl.modality.dicom.stacks import SeriesRecord, Stack
 from medcl.modality.image.record import Image, ImageHeader
-from medcl.modality.scaling import scaled
-from medcl.modality.unpack import check_size
+from medcl.modality.unpack import check_size, scaled
 
 _KEYWORDS = [
     *("SOPClassUID", "Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "BurnedInAnnotation"),
@@ -52,9 +51,6 @@ _SHARE = 0.01
 
 def read_header(path: Path) -> ImageHeader:
     """Read the header of a DICOM image.
-
-    Args:
-        path: of the file.
 
     Returns:
         The header; `ids` are clear.
@@ -87,9 +83,6 @@ def records(stack: Stack) -> list[SeriesRecord]:
 
     Of CT, MR and PET, and where no modality is stated, these are colour images, one alone without a place, and the
     frames of one file that states no places: several grey files are a volume whose places were lost.
-
-    Args:
-        stack: that is no volume.
 
     Raises:
         UnreadableError: they are no images.
@@ -129,13 +122,6 @@ def _bits(one: Slice) -> int:
 def check_image(modality: str, photometric: str, bits: int, rows: int, columns: int) -> None:
     """Refuse what is no image that `read_image` reads.
 
-    Args:
-        modality: as DICOM writes it.
-        photometric: interpretation.
-        bits: of a stored number.
-        rows: of pixels.
-        columns: of pixels.
-
     Raises:
         UnreadableError: another kind of object, as a dose or a label map, or another kind of pixels.
     """
@@ -150,10 +136,6 @@ def check_image(modality: str, photometric: str, bits: int, rows: int, columns: 
 
 def read_image(path: Path, part: int = 0) -> Image:
     """Decode one frame.
-
-    Args:
-        path: of the file.
-        part: number of the frame, from 0.
 
     Returns:
         The image: of colours uint8; of grey uint8, uint16 or int16, float32 where it is rescaled to fractions.

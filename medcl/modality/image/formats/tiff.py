@@ -29,12 +29,6 @@ _INSTEAD = "save it as grey PNG, TIFF of one page or DICOM"
 def read_header(path: Path) -> ImageHeader:
     """Read the header of a file and see that its pixels are all there; none is decoded.
 
-    Args:
-        path: of the file.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: as `medcl.modality.image.record.read_header`; colours, several pages or other numbers.
     """
@@ -44,13 +38,7 @@ def read_header(path: Path) -> ImageHeader:
 
 
 def read_image(path: Path) -> Image:
-    """Decode the image of a file.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        The image, uint8 or uint16.
+    """Decode the image of a file, uint8 or uint16.
 
     Raises:
         UnreadableError: as `read_header`, or its pixels are damaged.

@@ -20,19 +20,11 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 def common_words(
     texts: Sequence[str], patients: NDArray[np.int64], least: int, is_name: Callable[[str], bool]
 ) -> list[str]:
-    """Leave out words that too few patients have, and names.
+    """Texts in small letters without words that too few patients have, and without names.
 
     A name that de-identification missed is a word of one patient, or of few. What is left out is only not learned as a
-    token: a tokenizer spells it in pieces.
-
-    Args:
-        texts: N of them.
-        patients: (N,) codes; all texts of unknown patients (-1) count as of one.
-        least: patients in whose texts a word has to occur; 1 keeps all but names.
-        is_name: whether a word, in small letters, is a name that is known.
-
-    Returns:
-        N texts in small letters.
+    token: a tokenizer spells it in pieces. `patients` are (N,) codes, of which all unknown ones (-1) count as one;
+    `least` patients have to have a word in their texts, 1 keeps all but names.
 
     Raises:
         UsageError: no patient is asked for, or no word is left.
@@ -215,10 +207,6 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str], length: int) -> NDArray[np.int32]:
         """Turn texts into ids, see `encode_many`.
-
-        Args:
-            texts: N of them.
-            length: tokens at most.
 
         Returns:
             (N, L) ids, 0 behind the end of a text; L is the length of the longest one, at most `length`.

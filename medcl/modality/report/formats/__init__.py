@@ -36,6 +36,8 @@ def _is_xml(head: bytes, path: Path) -> bool:
     return is_element or start.startswith((b"<?xml", b"<!--", b"<!DOCTYPE"))
 
 
+RANK = None
+"""No place among the wings when a file is tested: it is a report where a rule says so."""
 FORMATS = (
     Format("rtf", _starts(b"{\\rtf"), "text"),
     # Some programs write lines of their own before a PDF.

@@ -22,9 +22,6 @@ _MOST_DRAWING = 4 * 2**20  # bytes of the drawing commands of a page; a full pag
 def read_pdf(content: bytes) -> Report:
     """Read a report from a PDF with pypdf.
 
-    Args:
-        content: of the file.
-
     Returns:
         The report; the author that the document states is among its names.
 
@@ -96,9 +93,6 @@ def is_docx(content: bytes) -> bool:
 
 def read_docx(content: bytes) -> Report:
     """Read a report from a Word document: the text of its body, without headers, comments and what was deleted.
-
-    Args:
-        content: of the file.
 
     Returns:
         The report; who wrote and last saved the document are among its names.

@@ -49,9 +49,6 @@ def read_hl7(content: bytes) -> Report:
     The fields of persons, addresses, telephones and numbers (PID, NK1, PV1, ORC, OBR, OBX-16, IN1, GT1) are no text:
     they say what to look for in it.
 
-    Args:
-        content: of the file.
-
     Returns:
         The report. Its patient is PID-3, its accession OBR-18, or else OBR-3 or OBR-2, its study ZDS-1 or IPC-3.
 

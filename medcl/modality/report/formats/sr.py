@@ -47,12 +47,6 @@ def read_sr(path: Path) -> Report:
     `[NAME]`. What only describes the circumstances (observer, language) is left out. Images and other objects that
     are referred to are the report's records.
 
-    Args:
-        path: of the file.
-
-    Returns:
-        The report.
-
     Raises:
         UnreadableError: not a DICOM file, another object than a report, damaged, or in a character set that its bytes
             do not fit.

@@ -165,12 +165,6 @@ class _Page:
 def read_html(content: bytes) -> Report:
     """Read a report from HTML: the words of the page, without scripts, styles and comments. Nothing is loaded.
 
-    Args:
-        content: of the file.
-
-    Returns:
-        The report.
-
     Raises:
         UnreadableError: larger than `MOST_BYTES`, or not in the encoding that it states.
     """
@@ -200,9 +194,6 @@ _PERSON = re.compile(r"\{\\(?:author|operator|manager)[ ]([^{}\\]{2,200})\}")
 
 def read_rtf(content: bytes) -> Report:
     """Read a report from RTF with striprtf: what is shown on its pages, without markup, header and footer.
-
-    Args:
-        content: of the file.
 
     Returns:
         The report; the author and operator that its properties state are among its names.
@@ -267,9 +258,6 @@ _OTHERS = (
 
 def read_text(content: bytes) -> Report:
     """Read a report that is text.
-
-    Args:
-        content: of the file.
 
     Raises:
         UnreadableError: it begins like a file of another kind, or as `decoded`.

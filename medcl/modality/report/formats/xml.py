@@ -26,9 +26,6 @@ def is_cda(root: Element) -> bool:
 def read_cda(root: Element) -> Report:
     """Read a report from a clinical document.
 
-    Args:
-        root: of the document.
-
     Returns:
         A section for each that has text, under its title. The names of patient, relatives and staff anywhere in the
         document, telephone numbers and streets are among its names; the id of the patient is that of the record target.
@@ -136,12 +133,6 @@ def read_xml(content: bytes) -> Report:
     element is a section if its name or its label (`label`, `title`, `name`) is a heading of reports, or it holds text
     in an element made for it (`text`, `section`, `p`, ...); elements or attributes such as `patient_id` and
     `AccessionNumber` are ids, those made for names of persons are names, and `image` with an id is an image.
-
-    Args:
-        content: of the file.
-
-    Returns:
-        The report.
 
     Raises:
         UnreadableError: not well-formed, not in the encoding that it states, or with a DOCTYPE (nothing is ever

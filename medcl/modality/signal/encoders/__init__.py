@@ -20,9 +20,6 @@ def build(config: SignalEncoderConfig, n_channels: int) -> SignalEncoder:
         config: which encoder, and its sizes.
         n_channels: C of the windows (B, C, T) that it will get.
 
-    Returns:
-        The encoder, in training mode, on the CPU.
-
     Raises:
         UsageError: when the configuration names no encoder or holds invalid sizes.
     """

@@ -3,6 +3,8 @@
 from medcl.modality import content
 from medcl.modality.content import Format, pattern, starts, xml
 
+RANK = 0
+"""Place among the wings when a file is tested: first, for a DICOM object of signals would be one of volumes else."""
 FORMATS = (
     Format("edf", content.is_edf, "edf", (".edf",), takes=("stated",)),
     Format("bdf", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",)),

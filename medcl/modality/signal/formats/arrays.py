@@ -13,8 +13,8 @@ from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
 from medcl.modality.signal.channels import canonical_unit, numbered
 from medcl.modality.signal.config import Stated
-from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader
 
 _LARGEST = 1 << 20  # bytes of a side-car file
 
@@ -61,9 +61,6 @@ def description(values: Mapping[str, Any]) -> Description:
 
     Args:
         values: such as `fs` or `sfreq`, `labels` or `ch_names`, `unit` or `units`; other fields are passed over.
-
-    Returns:
-        What they say.
 
     Raises:
         UnreadableError: a rate that is no number.
@@ -136,10 +133,6 @@ def readers(
     """`read_header` and `read_signal` of a format whose files hold an array: channels x samples, or samples x channels.
 
     Its sampling rate, channels and unit stand in the file, or in `a.json` beside `a.npy`, or the user states them.
-
-    Args:
-        format: of the files.
-        stored_array: the array of a file, and what the file says of it.
     """
 
     def described(path: Path, stated: Stated) -> tuple[StoredArray, SignalHeader, list[int], bool]:
@@ -157,13 +150,6 @@ def array_header(
     path: Path, format: str, shape: tuple[int, ...], known: Description, files: tuple[str, ...] = ()
 ) -> tuple[SignalHeader, list[int], bool]:
     """The header of a recording that is one array.
-
-    Args:
-        path: of the file.
-        format: of the file.
-        shape: of the array, one or two dimensions.
-        known: sampling rate, names and units of the channels.
-        files: beside the file.
 
     Returns:
         The header, the numbers of the channels that it names, and whether time is the first axis.
@@ -194,37 +180,15 @@ def array_header(
     names = numbered(known.channels) if known.channels else tuple(f"{number + 1}" for number in range(count))
     units = known.units * count if len(known.units) == 1 else known.units
     rate = known.sampling_rate
-    choice = choose([Channel(name, unit, rate) for name, unit in zip(names, units, strict=True)])
-    channels = tuple(names[number] for number in choice.kept)
-    header = SignalHeader(
-        modality=modality_of(channels, "eeg"),
-        format=format,
-        sampling_rate=rate,
-        n_samples=length,
-        channels=channels,
-        units=tuple(units[number] for number in choice.kept),
-        ids={},
-        files=(path.name, *files),
-        flags=(() if known.channels else ("channels without names, numbered",)) + choice.flags,
-    )
+    channels = [Channel(name, unit, rate) for name, unit in zip(names, units, strict=True)]
+    choice = choose(channels)
+    flags = (() if known.channels else ("channels without names, numbered",)) + choice.flags
+    header = header_of(path, format, channels, choice, length, "eeg", flags, files=(path.name, *files))
     return header, list(choice.kept), axis == 1
 
 
 def array_signal(header: SignalHeader, kept: list[int], time_first: bool, array: NDArray[Any]) -> Signal:
-    """The recording itself.
-
-    Args:
-        header: and the next two: as `array_header` returns them.
-        kept: numbers of the channels.
-        time_first: whether time is the first axis.
-        array: of the shape that it was given.
-
-    Returns:
-        The signal, float32.
-
-    Raises:
-        UnreadableError: an infinite value.
-    """
+    """The recording itself, float32, of what `array_header` returned; an UnreadableError where a value is infinite."""
     by_channel = array.reshape(1, -1) if array.ndim == 1 else array.T if time_first else array
     return physical_signal(header, np.asarray(by_channel[kept], dtype=np.float64))
 

@@ -11,8 +11,8 @@ from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign, named_file
 from medcl.modality.signal.channels import VOLTS, canonical_unit
 from medcl.modality.signal.config import Stated
-from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader
 
 _LARGEST = 1 << 24  # bytes of a header, which describes each channel in a line
 
@@ -27,17 +27,10 @@ class _Opened:
 
 
 def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
-    """Read the header of a recording.
+    """Read the header of a .vhdr; the stated unit is that of channels which state none.
 
     A header that names a file of samples that is missing (renamed recordings do) is read with the file of its own stem,
     and has a flag. Markers are not read.
-
-    Args:
-        path: of the .vhdr.
-        stated: its unit is that of channels which state none.
-
-    Returns:
-        The header.
 
     Raises:
         UnreadableError: it is damaged, the file of samples is missing, too short or outside the folder, or a rate or a
@@ -47,17 +40,10 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
 
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:
-    """Read a recording.
-
-    Args:
-        path: of the .vhdr.
-        stated: its unit is that of channels which state none.
+    """Read a recording; errors as of `read_header`, or the samples cannot be decoded.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
-
-    Raises:
-        UnreadableError: as `read_header`, or the samples cannot be decoded.
     """
     opened = _open(path, stated)
     header = opened.header
@@ -91,25 +77,17 @@ def _open(path: Path, stated: Stated | None) -> _Opened:
         filled = stated.unit if stated is not None else ""
         units = [_unit(str(raw._orig_units.get(name, ""))) or filled for name in raw.ch_names]
         rate, length = float(raw.info["sfreq"]), int(raw.n_times)
-    choice = choose([Channel(name, unit, rate) for name, unit in zip(raw.ch_names, units, strict=True)])
+    every = [Channel(name, unit, rate) for name, unit in zip(raw.ch_names, units, strict=True)]
+    choice = choose(every)
     points = _stated(text, "DataPoints")
     if points is not None and points.isdigit() and int(points) > length:
         raise UnreadableError(
             f"truncated file: the file of samples has {length} samples, the header says {int(points)}"
         )
     marker = path.with_suffix(".vmrk")
-    names = tuple(raw.ch_names[number] for number in choice.kept)
-    header = SignalHeader(
-        modality=modality_of(names, "eeg"),
-        format="brainvision",
-        sampling_rate=rate,
-        n_samples=length,
-        channels=names,
-        units=tuple(units[number] for number in choice.kept),
-        ids={},
-        files=(path.name, data.name, *([marker.name] if marker.exists() else [])),
-        flags=(*flags, *choice.flags),
-    )
+    files = (path.name, data.name, *([marker.name] if marker.exists() else []))
+    flags = (*flags, *choice.flags)
+    header = header_of(path, "brainvision", every, choice, length, "eeg", flags, files=files)
     return _Opened(raw, list(choice.kept), header)
 
 

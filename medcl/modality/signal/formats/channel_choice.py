@@ -1,8 +1,9 @@
 """Which channels of a recording are its signal, and which are set aside: one channel does not cost a recording."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
 from medcl.modality.signal.channels import VOLTS, is_electrode, is_lead, is_trigger, is_unused, listed
-from medcl.modality.signal.record import Modality, Signal, SignalHeader, kept_unit
+from medcl.modality.signal.record import Modality, Signal, SignalHeader, kept_unit, modality_of
 
 ASIDE = "channels aside"
 """How the flags begin that list what was set aside."""
@@ -56,12 +57,6 @@ def choose(channels: Sequence[Channel]) -> Choice:
     These are the voltages at the sampling rate that most of the known names (leads, electrodes) have; where none is
     known, at that of most voltages; of equal numbers the higher rate. A recording without any voltage keeps what it
     has, unless leads or electrodes state no unit.
-
-    Args:
-        channels: of the file.
-
-    Returns:
-        What is kept and what is aside.
 
     Raises:
         UnreadableError: nothing can be used.
@@ -151,9 +146,6 @@ def grouped(
         choice: which of them are the signal.
         make: a signal of the channels at these positions, which have one rate.
         flags: of the recording.
-
-    Returns:
-        The signal, with what is aside.
     """
     by_rate: dict[float, list[int]] = defaultdict(list)
     for i in choice.aside:
@@ -193,16 +185,49 @@ def signal_of(
     return Signal(data, channels[0].rate, names, tuple(units), gain / scale, offset, **more)
 
 
-def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
-    """A signal of physical values.
+def header_of(
+    path: Path,
+    format: str,
+    channels: Sequence[Channel],
+    choice: Choice,
+    n_samples: int,
+    default: Modality,
+    flags: Sequence[str],
+    ids: Mapping[str, str] | None = None,
+    **more: Any,
+) -> SignalHeader:
+    """The header of a recording whose channels have been chosen.
 
     Args:
-        header: with the units that the values are in.
-        values: (channels, time).
-        starts: first samples of the stretches without a gap between them.
+        path: of the file.
+        format: of the file.
+        channels: of the file.
+        choice: which of them are the signal.
+        n_samples: of each of these.
+        default: modality where the names of the channels leave it open.
+        flags: what is unusual, that of the choice among it.
+        ids: that the file states.
+        **more: other fields of the header; `files` are by default the one.
+    """
+    kept = [channels[i] for i in choice.kept]
+    names = tuple(channel.name for channel in kept)
+    return SignalHeader(
+        modality_of(names, default),
+        format,
+        kept[0].rate,
+        n_samples,
+        names,
+        tuple(channel.unit for channel in kept),
+        dict(ids or {}),
+        **{"files": (path.name,), **more},
+        flags=tuple(flags),
+    )
 
-    Returns:
-        The signal, float32: voltages of an ECG in mV, those of an EEG in uV, others as they are.
+
+def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
+    """A signal of physical values (channels, time) in the units of the header, float32.
+
+    Voltages of an ECG become mV, those of an EEG uV, others stay as they are.
 
     Raises:
         UnreadableError: a value that is infinite, or becomes so in float32; not as many values as the header says.
@@ -222,17 +247,7 @@ def physical(
     starts: tuple[int, ...] = (0,),
     flags: tuple[str, ...] = (),
 ) -> Signal:
-    """Channels of one rate.
-
-    Args:
-        values: (channels, time) in the units of the channels.
-        channels: as stated.
-        modality: of the recording.
-        starts: first samples of the stretches without a gap between them.
-        flags: what is unusual.
-
-    Returns:
-        The signal, float32.
+    """Channels of one rate as a signal, float32, of values (channels, time) in the units of the channels.
 
     Raises:
         UnreadableError: a value that is infinite, or becomes so in float32.

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign
 from medcl.modality.signal.channels import canonical_unit, numbered
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.formats.channel_choice import (
+    Channel,
+    calibration_problem,
+    choose,
+    header_of,
+    physical_signal,
+)
+from medcl.modality.signal.record import Signal, SignalHeader
 
 _LEADS = {1: "I", 2: "II", **{number + 2: f"V{number}" for number in range(1, 8)}, 16: "X", 17: "Y", 18: "Z"}
 _LEADS |= {61: "III", 62: "aVR", 63: "aVL", 64: "aVF"}
@@ -50,9 +56,6 @@ def read_header(path: Path) -> SignalHeader:
 
     Of several groups of channels the longest is read: the rhythm, not the median beat.
 
-    Args:
-        path: of the file.
-
     Returns:
         The header, with the ids of patient, study and series.
 
@@ -65,14 +68,8 @@ def read_header(path: Path) -> SignalHeader:
 def read_signal(path: Path) -> Signal:
     """Read a waveform: digital value x sensitivity x correction factor + baseline (PS3.3 C.10.9.1.4).
 
-    Args:
-        path: of the file.
-
     Returns:
         Physical values, float32: voltages of an ECG in mV, of an EEG in uV; NaN where the file says "no sample".
-
-    Raises:
-        UnreadableError: as `read_header`.
     """
     group = _read(path)
     digital = group.samples[group.kept]
@@ -124,7 +121,8 @@ def _group(path: Path, group: Any, little: bool, ids: dict[str, str], others: in
     names = numbered([_name(one, i) for i, one in enumerate(definitions)])
     every = [Channel(n, u, rate, calibration_problem(u, g)) for n, u, g in zip(names, units, gain, strict=True)]
     choice = choose(every)
-    header = _header(path, every, choice, length, ids, others)
+    flags = (*choice.flags, *((f"groups of channels aside: {others}",) if others else ()))
+    header = header_of(path, "dicom-waveform", every, choice, length, "ecg", flags, ids)
     padding = group.get("WaveformPaddingValue")
     return _Group(
         header,
@@ -133,24 +131,6 @@ def _group(path: Path, group: Any, little: bool, ids: dict[str, str], others: in
         gain,
         np.array([_number(one, "ChannelBaseline", 0) for one in definitions]),
         None if padding is None else _padding(padding, order + kind),
-    )
-
-
-def _header(
-    path: Path, every: list[Channel], choice: Choice, length: int, ids: dict[str, str], others: int
-) -> SignalHeader:
-    kept = [every[number] for number in choice.kept]
-    channels = tuple(channel.name for channel in kept)
-    return SignalHeader(
-        modality=modality_of(channels, "ecg"),
-        format="dicom-waveform",
-        sampling_rate=kept[0].rate,
-        n_samples=length,
-        channels=channels,
-        units=tuple(channel.unit for channel in kept),
-        ids=ids,
-        files=(path.name,),
-        flags=(*choice.flags, *((f"groups of channels aside: {others}",) if others else ())),
     )
 
 

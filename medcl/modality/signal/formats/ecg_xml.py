@@ -25,9 +25,6 @@ def parse(path: Path) -> Element:
 
     A DOCTYPE that only names a DTD, as GE MUSE writes, is passed over: nothing is fetched.
 
-    Args:
-        path: of the file.
-
     Returns:
         Its root; names of elements and attributes are without their namespaces.
 
@@ -78,11 +75,7 @@ def text(element: Element, path: str) -> str:
 
 
 def number(element: Element, path: str, what: str) -> float:
-    """The number in the first element at a path.
-
-    Raises:
-        UnreadableError: there is none.
-    """
+    """The number in the first element at a path; an UnreadableError where there is none."""
     try:
         return float(text(element, path))
     except ValueError:
@@ -90,11 +83,7 @@ def number(element: Element, path: str, what: str) -> float:
 
 
 def decoded(content: str) -> bytes:
-    """Bytes in base64.
-
-    Raises:
-        UnreadableError: it is none.
-    """
+    """Bytes in base64; an UnreadableError where it is none."""
     try:
         return base64.b64decode("".join(content.split()), validate=True)
     except (binascii.Error, ValueError):
@@ -157,11 +146,7 @@ def recording(
 def readers(
     read: Callable[[Path], tuple[SignalHeader, Values]],
 ) -> tuple[Callable[[Path], SignalHeader], Callable[[Path], Signal]]:
-    """`read_header` and `read_signal` of a format whose files are read as a whole.
-
-    Args:
-        read: the header of a file, and (channels, time) in its units.
-    """
+    """`read_header` and `read_signal` of a format; `read` gives its header and (channels, time) in its units."""
     return lambda path: read(path)[0], lambda path: physical_signal(*read(path))
 
 
@@ -169,9 +154,6 @@ def with_limb_leads(leads: Sequence[tuple[str, str, Values]]) -> tuple[list[tupl
     """Add the limb leads that follow from I and II, where a file leaves them out.
 
     III = II - I, aVR = -(I + II) / 2, aVL = I - II / 2, aVF = II - I / 2 (Einthoven, Goldberger).
-
-    Args:
-        leads: name, unit and values of each.
 
     Returns:
         The leads, III to aVF behind I and II, and a flag if any was computed.

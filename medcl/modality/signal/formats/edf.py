@@ -19,6 +19,7 @@ from medcl.modality.signal.formats.channel_choice import (
     calibration_problem,
     choose,
     grouped,
+    header_of,
     signal_of,
 )
 from medcl.modality.signal.record import CUT, Signal, SignalHeader, modality_of
@@ -206,19 +207,9 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     header = parse(path, (stated or Stated()).unit)
     numbers, channels = _channels(header)
     choice = choose(channels)
-    kept = [channels[i] for i in choice.kept]
-    names = tuple(channel.name for channel in kept)
-    return SignalHeader(
-        modality=modality_of(names, "eeg"),
-        format="bdf" if header.width == 3 else "edf",
-        sampling_rate=kept[0].rate,
-        n_samples=header.records * header.samples[numbers[choice.kept[0]]],
-        channels=names,
-        units=tuple(channel.unit for channel in kept),
-        ids=_ids(header.patient),
-        files=(path.name,),
-        flags=_flags(header, choice, _breaks(path, header)),
-    )
+    form, n_samples = "bdf" if header.width == 3 else "edf", header.records * header.samples[numbers[choice.kept[0]]]
+    flags = _flags(header, choice, _breaks(path, header))
+    return header_of(path, form, channels, choice, n_samples, "eeg", flags, _ids(header.patient))
 
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:

@@ -12,8 +12,8 @@ from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign, named_file
 from medcl.modality.signal.channels import numbered
 from medcl.modality.signal.formats import matlab
-from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader
 
 _FIELDS: tuple[str, ...] = ("nbchan", "pnts", "trials", "srate", "data", "datfile", "chanlocs", "event")
 _LEFT: tuple[str, ...] = ("data", "icaact", "icawinv", "icasphere", "icaweights", "times", "urevent", "epoch")
@@ -46,12 +46,6 @@ def read_header(path: Path) -> SignalHeader:
     Epochs are one recording of trials, with a gap behind each; continuous data has gaps where an event says
     `boundary`. Channels of triggers are kept aside, with a flag.
 
-    Args:
-        path: of the .set.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: it is damaged, no recording of EEGLAB, its samples are missing, too few or outside the folder.
     """
@@ -59,17 +53,7 @@ def read_header(path: Path) -> SignalHeader:
 
 
 def read_signal(path: Path) -> Signal:
-    """Read a recording.
-
-    Args:
-        path: of the .set.
-
-    Returns:
-        Physical values, float32, in uV (those of an ECG in mV).
-
-    Raises:
-        UnreadableError: as `read_header`.
-    """
+    """Read a recording: physical values, float32, in uV (those of an ECG in mV); errors as of `read_header`."""
     about = _read(path)
     length = about.header.n_samples
     if isinstance(about.samples, Path):
@@ -108,22 +92,11 @@ def _read(path: Path) -> _Set:
     problems = ["marker" if kind.lower() in _TRIGGERS else "" for kind in types] or [""] * count
     every = [Channel(name, "uV", rate, problem) for name, problem in zip(numbered(labels), problems, strict=True)]
     choice = choose(every)
-    kept = list(choice.kept)
-    channels = tuple(every[number].name for number in kept)
     if len(starts) > 1:
         flags = (*flags, f"{'epochs' if trials > 1 else 'stretches'}, with a gap behind each: {len(starts)}")
-    header = SignalHeader(
-        modality=modality_of(channels, "eeg"),
-        format="eeglab",
-        sampling_rate=rate,
-        n_samples=length,
-        channels=channels,
-        units=("uV",) * len(kept),
-        ids={},
-        files=(path.name, *files),
-        flags=(*flags, *choice.flags),
-    )
-    return _Set(header, kept, count, starts, samples)
+    flags = (*flags, *choice.flags)
+    header = header_of(path, "eeglab", every, choice, length, "eeg", flags, files=(path.name, *files))
+    return _Set(header, list(choice.kept), count, starts, samples)
 
 
 def _samples(

@@ -20,8 +20,8 @@ from medcl.errors import UnreadableError
 from medcl.modality.content import IncompleteError
 from medcl.modality.foreign import foreign
 from medcl.modality.signal.channels import without_person
-from medcl.modality.signal.formats.channel_choice import Channel, choose, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
+from medcl.modality.signal.record import Signal, SignalHeader
 
 _UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m", FIFF.FIFF_UNIT_CEL: "degC"}
 _TRIGGERS = (FIFF.FIFFV_STIM_CH, FIFF.FIFFV_SYST_CH)
@@ -41,17 +41,11 @@ class _Opened:
 
 
 def read_header(path: Path) -> SignalHeader:
-    """Read the header of a recording.
+    """Read the header of a recording; FIF states voltages in V.
 
     Channels without a unit, of an unknown kind and of triggers are kept aside, each with a flag. Of a recording in
-    parts, the first is the recording, and the others are its files. Epochs are one recording of trials, with a gap
-    behind each.
-
-    Args:
-        path: of the file, whatever its name; its parts are found only beside a file named .fif or .fif.gz.
-
-    Returns:
-        The header; FIF states voltages in V.
+    parts, the first is the recording, and the others are its files; they are found only beside a file named .fif or
+    .fif.gz. Epochs are one recording of trials, with a gap behind each.
 
     Raises:
         UnreadableError: it is damaged or truncated, a part is missing, or it holds neither raw data nor epochs.
@@ -61,16 +55,10 @@ def read_header(path: Path) -> SignalHeader:
 
 
 def read_signal(path: Path) -> Signal:
-    """Read a recording.
-
-    Args:
-        path: of the file.
+    """Read a recording; errors as of `read_header`, or the samples cannot be decoded.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
-
-    Raises:
-        UnreadableError: as `read_header`, or the samples cannot be decoded.
     """
     with _opened(path) as opened:
         header = opened.header
@@ -107,7 +95,7 @@ def _opened(path: Path) -> Iterator[_Opened]:
         if any("directory missing" in str(warning.message) for warning in said):
             raise UnreadableError("truncated file: it ends before the directory that its header names")
         files = (path.name, *(part.name for part in parts[1:]))
-        yield _described(data, samples, starts, files)
+        yield _described(path, data, samples, starts, files)
 
 
 def _parts(first: Path, packed: bool) -> tuple[list[Path], set[int]]:
@@ -183,7 +171,7 @@ def _blocks(tree: Any) -> Iterator[int]:
         waiting += node["children"]
 
 
-def _described(data: Any, samples: int, starts: tuple[int, ...], files: tuple[str, ...]) -> _Opened:
+def _described(path: Path, data: Any, samples: int, starts: tuple[int, ...], files: tuple[str, ...]) -> _Opened:
     info = data.info
     rate = float(info["sfreq"])
     about = info["subject_info"] or {}
@@ -193,18 +181,8 @@ def _described(data: Any, samples: int, starts: tuple[int, ...], files: tuple[st
         for name, each in zip(without_person(info["ch_names"], person), info["chs"], strict=True)
     ]
     choice = choose(every)
-    channels = tuple(every[number].name for number in choice.kept)
-    header = SignalHeader(
-        modality=modality_of(channels, "eeg"),
-        format="fif",
-        sampling_rate=rate,
-        n_samples=samples,
-        channels=channels,
-        units=tuple(every[number].unit for number in choice.kept),
-        ids=_ids(info),
-        files=files,
-        flags=((f"epochs, with a gap behind each: {len(starts)}",) if len(starts) > 1 else ()) + choice.flags,
-    )
+    flags = ((f"epochs, with a gap behind each: {len(starts)}",) if len(starts) > 1 else ()) + choice.flags
+    header = header_of(path, "fif", every, choice, samples, "eeg", flags, _ids(info), files=files)
     return _Opened(data, list(choice.kept), header, starts)
 
 

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.signal.channels import canonical_unit, numbered, without_person
 from medcl.modality.signal.config import Stated
-from medcl.modality.signal.formats.channel_choice import Channel, Choice, calibration_problem, choose, grouped, physical
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.formats.channel_choice import (
+    Channel,
+    Choice,
+    calibration_problem,
+    choose,
+    grouped,
+    header_of,
+    physical,
+)
+from medcl.modality.signal.record import Signal, SignalHeader
 
 _FIXED = 256  # bytes of the header, and as many again for each channel
 _TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 8: "<u8", 16: "<f4", 17: "<f8"}
@@ -41,13 +49,6 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     Channels of another rate than most, without a unit, and triggers are set aside, with a flag. The patient's code is
     taken as an id, never the name next to it. Events are not read.
 
-    Args:
-        path: of the file.
-        stated: its unit is that of channels which state none.
-
-    Returns:
-        The header.
-
     Raises:
         UnreadableError: it is damaged, shorter than it says, or a rate, length, unit or calibration is missing.
     """
@@ -55,17 +56,10 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
 
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:
-    """Read a recording.
-
-    Args:
-        path: of the file.
-        stated: its unit is that of channels which state none.
+    """Read a recording; errors as of `read_header`.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
-
-    Raises:
-        UnreadableError: as `read_header`.
     """
     layout = _layout(path, stated)
     records = np.memmap(path, dtype=layout.record, mode="r", offset=layout.start, shape=(layout.records,))
@@ -128,19 +122,8 @@ def _read(path: Path, stated: Stated) -> _Layout:
         for name, unit, rate, gain in zip(numbered(without_person(names, patient)), units, rates, gains, strict=True)
     ]
     choice = choose(every)
-    first = choice.kept[0]
-    channels = tuple(every[number].name for number in choice.kept)
-    header = SignalHeader(
-        modality=modality_of(channels, "eeg"),
-        format="gdf",
-        sampling_rate=rates[first],
-        n_samples=records * int(samples[first]),
-        channels=channels,
-        units=tuple(every[number].unit for number in choice.kept),
-        ids=_ids(fixed[8 : 74 if newer else 88].decode("latin-1")),
-        files=(path.name,),
-        flags=choice.flags,
-    )
+    ids, n_samples = _ids(fixed[8 : 74 if newer else 88].decode("latin-1")), records * int(samples[choice.kept[0]])
+    header = header_of(path, "gdf", every, choice, n_samples, "eeg", choice.flags, ids)
     return _Layout(header, every, choice, record, records, length, gains, zeros)
 
 

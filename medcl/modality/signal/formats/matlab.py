@@ -26,15 +26,7 @@ _PEEK = 64  # bytes of a compressed variable that tell its class
 
 
 def check_counts(path: Path) -> None:
-    """Refuse arrays of more cells or structures than the file has bytes for.
-
-    Args:
-        path: of a file of version 5. What is damaged otherwise is left to scipy.
-
-    Raises:
-        OSError: it cannot be read.
-        UnreadableError: there is such an array.
-    """
+    """Refuse arrays of more cells or structures than a file of version 5 has bytes for; scipy refuses other damage."""
     if path.stat().st_size < _HEADER + _TAG:
         return
     whole = np.memmap(path, dtype=np.uint8, mode="r").data
@@ -128,17 +120,7 @@ def is_hdf5(path: Path) -> bool:
 
 
 def variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
-    """The variables of a file, without reading them.
-
-    Args:
-        path: of the file.
-
-    Returns:
-        Name, shape in the order of MATLAB, and class of each.
-
-    Raises:
-        Exception: of scipy or h5py.
-    """
+    """Name, shape in the order of MATLAB, and class of each variable of a file, without reading them."""
     if not is_hdf5(path):
         return [(name, tuple(shape), kind) for name, shape, kind in scipy.io.whosmat(path)]
     with opened(path) as file:
@@ -146,19 +128,10 @@ def variables(path: Path) -> list[tuple[str, tuple[int, ...], str]]:
 
 
 def values(path: Path, names: Collection[str], leave: Collection[str] = ()) -> dict[str, Any]:
-    """Read variables.
-
-    Args:
-        path: of the file.
-        names: of the variables.
-        leave: names of fields, anywhere in structures, that are not read where the version allows it (7.3).
+    """Read variables; fields named in `leave`, anywhere in structures, are not read where the version allows it (7.3).
 
     Returns:
         Structures as dictionaries, arrays of structures as dictionaries of lists; dimensions of 1 are left out.
-
-    Raises:
-        UnreadableError: a reference to another file, or an array of more cells or structures than it has bytes for.
-        Exception: of scipy, h5py or pymatreader.
     """
     if is_hdf5(path):
         with opened(path):
@@ -183,11 +156,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 def check_size(dataset: Any) -> None:
-    """Hold the shape of an array in a file of version 7.3 against the bytes that are stored of it.
-
-    Raises:
-        UnreadableError: fewer than any packing could make of it.
-    """
+    """Refuse an array of version 7.3 of whose values fewer bytes are stored than any packing could make of it."""
     if dataset.size * dataset.dtype.itemsize > _RATIO * dataset.id.get_storage_size():
         raise UnreadableError("damaged or truncated file: an array whose values are not in it")
 

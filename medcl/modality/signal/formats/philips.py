@@ -19,14 +19,11 @@ _BIAS = 64  # of a difference
 
 
 def unpacked(content: bytes, most: int) -> list[NDArray[np.int64]]:
-    """Unpack samples.
+    """Unpack the samples of each chunk, which is a lead.
 
     Args:
         content: chunks of a head (bytes that follow, two bytes of no concern, first difference) and LZW codes.
         most: samples that a chunk may have.
-
-    Returns:
-        The samples of each chunk, which is a lead.
 
     Raises:
         UnreadableError: a chunk is cut, damaged or longer.

@@ -51,13 +51,6 @@ def is_recording(path: Path, stated: Stated) -> bool:
 
     Most tables of an archive hold labels; those are no recordings.
 
-    Args:
-        path: of the file.
-        stated: by the user.
-
-    Returns:
-        Whether it is one.
-
     Raises:
         OSError: it cannot be opened.
     """
@@ -85,16 +78,9 @@ def is_recording(path: Path, stated: Stated) -> bool:
 
 
 def read_header(path: Path, stated: Stated) -> SignalHeader:
-    """Read what is known of a recording.
+    """Read what is known of a recording; what the user stated counts where neither the table nor a side-car says it.
 
     A column `time`, in s or, named so, ms, gives the rate; a unit may stand behind the name of a channel: `Fp1 (uV)`.
-
-    Args:
-        path: of the file.
-        stated: where neither the table nor a side-car `.json` says it.
-
-    Returns:
-        The header.
 
     Raises:
         UnreadableError: a cell that is no number, time that jumps, or not enough is known.
@@ -111,17 +97,10 @@ def read_header(path: Path, stated: Stated) -> SignalHeader:
 
 
 def read_signal(path: Path, stated: Stated) -> Signal:
-    """Read the recording.
-
-    Args:
-        path: of the file.
-        stated: as given to `read_header`.
+    """Read the recording; errors as of `read_header`.
 
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as they are; NaN in empty cells.
-
-    Raises:
-        UnreadableError: as `read_header`.
     """
     columns = _columns(_names(path))
     with foreign("pyarrow", "tables"):

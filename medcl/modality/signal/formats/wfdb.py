@@ -13,7 +13,14 @@ from medcl.errors import UnreadableError
 from medcl.modality.content import IncompleteError
 from medcl.modality.signal.channels import listed
 from medcl.modality.signal.config import Stated
-from medcl.modality.signal.formats.channel_choice import Channel, calibration_problem, choose, grouped, signal_of
+from medcl.modality.signal.formats.channel_choice import (
+    Channel,
+    calibration_problem,
+    choose,
+    grouped,
+    header_of,
+    signal_of,
+)
 from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
 from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
 from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
@@ -23,17 +30,10 @@ QUICK = 1 << 17
 
 
 def read_header(path: Path, stated: Stated | None = None, verify: bool = False) -> SignalHeader:
-    """Read the header of a record.
+    """Read the header of a record; one of several segments (`x/3`) is read with the headers of its segments.
 
-    Where it is silent the defaults of the format hold: 250 Hz, 200 values a unit, mV.
-
-    Args:
-        path: x.hea. A record of several segments (`x/3`) is read with the headers of its segments.
-        stated: by the user: the unit of signals that state none, in the place of mV.
-        verify: hold the samples against the checksums however many there are; otherwise only those of a small file.
-
-    Returns:
-        The header. Several samples a frame make a higher sampling rate.
+    Where it is silent the defaults of the format hold: 250 Hz, 200 values a unit, and mV, unless the user states a
+    unit. Several samples a frame make a higher sampling rate. Checksums of large files are looked at with `verify`.
 
     Raises:
         UnreadableError: it cannot be understood, or no signal of it can be used.
@@ -47,36 +47,17 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
     frames, files, size = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
-    kept = [channels[i] for i in choice.kept]
-    names = tuple(channel.name for channel in kept)
     wrong = wrong_checksums(path, header.signals, frames) if verify or size <= QUICK else []
-    return SignalHeader(
-        modality=modality_of(names, "ecg"),
-        format="wfdb",
-        sampling_rate=kept[0].rate,
-        n_samples=frames * header.signals[choice.kept[0]].per_frame,
-        channels=names,
-        units=tuple(channel.unit for channel in kept),
-        ids={},
-        files=files,
-        flags=(*choice.flags, *flags_of(header.signals, wrong)),
-    )
+    flags, n_samples = flags_of(header.signals, wrong), frames * header.signals[choice.kept[0]].per_frame
+    return header_of(path, "wfdb", channels, choice, n_samples, "ecg", (*choice.flags, *flags), files=files)
 
 
 def read_signal(path: Path, stated: Stated | None = None) -> Signal:
-    """Read a record.
-
-    Args:
-        path: x.hea.
-        stated: as `read_header`.
+    """Read a record; errors as of `read_header`. A checksum that is not that of the samples is a flag.
 
     Returns:
         Digital values, int16 where the storage format has at most 16 bits, else int32. Physical values (float32, NaN
         in gaps) where segments are joined, whose gains may differ, or where signals mark missing samples differently.
-        A checksum that is not that of the samples is a flag.
-
-    Raises:
-        UnreadableError: as `read_header`.
     """
     header = parse(path, (stated or Stated()).unit)
     if header.segments:
@@ -120,11 +101,6 @@ def physical(samples: NDArray[Any], line: SignalLine) -> NDArray[np.float32]:
 
 def check_files(path: Path, lines: Sequence[SignalLine], frames: int | None) -> tuple[int, tuple[str, ...], int]:
     """Hold the signal files against the header.
-
-    Args:
-        path: of the header.
-        lines: of its signals.
-        frames: that it states.
 
     Returns:
         The frames, from the files where the header is silent; the files of the record, the header first; and the bytes
@@ -188,11 +164,7 @@ def by_file(lines: Sequence[SignalLine]) -> dict[str, list[SignalLine]]:
 
 
 def read_stored(path: Path, lines: Sequence[SignalLine], frames: int) -> dict[int, NDArray[Any]]:
-    """Samples as stored, before skew is taken out, by the number of the signal.
-
-    Raises:
-        UnreadableError: a file cannot be decoded.
-    """
+    """Samples as stored, before skew is taken out, by the number of the signal."""
     found: dict[int, NDArray[Any]] = {}
     for name, own in by_file(lines).items():
         numbers = [number for number, line in enumerate(lines) if line.file == name]
@@ -201,11 +173,7 @@ def read_stored(path: Path, lines: Sequence[SignalLine], frames: int) -> dict[in
 
 
 def wrong_checksums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[str]:
-    """Names of the signals whose samples, before skew is taken out, are not those that the header has the sum of.
-
-    Raises:
-        UnreadableError: a file cannot be decoded.
-    """
+    """Names of the signals whose samples, before skew is taken out, are not those that the header has the sum of."""
     wrong = []
     for name, own in by_file(lines).items():
         if any(line.checksum is not None for line in own):

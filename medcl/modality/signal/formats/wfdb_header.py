@@ -76,16 +76,10 @@ class WfdbHeader:
 
 
 def parse(path: Path, unit: str = "") -> WfdbHeader:
-    """Read the text of a header.
+    """Read the text of a header, with the defaults of the format where it is silent.
 
-    What stands behind the number of samples (time and date, in whatever form) is not needed and not read.
-
-    Args:
-        path: x.hea.
-        unit: of signals whose line states none; mV, as the format has it, where it is empty.
-
-    Returns:
-        What it states, with the defaults of the format where it is silent.
+    What stands behind the number of samples (time and date, in whatever form) is not needed and not read. `unit` is
+    that of signals whose line states none; mV, as the format has it, where it is empty.
 
     Raises:
         UnreadableError: it cannot be understood, or leads to files outside its folder.

@@ -54,17 +54,7 @@ _ROWS = 1 << 14
 
 
 def frames_in(path: Path, lines: Sequence[SignalLine], size: int) -> int:
-    """How many frames a signal file holds, by its size or, compressed, by its own header.
-
-    Args:
-        path: of the file.
-        lines: of the signals in it.
-        size: of the file, in bytes.
-
-    Raises:
-        OSError: it cannot be looked at.
-        UnreadableError: it is no file of its format.
-    """
+    """How many frames a signal file of `size` bytes holds, by this or, compressed, by its own header."""
     width = sum(line.per_frame for line in lines)
     group = FORMATS[lines[0].format].group
     if group is not None:
@@ -89,19 +79,10 @@ def bytes_of(lines: Sequence[SignalLine], frames: int) -> int | None:
 
 
 def stored(path: Path, lines: Sequence[SignalLine], frames: int) -> list[NDArray[Any]]:
-    """Read a signal file.
-
-    Args:
-        path: of the file.
-        lines: of the signals in it, in their order.
-        frames: to read.
+    """Read a signal file; an UnreadableError where it is damaged.
 
     Returns:
         Of each signal (frames x samples a frame,) as stored: skew is not taken out.
-
-    Raises:
-        OSError: it cannot be read.
-        UnreadableError: it is damaged.
     """
     table = _table(path, lines, frames)
     ends = np.cumsum([line.per_frame for line in lines])
@@ -116,17 +97,7 @@ def stored(path: Path, lines: Sequence[SignalLine], frames: int) -> list[NDArray
 
 
 def sums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[int]:
-    """Sums of the samples of each signal as stored, as the checksums of headers are.
-
-    Args:
-        path: of the file.
-        lines: of the signals in it, in their order.
-        frames: of the record.
-
-    Raises:
-        OSError: it cannot be read.
-        UnreadableError: it is damaged.
-    """
+    """Sums of the samples of each signal as stored, as the checksums of headers are."""
     if lines[0].format == "8":
         return [int(samples.sum(dtype=np.int64)) for samples in stored(path, lines, frames)]
     table = _table(path, lines, frames)
@@ -143,13 +114,7 @@ def sums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[int]:
 def aligned(samples: NDArray[Any], line: SignalLine) -> NDArray[Any]:
     """Take out the skew of a signal.
 
-    Args:
-        samples: as stored.
-        line: of the signal.
-
-    Returns:
-        As many samples; the last, which would lie behind the end, are invalid, or 0 where the format knows no such
-        value.
+    As many samples stay; the last, which would lie behind the end, are invalid, or 0 without such a value.
     """
     skew = min(line.skew * line.per_frame, len(samples))
     return np.pad(samples[skew:], (0, skew), constant_values=FORMATS[line.format].invalid or 0) if skew else samples

@@ -17,6 +17,7 @@ from medcl.modality.signal.formats.channel_choice import (
     calibration_problem,
     choose,
     grouped,
+    header_of,
     signal_of,
 )
 from medcl.modality.signal.formats.wfdb import (
@@ -29,7 +30,7 @@ from medcl.modality.signal.formats.wfdb import (
 )
 from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
 from medcl.modality.signal.formats.wfdb_samples import aligned
-from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
+from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader
 
 _FREE, _MOST = 1 << 26, 1000
 """Bytes that a joined record may always take; and how many times the bytes of its signal files beyond that. A record of
@@ -93,16 +94,9 @@ class Joined:
 
 
 def read_segments(path: Path, header: WfdbHeader, unit: str = "", verify: bool = False) -> Joined:
-    """Read the headers of all segments.
+    """Read the headers of all segments; of a record of variable layout, the first names all signals.
 
-    Args:
-        path: of the header of the record.
-        header: that it holds; of a record of variable layout, the first segment names all signals.
-        unit: of signals that state none, in the place of mV.
-        verify: hold the samples against their checksums, however many there are.
-
-    Returns:
-        The record.
+    `unit` is that of signals that state none, in the place of mV; `verify` as of `wfdb.read_header`.
 
     Raises:
         UnreadableError: it states more than its files can hold, or nothing of it can be used.
@@ -161,25 +155,15 @@ def read_segments(path: Path, header: WfdbHeader, unit: str = "", verify: bool =
         Channel(name, own_unit, header.rate * per_frame, what) for name, (own_unit, per_frame, what) in units.items()
     )
     choice = choose(channels)
-    kept = [channels[i] for i in choice.kept]
     per_frame = tuple(per_frame for _, per_frame, _ in units.values())
     flags = list(choice.flags)
     if verify or size <= QUICK:
         looked = [wrong_checksums(part.path, part.lines, part.frames) for part in parts]
         flags += flags_of((), list(dict.fromkeys(name for wrong in looked for name in wrong)))
     flags += flags_of([line for part in parts for line in part.lines], ())
-    stated = SignalHeader(
-        modality=modality_of([channel.name for channel in kept], "ecg"),
-        format="wfdb",
-        sampling_rate=kept[0].rate,
-        n_samples=start * per_frame[choice.kept[0]],
-        channels=tuple(channel.name for channel in kept),
-        units=tuple(channel.unit for channel in kept),
-        ids={},
-        files=every,
-        segments=tuple(f"{name}.hea" for name in names),
-        flags=tuple(dict.fromkeys(flags)),
-    )
+    n_samples, segments = start * per_frame[choice.kept[0]], tuple(f"{name}.hea" for name in names)
+    flags = list(dict.fromkeys(flags))
+    stated = header_of(path, "wfdb", channels, choice, n_samples, "ecg", flags, files=every, segments=segments)
     return Joined(stated, channels, choice, per_frame, tuple(parts), start)
 
 

@@ -1,6 +1,6 @@
 """Views of signals by configuration: `build` makes what a YAML file asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from medcl.modality.signal.config import SignalViewsConfig
 from medcl.modality.signal.views.amplitude import (
@@ -25,35 +25,23 @@ def build(config: SignalViewsConfig, channels: Sequence[str], sampling_rate: flo
         channels: names of the channels of the windows, in their order; only `reflect` needs to know them.
         sampling_rate: of the windows (Hz).
 
-    Returns:
-        The views, with the mask.
-
     Raises:
         UsageError: when a setting is out of its range, or when `reflect` is asked for channels without 10-20 names.
     """
-    views: list[View] = []
-    if config.crop:
-        views.append(Crop(config.crop))
-    if config.time_warp:
-        views.append(TimeWarp(config.time_warp))
-    if config.permutation:
-        views.append(Permutation(config.permutation))
-    if config.reverse:
-        views.append(Reverse(config.reverse))
-    if config.frequency_shift:
-        views.append(FrequencyShift(config.frequency_shift, sampling_rate))
-    if config.phase_surrogate:
-        views.append(PhaseSurrogate(config.phase_surrogate))
-    if config.reflect:
-        views.append(Reflect(config.reflect, mirror_order(channels)))
-    if config.sign_flip:
-        views.append(SignFlip(config.sign_flip))
-    if config.scale:
-        views.append(AmplitudeScale(config.scale))
-    if config.jitter:
-        views.append(Jitter(config.jitter))
-    if config.channel_dropout:
-        views.append(ChannelDropout(config.channel_dropout))
+    made: tuple[tuple[float, Callable[[], View]], ...] = (
+        (config.crop, lambda: Crop(config.crop)),
+        (config.time_warp, lambda: TimeWarp(config.time_warp)),
+        (config.permutation, lambda: Permutation(config.permutation)),
+        (config.reverse, lambda: Reverse(config.reverse)),
+        (config.frequency_shift, lambda: FrequencyShift(config.frequency_shift, sampling_rate)),
+        (config.phase_surrogate, lambda: PhaseSurrogate(config.phase_surrogate)),
+        (config.reflect, lambda: Reflect(config.reflect, mirror_order(channels))),
+        (config.sign_flip, lambda: SignFlip(config.sign_flip)),
+        (config.scale, lambda: AmplitudeScale(config.scale)),
+        (config.jitter, lambda: Jitter(config.jitter)),
+        (config.channel_dropout, lambda: ChannelDropout(config.channel_dropout)),
+    )
+    views = [make() for asked, make in made if asked]
     mask = None
     if config.mask != "none":
         mask = TimestampMask(config.mask, config.mask_segments, config.mask_length, config.mask_probability)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views import Params, View, check_range, normal, uniform
+from medcl.modality.views import Params, Sometimes, View, check_range, normal, uniform
 
 
 def analytic(x: Tensor) -> Tensor:
@@ -143,27 +143,14 @@ class AmplitudeScale(View):
         return x * params["factor"].unsqueeze(2)
 
 
-@dataclass(frozen=True)
-class SignFlip(View):
-    """Reverses the sign of all channels of a window together.
-
-    Args:
-        probability: of reversing a window.
-    """
+class SignFlip(Sometimes):
+    """Reverses the sign of all channels of a window together."""
 
     name: ClassVar[str] = "sign_flip"
-    probability: float
 
-    def __post_init__(self) -> None:
-        check_range("sign_flip", self.probability, 0, 1)
-
-    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw which windows to `flip` (B,)."""
-        return {"flip": uniform(x, x.shape[0], generator=generator) < self.probability}
-
-    def apply(self, x: Tensor, params: Params) -> Tensor:
+    def changed(self, x: Tensor) -> Tensor:
         """Reverse signs."""
-        return torch.where(params["flip"][:, None, None], -x, x)
+        return -x
 
 
 @dataclass(frozen=True)
@@ -242,7 +229,7 @@ def mirror_order(channels: Sequence[str]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Reflect(View):
+class Reflect(Sometimes):
     """Exchanges the left and the right channels of an EEG.
 
     Args:
@@ -251,17 +238,9 @@ class Reflect(View):
     """
 
     name: ClassVar[str] = "reflect"
-    probability: float
     order: tuple[int, ...]
 
-    def __post_init__(self) -> None:
-        check_range("reflect", self.probability, 0, 1)
-
-    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw which windows to `flip` (B,)."""
-        return {"flip": uniform(x, x.shape[0], generator=generator) < self.probability}
-
-    def apply(self, x: Tensor, params: Params) -> Tensor:
+    def changed(self, x: Tensor) -> Tensor:
         """Exchange the channels.
 
         Raises:
@@ -269,5 +248,4 @@ class Reflect(View):
         """
         if x.shape[1] != len(self.order):
             raise UsageError(f"reflect knows {len(self.order)} channel names, got a batch of shape {tuple(x.shape)}")
-        order = torch.tensor(self.order, device=x.device)
-        return torch.where(params["flip"][:, None, None], x.index_select(1, order), x)
+        return x.index_select(1, torch.tensor(self.order, device=x.device))

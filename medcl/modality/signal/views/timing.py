@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.views import Params, View, check_range, integers, normal, uniform
+from medcl.modality.views import Params, Sometimes, View, check_range, integers, normal, uniform
 
 WARP_WAVES = 4
 
@@ -117,24 +117,11 @@ class Permutation(View):
         return x.gather(2, order.unsqueeze(1).expand_as(x))
 
 
-@dataclass(frozen=True)
-class Reverse(View):
-    """Reverses time.
-
-    Args:
-        probability: of reversing a window.
-    """
+class Reverse(Sometimes):
+    """Reverses time."""
 
     name: ClassVar[str] = "reverse"
-    probability: float
 
-    def __post_init__(self) -> None:
-        check_range("reverse", self.probability, 0, 1)
-
-    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw which windows to `flip` (B,)."""
-        return {"flip": uniform(x, x.shape[0], generator=generator) < self.probability}
-
-    def apply(self, x: Tensor, params: Params) -> Tensor:
+    def changed(self, x: Tensor) -> Tensor:
         """Reverse the time axis."""
-        return torch.where(params["flip"][:, None, None], x.flip(2), x)
+        return x.flip(2)

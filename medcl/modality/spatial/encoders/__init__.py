@@ -212,9 +212,6 @@ def build(config: ImageEncoderConfig, n_channels: int) -> ImageEncoder:
         config: which network, and its sizes.
         n_channels: C of the images (B, C, x, y) or volumes (B, C, x, y, z) that it will get.
 
-    Returns:
-        The encoder, in training mode, on the CPU.
-
     Raises:
         UsageError: when the configuration names no network or holds invalid sizes.
     """

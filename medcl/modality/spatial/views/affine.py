@@ -196,17 +196,6 @@ class Elastic(SpatialView):
         return positions + sample(field, points).movedim(1, -1).reshape(positions.shape)
 
 
-def in_crop(points: Tensor, params: Params) -> Tensor:
-    """Find points (B, ..., D) of the image, as shares of it, in the crop: as shares of the crop.
-
-    A point lies in the crop when all its shares are between 0 and 1. The way back is `ResizedCrop.source`; both
-    together take the points of one crop to another crop of the same image.
-    """
-    batch = points.shape[0]
-    start, size = (params[name].reshape(batch, *(1,) * (points.ndim - 2), -1) for name in ("start", "size"))
-    return (points - start) / size
-
-
 @dataclass(frozen=True)
 class ResizedCrop(SpatialView):
     """Cuts out a random box and stretches it to the size of the image, by linear interpolation.

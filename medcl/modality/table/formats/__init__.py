@@ -28,6 +28,8 @@ def is_time_table(head: bytes, path: Path) -> bool:
     return found.is_long and found.time >= 0
 
 
+RANK = 3
+"""Place among the wings when a file is tested: behind all that is known by its first bytes."""
 FORMATS = (
     Format("patient-table", is_patient_table, "tables", several=True),
     Format("time-table", is_time_table, "tables", several=True),

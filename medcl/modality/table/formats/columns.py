@@ -105,16 +105,10 @@ def _coded(variable: Variable, cells: Sequence[str | None], codes: Mapping[str, 
 
 
 def hours(cells: Sequence[str | None], places: Sequence[str], factor: float | None) -> Floats:
-    """Read times.
+    """Read the times of one patient, (rows,) hours; of dates since the first of them.
 
-    Args:
-        cells: (rows,) of one patient: `07:30` of a clock that goes on beyond 24 hours, a date with a time
-            (`2020-03-01 07:30`), or numbers.
-        places: (rows,) such as `line 7`.
-        factor: hours that a number counts; None if unknown.
-
-    Returns:
-        (rows,) hours; of dates since the first of them.
+    They are written as `07:30` of a clock that goes on beyond 24 hours, a date with a time (`2020-03-01 07:30`), or
+    numbers, of which each counts `factor` hours.
 
     Raises:
         UnreadableError: a time is missing or none, their forms differ, or the unit of numbers is unknown.

@@ -111,12 +111,7 @@ def is_time(heading: str) -> bool:
 
 
 def hours_of(heading: str, unit: str = "") -> float | None:
-    """Hours that a number under a heading counts, by its unit or its name (`hours`, `time_min`); None if unknown.
-
-    Args:
-        heading: of the column.
-        unit: that a side-car or a row of units states.
-    """
+    """Hours that a number under a heading counts, by its unit or its name (`hours`, `time_min`); None if unknown."""
     name, own = name_and_unit(heading)
     for word in (unit, own, name, name.rpartition("_")[2], re.split(r"[ _]", name)[0]):
         known = _SPELT.get(word.strip().lower(), word.strip().lower())
@@ -127,10 +122,6 @@ def hours_of(heading: str, unit: str = "") -> float | None:
 
 def roles(headings: Sequence[str], beside: SideCar) -> Roles:
     """Which column is what, by the side-car or else by the names.
-
-    Args:
-        headings: of a table.
-        beside: its side-car.
 
     Raises:
         UnreadableError: the side-car names a column that is not there.

@@ -48,10 +48,6 @@ def read_headers(path: Path, format: str) -> list[TableHeader]:
 def read_table(path: Path, part: int = 0) -> PatientTable:
     """Read one record of a table.
 
-    Args:
-        path: of the file.
-        part: number of the record in the file, from 0.
-
     Raises:
         UnreadableError: with what is wrong.
     """
@@ -63,9 +59,6 @@ def read_table(path: Path, part: int = 0) -> PatientTable:
 
 def read_tables(path: Path) -> tuple[PatientTable, ...]:
     """Read every record of a table, in the order in which each first occurs.
-
-    Args:
-        path: of the file.
 
     Returns:
         One a patient, or one for each study or series where the side-car names their columns.

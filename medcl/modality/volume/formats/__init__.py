@@ -5,6 +5,8 @@ from medcl.modality.content import Format, named, pattern, starts
 
 _INSTEAD = "convert it to NIfTI"
 
+RANK = 1
+"""Place among the wings when a file is tested: before images, for a series of DICOM is a volume where it can be one."""
 FORMATS = (
     # Every DICOM object that is no waveform, until its series is known: of images it becomes `dicom-image`.
     Format("dicom", content.is_dicom, suffixes=(".dcm",), packed=True, series="dicom"),

@@ -18,7 +18,7 @@ from medcl.modality.dicom.lookup import modality_table
 from medcl.modality.dicom.pixels import read_frames
 from medcl.modality.dicom.slice import Slice
 from medcl.modality.dicom.stacks import EVEN, SeriesRecord, Stack, along_normal, places_of, step_of
-from medcl.modality.scaling import scaled
+from medcl.modality.unpack import scaled
 from medcl.modality.volume.record import Grid, Nan, Volume, VolumeHeader, finite
 
 _MODALITIES = {"CT": "ct", "MR": "mr", "PT": "pt"}
@@ -37,12 +37,6 @@ def records(stack: Stack) -> list[SeriesRecord]:
 
 def read_header(stack: Stack) -> VolumeHeader:
     """What a stack says of itself, from its headers alone.
-
-    Args:
-        stack: of a series.
-
-    Returns:
-        The header.
 
     Raises:
         UnreadableError: a colour image, another modality than CT, MR or PT, a CT that does not state how its numbers
@@ -108,13 +102,8 @@ def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
     """Decode the slices of a stack, compressed or not, and rescale each by its own slope and intercept, or table.
 
     MONOCHROME1 says that low numbers are to be shown bright. An MR or PT so written is inverted within the range of
-    its bits before it is rescaled; HU mean the same however they are to be shown, so a CT is not.
-
-    Args:
-        stack: of a series.
-        root: of the archive, the one that its slices were read with.
-
-        nan: what becomes of voxels of float pixel data that are not a number.
+    its bits before it is rescaled; HU mean the same however they are to be shown, so a CT is not. `root` is the one
+    that the slices were read with; `nan` says what becomes of float pixel data that are not a number.
 
     Returns:
         The volume, one channel: int16 where every rescaled number is a whole one in its range, else float32.
@@ -127,11 +116,7 @@ def read_volume(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
 
 
 def read_planes(slices: Sequence[Slice], root: Path) -> NDArray[Any]:
-    """Decode and rescale slices of one size; a file of many frames is decoded once.
-
-    Args:
-        slices: of a stack that `read_header` accepts.
-        root: of the archive.
+    """Decode and rescale slices of one size of a stack; a file of many frames is decoded once.
 
     Returns:
         (columns, rows, slices), int16 or float32 as `read_volume` says.
@@ -182,17 +167,11 @@ def read_regular(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
     position, bilinearly; between two slices the numbers are interpolated linearly along the normal, also where a gap is
     wider than 1.5 steps because slices are missing: what lies in it is a guess, and a flag of the stack says so. A
     slice within 2% of a step of a plane is that plane. With an even and untilted stack nothing is interpolated, and
-    this is what `medcl.modality.volume.formats.dicom.read_volume` reads.
-
-    Args:
-        stack: of a series.
-        root: of the archive, the one that its slices were read with.
-        nan: what becomes of voxels that are not a number.
+    this is what `read_volume` reads.
 
     Returns:
-        The volume, one channel; int16 where `read_volume` gives int16 (rounded to whole numbers), else float32. Voxels
-        that no slice, or only one of two neighbours, reaches are air (-1024) in HU, else the lowest number of the
-        stack. Its `stored` grid is the regular one: there is no way back onto tilted slices.
+        The volume, as of `read_volume`. Voxels that no slice, or only one of two neighbours, reaches are air (-1024) in
+        HU, else the lowest number of the stack. Its `stored` grid is the regular one: there is no way back.
 
     Raises:
         UnreadableError: as `read_volume`; positions so far apart that the regular grid would hold more than 8 times the
@@ -220,15 +199,11 @@ def read_regular(stack: Stack, root: Path, nan: Nan = "refuse") -> Volume:
 
 
 def regular_labels(labels: NDArray[Any], stack: Stack) -> NDArray[Any]:
-    """Move a label map as `read_regular` moves the slices that it was drawn on: nothing is mixed.
-
-    Args:
-        labels: (columns, rows, slices) on the axes of the stack.
-        stack: of the series.
+    """Move a label map (columns, rows, slices) as `read_regular` moves the slices that it was drawn on.
 
     Returns:
         (x, y, z) on the grid that `read_regular` gives, axes of RAS+: in each plane the labels of the nearest slice,
-        shifted by whole pixels; 0 where it does not reach.
+        shifted by whole pixels, so that nothing is mixed; 0 where it does not reach.
     """
     grid, along, shifts = _regular(stack, read_header(stack).grid)
     columns, rows = labels.shape[:2]

@@ -25,15 +25,10 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
 def _stored_volume(path: Path) -> Stored:
-    """Read the header of a MetaImage file, and where its voxels are.
+    """Read the header of a MetaImage file (of one in several files, of the one that holds the text).
 
-    `ElementToIntensityFunction`, which ITK leaves out, is applied to them.
-
-    Args:
-        path: of the file; of one in several files, of the one that holds the text.
-
-    Returns:
-        In mm whatever `DistanceUnits` the file has; unit `stored`, modality `mr` where the file states none.
+    In mm whatever `DistanceUnits` the file has; unit `stored`, modality `mr` where the file states none.
+    `ElementToIntensityFunction`, which ITK leaves out, is applied to the voxels.
 
     Raises:
         UnreadableError: the file is damaged or cannot hold what its header promises, has other than 3 axes (4 with

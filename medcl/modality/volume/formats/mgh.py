@@ -21,9 +21,6 @@ _TYPES = {0: "u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 def _stored_volume(path: Path) -> Stored:
     """The header of an .mgh or .mgz file; what lies behind its voxels (commands, file names) is not read.
 
-    Args:
-        path: of the file.
-
     Returns:
         In mm; modality `mr` and unit `stored`. Frames are channels.
 

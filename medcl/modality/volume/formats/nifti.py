@@ -208,9 +208,6 @@ def read_header(path: Path) -> VolumeHeader:
     is that of the sform where its code says that it holds, else of the qform, else of pixdim with a flag.
     Free text (`descrip`, `db_name`, `aux_file`), in which names have been found, is not read.
 
-    Args:
-        path: of the file.
-
     Returns:
         The header, in mm; modality `mr` and unit `stored`, for NIfTI states neither.
 
@@ -222,12 +219,7 @@ def read_header(path: Path) -> VolumeHeader:
 
 
 def read_volume(path: Path, unit: str = "stored", nan: Nan = "refuse") -> Volume:
-    """Read a volume.
-
-    Args:
-        path: of the file.
-        unit: of its numbers, which NIfTI does not state: `HU` for CT.
-        nan: what becomes of voxels that are not a number.
+    """Read a volume; NIfTI does not state the unit of its numbers: `HU` for CT.
 
     Returns:
         number * slope + inter: int16 where the numbers are integers, slope and inter are whole and every value fits,

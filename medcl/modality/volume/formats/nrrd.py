@@ -57,13 +57,9 @@ class _Axes:
 
 
 def _stored_volume(path: Path) -> Stored:
-    """Read the header of an NRRD file, and where its voxels are.
+    """Read the header of an NRRD file (of one in two files, of the one that holds the text), and where its voxels are.
 
-    Args:
-        path: of the file; of one in two files, of the one that holds the text.
-
-    Returns:
-        In mm whatever units the file has; modality `mr` and unit `stored`, for NRRD states neither.
+    In mm whatever units the file has; modality `mr` and unit `stored`, for NRRD states neither.
 
     Raises:
         UnreadableError: the file is damaged or cannot hold what its header promises, has other than 3 axes (4 with

@@ -74,12 +74,9 @@ class Text:
 
 
 def read_head(path: Path, mark: str, last: str = "") -> Text:
-    """Read the text of a header.
+    """Read the text of a header, whose names and values are divided by `mark`.
 
-    Args:
-        path: of the file.
-        mark: between a name and its value.
-        last: name of the field that ends it; empty where a blank line does.
+    It ends with the field named `last`, or with a blank line where that is empty.
 
     Raises:
         UnreadableError: the file cannot be read, or its header does not end.
@@ -144,12 +141,9 @@ def check_lengths(sizes: Iterable[int]) -> None:
 
 
 def in_mm(units: list[str], axes: Iterable[int], flags: list[str]) -> NDArray[np.float64]:
-    """What lengths along axes are multiplied with to be mm; a flag is added where their unit is not known.
+    """What lengths along some axes are multiplied with to be mm; a flag is added where their unit is not known.
 
-    Args:
-        units: of all axes, empty where the header states none, which is mm.
-        axes: that are wanted.
-        flags: to add to.
+    `units` are those of all axes, empty where the header states none, which is mm.
     """
     factors = []
     for axis in axes:
@@ -162,13 +156,10 @@ def in_mm(units: list[str], axes: Iterable[int], flags: list[str]) -> NDArray[np
 
 
 def files_of(folder: Path, value: str, listed: tuple[str, ...], most: int) -> tuple[Path, ...]:
-    """The files that a header names as those of its voxels, in their order.
+    """The files that a header names as those of its voxels, in their order, at most `most`.
 
-    Args:
-        folder: of the header.
-        value: of its field: a name, `LIST`, or a pattern such as `slice%03d.raw 1 20 1`.
-        listed: names of a `LIST`.
-        most: files that there can be.
+    `value` is that of its field: a name, `LIST` (the names are then `listed`), or a pattern such as
+    `slice%03d.raw 1 20 1`.
 
     Raises:
         UnreadableError: there are none, too many, or one that is not in the folder.

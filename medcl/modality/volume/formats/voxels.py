@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.scaling import scaled
-from medcl.modality.unpack import BLOCK, LIMITS, Unpacked, opened, skip
+from medcl.modality.unpack import BLOCK, LIMITS, Unpacked, opened, scaled, skip
 from medcl.modality.volume.record import Nan, Volume, VolumeHeader
 
 _SEARCHED = 1 << 28  # bytes behind the last voxel that are counted in a packed file; what is more is said to be so
@@ -66,10 +65,6 @@ class Stored:
 def beside(folder: Path, name: str) -> Path:
     """A file that a header names as that of its voxels.
 
-    Args:
-        folder: of the header.
-        name: as the header has it.
-
     Raises:
         UnreadableError: it leads out of the folder, or there is no such file.
     """
@@ -84,8 +79,7 @@ def beside(folder: Path, name: str) -> Path:
 def check_length(stored: Stored) -> tuple[str, ...]:
     """Hold the lengths of the files against what the header promises; of packed files only what they hold at most.
 
-    Returns:
-        A flag where raw files are longer.
+    Raw files that are longer get a flag.
 
     Raises:
         UnreadableError: they cannot hold the numbers.
@@ -115,9 +109,7 @@ def check_length(stored: Stored) -> tuple[str, ...]:
 def check_gzip(stored: Stored, more: int = 0) -> tuple[str, ...]:
     """Hold gzip files against what the header promises; they are unpacked only where their own statement differs.
 
-    Args:
-        stored: of the files.
-        more: bytes that may follow the last voxel, where the format has something there.
+    `more` bytes may follow the last voxel, where the format has something there.
 
     Returns:
         Flags of what lies behind the last voxel, or behind the packed data.

@@ -3,9 +3,14 @@
 import numpy as np
 import torch
 
-from medcl.modality.spatial.views.affine import ResizedCrop, in_crop
+from medcl.modality.spatial.views.affine import ResizedCrop
 from medcl.modality.spatial.views.space import centres, sample
 from tests.modality.spatial.views.images import batch, both, read, same, seeded
+
+
+def in_crop(points: torch.Tensor, params: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Points (B, N, D) of the image as shares of the crop: the way back of `ResizedCrop.source`."""
+    return (points - params["start"].unsqueeze(1)) / params["size"].unsqueeze(1)
 
 
 @both

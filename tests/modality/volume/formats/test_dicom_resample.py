@@ -14,8 +14,8 @@ from medcl.modality.volume.formats.dicom import AIR, read_regular, read_volume
 from medcl.modality.volume.record import Volume
 from medcl.phantom.anatomy import grid_affine
 from medcl.phantom.ct import Scan
-from medcl.phantom.dicom_files import DicomSeries, write_series
 from medcl.phantom.person import Person, Study
+from medcl.phantom.scan_files import DicomSeries, write_series
 from tests.modality.dicom.dicom_files import pixels_of, series
 
 SHAPE, SPACING = (20, 24, 12), (2.0, 2.0, 5.0)

@@ -1,11 +1,13 @@
-"""A scan as a DICOM series: one file a slice, in LPS, with a header full of what identifies a person."""
+"""A scan as NIfTI, and as a DICOM series: a file a slice, in LPS, with a header full of what identifies a person."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
@@ -54,16 +56,7 @@ def write_series(folder: Path, scan: Scan, study: Study, series: DicomSeries) ->
     """Write a series of axial slices; the same scan and study give the same bytes.
 
     The instances are numbered from head to feet, as chests are read, and the files by instance: the order of names is
-    not that of positions. A sheared grid is written as a tilted gantry.
-
-    Args:
-        folder: For its files alone; made if need be.
-        scan: On axes of RAS+ (sheared or not).
-        study: Whose it is.
-        series: How.
-
-    Returns:
-        The files.
+    not that of positions. A sheared grid of RAS+ is written as a tilted gantry. The folder is for these files alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # A row of DICOM runs to the patient's left, a column to the back: against the axes of RAS+.
@@ -87,17 +80,7 @@ def write_series(folder: Path, scan: Scan, study: Study, series: DicomSeries) ->
 
 
 def write_localizer(folder: Path, scan: Scan, study: Study, series: DicomSeries) -> Path:
-    """Write the view from the front on which a technician plans a CT: one image, no part of any volume.
-
-    Args:
-        folder: Made if need be.
-        scan: What was planned, in HU.
-        study: Whose it is.
-        series: How.
-
-    Returns:
-        The file.
-    """
+    """Write the view from the front on which a technician plans a CT: one image, no part of any volume."""
     folder.mkdir(parents=True, exist_ok=True)
     attenuation = (scan.image + 1000).mean(axis=1)
     affine = np.eye(4)
@@ -207,3 +190,24 @@ def _uid(study: Study, *parts: str | int) -> str:
 def _decimals(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
     """To six places, which fit a DICOM decimal string; without a negative zero."""
     return [round(float(value), 6) + 0.0 for value in values]
+
+
+def write_nifti(path: Path, voxels: NDArray[Any], affine: Affine, *, orientation: str = "RAS") -> None:
+    """Write one file; the same numbers give the same bytes, compressed or not.
+
+    The affine stands in it twice, as sform and as qform, both of scanner coordinates; a sheared one, of a tilted
+    gantry, as sform alone, for a qform cannot hold it. Voxels (x, y, z) are uint8 as they are, everything else int16;
+    the affine (4, 4) is from voxel index to mm, RAS+. Axes in the file have an orientation, such as `LPS`: the voxels
+    stay where they are in the person.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = voxels if voxels.dtype == np.uint8 else voxels.astype(np.int16)
+    image = nib.Nifti1Image(stored, affine)
+    image = image.as_reoriented(ornt_transform(io_orientation(affine), axcodes2ornt(orientation)))
+    image.set_sform(image.affine, code="scanner")
+    angles = image.affine[:3, :3].T @ image.affine[:3, :3]
+    sheared = not np.allclose(angles, np.diag(np.diag(angles)))
+    image.set_qform(None if sheared else image.affine, code="unknown" if sheared else "scanner")
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["descrip"] = b"Synthetic volume of no real person"
+    nib.save(image, path)

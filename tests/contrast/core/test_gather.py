@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medcl.contrast.core.gradcache import encode_in_chunks
+from medcl.contrast.core.gather import encode_in_chunks
 from medcl.contrast.losses.info_nce import info_nce, info_nce_views
 from medcl.contrast.pairings.pairs import same
 from medcl.errors import UsageError

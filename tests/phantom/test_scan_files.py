@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -8,9 +9,10 @@ from pydicom.uid import CTImageStorage, MRImageStorage, RLELossless
 from medcl.phantom import ct as chest
 from medcl.phantom import mr
 from medcl.phantom import mr as head
+from medcl.phantom.anatomy import grid_affine
 from medcl.phantom.ct import Scan, draw_scanner, scan_ct
-from medcl.phantom.dicom_files import DicomSeries, write_localizer, write_series
 from medcl.phantom.person import draw_person, draw_studies
+from medcl.phantom.scan_files import DicomSeries, write_localizer, write_nifti, write_series
 
 SHAPE, SPACING = (20, 24, 8), (17.6, 15.0, 28.0)
 AXIAL = DicomSeries("CT", 2, "Thorax soft", "Alpha 64", "soft")
@@ -120,3 +122,37 @@ def test_an_mr_has_its_own_numbers_and_no_hounsfield_units(tmp_path, study):
         assert header.SOPClassUID == MRImageStorage
         assert "RescaleIntercept" not in header
         assert "GantryDetectorTilt" not in header
+
+
+NIFTI_SHAPE = (6, 5, 4)
+VOXELS = np.arange(120, dtype=np.float32).reshape(NIFTI_SHAPE) - 30
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "LAS", "LPS", "PIR"])
+def test_a_voxel_stays_where_it_is_whatever_the_order_of_the_axes(tmp_path, orientation):
+    affine = grid_affine(NIFTI_SHAPE, (2, 3, 4))
+    write_nifti(tmp_path / "x.nii.gz", VOXELS, affine, orientation=orientation)
+    image = nib.load(tmp_path / "x.nii.gz")
+    assert "".join(nib.aff2axcodes(image.affine)) == orientation
+    assert image.get_data_dtype() == np.int16
+    assert image.header.get_xyzt_units() == ("mm", "sec")
+    np.testing.assert_allclose(image.get_qform(), image.get_sform(), atol=1e-5)
+    back = nib.as_closest_canonical(image)
+    np.testing.assert_allclose(back.affine, affine, atol=1e-5)
+    np.testing.assert_array_equal(back.get_fdata(), VOXELS)
+
+
+def test_a_sheared_grid_is_kept_in_the_sform_alone(tmp_path):
+    affine = grid_affine(NIFTI_SHAPE, (2, 3, 4), tilt=15)
+    write_nifti(tmp_path / "x.nii", VOXELS, affine)
+    image = nib.load(tmp_path / "x.nii")
+    np.testing.assert_allclose(image.affine, affine, atol=1e-5)
+    assert int(image.header["qform_code"]) == 0
+
+
+def test_label_maps_stay_bytes_and_files_are_the_same_each_time(tmp_path):
+    labels = VOXELS.clip(0, 8).astype(np.uint8)
+    for name in ("a", "b"):
+        write_nifti(tmp_path / name / "x.nii.gz", labels, np.eye(4))
+    assert nib.load(tmp_path / "a" / "x.nii.gz").get_data_dtype() == np.uint8
+    assert (tmp_path / "a" / "x.nii.gz").read_bytes() == (tmp_path / "b" / "x.nii.gz").read_bytes()
