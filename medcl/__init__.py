@@ -34,6 +34,7 @@ __all__ = [
     "finetune",
     "phantom",
     "prepare",
+    "recipes",
     "pretrain",
     "reduce",
     "retrieve",

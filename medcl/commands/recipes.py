@@ -4,13 +4,14 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import yaml
 
-from medcl import documents
+from medcl import documents, files
+from medcl.commands.arguments import ManifestSource, PathSource, Result, manifest_and_store
 from medcl.documents import read_yaml
-from medcl.errors import UsageError
+from medcl.errors import MedclError, UsageError
 from medcl.spelling import not_a_choice, settings_of
 
 if TYPE_CHECKING:
@@ -29,32 +30,30 @@ def recipe(
     Raises:
         UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
     """
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
 
-    if isinstance(source, recipes.Recipe):
-        return (
-            recipes.read(recipes.merge(recipes.as_settings(source), recipes.nested(settings))) if settings else source
-        )
+    if isinstance(source, schema.Recipe):
+        return schema.read(schema.merge(schema.as_settings(source), schema.nested(settings))) if settings else source
     path = None if source is None or isinstance(source, Mapping) else documents.find("recipe", source)
     content = _content(path) if path else dict(source or {})  # type: ignore[arg-type]
     return _read(content, settings or {}, f"recipe {path}: " if path else "")
 
 
 def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> "Recipe":
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
     from medcl.pretrain.version_0_1 import KEPT, converted, is_old
 
-    changes = recipes.nested(settings)
+    changes = schema.nested(settings)
     if not content and not changes:
         names = ", ".join(documents.shipped("recipe"))
         raise UsageError(f"a recipe is needed: a YAML file, or the name of a shipped one ({names})")
     if is_old(content):
         # Settings of such a recipe may be named as it names them.
-        own = {name: value for name, value in changes.items() if name not in recipes.ROOTS or name in KEPT}
-        built = _told(where, lambda one: recipes.read(converted(one)), recipes.merge(content, own))
+        own = {name: value for name, value in changes.items() if name not in schema.ROOTS or name in KEPT}
+        built = _told(where, lambda one: schema.read(converted(one)), schema.merge(content, own))
         changes = {name: value for name, value in changes.items() if name not in own}
     else:
-        built = _told(where, recipes.read, content)
+        built = _told(where, schema.read, content)
     if not changes:
         return cast("Recipe", built)
     for name in settings:
@@ -62,21 +61,21 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
         known = {"inputs": built.inputs, "objectives": built.objectives}.get(group, {})
         if len(rest) > 1 and rest[0] not in known and known:
             raise UsageError(f"{group}: {not_a_choice(rest[0], known)}; `--{group}.{rest[0]} {{...}}` adds one")
-    return recipes.read(recipes.merge(recipes.as_settings(built), _in_full(changes, built)))
+    return schema.read(schema.merge(schema.as_settings(built), _in_full(changes, built)))
 
 
 def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
     """Settings with the short names of inputs in full: `encoder` of the only input, `image` for `inputs.image`."""
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
 
     found: dict[str, Any] = {}
     for name, value in changes.items():
         full = {name: value}
-        if name in recipe.inputs and name not in recipes.ROOTS:
+        if name in recipe.inputs and name not in schema.ROOTS:
             full = {"inputs": {name: value}}
         elif name in ("data", "views", "encoder") and len(recipe.inputs) == 1:
             full = {"inputs": {next(iter(recipe.inputs)): {name: value}}}
-        found = recipes.merge(found, full)
+        found = schema.merge(found, full)
     return found
 
 
@@ -95,6 +94,65 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
+def recipes(
+    action: Literal["list", "show", "copy", "check"] = "list",
+    recipe: Annotated[PathSource | None, "RECIPE", "placed"] = None,
+    *,
+    manifest: ManifestSource | None = None,
+    output: PathSource | None = None,
+) -> "Result[Any]":
+    """List the shipped recipes; show one with every default filled in, copy it, or hold it against a manifest.
+
+    Args:
+        action: `list`; `show`, complete; `copy` as it is written, to change it; `check` what an archive has of what it
+            needs, before anything is decoded: records, levels, labels, partners, channels, the positives of a batch and
+            the memory of a step.
+        recipe: a YAML file, or the name of a shipped one.
+        manifest: to check against, that `medcl scan` wrote.
+        output: file that is written by `copy` (default: NAME.yaml here) or `show`.
+
+    Returns:
+        The recipe, or what was found of it in the archive.
+
+    Raises:
+        UsageError: there is no such recipe, or it is invalid; the file is there already.
+        MedclError: what the recipe needs is not in the archive.
+    """
+    if action == "list":
+        known = documents.shipped("recipe")
+        lines = [f"{name:<28} {_first_line(path)}" for name, path in known.items()]
+        return Result("\n".join(lines), lambda: known)
+    if recipe is None:
+        raise UsageError(f"recipes {action}: name a recipe; `medcl recipes` lists them")
+    path = documents.find("recipe", Path(recipe))
+    complete = _read(_content(path), {}, f"recipe {path}: ")
+    if action == "check":
+        from medcl.pretrain.forecast import forecast
+
+        if manifest is None:
+            raise UsageError("recipes check: needs --manifest, which `medcl scan` writes")
+        found = forecast(complete, manifest_and_store(manifest, Path())[0])
+        if found.problems:
+            raise MedclError(f"{path.stem} does not fit this archive\n{found}")
+        return Result(str(found), lambda: found)
+    text = complete.as_yaml() if action == "show" else path.read_text(encoding="utf-8")
+    target = Path(output) if output is not None else Path(path.name) if action == "copy" else None
+    if target is None:
+        return Result(text.rstrip(), lambda: complete)
+    if target.exists():
+        raise UsageError(f"{target}: is there already; choose another name by -o")
+    files.write(target, text)
+    return Result(
+        f"recipe: {target}; `medcl pretrain {target} --manifest M -o RUN` trains it", lambda: complete, target
+    )
+
+
+def _first_line(path: Path) -> str:
+    """What a recipe says of itself, in a line."""
+    line = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    return line if len(line) <= 100 else line[:97].rstrip() + "..."
+
+
 def of_words(words: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str], dict[str, Any]]:
     """Divide the words of a command into its own and those of the recipe.
 
@@ -105,10 +163,10 @@ def of_words(words: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[
     Returns:
         Its own words, recipes named by `--config`, and settings by dotted names.
     """
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
     from medcl.pretrain.version_0_1 import ROOTS
 
-    roots = {*recipes.ROOTS, *ROOTS}
+    roots = {*schema.ROOTS, *ROOTS}
     rest: list[str] = []
     sources: list[str] = []
     settings: dict[str, Any] = {}
@@ -151,13 +209,13 @@ def from_words(source: Any, more: Sequence[str], settings: Mapping[str, Any]) ->
     Raises:
         UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
     """
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
 
     given = [*([str(source)] if source is not None else []), *more]
     paths = [documents.find("recipe", one) for one in given]
     content: dict[str, Any] = {}
     for path in paths:
-        content = recipes.merge(content, _content(path))
+        content = schema.merge(content, _content(path))
     try:
         return _read(content, settings, f"recipe {paths[-1]}: " if paths else "")
     except UsageError:
@@ -179,17 +237,17 @@ def _as_flag(content: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
 
 def known_flags() -> Iterator[str]:
     """Flags that settings of a recipe may have been misspelt for."""
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
 
-    for name in recipes.ROOTS:
+    for name in schema.ROOTS:
         yield f"--{name}"
-    for name, kind in recipes.GROUPS.items():
+    for name, kind in schema.GROUPS.items():
         yield from (f"--{name}.{one}" for one in settings_of(kind))
 
 
 def summary(command: str) -> str:
     """What a recipe holds, in a screen, for `--help`."""
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
 
     lines = [
         "settings of a recipe, each of which is a flag too:",
@@ -197,7 +255,7 @@ def summary(command: str) -> str:
         "  --objectives.NAME.SETTING                     what is contrasted with what, by which loss; its weight",
         "  --stages '[{objectives: [NAME], steps: N}]'   what is trained one after the other",
     ]
-    for group, kind in recipes.GROUPS.items():
+    for group, kind in schema.GROUPS.items():
         names = ", ".join(settings_of(kind))
         lines += textwrap.wrap(f"--{group}.({names})", 110, initial_indent="  ", subsequent_indent="      ")
     lines += [
@@ -211,11 +269,11 @@ def summary(command: str) -> str:
 def everything() -> str:
     """All settings of recipes with their defaults and what they do, for `--help all`."""
     from medcl.modality import WINGS, wing
-    from medcl.pretrain import recipe as recipes
+    from medcl.pretrain import recipe as schema
     from medcl.pretrain.objectives import OBJECTIVES, objective_class
 
-    groups: list[tuple[str, type]] = [("", recipes.Recipe), *recipes.GROUPS.items(), ("stages", recipes.StageConfig)]
-    groups.append(("inputs.NAME", recipes.InputConfig))
+    groups: list[tuple[str, type]] = [("", schema.Recipe), *schema.GROUPS.items(), ("stages", schema.StageConfig)]
+    groups.append(("inputs.NAME", schema.InputConfig))
     for name in WINGS:
         own = wing(name)
         kinds = {"data": own.config, "views": own.views_config, "encoder": own.encoder_config}

@@ -287,6 +287,16 @@ class Lookups:
         """Itself: an averaged copy of a model looks up the same."""
         return self
 
+    @staticmethod
+    def table(recipe: Recipe, objective: str, word: str, chosen: Manifest) -> Tensor:
+        """What one objective looks up by a word, of each row of the manifest.
+
+        Raises:
+            UsageError: as the class.
+        """
+        share = float(getattr(recipe.objectives[objective], "labels", 1.0))
+        return _column(f"objectives.{objective}", word, chosen, (), share, recipe.seed)
+
     def of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """{word: (B,)} of the samples of a batch."""
         rows = batch["index"]

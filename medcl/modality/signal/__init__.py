@@ -10,6 +10,7 @@ from medcl.modality.sampling import Numbered
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
 
 if TYPE_CHECKING:
+    from medcl.modality.signal.encoders import SignalEncoder
     from medcl.modality.signal.samples import SignalWindows
     from medcl.modality.signal.store import SignalStore
     from medcl.modality.spec import SignalCard
@@ -42,6 +43,17 @@ class SignalWing(Wing):
         from medcl.modality.spec import SignalCard
 
         return SignalCard
+
+    def sketch(
+        self, config: SignalConfig, encoder: SignalEncoderConfig
+    ) -> "tuple[SignalEncoder, tuple[int, ...]] | None":
+        """A network of windows, where channels and rate are stated."""
+        if not config.channels or not config.sampling_rate:
+            return None
+        from medcl.modality.signal.encoders import build
+
+        size = len(config.channels), round(config.window * config.sampling_rate)
+        return build(encoder, len(config.channels)), size
 
     def check(self, config: SignalConfig, encoder: SignalEncoderConfig) -> None:
         """Accept: what is invalid is known with the sampling rate of the archive."""

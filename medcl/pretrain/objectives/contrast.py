@@ -27,12 +27,12 @@ from medcl.pretrain.objectives.base import (
 )
 from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss, Temperature
 from medcl.pretrain.objectives.positives import (
+    IN_BATCH,
     ITEM,
     NEIGHBOURS,
     PARTITION,
     POSITION,
     SOFT,
-    TEXT,
     VALUE,
     Rules,
     Side,
@@ -44,8 +44,6 @@ from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe
-
-IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
 
 
 @dataclass(frozen=True)

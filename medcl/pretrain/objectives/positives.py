@@ -21,6 +21,8 @@ PLACE = "place"
 EARLIER = -1
 """The place of what comes from an earlier batch."""
 LABEL, VALUE, SOFT = "label:", "value:", "soft:"
+IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
+"""What a batch tells by itself."""
 WORDS = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS, f"{LABEL}COLUMN", f"{VALUE}COLUMN", f"{SOFT}INPUT", "a level")
 
 
