@@ -200,6 +200,9 @@ def _options(command: Callable[..., Any]) -> Iterator[_Option]:
                 yield from _fields(kind, taken)
                 taken |= {field.name for field in fields(kind)}
         else:
+            if isinstance(one.annotation, str):
+                # Objects that words cannot give have types in quotes, which are not imported.
+                continue
             default = MISSING if one.default is Parameter.empty else one.default
             # A recipe may be named by --config, too.
             default = None if one.name == "recipe" and not place else default

@@ -14,6 +14,7 @@ from medcl.commands.arguments import (
     one_or_many,
     quarantined,
 )
+from medcl.errors import UsageError
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe
@@ -79,10 +80,11 @@ def prepare(
 
 @one_or_many
 def pretrain(
-    recipe: RecipeSource,
-    manifest: ManifestSource,
-    output: PathSource,
+    recipe: RecipeSource = None,
+    manifest: ManifestSource | None = None,
+    output: PathSource | None = None,
     *,
+    samples: "Mapping[str, Any] | None" = None,
     resume: bool = False,
     until: int | None = None,
     store: PathSource | None = None,
@@ -95,6 +97,8 @@ def pretrain(
             are flags, such as --optimiser.steps 500 or --objectives.trial.weight 0.5; `--help all` tells all of them.
         manifest: manifest that `medcl scan` wrote.
         output: the run folder.
+        samples: in the place of a manifest, samples in memory by the name of their input: arrays with ids, MNE Epochs
+            or torch data sets; see `medcl.pretrain.samples.Samples`.
         resume: go on from the folder's last.ckpt.
         until: step after which this call stops, to be resumed: for queues with a time limit.
         store: folder of prepared records; default: beside the manifest.
@@ -111,7 +115,17 @@ def pretrain(
     complete = recipes.recipe(recipe, settings)
     from medcl.pretrain.run import pretrain as train
 
-    records, prepared = manifest_and_store(manifest, store)
-    done = train(complete, records, prepared, Path(output), resume=resume, until=until)
+    if (manifest is None) == (samples is None) or output is None:
+        missing = ["--manifest"] * (manifest is None) + ["-o/--output"] * (output is None)
+        raise UsageError(
+            f"pretrain: {', '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing"
+            if missing
+            else "pretrain: takes a manifest or samples, not both"
+        )
+    source: Any = samples
+    prepared = Path()
+    if manifest is not None:
+        source, prepared = manifest_and_store(manifest, store)
+    done = train(complete, source, prepared, Path(output), resume=resume, until=until)
     # Of several processes that train, one tells.
     return Result(str(done) if done.speaks else "", lambda: done, done.folder)

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl import runs
@@ -34,7 +35,7 @@ class Made:
     Args:
         config: its settings, completed by what the archive says.
         store: of all its records that could be prepared.
-        draws: those that are trained on.
+        draws: those that are trained on; None of samples in memory.
         encoder: makes the network of a configuration, with new weights.
         views: makes the random changes called by a name of `more_views`, or the input's own.
         card: what the encoder expects.
@@ -46,7 +47,7 @@ class Made:
 
     config: InputConfig
     store: Any
-    draws: Linkable
+    draws: Linkable | None
     encoder: Callable[[Any], nn.Module]
     views: Callable[[str], Compose | None]
     card: SideCard
@@ -205,7 +206,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
         if samples is not None:
             return _of_levels(recipe, samples)
     names = sorted(real, key=lambda name: made[name].config.modality == WINGS[-1])
-    draws = {name: made[name].draws for name in names}
+    draws = {name: cast(Linkable, made[name].draws) for name in names}
     modalities = {name: made[name].config.modality for name in names}
     two = [set(one.inputs) for one in recipe.objectives.values() if len(one.inputs) == 2]
     needed = set.intersection(*two) if two and len(two) == len(recipe.objectives) else set()
@@ -260,6 +261,23 @@ def _sentence(counts: Mapping[str, int]) -> str:
     return f"left out: {said}" if said else ""
 
 
+class Columns(Protocol):
+    """What is looked up in: a manifest, or the ids of samples in memory."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column: integers with -1 for null, floats with NaN, or objects with None."""
+
+    @property
+    def targets(self) -> Iterable[str]:
+        """Names of the label columns."""
+
+
 class Lookups:
     """What objectives look up in the manifest by row: levels, labels, values.
 
@@ -272,7 +290,7 @@ class Lookups:
         UsageError: the manifest has no such column, or it does not hold numbers.
     """
 
-    def __init__(self, recipe: Recipe, chosen: Manifest, id_names: Sequence[str]) -> None:
+    def __init__(self, recipe: Recipe, chosen: Columns, id_names: Sequence[str]) -> None:
         self.rows = len(chosen)
         self._tables: dict[str, Tensor] = {}
         self._partners = tuple(name for name in recipe.inputs if not recipe.inputs[name].like)
@@ -288,7 +306,7 @@ class Lookups:
         return self
 
     @staticmethod
-    def table(recipe: Recipe, objective: str, word: str, chosen: Manifest) -> Tensor:
+    def table(recipe: Recipe, objective: str, word: str, chosen: Columns) -> Tensor:
         """What one objective looks up by a word, of each row of the manifest.
 
         Raises:
@@ -316,7 +334,7 @@ class Lookups:
         return found
 
 
-def _column(where: str, word: str, chosen: Manifest, id_names: Sequence[str], share: float, seed: int) -> Tensor:
+def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], share: float, seed: int) -> Tensor:
     """One value a row of the manifest: codes of a level or label, the unknown ones each another, or numbers."""
     column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).partition("=")
     if not chosen.has(column):

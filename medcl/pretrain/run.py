@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.fabric import Fabric
@@ -20,10 +20,11 @@ from medcl.modality.spec import Card, JointCard
 from medcl.pretrain.check import check
 from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.initialise import initialise
-from medcl.pretrain.inputs import Lookups, Made, Source, in_splits, made_inputs, source
+from medcl.pretrain.inputs import Columns, Lookups, Made, Source, in_splits, made_inputs, source
 from medcl.pretrain.model import Model, adapted, loss_name, side_names, spaces
 from medcl.pretrain.objectives.base import HeadConfig
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig, as_settings, read
+from medcl.pretrain.samples import made_of
 from medcl.pretrain.trainer import Stage, Trained, fabric_for, train
 from medcl.pretrain.version_0_1 import converted
 
@@ -66,7 +67,7 @@ class Pretrained:
 
 def pretrain(
     recipe: Recipe,
-    manifest: Manifest,
+    manifest: Manifest | Mapping[str, Any],
     store: Path,
     folder: Path,
     *,
@@ -77,7 +78,7 @@ def pretrain(
 
     Args:
         recipe: the whole.
-        manifest: what `medcl scan` wrote.
+        manifest: what `medcl scan` wrote; or samples in memory by input, see `medcl.pretrain.samples.Samples`.
         store: folder in which records are prepared once.
         folder: the run folder.
         resume: go on from the folder's checkpoint.
@@ -103,22 +104,26 @@ def pretrain(
 
 
 def _pretrain(
-    recipe: Recipe, manifest: Manifest, store: Path, folder: Path, fabric: Fabric, *, resume: bool, until: int | None
+    recipe: Recipe,
+    manifest: Manifest | Mapping[str, Any],
+    store: Path,
+    folder: Path,
+    fabric: Fabric,
+    *,
+    resume: bool,
+    until: int | None,
 ) -> Pretrained:
     begun = runs.is_begun(folder)
     if begun and not resume:
         raise UsageError(f"{folder} already holds a run: choose another folder, or go on with --resume")
     resume = begun
-    # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
-    manifest = manifest.ok()
     plan = Plan.of(recipe, manifest, store, shared=fabric.world_size > 1)
     if not resume:
         # What cannot be built is refused before there is a folder.
         for stage in plan.recipe.trained:
             plan.model(stage, None)
-    salt = str(manifest.metadata["salt"])
     if fabric.is_global_zero and not resume:
-        runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), salt))
+        runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), plan.salt))
     if resume:
         _same_recipe(folder, plan.recipe)
     fabric.barrier()
@@ -160,23 +165,29 @@ class Plan:
     shared: bool
 
     @classmethod
-    def of(cls, recipe: Recipe, manifest: Manifest, store: Path, *, shared: bool = False) -> "Plan":
+    def of(cls, recipe: Recipe, manifest: Manifest | Mapping[str, Any], store: Path, *, shared: bool = False) -> "Plan":
         """Prepare records and say what is trained.
 
         Raises:
-            UsageError: the archive does not have what the recipe needs.
+            UsageError: the archive, or the samples, do not have what the recipe needs.
             MedclError: no records of an input, or none that belong together.
         """
-        made = made_inputs(recipe, manifest, store)
-        chosen = in_splits(manifest, recipe.splits)
-        batches = source(recipe, made, chosen)
+        if isinstance(manifest, Manifest):
+            # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
+            manifest = manifest.ok()
+            made = made_inputs(recipe, manifest, store)
+            columns: Columns = in_splits(manifest, recipe.splits)
+            batches, salt = source(recipe, made, cast(Manifest, columns)), str(manifest.metadata["salt"])
+        else:
+            made, batches, columns = made_of(recipe, manifest)
+            salt = "samples in memory"
         last = recipe.trained[-1]
         inputs: dict[str, InputConfig] = {
             name: replace(one.config, encoder=adapted(recipe, last, name), like=recipe.inputs[name].like)
             for name, one in made.items()
         }
-        lookups = Lookups(recipe, chosen, batches.id_names)
-        return cls(replace(recipe, inputs=inputs), made, batches, lookups, str(manifest.metadata["salt"]), shared)
+        lookups = Lookups(recipe, columns, batches.id_names)
+        return cls(replace(recipe, inputs=inputs), made, batches, lookups, salt, shared)
 
     @property
     def card(self) -> Card:
