@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from medcl.commands import recipes
 from medcl.commands.arguments import (
@@ -85,6 +85,7 @@ def pretrain(
     *,
     resume: bool = False,
     until: int | None = None,
+    logger: Literal["none", "wandb", "mlflow"] = "none",
     store: PathSource | None = None,
     **settings: Any,
 ) -> "Result[Pretrained]":
@@ -97,6 +98,9 @@ def pretrain(
         output: the run folder.
         resume: go on from the folder's last.ckpt.
         until: step after which this call stops, to be resumed: for queues with a time limit.
+        logger: where losses and measures go besides metrics.csv and TensorBoard: `wandb` (`pip install
+            'medcl[wandb]'`; offline, unless WANDB_MODE is online) or `mlflow` (`pip install 'medcl[mlflow]'`; a folder
+            of the run, unless MLFLOW_TRACKING_URI names a server).
         store: folder of prepared records; default: beside the manifest.
         settings: of the recipe, in the place of those of the file, such as `optimiser={"steps": 500}`.
 
@@ -112,6 +116,6 @@ def pretrain(
     from medcl.pretrain.run import pretrain as train
 
     records, prepared = manifest_and_store(manifest, store)
-    done = train(complete, records, prepared, Path(output), resume=resume, until=until)
+    done = train(complete, records, prepared, Path(output), resume=resume, until=until, logger=logger)
     # Of several processes that train, one tells.
     return Result(str(done) if done.speaks else "", lambda: done, done.folder)
