@@ -89,7 +89,7 @@ def _hash(salt: str, code: int) -> str:
 RUN_VERSION = 1
 _SUMS = "checksums"
 _COPY = "take it from a copy of the run folder, or train anew in another one"
-LOCK, BOARD = ".lock", "tensorboard"
+LOCK, BOARD, MONITOR = ".lock", "tensorboard", "monitor.csv"
 WEIGHTS, CONFIG, METRICS = "encoder.safetensors", "recipe.yaml", "metrics.csv"
 CONFIGS = CONFIG, "config.yaml"
 """The recipe, and its name in version 0.1."""

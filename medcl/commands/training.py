@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from medcl.commands import recipes
 from medcl.commands.arguments import (
@@ -87,6 +87,7 @@ def pretrain(
     samples: "Mapping[str, Any] | None" = None,
     resume: bool = False,
     until: int | None = None,
+    logger: Literal["none", "wandb", "mlflow"] = "none",
     store: PathSource | None = None,
     **settings: Any,
 ) -> "Result[Pretrained]":
@@ -101,6 +102,9 @@ def pretrain(
             or torch data sets; see `medcl.pretrain.samples.Samples`.
         resume: go on from the folder's last.ckpt.
         until: step after which this call stops, to be resumed: for queues with a time limit.
+        logger: where losses and measures go besides metrics.csv and TensorBoard: `wandb` (`pip install
+            'medcl[wandb]'`; offline, unless WANDB_MODE is online) or `mlflow` (`pip install 'medcl[mlflow]'`; a folder
+            of the run, unless MLFLOW_TRACKING_URI names a server).
         store: folder of prepared records; default: beside the manifest.
         settings: of the recipe, in the place of those of the file, such as `optimiser={"steps": 500}`.
 
@@ -126,6 +130,6 @@ def pretrain(
     prepared = Path()
     if manifest is not None:
         source, prepared = manifest_and_store(manifest, store)
-    done = train(complete, source, prepared, Path(output), resume=resume, until=until)
+    done = train(complete, source, prepared, Path(output), resume=resume, until=until, logger=logger)
     # Of several processes that train, one tells.
     return Result(str(done) if done.speaks else "", lambda: done, done.folder)

@@ -1,6 +1,7 @@
 """The inputs of a run: prepared records, encoders, views, batches, and what objectives look up in the manifest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -285,12 +286,15 @@ class Lookups:
         recipe: the whole.
         chosen: what is trained on.
         id_names: what a batch tells by itself.
+        more: further words, with the settings that name them.
 
     Raises:
         UsageError: the manifest has no such column, or it does not hold numbers.
     """
 
-    def __init__(self, recipe: Recipe, chosen: Columns, id_names: Sequence[str]) -> None:
+    def __init__(
+        self, recipe: Recipe, chosen: Columns, id_names: Sequence[str], more: Mapping[str, str] | None = None
+    ) -> None:
         self.rows = len(chosen)
         self._tables: dict[str, Tensor] = {}
         self._partners = tuple(name for name in recipe.inputs if not recipe.inputs[name].like)
@@ -300,6 +304,15 @@ class Lookups:
                 if word in id_names or word == "position" or word in self._tables:
                     continue
                 self._tables[word] = _column(f"objectives.{name}", word, chosen, id_names, share, recipe.seed)
+        for word, where in (more or {}).items():
+            self._tables[word] = _column(where, word, chosen, id_names, 1.0, recipe.seed)
+
+    def part(self, start: int, stop: int) -> "Lookups":
+        """The same for some of the rows."""
+        own = copy(self)
+        own.rows = stop - start
+        own._tables = {word: table[start:stop] for word, table in self._tables.items()}
+        return own
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Lookups":
         """Itself: an averaged copy of a model looks up the same."""

@@ -76,7 +76,11 @@ class Model(nn.Module):
         for part in self._frozen:
             part.requires_grad_(False)
         locked = [name for name, config in recipe.inputs.items() if config.locked or name in stage.freeze]
-        self._caches = {name: TextCache() for name in locked if hasattr(self.encoders[name], "keep")}
+        self.caches = {name: TextCache() for name in locked if hasattr(self.encoders[name], "keep")}
+        if recipe.hardware.compile:
+            # In place, so that weights keep their names; copies of an encoder are not compiled.
+            for encoder in self.encoders.values():
+                encoder.compile()
         self.train()
 
     def train(self, mode: bool = True) -> "Model":
@@ -97,14 +101,7 @@ class Model(nn.Module):
             active: names of losses that count now; none stands for all.
         """
         names = tuple(dict.fromkeys(one.partition(".")[0] for one in active)) or tuple(self.objectives)
-        step = self.step(batch, generator, names)
-        losses: dict[str, Tensor] = {}
-        for members in self._groups(names):
-            objectives = [cast(Objective, self.objectives[name]) for name in members]
-            together = len(objectives) > 1
-            found = fused(cast(list[Contrast], objectives), step) if together else [objectives[0](step)]
-            for name, own in zip(members, found, strict=True):
-                losses |= {loss_name(name, one): loss for one, loss in own.items()}
+        losses = self.losses(self.step(batch, generator, names), names)
         # Gradients are exchanged of all weights, also of those that nothing asks for in this step.
         if self.shared:
             idle = sum(
@@ -113,6 +110,17 @@ class Model(nn.Module):
             )
             first = next(iter(losses))
             losses[first] = losses[first] + idle
+        return losses
+
+    def losses(self, step: Step, names: Sequence[str]) -> dict[str, Tensor]:
+        """The losses of some objectives, whose views are drawn already."""
+        losses: dict[str, Tensor] = {}
+        for members in self._groups(names):
+            objectives = [cast(Objective, self.objectives[name]) for name in members]
+            together = len(objectives) > 1
+            found = fused(cast(list[Contrast], objectives), step) if together else [objectives[0](step)]
+            for name, own in zip(members, found, strict=True):
+                losses |= {loss_name(name, one): loss for one, loss in own.items()}
         order = [loss_name(name, one) for name in names for one in self.recipe.objectives[name].losses]
         return {name: losses[name] for name in order}
 
@@ -176,6 +184,17 @@ class Model(nn.Module):
                     self.teachers[one] = deepcopy(self.encoders[one]).requires_grad_(False)
         self._following = {one: name for one, (name, _) in momenta.items()}
 
+    def samples(self, batch: Mapping[str, Any], name: str) -> tuple[Tensor, Tensor]:
+        """The samples (n, ...) of an input, and which of the batch (B,) have it."""
+        source = self.recipe.inputs[name].like or name
+        given = batch.get("inputs") or {next(iter(self.made)): batch["x"]}
+        index = batch["index"]
+        everyone = torch.ones(len(index), dtype=torch.bool, device=index.device)
+        x = given.get(source)
+        return (self.made[source].nothing(index.device) if x is None else x), batch.get("present", {}).get(
+            source, everyone
+        )
+
     def step(self, batch: Mapping[str, Any], generator: torch.Generator, names: Sequence[str] = ()) -> Step:
         """The views of a batch; what the encoders make of them is computed when it is asked for.
 
@@ -186,8 +205,6 @@ class Model(nn.Module):
         """
         names = names or tuple(self.objectives)
         group = dist.group.WORLD if self.shared else None
-        given = batch.get("inputs") or {next(iter(self.made)): batch["x"]}
-        everyone = torch.ones(len(batch["index"]), dtype=torch.bool, device=batch["index"].device)
         ids = {**batch["ids"], "row": batch["index"], **self.lookups.of(batch)}
         if "position" in batch:
             ids["position"] = batch["position"]
@@ -196,14 +213,12 @@ class Model(nn.Module):
         drawn: dict[tuple[str, Any], Drawn] = {}
         seen: dict[tuple[str, Any], Seen] = {}
         for name in dict.fromkeys(one for one, _ in wanted):
-            source = self.recipe.inputs[name].like or name
-            present[name] = batch.get("present", {}).get(source, everyone)
+            _, present[name] = self.samples(batch, name)
         self._move(names)
         for (name, key), one in wanted.items():
             source = self.recipe.inputs[name].like or name
             if (source, key) not in drawn:
-                x = given.get(source)
-                x = self.made[source].nothing(batch["index"].device) if x is None else x
+                x, _ = self.samples(batch, name)
                 drawn[source, key] = draw_views(x, self.made[source].views(one.views), one, generator, group)
             there = present[name]
             own = ids if len(drawn[source, key].source) == len(there) else {n: value[there] for n, value in ids.items()}
@@ -213,7 +228,7 @@ class Model(nn.Module):
                 self.encoders[name],
                 own,
                 self.recipe.hardware.chunk,
-                self._caches.get(name),
+                self.caches.get(name),
                 dict(self.teachers.items()).get(name),
             )
         return Step(seen, ids, present, generator, group)

@@ -19,9 +19,12 @@ from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
 from medcl.pretrain.check import check
 from medcl.pretrain.checkpoint import step_of
+from medcl.pretrain.held_out import HeldOut, held_out
 from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Columns, Lookups, Made, Source, in_splits, made_inputs, source
+from medcl.pretrain.loggers import LoggerName, loggers
 from medcl.pretrain.model import Model, adapted, loss_name, side_names, spaces
+from medcl.pretrain.monitor import Monitor
 from medcl.pretrain.objectives.base import HeadConfig
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig, as_settings, read
 from medcl.pretrain.samples import made_of
@@ -73,6 +76,7 @@ def pretrain(
     *,
     resume: bool = False,
     until: int | None = None,
+    logger: LoggerName = "none",
 ) -> Pretrained:
     """Train an encoder without labels.
 
@@ -83,24 +87,27 @@ def pretrain(
         folder: the run folder.
         resume: go on from the folder's checkpoint.
         until: stop after this step in this call.
+        logger: that is told of losses and measures, besides metrics.csv and TensorBoard.
 
     Returns:
         What the run has come to.
 
     Raises:
-        UsageError: the folder already holds a run, or the recipe is invalid.
+        UsageError: the folder already holds a run, the recipe is invalid, or the logger is not installed.
         MedclError: the archive does not allow it, or training failed.
     """
     check(recipe)
-    fabric = fabric_for(recipe.hardware)
-    fabric.launch()
-    if fabric.local_rank:
-        # The first process of this machine has started this one.
-        end_with_parent()
-    if resume and fabric.is_global_zero and not any((folder / name).exists() for name in (*runs.CONFIGS, runs.LOCK)):
-        raise MedclError(f"{folder}: no run to resume; run without --resume")
-    with runs.alone(folder) if fabric.is_global_zero else nullcontext():
-        return _pretrain(recipe, manifest, store, folder, fabric, resume=resume, until=until)
+    with loggers(logger, folder) as made:
+        fabric = fabric_for(recipe.hardware, made)
+        fabric.launch()
+        if fabric.local_rank:
+            # The first process of this machine has started this one.
+            end_with_parent()
+        there = any((folder / name).exists() for name in (*runs.CONFIGS, runs.LOCK))
+        if resume and fabric.is_global_zero and not there:
+            raise MedclError(f"{folder}: no run to resume; run without --resume")
+        with runs.alone(folder) if fabric.is_global_zero else nullcontext():
+            return _pretrain(recipe, manifest, store, folder, fabric, resume=resume, until=until)
 
 
 def _pretrain(
@@ -155,6 +162,7 @@ class Plan:
         lookups: what objectives look up in the manifest.
         salt: fingerprint of the salt of the patients' codes.
         shared: whether several processes train.
+        held: what is looked at and not trained on, if anything is.
     """
 
     recipe: Recipe
@@ -163,6 +171,7 @@ class Plan:
     lookups: Lookups
     salt: str
     shared: bool
+    held: HeldOut | None
 
     @classmethod
     def of(cls, recipe: Recipe, manifest: Manifest | Mapping[str, Any], store: Path, *, shared: bool = False) -> "Plan":
@@ -187,7 +196,8 @@ class Plan:
             for name, one in made.items()
         }
         lookups = Lookups(recipe, columns, batches.id_names)
-        return cls(replace(recipe, inputs=inputs), made, batches, lookups, salt, shared)
+        held = held_out(recipe, made, manifest, batches.patients) if isinstance(manifest, Manifest) else None
+        return cls(replace(recipe, inputs=inputs), made, batches, lookups, salt, shared, held)
 
     @property
     def card(self) -> Card:
@@ -232,6 +242,12 @@ class Plan:
             dict.fromkeys(loss_name(name, one) for name in every for one in self.recipe.objectives[name].losses)
         )
 
+    def monitor(self, stage: StageConfig, named: str, fabric: Fabric, folder: Path) -> Monitor | None:
+        """Who looks at a stage, if anyone does."""
+        if self.held is None or not fabric.is_global_zero:
+            return None
+        return Monitor(self.recipe, stage, named, self.held, self.source, fabric, folder)
+
     def batches(self, number: int, stage: StageConfig, fabric: Fabric, start: int, stop: int) -> Iterable[Batch]:
         """Those of some steps of a stage."""
         partitions = max(self.recipe.objectives[name].partitions for name in stage.objectives)
@@ -253,6 +269,7 @@ def _train(plan: Plan, fabric: Fabric, folder: Path, *, resume: bool, until: int
             # New weights depend on nothing but the seed: not on whether the stage before ran in this call.
             torch.manual_seed(recipe.seed + number)
             rate = stage.learning_rate or recipe.optimiser.learning_rate
+            named = stage.name if len(stages) > 1 else ""
             trained = train(
                 fabric,
                 plan.model(stage, cast(Model, trained.encoder_owner) if trained else None),
@@ -264,7 +281,8 @@ def _train(plan: Plan, fabric: Fabric, folder: Path, *, resume: bool, until: int
                 resume=resume and (before < taken or number == 0),
                 until=until,
                 checkpoint_every=recipe.hardware.checkpoint_every,
-                stage=Stage(stage.name if len(stages) > 1 else "", before, plan.columns()),
+                stage=Stage(named, before, plan.columns()),
+                monitor=plan.monitor(stage, named, fabric, folder),
             )
             if trained.step < end or (until is not None and until <= end):
                 break

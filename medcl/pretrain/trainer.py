@@ -7,23 +7,25 @@ nothing of the random state has to be saved, and 100 steps equal 50, a stop, and
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 from tqdm.auto import tqdm
 
 from medcl.errors import MedclError, UsageError
 from medcl.modality.sampling import Batch
+from medcl.pretrain.averaging import average_of
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.pretrain.metrics import Board, MetricsFile
 from medcl.pretrain.recipe import HardwareConfig, OptimiserConfig
+from medcl.pretrain.watch import Watch, in_short
 from medcl.runs import BOARD, CHECKPOINT, METRICS
 
 Losses = dict[str, Tensor]
@@ -50,8 +52,12 @@ class Trained:
     samples_per_second: float
 
 
-def fabric_for(config: HardwareConfig) -> Fabric:
+def fabric_for(config: HardwareConfig, loggers: Sequence[Any] = ()) -> Fabric:
     """The device, precision and processes that the configuration asks for.
+
+    Args:
+        config: of the hardware.
+        loggers: that are told of losses and measures.
 
     Raises:
         UsageError: no device, more devices than there are, or an invalid chunk.
@@ -80,6 +86,7 @@ def fabric_for(config: HardwareConfig) -> Fabric:
         num_nodes=config.nodes,
         precision=precision,
         strategy=strategy,
+        loggers=list(loggers),
     )
 
 
@@ -139,6 +146,7 @@ def train(
     until: int | None,
     checkpoint_every: int,
     stage: Stage = ONLY,
+    monitor: Watch | None = None,
 ) -> Trained:
     """Train a method.
 
@@ -157,6 +165,7 @@ def train(
             time limit).
         checkpoint_every: steps between two checkpoints.
         stage: of the run.
+        monitor: looks at the weights now and then; the other processes wait where they next exchange something.
 
     Raises:
         MedclError: if a loss is not finite, or the checkpoint does not fit.
@@ -167,7 +176,7 @@ def train(
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(
         parameters, lr=optimiser_config.learning_rate, weight_decay=optimiser_config.weight_decay, fused=fused
     )
-    average = _average_of(method, optimiser_config)
+    average = average_of(method, optimiser_config)
     wrapped, optimiser = fabric.setup(method, optimiser)
     if average is not None:
         average.to(fabric.device)
@@ -178,6 +187,7 @@ def train(
     metrics = MetricsFile(folder / METRICS, keep_below=step, columns=stage.columns) if fabric.is_global_zero else None
     board = Board(folder / BOARD) if fabric.is_global_zero else None
     values: dict[str, float] = {}
+    looked: dict[str, str] = {}
     seen, begun = 0, time.perf_counter()
     bar = tqdm(total=end, initial=step, desc=stage.name, unit="step", disable=None if fabric.is_global_zero else True)
 
@@ -185,6 +195,22 @@ def train(
         if fabric.is_global_zero:
             save(folder / CHECKPOINT, step, state)
 
+    def look() -> None:
+        nonlocal begun
+        if monitor is None or board is None or not monitor.is_due(step):
+            return
+        paused = time.perf_counter()
+        found = monitor.look(step, method, average, weights(max(0, step - before - 1) / optimiser_config.steps))
+        named = {f"monitor/{name}": value for name, value in found.items()}
+        board.write(named, step)
+        fabric.log_dict(named, step)
+        looked.update(in_short(found))
+        begun += time.perf_counter() - paused
+
+    if monitor is not None and board is not None:
+        monitor.begin(step)
+    # Of a run that was stopped before it.
+    look()
     with _stop_asked() as asked, bar:
         for batch in batches(step - before, last - before):
             # One batch for all processes: the same views; dropout differs.
@@ -214,11 +240,13 @@ def train(
             seen += round(_sum(fabric, len(batch["index"])))
             speed = seen / (time.perf_counter() - begun)
             bar.update()
-            bar.set_postfix({**{k: f"{v:.3f}" for k, v in values.items()}, "samples/s": f"{speed:.0f}"}, refresh=False)
+            told = {**{k: f"{v:.3f}" for k, v in values.items()}, **looked, "samples/s": f"{speed:.0f}"}
+            bar.set_postfix(told, refresh=False)
             if metrics is not None and board is not None:
                 row = {"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)}
                 metrics.write({**row, "stage": stage.name} if stage.name else row)
                 board.write({**values, "learning_rate": rate}, step)
+                fabric.log_dict({**values, "learning_rate": rate}, step)
             stop = _sum(fabric, asked()) > 0  # by a signal that only one of the processes may have got
             if stop or (step % checkpoint_every == 0 and step < last):
                 checkpoint()
@@ -226,10 +254,13 @@ def train(
                 raise InterruptedTrainingError(
                     f"stopped after step {step} of {end}; the same command with --resume goes on"
                 )
+            look()
     checkpoint()
     if metrics is not None and board is not None:
         metrics.close()
         board.close()
+    if monitor is not None:
+        monitor.close()
     kept = average.module if average is not None else method
     return Trained(kept, step, values, seen / max(1e-9, time.perf_counter() - begun))
 
@@ -249,14 +280,6 @@ def _sum(fabric: Fabric, value: float) -> float:
     if fabric.world_size == 1:
         return value
     return float(fabric.all_reduce(torch.tensor(float(value), device=fabric.device), reduce_op="sum"))  # type: ignore[arg-type]
-
-
-def _average_of(method: nn.Module, config: OptimiserConfig) -> AveragedModel | None:
-    if config.average == "none":
-        return None
-    ema = config.average == "ema"
-    averaging = get_ema_multi_avg_fn(config.decay) if ema else get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
-    return AveragedModel(method, multi_avg_fn=averaging, use_buffers=True)
 
 
 @contextmanager

@@ -164,6 +164,10 @@ class Objective(nn.Module, ABC):
         """All views that it looks at, where it looks at several kinds of views of an input."""
         return tuple(self.wanted.items())
 
+    def positive_share(self, step: Step) -> float | None:
+        """The share of the anchors of a batch that have a positive; None where it is not known."""
+        return None
+
     @abstractmethod
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The losses of a batch, without their weights: a scalar each, by the names of `config.losses`."""

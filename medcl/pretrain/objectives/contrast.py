@@ -12,7 +12,7 @@ from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.losses.identity import identities
 from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.losses.m3col import draw as draw_mixing
-from medcl.contrast.pairings.pairs import Pairing, itself, same
+from medcl.contrast.pairings.pairs import Pairing, hard, itself, same
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import GlobalHead
 from medcl.pretrain.objectives.base import (
@@ -309,6 +309,27 @@ class Contrast(Objective):
         """Of the views of one input."""
         seen = step.see(self.config.of, self.wanted[self.config.of])
         return pair(self.rules, self._side(step, seen, (self.config.of,), blocks), None, step.group)
+
+    def positive_share(self, step: Step) -> float | None:
+        """The share of the anchors of a batch that have a positive; None where it is not known before the loss."""
+        config = self.config
+        parameters = self._loss.parameters
+        if self.keyed or len(self.names) > 2 or not {"pairing", "ids"} & parameters.keys():
+            return None
+        if "pairing" not in parameters:
+            # Of other samples: two views of one are no pair.
+            seen = step.see(config.of, self.wanted[config.of])
+            _, places, counts = seen.ids[next(iter(config.words))].unique(return_inverse=True, return_counts=True)
+            return float((counts[places] > 1).double().mean()) if seen.n else 0.0
+        if config.of:
+            wanted = self.wanted[config.of]
+            pairing = self.pairing(step, wanted.copies + wanted.original)
+        else:
+            sides = [self._side(step, step.see(name, self.wanted[name]), (name,), 1) for name in self.names]
+            pairing = pair(self.rules, *sides, step.group)
+        if not pairing.shape[0]:
+            return 0.0
+        return float(hard(pairing.pairs().positive).any(dim=1).double().mean())
 
     def _given(self, step: Step, **own: Any) -> dict[str, Any]:
         given = {

@@ -99,7 +99,8 @@ class DenseCL(Objective):
         query, cells = seen.project(self.pooled, 1), seen.project(self.cells, 1, "dense")
         with torch.no_grad():
             for trained, follows in ((self.pooled, self.pooled_keys), (self.cells, self.cell_keys)):
-                momentum_update(trained, follows, config.momentum)
+                if self.training:
+                    momentum_update(trained, follows, config.momentum)
             keys = seen.followed(1, 1)
             key, key_cells = self.pooled_keys(keys.pooled), self.cell_keys(keys.dense)
             key, pooled_cells = (gather(one, group) for one in (key, key_cells.mean(dim=1)))
@@ -113,9 +114,10 @@ class DenseCL(Objective):
         negatives, ids = self.cell_queue.extend(pooled_cells.float(), everyone)
         one_slice = same(own["slice"], ids["slice"]) | same(own["place"], ids["place"])
         losses["dense"] = dense(cells, key_cells, own_key, negatives, pairing=one_slice, temperature=scale)
-        # Every process holds the queue of all, so that none may gather it again.
-        earlier = {"slice": everyone["slice"], "place": torch.full_like(everyone["place"], EARLIER)}
-        self.queue.enqueue(key, earlier)
-        self.cell_queue.enqueue(pooled_cells, earlier)
+        if self.training:
+            # Every process holds the queue of all, so that none may gather it again.
+            earlier = {"slice": everyone["slice"], "place": torch.full_like(everyone["place"], EARLIER)}
+            self.queue.enqueue(key, earlier)
+            self.cell_queue.enqueue(pooled_cells, earlier)
         count = torch.tensor(float(seen.n), device=seen.x.device)
         return {name: mean(loss * count, count, group) for name, loss in losses.items()}

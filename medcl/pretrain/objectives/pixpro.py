@@ -131,9 +131,10 @@ class PixPro(Objective):
         (of_first, of_second), (first_cell, second_cell) = places.chunk(2), diagonals.chunk(2)
         positive = same_place(of_first, of_second, first_cell, second_cell, within=config.within)
         with torch.no_grad():
-            momentum_update(self.cells, self.cell_keys, self.follows)
+            if self.training:
+                momentum_update(self.cells, self.cell_keys, self.follows)
             first_key, second_key = self.cell_keys(seen.followed(0, 2).dense).chunk(2)
-            self.taken += 1
+            self.taken += self.training
         cells = seen.project(self.cells, 2, "dense")
         first, second = propagate(cells, self.transform(cells), sharpness=config.sharpness).chunk(2)
         forth = pixpro(first, second_key, positive, group=step.group)

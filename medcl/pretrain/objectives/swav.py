@@ -127,8 +127,8 @@ class SwAV(Objective):
             group=step.group,
         )
         with torch.no_grad():
-            self.taken += 1
-            if config.queue:
+            self.taken += self.training
+            if config.queue and self.training:
                 new = torch.stack([gather(z.detach().float(), step.group) for z in crops[:2]])
                 self.earlier = torch.cat([new, self.earlier], dim=1)[:, : config.queue]
                 self.get_buffer("held").fill_(min(config.queue, held + new.shape[1]))
