@@ -111,6 +111,7 @@ class SlotCon(Objective):
     config: SlotConConfig
     taken: Tensor
     centre: Tensor
+    prototype_keys: nn.Linear
 
     def __init__(self, config: SlotConConfig, parts: Parts) -> None:
         super().__init__(config, parts)
@@ -119,7 +120,8 @@ class SlotCon(Objective):
         self.cells = Perceptron(dim_of(parts.encoders[config.of]), config.hidden, width, 3)
         self.predictor = Perceptron(width, config.hidden, width, 2)
         self.prototypes = nn.Linear(width, config.prototypes, bias=False)
-        self.cell_keys, self.prototype_keys = follower(self.cells), follower(self.prototypes)
+        self.cell_keys = follower(self.cells)
+        self.prototype_keys = cast(nn.Linear, follower(self.prototypes))
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
         self.register_buffer("centre", torch.zeros(config.prototypes))
 
