@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,8 +18,9 @@ from medcl.data.pairs import Linkable, Pairs
 from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError, UsageError, did_you_mean
-from medcl.modality import WINGS, wing
+from medcl.modality import WINGS, own_views, wing
 from medcl.modality.base import Training
+from medcl.modality.own_views import OwnViewsConfig
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import JointCard, SideCard, kind_of
@@ -108,12 +110,16 @@ def make(
     card = own.spec_of(config.encoder, data, made, modality)
     sample = draws.read([draws.draw(int(draws.rows[0]), np.random.default_rng(0))])
 
+    @cache
     def views(called: str) -> Compose | None:
         if called and called not in config.more_views:
             raise UsageError(
                 f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
             )
-        return own.views(config.more_views[called] if called else config.views, data, made)
+        wanted = config.more_views[called] if called else config.views
+        if isinstance(wanted, OwnViewsConfig):
+            return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
+        return own.views(wanted, data, made)
 
     return Made(
         # A tokenizer that comes with the weights is no setting.

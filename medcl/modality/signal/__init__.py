@@ -31,6 +31,7 @@ class SignalWing(Wing):
     columns = ("modality",)
     reads_files = True
     shows_samples = False
+    takes_arrays = True
     has_slices = False
     config = SignalConfig
     encoder_config = SignalEncoderConfig

@@ -11,7 +11,7 @@ from medcl.contrast.losses.pixpro import same_place
 from medcl.contrast.losses.slotcon import centre_of, grouped, slotcon
 from medcl.errors import UsageError
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
-from medcl.pretrain.objectives.pixpro import cell_places, rising
+from medcl.pretrain.objectives.pixpro import cell_places, check_places, rising
 from medcl.pretrain.passes import Step, Wanted
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class SlotConConfig(ObjectiveConfig):
                 raise UsageError(f"{where}.{name}: {getattr(self, name):g} is not above 0")
         if self.prototypes < 2:
             raise UsageError(f"{where}.prototypes: {self.prototypes}; two or more are needed")
+        check_places(where, recipe.inputs[self.of].views)
         if recipe.hardware.chunk:
             raise UsageError(f"hardware.chunk: {where} (slotcon) cannot train in chunks; take smaller batches")
 
