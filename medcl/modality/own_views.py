@@ -86,6 +86,43 @@ class PerSample(View):
         return torch.stack(made) if made else x
 
 
+class Checked(View):
+    """A view of the user's own, which has to keep the shape of a batch.
+
+    Args:
+        view: that draws and applies.
+        called: what it is, for messages.
+    """
+
+    name = "own"
+
+    def __init__(self, view: View, called: str) -> None:
+        self.view, self.called = view, called
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw the parameters of the view.
+
+        Raises:
+            UsageError: they are not one a sample.
+        """
+        params = self.view.draw(x, generator)
+        for name, value in params.items():
+            if not isinstance(value, Tensor) or not value.ndim or len(value) != len(x):
+                raise UsageError(f"views {self.called}: draw returns {name!r} that is no tensor of {len(x)} samples")
+        return params
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Make the view.
+
+        Raises:
+            UsageError: it has another shape.
+        """
+        found = self.view.apply(x, params)
+        if found.shape != x.shape:
+            raise UsageError(f"views {self.called}: of a batch {tuple(x.shape)} they return {tuple(found.shape)}")
+        return found
+
+
 def build(config: OwnViewsConfig, where: str) -> Compose:
     """Make the views that a configuration names.
 
@@ -103,7 +140,7 @@ def build(config: OwnViewsConfig, where: str) -> Compose:
     found = resolve(config.name, "views")
     if inspect.isclass(found) and issubclass(found, View):
         try:
-            return Compose([found(**config.arguments)])
+            return Compose([Checked(found(**config.arguments), config.name)])
         except TypeError as error:
             raise UsageError(f"{where}.arguments: {config.name}: {error}") from error
     # No class but ours and no built-in is called: what a file names must not run with what the file gives it.

@@ -28,6 +28,9 @@ from medcl.modality.views import Compose
 from medcl.pretrain.objectives.positives import LABEL, VALUE
 from medcl.pretrain.recipe import InputConfig, Recipe
 
+HUB_WEIGHTS = "model.safetensors"
+"""The weights in a local folder of a model hub, beside its `config.json`."""
+
 
 @dataclass(frozen=True)
 class Made:
@@ -374,8 +377,8 @@ def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:
 
 
 def is_run(init: str) -> bool:
-    """Whether an encoder begins with that of a run, rather than with a file of weights."""
-    return bool(init) and not init.endswith(".safetensors")
+    """Whether an encoder begins with that of a run, rather than with a file of weights or a hub folder."""
+    return bool(init) and not init.endswith(".safetensors") and not (Path(init) / HUB_WEIGHTS).is_file()
 
 
 def card_in(run: runs.Run[Any, Any], kind: str, name: str) -> SideCard:

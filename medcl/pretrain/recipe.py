@@ -134,9 +134,11 @@ class InputConfig:
         views: random changes that make the views of a sample.
         more_views: further ones, by name, that objectives ask for: weaker or stronger ones, intensities alone.
         encoder: the network; `name: package.module:Class` is one of your own.
-        init: what the encoder starts from: a run folder, or a file of weights (safetensors); empty starts with random
-            weights. A run must not have seen patients whom this one does not train on.
-        rename: of a file of weights, {beginning of the names in the file: beginning of the names in the encoder}.
+        init: what the encoder starts from: a run folder, a file of weights (safetensors), or a local hub folder with
+            `model.safetensors`; empty starts with random weights. A run must not have seen patients whom this one does
+            not train on.
+        rename: of a file of weights, {beginning of the names in the file: beginning of the names in the encoder}; the
+            longest one that fits counts.
         adapt: of a file of weights, whether kernels are inflated from two to three dimensions and input channels are
             averaged where the encoder has others.
         locked: whether the encoder keeps the weights that it starts from, and only its projections are trained (LiT,
