@@ -75,7 +75,7 @@ def test_files_of_an_installed_format_become_records(tmp_path: Path) -> None:
         content = b"OWNR" + np.array([100, 500], "<i4").tobytes() + data.tobytes()
         (archive / f"P{number}.own").write_bytes(content)
     found = run(tmp_path / "site", SCRIPT, archive, tmp_path / "m.parquet")
-    assert "own-recorder (2, 500) 4 ('I', 'II')" in found.stdout, found.stderr[-2000:]
+    assert "own-recorder (2, 500) 4 ['I', 'II']" in found.stdout, found.stderr[-2000:]
 
 
 @pytest.mark.parametrize(

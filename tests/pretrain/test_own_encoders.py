@@ -14,6 +14,7 @@ from medcl import runs, weights
 from medcl.errors import UsageError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.networks.foreign import ForeignEncoder, ForeignEncoderConfig
+from tests.data.linked_archive import pictures_with_reports
 
 NETS = """
 import torch
@@ -267,3 +268,26 @@ def _path(*more: Path) -> dict[str, str]:
 
     here = Path(medcl.__file__).parents[1]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here, *more)))}
+
+
+def test_an_own_encoder_of_images_is_paired_with_reports(package: Path, tmp_path: Path) -> None:
+    manifest = pictures_with_reports(tmp_path / "archive", patients=8)
+    image = {"name": "ownnets.nets:Pixels", "dim": 6, "arguments": {"dims": 2}, "output": "map"}
+    text = {"dim": 8, "hidden": 32, "depth": 1, "vocabulary": 300, "patients": 2}
+    recipe = {
+        "inputs": {
+            "image": {"data": {"size": [16, 24]}, "encoder": {**image, "layout": "channels-first"}},
+            "report": {"data": {"length": 16}, "encoder": text},
+        },
+        "objectives": {"pair": {"between": ["image", "report"], "head": {"hidden": 8, "dim": 8}}},
+        "batch": {"patients": 4},
+        "optimiser": {"steps": 2},
+        "hardware": {"accelerator": "cpu"},
+    }
+    medcl.pretrain(recipe, manifest, tmp_path / "run", store=tmp_path / "store")
+    joint = runs.load_joint(tmp_path / "run")
+    assert isinstance(joint.encoder.side("image"), ForeignEncoder)
+    # A report whose encoder would be a network of one's own is refused: tokens are no array of numbers.
+    recipe["inputs"]["report"]["encoder"] = {"name": "ownnets.nets:Waves", "dim": 8}
+    with pytest.raises(UsageError, match=r"inputs\.report\.encoder\.name: .*reports are no arrays of numbers"):
+        medcl.pretrain(recipe, manifest, tmp_path / "other", store=tmp_path / "store")
