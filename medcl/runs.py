@@ -31,7 +31,6 @@ from medcl.modality import spec as cards
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, JointCard, VolumeCard
 from medcl.names import check_outside
-from medcl.networks.foreign import ForeignEncoderConfig
 from medcl.networks.multimodal import MultimodalEncoder
 
 
@@ -200,9 +199,8 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, remedy) from error
     state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
-    for side in card.sides.values() if isinstance(card, JointCard) else (card,):
-        if isinstance(side.encoder, ForeignEncoderConfig):
-            check_outside(side.encoder.name, folder)
+    for name in cards.own_classes(card):
+        check_outside(name, folder)
     try:
         encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
     except (KeyError, TypeError, ValueError) as error:

@@ -211,7 +211,7 @@ def summary(command: str) -> str:
 def everything() -> str:
     """All settings of recipes with their defaults and what they do, for `--help all`."""
     from medcl.modality import WINGS, wing
-    from medcl.networks.foreign import ForeignEncoderConfig
+    from medcl.networks.config import ForeignEncoderConfig
     from medcl.pretrain import recipe as recipes
     from medcl.pretrain.objectives import OBJECTIVES, objective_class
 

@@ -21,7 +21,7 @@ from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spatial.encoders.unet import SegmentationHead, UNet
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.samples import Patch, VolumePatches
-from medcl.networks.foreign import ForeignEncoderConfig
+from medcl.networks.config import ForeignEncoderConfig
 from medcl.stats.label_maps import dice
 
 WITH_DECODER = ("unet", "monai-unet", "swin-unetr")

@@ -15,8 +15,8 @@ from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.networks.config import ForeignEncoderConfig, is_foreign
 from medcl.networks.encoder import Encoder
-from medcl.networks.foreign import ForeignEncoderConfig, is_foreign
 from medcl.networks.multimodal import MultimodalEncoder
 
 
@@ -148,6 +148,12 @@ _JOINT = "joint"
 def kind_of(card: SideCard) -> str:
     """The kind of record whose encoder a card describes: `signal`, `volume`, `image` or `report`."""
     return next(name for name in WINGS if isinstance(card, wing(name).spec))
+
+
+def own_classes(card: Card) -> list[str]:
+    """The classes of the user's own (`package.module:Class`) that the encoders of a card are built of."""
+    sides = card.sides.values() if isinstance(card, JointCard) else (card,)
+    return [side.encoder.name for side in sides if isinstance(side.encoder, ForeignEncoderConfig)]
 
 
 def to_json(card: Card) -> str:

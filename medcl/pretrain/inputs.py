@@ -20,7 +20,7 @@ from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.modality import WINGS, own_views, wing
 from medcl.modality.base import Training
-from medcl.modality.own_views import OwnViewsConfig
+from medcl.modality.own_config import OwnViewsConfig
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import JointCard, SideCard, kind_of

@@ -17,8 +17,8 @@ import yaml
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Wing
-from medcl.modality.own_views import OwnViewsConfig, is_own
-from medcl.networks.foreign import ForeignEncoderConfig, is_foreign
+from medcl.modality.own_config import OwnViewsConfig, is_own
+from medcl.networks.config import ForeignEncoderConfig, is_foreign
 from medcl.spelling import not_a_choice, plain, settings_of, unknown
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from torch import nn
 
 from medcl.errors import UsageError
 from medcl.modality.table.encoders import build as build_table
+from medcl.networks.config import ForeignEncoderConfig, is_foreign
 from medcl.networks.encoder import pool
-from medcl.networks.foreign import ForeignEncoderConfig, build, is_foreign
+from medcl.networks.foreign import build
 
 Answer = namedtuple("Answer", ["map", "other"])
 

@@ -13,7 +13,8 @@ import medcl
 from medcl import runs, weights
 from medcl.errors import UsageError
 from medcl.evaluate.config import FinetuneConfig
-from medcl.networks.foreign import ForeignEncoder, ForeignEncoderConfig
+from medcl.networks.config import ForeignEncoderConfig
+from medcl.networks.foreign import ForeignEncoder
 from tests.data.linked_archive import pictures_with_reports
 
 NETS = """

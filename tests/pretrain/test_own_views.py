@@ -10,7 +10,8 @@ import torch
 import medcl
 from medcl import runs
 from medcl.errors import UsageError
-from medcl.modality.own_views import OwnViewsConfig, build
+from medcl.modality.own_config import OwnViewsConfig
+from medcl.modality.own_views import build
 from medcl.pretrain.passes import draw
 
 VIEWS = """

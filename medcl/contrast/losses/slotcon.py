@@ -7,8 +7,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
+from medcl.contrast.core.blockwise import accurate, no_autocast
 from medcl.contrast.core.gather import Group, mean, processes
-from medcl.contrast.core.vectors import accurate, no_autocast
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import same
 from medcl.errors import UsageError

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.table.config import TableConfig, TableEncoderConfig
 from medcl.networks import foreign
+from medcl.networks.config import ForeignEncoderConfig
 from medcl.networks.encoder import Encoder
-from medcl.networks.foreign import ForeignEncoderConfig
 from medcl.networks.layers import Dropout
 from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
 

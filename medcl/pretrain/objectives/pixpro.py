@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from medcl.contrast.core.momentum import momentum_update
 from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
 from medcl.errors import UsageError
-from medcl.modality.own_views import OwnViewsConfig
+from medcl.modality.own_config import OwnViewsConfig
 from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.spatial.views.space import Geometry
 from medcl.modality.views import Compose, Params

@@ -4,8 +4,8 @@ from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
 from medcl.networks import foreign
+from medcl.networks.config import ForeignEncoderConfig
 from medcl.networks.encoder import Encoder
-from medcl.networks.foreign import ForeignEncoderConfig
 
 __all__ = ["ENCODERS", "SignalEncoder", "build"]
 

@@ -17,8 +17,8 @@ from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder, normalisation
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks import foreign
+from medcl.networks.config import ForeignEncoderConfig
 from medcl.networks.encoder import Encoder
-from medcl.networks.foreign import ForeignEncoderConfig
 
 __all__ = ["NETWORKS", "ImageEncoder", "build"]
 
