@@ -1,11 +1,38 @@
 """Parts that are named by a dotted path, `package.module:name`: the user's own encoders, losses, views and formats."""
 
 import importlib
+import importlib.util
+from pathlib import Path
 from typing import Any, TypeVar
 
 from medcl.errors import UsageError, did_you_mean
 
 T = TypeVar("T")
+
+
+def check_outside(path: str, folder: Path) -> None:
+    """Refuse to import what lies in a folder of data, which may be another's.
+
+    Nothing puts such a folder on Python's search path, but `python -m medcl` searches the working directory.
+
+    Args:
+        path: `package.module:name`.
+        folder: of data.
+
+    Raises:
+        UsageError: the package would be found in the folder.
+    """
+    package = path.partition(":")[0].partition(".")[0]
+    try:
+        found = importlib.util.find_spec(package) if package else None
+    except (ImportError, ValueError):
+        found = None
+    places = [found.origin, *(found.submodule_search_locations or ())] if found else []
+    if any(Path(one).resolve().is_relative_to(folder.resolve()) for one in places if one):
+        raise UsageError(
+            f"{path}: Python would import {package} from {folder}, a folder of data, which is not done: install the "
+            "package, or call medcl from another directory"
+        )
 
 
 def resolve(path: str, what: str, kind: type[T] | None = None) -> Any:

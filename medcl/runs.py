@@ -30,6 +30,7 @@ from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, JointCard, VolumeCard
+from medcl.names import check_outside
 from medcl.networks.multimodal import MultimodalEncoder
 
 
@@ -198,6 +199,8 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, remedy) from error
     state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
+    for name in cards.own_classes(card):
+        check_outside(name, folder)
     try:
         encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
     except (KeyError, TypeError, ValueError) as error:

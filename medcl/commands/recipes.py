@@ -269,6 +269,7 @@ def summary(command: str) -> str:
 def everything() -> str:
     """All settings of recipes with their defaults and what they do, for `--help all`."""
     from medcl.modality import WINGS, wing
+    from medcl.networks.config import ForeignEncoderConfig
     from medcl.pretrain import recipe as schema
     from medcl.pretrain.objectives import OBJECTIVES, objective_class
 
@@ -278,6 +279,7 @@ def everything() -> str:
         own = wing(name)
         kinds = {"data": own.config, "views": own.views_config, "encoder": own.encoder_config}
         groups += [(f"inputs.NAME.{group} of modality {name}", kind) for group, kind in kinds.items()]
+    groups.append(("inputs.NAME.encoder, where its name is package.module:Class", ForeignEncoderConfig))
     groups += [(f"objectives.NAME of kind {name}", objective_class(name).Config) for name in OBJECTIVES]
     return "\n\n".join(_described(title, kind) for title, kind in groups)
 

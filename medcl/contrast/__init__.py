@@ -53,6 +53,9 @@ from medcl.contrast.losses.regions import local as local
 from medcl.contrast.losses.regions import nearby as nearby
 from medcl.contrast.losses.sepclr import sepclr as sepclr
 from medcl.contrast.losses.siglip import siglip as siglip
+from medcl.contrast.losses.slotcon import centre_of as centre_of
+from medcl.contrast.losses.slotcon import grouped as grouped
+from medcl.contrast.losses.slotcon import slotcon as slotcon
 from medcl.contrast.losses.sparc import word_alignment as word_alignment
 from medcl.contrast.losses.supremix import supremix as supremix
 from medcl.contrast.losses.swav import sinkhorn as sinkhorn
@@ -122,6 +125,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "pmrl": pmrl,
     "sepclr": sepclr,
     "siglip": siglip,
+    "slotcon": slotcon,
     "supremix": supremix,
     "swav": swav,
     "symile": symile,

@@ -16,11 +16,12 @@ from medcl.evaluate.config import SegmentConfig
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Curve
 from medcl.modality.spatial import views as spatial_views
-from medcl.modality.spatial.config import WIDTHS
+from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spatial.encoders.unet import SegmentationHead, UNet
 from medcl.modality.spec import VolumeCard
 from medcl.modality.volume.samples import Patch, VolumePatches
+from medcl.networks.config import ForeignEncoderConfig
 from medcl.stats.label_maps import dice
 
 WITH_DECODER = ("unet", "monai-unet", "swin-unetr")
@@ -68,7 +69,7 @@ def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder 
         MedclError: the weights are not those of the card's network.
     """
     check(card)
-    config = card.encoder
+    config = cast(ImageEncoderConfig, card.encoder)
     torch.manual_seed(seed)
     if config.name == "unet":
         widths = WIDTHS["unet"] if config.widths is None else config.widths
@@ -77,7 +78,7 @@ def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder 
         part: nn.Module = unet
         source: nn.Module | None = pretrained and pretrained.network
     else:
-        network = DenseSegmenter(card.build(), n_classes)
+        network = DenseSegmenter(cast(ImageEncoder, card.build()), n_classes)
         part, source = network.encoder, pretrained
     if source is not None:
         try:
@@ -95,7 +96,7 @@ def check(card: VolumeCard) -> None:
     Raises:
         UsageError: it has no decoder.
     """
-    if card.encoder.name not in WITH_DECODER:
+    if isinstance(card.encoder, ForeignEncoderConfig) or card.encoder.name not in WITH_DECODER:
         raise UsageError(
             f"a {card.encoder.name} has no decoder, so it cannot segment: pretrain one of {', '.join(WITH_DECODER)}"
         )

@@ -99,6 +99,8 @@ class Wing(ABC):
     """Whether a record is read from its files, which then have to be those that were scanned."""
     shows_samples: bool
     """Whether a sample, as its encoder takes it, is an image that a page can show: (channels, rows, columns)."""
+    takes_arrays: bool
+    """Whether a sample is an array of numbers, so that an encoder may be any network of the user's own."""
     has_slices: bool
     """Whether a record can be cut into slices across an axis (`original`)."""
 

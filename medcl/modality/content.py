@@ -29,7 +29,7 @@ class Format:
         begins: recognises it by its first bytes. None: the files of a DICOM series are in it, which only the series
             tells.
         reader: module of the wing's `formats` with `read_header` and `read_signal`, `read_volume` or `read_image`;
-            empty where files are not read one by one.
+            empty where files are not read one by one. Of a format of another package `package.module`.
         suffixes: a file of such a name that is in no known format is reported.
         fragile: its reader rests on a foreign binary one that may end the whole process on a damaged file. That of mne
             (FIF) is Python and NumPy throughout.

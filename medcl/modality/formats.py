@@ -10,6 +10,7 @@ from medcl.errors import UnreadableError
 from medcl.modality import WINGS as EVERY_WING
 from medcl.modality import content
 from medcl.modality.content import Format, RecordHeader, WingScan
+from medcl.modality.installed_formats import installed
 
 if TYPE_CHECKING:
     from medcl.modality.image.record import Image
@@ -22,7 +23,7 @@ WINGS = tuple(
     sorted((wing for wing, own in _WINGS.items() if own.RANK is not None), key=lambda wing: _WINGS[wing].RANK)
 )
 """The wings that a scan finds by the content of files, in the order in which their formats are tested."""
-_OF_WINGS: dict[str, tuple[Format, ...]] = {wing: _WINGS[wing].FORMATS for wing in WINGS}
+_OF_WINGS: dict[str, tuple[Format, ...]] = installed({wing: _WINGS[wing].FORMATS for wing in WINGS})
 FORMATS = tuple(sorted((form for forms in _OF_WINGS.values() for form in forms), key=lambda form: form.vague))
 """Every format, in the order in which a file is tested."""
 BY_NAME = {form.name: form for form in FORMATS}
@@ -209,4 +210,6 @@ def _reader(format: str, wing: str = "") -> Any:
     if form is None or not form.reader or wing not in ("", WING[format]):
         known = (name for name, one in BY_NAME.items() if one.reader and wing in ("", WING[name]))
         raise UnreadableError(f"format {format!r} is none of {', '.join(known)}")
-    return importlib.import_module(f"medcl.modality.{WING[format]}.formats.{form.reader}")
+    # Those of other packages state the whole name of their module.
+    module = form.reader if "." in form.reader else f"medcl.modality.{WING[format]}.formats.{form.reader}"
+    return importlib.import_module(module)

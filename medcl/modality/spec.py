@@ -15,6 +15,8 @@ from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.networks.config import ForeignEncoderConfig, is_foreign
+from medcl.networks.encoder import Encoder
 from medcl.networks.multimodal import MultimodalEncoder
 
 
@@ -32,7 +34,7 @@ class SignalCard:
         notch: frequency in Hz that was removed, if any.
     """
 
-    encoder: SignalEncoderConfig
+    encoder: SignalEncoderConfig | ForeignEncoderConfig
     channels: tuple[str, ...]
     sampling_rate: float
     window: float
@@ -40,7 +42,7 @@ class SignalCard:
     band: tuple[float | None, ...] | None = None
     notch: float | None = None
 
-    def build(self) -> signal.SignalEncoder:
+    def build(self) -> Encoder:
         """The network that the card describes, with new random weights."""
         return signal.build(self.encoder, len(self.channels))
 
@@ -56,12 +58,12 @@ class GridCard:
         data: the `VolumeConfig` or `ImageConfig` by which they were scaled, cut and resized, as a dictionary.
     """
 
-    encoder: ImageEncoderConfig
+    encoder: ImageEncoderConfig | ForeignEncoderConfig
     n_channels: int
     modality: str
     data: dict[str, Any]
 
-    def build(self) -> image.ImageEncoder:
+    def build(self) -> Encoder:
         """The network that the card describes, with new random weights."""
         return image.build(self.encoder, self.n_channels)
 
@@ -148,6 +150,12 @@ def kind_of(card: SideCard) -> str:
     return next(name for name in WINGS if isinstance(card, wing(name).spec))
 
 
+def own_classes(card: Card) -> list[str]:
+    """The classes of the user's own (`package.module:Class`) that the encoders of a card are built of."""
+    sides = card.sides.values() if isinstance(card, JointCard) else (card,)
+    return [side.encoder.name for side in sides if isinstance(side.encoder, ForeignEncoderConfig)]
+
+
 def to_json(card: Card) -> str:
     """A card as one JSON text."""
     if not isinstance(card, JointCard):
@@ -178,5 +186,7 @@ def _fields(card: SideCard) -> dict[str, Any]:
 def _side(fields: dict[str, Any]) -> SideCard:
     values = frozen(fields)
     own = wing(values.pop("kind", "signal"))
-    built: SideCard = own.spec(**{**values, "encoder": own.encoder_config(**frozen(values["encoder"]))})
+    foreign = own.takes_arrays and is_foreign(values["encoder"])
+    config = ForeignEncoderConfig if foreign else own.encoder_config
+    built: SideCard = own.spec(**{**values, "encoder": config(**frozen(values["encoder"]))})
     return built

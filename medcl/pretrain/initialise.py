@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from medcl import runs, weights
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.modality.spec import JointCard
-from medcl.pretrain.inputs import card_in, is_run
+from medcl.pretrain.inputs import HUB_WEIGHTS, card_in, is_run
 from medcl.pretrain.recipe import InputConfig, Recipe
 from medcl.runs import Run
 
 
-def initialise(encoders: Mapping[str, nn.Module], recipe: Recipe, patients: Collection[int], salt: str) -> None:
+def initialise(
+    encoders: Mapping[str, nn.Module], recipe: Recipe, patients: Collection[int], salt: str, *, told: bool = True
+) -> None:
     """Load what the inputs of a recipe start from.
 
     Args:
@@ -25,6 +28,7 @@ def initialise(encoders: Mapping[str, nn.Module], recipe: Recipe, patients: Coll
         recipe: the whole.
         patients: codes of those who are trained on now.
         salt: fingerprint of the salt that coded them.
+        told: whether what was found in files of weights is printed.
 
     Raises:
         UsageError: an encoder was trained on patients whom the new run does not train on, or is another network.
@@ -40,7 +44,7 @@ def initialise(encoders: Mapping[str, nn.Module], recipe: Recipe, patients: Coll
             source = run.encoder.side(config.modality) if isinstance(run.card, JointCard) else run.encoder
             copy_weights(encoders[name], source.state_dict(), f"inputs.{name}.encoder")
         else:
-            load_file(encoders[name], config, name)
+            load_file(encoders[name], config, name, told=told)
 
 
 def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: str) -> None:
@@ -87,26 +91,31 @@ def copy_weights(encoder: nn.Module, state: Mapping[str, Tensor], where: str) ->
         raise UsageError(f"{where}: differs from the network that initialises it in {', '.join(more[:8])}")
 
 
-def load_file(encoder: nn.Module, config: InputConfig, name: str) -> None:
+def load_file(encoder: nn.Module, config: InputConfig, name: str, *, told: bool = True) -> None:
     """Load a file of weights, and print which tensors are matched, missing and unused.
+
+    Names in the file that begin with those of `rename` are changed, the longest beginning first; the empty one is that
+    of all names.
 
     Args:
         encoder: changed in place.
         config: of the input, with `init`, `rename` and `adapt`.
         name: of the input.
+        told: whether it is printed, by the first process.
 
     Raises:
         UsageError: nothing in the file fits, or a tensor has another shape.
         MedclError: the file is missing or damaged.
     """
     path = Path(config.init)
+    path = path / HUB_WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"inputs.{name}.init: there is no file {path}")
     own = encoder.state_dict()
     matched, unused, wrong, adapted = {}, [], [], []
     for given, value in weights.read(path, "take it from a copy").items():
-        beginning = next((one for one in sorted(config.rename, key=len, reverse=True) if given.startswith(one)), "")
-        renamed = config.rename[beginning] + given.removeprefix(beginning) if beginning else given
+        beginning = next((one for one in sorted(config.rename, key=len, reverse=True) if given.startswith(one)), None)
+        renamed = given if beginning is None else config.rename[beginning] + given.removeprefix(beginning)
         if renamed not in own:
             unused.append(given)
             continue
@@ -126,6 +135,8 @@ def load_file(encoder: nn.Module, config: InputConfig, name: str) -> None:
             f"has {', '.join(unused[:3])}: map the beginnings of names by inputs.{name}.rename"
         )
     encoder.load_state_dict(matched, strict=False)
+    if not told or (dist.is_initialized() and dist.get_rank()):
+        return
     print(f"{path}: {len(matched)} tensors matched, {len(missing)} missing, {len(unused)} unused")
     for what, names in (("missing", missing), ("unused", unused), ("adapted", adapted)):
         if names:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -19,14 +20,18 @@ from medcl.data.pairs import Linkable, Pairs
 from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError, UsageError, did_you_mean
-from medcl.modality import WINGS, wing
+from medcl.modality import WINGS, own_views, wing
 from medcl.modality.base import Training
+from medcl.modality.own_config import OwnViewsConfig
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.views import Compose
 from medcl.pretrain.objectives.positives import LABEL, VALUE
 from medcl.pretrain.recipe import InputConfig, Recipe
+
+HUB_WEIGHTS = "model.safetensors"
+"""The weights in a local folder of a model hub, beside its `config.json`."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +115,16 @@ def make(
     card = own.spec_of(config.encoder, data, made, modality)
     sample = draws.read([draws.draw(int(draws.rows[0]), np.random.default_rng(0))])
 
+    @cache
     def views(called: str) -> Compose | None:
         if called and called not in config.more_views:
             raise UsageError(
                 f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
             )
-        return own.views(config.more_views[called] if called else config.views, data, made)
+        wanted = config.more_views[called] if called else config.views
+        if isinstance(wanted, OwnViewsConfig):
+            return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
+        return own.views(wanted, data, made)
 
     return Made(
         # A tokenizer that comes with the weights is no setting.
@@ -409,8 +418,8 @@ def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:
 
 
 def is_run(init: str) -> bool:
-    """Whether an encoder begins with that of a run, rather than with a file of weights."""
-    return bool(init) and not init.endswith(".safetensors")
+    """Whether an encoder begins with that of a run, rather than with a file of weights or a hub folder."""
+    return bool(init) and not init.endswith(".safetensors") and not (Path(init) / HUB_WEIGHTS).is_file()
 
 
 def card_in(run: runs.Run[Any, Any], kind: str, name: str) -> SideCard:

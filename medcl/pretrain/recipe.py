@@ -16,6 +16,9 @@ import yaml
 
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
+from medcl.modality.base import Wing
+from medcl.modality.own_config import OwnViewsConfig, is_own
+from medcl.networks.config import ForeignEncoderConfig, is_foreign
 from medcl.spelling import not_a_choice, plain, settings_of, unknown
 
 if TYPE_CHECKING:
@@ -131,9 +134,11 @@ class InputConfig:
         views: random changes that make the views of a sample.
         more_views: further ones, by name, that objectives ask for: weaker or stronger ones, intensities alone.
         encoder: the network; `name: package.module:Class` is one of your own.
-        init: what the encoder starts from: a run folder, or a file of weights (safetensors); empty starts with random
-            weights. A run must not have seen patients whom this one does not train on.
-        rename: of a file of weights, {beginning of the names in the file: beginning of the names in the encoder}.
+        init: what the encoder starts from: a run folder, a file of weights (safetensors), or a local hub folder with
+            `model.safetensors`; empty starts with random weights. A run must not have seen patients whom this one does
+            not train on.
+        rename: of a file of weights, {beginning of the names in the file: beginning of the names in the encoder}; the
+            longest one that fits counts.
         adapt: of a file of weights, whether kernels are inflated from two to three dimensions and input channels are
             averaged where the encoder has others.
         locked: whether the encoder keeps the weights that it starts from, and only its projections are trained (LiT,
@@ -350,16 +355,39 @@ def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
     given = {one: _mapping(values.get(one, {}), f"{where}.{one}") for one in (*groups, "more_views")}
     data = build(own.config, given["data"], f"{where}.data")
     default = own.default_encoder(data)
-    encoder = replace(default, **_given(own.encoder_config, given["encoder"], f"{where}.encoder"))
-    views = build(own.views_config, given["views"], f"{where}.views")
+    encoder = _encoder(own, default, given["encoder"], f"{where}.encoder")
+    views = _views(own, given["views"], f"{where}.views")
     more = {
-        one: build(own.views_config, _mapping(value or {}, f"{where}.more_views.{one}"), f"{where}.more_views.{one}")
+        one: _views(own, _mapping(value or {}, f"{where}.more_views.{one}"), f"{where}.more_views.{one}")
         for one, value in given["more_views"].items()
     }
     shell = build(_Rest, rest, where)
     return InputConfig(
         modality, data, views, encoder, more, **{one.name: getattr(shell, one.name) for one in fields(shell)}
     )
+
+
+def _encoder(own: Wing, default: Any, given: Mapping[str, Any], where: str) -> Any:
+    """The configuration of an encoder of the wing, or of one of the user's own."""
+    if not is_foreign(given):
+        return replace(default, **_given(own.encoder_config, given, where))
+    if not own.takes_arrays:
+        raise UsageError(
+            f"{where}.name: {given['name']}: {own.plural} are no arrays of numbers, which a network of your own takes; "
+            "name the folder of a transformers model"
+        )
+    if "dim" not in given:
+        raise UsageError(f"{where}.dim: {given['name']}: state the width of the embedding that the network returns")
+    return build(ForeignEncoderConfig, {"dims": getattr(default, "dims", 0), **given}, where)
+
+
+def _views(own: Wing, given: Mapping[str, Any], where: str) -> Any:
+    """The configuration of views of the wing, or of those of the user's own."""
+    if not is_own(given):
+        return build(own.views_config, given, where)
+    if not own.takes_arrays:
+        raise UsageError(f"{where}: {own.plural} are no arrays of numbers, which views of your own change")
+    return build(OwnViewsConfig, given, where)
 
 
 def _given(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:

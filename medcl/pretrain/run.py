@@ -128,7 +128,7 @@ def _pretrain(
     if not resume:
         # What cannot be built is refused before there is a folder.
         for stage in plan.recipe.trained:
-            plan.model(stage, None)
+            plan.model(stage, None, told=False)
     if fabric.is_global_zero and not resume:
         runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), plan.salt))
     if resume:
@@ -215,13 +215,20 @@ class Plan:
         names = side_names(self.recipe)
         return JointCard({names[name]: card for name, card in cards.items()}, head.hidden, head.dim, cells)
 
-    def model(self, stage: StageConfig, before: Model | None) -> Model:
-        """What a stage trains, from the weights of the stage before."""
+    def model(self, stage: StageConfig, before: Model | None, *, told: bool = True) -> Model:
+        """What a stage trains, from the weights of the stage before.
+
+        Args:
+            stage: which.
+            before: what the stage before trained; None begins with new weights, or those of `init`.
+            told: whether what was found in files of weights is printed.
+        """
         made = Model(self.recipe, stage, self.made, self.lookups, self.source.id_names, shared=self.shared)
         if before is not None:
             made.take_over(before)
         else:
-            initialise(dict(made.encoders.items()), self.recipe, self.source.patients, self.salt)
+            encoders = dict(made.encoders.items())
+            initialise(encoders, self.recipe, self.source.patients, self.salt, told=told)
             made.begin()
         return made
 

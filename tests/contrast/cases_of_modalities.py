@@ -16,6 +16,7 @@ from medcl.contrast.losses.multi_view import mv_dhel, mv_infonce
 from medcl.contrast.losses.pixpro import pixpro, propagate
 from medcl.contrast.losses.pmrl import pmrl
 from medcl.contrast.losses.regions import local
+from medcl.contrast.losses.slotcon import grouped, slotcon
 from medcl.contrast.losses.sparc import word_alignment
 from medcl.contrast.losses.symile import draw_permutations, symile
 from medcl.contrast.pairings.pairs import same
@@ -66,6 +67,17 @@ def smoothed(z1: Tensor, z2: Tensor, **scale: Any) -> Tensor:
     return pixpro(propagate(a, b), b, same_place, group=block_and_group(**scale)[1])
 
 
+def slots(z1: Tensor, z2: Tensor, **scale: Any) -> Tensor:
+    """Prototypes that all processes have; each cell shows the place of two cells of the other view."""
+    z1 = accurate(z1)
+    prototypes = torch.eye(5, z1.shape[1], dtype=z1.dtype, device=z1.device) - 0.3
+    places = torch.eye(3, 4, device=z1.device) + torch.eye(3, 4, device=z1.device).roll(1, 1) > 0
+    a, b = (grouped(cells(z, count), prototypes.to(accurate(z)), temperature=0.3) for z, count in ((z1, 3), (z2, 4)))
+    centre = torch.arange(5, dtype=z1.dtype, device=z1.device) / 10
+    options = {"centre": centre, "sharpness": (0.4, 0.3), "group": block_and_group(**scale)[1]}
+    return slotcon(a, b, places.expand(len(z1), 3, 4), **options)
+
+
 CASES = [
     Case("clip", lambda z1, z2, ids, y, **scale: clip(z1, z2, same(ids), **scale)),
     Case(
@@ -112,6 +124,7 @@ CASES = [
     Case("gram", lambda z1, z2, ids, y, **scale: gram(z1, (z2, third(z1, z2)), same(ids), **scale)),
     Case("pmrl", lambda z1, z2, ids, y, **scale: pmrl([z1, z2, third(z1, z2)], **scale)),
     Case("pixpro", lambda z1, z2, ids, y, **scale: smoothed(z1, z2, **scale)),
+    Case("slotcon", lambda z1, z2, ids, y, **scale: slots(z1, z2, **scale)),
     Case("dense", lambda z1, z2, ids, y, **scale: cells_of_views(z1, z2, ids, **scale)),
     Case("local", lambda z1, z2, ids, y, **scale: local(cells(z1, 3), cells(z2, 3), **scale)),
     Case(

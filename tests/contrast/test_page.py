@@ -16,7 +16,7 @@ from medcl.contrast.losses.mochi import draw_mixing
 from medcl.contrast.losses.symile import draw_permutations
 from tests.contrast import loops as by_loops
 from tests.contrast.compare import draw
-from tests.contrast.losses import test_groco, test_sparc, test_supremix
+from tests.contrast.losses import test_groco, test_slotcon, test_sparc, test_supremix
 from tests.contrast.similarities import test_late
 
 PAGE = Path(__file__).parents[2] / "docs" / "contrast.md"
@@ -41,6 +41,7 @@ REGIONS, WORDS = draw(N, 4, D, seed=20), draw(N, 3, D, seed=21)
 DENSE1, DENSE2 = draw(N, 5, D, seed=22), draw(N, 5, D, seed=23)
 CENTRES, RAW = draw(4, 2, seed=24), draw(N, 3, seed=25)
 PLACES1, PLACES2, DIAGONAL = draw(N, 5, 2, seed=26), draw(N, 5, 2, seed=27), torch.ones(N, dtype=torch.float64)
+PROTOTYPES = draw(3, D, seed=29)
 SCORES = [draw(N, 3, seed=seed) for seed in (30, 31)]
 TARGET = torch.tensor([True, False, True, True, False, False])
 Z, IMAGE = torch.cat([Z1, Z2]), Z1
@@ -68,6 +69,7 @@ def names(method: str) -> dict[str, Any]:
         **{"regions": REGIONS, "words": WORDS, "dense1": DENSE1, "dense2": DENSE2, "centres": CENTRES},
         **{"cells1": CELLS1, "cells2": CELLS2, "features1": FEATURES1, "features2": FEATURES2, "diagonal": DIAGONAL},
         **{"places1": PLACES1, "places2": PLACES2, "scores": SCORES, "target": TARGET, "x": Z1, "y": Z2},
+        "prototypes": PROTOTYPES,
         **{"bias": -3.0, "log_scale": torch.tensor(1.5, dtype=torch.float64), "n_samples": N},
         **{"generator": seeded(), "mixings": mixings(), "sum": sum, "torch": torch},
     }
@@ -493,6 +495,7 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     ),
     "DenseCL": densecl,
     "PixPro": pixpro,
+    "SlotCon": lambda: test_slotcon.loops(CELLS1, CELLS2, PROTOTYPES, torch.cdist(PLACES1, PLACES2) < 0.7),
     "SwAV": swav,
     "M3CoL, first phase": m3col,
     "M3CoL, second phase": m3col_soft,

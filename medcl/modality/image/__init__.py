@@ -33,6 +33,7 @@ class ImageWing(SpatialWing):
     unlinked = "images have no partner"
     columns = ("part",)
     shows_samples = True
+    takes_arrays = True
     has_slices = False
     config = ImageConfig
 

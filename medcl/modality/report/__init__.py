@@ -33,6 +33,7 @@ class ReportWing(Wing):
     columns = ("report",)
     reads_files = False
     shows_samples = False
+    takes_arrays = False
     has_slices = False
     config = TextConfig
     encoder_config = TextEncoderConfig

@@ -10,7 +10,8 @@ from medcl.modality.sampling import Numbered
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
 
 if TYPE_CHECKING:
-    from medcl.modality.signal.encoders import SignalEncoder
+    from torch import nn
+
     from medcl.modality.signal.samples import SignalWindows
     from medcl.modality.signal.store import SignalStore
     from medcl.modality.spec import SignalCard
@@ -32,6 +33,7 @@ class SignalWing(Wing):
     columns = ("modality",)
     reads_files = True
     shows_samples = False
+    takes_arrays = True
     has_slices = False
     config = SignalConfig
     encoder_config = SignalEncoderConfig
@@ -44,9 +46,7 @@ class SignalWing(Wing):
 
         return SignalCard
 
-    def sketch(
-        self, config: SignalConfig, encoder: SignalEncoderConfig
-    ) -> "tuple[SignalEncoder, tuple[int, ...]] | None":
+    def sketch(self, config: SignalConfig, encoder: SignalEncoderConfig) -> "tuple[nn.Module, tuple[int, ...]] | None":
         """A network of windows, where channels and rate are stated."""
         if not config.channels or not config.sampling_rate:
             return None

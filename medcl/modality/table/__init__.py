@@ -31,6 +31,7 @@ class TableWing(Wing):
     columns = ("part",)
     reads_files = True
     shows_samples = False
+    takes_arrays = True
     has_slices = False
     config = TableConfig
     encoder_config = TableEncoderConfig

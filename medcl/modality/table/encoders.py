@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.table.config import TableConfig, TableEncoderConfig
+from medcl.networks import foreign
+from medcl.networks.config import ForeignEncoderConfig
 from medcl.networks.encoder import Encoder
 from medcl.networks.layers import Dropout
 from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
@@ -174,7 +176,7 @@ class TableTransformer(TableEncoder):
 ENCODERS: dict[str, type[TableEncoder]] = {"mlp": TableMLP, "transformer": TableTransformer}
 
 
-def build(config: TableEncoderConfig, n_classes: Sequence[int]) -> TableEncoder:
+def build(config: TableEncoderConfig | ForeignEncoderConfig, n_classes: Sequence[int]) -> Encoder:
     """Make the encoder that a configuration describes, with random weights.
 
     Args:
@@ -184,6 +186,8 @@ def build(config: TableEncoderConfig, n_classes: Sequence[int]) -> TableEncoder:
     Raises:
         UsageError: the configuration names no encoder or holds invalid sizes.
     """
+    if isinstance(config, ForeignEncoderConfig):
+        return foreign.build(config, len(n_classes), float("nan"))
     if config.name not in ENCODERS:
         hint = did_you_mean(config.name, ENCODERS)
         raise UsageError(f"no encoder of tables is called {config.name!r}; choose one of {', '.join(ENCODERS)}{hint}")
@@ -208,9 +212,9 @@ class TableCard:
         data: the complete `TableConfig` by which tables became samples, as a dictionary.
     """
 
-    encoder: TableEncoderConfig
+    encoder: TableEncoderConfig | ForeignEncoderConfig
     data: dict[str, Any]
 
-    def build(self) -> TableEncoder:
+    def build(self) -> Encoder:
         """The network that the card describes, with new random weights."""
         return build(self.encoder, TableConfig(**self.data).n_classes)

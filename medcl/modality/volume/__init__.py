@@ -36,6 +36,7 @@ class VolumeWing(SpatialWing):
     unlinked = "volumes have no partner"
     columns = ("part", "modality", "dtype", "flags", "shape")
     shows_samples = False
+    takes_arrays = True
     has_slices = True
     config = VolumeConfig
 

@@ -319,14 +319,14 @@ class Contrast(Objective):
         if "pairing" not in parameters:
             # Of other samples: two views of one are no pair.
             seen = step.see(config.of, self.wanted[config.of])
-            _, places, counts = seen.ids[next(iter(config.words))].unique(return_inverse=True, return_counts=True)
-            return float((counts[places] > 1).double().mean()) if seen.n else 0.0
+            own = seen.ids[next(iter(config.words))]
+            return float(((own[:, None] == own).sum(dim=1) > 1).double().mean()) if seen.n else 0.0
         if config.of:
             wanted = self.wanted[config.of]
             pairing = self.pairing(step, wanted.copies + wanted.original)
         else:
-            sides = [self._side(step, step.see(name, self.wanted[name]), (name,), 1) for name in self.names]
-            pairing = pair(self.rules, *sides, step.group)
+            a, b = (self._side(step, step.see(name, self.wanted[name]), (name,), 1) for name in self.names)
+            pairing = pair(self.rules, a, b, step.group)
         if not pairing.shape[0]:
             return 0.0
         return float(hard(pairing.pairs().positive).any(dim=1).double().mean())

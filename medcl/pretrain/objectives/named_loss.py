@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -30,6 +31,8 @@ GIVEN = frozenset(
 """Names of parameters that an objective of kind `contrast` fills: two sides `a` and `b`, two views `z1` and `z2`, all
 `views` (V, N, D), several `modalities`, one of them as `anchor` and the `others`, who is positive (`pairing`), values
 `y` or `ids` (N,), rows of the manifest (`index`), and settings of the recipe."""
+EMBEDDINGS = frozenset(("a", "z1", "views", "modalities", "anchor"))
+"""Those of embeddings, of which a loss takes one at least."""
 
 
 class Temperature(nn.Module):
@@ -52,6 +55,39 @@ class Temperature(nn.Module):
         return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
 
 
+def _own_loss(path: str) -> Any:
+    """A loss of the user's own, which takes embeddings: what else a file names is not called with what the file gives.
+
+    Raises:
+        UsageError: there is none, or it is no loss.
+    """
+    found = resolve(path, "loss")
+    stateful = inspect.isclass(found) and issubclass(found, nn.Module)
+    called: Any = found.forward if stateful else found
+    if not isinstance(called, FunctionType) or not EMBEDDINGS & set(inspect.signature(called).parameters):
+        raise UsageError(
+            f"loss {path!r}: is neither a function nor a torch.nn.Module of embeddings, parameters named "
+            f"{named(sorted(EMBEDDINGS))}"
+        )
+    return found
+
+
+def _own_similarity(path: str) -> Any:
+    """A similarity of the user's own, or a function that says by its annotation that it makes one.
+
+    Raises:
+        UsageError: there is none, or it is no similarity.
+    """
+    found = resolve(path, "similarity")
+    returns = getattr(found, "__annotations__", {}).get("return") if isinstance(found, FunctionType) else None
+    named_so = isinstance(returns, str) and returns.rpartition(".")[2] == "Similarity"
+    if not (isinstance(found, contrast.Similarity) or returns is contrast.Similarity or named_so):
+        raise UsageError(
+            f"similarity {path!r}: is neither a medcl.contrast.Similarity nor a function annotated to return one"
+        )
+    return found
+
+
 class NamedLoss:
     """A loss that takes by the names of its parameters what it needs.
 
@@ -67,7 +103,7 @@ class NamedLoss:
         name = config.loss_name
         if ":" not in name and name not in contrast.LOSSES:
             raise UsageError(f"{where}.loss: {not_a_choice(name, contrast.LOSSES)}")
-        self.function: Any = resolve(name, "loss") if ":" in name else contrast.LOSSES[name]
+        self.function: Any = _own_loss(name) if ":" in name else contrast.LOSSES[name]
         function: Any = self.function
         self.has_state = inspect.isclass(function)
         called: Any = function.forward if self.has_state else function
@@ -120,7 +156,7 @@ class NamedLoss:
         name = config.similarity
         if ":" not in name and name not in contrast.SIMILARITIES:
             raise UsageError(f"{where}.similarity: {not_a_choice(name, contrast.SIMILARITIES)}")
-        found = resolve(name, "similarity") if ":" in name else contrast.SIMILARITIES[name]
+        found: Any = _own_similarity(name) if ":" in name else contrast.SIMILARITIES[name]
         if isinstance(found, contrast.Similarity):
             if config.similarity_settings:
                 raise UsageError(f"{where}.similarity_settings: {name} takes none")

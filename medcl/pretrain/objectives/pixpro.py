@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from medcl.contrast.core.momentum import momentum_update
 from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
 from medcl.errors import UsageError
+from medcl.modality.own_config import OwnViewsConfig
 from medcl.modality.spatial.encoders import ImageEncoder
 from medcl.modality.spatial.views.space import Geometry
 from medcl.modality.views import Compose, Params
@@ -53,8 +54,26 @@ class PixProConfig(ObjectiveConfig):
         super().check(where, recipe)
         if not 0 <= self.momentum <= 1:
             raise UsageError(f"{where}.momentum: {self.momentum:g} is not from 0 to 1")
+        check_places(where, recipe.inputs[self.of].views)
         if recipe.hardware.chunk:
             raise UsageError(f"hardware.chunk: {where} (pixpro) cannot train in chunks; take smaller batches")
+
+
+def check_places(where: str, views: Any) -> None:
+    """Refuse views that do not say where a cell lies.
+
+    Args:
+        where: name of the objective, for messages.
+        views: their configuration.
+
+    Raises:
+        UsageError: they may move pixels, and are none of ours.
+    """
+    if isinstance(views, OwnViewsConfig) and not views.in_place:
+        raise UsageError(
+            f"{where}: it compares cells that show the same place, and views of your own do not say where they move a "
+            "cell; set in_place: true beside them if they leave every pixel in its place"
+        )
 
 
 def cell_places(

@@ -3,6 +3,9 @@
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
+from medcl.networks import foreign
+from medcl.networks.config import ForeignEncoderConfig
+from medcl.networks.encoder import Encoder
 
 __all__ = ["ENCODERS", "SignalEncoder", "build"]
 
@@ -13,7 +16,7 @@ ENCODERS: dict[str, type[SignalEncoder]] = {
 }
 
 
-def build(config: SignalEncoderConfig, n_channels: int) -> SignalEncoder:
+def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int) -> Encoder:
     """Make the encoder that a configuration describes, with random weights.
 
     Args:
@@ -23,6 +26,8 @@ def build(config: SignalEncoderConfig, n_channels: int) -> SignalEncoder:
     Raises:
         UsageError: when the configuration names no encoder or holds invalid sizes.
     """
+    if isinstance(config, ForeignEncoderConfig):
+        return foreign.build(config, n_channels)
     if config.name not in ENCODERS:
         hint = did_you_mean(config.name, ENCODERS)
         raise UsageError(f"no encoder is called {config.name!r}; choose one of {', '.join(ENCODERS)}{hint}")

@@ -16,6 +16,9 @@ from medcl.errors import UsageError, did_you_mean
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder, normalisation
 from medcl.modality.spatial.encoders.unet import UNet
+from medcl.networks import foreign
+from medcl.networks.config import ForeignEncoderConfig
+from medcl.networks.encoder import Encoder
 
 __all__ = ["NETWORKS", "ImageEncoder", "build"]
 
@@ -182,12 +185,15 @@ NETWORKS: dict[str, Callable[[ImageEncoderConfig, tuple[int, ...], int], Backbon
 }
 
 
-def check(config: ImageEncoderConfig, n_channels: int) -> None:
+def check(config: ImageEncoderConfig | ForeignEncoderConfig, n_channels: int) -> None:
     """Refuse a configuration that is invalid for every network.
 
     Raises:
         UsageError: with the field and its value.
     """
+    if isinstance(config, ForeignEncoderConfig):
+        foreign.check(config)
+        return
     if config.name not in NETWORKS:
         hint = did_you_mean(config.name, NETWORKS)
         raise UsageError(f"no image encoder is called {config.name!r}; choose one of {', '.join(NETWORKS)}{hint}")
@@ -205,7 +211,7 @@ def check(config: ImageEncoderConfig, n_channels: int) -> None:
         raise UsageError(f"an image encoder pools by 'mean' or 'max', got pooling={config.pooling!r}")
 
 
-def build(config: ImageEncoderConfig, n_channels: int) -> ImageEncoder:
+def build(config: ImageEncoderConfig | ForeignEncoderConfig, n_channels: int) -> Encoder:
     """Make the image encoder that a configuration describes, with random weights: none is ever downloaded.
 
     Args:
@@ -216,6 +222,8 @@ def build(config: ImageEncoderConfig, n_channels: int) -> ImageEncoder:
         UsageError: when the configuration names no network or holds invalid sizes.
     """
     check(config, n_channels)
+    if isinstance(config, ForeignEncoderConfig):
+        return foreign.build(config, n_channels)
     widths = WIDTHS[config.name] if config.widths is None else tuple(config.widths)
     backbone = NETWORKS[config.name](config, widths, n_channels)
     if config.stride not in (None, backbone.stride):

@@ -1,0 +1,172 @@
+"""SlotCon (Wen et al., NeurIPS 2022): cells are grouped around prototypes alike in two views, and slots contrasted."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from medcl.contrast.core.momentum import momentum_update
+from medcl.contrast.losses.pixpro import same_place
+from medcl.contrast.losses.slotcon import centre_of, grouped, slotcon
+from medcl.errors import UsageError
+from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
+from medcl.pretrain.objectives.pixpro import cell_places, check_places, rising
+from medcl.pretrain.passes import Step, Wanted
+
+if TYPE_CHECKING:
+    from medcl.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class SlotConConfig(ObjectiveConfig):
+    """Grouping of the cells of two views by learned prototypes, and contrast of the groups.
+
+    Args:
+        of: the input, images or volumes; the crops of its views say where a cell lies.
+        prototypes: number of them.
+        momentum: of the second networks, where it begins; it rises to 1.
+        hidden: width of the hidden layers of projector and predictor.
+        projection: width of cells, prototypes and slots.
+        grouping: temperature by which cells become slots.
+        student: temperature of the trained networks' division among prototypes.
+        teacher: temperature of that of the second networks.
+        centring: momentum of the running mean that is taken from the second networks' scores.
+        share: of the grouping in the loss; the rest is that of the slots.
+        temperature: of the contrast of slots.
+        within: largest distance between two cells of two views that show the same thing, in diagonals of a cell.
+    """
+
+    kind: str = "slotcon"
+    of: str = ""
+    prototypes: int = 256
+    momentum: float = 0.99
+    hidden: int = 256
+    projection: int = 128
+    grouping: float = 0.07
+    student: float = 0.1
+    teacher: float = 0.07
+    centring: float = 0.9
+    share: float = 0.5
+    temperature: float = 0.2
+    within: float = 0.7
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.of,)
+
+    def check(self, where: str, recipe: "Recipe") -> None:
+        """Refuse settings out of their range."""
+        super().check(where, recipe)
+        for name in ("momentum", "centring", "share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{where}.{name}: {getattr(self, name):g} is not from 0 to 1")
+        for name in ("grouping", "student", "teacher", "temperature", "within"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{where}.{name}: {getattr(self, name):g} is not above 0")
+        if self.prototypes < 2:
+            raise UsageError(f"{where}.prototypes: {self.prototypes}; two or more are needed")
+        check_places(where, recipe.inputs[self.of].views)
+        if recipe.hardware.chunk:
+            raise UsageError(f"hardware.chunk: {where} (slotcon) cannot train in chunks; take smaller batches")
+
+
+class Perceptron(nn.Module):
+    """A perceptron with batch normalisation over all rows and GELU between its layers.
+
+    Without the normalisation the cells of a new network are much the same, and all go to one prototype.
+
+    Args:
+        dim: width of the input.
+        hidden: width of the hidden layers.
+        out: width of the output.
+        layers: linear layers.
+    """
+
+    def __init__(self, dim: int, hidden: int, out: int, layers: int) -> None:
+        super().__init__()
+        modules: list[nn.Module] = []
+        for _ in range(layers - 1):
+            modules += [nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.GELU()]
+            dim = hidden
+        self.layers = nn.Sequential(*modules)
+        self.output = nn.Linear(dim, out)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (..., dim) to (..., out)."""
+        # A process without a sample has no statistics.
+        rows = self.layers(z.flatten(0, -2)) if z.numel() else z.new_zeros(0, self.output.in_features)
+        return cast(Tensor, self.output(rows).unflatten(0, z.shape[:-1]))
+
+
+class SlotCon(Objective):
+    """See `SlotConConfig`.
+
+    The paper brings the scores of both views to one grid by RoI-align of the overlap of their crops; here the cells
+    that show the same place are paired, as in PixPro, which also holds for turned, sheared and deformed views and in
+    three dimensions. Batch normalisation of projector and predictor is that of a process, as the encoders' is.
+    """
+
+    Config = SlotConConfig
+    config: SlotConConfig
+    taken: Tensor
+    centre: Tensor
+    prototype_keys: nn.Linear
+
+    def __init__(self, config: SlotConConfig, parts: Parts) -> None:
+        super().__init__(config, parts)
+        self.steps = parts.steps
+        width = config.projection
+        self.cells = Perceptron(dim_of(parts.encoders[config.of]), config.hidden, width, 3)
+        self.predictor = Perceptron(width, config.hidden, width, 2)
+        self.prototypes = nn.Linear(width, config.prototypes, bias=False)
+        self.cell_keys = follower(self.cells)
+        self.prototype_keys = cast(nn.Linear, follower(self.prototypes))
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("centre", torch.zeros(config.prototypes))
+
+    @property
+    def follows(self) -> float:  # type: ignore[override]
+        """The momentum of this step."""
+        return rising(self.config.momentum, int(self.taken), self.steps)
+
+    @property
+    def wanted(self) -> dict[str, Wanted]:
+        """Two views."""
+        return {self.config.of: Wanted()}
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """The sum of both directions."""
+        config = self.config
+        seen = step.see(config.of, self.wanted[config.of])
+        drawn = seen.drawn
+        places, diagonals = cell_places(
+            drawn.views, drawn.params, cast(Any, seen.encoder), drawn.source.shape[2:], 2 * seen.n, seen.x.device
+        )
+        (of_first, of_second), (first_cell, second_cell) = places.chunk(2), diagonals.chunk(2)
+        positive = same_place(of_first, of_second, first_cell, second_cell, within=config.within)
+        with torch.no_grad():
+            if self.training:
+                momentum_update(self.cells, self.cell_keys, self.follows)
+                momentum_update(self.prototypes, self.prototype_keys, self.follows)
+            keys = self.cell_keys(seen.followed(0, 2).dense)
+            teacher = grouped(keys, self.prototype_keys.weight, temperature=config.grouping)
+        cells = seen.project(self.cells, 2, "dense")
+        student = grouped(cells, self.prototypes.weight, temperature=config.grouping)
+        # A process without a sample has a map of one cell.
+        positive = positive[:, : cells.shape[1], : cells.shape[1]]
+        student = replace(student, slots=self.predictor(student.slots))
+        options: dict[str, Any] = {
+            "centre": self.centre.clone(),
+            "weight": config.share,
+            "sharpness": (config.student, config.teacher),
+            "temperature": config.temperature,
+            "group": step.group,
+        }
+        (first, second), (first_key, second_key) = student.halves(), teacher.halves()
+        loss = slotcon(first, second_key, positive, **options) + slotcon(second, first_key, positive.mT, **options)
+        if self.training:
+            self.centre.lerp_(centre_of(teacher.scores, step.group), 1 - config.centring)
+            self.taken += 1
+        return {"": loss}
