@@ -14,12 +14,12 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.split import check, missing_classes
 from medcl.embed import encoders
 from medcl.errors import UsageError, did_you_mean
-from medcl.evaluate import experiment, multimodal_space, summary
+from medcl.evaluate import experiment, multimodal_space
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Procedure, Results, made_with
-from medcl.evaluate.task import Task
+from medcl.evaluate.task import Prediction, Task, confusions, curves, fractions, scores, split_of, summarise
 from medcl.modality import wing_of
 from medcl.modality.spec import Card, to_json
 
@@ -68,13 +68,13 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         _keep_baseline(kept, predictions)
     # One order, whether the baseline was computed now or before.
     predictions = experiment.in_order(predictions + (known or []), config, drawn)
-    found, undefined = summary.scores(task, rows["test"], predictions)
+    found, undefined = scores(task, rows["test"], predictions)
     if undefined:
         notes.append(
             "Left out of a macro mean, since the test records include no positive or no negative: "
             f"{', '.join(sorted(undefined))}."
         )
-    summaries, differences = summary.summarise(task, manifest, rows["test"], predictions, found, config)
+    summaries, differences = summarise(task, manifest, rows["test"], predictions, found, config)
     largest = drawn[0][-1].label
     results = Results(
         run=str(run_folder),
@@ -83,15 +83,15 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
         protocols=tuple(config.protocols),
         metric=task.metric,
         config={"evaluation": asdict(config), "pretraining": run.config},
-        splits={split: summary.split_of(task, manifest, part) for split, part in rows.items()},
+        splits={split: split_of(task, manifest, part) for split, part in rows.items()},
         notes=tuple(notes),
-        fractions=tuple(summary.fractions(drawn)),
+        fractions=tuple(fractions(drawn)),
         procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit),
         scores=tuple(found),
         summary=tuple(summaries),
         differences=tuple(differences),
-        calibration=tuple(summary.curves(task, rows["test"], predictions)),
-        confusion=tuple(summary.confusions(task, rows["test"], predictions, largest)),
+        calibration=tuple(curves(task, rows["test"], predictions)),
+        confusion=tuple(confusions(task, rows["test"], predictions, largest)),
         **made_with(),
     )
     results.save(output / "results.json")
@@ -128,14 +128,14 @@ def _baseline_path(setting: experiment.Setting, card: Card, drawn: Sequence[Sequ
     return setting.store.parent / f"baseline-{digest.hexdigest()}.npz"
 
 
-def _keep_baseline(path: Path, predictions: Sequence[experiment.Prediction]) -> None:
+def _keep_baseline(path: Path, predictions: Sequence[Prediction]) -> None:
     """Keep the predictions of random initialisation, whole or not at all."""
     arrays = {f"{p.protocol}/{p.label}/{p.repeat}/{p.seed}": p.probabilities for p in predictions if p.init == "random"}
     with files.draft(path, durable=False) as place, place.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def _kept_baseline(path: Path) -> list[experiment.Prediction] | None:
+def _kept_baseline(path: Path) -> list[Prediction] | None:
     """The kept predictions; None where there are none, or the file is damaged and has to be computed anew."""
     if not path.is_file():
         return None
@@ -144,7 +144,7 @@ def _kept_baseline(path: Path) -> list[experiment.Prediction] | None:
             kept = []
             for name in arrays.files:
                 protocol, label, repeat, seed = name.split("/")
-                kept.append(experiment.Prediction(protocol, "random", label, int(repeat), int(seed), arrays[name]))
+                kept.append(Prediction(protocol, "random", label, int(repeat), int(seed), arrays[name]))
             return kept
     except Exception:  # noqa: BLE001 - a damaged archive fails in as many ways as there are in unpacking
         return None

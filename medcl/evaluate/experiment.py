@@ -29,24 +29,12 @@ from medcl.evaluate.fractions import Ordering, Subset, draw, order, parse
 from medcl.evaluate.fractions import check as check_fractions
 from medcl.evaluate.protocols import Pixels, fine_tune, linear_probe, nearest_neighbours, predict
 from medcl.evaluate.results import Init
-from medcl.evaluate.task import Task
+from medcl.evaluate.task import Prediction, Task
 from medcl.modality.sampling import SampleSet
 
 Frozen = dict[str, NDArray[np.float64]]
 """Protocol -> (records, dim) embeddings."""
 FROZEN = {"probe", "knn", "pixels"}
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The test predictions (test records, outputs) of one model, of the fraction `label`."""
-
-    protocol: str
-    init: Init
-    label: str
-    repeat: int
-    seed: int
-    probabilities: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

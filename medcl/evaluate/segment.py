@@ -1,9 +1,10 @@
 """`medcl finetune` on a column of label maps: a run and a manifest in, results.json and report.html out."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,24 @@ from medcl.data.prepare import prepare
 from medcl.embed.encoders import device
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import segment_experiment as experiment
-from medcl.evaluate import summary
 from medcl.evaluate.config import SegmentationConfig
 from medcl.evaluate.fractions import check as check_fractions
 from medcl.evaluate.page import SegmentImages, ShownVolume, write_page
-from medcl.evaluate.results import Procedure, Results, Split, made_with
+from medcl.evaluate.results import Difference, Init, MetricSummary, Procedure, Results, Score, Split, made_with
 from medcl.evaluate.segment_predict import predict
 from medcl.evaluate.segment_results import Segmentation, SegmentCell, speed_of
 from medcl.evaluate.segment_train import check as check_network
+from medcl.evaluate.task import CellKey, Floats, estimates, fractions
 from medcl.evaluate.wording import init_name
 from medcl.modality import wing
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.store import VolumeStore
 from medcl.show.images import data_uri, png
+from medcl.stats.intervals import patient_weights
 from medcl.wording import number
 
+SEGMENT_PROTOCOL = "finetune"
+SEGMENT_METRICS = ("dice", "hd95")
 PALETTE = (
     *((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167), (0, 114, 178)),
     *((128, 62, 180), (170, 230, 120), (150, 80, 40), (255, 180, 190), (0, 90, 90)),
@@ -70,7 +74,7 @@ def draw(
         shown = {"image": ground, "truth": _overlay(ground, np.take(truth, place, axis))}
         for init in experiment.INITS:
             labels = predict(networks[init], patches, volume, setting.config.segment.overlap, device())
-            caption = f"{init_name(summary.SEGMENT_PROTOCOL, init)}, Dice {number(float(dice[init][volume]), digits=2)}"
+            caption = f"{init_name(SEGMENT_PROTOCOL, init)}, Dice {number(float(dice[init][volume]), digits=2)}"
             shown[caption] = _overlay(ground, np.take(labels, place, axis))
         sides = np.delete(patches.store.spacing[patches.records[volume]], axis)
         rows.append(ShownVolume(title, tuple((caption, _png(one, sides)) for caption, one in shown.items())))
@@ -139,20 +143,20 @@ def evaluate_masks(
     work = experiment.plan(setting, run.card, run.encoder, drawn)
     cells = experiment.run_all(setting, work)
     patients = manifest.column("patient")[rows["test"]]
-    summaries, differences = summary.summarise_segmentation(cells, patients, config.bootstrap, config.seed)
+    summaries, differences = summarise_segmentation(cells, patients, config.bootstrap, config.seed)
     notes = [*([warning] if warning else []), *_problems(manifest, prepared, config.target)]
     results = Results(
         run=str(run_folder),
         method=str(run.config.get("method", "")),
         target=Target(config.target, "multiclass", setting.masks.classes[1:]),
-        protocols=(summary.SEGMENT_PROTOCOL,),
+        protocols=(SEGMENT_PROTOCOL,),
         metric="dice",
         config={"evaluation": asdict(config), "pretraining": run.config},
         splits={split: _split(manifest, part, config.target) for split, part in rows.items()},
-        notes=(*notes, *_validation(config, len(rows["val"])), *summary.missing_structures(cells)),
-        fractions=tuple(summary.fractions(drawn)),
+        notes=(*notes, *_validation(config, len(rows["val"])), *missing_structures(cells)),
+        fractions=tuple(fractions(drawn)),
         procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit),
-        scores=tuple(summary.segment_scores(cells)),
+        scores=tuple(segment_scores(cells)),
         summary=tuple(summaries),
         differences=tuple(differences),
         segmentation=Segmentation(tuple(cells), speed_of(cells)),
@@ -224,3 +228,65 @@ def _save_masks(setting: experiment.SegmentSetting, work: list[experiment.Segmen
     for one, network in experiment.kept(setting, work):
         where = folder / one.init / one.subset.label.replace("%", " percent")
         setting.held_out.write(network, setting.config.segment.overlap, device(), where)
+
+
+def segment_scores(cells: Sequence[SegmentCell]) -> Iterator[Score]:
+    """The means of every network: over test volumes of each structure, and over these."""
+    for cell in cells:
+        values = {metric: _structures(cell, metric) for metric in SEGMENT_METRICS}
+        per_class = {
+            name: {metric: _mean(values[metric][k]) for metric in SEGMENT_METRICS} for k, name in enumerate(cell.dice)
+        }
+        means = {metric: _mean(values[metric]) for metric in SEGMENT_METRICS}
+        yield Score(SEGMENT_PROTOCOL, cell.init, cell.label, cell.repeat, cell.seed, means, per_class)
+
+
+def summarise_segmentation(
+    cells: Sequence[SegmentCell], patients: NDArray[np.int64], n_boot: int, seed: int
+) -> tuple[list[MetricSummary], list[Difference]]:
+    """Means with both intervals, and the paired differences pretrained - random, of test volumes of patients (V,)."""
+    values: dict[tuple[CellKey, str], list[float]] = {}
+    boot: dict[CellKey, dict[str, Floats]] = defaultdict(dict)
+    inits: tuple[Init, ...] = ("pretrained", "random")
+    for label, metric, init in product(dict.fromkeys(cell.label for cell in cells), SEGMENT_METRICS, inits):
+        mine = sorted((c for c in cells if (c.init, c.label) == (init, label)), key=lambda c: c.repeat)
+        arrays, key = [_structures(cell, metric) for cell in mine], (SEGMENT_PROTOCOL, init, label)
+        values[key, metric] = [_mean(one) for one in arrays]
+        boot[key][metric] = np.mean([_resampled(one, patients, n_boot, seed) for one in arrays], axis=0)
+    return estimates(values, boot)
+
+
+def missing_structures(cells: Sequence[SegmentCell]) -> list[str]:
+    """A sentence an initialisation on structures that one of the maps lacks, to which there is no distance."""
+    notes = []
+    for init, name in (("pretrained", "pretrained weights"), ("random", "random weights")):
+        values = np.concatenate([_structures(cell, "hd95").ravel() for cell in cells if cell.init == init])
+        absent = int(np.isnan(values).sum())
+        if absent:
+            notes.append(
+                f"From {name}, {absent} of {len(values)} predicted structures are in one of prediction and truth only: "
+                "their Dice is 0, and they are left out of the mean Hausdorff distance."
+            )
+    return notes
+
+
+def _structures(cell: SegmentCell, metric: str) -> Floats:
+    """A metric of one network, (structures, volumes)."""
+    return np.array(list(getattr(cell, metric).values()), dtype=np.float64)
+
+
+def _mean(values: Floats) -> float:
+    """The mean of what is defined; NaN where nothing is."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def _resampled(values: Floats, patients: NDArray[np.int64], n_boot: int, seed: int) -> Floats:
+    """Mean over structures and volumes in every resample of the patients, (n_boot,)."""
+    defined = ~np.isnan(values)
+    sums, counts = np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0)
+    parts = []
+    for weights in patient_weights(patients, n_boot=n_boot, seed=seed):
+        total, count = sums @ weights, counts @ weights
+        parts.append(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+    return np.concatenate(parts) if parts else np.empty(0)

@@ -183,7 +183,7 @@ class Wing(ABC):
         Args:
             source: the record, whose files are those that were scanned.
             config: `Preparation.config`.
-            masks: its label maps, one for each of `Preparation.masks`.
+            masks: its label maps, one for each of `Preparation.masks`; by default a wing has none.
 
         Raises:
             UnreadableError: with the reason.
