@@ -161,15 +161,15 @@ def parse(
     options = list(_options(command))
     takes_recipe = next(iter(signature(command).parameters)) == "recipe"
     if takes_recipe:
-        from medcl.commands import recipes
+        from medcl.commands import recipe_help, recipes
 
         everything = list(words[:2]) == ["--help", "all"]
-        parser.epilog = recipes.everything() if everything else recipes.summary(command.__name__)
+        parser.epilog = recipe_help.everything() if everything else recipe_help.summary(command.__name__)
         parser.formatter_class = _Verbatim
         words = words[:1] if everything else words
         own = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         words, sources, settings = recipes.of_words(words, own)
-        parser.further = recipes.known_flags
+        parser.further = recipe_help.known_flags
     given = parser.instantiate(parser.parse_args(words))
     values = {one.name: given[one.name] for one in options}
     values |= {one.name: tuple(values[one.name]) for one in options if one.many and values[one.name] is not None}

@@ -1,8 +1,6 @@
 """Recipes on the command line and in Python: a file, the name of a shipped one, and settings that override it."""
 
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -12,7 +10,7 @@ from medcl import documents, files
 from medcl.commands.arguments import ManifestSource, PathSource, Result, manifest_and_store
 from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError
-from medcl.spelling import not_a_choice, settings_of
+from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe
@@ -30,30 +28,32 @@ def recipe(
     Raises:
         UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
     """
+    from medcl.pretrain import reading
     from medcl.pretrain import recipe as schema
 
     if isinstance(source, schema.Recipe):
-        return schema.read(schema.merge(schema.as_settings(source), schema.nested(settings))) if settings else source
+        return reading.read(reading.merge(schema.as_settings(source), reading.nested(settings))) if settings else source
     path = None if source is None or isinstance(source, Mapping) else documents.find("recipe", source)
     content = _content(path) if path else dict(source or {})  # type: ignore[arg-type]
     return _read(content, settings or {}, f"recipe {path}: " if path else "")
 
 
 def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -> "Recipe":
+    from medcl.pretrain import reading
     from medcl.pretrain import recipe as schema
     from medcl.pretrain.version_0_1 import KEPT, converted, is_old
 
-    changes = schema.nested(settings)
+    changes = reading.nested(settings)
     if not content and not changes:
         names = ", ".join(documents.shipped("recipe"))
         raise UsageError(f"a recipe is needed: a YAML file, or the name of a shipped one ({names})")
     if is_old(content):
         # Settings of such a recipe may be named as it names them.
         own = {name: value for name, value in changes.items() if name not in schema.ROOTS or name in KEPT}
-        built = _told(where, lambda one: schema.read(converted(one)), schema.merge(content, own))
+        built = _told(where, lambda one: reading.read(converted(one)), reading.merge(content, own))
         changes = {name: value for name, value in changes.items() if name not in own}
     else:
-        built = _told(where, schema.read, content)
+        built = _told(where, reading.read, content)
     if not changes:
         return cast("Recipe", built)
     for name in settings:
@@ -61,11 +61,12 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
         known = {"inputs": built.inputs, "objectives": built.objectives}.get(group, {})
         if len(rest) > 1 and rest[0] not in known and known:
             raise UsageError(f"{group}: {not_a_choice(rest[0], known)}; `--{group}.{rest[0]} {{...}}` adds one")
-    return schema.read(schema.merge(schema.as_settings(built), _in_full(changes, built)))
+    return reading.read(reading.merge(schema.as_settings(built), _in_full(changes, built)))
 
 
 def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
     """Settings with the short names of inputs in full: `encoder` of the only input, `image` for `inputs.image`."""
+    from medcl.pretrain import reading
     from medcl.pretrain import recipe as schema
 
     found: dict[str, Any] = {}
@@ -75,7 +76,7 @@ def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
             full = {"inputs": {name: value}}
         elif name in ("data", "views", "encoder") and len(recipe.inputs) == 1:
             full = {"inputs": {next(iter(recipe.inputs)): {name: value}}}
-        found = schema.merge(found, full)
+        found = reading.merge(found, full)
     return found
 
 
@@ -209,13 +210,13 @@ def from_words(source: Any, more: Sequence[str], settings: Mapping[str, Any]) ->
     Raises:
         UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
     """
-    from medcl.pretrain import recipe as schema
+    from medcl.pretrain import reading
 
     given = [*([str(source)] if source is not None else []), *more]
     paths = [documents.find("recipe", one) for one in given]
     content: dict[str, Any] = {}
     for path in paths:
-        content = schema.merge(content, _content(path))
+        content = reading.merge(content, _content(path))
     try:
         return _read(content, settings, f"recipe {paths[-1]}: " if paths else "")
     except UsageError:
@@ -233,75 +234,3 @@ def _as_flag(content: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         text = str(error)
         name = next((one for one in settings if f"'{one}'" in text), "")
         raise UsageError(text.replace(f"no setting '{name}'", f"no flag '--{name}'") if name else text) from error
-
-
-def known_flags() -> Iterator[str]:
-    """Flags that settings of a recipe may have been misspelt for."""
-    from medcl.pretrain import recipe as schema
-
-    for name in schema.ROOTS:
-        yield f"--{name}"
-    for name, kind in schema.GROUPS.items():
-        yield from (f"--{name}.{one}" for one in settings_of(kind))
-
-
-def summary(command: str) -> str:
-    """What a recipe holds, in a screen, for `--help`."""
-    from medcl.pretrain import recipe as schema
-
-    lines = [
-        "settings of a recipe, each of which is a flag too:",
-        "  --inputs.NAME.(data|views|encoder).SETTING    what is encoded, how it is cut and changed, by what",
-        "  --objectives.NAME.SETTING                     what is contrasted with what, by which loss; its weight",
-        "  --stages '[{objectives: [NAME], steps: N}]'   what is trained one after the other",
-    ]
-    for group, kind in schema.GROUPS.items():
-        names = ", ".join(settings_of(kind))
-        lines += textwrap.wrap(f"--{group}.({names})", 110, initial_indent="  ", subsequent_indent="      ")
-    lines += [
-        "  --seed, --splits",
-        f"`medcl {command} --help all` tells all of them with their defaults; `medcl recipes` lists, shows, copies and",
-        "checks recipes.",
-    ]
-    return "\n".join(lines)
-
-
-def everything() -> str:
-    """All settings of recipes with their defaults and what they do, for `--help all`."""
-    from medcl.modality import WINGS, wing
-    from medcl.networks.config import ForeignEncoderConfig
-    from medcl.pretrain import recipe as schema
-    from medcl.pretrain.objectives import OBJECTIVES, objective_class
-
-    groups: list[tuple[str, type]] = [("", schema.Recipe), *schema.GROUPS.items(), ("stages", schema.StageConfig)]
-    groups.append(("inputs.NAME", schema.InputConfig))
-    for name in WINGS:
-        own = wing(name)
-        kinds = {"data": own.config, "views": own.views_config, "encoder": own.encoder_config}
-        groups += [(f"inputs.NAME.{group} of modality {name}", kind) for group, kind in kinds.items()]
-    groups.append(("inputs.NAME.encoder, where its name is package.module:Class", ForeignEncoderConfig))
-    groups += [(f"objectives.NAME of kind {name}", objective_class(name).Config) for name in OBJECTIVES]
-    return "\n\n".join(_described(title, kind) for title, kind in groups)
-
-
-def _described(title: str, kind: type) -> str:
-    import docstring_parser
-
-    told = docstring_parser.parse(kind.__doc__ or "")
-    help_of = {one.arg_name: " ".join((one.description or "").split()) for one in told.params}
-    lines = [f"{title or 'recipe'}: {told.short_description}"]
-    for one in fields(kind):
-        default = getattr(kind, one.name, None) if not callable(getattr(one, "default_factory", None)) else None
-        shown = "" if default is None or is_dataclass(default) else f" (default: {default})"
-        lines.append(f"  {one.name}: {help_of.get(one.name) or _inherited(kind, one.name)}{shown}")
-    return "\n".join(lines)
-
-
-def _inherited(kind: type, name: str) -> str:
-    import docstring_parser
-
-    for base in kind.__mro__[1:]:
-        for one in docstring_parser.parse(base.__doc__ or "").params:
-            if one.arg_name == name:
-                return " ".join((one.description or "").split())
-    return ""

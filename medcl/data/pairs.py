@@ -66,7 +66,7 @@ def linked(
         incomplete: whether items count that have two kinds, but not all.
         needs: a kind that an item must have in any case.
     """
-    own = [kind for kind in rows if kind != report]
+    own = [name for name in rows if name != report]
     drawn = np.zeros(len(manifest), dtype=bool)
     drawn[rows.get(report, _NONE)] = True
 
@@ -200,7 +200,7 @@ class Pairs(Dataset[Batch]):
         self._sides = dict(sides)
         rows = {kind: side.rows for kind, side in sides.items()}
         modalities = {kind: kind for kind in sides} if modalities is None else modalities
-        report = next((name for name, kind in modalities.items() if kind == REPORT), "")
+        report = {kind: name for name, kind in modalities.items()}.get(REPORT, "")
         self._linked = linked(manifest, links, rows, report=report, incomplete=incomplete, needs=needs)
         self.anchors: Ints = self._linked.anchors
         if not len(self.anchors):

@@ -17,7 +17,8 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Training
 from medcl.pretrain.check import check
-from medcl.pretrain.inputs import Lookups, in_splits
+from medcl.pretrain.inputs import in_splits
+from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.model import adapted
 from medcl.pretrain.objectives.positives import IN_BATCH, SOFT
 from medcl.pretrain.recipe import Recipe

@@ -11,7 +11,9 @@ from medcl.data.pairs import Linkable
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing
 from medcl.modality.rows import Ints
-from medcl.pretrain.inputs import Lookups, Made, Source, source
+from medcl.pretrain.batches import Source, source
+from medcl.pretrain.inputs import Made
+from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.objectives.positives import LABEL
 from medcl.pretrain.recipe import Recipe
 

@@ -1,33 +1,27 @@
 """The inputs of a run: prepared records, encoders, views, batches, and what objectives look up in the manifest."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl import runs
 from medcl.archive.identity import is_name, site_salt
-from medcl.archive.links import links, taking_part
+from medcl.archive.links import taking_part
 from medcl.archive.manifest import Manifest
-from medcl.data.pairs import Linkable, Pairs
+from medcl.data.pairs import Linkable
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler, loader
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.modality import WINGS, own_views, wing
 from medcl.modality.base import Training
 from medcl.modality.own_config import OwnViewsConfig
-from medcl.modality.rows import Ints
-from medcl.modality.sampling import Batch
 from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.views import Compose
-from medcl.pretrain.objectives.positives import LABEL, VALUE
 from medcl.pretrain.recipe import InputConfig, Recipe
 
 HUB_WEIGHTS = "model.safetensors"
@@ -167,238 +161,6 @@ def made_inputs(
             config = replace(config, data=recipe.inputs[config.like].data)
         made[name] = make(name, config, manifest, chosen, store, jobs=jobs, strict=strict, cluster=cluster)
     return made
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where batches come from.
-
-    Args:
-        batches: `batches(sampler, start, stop)` of the training set.
-        samplers: makes the sampler for a number of partitions and a seed.
-        patients: codes of those trained on.
-        size: what is trained on, in words: `1200 windows`.
-        left_out: sentences about records that are not trained on, if any.
-        id_names: of the ids of a batch.
-    """
-
-    dataset: Any
-    samplers: Callable[[int, int], Sampler]
-    patients: Ints
-    size: str
-    left_out: str
-    id_names: tuple[str, ...]
-
-    def batches(
-        self, partitions: int, seed: int, start: int, stop: int, workers: int, rank: int, world: int
-    ) -> Iterable[Batch]:
-        """The batches of some steps, of one process."""
-        return loader(self.dataset, self.samplers(partitions, seed), start, stop, workers, rank=rank, world=world)
-
-
-def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source:
-    """The batches of a recipe: samples of one input with all their levels, or linked records of several.
-
-    Args:
-        recipe: the whole.
-        made: its inputs.
-        chosen: what is trained on.
-
-    Raises:
-        MedclError: no records are left, or none belong together.
-    """
-    real = {name: one for name, one in made.items() if not recipe.inputs[name].like}
-    batch = recipe.batch
-    if len(real) == 1:
-        (only,) = real.values()
-        own = wing(only.config.modality)
-        samples = own.levels(only.store, chosen, only.data)
-        if samples is not None:
-            return _of_levels(recipe, samples)
-    names = sorted(real, key=lambda name: made[name].config.modality == WINGS[-1])
-    draws = {name: cast(Linkable, made[name].draws) for name in names}
-    modalities = {name: made[name].config.modality for name in names}
-    two = [set(one.inputs) for one in recipe.objectives.values() if len(one.inputs) == 2]
-    needed = set.intersection(*two) if two and len(two) == len(recipe.objectives) else set()
-    pairs = Pairs(
-        draws,
-        chosen,
-        links(chosen),
-        modalities=modalities,
-        incomplete=batch.incomplete,
-        needs=needed.pop() if batch.incomplete and len(needed) == 1 else "",
-        seed=recipe.seed,
-    )
-    counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
-
-    def samplers(partitions: int, seed: int) -> Sampler:
-        return Sampler.drawing(pairs, patients=batch.patients, records=batch.records, seed=seed)
-
-    return Source(
-        pairs,
-        samplers,
-        np.unique(chosen.column("patient")[pairs.members]),
-        f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
-        _sentence(counts | pairs.left_out),
-        pairs.id_names,
-    )
-
-
-def _of_levels(recipe: Recipe, samples: Any) -> Source:
-    """Samples of records whose levels are told apart: windows of recordings, patches of volumes."""
-    batch = recipe.batch
-    sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
-
-    def samplers(partitions: int, seed: int) -> Sampler:
-        if hasattr(samples, "draw"):
-            more = {"reuse": batch.reuse, "buffer": batch.buffer, "partitions": partitions}
-            return Sampler.drawing(samples, **sizes, **more, seed=seed)
-        return Sampler(samples.patients, samples.units, **sizes, seed=seed)
-
-    return Source(
-        samples,
-        samplers,
-        np.unique(samples.patients),
-        f"{len(samples)} {samples.counted}",
-        "\n".join(filter(None, (_sentence(samples.left_out), samples.note))),
-        tuple(samples.id_names),
-    )
-
-
-def _sentence(counts: Mapping[str, int]) -> str:
-    """The sentence about records that are not trained on; empty where there are none."""
-    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return f"left out: {said}" if said else ""
-
-
-class Columns(Protocol):
-    """What is looked up in: a manifest, or the ids of samples in memory."""
-
-    def __len__(self) -> int:
-        """Number of rows."""
-
-    def has(self, name: str) -> bool:
-        """Whether there is a column of this name."""
-
-    def column(self, name: str) -> NDArray[Any]:
-        """One column: integers with -1 for null, floats with NaN, or objects with None."""
-
-    @property
-    def targets(self) -> Iterable[str]:
-        """Names of the label columns."""
-
-
-class Lookups:
-    """What objectives look up in the manifest by row: levels, labels, values.
-
-    Args:
-        recipe: the whole.
-        chosen: what is trained on.
-        id_names: what a batch tells by itself.
-        more: further words, with the settings that name them.
-
-    Raises:
-        UsageError: the manifest has no such column, or it does not hold numbers.
-    """
-
-    def __init__(
-        self, recipe: Recipe, chosen: Columns, id_names: Sequence[str], more: Mapping[str, str] | None = None
-    ) -> None:
-        self.rows = len(chosen)
-        self._tables: dict[str, Tensor] = {}
-        self._partners = tuple(name for name in recipe.inputs if not recipe.inputs[name].like)
-        for name, objective in recipe.objectives.items():
-            share = float(getattr(objective, "labels", 1.0))
-            for word in objective.columns:
-                if word in id_names or word == "position" or word in self._tables:
-                    continue
-                self._tables[word] = _column(f"objectives.{name}", word, chosen, id_names, share, recipe.seed)
-        for word, where in (more or {}).items():
-            self._tables[word] = _column(where, word, chosen, id_names, 1.0, recipe.seed)
-
-    def part(self, start: int, stop: int) -> "Lookups":
-        """The same for some of the rows."""
-        own = copy(self)
-        own.rows = stop - start
-        own._tables = {word: table[start:stop] for word, table in self._tables.items()}
-        return own
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Lookups":
-        """Itself: an averaged copy of a model looks up the same."""
-        return self
-
-    @staticmethod
-    def table(recipe: Recipe, objective: str, word: str, chosen: Columns) -> Tensor:
-        """What one objective looks up by a word, of each row of the manifest.
-
-        Raises:
-            UsageError: as the class.
-        """
-        share = float(getattr(recipe.objectives[objective], "labels", 1.0))
-        return _column(f"objectives.{objective}", word, chosen, (), share, recipe.seed)
-
-    def of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """{word: (B,)} of the samples of a batch."""
-        rows = batch["index"]
-        found = {}
-        for word, table in self._tables.items():
-            table = table.to(rows.device)
-            self._tables[word] = table
-            own = table[rows]
-            for partner in self._partners:
-                other = batch["ids"].get(partner)
-                if other is not None:
-                    # A label of any of the linked records is one of the item.
-                    of_partner = table[other.clamp(min=0)]
-                    unknown = own.isnan() if own.is_floating_point() else own < 0
-                    own = torch.where(unknown & (other >= 0), of_partner, own)
-            found[word] = own
-        return found
-
-
-def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], share: float, seed: int) -> Tensor:
-    """One value a row of the manifest: codes of a level or label, the unknown ones each another, or numbers."""
-    column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).partition("=")
-    if not chosen.has(column):
-        there = (*id_names, *chosen.targets)
-        near = did_you_mean(column, there)
-        raise UsageError(f"{where}: the archive has no ids for {column}; it has {', '.join(there)}{near}")
-    found = chosen.column(column)
-    if word.startswith(VALUE):
-        if found.dtype.kind not in "iuf":
-            raise UsageError(f"{where}: the column {column} does not hold numbers; take label:{column}")
-        missing = found < 0 if found.dtype.kind in "iu" else np.isnan(found)
-        return torch.from_numpy(np.where(missing, np.nan, found).astype(np.float32))
-    rows = np.arange(len(found))
-    if not word.startswith(LABEL):
-        if found.dtype.kind not in "iu":
-            raise UsageError(f"{where}: {column} is no level; take label:{column}")
-        return torch.from_numpy(np.where(found >= 0, found, -2 - rows).astype(np.int64))
-    # Several labels of a record are one class of their own.
-    values = [
-        None
-        if one is None or one != one or one == -1
-        else "+".join(sorted(map(str, one)))
-        if isinstance(one, list)
-        else str(one)
-        for one in found.tolist()
-    ]
-    if value:
-        binary = [-1 if one is None else int(value in one.split("+")) for one in values]
-        if 1 not in binary or 0 not in binary:
-            raise UsageError(f"{where}: the column {column} has no record of {value!r}, or no other")
-        return torch.tensor(binary)
-    classes = {one: place for place, one in enumerate(sorted({str(one) for one in values if one is not None}))}
-    if len(classes) < 2:
-        raise UsageError(f"{where}: the column {column} tells no records apart: it has {len(classes)} value(s)")
-    codes = np.array([-2 - row if one is None else classes[str(one)] for row, one in enumerate(values)], dtype=np.int64)
-    if share < 1:
-        patients = chosen.column("patient")
-        known = np.unique(patients[codes >= 0])
-        kept = np.random.default_rng([seed, 7]).permutation(known)[: max(1, round(share * len(known)))]
-        hidden = ~np.isin(patients, kept)
-        codes[hidden] = -2 - np.flatnonzero(hidden)
-    return torch.from_numpy(codes)
 
 
 def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:

@@ -14,15 +14,17 @@ from torch import Tensor
 from medcl.contrast.losses.uniformity import alignment, uniformity
 from medcl.contrast.pairings.pairs import itself
 from medcl.modality.sampling import Batch
+from medcl.pretrain.batches import Source
 from medcl.pretrain.held_out import HeldOut
-from medcl.pretrain.inputs import Lookups, Source
+from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.measures import dead_share, effective_rank, knn_accuracy, modality_gap
 from medcl.pretrain.model import Model
 from medcl.pretrain.objectives.base import Objective
 from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.positives import LABEL
-from medcl.pretrain.passes import Seen, TextCache, Wanted, draw_views
+from medcl.pretrain.passes import Seen, TextCache
 from medcl.pretrain.recipe import Recipe, StageConfig
+from medcl.pretrain.views import Wanted, draw_views
 
 VIEWS = Wanted(copies=1, original=True)
 """Each sample as it is, and one view of it."""

@@ -12,12 +12,14 @@ from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain.initialise import copy_weights
-from medcl.pretrain.inputs import Lookups, Made
+from medcl.pretrain.inputs import Made
+from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.objectives import objective_class
 from medcl.pretrain.objectives.base import Objective, Parts
 from medcl.pretrain.objectives.contrast import Contrast, fused
-from medcl.pretrain.passes import Drawn, Seen, Step, TextCache, Wanted, draw_views
+from medcl.pretrain.passes import Seen, Step, TextCache
 from medcl.pretrain.recipe import Recipe, StageConfig
+from medcl.pretrain.views import Drawn, Wanted, draw_views
 
 
 class Model(nn.Module):

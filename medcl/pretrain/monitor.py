@@ -16,8 +16,8 @@ from lightning.fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from medcl.pretrain.batches import Source
 from medcl.pretrain.held_out import HeldOut
-from medcl.pretrain.inputs import Source
 from medcl.pretrain.looks import Look, at_rest
 from medcl.pretrain.metrics import MetricsFile
 from medcl.pretrain.model import Model, loss_name

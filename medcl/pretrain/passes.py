@@ -1,165 +1,19 @@
 """What the encoders see in a step and what they make of it: drawn once, encoded once, for all objectives."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from medcl.contrast.core.gather import Group, encode_in_chunks, gather
+from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.modality.spatial.encoders.unet import UNet
-from medcl.modality.views import Compose, Params
 from medcl.networks.encoder import pool
+from medcl.pretrain.views import Drawn, Wanted
 
 MOST = 2**18
 """Texts whose embeddings are kept; 400 MB at a width of 384."""
-
-_MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which views of an input an objective looks at.
-
-    Args:
-        views: name of the input's `more_views`; empty: its `views`.
-        copies: random views of each sample.
-        original: whether the samples as they are come first, before the random views.
-        masked: whether time steps are hidden from the encoder, where the views hide any.
-        encoded: number of views that the trained encoder encodes, the first ones; 0 is all.
-        apart: name of the objective whose own draw they are; empty: drawn once for all who want the same.
-        resize: share of the length along each axis to which views are resized.
-    """
-
-    views: str = ""
-    copies: int = 2
-    original: bool = False
-    masked: bool = True
-    encoded: int = 0
-    apart: str = ""
-    resize: float = 1.0
-
-    @property
-    def key(self) -> tuple[str, bool, bool, str, float]:
-        """What two objectives must have in common to share their views."""
-        return self.views, self.original, self.masked, self.apart, self.resize
-
-    def with_copies(self, copies: int) -> "Wanted":
-        """The same views, of which more are drawn than are encoded."""
-        return replace(self, copies=copies, encoded=self.blocks)
-
-    def joined(self, other: "Wanted") -> "Wanted":
-        """What serves both, of the same key."""
-        copies = max(self.copies, other.copies)
-        encoded = max(self.blocks, other.blocks)
-        return replace(self, copies=copies, encoded=encoded)
-
-    @property
-    def blocks(self) -> int:
-        """Views of a sample that are encoded."""
-        return self.encoded or self.copies + self.original
-
-
-def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:
-    """How many samples the processes before this one have, and how many all have.
-
-    Args:
-        count: samples of this process.
-        like: any tensor on its device.
-        group: processes that share the batch.
-    """
-    if group is None:
-        return 0, count
-    counts = gather(torch.tensor([count], device=like.device), group)
-    return int(counts[: dist.get_rank(group)].sum()), int(counts.sum())
-
-
-def places(like: Tensor, group: Group) -> Tensor:
-    """One id (N,) for each sample of the batch, other ones in other processes."""
-    rank = 0 if group is None else dist.get_rank(group)
-    return torch.arange(len(like), device=like.device) + (rank << 40)
-
-
-def draw(views: Compose, x: Tensor, copies: int, generator: torch.Generator, group: Group) -> Params:
-    """Draw the parameters of several views of each sample of this process, from those of the batch of all processes.
-
-    Args:
-        views: whose parameters.
-        x: (N, C, ...) samples of this process.
-        copies: views of each sample.
-        generator: the same in all processes.
-        group: processes that share the batch.
-
-    Returns:
-        Parameters of (copies * N) samples: all first views, then all second ones, and so on.
-    """
-    before, total = rows_before(len(x), x, group)
-    like = x[:1] if len(x) else x.new_zeros(1, *x.shape[1:])
-    # Drawing looks at the shape alone: nothing of this size is held.
-    params = views.draw(like.expand(copies * total, *x.shape[1:]), generator)
-    if total == len(x):
-        return params
-    own = [slice(copy * total + before, copy * total + before + len(x)) for copy in range(copies)]
-    return {name: torch.cat([value[rows] for rows in own]) for name, value in params.items()}
-
-
-def laid_out(x: Tensor) -> Tensor:
-    """The same batch (B, C, ...), channels last where it is one of images."""
-    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The views of one input.
-
-    Args:
-        x: (blocks * n, ...): all first views, then all second ones, and so on.
-        keep: (blocks * n, T) bool, time steps that are not hidden; None hides none.
-        source: (n, ...) samples as they are.
-        params: of the random views.
-        views: that made them; None changes nothing.
-    """
-
-    x: Tensor
-    keep: Tensor | None
-    source: Tensor
-    params: Params
-    views: Compose | None
-
-    @property
-    def n(self) -> int:
-        """Samples."""
-        return len(self.source)
-
-
-def draw_views(x: Tensor, views: Compose | None, wanted: Wanted, generator: torch.Generator, group: Group) -> Drawn:
-    """Make the views of the samples of an input.
-
-    Args:
-        x: (n, ...) samples.
-        views: random changes; None changes nothing.
-        wanted: which.
-        generator: on the CPU, the same in all processes.
-        group: processes that share the batch.
-    """
-    repeated = x.repeat(wanted.copies, *(1,) * (x.ndim - 1)) if wanted.copies > 1 else x
-    params: Params = {}
-    keep = None
-    if views is not None and (len(x) or group is not None):
-        params = draw(views, x, wanted.copies, generator, group)
-        repeated = views.apply(repeated, params)
-        keep = views.keep(params) if wanted.masked else None
-    if wanted.resize < 1:
-        size = [max(1, round(length * wanted.resize)) for length in x.shape[2:]]
-        repeated = F.interpolate(repeated, size, mode=_MODES[x.ndim], align_corners=False, antialias=x.ndim == 4)
-    if wanted.original:
-        repeated = torch.cat([x, repeated])
-        keep = None if keep is None else torch.cat([torch.ones_like(keep[: len(x)]), keep])
-    return Drawn(laid_out(repeated), keep, x, params, views)
 
 
 class TextCache:

@@ -15,7 +15,8 @@ from medcl.errors import UsageError
 from medcl.modality import wing
 from medcl.modality.sampling import Batch
 from medcl.modality.views import Compose
-from medcl.pretrain.inputs import Made, Source
+from medcl.pretrain.batches import Source
+from medcl.pretrain.inputs import Made
 from medcl.pretrain.recipe import InputConfig, Recipe
 from medcl.spelling import not_a_choice
 

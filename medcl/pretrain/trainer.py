@@ -7,11 +7,10 @@ nothing of the random state has to be saved, and 100 steps equal 50, a stop, and
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +18,12 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError
 from medcl.modality.sampling import Batch
 from medcl.pretrain.averaging import average_of
 from medcl.pretrain.checkpoint import State, resume_from, save
 from medcl.pretrain.metrics import Board, MetricsFile
-from medcl.pretrain.recipe import HardwareConfig, OptimiserConfig
+from medcl.pretrain.recipe import OptimiserConfig
 from medcl.pretrain.watch import Watch, in_short
 from medcl.runs import BOARD, CHECKPOINT, METRICS
 
@@ -50,44 +49,6 @@ class Trained:
     step: int
     losses: dict[str, float]
     samples_per_second: float
-
-
-def fabric_for(config: HardwareConfig, loggers: Sequence[Any] = ()) -> Fabric:
-    """The device, precision and processes that the configuration asks for.
-
-    Args:
-        config: of the hardware.
-        loggers: that are told of losses and measures.
-
-    Raises:
-        UsageError: no device, more devices than there are, or an invalid chunk.
-    """
-    accelerator = config.accelerator
-    if accelerator == "auto":
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-    if config.devices < 1:
-        raise UsageError(f"hardware.devices: {config.devices}; a run needs at least one device")
-    there = torch.cuda.device_count() if accelerator == "cuda" else config.devices
-    if config.devices > there:
-        wanted = f"{config.devices} CUDA device{'s' if config.devices > 1 else ''}"
-        raise UsageError(
-            f"hardware.devices: requested {wanted}, found {there}; set hardware.accelerator to cpu or auto, or "
-            "hardware.devices to what there is"
-        )
-    if config.chunk < 0:
-        raise UsageError(f"hardware.chunk: {config.chunk} is invalid; it is the number of views at a time, 0 for all")
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
-    strategy = "ddp" if config.devices * config.nodes > 1 else "auto"
-    return Fabric(
-        accelerator=accelerator,
-        devices=config.devices,
-        num_nodes=config.nodes,
-        precision=precision,
-        strategy=strategy,
-        loggers=list(loggers),
-    )
 
 
 def learning_rate(config: OptimiserConfig, step: int) -> float:

@@ -42,10 +42,7 @@ def is_old(content: Mapping[str, Any]) -> bool:
 
 
 def converted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe as `medcl.pretrain.recipe.read` takes it.
-
-    Args:
-        content: of either version.
+    """A recipe of either version as `medcl.pretrain.reading.read` takes it.
 
     Raises:
         UsageError: there is no such method, or it has no such setting.
@@ -73,7 +70,7 @@ def _check(content: Mapping[str, Any]) -> None:
     for name, value in content.items():
         if name not in known:
             raise UsageError(unknown("setting", str(name), known))
-        if value is None and name not in ("image", "volume", "signal", "table", "report"):
+        if value is None and name not in ROOTS[9:14]:
             raise UsageError(f"{name} holds no settings: give it some, or leave it out for the defaults")
         for one in _group(content, name) if name in _GROUPS else ():
             if one not in _GROUPS[name]:
@@ -114,25 +111,14 @@ def _comet(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "inputs": {"signal": _side(content)},
         "objectives": objectives,
-        "batch": {
-            "patients": batch.get("patients", 32),
-            "records": batch.get("trials", 2),
-            "samples": batch.get("samples", 2),
-        },
+        "batch": _numbers(batch, patients=("patients", 32), records=("trials", 2), samples=("samples", 2)),
     }
 
 
 def _volumes(method: str, content: Mapping[str, Any]) -> dict[str, Any]:
     batch = _group(content, "batch")
-    made: dict[str, Any] = {
-        "batch": {
-            "patients": batch.get("patients", 5),
-            "records": batch.get("volumes", 1),
-            "samples": batch.get("samples", 4),
-            "reuse": batch.get("reuse", 1),
-            "buffer": batch.get("buffer", 8),
-        }
-    }
+    sizes = {"patients": ("patients", 5), "records": ("volumes", 1), "samples": ("samples", 4)}
+    made: dict[str, Any] = {"batch": _numbers(batch, **sizes, reuse=("reuse", 1), buffer=("buffer", 8))}
     volume = {**_side(content), "views": {**_CROPS, **_group(content, "views")}}
     volume["encoder"] = {"dims": 2, **(volume.get("encoder") or {})}
     if method == "global-local":
@@ -210,9 +196,9 @@ def _global_local(content: Mapping[str, Any], volume: dict[str, Any], made: dict
 def _joint(method: str, content: Mapping[str, Any]) -> dict[str, Any]:
     own = _group(content, "joint")
     inputs = {}
-    for kind in ("image", "volume", "signal", "table", "report"):
-        if content.get(kind) is not None:
-            inputs[kind] = {"modality": kind, **_group(content, kind)}
+    for side in ROOTS[9:14]:
+        if content.get(side) is not None:
+            inputs[side] = {"modality": side, **_group(content, side)}
     if "volume" in inputs:
         inputs["volume"]["encoder"] = {"dims": 3, **(inputs["volume"].get("encoder") or {})}
     kinds = list(inputs)
@@ -298,6 +284,11 @@ def _pairs(
 
 def _side(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: content[name] for name in ("data", "views", "encoder") if content.get(name) is not None}
+
+
+def _numbers(group: Mapping[str, Any], **names: tuple[str, int]) -> dict[str, Any]:
+    """Numbers by their new names, of the old ones or by default."""
+    return {new: group.get(old, default) for new, (old, default) in names.items()}
 
 
 def _group(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

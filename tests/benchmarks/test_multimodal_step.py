@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from medcl.pretrain.recipe import read
-from medcl.pretrain.run import Plan
+from medcl.pretrain.plan import Plan
+from medcl.pretrain.reading import read
 from tests.data.linked_archive import pictures_with_reports
 
 PATIENTS, ROUNDS, SHARE = 64, 4, 0.1

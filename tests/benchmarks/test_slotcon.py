@@ -14,7 +14,8 @@ from medcl.modality.spatial import encoders, views
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.pretrain.objectives.base import Parts
 from medcl.pretrain.objectives.slotcon import SlotCon, SlotConConfig
-from medcl.pretrain.passes import Seen, Step, Wanted, draw_views
+from medcl.pretrain.passes import Seen, Step
+from medcl.pretrain.views import Wanted, draw_views
 
 SIDE, STRIDE = 48, 4
 

@@ -10,8 +10,8 @@ import torch
 from medcl import documents
 from medcl.cli import COMMANDS, main
 from medcl.errors import UsageError
+from medcl.pretrain.devices import fabric_for
 from medcl.pretrain.recipe import HardwareConfig
-from medcl.pretrain.trainer import fabric_for
 from tests.modality.written import waves, write_edf
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from medcl.pretrain.recipe import Recipe, merge, read
+from medcl.pretrain.reading import merge, read
+from medcl.pretrain.recipe import Recipe
 
 SMALL: dict[str, Any] = {
     "inputs": {

@@ -14,9 +14,10 @@ import medcl
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
+from medcl.pretrain.batches import source
 from medcl.pretrain.held_out import held_out
-from medcl.pretrain.inputs import in_splits, made_inputs, source
-from medcl.pretrain.recipe import read
+from medcl.pretrain.inputs import in_splits, made_inputs
+from medcl.pretrain.reading import read
 
 from .looked_at import on_signals, on_three, rows_of, three_inputs, values_of
 

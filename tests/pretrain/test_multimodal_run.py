@@ -23,7 +23,8 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.pretrain.check import check
-from medcl.pretrain.recipe import Recipe, read
+from medcl.pretrain.reading import read
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.run import Pretrained, pretrain
 from tests.data.linked_archive import PATTERNS, manifest_of, picture_row, pictures_with_reports, pixels_of, report_row
 

@@ -12,7 +12,7 @@ from medcl import runs
 from medcl.errors import UsageError
 from medcl.modality.own_config import OwnViewsConfig
 from medcl.modality.own_views import build
-from medcl.pretrain.passes import draw
+from medcl.pretrain.views import draw
 
 VIEWS = """
 import torch

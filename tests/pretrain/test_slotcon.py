@@ -10,8 +10,9 @@ import torch
 import medcl
 from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
-from medcl.pretrain.recipe import StageConfig, read
-from medcl.pretrain.run import Plan
+from medcl.pretrain.plan import Plan
+from medcl.pretrain.reading import read
+from medcl.pretrain.recipe import StageConfig
 from medcl.pretrain.trainer import step_seed
 
 

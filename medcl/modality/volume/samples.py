@@ -259,11 +259,7 @@ class VolumePatches(Dataset[Batch]):
         return first, max(first, stop - 1)
 
     def volume(self, number: int) -> Tensor:
-        """A whole prepared volume, (C, X, Y, Z) float32, scaled.
-
-        Args:
-            number: of the volume, in the order of `rows`.
-        """
+        """A whole prepared volume by its number in `rows`, (C, X, Y, Z) float32, scaled."""
         record = int(self.records[number])
         native = self.store.read(record, np.zeros(3, dtype=np.int64), self.shape[number])
         x = np.empty(native.shape, dtype=np.float32)

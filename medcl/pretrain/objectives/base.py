@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.passes import Step, Wanted
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe

@@ -1,7 +1,7 @@
 """The general objective: any pairing x similarity x loss of `medcl.contrast`, within an input or between inputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -13,192 +13,31 @@ from medcl.contrast.losses.identity import identities
 from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.losses.m3col import draw as draw_mixing
 from medcl.contrast.pairings.pairs import Pairing, hard, itself, same
-from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import GlobalHead
 from medcl.pretrain.objectives.base import (
     HeadConfig,
     Objective,
-    ObjectiveConfig,
     Parts,
     dim_of,
     map_features,
-    named,
     projection,
 )
+from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss, Temperature
 from medcl.pretrain.objectives.positives import (
     IN_BATCH,
     ITEM,
     NEIGHBOURS,
-    PARTITION,
-    POSITION,
     SOFT,
-    VALUE,
     Rules,
     Side,
-    check_words,
     pair,
 )
-from medcl.pretrain.passes import Seen, Step, Wanted
-from medcl.spelling import not_a_choice
+from medcl.pretrain.passes import Seen, Step
+from medcl.pretrain.views import Wanted
 
 if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class NegativesConfig:
-    """Candidates beside those of the batch.
-
-    Args:
-        queue: embeddings of earlier batches, by a slowly following copy of the encoder; 0 for none.
-        momentum: of this copy.
-        batch: with a queue, whether embeddings of other samples of the batch are candidates too; MoCo takes its queue
-            alone.
-        drop: share of the most similar negatives of each anchor that are left out as probably false ones.
-    """
-
-    queue: int = 0
-    momentum: float = 0.99
-    batch: bool = True
-    drop: float = 0.0
-
-
-@dataclass(frozen=True)
-class ContrastConfig(ObjectiveConfig):
-    """Contrast within one input (its views), between two, or jointly over three and more.
-
-    Args:
-        of: the input whose views are contrasted with each other.
-        between: the inputs that are contrasted with each other.
-        positives: what two samples share that attract each other: a level (`patient`, `trial`, `study`), `item` (the
-            sample itself, or records that belong together), `text`, `label:COLUMN`, `value:COLUMN` (continuous),
-            `position` or `partition` (of slices), `neighbours` (in raw features), `soft:INPUT` (weighted by a frozen
-            encoder); or several with their shares.
-        exclude: levels; pairs that share one without being positive are left out, neither positive nor negative.
-        within: a level; only samples that share it are compared at all.
-        labels: share of the training patients whose labels are used.
-        loss: name of a loss of `medcl.contrast`, or `package.module:function`; default: `info_nce` within an input,
-            `clip` between two, `symile` between more.
-        settings: further arguments of the loss, such as {tau_plus: 0.1}.
-        similarity: name of a similarity of `medcl.contrast`, or `package.module:name`.
-        similarity_settings: arguments of a similarity that takes some, such as {threshold: 0.1} of `sparc`.
-        temperature: of the softmax, or what it begins with.
-        learn_temperature: whether it is trained, to no less than 0.01; `siglip` trains its bias with it.
-        dense: whether cells and words are compared instead of one embedding a sample.
-        head: projection of an embedding, or the name of an objective whose head it shares.
-        copies: random views of each sample that are contrasted within an input.
-        original: whether the sample as it is comes first.
-        views: name of `more_views` of the input; empty takes its `views`.
-        masked: whether time steps are hidden, where the views hide some.
-        apart: whether its views are drawn for it alone, in passes of its own.
-        negatives: candidates beside those of the batch.
-        width: largest difference of positives by `value` or `position`.
-        bandwidth: of a Gaussian kernel that weighs positives by `value`; 0 takes `width`.
-        parts: equal parts of a volume, for `partition`.
-    """
-
-    of: str = ""
-    between: tuple[str, ...] = ()
-    positives: str | dict[str, float] = ITEM
-    exclude: tuple[str, ...] = ()
-    within: str = ""
-    labels: float = 1.0
-    loss: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    similarity: str = "cosine"
-    similarity_settings: dict[str, Any] = field(default_factory=dict)
-    temperature: float = 0.1
-    learn_temperature: bool = False
-    dense: bool = False
-    head: HeadConfig | str = field(default_factory=HeadConfig)
-    copies: int = 2
-    original: bool = False
-    views: str = ""
-    masked: bool = True
-    apart: bool = False
-    negatives: NegativesConfig = field(default_factory=NegativesConfig)
-    width: float = 0.35
-    bandwidth: float = 0.0
-    parts: int = 4
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Those that are contrasted, and those whose frozen embeddings weigh the pairs."""
-        own = (self.of,) if self.of else self.between
-        return tuple(dict.fromkeys((*own, *(word.removeprefix(SOFT) for word in self.words if word.startswith(SOFT)))))
-
-    @property
-    def words(self) -> dict[str, float]:
-        """What is positive, with its share."""
-        return {self.positives: 1.0} if isinstance(self.positives, str) else self.positives
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Labels, values and levels that are looked up in the manifest."""
-        found = [word for word in (*self.words, *self.exclude, self.within) if word and word not in IN_BATCH]
-        return tuple(word for word in found if not word.startswith(SOFT))
-
-    @property
-    def partitions(self) -> int:
-        """Those of its slices."""
-        return self.parts if PARTITION in (*self.words, *self.exclude) else 1
-
-    @property
-    def loss_name(self) -> str:
-        """The loss, also where it is the default."""
-        return self.loss or ("info_nce" if self.of else "clip" if len(self.between) == 2 else "symile")
-
-    def adapted(self, name: str, encoder: Any) -> Any:
-        """A U-Net without its decoder, where its bottleneck is compared."""
-        if isinstance(self.head, HeadConfig) and self.head.map and hasattr(encoder, "with_blocks"):
-            return encoder.with_blocks(0)
-        return encoder
-
-    def check(self, where: str, recipe: "Recipe") -> None:
-        """Refuse what does not fit together."""
-        super().check(where, recipe)
-        if bool(self.of) == bool(self.between):
-            raise UsageError(f"{where}: name either `of`, one input, or `between`, two or more; got both or none")
-        if self.between and len(set(self.between)) < 2:
-            raise UsageError(f"{where}.between: two or more different inputs, got {named(self.between)}")
-        check_words(where, self.words)
-        if isinstance(self.head, str):
-            other = recipe.objectives.get(self.head)
-            if other is None or other is self or isinstance(getattr(other, "head", ""), str):
-                raise UsageError(f"{where}.head: {not_a_choice(self.head, recipe.objectives)} with a head of its own")
-        if not self.temperature > 0:
-            raise UsageError(f"{where}.temperature: {self.temperature:g} is not above 0")
-        if not 0 < self.labels <= 1:
-            raise UsageError(f"{where}.labels: {self.labels:g} is not above 0 and at most 1")
-        if self.copies + self.original < 2 and self.of:
-            raise UsageError(f"{where}.copies: {self.copies} views of a sample leave nothing to contrast it with")
-        if not 0 <= self.negatives.momentum <= 1:
-            raise UsageError(f"{where}.negatives.momentum: {self.negatives.momentum:g} is not from 0 to 1")
-        if not 0 <= self.negatives.drop < 1 or self.negatives.queue < 0:
-            raise UsageError(f"{where}.negatives: drop lies from 0 to below 1 and queue is not negative")
-        if self.negatives.drop and not self.negatives.queue:
-            raise UsageError(f"{where}.negatives.drop: takes a queue of negatives (negatives.queue)")
-        if self.negatives.queue and any(word == POSITION or word.startswith(VALUE) for word in self.words):
-            raise UsageError(
-                f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers"
-            )
-        if self.negatives.queue and self.dense:
-            raise UsageError(f"{where}: dense embeddings have no queue; `densecl` contrasts cells with a queue")
-        if self.negatives.queue and len(self.between) > 2:
-            raise UsageError(f"{where}: negatives.queue takes two inputs at a time, between has {len(self.between)}")
-        for word in self.words:
-            if word in (PARTITION, NEIGHBOURS) and self.between:
-                raise UsageError(f"{where}: positives {word!r} are of views of one input (`of`), not of `between`")
-            if word.startswith(SOFT) and not recipe.inputs[word.removeprefix(SOFT)].locked:
-                name = word.removeprefix(SOFT)
-                raise UsageError(f"{where}: positives {word!r} need a frozen encoder: set inputs.{name}.locked")
-        if PARTITION in (*self.words, *self.exclude) and recipe.batch.samples % self.parts:
-            raise UsageError(
-                f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "
-                f"of {where} equally; take a multiple"
-            )
-        NamedLoss(self, where)
+    pass
 
 
 class Contrast(Objective):
@@ -314,7 +153,7 @@ class Contrast(Objective):
         """The share of the anchors of a batch that have a positive; None where it is not known before the loss."""
         config = self.config
         parameters = self._loss.parameters
-        if self.keyed or len(self.names) > 2 or not {"pairing", "ids"} & parameters.keys():
+        if len(self.names) > 2 or not {"pairing", "ids"} & parameters.keys():
             return None
         if "pairing" not in parameters:
             # Of other samples: two views of one are no pair.

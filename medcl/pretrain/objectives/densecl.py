@@ -15,7 +15,8 @@ from medcl.errors import UsageError
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
 from medcl.pretrain.objectives.positives import EARLIER
-from medcl.pretrain.passes import Step, Wanted, rows_before
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted, rows_before
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe

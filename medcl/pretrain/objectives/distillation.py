@@ -10,7 +10,7 @@ from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.pairings.pairs import Pairing, same
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.contrast import ContrastConfig
+from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked
 from medcl.pretrain.objectives.queued import QueuedContrast
 from medcl.pretrain.passes import Step

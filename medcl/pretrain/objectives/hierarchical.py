@@ -8,7 +8,8 @@ from torch import Tensor
 from medcl.contrast.losses import hierarchical as loss
 from medcl.errors import UsageError
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts
-from medcl.pretrain.passes import Step, Wanted
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted
 from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from medcl.pretrain.objectives.base import named
 from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
-    from medcl.pretrain.objectives.contrast import ContrastConfig
+    from medcl.pretrain.objectives.contrast_config import ContrastConfig
 
 LOWEST = 0.01
 """Temperature, below which a learned one does not fall: the cap of the released CLIP."""

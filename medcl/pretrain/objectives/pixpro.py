@@ -17,7 +17,8 @@ from medcl.modality.spatial.views.space import Geometry
 from medcl.modality.views import Compose, Params
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
-from medcl.pretrain.passes import Step, Wanted
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe

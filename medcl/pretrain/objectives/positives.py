@@ -13,7 +13,7 @@ from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself, same
 from medcl.contrast.pairings.slices import across_volumes, partition
 from medcl.contrast.pairings.targets import kernel, near
 from medcl.errors import UsageError
-from medcl.pretrain.passes import places, rows_before
+from medcl.pretrain.views import places, rows_before
 
 ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS = "item", "text", "position", "partition", "neighbours"
 PLACE = "place"

@@ -13,9 +13,11 @@ from medcl.contrast.core.gather import Group, gather, mean
 from medcl.contrast.core.momentum import MomentumQueue, momentum_update
 from medcl.contrast.pairings.pairs import Pairing
 from medcl.pretrain.objectives.base import Parts, dim_of, follower
-from medcl.pretrain.objectives.contrast import Contrast, ContrastConfig
+from medcl.pretrain.objectives.contrast import Contrast
+from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import EARLIER, PLACE, Side, pair
-from medcl.pretrain.passes import Seen, Step, Wanted, rows_before
+from medcl.pretrain.passes import Seen, Step
+from medcl.pretrain.views import Wanted, rows_before
 
 Keys = tuple[Tensor, Tensor, dict[str, Tensor]]
 """Own keys (n, dim), those of all processes and of the queue (M, dim), and the ids of the latter."""
@@ -48,6 +50,10 @@ class QueuedContrast(Contrast):
     def fusion(self) -> None:
         """None: it stands alone."""
         return
+
+    def positive_share(self, step: Step) -> float | None:
+        """Not known before the loss: the queue may hold positives."""
+        return None
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss, under the empty name."""

@@ -14,7 +14,8 @@ from medcl.contrast.pairings.slices import partition
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import LocalHead, UNet
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts
-from medcl.pretrain.passes import Step, Wanted, rows_before
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted, rows_before
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe

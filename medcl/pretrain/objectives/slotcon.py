@@ -12,7 +12,8 @@ from medcl.contrast.losses.slotcon import centre_of, grouped, slotcon
 from medcl.errors import UsageError
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
 from medcl.pretrain.objectives.pixpro import cell_places, check_places, rising
-from medcl.pretrain.passes import Step, Wanted
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe

@@ -11,7 +11,8 @@ from medcl.contrast.core.gather import gather
 from medcl.contrast.losses.swav import swav
 from medcl.errors import UsageError
 from medcl.pretrain.objectives.base import HeadConfig, Objective, ObjectiveConfig, Parts, dim_of, projection
-from medcl.pretrain.passes import Step, Wanted
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import Wanted
 
 if TYPE_CHECKING:
     from medcl.pretrain.recipe import Recipe

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from medcl.modality.views import Compose
 from medcl.pretrain.objectives import objective_class
 from medcl.pretrain.objectives.base import Parts
-from medcl.pretrain.passes import Seen, Step, draw_views
-from medcl.pretrain.recipe import read
+from medcl.pretrain.passes import Seen, Step
+from medcl.pretrain.reading import read
+from medcl.pretrain.views import draw_views
 
 BITS = 3
 

@@ -14,7 +14,7 @@ from medcl.errors import UsageError
 from medcl.pretrain.check import check
 from medcl.pretrain.objectives.positives import Rules, Side, linked, pair
 from medcl.pretrain.passes import TextCache
-from medcl.pretrain.recipe import merge, read
+from medcl.pretrain.reading import merge, read
 
 from .steps import BITS, Trained, batch_of, bits
 

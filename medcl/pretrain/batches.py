@@ -1,0 +1,119 @@
+"""Where batches come from: samples of one input with all their levels, or linked records of several."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from medcl.archive.links import links
+from medcl.archive.manifest import Manifest
+from medcl.data.pairs import Linkable, Pairs
+from medcl.data.sampler import Sampler, loader
+from medcl.modality import WINGS, wing
+from medcl.modality.rows import Ints
+from medcl.modality.sampling import Batch
+from medcl.pretrain.inputs import Made
+from medcl.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where batches come from.
+
+    Args:
+        batches: `batches(sampler, start, stop)` of the training set.
+        samplers: makes the sampler for a number of partitions and a seed.
+        patients: codes of those trained on.
+        size: what is trained on, in words: `1200 windows`.
+        left_out: sentences about records that are not trained on, if any.
+        id_names: of the ids of a batch.
+    """
+
+    dataset: Any
+    samplers: Callable[[int, int], Sampler]
+    patients: Ints
+    size: str
+    left_out: str
+    id_names: tuple[str, ...]
+
+    def batches(
+        self, partitions: int, seed: int, start: int, stop: int, workers: int, rank: int, world: int
+    ) -> Iterable[Batch]:
+        """The batches of some steps, of one process."""
+        return loader(self.dataset, self.samplers(partitions, seed), start, stop, workers, rank=rank, world=world)
+
+
+def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source:
+    """The batches of a recipe: samples of one input with all their levels, or linked records of several.
+
+    Args:
+        recipe: the whole.
+        made: its inputs.
+        chosen: what is trained on.
+
+    Raises:
+        MedclError: no records are left, or none belong together.
+    """
+    real = {name: one for name, one in made.items() if not recipe.inputs[name].like}
+    batch = recipe.batch
+    if len(real) == 1:
+        (only,) = real.values()
+        own = wing(only.config.modality)
+        samples = own.levels(only.store, chosen, only.data)
+        if samples is not None:
+            return _of_levels(recipe, samples)
+    names = sorted(real, key=lambda name: made[name].config.modality == WINGS[-1])
+    draws = {name: cast(Linkable, made[name].draws) for name in names}
+    modalities = {name: made[name].config.modality for name in names}
+    two = [set(one.inputs) for one in recipe.objectives.values() if len(one.inputs) == 2]
+    needed = set.intersection(*two) if two and len(two) == len(recipe.objectives) else set()
+    pairs = Pairs(
+        draws,
+        chosen,
+        links(chosen),
+        modalities=modalities,
+        incomplete=batch.incomplete,
+        needs=needed.pop() if batch.incomplete and len(needed) == 1 else "",
+        seed=recipe.seed,
+    )
+    counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
+
+    def samplers(partitions: int, seed: int) -> Sampler:
+        return Sampler.drawing(pairs, patients=batch.patients, records=batch.records, seed=seed)
+
+    return Source(
+        pairs,
+        samplers,
+        np.unique(chosen.column("patient")[pairs.members]),
+        f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
+        _sentence(counts | pairs.left_out),
+        pairs.id_names,
+    )
+
+
+def _of_levels(recipe: Recipe, samples: Any) -> Source:
+    """Samples of records whose levels are told apart: windows of recordings, patches of volumes."""
+    batch = recipe.batch
+    sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+
+    def samplers(partitions: int, seed: int) -> Sampler:
+        if hasattr(samples, "draw"):
+            more = {"reuse": batch.reuse, "buffer": batch.buffer, "partitions": partitions}
+            return Sampler.drawing(samples, **sizes, **more, seed=seed)
+        return Sampler(samples.patients, samples.units, **sizes, seed=seed)
+
+    return Source(
+        samples,
+        samplers,
+        np.unique(samples.patients),
+        f"{len(samples)} {samples.counted}",
+        "\n".join(filter(None, (_sentence(samples.left_out), samples.note))),
+        tuple(samples.id_names),
+    )
+
+
+def _sentence(counts: Mapping[str, int]) -> str:
+    """The sentence about records that are not trained on; empty where there are none."""
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f"left out: {said}" if said else ""

@@ -1,0 +1,48 @@
+"""The device, precision and processes of a run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from medcl.errors import UsageError
+from medcl.pretrain.recipe import HardwareConfig
+
+
+def fabric_for(config: HardwareConfig, loggers: Sequence[Any] = ()) -> Fabric:
+    """The device, precision and processes that the configuration asks for.
+
+    Args:
+        config: of the hardware.
+        loggers: that are told of losses and measures.
+
+    Raises:
+        UsageError: no device, more devices than there are, or an invalid chunk.
+    """
+    accelerator = config.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    if config.devices < 1:
+        raise UsageError(f"hardware.devices: {config.devices}; a run needs at least one device")
+    there = torch.cuda.device_count() if accelerator == "cuda" else config.devices
+    if config.devices > there:
+        wanted = f"{config.devices} CUDA device{'s' if config.devices > 1 else ''}"
+        raise UsageError(
+            f"hardware.devices: requested {wanted}, found {there}; set hardware.accelerator to cpu or auto, or "
+            "hardware.devices to what there is"
+        )
+    if config.chunk < 0:
+        raise UsageError(f"hardware.chunk: {config.chunk} is invalid; it is the number of views at a time, 0 for all")
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
+    strategy = "ddp" if config.devices * config.nodes > 1 else "auto"
+    return Fabric(
+        accelerator=accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        precision=precision,
+        strategy=strategy,
+        loggers=list(loggers),
+    )
