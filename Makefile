@@ -24,14 +24,14 @@ demo: $(BIN)/installed
 	@$(BIN)/medcl scan demo/archive/ecg --labels demo/archive/ecg/labels.csv --record-column record --patient-column patient \
 	    --target-columns diagnosis -o demo/ecg.parquet
 	@echo "== pretrain: COMET on the training patients, without labels"
-	@$(BIN)/medcl pretrain --config pipelines/demo_comet.yaml --manifest demo/ecg.parquet -o demo/run
+	@$(BIN)/medcl pretrain pipelines/demo_comet.yaml --manifest demo/ecg.parquet -o demo/run
 	@echo "== finetune: 1%, 10%, 100% of the labels, compared with the same network from scratch"
 	@$(BIN)/medcl finetune demo/run --manifest demo/ecg.parquet --target diagnosis --labels 1% 10% 100% --repeats 3 \
 	    --finetune.steps 400 --finetune.patience 6
 	@echo "== volumes: scan MR of the head with its label maps"
 	@$(BIN)/medcl scan demo/archive/mr --card demo/archive/mr.yaml --fractions 17 2 5 -o demo/mr.parquet
 	@echo "== volumes: pretrain on slices, globally and then locally, without labels"
-	@$(BIN)/medcl pretrain --config pipelines/demo_volumes.yaml --manifest demo/mr.parquet -o demo/mr_run
+	@$(BIN)/medcl pretrain pipelines/demo_volumes.yaml --manifest demo/mr.parquet -o demo/mr_run
 	@echo "== volumes: segment with the label maps of 1 and of 8 patients, compared with the same network from scratch (100 iterations, to be quick: 1,500 are fair)"
 	@$(BIN)/medcl finetune demo/mr_run --manifest demo/mr.parquet --target mask --labels 1 8 --repeats 3 \
 	    --segment.iterations 100 --segment.batch 8
@@ -50,14 +50,14 @@ demo-reports: $(BIN)/installed
 	    --reports $(REPORTS)/archive/reports/xray/reports.csv --report-column FINDINGS=findings IMPRESSION=impression \
 	    --report-key record --fractions 0.6 0.1 0.3 -o $(REPORTS)/xray.parquet
 	@echo "== pretrain: ConVIRT, images against the findings of their reports, without labels"
-	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run
+	@$(BIN)/medcl pretrain pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run
 	@echo "== evaluate: which report belongs to an image that was not trained on, compared with chance"
 	@$(BIN)/medcl evaluate $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --bootstrap 200 --images 1
 	@echo "== retrieve: the tested images that are nearest to words, as a contact sheet"
 	@$(BIN)/medcl retrieve $(REPORTS)/run --manifest $(REPORTS)/xray.parquet --split test --of image -k 8 \
 	    --text "A smooth, well-defined mass in the right lung." -o $(REPORTS)/found.png
 	@echo "== pretrain: the same with a pretrained encoder of sentences, which is locked"
-	@$(BIN)/medcl pretrain --config pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run_sentences \
+	@$(BIN)/medcl pretrain pipelines/demo_reports.yaml --manifest $(REPORTS)/xray.parquet -o $(REPORTS)/run_sentences \
 	    --report.encoder.name "$(SENTENCES)" --report.locked true --optimiser.steps 60
 	@echo "== evaluate: the same with the pretrained encoder of sentences (60 steps show that it runs: they are too few to beat chance)"
 	@$(BIN)/medcl evaluate $(REPORTS)/run_sentences --manifest $(REPORTS)/xray.parquet --bootstrap 200 --images 0

@@ -58,7 +58,7 @@ class Step:
 
     def again(self, folder: Path) -> list[str]:
         """The words after a kill; a run that was killed before its folder was made is no run to resume."""
-        there = (folder / "run" / ".lock").exists() or (folder / "run" / "config.yaml").exists()
+        there = (folder / "run" / ".lock").exists() or (folder / "run" / "recipe.yaml").exists()
         return [*self.words(folder), *(self.resume if there else ())]
 
 

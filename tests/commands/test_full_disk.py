@@ -27,7 +27,7 @@ def made(ecg_manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("made")
     manifest = Manifest.read(ecg_manifest_path)
     manifest.write(folder / "ecg.parquet")
-    prepare(manifest, small().data, folder / "ecg.store", jobs=1)
+    prepare(manifest, small().inputs["signal"].data, folder / "ecg.store", jobs=1)
     pretrain(small(steps=1), manifest, folder / "ecg.store", folder / "run")
     config = EmbedConfig(level="record", jobs=1)
     embed_manifest(folder / "run", manifest, config, folder / "ecg.store", folder / "e.parquet")

@@ -261,3 +261,10 @@ def test_hardware_that_there_is_not_is_a_wrong_call(
     with pytest.raises(UsageError, match=f"hardware.{name}"):
         pretrain(small(hardware=hardware), ecg_manifest, store, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_shared_head_is_built_where_its_owner_is_not_trained(
+    ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    alone = pretrain(small(2, stages=[{"objectives": ["trial"]}]), ecg_manifest, store, tmp_path / "run")
+    assert alone.losses.keys() == {"trial", "total"}

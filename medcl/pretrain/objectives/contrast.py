@@ -63,14 +63,14 @@ class Contrast(Objective):
         self.soft = next((word.removeprefix(SOFT) for word in config.words if word.startswith(SOFT)), "")
         self.rules = Rules(config.words, config.exclude, config.within, config.width, config.bandwidth, config.parts)
         self.heads: nn.ModuleDict
-        if isinstance(config.head, str):
-            # In a list, so that it is not a part of this module too.
-            self._shared = [cast(Contrast, parts.objectives[config.head])]
-        else:
-            self._shared = []
-            self.heads = nn.ModuleDict(
-                {name: self._head(name, config.head, parts) for name in self._projected(parts.name, parts)}
-            )
+        self.owner = config.head if isinstance(config.head, str) else parts.name
+        self._head_config = cast(HeadConfig, cast(ContrastConfig, parts.recipe.objectives[self.owner]).head)
+        # The first that is trained of those that share a head has it; in a list, so that it is no part of the others.
+        every = (one for one in parts.objectives.values() if isinstance(one, Contrast))
+        self._shared = [one for one in every if one.owner == self.owner][:1]
+        if not self._shared:
+            names = self._projected(self.owner, parts)
+            self.heads = nn.ModuleDict({name: self._head(name, self._head_config, parts) for name in names})
         self.temperature = Temperature(config.temperature, config.learn_temperature)
         learns_bias = "bias" in self._loss.parameters and config.learn_temperature
         # As with the temperature: weight decay draws it to where it began.
@@ -102,7 +102,7 @@ class Contrast(Objective):
     @property
     def head_config(self) -> HeadConfig:
         """Its own, or that of the objective whose head it shares."""
-        return cast(HeadConfig, self._shared[0].config.head if self._shared else self.config.head)
+        return self._head_config
 
     @property
     def wanted(self) -> dict[str, Wanted]:
