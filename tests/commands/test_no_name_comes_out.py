@@ -5,7 +5,6 @@ import gzip
 import io
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 from PIL import Image, PngImagePlugin
 
 from medcl import runs
 from medcl.cli import main
-from medcl.modality.base import plain
-from medcl.modality.volume.config import VolumeConfig
 from medcl.phantom import ct as chest
 from tests.commands import planted
 from tests.evaluate.multimodal_run import IMAGE
@@ -60,7 +56,7 @@ def explored(out: Path, run: str, *, pictures: bool = True) -> None:
 
 
 def trained(out: Path, name: str, config: Any) -> None:
-    (out / f"{name}.yaml").write_text(yaml.safe_dump(plain(config)))
+    (out / f"{name}.yaml").write_text(config.as_yaml())
     words = ["--manifest", out / "m.parquet", "--config", out / f"{name}.yaml"]
     medcl("prepare", *words, "--jobs", "1")
     medcl("pretrain", *words, "-o", out / name)
@@ -99,16 +95,17 @@ def ecg(archive: Path, out: Path) -> None:
     trained(out, "comet", recipe.small(2))
     explored(out, "comet")
     measured(out, "comet", "diagnosis", "--labels", "100%", *PROTOCOLS)
-    sides = {"image": None, "signal": joint_recipe.SIGNAL}
-    trained(out, "joint", joint_recipe.small(2, **sides))
+    inputs = {"signal": joint_recipe.SIGNAL, "report": joint_recipe.REPORT}
+    pair = {"pair": {**joint_recipe.PAIR, "between": list(inputs)}}
+    trained(out, "joint", joint_recipe.small(2, pair, inputs))
     asked(out)
 
 
 def eeg(archive: Path, out: Path) -> None:
     labels = ["--labels", archive / "eeg" / "labels.csv", "--record-column", "record", "--patient-column", "subject"]
     medcl("scan", archive / "eeg", "-o", out / "m.parquet", *labels, "--target-columns", "group", "--jobs", "1")
-    data = replace(recipe.small().data, sampling_rate=100, channels=["Fp1", "O2", "Cz"])
-    trained(out, "comet", recipe.small(2, data=data, batch=replace(recipe.small().batch, patients=2)))
+    data = {"sampling_rate": 100, "channels": ["Fp1", "O2", "Cz"]}
+    trained(out, "comet", recipe.small(2, inputs={"signal": {"data": data}}, batch={"patients": 2}))
     explored(out, "comet")
 
 
@@ -117,7 +114,7 @@ def xray(archive: Path, out: Path) -> None:
     split = ["--fractions", "0.5", "0.25", "0.25", "--jobs", "1"]
     reports = ["--reports", "reports/xray/**/*.dcm", "--images", "all"]
     medcl("scan", archive, "-o", out / "m.parquet", *labels, *split, *reports)
-    trained(out, "joint", joint_recipe.small(2, image=IMAGE))
+    trained(out, "joint", joint_recipe.small(2, inputs={"image": IMAGE, "report": joint_recipe.REPORT}))
     asked(out, out / "found.png", out / "found.html")
     explored(out, "joint", pictures=False)
 
@@ -125,7 +122,7 @@ def xray(archive: Path, out: Path) -> None:
 def mr(archive: Path, out: Path) -> None:
     scan = ["scan", archive / "mr", "--card", archive / "mr.yaml", "-o", out / "m.parquet", "--jobs", "1"]
     medcl(*scan, "--fractions", "4", "2", "2")
-    volumes(out, volume_recipe.small(1))
+    volumes(out, volume_recipe.staged(optimiser={"steps": 1}))
 
 
 def ct(archive: Path, out: Path) -> None:
@@ -134,8 +131,8 @@ def ct(archive: Path, out: Path) -> None:
     masks = [*ids, "--masks", "../masks/ct/{patient}/{study}.nii.gz", "--mask-classes", "background", *chest.STRUCTURES]
     scan = ["scan", archive / "ct", "-o", out / "m.parquet", "--jobs", "1", "--fractions", "4", "2", "2"]
     medcl(*scan, *labels, *masks)
-    data = VolumeConfig(size=(16, 1, 8), irregular="keep")
-    volumes(out, volume_recipe.global_local(volume_recipe.small(1, data=data), stages="global"))
+    data = {"volume": {"data": {"size": [16, 1, 8], "irregular": "keep"}}}
+    volumes(out, volume_recipe.of({"global": volume_recipe.G_D}, inputs=data, optimiser={"steps": 1}))
 
 
 def volumes(out: Path, config: Any) -> None:
