@@ -90,6 +90,7 @@ class Sampler:
             raise MedclError("there is no sample to make batches of")
         self.seed, self.records, self.samples, self.reuse, self.buffer = seed, records, samples, reuse, buffer
         self._draw, self._patient = draw, patient
+        self._epochs = 0
         patient_number = first_appearance(patient)[0]
         # Two patients may have records of one name: a record is one of its patient.
         record_number = first_appearance(patient_number * len(record) + first_appearance(record)[0])[0]
@@ -134,6 +135,12 @@ class Sampler:
     def __len__(self) -> int:
         """Batches in an epoch."""
         return self._n_groups * self.reuse
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """The batches of the next epoch, so that it serves as `batch_sampler` of a torch DataLoader."""
+        first = self._epochs * len(self)
+        self._epochs += 1
+        yield from self.batches(first, first + len(self))
 
     def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[Any]]:
         """The batches of the steps start to stop - 1, as lists of sample numbers, or of what was drawn.

@@ -133,6 +133,15 @@ class Compose:
         self.views = tuple(views)
         self.mask = mask
 
+    def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One random view of each sample of `x` (B, ...), for a training loop of one's own; masks are not applied.
+
+        Args:
+            x: the batch, which is left as it is.
+            generator: default: torch's own.
+        """
+        return self.apply(x, self.draw(x, torch.default_generator if generator is None else generator))
+
     def draw(self, x: Tensor, generator: torch.Generator) -> Params:
         """Draw the parameters of one view of each sample of `x` (B, ...)."""
         params: Params = {}

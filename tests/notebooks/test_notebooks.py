@@ -50,6 +50,14 @@ def shown(notebook: Any, kind: str) -> int:
     return sum(kind in out.get("data", {}) for cell in cells for out in cell.outputs)
 
 
+def test_parts_serve_a_loop_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = said(executed("05_parts_in_your_own_loop", tmp_path, monkeypatch))
+    found = re.search(r"^loss (\d+\.\d+) -> (\d+\.\d+)$", told, re.MULTILINE)
+    assert found is not None
+    assert float(found[2]) < 0.8 * float(found[1])
+    assert len(re.findall(r"^loss \d", told, re.MULTILINE)) == 2, "also in Lightning"
+
+
 def test_embeddings_tell_the_site_that_was_planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = executed("01_explore_ecg_embeddings", tmp_path, monkeypatch)
     there = tmp_path / "demo" / "explore"
