@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 
 from medcl.pretrain.plan import Plan
@@ -38,6 +39,7 @@ def seconds(call: Callable[[], object]) -> float:
     return min(times)
 
 
+@pytest.mark.benchmark
 def test_all_but_the_encoders_is_below_a_tenth_of_a_step(tmp_path: Path) -> None:
     manifest = pictures_with_reports(tmp_path / "archive", patients=PATIENTS, each=2)
     plan = Plan.of(read(RECIPE), manifest, tmp_path / "store")
