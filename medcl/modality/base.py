@@ -249,7 +249,7 @@ class Wing(ABC):
         return Numbered(self.samples(store, manifest, config))
 
     def levels(self, store: Any, manifest: Rows, config: Any) -> LevelSamples | None:
-        """The samples of a manifest with their levels below the record, where these are told apart in training.
+        """The samples of a manifest with their levels below the record, where training distinguishes them.
 
         Arguments and errors are those of `samples`. None, as by default, where a record is drawn from as a whole.
         """

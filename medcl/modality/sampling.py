@@ -55,7 +55,7 @@ class SampleSet(Protocol):
 
 
 class LevelSamples(Protocol):
-    """Samples whose levels are told apart: windows of recordings, patches of volumes.
+    """Samples whose levels are distinguished: windows of recordings, patches of volumes.
 
     Where it has a method `draw`, as `medcl.data.sampler.Drawable`, samples are drawn from its records; else it is a
     `SampleSet`.

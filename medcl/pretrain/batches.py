@@ -93,7 +93,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
 
 
 def _of_levels(recipe: Recipe, samples: Any) -> Source:
-    """Samples of records whose levels are told apart: windows of recordings, patches of volumes."""
+    """Samples of records whose levels are distinguished: windows of recordings, patches of volumes."""
     batch = recipe.batch
     sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
 

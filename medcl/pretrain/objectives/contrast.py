@@ -229,7 +229,7 @@ class Contrast(Objective):
         present = torch.stack([step.present[name] for name in self.names], dim=1)
         given: dict[str, Any] = {"modalities": modalities, "present": present}
         if "present" not in self._loss.parameters:
-            # A sample that lacks one of them takes no part.
+            # A sample that lacks one of them is not used.
             whole = present.all(dim=1)
             given["modalities"] = modalities = [one[whole] for one in modalities]
         if "anchor" in self._loss.parameters:

@@ -80,7 +80,7 @@ class SepCLR(Objective):
         return {self.config.common: Wanted(), self.config.salient: Wanted()}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
-        """The loss; records that are not known to be controls or not take no part."""
+        """The loss; records without this label are not used."""
         config = self.config
         control = step.see(config.common, Wanted()).ids[f"{LABEL}{config.background}"]
         known = control >= 0
