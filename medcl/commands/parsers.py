@@ -133,7 +133,9 @@ class _Option:
             return
         flag = f"-{self.name}" if len(self.name) == 1 else f"--{self.name.replace('_', '-')}"
         flags = ("-o", flag) if self.name == "output" else (flag,)
-        parser.add_argument(*flags, dest=self.name, required=self.default is MISSING, **rest)
+        parser.add_argument(
+            *flags, dest=self.name, required=self.default is MISSING or "required" in get_args(self.hint), **rest
+        )
 
 
 def parse(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from medcl.commands import recipes
 from medcl.commands.arguments import (
@@ -58,12 +58,12 @@ def prepare(
         MedclError: no record can be decoded.
     """
     from medcl.modality import wing
-    from medcl.pretrain.inputs import made_inputs
+    from medcl.pretrain.inputs import stores_of
 
     complete = recipes.recipe(recipe, settings)
     records, folder = manifest_and_store(manifest, store)
-    made = made_inputs(complete, records, folder, jobs=jobs, strict=strict, cluster=cluster)
-    stores: dict[str, Any] = {name: one.store for name, one in made.items() if not complete.inputs[name].like}
+    found_by_name = stores_of(complete, records, folder, jobs=jobs, strict=strict, cluster=cluster)
+    stores: dict[str, Any] = {name: one.store for name, one in found_by_name.items()}
     lines: list[str] = []
     for name, found in stores.items():
         own = wing(complete.inputs[name].modality)
@@ -81,8 +81,8 @@ def prepare(
 @one_or_many
 def pretrain(
     recipe: RecipeSource = None,
-    manifest: ManifestSource | None = None,
-    output: PathSource | None = None,
+    manifest: Annotated[ManifestSource | None, "MANIFEST", "required"] = None,
+    output: Annotated[PathSource | None, "OUTPUT", "required"] = None,
     *,
     samples: "Mapping[str, Any] | None" = None,
     resume: bool = False,
@@ -102,7 +102,7 @@ def pretrain(
             or torch data sets; see `medcl.pretrain.samples.Samples`.
         resume: go on from the folder's last.ckpt.
         until: step after which this call stops, to be resumed: for queues with a time limit.
-        logger: where losses and measures go besides metrics.csv and TensorBoard: `wandb` (`pip install
+        logger: program that is told of losses and measures, besides metrics.csv and TensorBoard: `wandb` (`pip install
             'medcl[wandb]'`; offline, unless WANDB_MODE is online) or `mlflow` (`pip install 'medcl[mlflow]'`; a folder
             of the run, unless MLFLOW_TRACKING_URI names a server).
         store: folder of prepared records; default: beside the manifest.

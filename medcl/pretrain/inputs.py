@@ -20,6 +20,7 @@ from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.modality import WINGS, own_views, wing
 from medcl.modality.base import Training
 from medcl.modality.own_config import OwnViewsConfig
+from medcl.modality.rows import Ints
 from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.views import Compose
 from medcl.pretrain.recipe import InputConfig, Recipe
@@ -65,28 +66,33 @@ class Made:
         return torch.zeros((0, *self.size), dtype=self.dtype, device=device)
 
 
-def make(
-    name: str,
-    config: InputConfig,
-    manifest: Manifest,
-    chosen: Manifest,
-    store: Path,
-    *,
-    jobs: int = -1,
-    strict: bool = False,
-    cluster: str | None = None,
-) -> Made:
-    """Prepare one input.
+@dataclass(frozen=True)
+class Stored:
+    """The prepared records of an input.
+
+    Args:
+        store: of all that could be prepared.
+        data: how samples are cut, completed by what the archive says.
+        where: (R,) rows of the chosen records.
+        trained: these.
+    """
+
+    store: Any
+    data: Any
+    where: Ints
+    trained: Manifest
+
+
+def stored(name: str, config: InputConfig, manifest: Manifest, chosen: Manifest, folder: Path, **how: Any) -> Stored:
+    """Prepare the records of one input.
 
     Args:
         name: in the recipe.
         config: its settings.
         manifest: of all modalities, all that is readable.
         chosen: what is trained on.
-        store: folder in which records are prepared once.
-        jobs: processes that prepare; -1 is one a core.
-        strict: see `file_state.scanned`.
-        cluster: see `prepare`.
+        folder: in which records are prepared once.
+        **how: `jobs`, `strict` and `cluster`, see `prepare`.
 
     Raises:
         UsageError: the settings do not fit the archive, or `init` is of another modality.
@@ -103,7 +109,33 @@ def make(
     every, trained = manifest.select(manifest.kinds == kind), chosen.select(where)
     training = Training(config.encoder, trained, begun, lambda: is_name(every, site_salt()))
     data = own.completed(config.data, every, training)
-    made = prepare(every, data, store, jobs=jobs, strict=strict, cluster=cluster)
+    return Stored(prepare(every, data, folder, **how), data, where, trained)
+
+
+def stores_of(recipe: Recipe, manifest: Manifest, folder: Path, **how: Any) -> dict[str, Stored]:
+    """Prepare all records of a recipe, as its training would; arguments and errors are those of `stored`."""
+    manifest = manifest.ok()
+    # An archive may be prepared before it is split.
+    chosen = in_splits(manifest, recipe.splits) if manifest.has("split") else manifest
+    return {
+        name: stored(name, config, manifest, chosen, folder, **how)
+        for name, config in recipe.inputs.items()
+        if not config.like
+    }
+
+
+def make(name: str, config: InputConfig, found: Stored) -> Made:
+    """An input of prepared records, ready to train.
+
+    Args:
+        name: in the recipe.
+        config: its settings.
+        found: its records.
+
+    Raises:
+        MedclError: no record has a sample.
+    """
+    own, made, trained, data = wing(config.modality), found.store, found.trained, found.data
     draws = own.draws(made, trained, data)
     modality = "+".join(sorted({str(one) for one in trained.column("modality")[draws.rows]}))
     card = own.spec_of(config.encoder, data, made, modality)
@@ -124,7 +156,7 @@ def make(
         # A tokenizer that comes with the weights is no setting.
         replace(config, data=data) if type(data) is type(config.data) else config,
         made,
-        Linkable(draws, where),
+        Linkable(draws, found.where),
         lambda encoder: own.encoder(own.spec_of(encoder, data, made, modality)),
         views,
         card,
@@ -135,32 +167,11 @@ def make(
     )
 
 
-def made_inputs(
-    recipe: Recipe, manifest: Manifest, store: Path, jobs: int = -1, strict: bool = False, cluster: str | None = None
-) -> dict[str, Made]:
-    """Prepare all records of a recipe, as its training would.
-
-    Args:
-        recipe: the whole.
-        manifest: of all modalities.
-        store: folder in which records are prepared once.
-        jobs: processes that prepare; -1 is one a core.
-        strict: see `file_state.scanned`.
-        cluster: see `prepare`.
-
-    Raises:
-        UsageError: as `make`.
-        MedclError: as `make`.
-    """
-    manifest = manifest.ok()
-    chosen = in_splits(manifest, recipe.splits)
-    made: dict[str, Made] = {}
-    for name, config in recipe.inputs.items():
-        if config.like:
-            # Of the same records, by an encoder of its own.
-            config = replace(config, data=recipe.inputs[config.like].data)
-        made[name] = make(name, config, manifest, chosen, store, jobs=jobs, strict=strict, cluster=cluster)
-    return made
+def made_inputs(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Made]:
+    """The inputs of a recipe, whose records are prepared where they are not yet; errors are those of `stored`."""
+    found = stores_of(recipe, manifest, folder)
+    # An input that is like another one has its records, and an encoder of its own.
+    return {name: make(name, config, found[config.like or name]) for name, config in recipe.inputs.items()}
 
 
 def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:

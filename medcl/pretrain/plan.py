@@ -56,8 +56,8 @@ class Plan:
         if isinstance(manifest, Manifest):
             # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
             manifest = manifest.ok()
-            made = made_inputs(recipe, manifest, store)
             columns: Columns = in_splits(manifest, recipe.splits)
+            made = made_inputs(recipe, manifest, store)
             batches, salt = source(recipe, made, cast(Manifest, columns)), str(manifest.metadata["salt"])
         else:
             made, batches, columns = made_of(recipe, manifest)

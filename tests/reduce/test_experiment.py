@@ -89,7 +89,7 @@ def test_every_arm_has_its_controls(made: tuple[Path, list[str]]) -> None:
 def test_no_encoder_has_seen_the_patients_of_its_test(made: tuple[Path, list[str]]) -> None:
     folder, _ = made
     for run in (folder / "out" / "fold-0" / "seed-0").iterdir():
-        assert "splits:\n- train" in (run / "config.yaml").read_text()
+        assert "splits:\n- train" in (run / "recipe.yaml").read_text()
     manifest = Manifest.read(folder / "m.parquet")
     folds = folds_of(manifest, 3)
     tested = np.stack([fold.test for fold in folds])
