@@ -133,6 +133,11 @@ class Compose:
         self.views = tuple(views)
         self.mask = mask
 
+    @property
+    def across(self) -> bool:
+        """Whether a sample takes something of others of the batch."""
+        return any(getattr(view, "across", False) for view in self.views)
+
     def draw(self, x: Tensor, generator: torch.Generator) -> Params:
         """Draw the parameters of one view of each sample of `x` (B, ...)."""
         params: Params = {}
