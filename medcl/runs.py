@@ -172,8 +172,8 @@ def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
 def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """Load a finished run.
 
-    Of one on several modalities, `kinds` are the sides that are wanted, all where it is None; the others are neither
-    read nor built, and what they are built of is not imported.
+    Of one on several inputs, `kinds` are the sides that are wanted, by modality or by name, all where it is None; the
+    others are neither read nor built, and what they are built of is not imported.
 
     Raises:
         MedclError: if the folder is not a run, is unfinished, damaged, or was written by a newer medcl.
@@ -198,6 +198,8 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
         card = cards.from_json(weights.read_about(path, remedy))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise damaged(path, remedy) from error
+    if kinds is not None and isinstance(card, JointCard):
+        kinds = [name for kind in kinds for name in card.named(kind) or (kind,)]
     state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
     for name in cards.own_classes(card):
         check_outside(name, folder)

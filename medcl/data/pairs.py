@@ -200,7 +200,8 @@ class Pairs(Dataset[Batch]):
         self._sides = dict(sides)
         rows = {kind: side.rows for kind, side in sides.items()}
         modalities = {kind: kind for kind in sides} if modalities is None else modalities
-        report = {kind: name for name, kind in modalities.items()}.get(REPORT, "")
+        # Reports alone are records like others.
+        report = {kind: name for name, kind in modalities.items()}.get(REPORT, "") if len(sides) > 1 else ""
         self._linked = linked(manifest, links, rows, report=report, incomplete=incomplete, needs=needs)
         self.anchors: Ints = self._linked.anchors
         if not len(self.anchors):

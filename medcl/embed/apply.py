@@ -156,11 +156,12 @@ def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Pa
         "precision": "half" if config.half else "single",
         "kind": config.kind or "all",
         "split": config.split or "all",
+        **({"side": config.side} if config.side else {}),
     }
     if output.exists():
         return _there(output, plan)
     chosen = _chosen(manifest, config)
-    sides = of_kinds(sides_of(run, config.kind), chosen, str(run))
+    sides = of_kinds(sides_of(run, config.kind, config.side), chosen, str(run))
     schema = schema_of(manifest, sides[0].dim, config.half)
     about = EmbeddingsMetadata(
         run=weights,

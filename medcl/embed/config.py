@@ -13,6 +13,7 @@ class EmbedConfig:
         pool: pooling over windows: their `mean` (of a patient: over the means of its records), or their `max`.
         half: write float16 instead of float32.
         kind: modality of the records, of a run on several modalities; default: all that it has encoders of.
+        side: name of the encoder, of a run that has several of one modality; default: the first of each modality.
         split: split whose records are embedded: `train`, `val` or `test`; default: all.
         batch: number of windows at a time; changes no embedding. Default: by modality.
         jobs: number of processes that decode records; -1 is one a core.
@@ -24,6 +25,7 @@ class EmbedConfig:
     pool: Literal["mean", "max"] = "mean"
     half: bool = False
     kind: Literal["image", "volume", "signal", "table", "report"] | None = None
+    side: str = ""
     split: str = ""
     batch: int | None = None
     jobs: int = -1

@@ -188,27 +188,44 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def sides_of(folder: Path, kind: str | None = None) -> list[Side]:
+def sides_of(folder: Path, kind: str | None = None, name: str = "") -> list[Side]:
     """The encoders of a finished run, on the device; of one kind of records, or of all where it is None.
 
+    Args:
+        folder: of the run.
+        kind: of records.
+        name: of a side, where several are of one kind; empty takes the first of each kind.
+
     Returns:
-        One of a run on a single modality; of one on several its sides, each with its projection into the common space.
+        One of a run on a single modality; of one on several its sides, each with its projection into the common space
+        where there is one.
 
     Raises:
         MedclError: as `runs.load`.
         UsageError: the run has no side of this kind.
     """
-    run: Run[Any, Any] = load(folder, [kind] if kind is not None else None)
+    run: Run[Any, Any] = load(folder, [name or kind] if name or kind else None)  # type: ignore[list-item]
     if isinstance(run.card, JointCard):
-        found = {one: card for one, card in run.card.sides.items() if kind in (None, one)}
-        return [
-            Side(one, card, _placed(Projected(run.encoder, one, run.card.projection)), joint=True)
-            for one, card in found.items()
-        ]
+        return list(_sides(run, kind, name).values())
     own = kind_of(run.card)
+    if name:
+        raise UsageError(f"{folder}: was pretrained on {wing(own).plural} alone, it has no encoder {name!r}")
     if kind not in (None, own):
         raise UsageError(f"{folder}: was pretrained on {wing(own).plural}, it has no encoder of kind {kind!r}")
     return [Side(own, run.card, _placed(run.encoder))]
+
+
+def _sides(run: Run[Any, Any], kind: str | None, name: str) -> dict[str, Side]:
+    """The sides of a run on several inputs, one of each kind of records."""
+    found: dict[str, Side] = {}
+    for one, card in run.card.sides.items():
+        own = kind_of(card)
+        if kind not in (None, own) or name not in ("", one) or own in found:
+            continue
+        joint = bool(run.card.projection)
+        network = Projected(run.encoder, one, run.card.projection) if joint else run.encoder.side(one)
+        found[own] = Side(own, card, _placed(network), joint=joint)
+    return found
 
 
 def of_kinds(sides: Sequence[Side], manifest: Manifest, what: str) -> list[Side]:

@@ -91,6 +91,8 @@ class EvaluateConfig:
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         finetune: settings of full fine-tuning.
         jobs: number of processes; the result is the same for any number.
+        side: name of the encoder, of a run that has several of one modality; default: the first that reads the records
+            with labels.
     """
 
     target: str
@@ -106,6 +108,7 @@ class EvaluateConfig:
     allow_transductive: bool = False
     finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     jobs: int = -1
+    side: str = ""
 
 
 AUGMENTATION = ImageViewsConfig(

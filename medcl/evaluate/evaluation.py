@@ -41,7 +41,7 @@ def evaluate(run_folder: Path, manifest: Manifest, config: EvaluateConfig, store
             + did_you_mean(config.target, [*manifest.targets, *manifest.masks])
         )
     run, manifest = runs.load(run_folder), manifest.ok()
-    side = multimodal_space.choose(run.card, manifest, config.target)
+    side = multimodal_space.choose(run.card, manifest, config.target, config.side)
     run = multimodal_space.only(run, side)
     config_of_pieces = encoders.config_of(run.card)
     if "pixels" in config.protocols and wing_of(config_of_pieces).name != "image":

@@ -19,7 +19,6 @@ from tqdm.auto import tqdm
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
-from medcl.archive.schema import Kind
 from medcl.embed.encoders import Encoder, device, embed_records, samples_in
 from medcl.engine.parallel import workers
 from medcl.errors import MedclError, UsageError
@@ -52,7 +51,7 @@ class Setting:
     config: EvaluateConfig
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
-    side: Kind | None = None
+    side: str | None = None
 
 
 def check(config: EvaluateConfig) -> None:

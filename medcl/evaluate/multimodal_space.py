@@ -32,30 +32,42 @@ from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import Card, JointCard, TextCard
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.runs import Run, load_joint
+from medcl.spelling import not_a_choice
 
 
-def choose(card: Card, manifest: Manifest, target: str) -> Kind | None:
+def choose(card: Card, manifest: Manifest, target: str, name: str = "") -> str | None:
     """The side whose records have labels of a target: the first in the order of `WINGS`, reports aside.
 
+    Args:
+        card: of the run.
+        manifest: readable records of all kinds.
+        target: one of its targets.
+        name: of a side, where a certain one is wanted.
+
     Returns:
-        The kind; None where the run has one modality only.
+        The name of the side; None where the run has one modality only.
 
     Raises:
-        UsageError: no side of the run takes records that carry the target.
+        UsageError: no side of the run takes records that carry the target, or it has no side of this name.
     """
     if not isinstance(card, JointCard):
+        if name:
+            raise UsageError(f"--side {name}: the run has one encoder, which needs no name")
         return None
+    if name and name not in card.sides:
+        raise UsageError(f"--side {not_a_choice(name, card.sides)}")
     labelled = set(manifest.kinds[Task.of(manifest, target).labelled])
     for kind in WINGS:
-        if kind in card.sides and kind in labelled and kind != REPORT:
-            return kind
+        sides = [one for one in card.named(kind) if name in ("", one)]
+        if sides and kind in labelled and (name or kind != REPORT):
+            return sides[0]
     raise UsageError(
         f"--target {target}: records of kind {', '.join(sorted(labelled)) or '(none)'} carry it, and the run has "
         f"encoders of {', '.join(card.sides)}"
     )
 
 
-def only(run: Run[Any, Any], kind: Kind | None) -> Run[Any, Any]:
+def only(run: Run[Any, Any], kind: str | None) -> Run[Any, Any]:
     """The run as one of a single modality: the side's card and encoder, without its projection."""
     if kind is None:
         return run

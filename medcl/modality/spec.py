@@ -113,9 +113,10 @@ class JointCard:
     """What the encoders of several kinds of records expect, and how their embeddings are projected.
 
     Args:
-        sides: {kind: card}, of `image`, `volume`, `signal`, `report`.
+        sides: {kind: card}, of `image`, `volume`, `signal`, `report`; where two are of one kind, by the names of their
+            inputs.
         hidden: width of the hidden layer of a projection head; 0 has none.
-        projection: width of a projection.
+        projection: width of a projection; 0 has none: the sides have no common space.
         local: width of the projection of dense embeddings; 0 has none.
     """
 
@@ -123,6 +124,10 @@ class JointCard:
     hidden: int
     projection: int
     local: int = 0
+
+    def named(self, kind: str) -> tuple[str, ...]:
+        """Sides of a kind of records, or that of a name; empty where there is none."""
+        return tuple(name for name, card in self.sides.items() if kind in (name, kind_of(card)))
 
     def build(self, kinds: Iterable[str] | None = None) -> MultimodalEncoder:
         """The network that the card describes, with new random weights.

@@ -133,6 +133,11 @@ class Compose:
         self.views = tuple(views)
         self.mask = mask
 
+    @property
+    def across(self) -> bool:
+        """Whether a sample takes something of others of the batch."""
+        return any(getattr(view, "across", False) for view in self.views)
+
     def __call__(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One random view of each sample of `x` (B, ...), for a training loop of one's own; masks are not applied.
 

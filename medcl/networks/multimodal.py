@@ -26,7 +26,7 @@ class MultimodalEncoder(nn.Module):
         sides: {kind: encoder}, of `image`, `volume`, `signal`, `report`; each returns dense embeddings, and pools them.
             None where only embeddings that were kept are looked up.
         hidden: width of the hidden layer of a head; 0 has none.
-        projection: width of a projection.
+        projection: width of a projection; 0 has none: the sides are not compared with each other.
         local: width of the projection of dense embeddings; 0 has none, and the head serves for both.
 
     Attributes:
@@ -35,21 +35,21 @@ class MultimodalEncoder(nn.Module):
         local: {kind: linear map}; empty without a local term.
 
     Raises:
-        UsageError: a width below 1.
+        UsageError: a width below 0.
     """
 
     def __init__(self, sides: Mapping[str, nn.Module], hidden: int, projection: int, local: int = 0) -> None:
         super().__init__()
-        if projection < 1 or min(hidden, local) < 0:
+        if min(projection, hidden, local) < 0:
             raise UsageError(
-                f"a multimodal encoder needs a projection of 1 or more, hidden and local of 0 or more, got "
+                f"a multimodal encoder needs projection, hidden and local of 0 or more, got "
                 f"hidden={hidden}, projection={projection}, local={local}"
             )
         self.sides = nn.ModuleDict(sides)
         widths = {kind: int(cast(Any, encoder).config.dim) for kind, encoder in sides.items()}
         layers = 2 if hidden else 1
         self.heads = nn.ModuleDict(
-            {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in widths.items()}
+            {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in widths.items() if projection}
         )
         self.local = nn.ModuleDict({kind: nn.Linear(dim, local) for kind, dim in widths.items()} if local else {})
 
@@ -76,8 +76,14 @@ class MultimodalEncoder(nn.Module):
         return pool(self.side(kind), dense, x)
 
     def project(self, kind: str, pooled: Tensor) -> Tensor:
-        """Take pooled embeddings (B, dim) to vectors (B, projection) of length 1."""
+        """Take pooled embeddings (B, dim) to vectors (B, projection) of length 1.
+
+        Raises:
+            UsageError: there is no such side, or no common space.
+        """
         self.side(kind)
+        if not self.heads:
+            raise UsageError(f"the encoders {', '.join(self.sides)} have no common space: each embeds for itself")
         return F.normalize(self.heads[kind](pooled).float(), dim=-1)
 
     def project_dense(self, kind: str, dense: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from medcl import runs, weights
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.modality.spec import JointCard
-from medcl.pretrain.inputs import HUB_WEIGHTS, card_in, is_run
+from medcl.pretrain.inputs import HUB_WEIGHTS, is_run, side_in
 from medcl.pretrain.recipe import InputConfig, Recipe
 from medcl.runs import Run
 
@@ -40,8 +40,8 @@ def initialise(
         if is_run(config.init):
             run = runs.load(Path(config.init))
             check_seen(run, patients, salt, f"inputs.{name}.init")
-            card_in(run, config.modality, name)
-            source = run.encoder.side(config.modality) if isinstance(run.card, JointCard) else run.encoder
+            side = side_in(run, config.modality, name)
+            source = run.encoder.side(side) if isinstance(run.card, JointCard) else run.encoder
             copy_weights(encoders[name], source.state_dict(), f"inputs.{name}.encoder")
         else:
             load_file(encoders[name], config, name, told=told)

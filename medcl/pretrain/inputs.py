@@ -195,15 +195,27 @@ def is_run(init: str) -> bool:
     return bool(init) and not init.endswith(".safetensors") and not (Path(init) / HUB_WEIGHTS).is_file()
 
 
+def side_in(run: runs.Run[Any, Any], kind: str, name: str) -> str:
+    """The name of the encoder of one modality in a finished run: that of the input, where there is one.
+
+    Raises:
+        UsageError: it has none.
+    """
+    joint = isinstance(run.card, JointCard)
+    found = run.card.named(kind) if joint else tuple({kind_of(run.card)} & {kind})
+    if not found:
+        sides = run.card.sides if joint else (kind_of(run.card),)
+        raise UsageError(
+            f"inputs.{name}.init: {run.folder} was trained on {', '.join(sides)}, it has no encoder of {kind}"
+        )
+    return name if name in found else str(found[0])
+
+
 def card_in(run: runs.Run[Any, Any], kind: str, name: str) -> SideCard:
     """The card of the encoder of one modality in a finished run.
 
     Raises:
         UsageError: it has none.
     """
-    cards = run.card.sides if isinstance(run.card, JointCard) else {kind_of(run.card): run.card}
-    if kind not in cards:
-        raise UsageError(
-            f"inputs.{name}.init: {run.folder} was trained on {', '.join(cards)}, it has no encoder of {kind}"
-        )
-    return cast(SideCard, cards[kind])
+    side = side_in(run, kind, name)
+    return cast(SideCard, run.card.sides[side] if isinstance(run.card, JointCard) else run.card)

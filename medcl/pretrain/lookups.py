@@ -49,7 +49,9 @@ class Lookups:
     ) -> None:
         self.rows = len(chosen)
         self._tables: dict[str, Tensor] = {}
-        self._partners = tuple(name for name in recipe.inputs if not recipe.inputs[name].like)
+        names = tuple(name for name in recipe.inputs if not recipe.inputs[name].like)
+        # One input has no partners, and may be called as a level of its samples is.
+        self._partners = names if len(names) > 1 else ()
         for name, objective in recipe.objectives.items():
             share = float(getattr(objective, "labels", 1.0))
             for word in objective.columns:

@@ -132,6 +132,8 @@ class Model(nn.Module):
             return next(iter(self.encoders.values()))
         space, local = spaces(self.recipe)
         names = side_names(self.recipe)
+        if not space:
+            return MultimodalEncoder({names[name]: encoder for name, encoder in self.encoders.items()}, 0, 0)
         head = cast(Contrast, self.objectives[space]).head_config
         cells = cast(Contrast, self.objectives[local]).head_config.dim if local else 0
         sides = {names[name]: encoder for name, encoder in self.encoders.items()}

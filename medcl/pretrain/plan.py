@@ -82,9 +82,11 @@ class Plan:
         if len(cards) == 1:
             return cast(Card, next(iter(cards.values())))
         space, local = spaces(self.recipe)
+        names = side_names(self.recipe)
+        if not space:
+            return JointCard({names[name]: card for name, card in cards.items()}, 0, 0)
         head = cast(HeadConfig, self.recipe.objectives[space].head)  # type: ignore[attr-defined]
         cells = cast(HeadConfig, self.recipe.objectives[local].head).dim if local else 0  # type: ignore[attr-defined]
-        names = side_names(self.recipe)
         return JointCard({names[name]: card for name, card in cards.items()}, head.hidden, head.dim, cells)
 
     def model(self, stage: StageConfig, before: Model | None, *, told: bool = True) -> Model:

@@ -86,9 +86,10 @@ class Stage:
     @property
     def columns(self) -> tuple[str, ...]:
         """Of the metrics; none where they follow from the losses."""
-        if not self.name:
+        if not self.levels:
             return ()
-        return "step", "stage", "learning_rate", *self.levels, "total", "samples_per_second"
+        stage = ("stage",) if self.name else ()
+        return "step", *stage, "learning_rate", *self.levels, "total", "samples_per_second"
 
 
 ONLY = Stage()

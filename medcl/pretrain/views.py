@@ -93,10 +93,27 @@ def draw(views: Compose, x: Tensor, copies: int, generator: torch.Generator, gro
     like = x[:1] if len(x) else x.new_zeros(1, *x.shape[1:])
     # Drawing looks at the shape alone: nothing of this size is held.
     params = views.draw(like.expand(copies * total, *x.shape[1:]), generator)
-    if total == len(x):
-        return params
-    own = [slice(copy * total + before, copy * total + before + len(x)) for copy in range(copies)]
-    return {name: torch.cat([value[rows] for rows in own]) for name, value in params.items()}
+    own = _own(len(x), copies, before, total)
+    return params if total == len(x) else {name: value[own] for name, value in params.items()}
+
+
+def _own(n: int, copies: int, before: int, total: int) -> Tensor:
+    """(copies * n,) which of the views of the batch of all processes are those of the samples of this one."""
+    return (torch.arange(copies)[:, None] * total + before + torch.arange(n)).flatten()
+
+
+def changed(views: Compose, x: Tensor, copies: int, generator: torch.Generator, group: Group) -> tuple[Tensor, Params]:
+    """Several views of each sample of this process, with their parameters, see `draw`."""
+    if group is None or not views.across:
+        params = draw(views, x, copies, generator, group)
+        return views.apply(x.repeat(copies, *(1,) * (x.ndim - 1)), params), params
+    # What a sample takes of others may be in another process.
+    before, total = rows_before(len(x), x, group)
+    everyone = gather(x, group)
+    params = draw(views, everyone, copies, generator, None)
+    own = _own(len(x), copies, before, total)
+    made = views.apply(everyone.repeat(copies, *(1,) * (x.ndim - 1)), params)
+    return made[own], {name: value[own] for name, value in params.items()}
 
 
 def laid_out(x: Tensor) -> Tensor:
@@ -138,12 +155,12 @@ def draw_views(x: Tensor, views: Compose | None, wanted: Wanted, generator: torc
         generator: on the CPU, the same in all processes.
         group: processes that share the batch.
     """
-    repeated = x.repeat(wanted.copies, *(1,) * (x.ndim - 1)) if wanted.copies > 1 else x
     params: Params = {}
     keep = None
-    if views is not None and (len(x) or group is not None):
-        params = draw(views, x, wanted.copies, generator, group)
-        repeated = views.apply(repeated, params)
+    if views is None or not (len(x) or group is not None):
+        repeated = x.repeat(wanted.copies, *(1,) * (x.ndim - 1)) if wanted.copies > 1 else x
+    else:
+        repeated, params = changed(views, x, wanted.copies, generator, group)
         keep = views.keep(params) if wanted.masked else None
     if wanted.resize < 1:
         size = [max(1, round(length * wanted.resize)) for length in x.shape[2:]]

@@ -21,6 +21,7 @@ class Mix(View):
     """
 
     name: ClassVar[str] = "mix"
+    across: ClassVar[bool] = True
 
     def __init__(self, probability: float) -> None:
         check_range("mix", probability, 0, 1)

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     pass
 
 
+Cells = Tensor | tuple[Tensor, Tensor]
+"""Of samples (n, P, width), or words with where they are (n, Q)."""
+
+
 class Contrast(Objective):
     """See `ContrastConfig`."""
 
@@ -178,6 +182,10 @@ class Contrast(Objective):
             **({} if self.state is not None else self.config.settings),
             **own,
         }
+        if "mixing" in self._loss.parameters:
+            whole = self.config.of and not self.config.negatives.queue
+            blocks = self.config.copies + self.config.original if whole else 1
+            given["mixing"] = self._loss.negative_mixing(given["a"], blocks, self.config.settings, step)
         if "bias" in self._loss.parameters:
             given["bias"] = BIAS if self.bias is None else BIAS + self.bias
         return given
@@ -213,10 +221,19 @@ class Contrast(Objective):
         rules = replace(self.rules, positives={ITEM: 1.0}) if "frozen" in self._loss.parameters else self.rules
         given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, sides[0], sides[1], step.group)}
         if self.config.dense:
-            given |= {"a": _cells(first, a, step.group), "b": _cells(second, b, step.group)}
+            cells = [_cells(seen, z, step.group) for seen, z in ((first, a), (second, b))]
+            given |= {"a": cells[0], "b": cells[1]}
+            given |= self._regions_and_words(step, cells)
         if "frozen" in self._loss.parameters:
             given["frozen"] = step.see(self.soft, self.wanted[self.soft]).pooled.detach()
         return self._loss(self._loss.function, self._given(step, **given), step.group)
+
+    def _regions_and_words(self, step: Step, cells: Sequence[Cells]) -> dict[str, Cells]:
+        """Those of samples that have both."""
+        both = step.present[self.names[0]] & step.present[self.names[1]]
+        own = [_rows(one, both[step.present[name]]) for one, name in zip(cells, self.names, strict=True)]
+        words_first = isinstance(cells[0], tuple) and not isinstance(cells[1], tuple)
+        return dict(zip(("words", "regions") if words_first else ("regions", "words"), own, strict=True))
 
     def _jointly(self, step: Step) -> Tensor:
         seen = {name: step.see(name, self.wanted[name]) for name in self.names}
@@ -287,7 +304,12 @@ def fused(objectives: Sequence[Contrast], step: Step) -> list[dict[str, Tensor]]
     return [{"": found[level]} for level in levels]
 
 
-def _cells(seen: Seen, z: Tensor, group: Group) -> Tensor | tuple[Tensor, Tensor]:
+def _rows(cells: Cells, rows: Tensor) -> Cells:
+    """The cells of some samples."""
+    return (cells[0][rows], cells[1][rows]) if isinstance(cells, tuple) else cells[rows]
+
+
+def _cells(seen: Seen, z: Tensor, group: Group) -> Cells:
     """Cells (n, P, width); or words with where they are (n, Q), with as many places in all processes."""
     if not hasattr(seen.encoder, "keep"):
         return z

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from medcl import contrast
 from medcl.contrast.core.gather import Group
+from medcl.contrast.losses.mochi import NegativeMixing, draw_mixing
 from medcl.errors import UsageError
 from medcl.names import resolve
 from medcl.pretrain.objectives.base import named
+from medcl.pretrain.passes import Step
+from medcl.pretrain.views import rows_before
 from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
@@ -25,13 +28,15 @@ BIAS = -10.0
 GIVEN = frozenset(
     (
         *("a", "b", "z1", "z2", "views", "modalities", "anchor", "others", "mixings", "pairing", "frozen", "y", "ids"),
+        *("regions", "words", "mixing"),
         *("index", "present", "generator", "temperature", "similarity", "bias", "group", "block", "scale"),
     )
 )
 """Names of parameters that an objective of kind `contrast` fills: two sides `a` and `b`, two views `z1` and `z2`, all
-`views` (V, N, D), several `modalities`, one of them as `anchor` and the `others`, who is positive (`pairing`), values
-`y` or `ids` (N,), rows of the manifest (`index`), and settings of the recipe."""
-EMBEDDINGS = frozenset(("a", "z1", "views", "modalities", "anchor"))
+`views` (V, N, D), several `modalities`, one of them as `anchor` and the `others`, the `regions` of images and the
+`words` of their reports, who is positive (`pairing`), values `y` or `ids` (N,), rows of the manifest (`index`), and
+settings of the recipe."""
+EMBEDDINGS = frozenset(("a", "z1", "views", "modalities", "anchor", "regions"))
 """Those of embeddings, of which a loss takes one at least."""
 
 
@@ -141,6 +146,8 @@ class NamedLoss:
         plain = config.similarity == "cosine"
         if not plain and "similarity" not in self.parameters:
             raise UsageError(f"{where}: the loss {name} and the similarity {config.similarity} do not fit together")
+        if "regions" in self.parameters and not (config.dense and len(config.between) == 2):
+            raise UsageError(f"{where}: the loss {name} compares cells with words: two inputs (`between`), dense: true")
         if config.negatives.queue and "b" not in self.parameters:
             raise UsageError(f"{where}: the loss {name} takes no candidates from a queue (negatives.queue)")
         if "index" in self.parameters and config.columns:
@@ -178,6 +185,26 @@ class NamedLoss:
         if not self.has_state:
             return None
         return cast(nn.Module, self.function(rows, temperature=config.temperature, **config.settings))
+
+    def negative_mixing(self, anchors: Tensor, blocks: int, settings: Mapping[str, Any], step: Step) -> NegativeMixing:
+        """What each anchor is mixed with (MoCHi), the same in any number of processes.
+
+        Drawn on the CPU for the anchors of all of them.
+
+        Args:
+            anchors: (blocks * n, D), of this process.
+            blocks: views of a sample.
+            settings: of the loss.
+            step: with the generator and the processes.
+        """
+        n = len(anchors) // blocks
+        before, total = rows_before(n, anchors, step.group)
+        given = {name: one.default for name, one in self.parameters.items()} | dict(settings)
+        sizes = {name: given[name] for name in ("hardest", "synthetic", "with_query")}
+        drawn = draw_mixing(blocks * total, **sizes, generator=step.generator)
+        rows = (torch.arange(blocks)[:, None] * total + before + torch.arange(n)).flatten()
+        first, second, share = (one[rows].to(anchors.device) for one in (drawn.first, drawn.second, drawn.share))
+        return NegativeMixing(first, second, share, drawn.with_query)
 
     def __call__(self, module: Any, given: Mapping[str, Any], group: Group) -> Tensor:
         """The loss of what is given by name."""

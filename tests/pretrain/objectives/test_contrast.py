@@ -236,6 +236,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "two or more different inputs, got image": {"between": ["image", "image"]},
     "objectives.one.loss: 'info_nse' is none of .*did you mean 'info_nce'": {"of": "image", "loss": "info_nse"},
     "the loss mv_dhel compares views of one input": {"between": ["image", "report"], "loss": "mv_dhel"},
+    "the loss word_alignment compares cells with words": {"between": ["image", "report"], "loss": "word_alignment"},
     "the loss symile and 1 input do not fit together": {"of": "image", "loss": "symile"},
     "the loss clip and 3 inputs do not fit together": {"between": ["image", "report", "signal"], "loss": "clip"},
     "the loss cloob and the similarity sparc do not fit": {"of": "image", "loss": "cloob", "similarity": "sparc"},

@@ -1,0 +1,193 @@
+"""Every shipped recipe trains, resumes, and is of use; two processes train it as one."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.embed.apply import embed_manifest
+from medcl.embed.config import EmbedConfig
+from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.evaluation import evaluate
+from medcl.explore.embeddings import Embeddings
+from medcl.pretrain.plan import Plan
+from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.run import pretrain
+
+from . import shipped
+
+ROOT, LIMIT = Path(__file__).parents[2], 300
+STEPS, TOGETHER = 24, 3
+FAST: dict[str, Any] = {"optimiser": {"learning_rate": 1e-2}}
+CHANGES: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("mv_infonce", "moco_v2", "moco_v2_filtered"), FAST),
+    **dict.fromkeys(("debiased", "hard_negatives"), {"objectives": {"views": {"temperature": 0.1}}}),
+}
+"""Of what learns too little in a few steps for a fall of the loss to be told from its noise."""
+FILLING = 4
+"""First steps that do not count where a queue fills in them: with each more negative the loss rises."""
+SIDES = {"sepclr": ("common", "salient")}
+"""Names of encoders, where a run has several of one modality."""
+APART = {"m3col": "rows are mixed within a process"}
+"""Why two processes do not give one process's losses."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks as small as these wait longer for other threads than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def manifest_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shipped.write_archive(tmp_path_factory.mktemp("all"))
+
+
+@pytest.fixture(scope="module")
+def manifest(manifest_path: Path) -> Manifest:
+    return Manifest.read(manifest_path)
+
+
+@pytest.fixture(scope="module")
+def start(manifest: Manifest, manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Runs that others begin with: with statistics of a batch, and without."""
+    folder = tmp_path_factory.mktemp("start")
+    for shared in (False, True):
+        recipe = shipped.tiny(shipped.START, 2, shared=shared)
+        pretrain(recipe, manifest, manifest_path.with_suffix(".store"), folder / str(shared))
+    return {shared: folder / str(shared) for shared in (False, True)}
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    apart = {"stage", "samples_per_second"}
+    with (folder / runs.METRICS).open() as lines:
+        rows = csv.DictReader(lines)
+        return [{name: float(value) for name, value in row.items() if value and name not in apart} for row in rows]
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(folder / runs.CHECKPOINT, weights_only=True)
+    return found
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal to the bit."""
+    if isinstance(one, torch.Tensor):
+        # What a loss has not seen yet may be NaN in its state.
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    elif isinstance(one, Mapping):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert_same(value, other[name])
+    elif isinstance(one, list):
+        for value, more in zip(one, other, strict=True):
+            assert_same(value, more)
+    else:
+        assert one == other
+
+
+def needed(name: str) -> None:
+    if module := shipped.machinery(name):
+        pytest.skip(f"{module} is not there")
+
+
+def untrained(recipe: Recipe, manifest: Manifest, store: Path, folder: Path) -> list[str]:
+    """Parameters of the last stage that no gradient has reached in any step."""
+    model = Plan.of(recipe, manifest, store).model(recipe.trained[-1], None)
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    state = checkpoint(folder)["optimiser"]["state"]
+    return [name for n, name in enumerate(names) if n not in state or not state[n]["exp_avg_sq"].any()]
+
+
+@pytest.mark.parametrize("name", shipped.RECIPES)
+def test_a_recipe_learns_resumes_and_serves(
+    name: str, manifest: Manifest, manifest_path: Path, start: dict[bool, Path], tmp_path: Path
+) -> None:
+    needed(name)
+    store, folder = manifest_path.with_suffix(".store"), tmp_path / "run"
+    recipe = shipped.tiny(name, STEPS, start[False], **CHANGES.get(name, {}))
+    # Over the border of two stages, where there is one.
+    stop = recipe.trained[0].steps - 2 if len(recipe.trained) > 1 else 3
+
+    pretrain(recipe, manifest, store, tmp_path / "whole", until=stop + 4)
+    pretrain(recipe, manifest, store, folder, until=stop)
+    pretrain(recipe, manifest, store, folder, resume=True, until=stop + 4)
+    assert_same(checkpoint(folder), checkpoint(tmp_path / "whole"))
+    pretrain(recipe, manifest, store, folder, resume=True)
+
+    rows = curve(folder)
+    assert len(rows) == recipe.steps
+    assert np.isfinite([value for row in rows for value in row.values()]).all()
+    queued = "queue" in str(shipped.content(name))
+    first = [row["total"] for row in rows[: recipe.trained[0].steps]][FILLING if queued else 0 :]
+    assert np.mean(first[-8:]) < np.mean(first[:4])
+    assert untrained(recipe, manifest, store, folder) == []
+    loaded = runs.load(folder)
+    assert all(value.isfinite().all() for value in loaded.encoder.state_dict().values())
+    for side in SIDES.get(name, ("",)):
+        serves(folder, manifest, store, tmp_path, side)
+
+
+def serves(folder: Path, manifest: Manifest, store: Path, out: Path, side: str) -> None:
+    """A run embeds, and its embeddings are probed."""
+    config = EmbedConfig(split="test", side=side, jobs=1)
+    embedded = embed_manifest(folder, manifest, config, store, out / f"embedded{side}.parquet")
+    vectors = Embeddings.read(embedded.path).vectors()
+    assert len(vectors) > 2
+    assert np.isfinite(vectors).all()
+    assert vectors.std(axis=0).any()
+    if set(runs.load(folder).config["inputs"]) == {"report"}:
+        return  # Reports carry no labels.
+    probe = EvaluateConfig(
+        "age", labels=["100%"], protocols=["probe"], repeats=1, bootstrap=4, jobs=1, side=side, allow_transductive=True
+    )
+    assert np.isfinite(evaluate(folder, manifest, probe, store, out / f"probe{side}").scores[0].metrics["mae"])
+
+
+@pytest.fixture(scope="module")
+def on_two(manifest_path: Path, start: dict[bool, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first steps of each recipe, trained by two processes."""
+    folder = tmp_path_factory.mktemp("on2")
+    calls = []
+    for name in shipped.RECIPES:
+        if shipped.machinery(name):
+            continue
+        (folder / f"{name}.yaml").write_text(shipped.tiny(name, STEPS, start[True], shared=True).as_yaml())
+        words = ["pretrain", folder / f"{name}.yaml", "--manifest", manifest_path, "-o", folder / name]
+        calls.append([*map(str, words), "--hardware.devices", "2", "--until", str(TOGETHER)])
+    program = [sys.executable, "-m", "tests.pretrain.commands", json.dumps(calls)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", shipped.RECIPES)
+def test_two_processes_train_a_recipe_as_one(
+    name: str, on_two: Path, manifest: Manifest, manifest_path: Path, start: dict[bool, Path], tmp_path: Path
+) -> None:
+    needed(name)
+    recipe = shipped.tiny(name, STEPS, start[True], shared=True)
+    pretrain(recipe, manifest, manifest_path.with_suffix(".store"), tmp_path / "on1", until=TOGETHER)
+    one, two = curve(tmp_path / "on1"), curve(on_two / name)
+    assert len(one) == len(two) == TOGETHER
+    for alone, together in zip(one, two, strict=True):
+        if name in APART:
+            assert np.isfinite(list(together.values())).all()
+        else:
+            assert together == pytest.approx(alone, rel=2e-4, abs=1e-5)
