@@ -215,11 +215,7 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The whole configuration that a run began with.
-
-    Raises:
-        MedclError: there is none, or it is damaged.
-    """
+    """The recipe that a run began with; a `MedclError` where there is none, or it is damaged."""
     path = _checked(folder, next((name for name in CONFIGS if (folder / name).exists()), CONFIG))
     try:
         config = read_yaml(path, "configuration")

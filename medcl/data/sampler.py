@@ -43,9 +43,7 @@ class Sampler:
 
     A batch in which no patient has several records would have no positives at the level of the patient. So the patients
     who have are spread over the batches; where there are fewer of them than batches, a batch without gets one of them
-    beside its own patients.
-
-    Nothing depends on the codes of the ids, only on the order in which they appear.
+    beside its own patients. Nothing depends on the codes of the ids, only on the order in which they appear.
 
     Args:
         patient: (S,) id of the patient of each sample; where samples are drawn, (R,) of each record.
@@ -138,17 +136,15 @@ class Sampler:
 
     def __iter__(self) -> Iterator[list[Any]]:
         """The batches of the next epoch, so that it serves as `batch_sampler` of a torch DataLoader."""
-        first = self._epochs * len(self)
         self._epochs += 1
-        yield from self.batches(first, first + len(self))
+        yield from self.batches((self._epochs - 1) * len(self), self._epochs * len(self))
 
     def batches(self, start: int, stop: int, *, rank: int = 0, world: int = 1) -> Iterator[list[Any]]:
         """The batches of the steps start to stop - 1, as lists of sample numbers, or of what was drawn.
 
         Steps are counted over all epochs. Of `world` processes that share each batch, whole patients go to one, the
-        first patients of the batch to the first, so that their batches in a row are the batch of one process. A batch,
-        and with it the recipe, is the same for any number of processes, and what is positive at a level of the
-        hierarchy stays together.
+        first to the first, so that their batches in a row are that of one process: it is the same for any number of
+        processes, and what is positive at a level stays together.
 
         Raises:
             UsageError: if there are more processes than patients in a batch.

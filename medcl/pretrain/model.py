@@ -16,7 +16,8 @@ from medcl.pretrain.inputs import Made
 from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.objectives import objective_class
 from medcl.pretrain.objectives.base import Objective, Parts
-from medcl.pretrain.objectives.contrast import Contrast, fused
+from medcl.pretrain.objectives.contrast import Contrast
+from medcl.pretrain.objectives.fused import fused
 from medcl.pretrain.passes import Seen, Step, TextCache
 from medcl.pretrain.recipe import Recipe, StageConfig
 from medcl.pretrain.views import Drawn, Wanted, draw_views
@@ -106,10 +107,8 @@ class Model(nn.Module):
         losses = self.losses(self.step(batch, generator, names), names)
         # Gradients are exchanged of all weights, also of those that nothing asks for in this step.
         if self.shared:
-            idle = sum(
-                (p.sum() * 0 for p in self.parameters() if p.requires_grad),
-                torch.zeros((), device=batch["index"].device),
-            )
+            trained = (one.sum() * 0 for one in self.parameters() if one.requires_grad)
+            idle = sum(trained, losses[next(iter(losses))].new_zeros(()))
             first = next(iter(losses))
             losses[first] = losses[first] + idle
         return losses
@@ -152,8 +151,7 @@ class Model(nn.Module):
         for name, objective in self.objectives.items():
             if name in before.objectives:
                 objective.load_state_dict(before.objectives[name].state_dict())
-        for name, teacher in self.teachers.items():
-            teacher.load_state_dict(self.encoders[name].state_dict())
+        self.begin()
 
     def begin(self) -> None:
         """Let the slowly following encoders begin where those that they follow are."""

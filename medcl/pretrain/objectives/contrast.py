@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.contrast.core.gather import Group, gather
-from medcl.contrast.losses.identity import identities
-from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.losses.m3col import draw as draw_mixing
-from medcl.contrast.pairings.pairs import Pairing, hard, itself, same
+from medcl.contrast.pairings.pairs import Pairing, hard
 from medcl.modality.spatial.encoders.unet import GlobalHead
 from medcl.pretrain.objectives.base import (
     HeadConfig,
@@ -278,30 +276,6 @@ class Contrast(Objective):
             return None
         head = None if dense else id(self.head(config.of))
         return config.of, self.wanted[config.of], head, config.temperature, dense
-
-
-def fused(objectives: Sequence[Contrast], step: Step) -> list[dict[str, Tensor]]:
-    """The losses of objectives of one `fusion`, from one pass over the similarities."""
-    first = objectives[0]
-    config, wanted = first.config, first.wanted[first.config.of]
-    seen, blocks = step.see(config.of, wanted), wanted.copies + wanted.original
-    levels = [next(iter(one.config.words)) for one in objectives]
-    if config.dense:
-        one, other = seen.dense.chunk(2)
-        losses = identities(
-            one, other, {level: seen.ids[level] for level in levels}, temperature=config.temperature, group=step.group
-        )
-        return [{"": losses[level]} for level in levels]
-    z = first._z(seen, config.of, blocks)
-    found = info_nce_levels(
-        z,
-        z,
-        {level: same(seen.repeated(level, blocks)) for level in levels},
-        without=itself(z),
-        temperature=config.temperature,
-        group=step.group,
-    )
-    return [{"": found[level]} for level in levels]
 
 
 def _rows(cells: Cells, rows: Tensor) -> Cells:
