@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from medcl.errors import UnreadableError
 from medcl.modality import WINGS as EVERY_WING
-from medcl.modality import content
+from medcl.modality import content, room
 from medcl.modality.content import Format, RecordHeader, WingScan
 from medcl.modality.installed_formats import installed
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from medcl.modality.signal.record import Signal
     from medcl.modality.volume.record import Nan, Volume
 
-_WINGS = {wing: importlib.import_module(f"medcl.modality.{wing}.formats") for wing in EVERY_WING}
+_WINGS: dict[str, Any] = {wing: room(wing, "formats") for wing in EVERY_WING}
 WINGS = tuple(
     sorted((wing for wing, own in _WINGS.items() if own.RANK is not None), key=lambda wing: _WINGS[wing].RANK)
 )
@@ -54,10 +54,9 @@ def without_suffix(path: str) -> str:
 @cache
 def scan_of(wing: str) -> WingScan:
     """What a wing offers to a scan, by the name of the wing."""
-    return cast(WingScan, importlib.import_module(f"medcl.modality.{wing}.record"))
+    return cast(WingScan, room(wing, "record"))
 
 
-@cache
 @cache
 def wing_of(modality: str | None, format: str | None) -> str:
     """The wing that a record of a manifest belongs to; empty where neither column tells.
@@ -72,7 +71,7 @@ def wing_of(modality: str | None, format: str | None) -> str:
 
 def series_reader(format: str) -> Any:
     """The module with `records` of a format that is one of `SERIES`."""
-    return importlib.import_module(f"medcl.modality.{WING[format]}.formats.{BY_NAME[format].series}")
+    return room(WING[format], f"formats.{BY_NAME[format].series}")
 
 
 def identify(path: Path, stated: "Stated | None" = None) -> str | None:
@@ -211,5 +210,6 @@ def _reader(format: str, wing: str = "") -> Any:
         known = (name for name, one in BY_NAME.items() if one.reader and wing in ("", WING[name]))
         raise UnreadableError(f"format {format!r} is none of {', '.join(known)}")
     # Those of other packages state the whole name of their module.
-    module = form.reader if "." in form.reader else f"medcl.modality.{WING[format]}.formats.{form.reader}"
-    return importlib.import_module(module)
+    if "." in form.reader:
+        return importlib.import_module(form.reader)
+    return room(WING[format], f"formats.{form.reader}")

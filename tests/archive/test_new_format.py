@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import medcl
 
@@ -126,7 +127,6 @@ from pathlib import Path
 from medcl.archive.build import ScanRequest, build_manifest
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
-from medcl.data.prepare import prepare
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.signal.config import SignalConfig
 
@@ -214,25 +214,62 @@ def test_a_module_and_a_line_are_a_format(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_and_a_line_are_a_wing(tmp_path: Path) -> None:
-    modality = copy_of_medcl(tmp_path)
-    for name, module in WING.items():
-        (modality / "sound" / name).parent.mkdir(parents=True, exist_ok=True)
-        (modality / "sound" / name).write_text(module)
-    wings = (modality / "__init__.py").read_text()
-    line = '    "sound": "medcl.modality.sound:SoundWing",\n'
-    (modality / "__init__.py").write_text(wings.replace("_WINGS = {\n", f"_WINGS = {{\n{line}"))
+def check_sounds(folder: Path, script: str) -> None:
     for number in range(2):
-        (tmp_path / "archive" / f"{number}.wave").write_bytes(b"WAVE\n" + bytes(range(number, 9)))
+        (folder / "archive" / f"{number}.wave").write_bytes(b"WAVE\n" + bytes(range(number, 9)))
 
-    done = run(tmp_path, SOUNDS)
+    done = run(folder, script)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    *lines, refusal = done.stdout.splitlines()
+    assert lines == [
         "sounds         2",
         "0.wave wave sound ok 9",
         "1.wave wave sound ok 8",
         "2 sounds {}",
-        "argument --kind: 'sond' is none of sound, image, volume, signal, table, report; "
-        "did you mean 'sound'? (see `medcl retrieve --help`)",
     ]
+    assert refusal.startswith("argument --kind: 'sond' is none of ")
+    assert refusal.endswith("did you mean 'sound'? (see `medcl retrieve --help`)")
+
+
+def write_wing(package: Path) -> None:
+    for name, module in WING.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(module)
+
+
+def install_wing(folder: Path, point: str) -> None:
+    about = folder / "soundwing-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: soundwing\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[medcl.wings]\n{point}\n")
+
+
+def test_a_folder_and_a_line_are_a_wing(tmp_path: Path) -> None:
+    modality = copy_of_medcl(tmp_path)
+    write_wing(modality / "sound")
+    wings = (modality / "__init__.py").read_text()
+    line = '    "sound": "medcl.modality.sound:SoundWing",\n'
+    (modality / "__init__.py").write_text(wings.replace("_WINGS = {\n", f"_WINGS = {{\n{line}"))
+    check_sounds(tmp_path, SOUNDS)
+
+
+def test_an_installed_package_adds_a_wing(tmp_path: Path) -> None:
+    copy_of_medcl(tmp_path)
+    write_wing(tmp_path / "soundwing")
+    install_wing(tmp_path, "sound = soundwing:SoundWing")
+    check_sounds(tmp_path, SOUNDS.replace("medcl.modality.sound", "soundwing"))
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("sound = soundless:SoundWing", "adds the wing sound, but soundless cannot be loaded"),
+        ("image = soundwing:SoundWing", "the installed package soundwing adds a wing that does not fit"),
+    ],
+)
+def test_a_package_whose_wing_cannot_be_used_is_named(tmp_path: Path, point: str, words: str) -> None:
+    copy_of_medcl(tmp_path)
+    install_wing(tmp_path, point)
+    done = run(tmp_path, "import medcl.modality.formats")
+    assert words in done.stderr
