@@ -37,7 +37,7 @@ FILLING = 4
 """First steps that do not count where a queue fills in them: with each more negative the loss rises."""
 SIDES = {"sepclr": ("common", "salient")}
 """Names of encoders, where a run has several of one modality."""
-APART = {"m3col": "rows are mixed within a process"}
+APART = {"m3col": "rows are mixed within a process", "slotcon": "its projector normalises over a process"}
 """Why two processes do not give one process's losses."""
 
 
