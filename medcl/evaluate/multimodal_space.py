@@ -109,12 +109,17 @@ def require_multimodal(run: Run[Any, Any]) -> MultimodalRun:
     """A run as one of several modalities.
 
     Raises:
-        UsageError: it has one modality only.
+        UsageError: it has one modality only, or encoders without a common space.
     """
     if not isinstance(run.card, JointCard):
         raise UsageError(
             f"{run.folder}: was pretrained on one modality, so that there is no other to retrieve; "
             "`medcl finetune` evaluates such a run"
+        )
+    if not run.card.projection:
+        raise UsageError(
+            f"{run.folder}: its encoders {', '.join(run.card.sides)} have no common space to retrieve in; "
+            "`medcl finetune --side` evaluates one of them"
         )
     return run
 

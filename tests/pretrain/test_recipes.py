@@ -17,8 +17,11 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
+from medcl.embed.encoders import sides_of
+from medcl.errors import UsageError
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.evaluation import evaluate
+from medcl.evaluate.multimodal_space import require_multimodal
 from medcl.explore.embeddings import Embeddings
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.recipe import Recipe
@@ -38,7 +41,7 @@ FILLING = 4
 """First steps that do not count where a queue fills in them: with each more negative the loss rises."""
 SIDES = {"sepclr": ("common", "salient")}
 """Names of encoders, where a run has several of one modality."""
-APART = {"m3col": "rows are mixed within a process"}
+APART = {"m3col": "rows are mixed within a process", "slotcon": "its projector normalises over a process"}
 """Why two processes do not give one process's losses."""
 
 
@@ -155,6 +158,23 @@ def serves(folder: Path, manifest: Manifest, store: Path, out: Path, side: str) 
         "age", labels=["100%"], protocols=["probe"], repeats=1, bootstrap=4, jobs=1, side=side, allow_transductive=True
     )
     assert np.isfinite(evaluate(folder, manifest, probe, store, out / f"probe{side}").scores[0].metrics["mae"])
+
+
+def test_encoders_without_a_common_space_are_told_apart_by_name(
+    manifest: Manifest, manifest_path: Path, tmp_path: Path
+) -> None:
+    store, folder = manifest_path.with_suffix(".store"), tmp_path / "run"
+    pretrain(shipped.tiny("sepclr", 2), manifest, store, folder)
+    one = {name: sides_of(folder, "image", name)[0].network.state_dict() for name in SIDES["sepclr"]}
+    both = runs.load(folder).encoder
+    for name, weights in one.items():
+        assert_same(weights, both.side(name).state_dict())
+    assert any(not torch.equal(value, one["salient"][key]) for key, value in one["common"].items())
+    with pytest.raises(UsageError, match="no common space to retrieve in"):
+        require_multimodal(runs.load(folder))
+    probe = EvaluateConfig("age", labels=["100%"], protocols=["probe"], side="salien", jobs=1)
+    with pytest.raises(UsageError, match="--side 'salien' is none of common, salient; did you mean 'salient'"):
+        evaluate(folder, manifest, probe, store, tmp_path / "probe")
 
 
 @pytest.fixture(scope="module")
