@@ -55,8 +55,8 @@ def test_what_cannot_be_is_refused() -> None:
         joint.encode("report", torch.zeros(1, 4, dtype=torch.int64))
     with pytest.raises(UsageError, match="no side 'image': it has none"):
         MultimodalEncoder({}, hidden=7, projection=5).side("image")
-    with pytest.raises(UsageError, match="projection=0"):
-        MultimodalEncoder(sides(), hidden=7, projection=0)
+    with pytest.raises(UsageError, match="projection=-1"):
+        MultimodalEncoder(sides(), hidden=7, projection=-1)
 
 
 def test_a_card_of_several_sides_builds_the_same_network_again() -> None:
