@@ -201,12 +201,15 @@ def decode(record: PatientTable, config: TableConfig) -> DecodedRecord:
 
 def fitted(records: Iterable[PatientTable], config: TableConfig) -> TableConfig:
     """The configuration with the scale of training records; those that cannot be decoded do not count."""
-    data = []
+    data, reasons = [], []
     for record in records:
-        with suppress(UnreadableError):
+        try:
             data.append(decode(record, config).arrays[None])
+        except UnreadableError as error:
+            reasons.append(str(error))
     if not data:
-        raise MedclError("no table to scale by: none of the training records can be decoded")
+        first = f"; the first: {reasons[0]}" if reasons else ""
+        raise MedclError(f"no table to scale by: none of the training records can be decoded{first}")
     return replace(config, scale=fit_scale(data, config))
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medcl.errors import UnreadableError, UsageError
+from medcl.errors import MedclError, UnreadableError, UsageError
 from medcl.modality.table.config import TableConfig
-from medcl.modality.table.prepare import decode, fit_scale, resolve
+from medcl.modality.table.prepare import decode, fit_scale, fitted, resolve
 from medcl.modality.table.record import PatientTable, Variable
 
 
@@ -72,6 +72,13 @@ def test_records_that_are_refused(record, words):
 
     with pytest.raises(UnreadableError, match=words):
         decode(record, config)
+
+
+def test_tables_of_another_kind_are_told_before_they_are_scaled():
+    records = [table([0.0], a=("", [1])), table([1.0], a=("", [2]))]
+
+    with pytest.raises(MedclError, match="the first: a table with times: set data.window, the hours of a sample"):
+        fitted(records, resolve(records, TableConfig()))
 
 
 def test_a_column_that_is_not_wanted_costs_nothing():
