@@ -75,7 +75,7 @@ def run_chunks(
 
     Args:
         function: of a chunk; importable by name, since other processes run it.
-        items: in any number; they are asked for as they are needed, by any thread that hands out work.
+        items: in any number; they are drawn one at a time, by any thread that has a free place in its queue.
         jobs: processes; -1 is one a core. One, or one chunk, runs in this process.
         chunk: items a call: enough to outweigh sending them (some ms), few enough to be worth saving one by one.
         ordered: yield in the order of the items, where what is written depends on it; else as they come.

@@ -24,7 +24,7 @@ for _point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
     if _point.name in _WINGS or not _point.name.isidentifier() or ":" not in _point.value:
         raise MedclError(
             f"the installed package {_point.dist.name if _point.dist else _point.value} adds a wing that does not fit: "
-            f"an entry point of {GROUP} has a name that is none of {', '.join(_WINGS)}, and leads to package:Class"
+            f"an entry point of {GROUP} needs a name other than {', '.join(_WINGS)}, and leads to package:Class"
         )
     _WINGS[_point.name] = _point.value
 _WINGS["report"] = _WINGS.pop("report")

@@ -13,9 +13,9 @@ from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.modality.report import LETTERS
-from medcl.modality.signal import picture as strips
+from medcl.modality.signal import thumbnail as strips
 from medcl.modality.signal.record import Signal
-from medcl.modality.volume import picture as slices
+from medcl.modality.volume import thumbnail as slices
 from medcl.modality.volume.record import Grid, Volume
 from medcl.show.images import TILE, contact_sheet, encoded
 from medcl.show.thumbnails import thumbnail, thumbnails
@@ -80,7 +80,7 @@ def test_ct_is_shown_in_a_window_of_hu_and_mr_between_percentiles() -> None:
     data = np.full((1, 8, 8, 8), 40, dtype=np.int16)
     data[0, 0], data[0, 1] = -1000, 1500
     volume = Volume(data, grid, grid, "HU")
-    grey, _ = slices.slice_picture(volume, 4, 2, slices.window_of(volume, "ct"))
+    grey, _ = slices.slice_image(volume, 4, 2, slices.window_of(volume, "ct"))
     assert (grey[0, 0], grey[0, -1], grey[0, -2]) == (127, 0, 255)
     # Of an MR the background that was cut out does not count.
     values = np.zeros((1, 8, 8, 8), dtype=np.float32)
@@ -89,7 +89,7 @@ def test_ct_is_shown_in_a_window_of_hu_and_mr_between_percentiles() -> None:
     assert 99 < low < 103
     assert 198 < high < 201
     flat = Volume(np.ones((1, 8, 8, 8), dtype=np.float32), grid, grid, "stored")
-    slices.slice_picture(flat, None, 2, slices.window_of(flat, "mr"))
+    slices.slice_image(flat, None, 2, slices.window_of(flat, "mr"))
 
 
 def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:

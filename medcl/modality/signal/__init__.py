@@ -74,7 +74,7 @@ class SignalWing(Wing):
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """Strips of some seconds: an ECG on its paper, an EEG in its montage."""
         from medcl.modality.formats import read_signal
-        from medcl.modality.signal.picture import ecg_strip, montage_strip
+        from medcl.modality.signal.thumbnail import ecg_strip, montage_strip
 
         signal = read_signal(source.file, source.format, source.stated)
         draw = montage_strip if source.row["modality"] == "eeg" else ecg_strip

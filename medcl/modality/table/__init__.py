@@ -77,7 +77,7 @@ class TableWing(Wing):
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """The card of a table, once for each piece."""
         from medcl.modality.table.formats.tables import read_table
-        from medcl.modality.table.picture import card
+        from medcl.modality.table.thumbnail import card
 
         return [Miniature(drawn=card(read_table(source.file, source.part), width or _WIDTH))] * len(pieces)
 

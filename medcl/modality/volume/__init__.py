@@ -87,14 +87,14 @@ class VolumeWing(SpatialWing):
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """Slices."""
         from medcl.modality.volume.original import read_original
-        from medcl.modality.volume.picture import slice_picture, window_of
+        from medcl.modality.volume.thumbnail import slice_image, window_of
 
         volume, _ = read_original(source, nan="minimum")
         window = window_of(volume, str(source.row["modality"]))
         made = []
         for piece in pieces:
             try:
-                grey, spacing = slice_picture(volume, None if piece is None else int(piece), axis, window)
+                grey, spacing = slice_image(volume, None if piece is None else int(piece), axis, window)
             except IndexError as error:
                 made.append(Miniature(missing=str(error)))
             else:

@@ -54,6 +54,8 @@ class ObjectiveConfig:
     begin: float = 0.0
     end: float = 1.0
     ramp: float = 0.0
+    chunks: ClassVar[bool] = True
+    """Whether it may train in chunks of views; not where its loss needs the whole maps of a batch at once."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -102,6 +104,8 @@ class ObjectiveConfig:
                 f"{where}: 0 <= begin < end <= 1 and 0 <= ramp <= 1 must hold, shares of the steps; got "
                 f"begin={self.begin:g}, end={self.end:g}, ramp={self.ramp:g}"
             )
+        if recipe.hardware.chunk and not self.chunks:
+            raise UsageError(f"hardware.chunk: {where} ({self.kind}) cannot train in chunks; take smaller batches")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """DenseCL (Wang et al., CVPR 2021): MoCo on pooled embeddings and on the cells of feature maps."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +47,7 @@ class DenseCLConfig(ObjectiveConfig):
     momentum: float = 0.99
     hidden: int = 256
     projection: int = 128
+    chunks: ClassVar[bool] = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -64,8 +65,6 @@ class DenseCLConfig(ObjectiveConfig):
         for name, value in (("momentum", self.momentum), ("share", self.share)):
             if not 0 <= value <= 1:
                 raise UsageError(f"{where}.{name}: {value:g} is not from 0 to 1")
-        if recipe.hardware.chunk:
-            raise UsageError(f"hardware.chunk: {where} (densecl) cannot train in chunks; take smaller batches")
 
 
 class DenseCL(Objective):

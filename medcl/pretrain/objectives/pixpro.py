@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ class PixProConfig(ObjectiveConfig):
     projection: int = 128
     within: float = 0.7
     sharpness: float = 2.0
+    chunks: ClassVar[bool] = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -56,8 +57,6 @@ class PixProConfig(ObjectiveConfig):
         if not 0 <= self.momentum <= 1:
             raise UsageError(f"{where}.momentum: {self.momentum:g} is not from 0 to 1")
         check_places(where, recipe.inputs[self.of].views)
-        if recipe.hardware.chunk:
-            raise UsageError(f"hardware.chunk: {where} (pixpro) cannot train in chunks; take smaller batches")
 
 
 def check_places(where: str, views: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,7 @@ class RegionsConfig(ObjectiveConfig):
     projection: int = 128
     temperature: float = 0.1
     train_encoder: bool = True
+    chunks: ClassVar[bool] = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -91,11 +92,6 @@ class RegionsConfig(ObjectiveConfig):
             )
         if self.across and recipe.batch.patients * recipe.batch.records < 2:
             raise UsageError("batch: positives of different volumes need at least two volumes in a batch")
-        if recipe.hardware.chunk:
-            raise UsageError(
-                f"hardware.chunk: {where} cannot train in chunks; the regions of an image are contrasted with one "
-                "another only, so a smaller batch does the same"
-            )
 
 
 class Regions(Objective):

@@ -1,7 +1,7 @@
 """SlotCon (Wen et al., NeurIPS 2022): cells are grouped around prototypes alike in two views, and slots contrasted."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,7 @@ class SlotConConfig(ObjectiveConfig):
     share: float = 0.5
     temperature: float = 0.2
     within: float = 0.7
+    chunks: ClassVar[bool] = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -69,8 +70,6 @@ class SlotConConfig(ObjectiveConfig):
         if self.prototypes < 2:
             raise UsageError(f"{where}.prototypes: {self.prototypes}; two or more are needed")
         check_places(where, recipe.inputs[self.of].views)
-        if recipe.hardware.chunk:
-            raise UsageError(f"hardware.chunk: {where} (slotcon) cannot train in chunks; take smaller batches")
 
 
 class Perceptron(nn.Module):

@@ -28,7 +28,7 @@ def window_of(volume: Volume, modality: str) -> tuple[float, float]:
     return (low, high) if high > low else (low - 1, high + 1)
 
 
-def slice_picture(
+def slice_image(
     volume: Volume, number: int | None, axis: int, window: tuple[float, float]
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """One slice: the patient's front or head upwards, the right side or the front on the left.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from medcl.modality.table.picture import LINE, LINES, card
 from medcl.modality.table.record import PatientTable, Variable
+from medcl.modality.table.thumbnail import LINE, LINES, card
 
 
 def has(image, colour):
