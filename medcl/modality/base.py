@@ -293,6 +293,6 @@ class Wing(ABC):
             config: of samples, complete, as `completed` and `data_of` give it.
 
         Returns:
-            Name, such as `pixels`, -> baseline, the most telling first.
+            Name, such as `pixels` -> baseline, in the order of tables.
         """
         return {}
