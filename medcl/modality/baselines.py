@@ -61,30 +61,39 @@ class Fixed:
         return mean_of_records(samples, rows, self._features)
 
 
-def batches(samples: SampleSet, rows: Ints) -> Iterator[tuple[Ints, Any]]:
+def batches(samples: SampleSet, rows: Ints, read: Callable[[Ints], Any] | None = None) -> Iterator[tuple[Ints, Any]]:
     """The samples of rows (R,) of a manifest, as many at a time as they suggest.
 
+    Args:
+        samples: of a manifest.
+        rows: (R,) of the manifest.
+        read: samples by their numbers (B,); None takes them as an encoder does, as tensors.
+
     Yields:
-        (B,) the place in `rows` that each sample belongs to, and the samples (B, ...) as a tensor.
+        (B,) the place in `rows` that each sample belongs to, and the samples (B, ...).
     """
     own = [samples.samples_of(int(row)) for row in rows]
     place = np.repeat(np.arange(len(rows)), [len(one) for one in own])
     numbers = np.concatenate(own) if own else np.empty(0, dtype=np.int64)
     for start in range(0, len(numbers), samples.at_a_time):
         part = slice(start, start + samples.at_a_time)
-        yield place[part], samples.__getitems__(numbers[part].tolist())["x"]
+        x = samples.__getitems__(numbers[part].tolist())["x"] if read is None else read(numbers[part])
+        yield place[part], x
 
 
-def mean_of_records(samples: SampleSet, rows: Ints, features: Features) -> Floats:
+def mean_of_records(
+    samples: SampleSet, rows: Ints, features: Features, read: Callable[[Ints], Any] | None = None
+) -> Floats:
     """The mean of the features of each record's samples, (R, dim).
 
     Args:
         samples: of a manifest.
         rows: (R,) of the manifest.
-        features: samples (B, ...) as tensors -> (B, dim).
+        features: samples (B, ...) -> (B, dim).
+        read: as of `batches`.
     """
     total, count = np.zeros((len(rows), 0)), np.zeros(len(rows))
-    for place, x in batches(samples, rows):
+    for place, x in batches(samples, rows, read):
         found = features(x)
         if not total.size:
             total = np.zeros((len(rows), found.shape[1]))
