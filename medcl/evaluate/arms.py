@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medcl import runs
+from medcl import runs, weights
 from medcl.data.store import open_store
 from medcl.embed.encoders import device, embed_records, samples_in
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError, no_such
-from medcl.evaluate.cells import Arrays
+from medcl.evaluate.cells import Arrays, fingerprint
 from medcl.evaluate.items import Items
 from medcl.evaluate.multimodal_space import only
 from medcl.evaluate.results import ArmInfo
@@ -163,7 +163,7 @@ def foreign(path: str, arm: Arm, manifest: Rows) -> Arm:
         spec=replace(arm.spec, encoder=config),
         folders=(),
         side=None,
-        about=asdict(config),
+        about=[asdict(config), fingerprint(*(one.numpy() for one in weights.of(network).values()))],
     )
 
 

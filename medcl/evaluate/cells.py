@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +19,7 @@ from tqdm.auto import tqdm
 from medcl import files
 from medcl.documents import plain
 from medcl.engine.parallel import run_chunks
+from medcl.errors import MedclError
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 FOLDER = "cells"
@@ -74,7 +77,7 @@ def compute(
     Returns:
         The keys, in the order of the cells.
     """
-    missing = {cell.key: cell for cell in cells if kept(folder, cell.key) is None}
+    missing = {cell.key: cell for cell in cells if not is_kept(folder, cell.key)}
     if jobs == -1:
         jobs = 1 if torch.cuda.is_available() else os.cpu_count() or 1
     work = [(folder, cell.key, cell.function, cell.arguments) for cell in missing.values()]
@@ -98,28 +101,28 @@ def _finish(work: Sequence[tuple[Path, str, Callable[..., Arrays], tuple[Any, ..
     return len(work)
 
 
-def kept(folder: Path, key: str) -> Arrays | None:
-    """The arrays of a finished cell; None where there is none, or its file is damaged."""
+def is_kept(folder: Path, key: str) -> bool:
+    """Whether a cell is finished, and its file is whole."""
     path = _path(folder, key)
-    if not path.is_file():
-        return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception:  # noqa: BLE001 - a damaged archive fails in as many ways as there are in unpacking
-        return None
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError):
+        return False
 
 
-def read(folder: Path, key: str) -> Arrays:
-    """The arrays of a cell that `compute` has finished.
+def read(folder: Path, key: str, names: Sequence[str] = ()) -> Arrays:
+    """The arrays of a cell that `compute` has finished, or those of these names.
 
     Raises:
-        FileNotFoundError: somebody has deleted it meanwhile.
+        MedclError: its file was removed or damaged meanwhile.
     """
-    found = kept(folder, key)
-    if found is None:
-        raise FileNotFoundError(f"{_path(folder, key)}: was removed or damaged while it was needed")
-    return found
+    path = _path(folder, key)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files if not names or name in names}
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise MedclError(f"{path}: was removed or damaged while it was needed; run the same command again") from error
 
 
 def _path(folder: Path, key: str) -> Path:

@@ -4,13 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from medcl.errors import MedclError
+from medcl.evaluate.fractions import Ordering, order
 from medcl.evaluate.results import ResultTarget
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -64,6 +65,8 @@ class Task(ABC):
 
     metric = "auroc"
     """By which models are chosen on the validation patients, and the first of the page."""
+    protocols: ClassVar[tuple[str, ...]] = ("probe", "knn", "finetune")
+    """By which it can be measured."""
     calibrated = True
     """Whether predictions are probabilities, to which a temperature and thresholds are fitted."""
 
@@ -71,6 +74,34 @@ class Task(ABC):
     def labelled(self) -> Bools:
         """(items,) whether an item has a label."""
         return np.asarray(~np.isnan(self.labels.reshape(len(self.labels), -1).astype(np.float64)).any(axis=1))
+
+    @property
+    def about(self) -> Any:
+        """What its models depend on beside target and labels, in JSON's types."""
+        return None
+
+    def ordering(
+        self,
+        patients: Rows,
+        train: Rows,
+        *,
+        unit: Literal["patient", "record"],
+        seed: int,
+        minutes: Floats | None = None,
+    ) -> Ordering:
+        """An order of the labelled training items whose prefixes are fair samples; see `fractions.order`."""
+        target = self.target
+        return order(
+            self.labels,
+            target.kind,
+            target.classes,
+            patients,
+            train,
+            unit=unit,
+            seed=seed,
+            name=target.name,
+            minutes=minutes,
+        )
 
     @property
     def n_outputs(self) -> int:
@@ -85,6 +116,10 @@ class Task(ABC):
     def columns(self, rows: Rows) -> Floats:
         """The labels that a model is trained on, (rows, columns)."""
         return self.labels[rows].reshape(len(rows), -1).astype(np.float64)
+
+    def votes(self, rows: Rows) -> Floats:
+        """What nearest neighbours average, in the shape of a prediction: the labels themselves."""
+        return self.columns(rows)
 
     def classes_of(self, rows: Rows) -> Floats:
         """Which classes the items carry, (rows, classes) of 0 and 1: what a split or a fraction holds of each."""

@@ -112,6 +112,9 @@ class Ordinal(_Numbered):
         grades = self.labels[rows].astype(np.int64)
         return (grades[:, None] >= np.arange(1, len(self.target.classes))).astype(np.float64)
 
+    def votes(self, rows: Rows) -> Floats:
+        return self.classes_of(rows)
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, labels)
 
