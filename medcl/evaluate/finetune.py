@@ -13,6 +13,7 @@ from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check as check_split
 from medcl.archive.split import missing_classes
+from medcl.data.store import open_store
 from medcl.embed import encoders
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import arms as making
@@ -33,14 +34,12 @@ from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
-from medcl.modality import wing, wing_of
+from medcl.modality import wing_of
 
 DEFAULT_LABELS = ("1%", "10%", "100%")
 
 
-def finetune(
-    folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path
-) -> Results:
+def finetune(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
     """Compare runs with the same networks from random weights and with simple baselines, at every label fraction.
 
     Args:
@@ -146,7 +145,11 @@ def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> 
     if config.scratch:
         kinds = {(str(arm.spec), str(arm.data)): arm for arm in reversed(main)}
         several = len(kinds) > 1
-        found += [making.untrained(f"random ({arm.name})" if several else "random", arm) for arm in main if arm in kinds.values()]
+        found += [
+            making.untrained(f"random ({arm.name})" if several else "random", arm)
+            for arm in main
+            if arm in kinds.values()
+        ]
     found += [making.foreign(path, main[0], manifest) for path in config.encoders]
     return [*found, *making.baselines(main[0], config.baselines)]
 
@@ -170,7 +173,9 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int
             notes.append(f"The split {split} holds no record of {', '.join(classes)}.")
     unlabelled = int((~task.labelled).sum())
     if unlabelled:
-        notes.append(f"{unlabelled} of {len(task.labelled)} records have no label for {config.target} and are not used.")
+        notes.append(
+            f"{unlabelled} of {len(task.labelled)} records have no label for {config.target} and are not used."
+        )
     if left_out:
         notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")
     return notes
@@ -264,7 +269,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     manifest = manifest.of_kind("volume")
     check_split(manifest)
     main = _arms_of_runs(folders, manifest, config, store)
-    prepared = wing("volume").opened_in(main[0].store)
+    prepared = open_store(main[0].store, "volume")
     rows = {split: segmentation.usable(manifest, prepared, config.target, split) for split in ("train", "val", "test")}
     problems = segmentation.problems(manifest, prepared, config.target)
     if not len(rows["test"]):

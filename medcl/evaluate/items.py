@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Items:
         patient: (I,) its patient.
         split: (I,) `train`, `val`, `test` or None.
         ids: (I,) what names it in predictions.
+        groups: (I,) values of a column by which folds are divided; None where there are none.
         grouping: how samples belong to items; None: item i is the record of row i.
     """
 
@@ -38,6 +39,7 @@ class Items:
     patient: Ints
     split: NDArray[np.object_]
     ids: NDArray[np.object_]
+    groups: NDArray[Any] | None = None
     grouping: Grouping | None = None
 
     @classmethod

@@ -161,9 +161,7 @@ def fine_tune(
     return Finetuned(encoder, head, best_step, float(best))
 
 
-def predict(
-    encoder: Any, head: nn.Module, task: Task, samples: SampleSet, rows: Rows, device: torch.device
-) -> Floats:
+def predict(encoder: Any, head: nn.Module, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
     """What is predicted of items from all of their samples, (rows, ...)."""
     head.eval()
     with torch.inference_mode():

@@ -86,9 +86,7 @@ def scores_of(tested: Sequence[Tested]) -> tuple[list[Score], set[str]]:
         }
         undefined |= {name for name, row in per_class.items() if np.isnan(list(row.values())).any()}
         metrics = {metric: float(values[0]) for metric, values in macro.items()}
-        found.append(
-            Score(one.protocol, one.arm, one.label, one.repeat, one.seed, metrics, per_class, fold=one.fold)
-        )
+        found.append(Score(one.protocol, one.arm, one.label, one.repeat, one.seed, metrics, per_class, fold=one.fold))
     return found, undefined
 
 
@@ -209,5 +207,16 @@ def _difference(one: Values, two: Values, metric: str, n_patients: int, label: s
     boot = one.boot - two.boot if len(one.boot) else one.boot
     main, p = paired_difference(gaps, boot, bounds, n_patients)
     return Difference(
-        label, metric, alone.mean, main.low, main.high, len(both), alone.low, alone.high, protocol="", arm="", other="", p=p
+        label,
+        metric,
+        alone.mean,
+        main.low,
+        main.high,
+        len(both),
+        alone.low,
+        alone.high,
+        protocol="",
+        arm="",
+        other="",
+        p=p,
     )
