@@ -71,6 +71,19 @@ class Values:
         """Numbers of the repeats."""
         return sorted({repeat for _, repeat in self.single})
 
+    @property
+    def folds(self) -> list[int]:
+        """Numbers of the folds."""
+        return sorted({fold for fold, _ in self.single})
+
+    def spread(self, repeats: Sequence[int]) -> Floats:
+        """The means by which an interval is told without a bootstrap: of the folds, or of the repeats of the one."""
+        if len(self.folds) == 1:
+            return self.over(repeats)
+        return np.array(
+            [np.mean([self.single[f, r] for f, r in self.single if f == fold and r in repeats]) for fold in self.folds]
+        )
+
 
 Table: TypeAlias = dict[Key, dict[Metric, Values]]
 
@@ -157,13 +170,14 @@ def summaries(table: Table, n_patients: int) -> Iterator[MetricSummary]:
     """Means with both intervals, one a cell and metric, and a class."""
     for (protocol, arm, label), cell in table.items():
         for (metric, class_name), values in cell.items():
-            row = _estimate(values.over(values.repeats), values.boot, metric, n_patients, label)
+            repeats = values.over(values.repeats)
+            row = _estimate(repeats, values.spread(values.repeats), values.boot, metric, n_patients, label)
             yield MetricSummary(**vars(row), protocol=protocol, arm=arm, class_name=class_name)
 
 
-def _estimate(repeats: Floats, boot: Floats, metric: str, n_patients: int, label: str) -> Estimate:
+def _estimate(repeats: Floats, spread: Floats, boot: Floats, metric: str, n_patients: int, label: str) -> Estimate:
     bounds = BOUNDS.get(metric, (-np.inf, np.inf))
-    alone = mean_interval(repeats, bounds=bounds)
+    alone = mean_interval(spread, bounds=bounds)
     main = crossed_interval(repeats, boot, bounds, n_patients) if len(boot) else alone
     return Estimate(label, metric, alone.mean, main.low, main.high, len(repeats), alone.low, alone.high)
 
@@ -203,9 +217,10 @@ def _difference(one: Values, two: Values, metric: str, n_patients: int, label: s
     gaps = one.over(both) - two.over(both)
     low, high = BOUNDS.get(metric, (-np.inf, np.inf))
     bounds = (low - high, high - low)
-    alone = mean_interval(gaps, bounds=bounds)
+    spread = one.spread(both) - two.spread(both)
+    alone = mean_interval(spread, bounds=bounds)
     boot = one.boot - two.boot if len(one.boot) else one.boot
-    main, p = paired_difference(gaps, boot, bounds, n_patients)
+    main, p = paired_difference(gaps if len(boot) else spread, boot, bounds, n_patients)
     return Difference(
         label,
         metric,
