@@ -18,15 +18,8 @@ from medcl.errors import MedclError
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.results import CalibrationCurve, Confusion, Difference, Fraction, Init, MetricSummary, Score, Split
-from medcl.stats.intervals import (
-    Interval,
-    calibration,
-    mean_interval,
-    paired_interval,
-    patient_bootstrap,
-    percentile_interval,
-    value_calibration,
-)
+from medcl.stats.calibration import calibration, value_calibration
+from medcl.stats.intervals import Interval, mean_interval, paired_interval, patient_bootstrap, percentile_interval
 from medcl.stats.metrics import Scores, confusion, measure
 
 SELECTION = {"binary": "auroc", "multiclass": "auroc", "multilabel": "auroc", "regression": "r2"}

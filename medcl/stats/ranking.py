@@ -1,4 +1,4 @@
-"""Records in the order of their scores: ROC curves, average precision under many weightings, chance in retrieval."""
+"""Records in the order of their scores: ROC curves, precision, medians under many weightings; chance in retrieval."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -140,3 +140,14 @@ def median_rank(candidates: ArrayLike, hits: ArrayLike) -> float:
         else:
             low = middle + 1
     return float(low)
+
+
+def weighted_median(values: Floats, weights: Floats) -> Floats:
+    """The median of values (records,) under each column of counts (records, resamples), (resamples,)."""
+    order = np.argsort(values, kind="stable")
+    running = weights[order].cumsum(0)
+    half = running[-1] / 2
+    # The mean of the two middle values where the half falls between them, as NumPy's median has it.
+    low, high = (running >= half).argmax(0), (running > half).argmax(0)
+    middle: Floats = (values[order][low] + values[order][high]) / 2
+    return middle
