@@ -1,79 +1,76 @@
-"""Several methods next to each other: results of one target on one test set as a table and a page."""
+"""Several evaluations as one: methods side by side on the same test patients, or the folds of a cross-validation."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import numpy as np
 
 from medcl.errors import UsageError
-from medcl.evaluate import figures
-from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.wording import (
-    console_of,
-    estimate,
-    init_name,
-    markdown_row,
-    metric_name,
-    other_repeats,
-    protocol_name,
-    repeats_words,
-)
-from medcl.show import page
+from medcl.evaluate.results import ArmInfo, Fraction, Results, Score, Split
+from medcl.evaluate.summary import differences, summaries, table_of
+from medcl.evaluate.wording import other_repeats
 from medcl.wording import count
 
-CELL = 24  # columns of text that a cell with a signed mean and its interval takes
-NAME = 24
-SYMBOLS = (  # of plotly, and the letter that looks the same
-    ("circle", "●"),
-    ("square", "■"),
-    ("triangle-up", "▲"),
-    ("triangle-down", "▼"),
-    ("star", "★"),
-    ("cross", "✚"),
-    ("hexagon", "⬢"),
-    ("x", "✖"),
-)
+RESULTS, LATEST = "results.json", "latest"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Results of one target on one test set, with the name under which each is shown."""
-
-    names: tuple[str, ...]
-    results: tuple[Results, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The fractions of all results, from few patients to many."""
-        held = {f.label: f.patients for one in self.results for f in one.fractions}
-        return tuple(sorted(held, key=lambda label: held[label]))
-
-    @property
-    def protocols(self) -> tuple[str, ...]:
-        """The protocols of all results."""
-        return tuple(dict.fromkeys(p for one in self.results for p in one.protocols))
-
-
-@dataclass(frozen=True)
-class MethodRow:
-    """A method in one table, a value a fraction; `differences` are to random weights and empty for these themselves."""
-
-    name: str
-    values: tuple[str, ...]
-    differences: tuple[str, ...]
-    clear: tuple[bool, ...]
-
-
-def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
-    """Read results that can be compared.
+def evaluations(path: Path) -> dict[str, Path]:
+    """The results of a path: of a run folder the latest of every target, {target: file}.
 
     Args:
-        paths: results.json files; those of `medcl.evaluate.cross_validation.combine_folds` as well.
+        path: a `results.json`, a folder that holds one, or a run folder.
+
+    Raises:
+        UsageError: there is no evaluation.
+    """
+    for one in (path, path / RESULTS, path / LATEST / RESULTS):
+        if one.is_file():
+            return {Results.load(one).target.name: one}
+    found = [one / RESULTS for one in sorted((path / "eval").glob("*"))]
+    # An evaluation of version 0.1 lies in the folder of its target.
+    latest = {one.parent.name: one.parent / LATEST / RESULTS for one in found}
+    latest = {name: (new if new.is_file() else path / "eval" / name / RESULTS) for name, new in latest.items()}
+    known = {
+        Results.load(one).target.name: one for one in latest.values() if one.is_file() and "joint" not in one.parts
+    }
+    if not known:
+        raise UsageError(f"{path}: holds no evaluation; `medcl finetune` makes one, or name its results.json")
+    return known
+
+
+def find(paths: Sequence[Path], target: str = "") -> tuple[list[Path], str]:
+    """The evaluations of several runs on one target, and a line for each run on what it has.
+
+    Args:
+        paths: as in `evaluations`.
+        target: the one that is compared; empty: the only one that all have.
+
+    Raises:
+        UsageError: a path has no evaluation, or they have no or several targets in common.
+    """
+    found = [evaluations(path) for path in paths]
+    common = [name for name in found[0] if all(name in one for one in found)] if found else []
+    lines = [f"{path}: evaluated on {', '.join(one)}" for path, one in zip(paths, found, strict=True)]
+    if target:
+        common = [name for name in common if name == target]
+    if len(common) != 1:
+        what = "no target in common" if not common else f"several targets in common ({', '.join(common)}): --target"
+        raise UsageError(f"the evaluations have {what}\n" + "\n".join(lines))
+    return [one[common[0]] for one in found], "\n".join(lines)
+
+
+def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Results:
+    """Results that can be compared, as one, whose arms are those of all.
+
+    Random weights and baselines that are the same in several results are one arm. The differences within a result are
+    as it has them; between two results they are paired by repeat, and their intervals are over repeats alone, for
+    predictions are not kept: `medcl finetune RUN1 RUN2` gives those over patients.
+
+    Args:
+        paths: results.json files; those of `combine_folds` as well.
         names: one a file; without them the run folders' names are used, and the methods' where those are equal.
 
     Raises:
@@ -81,76 +78,99 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Comparison:
         MedclError: a file is not a results file.
     """
     if not paths:
-        raise UsageError("nothing to compare: pass the results.json of each evaluation")
+        raise UsageError("nothing to compare: pass the run folder or the results.json of each evaluation")
     if names and len(names) != len(paths):
         raise UsageError(f"--names: {len(names)} names for {len(paths)} results; give one for each")
     results = [Results.load(path) for path in paths]
     for path, one in zip(paths[1:], results[1:], strict=True):
         _check(paths[0], results[0], path, one)
-    return Comparison(tuple(names) or _names(paths, results), tuple(results))
-
-
-def show(comparison: Comparison, metric: str | None = None, console: Console | None = None) -> None:
-    """Print one table of means and one of paired differences a protocol; as many fractions side by side as fit."""
-    console, metric = console_of(console), metric or comparison.results[0].metric
-    labels, fit = len(comparison.labels), max(1, (console.width - NAME) // CELL)
-    # As few tables as fit, equally wide: two and two rather than three and one.
-    step = max(1, math.ceil(labels / math.ceil(labels / fit))) if labels else 1
-    for protocol in comparison.protocols:
-        lines = _lines(comparison, protocol, metric)
-        console.print(Text(_title(comparison, protocol, metric), style="bold"))
-        for start in range(0, labels, step):
-            console.print(_table(comparison, lines, slice(start, start + step), ruled=console.is_terminal))
-            console.print()
-    console.print(Text(_key(comparison)), style="dim")
-
-
-def markdown(comparison: Comparison, metric: str | None = None) -> str:
-    """The comparison as Markdown, one table a protocol; a cell holds the mean and below it the paired difference."""
-    metric = metric or comparison.results[0].metric
-    parts = []
-    for protocol in comparison.protocols:
-        parts += [f"**{_title(comparison, protocol, metric)}**", ""]
-        parts += [markdown_row(["method", *comparison.labels]), "|---|" + "--:|" * len(comparison.labels)]
-        for line in _lines(comparison, protocol, metric):
-            marked = [f"**{gap}**" if clear else gap for gap, clear in zip(line.differences, line.clear, strict=True)]
-            cells = [f"{value}<br>{gap}" if gap else value for value, gap in zip(line.values, marked, strict=True)]
-            parts.append(markdown_row([line.name, *cells]))
-        parts.append("")
-    return "\n".join([*parts, _key(comparison, bold=True)]) + "\n"
-
-
-def write_page(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as one self-contained HTML file with a curve a method."""
-    page.write(path, render_page(comparison))
-
-
-def render_page(comparison: Comparison) -> str:
-    """The comparison as HTML; see `write_page`."""
-    first = comparison.results[0]
-    metrics = [m for m in first.metrics if all(m in one.metrics for one in comparison.results)]
-    charts: dict[str, page.Figure] = {}
-    panels = []
-    for i, metric in enumerate(metrics):
-        curves = {p: _series(comparison, p, metric) for p in comparison.protocols}
-        top = figures.value_range([line for lines, _ in curves.values() for line in lines])
-        bottom = figures.value_range([gap for _, gaps in curves.values() for gap in gaps], with_zero=True)
-        for j, (protocol, (lines, gaps)) in enumerate(curves.items()):
-            charts[f"curve-{i}-{j}"] = figures.curve(_fractions(comparison), lines, gaps, top, bottom)
-            panels.append((i, protocol_name(protocol), f"curve-{i}-{j}", _lines(comparison, protocol, metric)))
-    return page.render(
-        "evaluate/compare.html",
-        figures=charts,
-        comparison=comparison,
-        target=first.target,
-        test=first.splits["test"],
-        metrics=[metric_name(m, first.target) for m in metrics],
-        panels=panels,
-        key=_key(comparison, bold=True),
-        notes=_notes(comparison),
-        glyphs=[SYMBOLS[i % len(SYMBOLS)][1] for i in range(len(comparison.names))],
-        count=count,
+    if len(results) == 1:
+        return results[0]
+    named = _renamed(results, tuple(names) or _names(paths, results))
+    arms = tuple({arm.name: arm for one in named for arm in one.arms}.values())
+    arms = tuple(sorted(arms, key=lambda arm: ("run", "foreign", "random", "baseline").index(arm.kind)))
+    scores = _unique((s for one in named for s in one.scores), ("protocol", "arm", "label", "repeat", "fold"))
+    within = {(d.protocol, d.arm, d.other, d.label, d.metric): d for one in named for d in one.differences}
+    between = [
+        row
+        for row in differences(table_of(scores), arms, 0)
+        if not any(key in within for key in _both_orders(row.protocol, row.arm, row.other, row.label, row.metric))
+    ]
+    held = {f.label: f for one in reversed(named) for f in one.fractions}
+    first = named[0]
+    keys = ("protocol", "arm", "label", "metric", "class_name")
+    return replace(
+        first,
+        arms=arms,
+        protocols=tuple(dict.fromkeys(p for one in named for p in one.protocols)),
+        config={name: one.config for name, one in zip(names or _names(paths, results), named, strict=True)},
+        notes=(*_notes(results, tuple(names) or _names(paths, results)), *([_BETWEEN] if between else [])),
+        fractions=tuple(sorted(held.values(), key=lambda f: f.patients)),
+        scores=tuple(scores),
+        summary=tuple(_unique((row for one in named for row in one.summary), keys)),
+        differences=(*within.values(), *between),
+        calibration=tuple(_unique((c for one in named for c in one.calibration), (*keys[:3], "class_name"))),
+        confusion=tuple(_unique((c for one in named for c in one.confusion), (*keys[:3], "class_name"))),
+        learning=tuple(_unique((c for one in named for c in one.learning), ("arm", "label", "repeat", "fold"))),
+        speed=tuple(row for one in named for row in one.speed),
     )
+
+
+_BETWEEN = (
+    "Differences between arms of different evaluations are paired by repeat, and their intervals are over repeats "
+    "alone: evaluated together, they have intervals over test patients."
+)
+
+
+def _both_orders(protocol: str, arm: str, other: str, label: str, metric: str) -> tuple[tuple[str, ...], ...]:
+    return (protocol, arm, other, label, metric), (protocol, other, arm, label, metric)
+
+
+def _unique(rows: Iterable[Any], keys: Sequence[str]) -> list[Any]:
+    """The first of the rows that share these fields."""
+    found: dict[tuple[Any, ...], Any] = {}
+    for row in rows:
+        found.setdefault(tuple(getattr(row, key) for key in keys), row)
+    return list(found.values())
+
+
+def _renamed(results: Sequence[Results], names: Sequence[str]) -> list[Results]:
+    """The results with names of arms that are unique, but for those that are the same in several."""
+    seen: dict[str, Any] = {}
+    renamed = []
+    for name, one in zip(names, results, strict=True):
+        runs = [arm for arm in one.arms if arm.kind == "run"]
+        new: dict[str, str] = {}
+        for arm in one.arms:
+            if arm.kind == "run":
+                new[arm.name] = name if len(runs) == 1 else f"{name}: {arm.name}"
+                continue
+            content = [
+                (s.protocol, s.label, s.repeat, round(v, 6))
+                for s in one.scores
+                if s.arm == arm.name
+                for v in s.metrics.values()
+            ]
+            same = seen.setdefault(arm.name, content) == content
+            new[arm.name] = arm.name if same else f"{arm.name} ({name})"
+        renamed.append(with_names(one, new))
+    return renamed
+
+
+def with_names(results: Results, names: dict[str, str]) -> Results:
+    """The results with other names of arms."""
+
+    def named(rows: Iterable[Any], *fields: str) -> tuple[Any, ...]:
+        return tuple(replace(row, **{field: names[getattr(row, field)] for field in fields}) for row in rows)
+
+    arms: list[ArmInfo] = []
+    for arm in results.arms:
+        suffix = names[arm.name].removeprefix(arm.name)
+        title = arm.title + suffix if arm.title and suffix != names[arm.name] else arm.title
+        arms.append(replace(arm, name=names[arm.name], title=title))
+    fields = ("scores", "summary", "calibration", "confusion", "learning", "speed")
+    changed = {field: named(getattr(results, field), "arm") for field in fields}
+    return replace(results, arms=tuple(arms), differences=named(results.differences, "arm", "other"), **changed)
 
 
 def _check(first_path: Path, first: Results, path: Path, other: Results) -> None:
@@ -179,90 +199,112 @@ def _described(results: Results) -> str:
 
 def _names(paths: Sequence[Path], results: Sequence[Results]) -> tuple[str, ...]:
     """The runs' names; where two are the same, each result is named by its path."""
-    names = [Path(one.run).name if "," not in one.run else one.method for one in results]
+    runs = [one.arms[0] for one in results]
+    names = [Path(arm.run).name if "," not in arm.run else arm.method for arm in runs]
     return tuple(names if len(set(names)) == len(names) else map(str, paths))
 
 
-def _baselines(comparison: Comparison) -> list[tuple[str, Results]]:
-    """Results with different random baselines, each with its name; where all share one, its name is empty."""
-    kept: dict[tuple[object, ...], tuple[str, Results]] = {}
-    for name, one in zip(comparison.names, comparison.results, strict=True):
-        random = (s for s in one.summary if s.init == "random" and not math.isnan(s.mean))
-        values = tuple((s.protocol, s.label, s.metric, round(s.mean, 6)) for s in random)
-        kept.setdefault(values, (name, one))
-    found = list(kept.values())
-    return [("", found[0][1])] if len(found) == 1 else found
-
-
-def _lines(comparison: Comparison, protocol: str, metric: str) -> list[MethodRow]:
-    labels, none = comparison.labels, ("",) * len(comparison.labels)
-    lines = []
-    for name, one in zip(comparison.names, comparison.results, strict=True):
-        values = tuple(estimate(one.find(protocol, "pretrained", label, metric)) for label in labels)
-        paired = [one.difference(protocol, label, metric) for label in labels]
-        clear = tuple(row is not None and row.excludes_zero for row in paired)
-        lines.append(MethodRow(name, values, tuple(estimate(row, signed=True) for row in paired), clear))
-    for name, one in _baselines(comparison):
-        values = tuple(estimate(one.find(protocol, "random", label, metric)) for label in labels)
-        title = init_name(protocol, "random") + (f" ({name})" if name else "")
-        lines.append(MethodRow(title, values, none, (False,) * len(labels)))
-    return lines
-
-
-def _title(comparison: Comparison, protocol: str, metric: str) -> str:
-    first = comparison.results[0]
-    held = count(first.splits["test"].patients)
-    return f"{protocol_name(protocol)}: {metric_name(metric, first.target)} on {held} test patients"
-
-
-def _table(comparison: Comparison, lines: Sequence[MethodRow], part: slice, *, ruled: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if ruled else None, pad_edge=False)
-    table.add_column("method", max_width=NAME - 2, overflow="fold")
-    for label in comparison.labels[part]:
-        table.add_column(Text(label), justify="right", no_wrap=True)
-    for line in lines:
-        table.add_row(Text(line.name), *(Text(value + " ") for value in line.values[part]))
-        gaps = list(zip(line.differences[part], line.clear[part], strict=True))
-        if any(gap for gap, _ in gaps):
-            cells = (Text(gap + "*", style="bold") if clear else Text(gap + " ", style="dim") for gap, clear in gaps)
-            table.add_row(Text("  paired difference"), *cells)
-    return table
-
-
-def _series(comparison: Comparison, protocol: str, metric: str) -> tuple[list[figures.Series], list[figures.Series]]:
-    labels = comparison.labels
-    lines, gaps = [], []
-    for i, (name, one) in enumerate(zip(comparison.names, comparison.results, strict=True)):
-        means = [one.find(protocol, "pretrained", label, metric) for label in labels]
-        dash = ("solid", "dash", "dot")[i // len(SYMBOLS) % 3]
-        line = figures.Series(name, f"var(--line-{i % 8})", SYMBOLS[i % len(SYMBOLS)][0], means, dash=dash)
-        lines.append(line)
-        gaps.append(replace(line, rows=[one.difference(protocol, label, metric) for label in labels]))
-    for name, one in _baselines(comparison):
-        title = init_name(protocol, "random") + (f" ({name})" if name else "")
-        rows = [one.find(protocol, "random", label, metric) for label in labels]
-        lines.append(figures.Series(title, "var(--muted)", "diamond-open", rows, dash="dot"))
-    return lines, gaps
-
-
-def _fractions(comparison: Comparison) -> list[Fraction]:
-    held = {f.label: f for one in reversed(comparison.results) for f in one.fractions}
-    return [held[label] for label in comparison.labels]
-
-
-def _notes(comparison: Comparison) -> list[str]:
+def _notes(results: Sequence[Results], names: Sequence[str]) -> list[str]:
     """Every note once, with the names that it is about unless it is about all."""
     about: dict[str, list[str]] = {}
-    for name, one in zip(comparison.names, comparison.results, strict=True):
+    for name, one in zip(names, results, strict=True):
         for note in (*one.notes, *other_repeats(one)):
             about.setdefault(note, []).append(name)
-    everything = len(comparison.names)
-    return [note if len(names) == everything else f"{', '.join(names)}: {note}" for note, names in about.items()]
+    everything = len(names)
+    return [note if len(some) == everything else f"{', '.join(some)}: {note}" for note, some in about.items()]
 
 
-def _key(comparison: Comparison, *, bold: bool = False) -> str:
-    over = " or ".join(dict.fromkeys(repeats_words(one.procedure) for one in comparison.results))
-    return (
-        f"Mean of {over} [95% interval]; paired difference from random weights or training from scratch, on the same "
-        f"labelled patients with the same seeds; {'bold' if bold else '*'}: its interval excludes zero."
+def combine_folds(paths: Sequence[Path]) -> Results:
+    """Pool the results of one method on the folds of a cross-validation, each of which had a pretraining of its own.
+
+    A mean is over all folds and repeats. Its interval is Student's t over the means of the folds: repeats within a fold
+    share their test patients, so that counting each of them as a result of its own would make the interval far too
+    narrow. What remains is that the folds share training patients, which a note says.
+
+    Returns:
+        The pooled results, to be saved, shown or compared like any other.
+
+    Raises:
+        UsageError: fewer than two files, or they are not folds of one evaluation.
+    """
+    folds = [Results.load(path) for path in paths]
+    _check_folds(folds, paths)
+    first = folds[0]
+    scores: list[Score] = [replace(s, fold=k) for k, one in enumerate(folds) for s in one.scores]
+    table = table_of(scores)
+    note = (
+        f"Pooled from {len(folds)} folds: intervals are over the means of the folds. The folds overlap in training "
+        "patients, so the intervals are somewhat too narrow."
     )
+    arms = tuple(
+        replace(arm, run=", ".join(dict.fromkeys(one.arm(arm.name).run for one in folds))) if arm.run else arm
+        for arm in first.arms
+    )
+    return replace(
+        first,
+        arms=arms,
+        splits={name: _pool_split(name, [fold.splits[name] for fold in folds]) for name in first.splits},
+        notes=tuple(dict.fromkeys([note, *(one for fold in folds for one in fold.notes)])),
+        fractions=tuple(_pool_fraction([fold.fractions[i] for fold in folds]) for i in range(len(first.fractions))),
+        procedure=replace(first.procedure, bootstrap=0, folds=len(folds)),
+        scores=tuple(scores),
+        summary=tuple(summaries(table, 0)),
+        differences=tuple(differences(table, arms, 0)),
+        calibration=(),
+        confusion=(),
+        learning=tuple(replace(c, fold=k) for k, one in enumerate(folds) for c in one.learning),
+        speed=(),
+    )
+
+
+def _check_folds(folds: Sequence[Results], paths: Sequence[Path]) -> None:
+    if len(folds) < 2:
+        raise UsageError("pooling needs the results.json of at least two folds")
+    ways: dict[str, Callable[[Results], object]] = {
+        "target": lambda r: r.target,
+        "method": lambda r: [arm.method for arm in r.arms],
+        "arms": lambda r: [arm.name for arm in r.arms],
+        "protocols": lambda r: r.protocols,
+        "metric": lambda r: r.metric,
+        "label fractions": lambda r: [f.label for f in r.fractions],
+        "number of repeats": lambda r: r.procedure.repeats,
+    }
+    for what, value in ways.items():
+        for path, fold in zip(paths[1:], folds[1:], strict=True):
+            if value(fold) != value(folds[0]):
+                raise UsageError(
+                    f"{path}: its {what} differs from {paths[0]} ({value(fold)} and {value(folds[0])}), "
+                    "so they are not folds of one evaluation"
+                )
+    seen: dict[str, Path] = {}
+    for path, fold in zip(paths, folds, strict=True):
+        mark = fold.splits["test"].fingerprint
+        if mark and mark in seen:
+            raise UsageError(f"{path} and {seen[mark]} were tested on the same records: a fold may be pooled once only")
+        seen[mark] = path
+
+
+def _pool_split(name: str, parts: Sequence[Split]) -> Split:
+    """Test folds add up; training and validation parts overlap, so that only their mean says something."""
+    merge: Callable[[list[float]], float] = math.fsum if name == "test" else _mean
+    classes = dict.fromkeys(c for part in parts for c in part.per_class)
+    marks = [part.fingerprint for part in parts]
+    return Split(
+        merge([part.patients for part in parts]),
+        merge([part.records for part in parts]),
+        {c: merge([part.per_class.get(c, 0.0) for part in parts]) for c in classes},
+        "+".join(sorted(marks)) if all(marks) else "",
+    )
+
+
+def _pool_fraction(parts: Sequence[Fraction]) -> Fraction:
+    classes = dict.fromkeys(c for part in parts for c in part.per_class)
+    per_class = {c: _mean([part.per_class.get(c, 0.0) for part in parts]) for c in classes}
+    raised = any(part.raised for part in parts)
+    return Fraction(
+        parts[0].label, _mean([p.patients for p in parts]), _mean([p.records for p in parts]), per_class, raised
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))

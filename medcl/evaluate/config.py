@@ -6,8 +6,6 @@ from typing import Literal
 
 from medcl.modality.spatial.config import ImageViewsConfig
 
-Init = Literal["pretrained", "random"]
-
 
 @dataclass(frozen=True)
 class MultimodalEvaluateConfig:
@@ -43,8 +41,7 @@ class MultimodalEvaluateConfig:
     jobs: int = -1
 
 
-PROTOCOLS = ("probe", "knn", "finetune", "pixels")
-USUAL = PROTOCOLS[:3]
+PROTOCOLS = ("probe", "knn", "finetune")
 
 
 @dataclass(frozen=True)
@@ -71,44 +68,6 @@ class FinetuneConfig:
     weight_decay: float = 0.01
     evaluate_every: int = 20
     patience: int = 10
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Evaluation of an encoder on labels: probe, nearest neighbours and fine-tuning at label fractions.
-
-    Args:
-        target: label column.
-        labels: label fractions: shares (1%, 0.1) or numbers (50) of the training patients.
-        unit: unit that a fraction counts.
-        protocols: frozen encoder (`probe`: logistic regression, `knn`), the encoder trained too (`finetune`), or the
-            probe beside one on raw pixels (16 x 16) in the place of random weights (`pixels`).
-        repeats: number of random seeds, each with its own subsets and random weights.
-        repeats_full: number of random seeds of fine-tuning with all labels, where there is only one subset; 0: as many
-            as `repeats`.
-        seed: random seed; repeats count up from it.
-        bootstrap: number of bootstrap samples of the test patients.
-        allow_transductive: test on patients that were seen in pretraining, and say so on the page.
-        finetune: settings of full fine-tuning.
-        jobs: number of processes; the result is the same for any number.
-        side: name of the encoder, of a run that has several of one modality; default: the first that reads the records
-            with labels.
-    """
-
-    target: str
-    labels: list[str] = field(default_factory=lambda: ["1%", "10%", "100%"])
-    unit: Literal["patient", "record"] = "patient"
-    protocols: list[Literal["probe", "knn", "finetune", "pixels"]] = field(
-        default_factory=lambda: ["probe", "knn", "finetune"]
-    )
-    repeats: int = 5
-    repeats_full: int = 0
-    seed: int = 0
-    bootstrap: int = 1000
-    allow_transductive: bool = False
-    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    jobs: int = -1
-    side: str = ""
 
 
 AUGMENTATION = ImageViewsConfig(
@@ -149,29 +108,79 @@ class SegmentConfig:
 
 
 @dataclass(frozen=True)
-class SegmentationConfig:
-    """Evaluation of an encoder on a column of label maps: segmentation at label fractions.
+class EvaluateConfig:
+    """An experiment: a task, measured for every arm at label fractions, with repeats and folds.
+
+    The arms are the runs, the same networks from random weights, simple baselines of the modality and other encoders.
 
     Args:
-        target: column of label maps.
-        labels: shares (10%) or numbers (1, 2, 8) of the training patients that are labelled.
-        unit: unit that `labels` counts: patients, each with all of its volumes, or volumes (`record`).
+        target: column to predict: of labels, or of label maps.
+        task: what is predicted; `auto` follows from the column. A column of numbers may also be a time to an event
+            (`survival`, with `event`) or, for tables in time, the time of an event (`risk`, with `horizon`); classes
+            may be grades (`ordinal`), in the order of the manifest.
+        event: of a survival task the column that says whether the event was observed.
+        horizon: of a risk task, how far ahead an event is predicted, in the unit of the time axis.
+        labels: label fractions: shares (1%, 0.1), numbers (50), numbers of each class (5/class) or a length of
+            recording (30min) of the training patients; default: 1%, 10% and 100%, of label maps 1, 2 and 8.
+        labels_per_class: numbers of labelled units of each class, in addition to `labels` or in their place.
+        unit: unit that a fraction counts.
+        protocols: frozen encoder (`probe`: linear model, `knn`: nearest neighbours), or the encoder trained too
+            (`finetune`); default: all that the task has.
+        baselines: names of simple baselines that are measured beside the encoders, `all` or `none`.
+        encoders: other networks that are measured, `package.module:Class` of an installed package.
+        scratch: measure the same network from random weights.
+        bag: what a label belongs to, whose samples are pooled: a `record`, or all records of a `study` or a `patient`.
+        pooling: how the samples of one label become one embedding: `mean`, `max`, the mean of the `top-k` of each
+            feature, or learned `attention` and `gated` attention (Ilse et al., ICML 2018).
+        top_k: number of samples of `top-k`.
+        folds: number of test folds by patient, or a column whose values are left out one at a time, such as a site;
+            empty: the splits of the manifest.
         repeats: number of random seeds, each with its own subsets and random weights.
+        repeats_full: number of random seeds of fine-tuning with all labels, where there is only one subset; 0: as many
+            as `repeats`.
         seed: random seed; repeats count up from it.
         bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
+        save_models: models that are kept for `medcl predict`: of the largest fraction the `best` by validation
+            patients, `all` repeats of it, or `none`.
         save_masks: write the predicted label maps of repeat 1 as NIfTI.
-        segment: settings of training.
+        finetune: settings of full fine-tuning.
+        segment: settings of training on label maps.
         jobs: number of processes; the result is the same for any number.
+        cluster: address of a Dask scheduler (tcp://...) whose workers are used.
+        side: name of the encoder, of a run that has several of one modality; default: the first that reads the records
+            with labels.
     """
 
     target: str
-    labels: list[str] = field(default_factory=lambda: ["1", "2", "8"])
+    task: Literal["auto", "ordinal", "survival", "risk"] = "auto"
+    event: str = ""
+    horizon: float = 0.0
+    labels: list[str] = field(default_factory=list)
+    labels_per_class: list[int] = field(default_factory=list)
     unit: Literal["patient", "record"] = "patient"
+    protocols: list[Literal["probe", "knn", "finetune"]] = field(default_factory=list)
+    baselines: list[str] = field(default_factory=lambda: ["all"])
+    encoders: list[str] = field(default_factory=list)
+    scratch: bool = True
+    bag: Literal["record", "study", "patient"] = "record"
+    pooling: Literal["mean", "max", "top-k", "attention", "gated"] = "mean"
+    top_k: int = 8
+    folds: str = ""
     repeats: int = 5
+    repeats_full: int = 0
     seed: int = 0
     bootstrap: int = 1000
     allow_transductive: bool = False
+    save_models: Literal["best", "all", "none"] = "best"
     save_masks: bool = False
+    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     jobs: int = -1
+    cluster: str | None = None
+    side: str = ""
+
+    @property
+    def fractions(self) -> tuple[str, ...]:
+        """The label fractions that are asked for; empty where the task decides."""
+        return (*self.labels, *(f"{count}/class" for count in self.labels_per_class))

@@ -1,209 +1,255 @@
-"""The experiment of `medcl finetune`: every protocol, label fraction and repeat, from pretrained and random weights.
+"""The experiment engine: task x arms x label fractions x repeats, in one fold or several.
 
-A repeat is one seed: it draws the labelled subsets (nested over the fractions), the random initialisation and the
-order of training. Both initialisations get the same subsets and seeds, so that their difference is a paired one.
-Models are chosen on the validation patients; the test split is predicted once by each finished model.
+A repeat is one seed: it draws the labelled subsets (nested over the fractions), the random initialisation and the order
+of training. All arms get the same subsets and seeds. Models are chosen on the validation patients; the test split is
+predicted once by each finished model.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from joblib import delayed
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
-from medcl import runs
+from medcl import weights
 from medcl.archive.manifest import Manifest
-from medcl.embed.encoders import Encoder, device, embed_records, samples_in
-from medcl.engine.parallel import workers
-from medcl.errors import MedclError, UsageError
-from medcl.evaluate import multimodal_space
-from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
-from medcl.evaluate.fractions import Ordering, Subset, draw, order, parse
-from medcl.evaluate.fractions import check as check_fractions
-from medcl.evaluate.protocols import Pixels, fine_tune, linear_probe, nearest_neighbours, predict
-from medcl.evaluate.results import Init
-from medcl.evaluate.task import Prediction, Task
-from medcl.modality.sampling import SampleSet
-
-Frozen = dict[str, NDArray[np.float64]]
-"""Protocol -> (records, dim) embeddings."""
-FROZEN = {"probe", "knn", "pixels"}
+from medcl.embed.encoders import device
+from medcl.evaluate.arms import Arm
+from medcl.evaluate.cells import Arrays, Cell, compute, fingerprint, read
+from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
+from medcl.evaluate.fractions import Ordering, Subset, draw
+from medcl.evaluate.items import Items
+from medcl.evaluate.label_fraction import parse
+from medcl.evaluate.protocols import fine_tune, linear_probe, nearest_neighbours, predict, predict_linear
+from medcl.evaluate.tasks.base import Floats, Linear, Rows, Task
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that a repeat needs; small enough to be sent to a process, since the store is opened there.
+class Fold:
+    """One division of the patients.
 
-    Models are chosen by the labelled rows `validation`, those of `test` are predicted once. Of an encoder of several
-    modalities, one side is evaluated.
+    Args:
+        number: from 0.
+        train: rows of the labelled items that fractions are drawn of.
+        validation: by which models are chosen.
+        test: predicted once by each finished model.
+        arms: in the order in which they are shown.
     """
 
-    run: Path
-    store: Path
-    manifest: Manifest
-    windows: Any
-    config: EvaluateConfig
-    validation: NDArray[np.int64]
-    test: NDArray[np.int64]
-    side: str | None = None
+    number: int
+    train: Rows
+    validation: Rows
+    test: Rows
+    arms: tuple[Arm, ...]
 
 
-def check(config: EvaluateConfig) -> None:
-    """Refuse an invalid configuration, before anything is computed.
+@dataclass(frozen=True)
+class Planned:
+    """One model of the experiment, and the cell that trains and tests it."""
 
-    Raises:
-        UsageError: a label fraction or a protocol is invalid, or there is no repeat.
-    """
-    check_fractions(config.labels, config.repeats)
-    unknown = [name for name in config.protocols if name not in PROTOCOLS]
-    if unknown or not config.protocols:
-        raise UsageError(
-            f"--protocols: choose from {', '.join(PROTOCOLS)}" + (f", not {', '.join(unknown)}" if unknown else "")
-        )
+    protocol: str
+    arm: Arm
+    subset: Subset
+    repeat: int
+    seed: int
+    fold: int
+    cell: Cell
 
 
-def subsets(manifest: Manifest, config: EvaluateConfig) -> list[list[Subset]]:
-    """The labelled subsets of every repeat, in ascending order of size; also reports those that cannot be drawn.
+class Plan(Protocol):
+    """How a kind of task makes the models of one fold."""
+
+    def ordering(self, fold: Fold, seed: int) -> Ordering:
+        """The order of the labelled training units whose prefixes are the fractions."""
+
+    def features(self, fold: Fold, drawn: Sequence[Sequence[Subset]]) -> list[Cell]:
+        """Cells that those of the models depend on, to be computed before."""
+
+    def models(self, fold: Fold, drawn: Sequence[Sequence[Subset]]) -> Iterator[Planned]:
+        """The models, in the order in which they are shown."""
+
+
+def run(
+    plan: Plan, folds: Sequence[Fold], config: EvaluateConfig, labels: Sequence[str], folder: Path
+) -> tuple[list[Planned], list[list[list[Subset]]]]:
+    """Compute an experiment: what was computed before, by whatever experiment, is found and not done again.
+
+    Args:
+        plan: of the task.
+        folds: of the patients.
+        config: of the experiment.
+        labels: label fractions.
+        folder: of the cells.
+
+    Returns:
+        The models, whose arrays `cells.read` gives by the key of their cell; and of each fold the subsets by repeat.
 
     Raises:
         MedclError: the labels do not allow a fraction; see `fractions.order`.
     """
+    drawn = [
+        draw(lambda seed, fold=fold: plan.ordering(fold, seed), labels, repeats=config.repeats, seed=config.seed)
+        for fold in folds
+    ]
+    both = list(zip(folds, drawn, strict=True))
+    first = [cell for fold, subsets in both for cell in plan.features(fold, subsets)]
+    if first:
+        compute(first, folder, jobs=config.jobs, cluster=config.cluster, unit="encoder")
+    models = [model for fold, subsets in both for model in plan.models(fold, subsets)]
+    compute([model.cell for model in models], folder, jobs=config.jobs, cluster=config.cluster)
+    return models, drawn
 
-    def ordered(seed: int) -> Ordering:
-        return order(manifest, target=config.target, unit=config.unit, seed=seed)
 
-    return draw(ordered, config.labels, repeats=config.repeats, seed=config.seed)
+@dataclass(frozen=True)
+class LabelPlan:
+    """Models of labels: probes and neighbours on frozen embeddings, and fine-tuned encoders.
 
-
-def run_all(setting: Setting, drawn: list[list[Subset]], inits: Sequence[Init]) -> list[Prediction]:
-    """Run every repeat, in processes of one thread each so that the numbers do not depend on how many there are.
-
-    Returns:
-        One prediction a protocol, initialisation, fraction and repeat, in this order of repeats.
+    Args:
+        manifest: of readable records.
+        items: what the labels belong to.
+        task: the labels.
+        config: of the experiment.
+        folder: of the cells.
+        minutes: (items,) length of each recording; None where there is none.
     """
-    jobs = setting.config.jobs if setting.config.jobs > 0 else (os.cpu_count() or 1)
-    if torch.cuda.is_available():
-        jobs = 1  # one process fills the GPU
-    frozen = _frozen(setting) and "pretrained" in inits
-    pretrained = _embed(setting, _load(setting).encoder, drawn) if frozen else None
-    work = (
-        delayed(_repeat)(setting, repeat, subset_list, pretrained, inits) for repeat, subset_list in enumerate(drawn)
-    )
-    finished = workers(min(jobs, len(drawn)), return_as="generator")(work)
-    return [prediction for part in tqdm(finished, total=len(drawn), unit="repeat", disable=None) for prediction in part]
 
+    manifest: Manifest
+    items: Items
+    task: Task
+    config: EvaluateConfig
+    folder: Path
+    minutes: NDArray[np.float64] | None = None
 
-def in_order(
-    predictions: Sequence[Prediction], config: EvaluateConfig, drawn: Sequence[Sequence[Subset]]
-) -> list[Prediction]:
-    """Predictions by repeat, initialisation, fraction and protocol."""
-    inits, protocols = get_args(Init), list[str](config.protocols)
-    labels = [[subset.label for subset in subset_list] for subset_list in drawn]
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Those asked for, of those that the task has."""
+        return tuple(name for name in self.config.protocols or self.task.protocols if name in self.task.protocols)
 
-    def place(one: Prediction) -> tuple[int, ...]:
-        return (one.repeat, inits.index(one.init), labels[one.repeat].index(one.label), protocols.index(one.protocol))
-
-    return sorted(predictions, key=place)
-
-
-def _frozen(setting: Setting) -> bool:
-    return bool(FROZEN & set(setting.config.protocols))
-
-
-def _baseline(setting: Setting, random: Encoder, subset_list: list[Subset]) -> Frozen:
-    """Embeddings that each protocol of frozen embeddings is compared with: random weights, or the pixels themselves."""
-    asked = FROZEN & set(setting.config.protocols)
-    z = {name: _embed(setting, Pixels(random.n_channels), [subset_list]) for name in asked & {"pixels"}}
-    if asked - {"pixels"}:
-        z |= dict.fromkeys(asked - {"pixels"}, _embed(setting, random, [subset_list]))
-    return z
-
-
-def _load(setting: Setting) -> runs.Run[Any, Any]:
-    return multimodal_space.only(runs.load(setting.run), setting.side)
-
-
-def _windows(setting: Setting) -> SampleSet:
-    return samples_in(setting.store, setting.manifest, setting.windows)
-
-
-def _embed(setting: Setting, encoder: Encoder | Pixels, drawn: list[list[Subset]]) -> NDArray[np.float64]:
-    """Embeddings of all records that any of the subsets uses, (records, dim); the others stay NaN."""
-    rows = np.unique(
-        np.concatenate([setting.validation, setting.test, *(s.rows for subset_list in drawn for s in subset_list)])
-    )
-    z = np.full((len(setting.manifest), encoder.config.dim), np.nan)
-    z[rows] = embed_records(encoder.to(device()), _windows(setting), rows, device())
-    return z
-
-
-def _repeat(
-    setting: Setting,
-    repeat: int,
-    subset_list: list[Subset],
-    pretrained: NDArray[np.float64] | None,
-    inits: Sequence[Init],
-) -> list[Prediction]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        seed = setting.config.seed + repeat
-        run = _load(setting)
-        torch.manual_seed(seed)
-        random = run.card.build()
-        baseline = _baseline(setting, random, subset_list) if "random" in inits else {}
-        sides: tuple[tuple[Init, Encoder, Frozen], ...] = (
-            ("pretrained", run.encoder, {name: pretrained for name in FROZEN if pretrained is not None}),
-            ("random", random, baseline),
+    def ordering(self, fold: Fold, seed: int) -> Ordering:
+        """See `Plan`."""
+        return self.task.ordering(
+            self.items.patient, fold.train, unit=self.config.unit, seed=seed, minutes=self.minutes
         )
+
+    def features(self, fold: Fold, drawn: Sequence[Sequence[Subset]]) -> list[Cell]:
+        """See `Plan`."""
+        frozen = set(self.protocols) - {"finetune"}
         return [
-            Prediction(protocol, init, subset.label, repeat, seed, probabilities)
-            for init, encoder, z in sides
-            if init in inits
-            for subset in subset_list
-            for protocol, probabilities in _predict(setting, encoder, z, subset, repeat)
+            self._embedding(fold, arm, repeat)
+            for arm in fold.arms
+            if frozen & set(arm.protocols)
+            for repeat in (range(len(drawn)) if arm.seeded else (0,))
         ]
-    finally:
-        torch.set_num_threads(threads)
 
+    def _embedding(self, fold: Fold, arm: Arm, repeat: int) -> Cell:
+        rows = self._rows(fold)
+        repeat = repeat if arm.seeded else 0
+        seed = self.config.seed + repeat
+        about = {
+            "arm": arm.about,
+            "data": asdict(arm.data),
+            "store": arm.store.name,
+            "items": [self.items.plural, fingerprint(self.items.ids[rows])],
+            "pooling": [self.config.pooling, self.config.top_k],
+            # Random weights are those of a seed; a baseline learns of the training items.
+            "seed": seed if arm.seeded or arm.info.kind == "foreign" else None,
+            "run": repeat if len(arm.folders) > 1 else None,
+            "train": fingerprint(self.items.split[rows]) if arm.info.kind == "baseline" else None,
+        }
+        return Cell(_embed, (arm, self.manifest, self.items, rows, repeat, seed), about)
 
-def _predict(
-    setting: Setting, encoder: Encoder, frozen: Frozen, subset: Subset, repeat: int
-) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """The test predictions of every protocol for one encoder and one labelled subset."""
-    config, task = setting.config, Task.of(setting.manifest, setting.config.target)
-    for protocol in config.protocols:
+    def _rows(self, fold: Fold) -> Rows:
+        return np.unique(np.concatenate([fold.train, fold.validation, fold.test]))
+
+    def models(self, fold: Fold, drawn: Sequence[Sequence[Subset]]) -> Iterator[Planned]:
+        """See `Plan`."""
+        for arm in fold.arms:
+            for repeat, subsets in enumerate(drawn):
+                for subset in subsets:
+                    for protocol in self.protocols:
+                        if protocol in arm.protocols and not self._passed_over(protocol, subset, repeat):
+                            # Weights are large: they are kept of the models that may be asked for.
+                            keep = subset is subsets[-1] and self.config.save_models != "none"
+                            keep = keep and arm.info.kind != "random"
+                            cell = self._model(fold, arm, protocol, subset, repeat, keep)
+                            yield Planned(protocol, arm, subset, repeat, self.config.seed + repeat, fold.number, cell)
+
+    def _passed_over(self, protocol: str, subset: Subset, repeat: int) -> bool:
+        whole = parse(subset.label).share == 1.0
+        return protocol == "finetune" and whole and 0 < self.config.repeats_full <= repeat
+
+    def _model(self, fold: Fold, arm: Arm, protocol: str, subset: Subset, repeat: int, keep: bool) -> Cell:
+        features = self._embedding(fold, arm, repeat)
+        seed, rows = self.config.seed + repeat, self._rows(fold)
+        parts = (subset.rows, fold.validation, fold.test)
+        about = {
+            "task": [type(self.task).__name__, asdict(self.task.target), self.task.about],
+            "labels": [fingerprint(self.items.ids[part], self.task.columns(part)) for part in parts],
+        }
         if protocol != "finetune":
-            fit = nearest_neighbours if protocol == "knn" else linear_probe
-            if protocol in frozen:
-                z = frozen[protocol]
-                yield protocol, fit(task, z, subset.rows, setting.validation)(z[setting.test])
-        elif not (parse(subset.label).share == 1.0 and 0 < config.repeats_full <= repeat):
-            windows = _windows(setting)
-            seed = config.seed + repeat
-            tuned = fine_tune(
-                encoder, task, windows, subset.rows, setting.validation, config.finetune, seed=seed, device=device()
-            )
-            yield protocol, predict(tuned.encoder, tuned.head, task, windows, setting.test, device())
+            arguments = (self.folder, features.key, self.task, rows, *parts, protocol)
+            return Cell(_frozen, arguments, {**about, "features": features.key, "protocol": protocol})
+        tuned = {**features.about, "seed": seed, "finetune": asdict(self.config.finetune), "keep": keep}
+        arguments = (arm, self.manifest, self.items, self.task, *parts, self.config.finetune, repeat, seed, keep)
+        return Cell(_tuned, arguments, {**about, **tuned})
 
 
-def usable(manifest: Manifest, task: Task, split: str) -> NDArray[np.int64]:
-    """Rows of a split that have a label.
+def _embed(arm: Arm, manifest: Manifest, items: Items, rows: Rows, repeat: int, seed: int) -> Arrays:
+    return arm.embed(manifest, items, rows, repeat, seed)
 
-    Raises:
-        MedclError: there is none.
-    """
-    rows = manifest.split_rows(split)
-    rows = rows[task.labelled[rows]]
-    if not len(rows):
-        raise MedclError(
-            f"no usable record of the split {split!r} has a label for {task.target.name!r}: `medcl split` makes "
-            "splits, and `medcl scan` lists the records that were quarantined"
-        )
-    return rows.astype(np.int64)
+
+@lru_cache(maxsize=2)
+def _features(folder: Path, key: str) -> Arrays:
+    return read(folder, key)
+
+
+def _frozen(
+    folder: Path, key: str, task: Task, rows: Rows, train: Rows, validation: Rows, test: Rows, protocol: str
+) -> Arrays:
+    """Fit on frozen embeddings: what is predicted of the validation and the test items, and a linear model's numbers."""
+    found = _features(folder, key)["z"]
+    z: Floats = np.full((int(rows.max()) + 1, found.shape[1]), np.nan)
+    z[rows] = found
+    if protocol == "knn":
+        vote = nearest_neighbours(task, z, train, validation)
+        return {"validation": vote(z[validation]), "test": vote(z[test])}
+    model = linear_probe(task, z, train, validation)
+    return {
+        "validation": predict_linear(task, model, z[validation]),
+        "test": predict_linear(task, model, z[test]),
+        **{f"linear.{name}": value for name, value in vars(model).items()},
+    }
+
+
+def linear_of(arrays: Arrays) -> Linear:
+    """The linear model of a finished cell."""
+    return Linear(**{name.removeprefix("linear."): arrays[name] for name in arrays if name.startswith("linear.")})
+
+
+def _tuned(
+    arm: Arm,
+    manifest: Manifest,
+    items: Items,
+    task: Task,
+    train: Rows,
+    validation: Rows,
+    test: Rows,
+    config: FinetuneConfig,
+    repeat: int,
+    seed: int,
+    keep: bool,
+) -> Arrays:
+    """Fine-tune: what is predicted of the validation and the test items, and if asked for the weights."""
+    samples = items.samples(arm.samples(manifest))
+    encoder = arm.encoder(repeat, seed)
+    tuned = fine_tune(encoder, task, samples, train, validation, config, seed=seed, device=device())
+    parts = {"validation": validation, "test": test}
+    found = {name: predict(tuned.encoder, tuned.head, task, samples, rows, device()) for name, rows in parts.items()}
+    found["steps"] = np.array(tuned.steps)
+    if keep:
+        for part, network in (("encoder", tuned.encoder), ("head", tuned.head)):
+            found |= {f"{part}.{name}": tensor.numpy() for name, tensor in weights.of(network).items()}
+    return found

@@ -5,39 +5,26 @@ begins with patients who together have every class, and then takes in each step 
 the classes in the proportions of the whole.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from medcl.archive.manifest import Manifest, Target
 from medcl.archive.stratify import Bools, Ints, any_of, first_appearance, label_columns
 from medcl.errors import MedclError, UsageError
+from medcl.evaluate.label_fraction import LabelFraction, parse
 
 Unit = Literal["patient", "record"]
-UNITS: dict[str, Callable[[Manifest, Ints], Ints]] = {
-    "patient": lambda manifest, rows: first_appearance(manifest.column("patient")[rows])[0],
-    "record": lambda _, rows: np.arange(len(rows)),
+UNITS: dict[str, Callable[[Ints], Ints]] = {
+    "patient": lambda patients: first_appearance(patients)[0],
+    "record": lambda patients: np.arange(len(patients)),
 }
-"""What a fraction counts: (manifest, rows) -> (rows,) number of the unit that each row belongs to."""
+"""What a fraction counts: (rows,) patient of each row -> (rows,) number of the unit that each row belongs to."""
 
-_ALLOWED = (
-    "allowed are a percentage above 0% and up to 100% ('1%'), a share with a decimal point above 0 and up to 1 ('0.1', "
-    "'1.0'), or a count of at least 1 ('50')"
-)
 # Labels come before exact combinations of labels: this decides between those that serve them about equally.
 _COMBINATION_WEIGHT = 0.1
-
-
-@dataclass(frozen=True)
-class LabelFraction:
-    """How much of the training data is labelled, as `10%`: a share in (0, 1] or a count, one of which is None."""
-
-    label: str
-    share: float | None = None
-    count: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +55,7 @@ class Ordering:
         minimum: number of units that it takes to include every class.
         unit: what is counted.
         classes: names of the columns; empty for regression.
+        minutes: (records,) length of each recording; None where records have none.
     """
 
     units: Ints
@@ -78,6 +66,7 @@ class Ordering:
     minimum: int
     unit: Unit
     classes: tuple[str, ...]
+    minutes: NDArray[np.float64] | None = None
 
     def take(self, fraction: LabelFraction) -> Subset:
         """The subset of a fraction: a share is rounded to the nearest number of units, and raised to `minimum`.
@@ -85,17 +74,13 @@ class Ordering:
         Raises:
             UsageError: a count is below the minimum or above what there is.
         """
-        n_units = len(self.units)
-        if fraction.count is not None and not self.minimum <= fraction.count <= n_units:
-            bound = (
-                f"at least {self.minimum} are needed to include every class in this draw"
-                if fraction.count < self.minimum
-                else f"the training split has {n_units} that are labelled"
-            )
-            raise UsageError(f"--labels {fraction.label}: {fraction.count} {self.unit}s, but {bound}")
-        wanted = fraction.count if fraction.count is not None else round((fraction.share or 0) * n_units)
-        size = max(wanted, self.minimum)
-        chosen = np.isin(self.unit_of_row, self.units[:size])
+        wanted = self._wanted(fraction)
+        size = wanted if isinstance(wanted, int) else len(wanted)
+        if isinstance(wanted, int):
+            size = max(wanted, self.minimum)
+            wanted = self.units[:size]
+        raised = fraction.share is not None and size > round(fraction.share * len(self.units))
+        chosen = np.isin(self.unit_of_row, wanted)
         counts = self.columns[chosen].sum(axis=0)
         return Subset(
             label=fraction.label,
@@ -103,43 +88,54 @@ class Ordering:
             n_patients=len(np.unique(self.patient_of_row[chosen])),
             n_records=int(chosen.sum()),
             per_class={name: int(count) for name, count in zip(self.classes, counts, strict=False)},
-            raised=size > wanted,
+            raised=raised,
         )
 
+    def _wanted(self, fraction: LabelFraction) -> int | Ints:
+        """A number of units from the beginning, or certain units."""
+        n_units = len(self.units)
+        if fraction.per_class is not None:
+            return self._of_each_class(fraction.label, fraction.per_class)
+        if fraction.minutes is not None:
+            return self._within(fraction.label, fraction.minutes)
+        if fraction.count is None:
+            return round((fraction.share or 0) * n_units)
+        if not self.minimum <= fraction.count <= n_units:
+            bound = (
+                f"at least {self.minimum} are needed to include every class in this draw"
+                if fraction.count < self.minimum
+                else f"the training split has {n_units} that are labelled"
+            )
+            raise UsageError(f"--labels {fraction.label}: {fraction.count} {self.unit}s, but {bound}")
+        return fraction.count
 
-def parse(text: str) -> LabelFraction:
-    """Read a label fraction from the command line or a configuration.
+    def _of_each_class(self, label: str, count: int) -> Ints:
+        """The first units of the order that a class still lacks, until each class has enough."""
+        if not self.classes:
+            raise UsageError(f"--labels {label}: the target has no classes")
+        carries = any_of(self.columns, self.unit_of_row, len(self.units))
+        fewest = int(carries.sum(axis=0).min())
+        if fewest < count:
+            raise UsageError(f"--labels {label}: the rarest class has {fewest} {self.unit}s in the training split")
+        held, chosen = np.zeros(carries.shape[1], dtype=np.int64), []
+        for unit in self.units.tolist():
+            if (carries[unit] & (held < count)).any():
+                chosen.append(unit)
+                held += carries[unit]
+        return np.array(chosen, dtype=np.int64)
 
-    With a percent sign, or with a decimal point and a value in (0, 1], it is a share; without either it is a count:
-    `1%` is one in a hundred, `1.0` is everything, `1` is a single patient.
-
-    Raises:
-        UsageError: anything else, with what is allowed.
-    """
-    stripped = text.strip()
-    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(%?)", stripped, re.ASCII)
-    if match:
-        number, percent = match.groups()
-        if not percent and "." not in number:
-            if int(number) > 0:
-                return LabelFraction(stripped, count=int(number))
-        else:
-            share = float(number) / (100 if percent else 1)
-            if 0 < share <= 1:
-                return LabelFraction(stripped, share=share)
-    raise UsageError(f"--labels {text!r} is not a label fraction: {_ALLOWED}")
-
-
-def check(labels: Sequence[str], repeats: int) -> None:
-    """Refuse label fractions that cannot be drawn, before anything is computed.
-
-    Raises:
-        UsageError: a label fraction is invalid, or there is none, or no repeat.
-    """
-    for text in labels:
-        parse(text)
-    if repeats < 1 or not labels:
-        raise UsageError("an evaluation needs at least one of --labels and at least one of --repeats")
+    def _within(self, label: str, minutes: float) -> int:
+        """As many units from the beginning as their recordings last no longer than this together."""
+        if self.minutes is None:
+            raise UsageError(f"--labels {label}: records of this kind have no length in time")
+        length = np.bincount(self.unit_of_row, self.minutes, minlength=len(self.units))[self.units].cumsum()
+        size = int(np.searchsorted(length, minutes, side="right"))
+        if size < self.minimum:
+            raise UsageError(
+                f"--labels {label}: the first {self.minimum} {self.unit}s, which it takes to include every class in "
+                f"this draw, last {length[self.minimum - 1]:.1f} minutes"
+            )
+        return size
 
 
 def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: int, seed: int) -> list[list[Subset]]:
@@ -155,33 +151,51 @@ def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: 
     return drawn
 
 
-def order(manifest: Manifest, *, target: str, unit: Unit = "patient", seed: int = 0) -> Ordering:
-    """Order the labelled training units so that every prefix is a fair sample; readable records of `train` count.
+def order(
+    labels: NDArray[np.generic],
+    kind: str,
+    classes: tuple[str, ...],
+    patients: Ints,
+    train: Ints,
+    *,
+    unit: Unit = "patient",
+    seed: int = 0,
+    name: str = "",
+    minutes: NDArray[np.float64] | None = None,
+) -> Ordering:
+    """Order the labelled training units so that every prefix is a fair sample.
+
+    Args:
+        labels: of all items, as `Manifest.labels` returns them.
+        kind: of the target; of one without classes the order is random, or follows fifths of the values.
+        classes: names.
+        patients: (items,) of all items.
+        train: rows of the training items.
+        unit: what is counted.
+        seed: of the order.
+        name: of the target, for errors.
+        minutes: (items,) length of each, if it has one.
 
     Raises:
-        MedclError: no training record is labelled, or a class has no positive (or no negative) one.
-        UsageError: there is no such target.
+        MedclError: no training item is labelled, or a class has no positive (or no negative) one.
     """
-    labels, target_of = manifest.labels(target), manifest.targets[target]
-    train = manifest.split_rows("train")
-    train = train[manifest.column("status")[train] == "ok"]
-    columns, known = label_columns(labels[train], target_of.kind, len(target_of.classes))
+    known_kind = kind if kind in ("binary", "multiclass", "multilabel") else "multiclass" if classes else "regression"
+    columns, known = label_columns(labels[train], known_kind, len(classes))  # type: ignore[arg-type]
     rows, columns = train[known], columns[known]
     if not len(rows):
-        raise MedclError(f"no record of the training split has a label for {target!r}")
-    unit_of_row = UNITS[unit](manifest, rows)
+        raise MedclError(f"no record of the training split has a label for {name!r}")
+    unit_of_row = UNITS[unit](patients[rows])
     n_units = int(unit_of_row.max()) + 1
-    needed = _needed(columns, target_of)
+    needed = _needed(columns, known_kind, classes, name)
     units, minimum = _order_units(
         any_of(columns, unit_of_row, n_units), any_of(needed, unit_of_row, n_units), np.random.default_rng(seed)
     )
-    minimum = min(2, n_units) if target_of.kind == "regression" else minimum
-    return Ordering(
-        units, rows, unit_of_row, UNITS["patient"](manifest, rows), columns, minimum, unit, target_of.classes
-    )
+    minimum = min(2, n_units) if known_kind == "regression" else minimum
+    length = None if minutes is None else minutes[rows]
+    return Ordering(units, rows, unit_of_row, UNITS["patient"](patients[rows]), columns, minimum, unit, classes, length)
 
 
-def random_order(manifest: Manifest, rows: Ints, *, unit: Unit = "patient", seed: int = 0) -> Ordering:
+def random_order(patients: Ints, rows: Ints, *, unit: Unit = "patient", seed: int = 0) -> Ordering:
     """Order the units of training rows (R,) at random: of a target without classes, such as label maps.
 
     Raises:
@@ -189,22 +203,22 @@ def random_order(manifest: Manifest, rows: Ints, *, unit: Unit = "patient", seed
     """
     if not len(rows):
         raise MedclError("no volume of the training split has a label map that can be used")
-    unit_of_row = UNITS[unit](manifest, rows)
+    unit_of_row = UNITS[unit](patients[rows])
     units = np.random.default_rng(seed).permutation(int(unit_of_row.max()) + 1)
     nothing = np.zeros((len(rows), 0), dtype=bool)
-    return Ordering(units, rows, unit_of_row, UNITS["patient"](manifest, rows), nothing, 1, unit, ())
+    return Ordering(units, rows, unit_of_row, UNITS["patient"](patients[rows]), nothing, 1, unit, ())
 
 
-def _needed(columns: Bools, target: Target) -> Bools:
+def _needed(columns: Bools, kind: str, classes: tuple[str, ...], target: str) -> Bools:
     """What every fraction has to show: of each class a positive and, for multilabel, a negative record."""
-    if target.kind == "regression":
+    if kind == "regression":
         return columns[:, :0]
-    sides = {"positive": columns, "negative": ~columns} if target.kind == "multilabel" else {"positive": columns}
+    sides = {"positive": columns, "negative": ~columns} if kind == "multilabel" else {"positive": columns}
     for side, present in sides.items():
-        absent = [name for name, some in zip(target.classes, present.max(axis=0), strict=True) if not some]
+        absent = [name for name, some in zip(classes, present.max(axis=0), strict=True) if not some]
         if absent:
             raise MedclError(
-                f"target {target.name!r}: no {side} record of {', '.join(absent)} in the training split; "
+                f"target {target!r}: no {side} record of {', '.join(absent)} in the training split; "
                 "split again with stratification, or leave the class out of the target"
             )
     return np.concatenate(list(sides.values()), axis=1)

@@ -1,4 +1,4 @@
-"""The results of an evaluation, as in `results.json`: every score, its summary and the procedure."""
+"""The results of an experiment, as in `results.json`: every score, its summary and the procedure (`docs/results.md`)."""
 
 import json
 import math
@@ -9,13 +9,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medcl import files
-from medcl.archive.manifest import Target
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
-from medcl.evaluate.config import Init as Init
-from medcl.evaluate.segment_results import Segmentation
+from medcl.evaluate.results_version_1 import upgraded
 
-VERSION = 1
+VERSION = 2
+ArmKind = Literal["run", "random", "baseline", "foreign"]
+SETTLED = 5
+"""Number of last evaluations whose mean is the final validation score: a single one of two volumes is noisy."""
+
+
+@dataclass(frozen=True)
+class ResultTarget:
+    """What was predicted.
+
+    Args:
+        name: of the column.
+        kind: `binary`, `multiclass`, `multilabel`, `regression`, `ordinal`, `survival`, `risk` or `segmentation`.
+        classes: names in order; of a segmentation the structures without the background.
+        unit: of a regression, of the time of survival; empty where it is not known.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...] = ()
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -24,8 +42,8 @@ class Split:
 
     Args:
         patients: number of patients.
-        records: number of labelled records.
-        per_class: class -> number of records that carry it; empty for regression.
+        records: number of labelled records (of bags and time steps: of these).
+        per_class: class -> number of records that carry it; empty where there are no classes.
         fingerprint: hash of the record ids and their labels, in the manifest's order: two results with one fingerprint
             were measured on the same records. Empty where it is not known.
     """
@@ -44,7 +62,7 @@ class Fraction:
         label: the fraction as it was requested, for example `10%` or `50`.
         patients: number of training patients whose labels were used.
         records: number of their labelled records.
-        per_class: class -> number of records that carry it; empty for regression.
+        per_class: class -> number of records that carry it; empty where there are no classes.
         raised: whether the minimum per class made it larger than requested.
     """
 
@@ -56,26 +74,49 @@ class Fraction:
 
 
 @dataclass(frozen=True)
+class ArmInfo:
+    """One arm of the comparison.
+
+    Args:
+        name: unique; `Score.arm`.
+        kind: a pretrained `run`, the same network from `random` weights, a simple `baseline`, or a `foreign` encoder.
+        title: in words; empty: it follows from the kind.
+        run: run folder, for `run`.
+        method: how it was pretrained, for example `comet`.
+        facts: more about it in numbers, such as the steps and seconds of a pretraining.
+    """
+
+    name: str
+    kind: ArmKind
+    title: str = ""
+    run: str = ""
+    method: str = ""
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Score:
-    """The test metrics of one model: one protocol, initialisation, fraction and repeat.
+    """The test metrics of one model: one protocol, arm, fraction, repeat and fold.
 
     Args:
         protocol: `probe`, `knn` or `finetune`.
-        init: whether the encoder started from the pretrained or from random weights.
+        arm: name of the arm.
         label: label of the fraction.
-        repeat: number of the drawn subset; the same number means the same patients for both initialisations.
+        repeat: number of the drawn subset; the same number means the same patients for all arms.
         seed: seed of the subset and of the training.
         metrics: metric -> value, macro means over the classes; NaN where it is not defined.
         per_class: class -> {metric: value}.
+        fold: number of the test fold, 0 where there is one.
     """
 
     protocol: str
-    init: Init
+    arm: str
     label: str
     repeat: int
     seed: int
     metrics: dict[str, float]
     per_class: dict[str, dict[str, float]] = field(default_factory=dict)
+    fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,11 +127,11 @@ class Estimate:
         label: label of the fraction.
         metric: name of the metric.
         mean: mean over the repeats.
-        low: lower end of the t interval over repeats: other labelled subsets, the same test patients.
+        low: lower end of the main interval, over test patients crossed with repeats.
         high: its upper end.
         repeats: number of repeats.
-        patients_low: lower end of the bootstrap interval over test patients: other test patients, the same subsets.
-        patients_high: its upper end.
+        repeats_low: lower end of the interval over repeats alone: other labelled subsets, the same test patients.
+        repeats_high: its upper end.
     """
 
     label: str
@@ -99,49 +140,60 @@ class Estimate:
     low: float
     high: float
     repeats: int
-    patients_low: float = math.nan
-    patients_high: float = math.nan
+    repeats_low: float = math.nan
+    repeats_high: float = math.nan
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval over repeats lies on one side of zero; False where there is none."""
+        """Whether the main interval lies on one side of zero; False where there is none."""
         return self.low > 0 or self.high < 0
-
-    @property
-    def patients_exclude_zero(self) -> bool:
-        """Whether the interval over test patients lies on one side of zero; False where there is none."""
-        return self.patients_low > 0 or self.patients_high < 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSummary(Estimate):
-    """The mean of a metric for one protocol, initialisation and fraction."""
+    """The mean of a metric for one protocol, arm and fraction; of one class where `class_name` says so."""
 
     protocol: str
-    init: Init
+    arm: str
+    class_name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Estimate):
-    """The paired difference pretrained - random of a metric, on the same subsets and seeds."""
+    """The paired difference arm - other of a metric, on the same subsets, seeds and test patients.
+
+    Args:
+        protocol: of both; where `other` is a baseline without this protocol, that of `arm`.
+        arm: name of the first arm.
+        other: name of the second.
+        p: two-sided, consistent with the main interval; NaN where there is none.
+        p_holm: adjusted by Holm's method over all differences of one metric.
+    """
 
     protocol: str
+    arm: str
+    other: str
+    p: float = math.nan
+    p_holm: float = math.nan
 
 
 @dataclass(frozen=True)
 class CalibrationCurve:
     """Mean prediction, observed frequency (regression: mean true value) and number of records of each bin.
 
-    `class_name` is empty for regression.
+    `class_name` is empty for regression; `low` and `high` are 95% intervals of `observed` over patients, empty where
+    there are none. Repeats are averaged, so that `count` is that of one test split.
     """
 
     protocol: str
-    init: Init
+    arm: str
     label: str
     class_name: str
     predicted: tuple[float, ...]
     observed: tuple[float, ...]
     count: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,15 +201,67 @@ class Confusion:
     """Numbers of test records; rows are the truth, columns the prediction, both in the order of `classes`.
 
     A multi-label target has one 2 x 2 table a class, which `class_name` names, with the negative first; otherwise
-    `class_name` is empty. The numbers are means over the repeats.
+    `class_name` is empty. The numbers are means over the repeats; `low` and `high` are 95% intervals over patients of
+    the share of each row, empty where there are none.
     """
 
     protocol: str
-    init: Init
+    arm: str
     label: str
     classes: tuple[str, ...]
     matrix: tuple[tuple[float, ...], ...]
     class_name: str = ""
+    low: tuple[tuple[float, ...], ...] = ()
+    high: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The validation score of one network while training.
+
+    Args:
+        arm: name of the arm.
+        label: label of the fraction.
+        repeat: number of the repeat.
+        iterations: of the evaluations, ascending.
+        values: of each: the mean Dice over structures and validation volumes.
+        best: iteration whose weights were kept.
+        fold: number of the test fold.
+    """
+
+    arm: str
+    label: str
+    repeat: int
+    iterations: tuple[int, ...]
+    values: tuple[float, ...]
+    best: int
+    fold: int = 0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Number of iterations until the final validation score of training from scratch, the median over the pairs.
+
+    Args:
+        label: label of the fraction.
+        arm: name of the pretrained arm.
+        level: the mean validation score of the last evaluations from scratch, a mean over the repeats.
+        pretrained: iterations until the score is first that high, from pretrained weights; NaN where it was not reached
+            in half of the pairs.
+        random: from random weights.
+        ratio: of both, the median of the pairs.
+        pairs: number of pairs.
+        never: number of pairs in which pretrained weights did not reach it.
+    """
+
+    label: str
+    arm: str
+    level: float
+    pretrained: float
+    random: float
+    ratio: float
+    pairs: int
+    never: int
 
 
 @dataclass(frozen=True)
@@ -169,13 +273,13 @@ class Procedure:
         repeats: number of labelled subsets drawn for each fraction.
         bootstrap: number of resamples of the test patients.
         unit: what a fraction counts: `patient` or `record`.
-        folds: number of pooled test folds; 1 for a plain evaluation.
+        folds: number of test folds; 1 for a plain evaluation.
     """
 
     seed: int
     repeats: int
     bootstrap: int
-    unit: Literal["patient", "record"] = "patient"
+    unit: str = "patient"
     folds: int = 1
 
 
@@ -189,12 +293,11 @@ def made_with() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that one `medcl finetune` measured.
+    """Everything that one experiment measured.
 
     Args:
-        run: the run folder whose encoder was evaluated.
-        method: how it was pretrained, for example `comet`.
         target: what was predicted.
+        arms: in the order in which they are shown; the first is the one of the headline.
         protocols: in the order in which they are shown.
         metric: the main metric, a key of `Score.metrics`.
         config: the full configuration.
@@ -202,21 +305,21 @@ class Results:
         notes: limitations that a reader has to know: overlap of patients, raised fractions, classes that are missing.
         fractions: in ascending order.
         procedure: how the intervals were computed.
-        scores: one a protocol, initialisation, fraction and repeat.
+        scores: one a protocol, arm, fraction, repeat and fold.
         summary: of the scores.
-        differences: of the paired scores.
+        differences: of paired scores.
         calibration: curves of the test predictions.
         confusion: at the largest fraction.
-        segmentation: where structures were segmented: then the target is multiclass, each voxel one of its classes, and
-            a record a volume.
+        learning: of segmentations with validation volumes.
+        speed: how soon pretrained weights are as good as random ones in the end; of segmentations.
+        items: what is counted as a record, in the plural: `records`, `volumes`, `patients`.
         software: package -> version.
         created: when, in ISO 8601; empty where it is not known.
         version: of this schema.
     """
 
-    run: str
-    method: str
-    target: Target
+    target: ResultTarget
+    arms: tuple[ArmInfo, ...]
     protocols: tuple[str, ...]
     metric: str
     config: dict[str, Any]
@@ -229,7 +332,9 @@ class Results:
     differences: tuple[Difference, ...]
     calibration: tuple[CalibrationCurve, ...] = ()
     confusion: tuple[Confusion, ...] = ()
-    segmentation: Segmentation = field(default_factory=Segmentation)
+    learning: tuple[LearningCurve, ...] = ()
+    speed: tuple[Speed, ...] = ()
+    items: str = "records"
     software: dict[str, str] = field(default_factory=dict)
     created: str = ""
     version: int = VERSION
@@ -243,19 +348,24 @@ class Results:
         """Every metric that is summarised, the main one first."""
         return tuple(dict.fromkeys([self.metric, *(row.metric for row in self.summary)]))
 
-    def find(self, protocol: str, init: str, label: str, metric: str) -> MetricSummary | None:
+    def arm(self, name: str) -> ArmInfo:
+        """The arm of a name."""
+        return next(one for one in self.arms if one.name == name)
+
+    def find(self, protocol: str, arm: str, label: str, metric: str, class_name: str = "") -> MetricSummary | None:
         """The summary of one cell, None where it was not measured."""
-        wanted = (protocol, init, label, metric)
-        return next((row for row in self.summary if (row.protocol, row.init, row.label, row.metric) == wanted), None)
+        wanted = (protocol, arm, label, metric, class_name)
+        rows = self.summary
+        return next((r for r in rows if (r.protocol, r.arm, r.label, r.metric, r.class_name) == wanted), None)
 
-    def difference(self, protocol: str, label: str, metric: str) -> Difference | None:
-        """The paired difference of one cell, None where it was not measured."""
-        wanted = (protocol, label, metric)
-        return next((row for row in self.differences if (row.protocol, row.label, row.metric) == wanted), None)
+    def difference(self, protocol: str, arm: str, other: str, label: str, metric: str) -> Difference | None:
+        """The paired difference of two arms, None where it was not measured."""
+        wanted = (protocol, arm, other, label, metric)
+        return next((d for d in self.differences if (d.protocol, d.arm, d.other, d.label, d.metric) == wanted), None)
 
-    def repeats(self, protocol: str, init: str, label: str) -> Iterator[Score]:
-        """The scores of one protocol, initialisation and fraction."""
-        return (s for s in self.scores if (s.protocol, s.init, s.label) == (protocol, init, label))
+    def repeats(self, protocol: str, arm: str, label: str) -> Iterator[Score]:
+        """The scores of one protocol, arm and fraction."""
+        return (s for s in self.scores if (s.protocol, s.arm, s.label) == (protocol, arm, label))
 
     def save(self, path: Path) -> None:
         """Write the results as JSON, whole or not at all; NaN becomes null."""
@@ -264,7 +374,7 @@ class Results:
 
     @classmethod
     def load(cls, path: Path) -> "Results":
-        """Read results that `save` wrote.
+        """Read results that `save` wrote, of this version of the schema or an older one.
 
         Raises:
             MedclError: there is no such file, it holds something else, or a newer medcl wrote it.
@@ -281,7 +391,7 @@ class Results:
                 f"{path}: written in version {version} of the format, this medcl reads up to {VERSION}; update medcl"
             )
         try:
-            loaded: Results = build(cls, content, "results")
-        except ValueError as error:
+            loaded: Results = build(cls, upgraded(content) if version == 1 else content, "results")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MedclError(f"{path}: not a complete medcl results file ({error})") from error
         return loaded

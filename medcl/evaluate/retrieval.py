@@ -11,8 +11,8 @@ from torch import Tensor
 
 from medcl.errors import MedclError, UsageError
 from medcl.stats import ranking as chance
-from medcl.stats.intervals import patient_weights, percentile_interval, weighted_median
-from medcl.stats.ranking import Floats
+from medcl.stats.intervals import patient_weights, percentile_interval
+from medcl.stats.ranking import Floats, weighted_median
 
 Ints: TypeAlias = NDArray[np.int64]
 

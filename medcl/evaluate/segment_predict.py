@@ -74,7 +74,7 @@ def predict(
     return labels
 
 
-Measures = dict[str, tuple[float, ...]]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -111,18 +111,15 @@ class HeldOut:
             prepared = predict(network, self.patches, number, overlap, device)
             yield number, restored(self.patches.store, int(self.patches.records[number]), prepared)
 
-    def measure(self, network: nn.Module, overlap: float | None, device: torch.device) -> tuple[Measures, Measures]:
-        """Dice and 95% Hausdorff distance (mm) of every structure: {structure: one value a volume}."""
+    def measure(self, network: nn.Module, overlap: float | None, device: torch.device) -> tuple[Floats, Floats]:
+        """Dice and 95% Hausdorff distance (mm) of every structure, (structures, volumes) each."""
         n_classes, found = len(self.masks.classes), []
         for number, predicted in self.predictions(network, overlap, device):
             store, record = self.patches.store, int(self.patches.records[number])
             truth = labels_of(store, record, self.manifest, int(self.rows[number]), self.masks.name)
             distance = hausdorff95(truth, predicted, n_classes, store.original_grid(record).spacing)
             found.append((dice(truth, predicted, n_classes), distance))
-        dices, distances = (
-            {name: tuple(map(float, values[:, k])) for k, name in enumerate(self.masks.classes[1:])}
-            for values in np.swapaxes(np.array(found), 0, 1)
-        )
+        dices, distances = np.moveaxis(np.array(found, dtype=np.float64), 0, 2)
         return dices, distances
 
     def write(self, network: nn.Module, overlap: float | None, device: torch.device, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import cast
 
@@ -14,7 +15,6 @@ from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.config import SegmentConfig
 from medcl.evaluate.segment_predict import predict
-from medcl.evaluate.segment_results import Curve
 from medcl.modality.spatial import views as spatial_views
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import ImageEncoder
@@ -25,6 +25,21 @@ from medcl.networks.config import ForeignEncoderConfig
 from medcl.stats.label_maps import dice
 
 WITH_DECODER = ("unet", "monai-unet", "swin-unetr")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The validation Dice while training: the mean over structures and validation volumes.
+
+    Args:
+        iterations: iterations of the evaluations, ascending; empty without validation volumes.
+        values: of each.
+        best: iteration whose weights were kept.
+    """
+
+    iterations: tuple[int, ...]
+    values: tuple[float, ...]
+    best: int
 
 
 class PaddedUNet(nn.Module):

@@ -17,8 +17,9 @@ from medcl.archive.manifest import Manifest, Target
 from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate.retrieval import Measure
+from medcl.stats.class_metrics import balanced_accuracy
 from medcl.stats.intervals import patient_weights
-from medcl.stats.metrics import Kind, Predictions, balanced_accuracy, measure
+from medcl.stats.metrics import Kind, Predictions, measure
 from medcl.stats.ranking import Floats
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from medcl.embed.vectors import Ints, Vectors
 from medcl.explore.page import Categories, Column
 from medcl.stats.intervals import patient_weights, percentile_interval
-from medcl.stats.metrics import explained_variance
 from medcl.stats.ranking import Floats, Ranks
 from medcl.stats.ridge_probes import RidgeProbes
+from medcl.stats.value_metrics import explained_variance
 
 ROWS, ROWS_A_PATIENT = 3000, 4
 """Number of embeddings used, of all and of one patient: one long recording must not dominate."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.modality.baselines import Baseline
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Draws, LevelSamples, Numbered, SampleSet
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
@@ -286,3 +287,14 @@ class Wing(ABC):
         """A network as training begins with it: with new random weights, or those of a published model."""
         network: nn.Module = spec.build()
         return network
+
+    def baselines(self, config: Any) -> Mapping[str, Baseline]:
+        """Simple features by hand that an encoder of these samples is compared with; by default none.
+
+        Args:
+            config: of samples, complete, as `completed` and `data_of` give it.
+
+        Returns:
+            Name, such as `pixels` -> baseline, in the order of tables.
+        """
+        return {}

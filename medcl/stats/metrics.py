@@ -3,10 +3,11 @@
 Weights have the shape (records, resamples): a column of ones gives the plain metric, a column of counts gives the
 metric of a resample in which a record occurs that often. Every ranking metric sorts a class once for all resamples.
 
-A metric is a function of `Predictions` and weights, and a line in `BY_CLASS`, `OVERALL` or `OF_VALUES` below: from
-there evaluations, intervals, tables and pages take it.
+A metric is a function of `Predictions` and weights, a line in `BY_CLASS`, `OVERALL`, `OF_GRADES` or `OF_VALUES` below,
+and its `BOUNDS`: from there evaluations, intervals, tables and pages take it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from medcl.errors import MedclError
-from medcl.stats.ranking import Bools, Floats, Ints, Ranks, ratio
+from medcl.stats import class_metrics, value_metrics
+from medcl.stats.ranking import Bools, Floats, Ints, Ranks, mean_defined
 
-Kind: TypeAlias = Literal["binary", "multiclass", "multilabel", "regression"]
+Kind: TypeAlias = Literal["binary", "multiclass", "multilabel", "ordinal", "regression"]
 THRESHOLD = 0.5
 """Probability from which a class of a binary or multilabel target is predicted."""
 
@@ -28,10 +30,10 @@ class Scores:
     """The metrics of a set of predictions.
 
     Args:
-        metrics: `auroc`, `auprc`, `f1` (each the macro mean over the defined classes) and `accuracy`; `r2` and `mae`
-            for regression.
-        per_class: class -> {`auroc`, `auprc`, `f1`}; NaN where the class has no positive (for AUROC: or no negative)
-            record. Empty for regression.
+        metrics: those of `BY_CLASS` (each the macro mean over the defined classes) and `OVERALL`; those of `OF_GRADES`
+            for an ordinal target, of `OF_VALUES` for regression.
+        per_class: class -> {metric of `BY_CLASS`}; NaN where the class has no positive (for AUROC and sensitivity: or
+            no negative) record. Empty for an ordinal target and for regression.
         undefined: the classes left out of at least one macro mean for that reason. A page of results has to name them.
     """
 
@@ -63,9 +65,9 @@ class Predictions:
         Args:
             kind: what the target is.
             truth: (records, classes) of 0/1 for multilabel, (records,) class numbers for binary and multiclass,
-                (records,) values for regression.
-            prediction: probabilities (records, classes) for multilabel and multiclass; for binary the probability of
-                class 1, (records,) or the last column of (records, 2); values (records,) for regression.
+                (records,) grades from 0 for ordinal, (records,) values for regression.
+            prediction: probabilities (records, classes) for multilabel, multiclass and ordinal; for binary the
+                probability of class 1, (records,) or the last column of (records, 2); values (records,) for regression.
 
         Raises:
             MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
@@ -80,7 +82,7 @@ class Predictions:
         if probability.ndim != 2:
             raise MedclError(f"{kind} probabilities have the shape {probability.shape}, expected (records, classes)")
         numbers = np.arange(probability.shape[1])
-        if kind == "multiclass":
+        if kind in ("multiclass", "ordinal"):
             if labels.size and labels.max() >= len(numbers):
                 raise MedclError(f"class number {labels.max():g} has no column among {len(numbers)} probabilities")
             return cls(kind, labels[:, None] == numbers, probability, probability.argmax(1)[:, None] == numbers)
@@ -108,109 +110,100 @@ class Predictions:
             Macro means {metric: (resamples,)} and values by class {metric: (classes, resamples)}; a binary target has
             one class here, the positive one.
         """
-        if self.kind == "regression":
-            return {name: metric(self, weights)[0] for name, metric in OF_VALUES.items()}, {}
+        if self.kind in ("ordinal", "regression"):
+            chosen = OF_GRADES if self.kind == "ordinal" else OF_VALUES
+            return {name: metric(self, weights)[0] for name, metric in chosen.items()}, {}
         by_class = {name: metric(self, weights) for name, metric in BY_CLASS.items()}
-        macro = {name: _mean_defined(values) for name, values in by_class.items()}
+        macro = {name: mean_defined(rows) for name, rows in by_class.items()}
         macro |= {name: metric(self, weights)[0] for name, metric in OVERALL.items()}
         columns = self.truth.shape[1]
-        return macro, {name: values[-columns:] for name, values in by_class.items()}
+        return macro, {name: rows[-columns:] for name, rows in by_class.items()}
 
 
 Metric: TypeAlias = Callable[[Predictions, Floats], Floats]
 """(truth and prediction, weights (records, resamples)) -> (rows, resamples), NaN where it is undefined."""
 
 
-def auroc(predictions: Predictions, weights: Floats) -> Floats:
-    """Area under the ROC curve of each class against the others."""
-    return np.stack([ranks.auroc(weights) for ranks in predictions.ranks])
-
-
-def auprc(predictions: Predictions, weights: Floats) -> Floats:
-    """Average precision of each class against the others."""
-    return np.stack([ranks.auprc(weights) for ranks in predictions.ranks])
-
-
-def f1(predictions: Predictions, weights: Floats) -> Floats:
-    """F1 of each class, of a binary target that of the negative and of the positive class."""
-    hits, positives, calls = predictions.counts(weights)
-    return ratio(2 * hits, positives + calls, positives > 0)
-
-
-def accuracy(predictions: Predictions, weights: Floats) -> Floats:
-    """Share of the records of which every column is right, (1, resamples)."""
-    exact: Floats = (predictions.truth == predictions.decision).all(1, keepdims=True).T.astype(np.float64)
-    total: Floats = weights.sum(0)
-    return exact @ weights / total
-
-
-def balanced_accuracy(predictions: Predictions, weights: Floats) -> Floats:
-    """Mean over the classes that occur of the share of their records that is found, (1, resamples)."""
-    hits, positives, _ = predictions.counts(weights)
-    return _mean_defined(ratio(hits, positives, positives > 0))[None]
-
-
-def r2(predictions: Predictions, weights: Floats) -> Floats:
-    """Share of the variance that is explained, of each column; below 0 where the mean predicts better."""
-    columns = zip(predictions.truth.T.astype(np.float64), predictions.prediction.T, strict=True)
-    return np.stack([explained_variance(truth, predicted, weights) for truth, predicted in columns])
-
-
-def mae(predictions: Predictions, weights: Floats) -> Floats:
-    """Mean absolute error of each column."""
-    apart: Floats = np.abs(predictions.truth.astype(np.float64) - predictions.prediction)
-    total: Floats = weights.sum(0)
-    return apart.T @ weights / total
-
-
-BY_CLASS: dict[str, Metric] = {"auroc": auroc, "auprc": auprc, "f1": f1}
+BY_CLASS: dict[str, Metric] = {
+    "auroc": class_metrics.auroc,
+    "auprc": class_metrics.auprc,
+    "f1": class_metrics.f1,
+    "sensitivity_at_90_specificity": class_metrics.sensitivity_at_specificity,
+}
 """Metrics of each class (rows), of which the macro mean over the defined classes is taken."""
-OVERALL: dict[str, Metric] = {"accuracy": accuracy}
+OVERALL: dict[str, Metric] = {
+    "accuracy": class_metrics.accuracy,
+    "balanced_accuracy": class_metrics.balanced_accuracy,
+    "brier": class_metrics.brier,
+    "ece": class_metrics.ece,
+}
 """Metrics of all classes together, one row."""
-OF_VALUES: dict[str, Metric] = {"r2": r2, "mae": mae}
+OF_GRADES: dict[str, Metric] = {
+    "kappa": class_metrics.kappa,
+    "mae": class_metrics.grade_error,
+    "accuracy": class_metrics.accuracy,
+}
+"""Metrics of an ordinal target, one row."""
+OF_VALUES: dict[str, Metric] = {
+    "r2": value_metrics.r2,
+    "mae": value_metrics.mae,
+    "rmse": value_metrics.rmse,
+    "spearman": value_metrics.spearman,
+}
 """Metrics of a regression, one row."""
 
-
-def explained_variance(truth: Floats, prediction: Floats, weights: Floats) -> Floats:
-    """R squared of one number (records,) under each column of weights (records, resamples).
-
-    Returns:
-        (resamples,), at most 1; NaN where the number does not vary.
-    """
-    total = weights.sum(0)
-    centred = truth - truth.mean()  # the spread is a difference of two sums: small numbers keep its digits
-    spread = centred**2 @ weights - (centred @ weights) ** 2 / total
-    residual = (truth - prediction) ** 2 @ weights
-    # A resample of one value has no variance to explain; rounding must not turn that into a number.
-    defined = spread > 1e-12 * (centred**2).max() * total
-    return 1 - ratio(residual, spread, defined)
+_SHARE, _CORRELATION, _SIZE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
+BOUNDS: dict[str, tuple[float, float]] = {
+    "auroc": _SHARE,
+    "auprc": _SHARE,
+    "f1": _SHARE,
+    "sensitivity_at_90_specificity": _SHARE,
+    "accuracy": _SHARE,
+    "balanced_accuracy": _SHARE,
+    "brier": (0.0, 2.0),
+    "ece": _SHARE,
+    "kappa": _CORRELATION,
+    "r2": (-math.inf, 1.0),
+    "mae": _SIZE,
+    "rmse": _SIZE,
+    "spearman": _CORRELATION,
+    "harrell_c": _SHARE,
+    "uno_c": _SHARE,
+    "ibs": _SHARE,
+    "cumulative_auc": _SHARE,
+    "dice": _SHARE,
+    "hd95": _SIZE,
+}
+"""The lowest and the highest value that a metric can take; a metric that is not here is not bounded."""
+LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse", "ibs", "hd95"})
+"""The metrics that are errors; of all others the higher value is the better one."""
 
 
 def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequence[str] = ()) -> Scores:
     """The metrics of a set of predictions, with scikit-learn's definitions.
 
-    AUROC and AUPRC (average precision) are one-versus-rest and macro-averaged; a binary target has one of each, of
-    its second class. F1 is macro-averaged (binary: over both classes). Multilabel accuracy is the share of records
-    with every class right. Different from scikit-learn: a class without a positive record counts neither as 0 nor as
-    1 but is left out of the mean and listed in `undefined`.
+    AUROC, AUPRC (average precision) and sensitivity are one-versus-rest and macro-averaged; a binary target has one of
+    each, of its second class. F1 is macro-averaged (binary: over both classes). Multilabel accuracy is the share of
+    records with every class right. Different from scikit-learn: a class without a positive record counts neither as 0
+    nor as 1 but is left out of the mean and listed in `undefined`.
 
     Args:
         kind: what the target is.
         truth: as in `Predictions.of`.
         prediction: as in `Predictions.of`.
-        classes: names of the classes, in the order of the columns; not needed for regression.
+        classes: names of the classes, in the order of the columns; not needed for ordinal and regression.
 
     Raises:
         MedclError: as in `Predictions.of`.
     """
     macro, per_class = Predictions.of(kind, truth, prediction).metrics(np.ones((len(np.asarray(truth)), 1)))
-    metrics = {metric: float(values[0]) for metric, values in macro.items()}
-    if kind == "regression":
+    metrics = {metric: float(found[0]) for metric, found in macro.items()}
+    if not per_class:
         return Scores(metrics, {}, ())
     names = tuple(classes[-1:] if kind == "binary" else classes)
     if len(names) != len(per_class["auroc"]):
         raise MedclError(f"{len(names)} class names for {len(per_class['auroc'])} columns of probabilities")
-    table = {name: {m: float(values[k, 0]) for m, values in per_class.items()} for k, name in enumerate(names)}
+    table = {name: {m: float(found[k, 0]) for m, found in per_class.items()} for k, name in enumerate(names)}
     return Scores(metrics, table, tuple(name for name, row in table.items() if np.isnan(list(row.values())).any()))
 
 
@@ -241,17 +234,10 @@ def _checked(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> tuple[Float
     if len(labels) != len(predicted) or len(labels) == 0:
         raise MedclError(f"{len(labels)} labels and {len(predicted)} predictions: both have to cover the same records")
     # -1 is the manifest's code for an unlabelled record, where the label is a class number.
-    unlabelled = labels < 0 if kind in ("binary", "multiclass") else np.isnan(labels)
+    unlabelled = labels < 0 if kind in ("binary", "multiclass", "ordinal") else np.isnan(labels)
     if unlabelled.any():
         raise MedclError("unlabelled records were passed to the metrics: leave them out before predicting")
     if not np.isfinite(predicted).all():
         count = int((~np.isfinite(predicted.reshape(len(predicted), -1))).any(1).sum())
         raise MedclError(f"{count} of {len(predicted)} predictions are not finite: the model has diverged")
     return labels.astype(np.float64), predicted
-
-
-def _mean_defined(values: Floats) -> Floats:
-    """Mean over the first axis, NaN left out; NaN where nothing is left."""
-    defined = ~np.isnan(values)
-    count = defined.sum(0)
-    return ratio(np.where(defined, values, 0).sum(0), count, count > 0)

@@ -1,4 +1,4 @@
-"""Records in the order of their scores: ROC curves, average precision under many weightings, chance in retrieval."""
+"""Records in the order of their scores: ROC curves, precision, medians under many weightings; chance in retrieval."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -64,12 +64,31 @@ class Ranks:
         precision = np.divide(found, found + false_alarms[self.level], out=np.zeros_like(found), where=found > 0)
         return ratio(np.einsum("nb,nb->b", drawn, precision), hits[-1], hits[-1] > 0)
 
+    def sensitivity(self, weights: Floats, specificity: float) -> Floats:
+        """Highest sensitivity at a specificity of at least so much, (resamples,), over the thresholds there are.
+
+        NaN without a positive or a negative. Weights are (records, resamples).
+        """
+        hits, false_alarms = _running_sum(weights[self.positive]), _running_sum(weights[self.negative])
+        total = false_alarms[-1]
+        # The tolerance is for rounding: 1 - 0.9 is a little less than one in ten.
+        allowed = false_alarms[self.level] <= (1 - specificity + 1e-9) * total
+        best = np.where(allowed, hits[self.within], 0).max(0, initial=0)
+        return ratio(best, hits[-1], (hits[-1] > 0) & (total > 0))
+
 
 def ratio(above: Floats, below: Floats, defined: Bools) -> Floats:
     """Above / below, element by element; NaN where it is not defined."""
     found = np.full(above.shape, np.nan)
     np.divide(above, below, out=found, where=defined)
     return found
+
+
+def mean_defined(values: Floats) -> Floats:
+    """Mean over the first axis, NaN left out; NaN where nothing is left."""
+    defined = ~np.isnan(values)
+    count = defined.sum(0)
+    return ratio(np.where(defined, values, 0).sum(0), count, count > 0)
 
 
 def _running_sum(weights: Floats) -> Floats:
@@ -121,3 +140,14 @@ def median_rank(candidates: ArrayLike, hits: ArrayLike) -> float:
         else:
             low = middle + 1
     return float(low)
+
+
+def weighted_median(values: Floats, weights: Floats) -> Floats:
+    """The median of values (records,) under each column of counts (records, resamples), (resamples,)."""
+    order = np.argsort(values, kind="stable")
+    running = weights[order].cumsum(0)
+    half = running[-1] / 2
+    # The mean of the two middle values where the half falls between them, as NumPy's median has it.
+    low, high = (running >= half).argmax(0), (running > half).argmax(0)
+    middle: Floats = (values[order][low] + values[order][high]) / 2
+    return middle

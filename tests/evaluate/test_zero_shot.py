@@ -20,7 +20,8 @@ from medcl.evaluate.zero_shot import (
     measure_zero_shot,
     read_prompts,
 )
-from medcl.stats.metrics import Predictions, balanced_accuracy
+from medcl.stats.class_metrics import balanced_accuracy
+from medcl.stats.metrics import Predictions
 
 REGION = Target("region", "multiclass", ("Head", "Thorax", "Abdomen"))
 FINDINGS = Target("findings", "multilabel", ("Edema", "Fracture"))

@@ -1,21 +1,26 @@
 """Intervals cover what they promise; the bootstrap resamples patients, and pairs what it compares."""
 
+import math
+
 import numpy as np
 import pytest
-from scipy import stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from medcl.errors import MedclError
 from medcl.stats import intervals as statistics
 from medcl.stats.intervals import (
-    calibration,
+    crossed_difference,
+    crossed_interval,
+    holm,
     mean_interval,
     paired_interval,
     patient_bootstrap,
     percentile_interval,
-    value_calibration,
-    weighted_median,
 )
+from tests.stats.coverage import simulate
 
 
 def test_mean_interval_equals_the_t_interval() -> None:
@@ -116,36 +121,86 @@ def test_percentile_interval_leaves_undefined_resamples_out() -> None:
     assert percentile_interval([np.nan]).n == 0
 
 
-def test_the_median_under_weights_is_that_of_repeated_records() -> None:
-    values, weights = np.array([4.0, 1, 7, 3]), np.array([[1.0, 2], [1, 0], [1, 1], [1, 1]])
-    expected = [np.median(np.repeat(values, column.astype(int))) for column in weights.T]
-    np.testing.assert_allclose(weighted_median(values, weights), expected)
+@pytest.mark.parametrize(("metric", "n"), [("Dice", 20), ("accuracy", 57), ("AUROC", 20), ("AUROC difference", 20)])
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_main_interval_covers_the_truth_as_often_as_promised(metric: str, n: int, repeats: int) -> None:
+    (covered, _), *_ = simulate(metric, n, repeats, 300, resamples=200, compared=False).values()
+    assert covered == pytest.approx(0.95, abs=0.02 + 3 * np.sqrt(0.95 * 0.05 / 300))
 
 
-def test_bins_hold_what_lies_between_quantiles() -> None:
-    rng = np.random.default_rng(8)
-    probability = rng.beta(0.4, 1.5, 500)
-    truth = rng.random(500) < probability
-    curve = calibration(truth, probability)
-    edges = np.quantile(probability, np.linspace(0, 1, 11))
-    edges[0] = -1
-    inside = (probability[:, None] > edges[:-1]) & (probability[:, None] <= edges[1:])
-    np.testing.assert_array_equal(curve.count, inside.sum(0))
-    np.testing.assert_allclose(curve.predicted, [probability[one].mean() for one in inside.T])
-    np.testing.assert_allclose(curve.observed, [truth[one].mean() for one in inside.T])
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    bounds=st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (-math.inf, 1.0), (0.0, math.inf), (-math.inf, math.inf)]),
+    n=st.integers(2, 60),
+    repeats=st.integers(1, 6),
+    spread=st.sampled_from([0.0, 1e-3, 0.2, 3.0]),
+)
+def test_intervals_keep_the_bounds_and_agree_with_their_p_value(
+    seed: int, bounds: tuple[float, float], n: int, repeats: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.clip(rng.choice([0.0, 0.02, 0.98, 1.0]) + spread * rng.standard_normal(repeats), *bounds)
+    boot = np.clip(values.mean() + spread * rng.standard_normal(100), *bounds)
+    for interval in (crossed_interval(values, boot, bounds, n), mean_interval(values, bounds=bounds)):
+        if np.isnan([interval.low, interval.high]).any():
+            continue
+        assert bounds[0] <= interval.low <= interval.mean + 1e-12
+        assert interval.mean - 1e-12 <= interval.high <= bounds[1]
+        if not np.isnan(interval.p) and abs(interval.p - 0.05) > 1e-9:
+            assert (interval.p < 0.05) == (interval.low > 0 or interval.high < 0)
 
 
-def test_calibration_of_few_distinct_probabilities_has_as_many_bins() -> None:
-    curve = calibration([0, 1, 1, 0, 1, 1], [0.2, 0.2, 0.8, 0.2, 0.8, 0.8])
-    np.testing.assert_allclose(curve.predicted, [0.2, 0.8])
-    np.testing.assert_allclose(curve.observed, [1 / 3, 1.0])
-    with pytest.raises(MedclError, match="outside \\[0, 1\\]"):
-        calibration([0, 1], [-3.0, 2.0])
+def test_main_interval_is_the_t_interval_of_patients_and_repeats_on_the_logit() -> None:
+    rng = np.random.default_rng(0)
+    values, boot, n = np.array([0.8, 0.84, 0.79]), 0.81 + 0.03 * rng.standard_normal(500), 12
+    parts = boot.var(ddof=1) * n / (n - 1), values.var(ddof=1) / 3
+    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (n - 1) + parts[1] ** 2 / 2)
+    mean = values.mean()
+    deviation = np.sqrt(sum(parts)) / (mean * (1 - mean))
+    ends = special.expit(stats.t.interval(0.95, freedom, special.logit(mean), deviation))
+    found = crossed_interval(values, boot, (0, 1), n)
+    assert (found.low, found.high) == pytest.approx(tuple(ends), abs=1e-12)
+    alone = crossed_interval(values[:1], boot, (0, 1), n)  # one repeat: over patients alone
+    assert 0 < alone.high - alone.low < found.high - found.low
+    equal = crossed_interval(values[[0, 0, 0]], boot, (0, 1), n)
+    assert equal.high - equal.low < found.high - found.low
 
 
-def test_values_lie_in_equally_filled_bins() -> None:
-    curve = value_calibration([1.0, 2.0, 3.0, 4.0, 5.0], [10.0, 40.0, 20.0, 30.0, 50.0], bins=2)
-    np.testing.assert_allclose(curve.predicted, [20, 45])
-    np.testing.assert_allclose(curve.observed, [8 / 3, 3.5])
-    np.testing.assert_array_equal(curve.count, [3, 2])
-    assert len(value_calibration([1.0, 2.0], [1.0, 2.0]).count) == 2
+def test_what_all_patients_show_has_the_interval_of_clopper_and_pearson() -> None:
+    exact = stats.binomtest(20, 20).proportion_ci(0.95, method="exact")
+    found = crossed_interval([1.0], np.ones(50), (0, 1), 20)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+    none = crossed_interval([0.0, 0.0], np.zeros(50), (-1, 1), 20)
+    assert none.low < 0 < none.high
+    assert none.p == 1
+    clear = crossed_interval([1.0], np.ones(50), (-1, 1), 20)
+    assert clear.low > 0
+    assert clear.p == pytest.approx(2 * 0.5**20)
+    assert np.isnan(crossed_interval([3.0], np.full(50, 3.0), (0, math.inf), 20).high)
+    assert np.isnan(crossed_interval([0.7], np.full(50, 0.7), (0, 1), 1).low)
+
+
+def test_repeats_that_are_all_equal_are_deterministic() -> None:
+    found = mean_interval([0.7, 0.7, 0.7])
+    assert found.low == found.mean == found.high == 0.7
+
+
+def test_differences_pair_resamples_and_a_deterministic_fit_with_every_repeat() -> None:
+    rng = np.random.default_rng(1)
+    shared = 0.1 * rng.standard_normal(400)  # easy and difficult patients, which both arms were tested on
+    boots = 0.8 + shared + 0.01 * rng.standard_normal(400), 0.75 + shared + 0.01 * rng.standard_normal(400)
+    values = np.array([0.8, 0.81, 0.79])
+    found = crossed_difference(values, [0.75], *boots, (0, 1), 30)
+    assert found.low > 0
+    assert found.p < 0.05
+    assert found.mean == pytest.approx(0.05)
+    assert crossed_interval(values, boots[0], (0, 1), 30).low < 0.75
+    assert crossed_difference([0.75], values, *boots[::-1], (0, 1), 30).p == pytest.approx(found.p)
+    with pytest.raises(MedclError, match="not pairs"):
+        crossed_difference([1, 2, 3], [1, 2], *boots, (0, 1), 30)
+
+
+def test_holm_adjusts_the_smallest_most() -> None:
+    np.testing.assert_allclose(holm([0.01, 0.04, np.nan, 0.03, 0.5]), [0.04, 0.09, np.nan, 0.09, 0.5])
+    assert not len(holm([]))

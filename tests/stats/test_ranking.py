@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medcl.stats.ranking import average_precision, median_rank, recall
+from medcl.stats.ranking import average_precision, median_rank, recall, weighted_median
 
 
 def test_chance_is_the_mean_over_random_orders() -> None:
@@ -24,3 +24,9 @@ def test_chance_with_every_candidate_a_hit_or_one_alone() -> None:
     assert recall([137], [1], 10)[0] == pytest.approx(10 / 137)
     assert average_precision([1], [1])[0] == pytest.approx(1.0)
     assert median_rank([100], [1]) == 50
+
+
+def test_the_median_under_weights_is_that_of_repeated_records() -> None:
+    values, weights = np.array([4.0, 1, 7, 3]), np.array([[1.0, 2], [1, 0], [1, 1], [1, 1]])
+    expected = [np.median(np.repeat(values, column.astype(int))) for column in weights.T]
+    np.testing.assert_allclose(weighted_median(values, weights), expected)

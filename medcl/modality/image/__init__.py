@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medcl.modality.base import Miniature
+from medcl.modality.baselines import Baseline
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.rows import Source
 from medcl.modality.spatial import SpatialWing
@@ -82,3 +83,9 @@ class ImageWing(SpatialWing):
         from medcl.modality.spatial.views import build
 
         return build(config)
+
+    def baselines(self, config: ImageConfig) -> dict[str, Baseline]:
+        """The mean over 16 x 16 cells."""
+        from medcl.modality.image.baselines import baselines
+
+        return baselines(config)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from medcl.errors import MedclError
 from medcl.modality.base import Miniature, Training, Wing
+from medcl.modality.baselines import Baseline
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Numbered
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
@@ -131,3 +132,9 @@ class SignalWing(Wing):
             notch=spec.notch,
             standardise=spec.standardise,  # type: ignore[arg-type]
         )
+
+    def baselines(self, config: SignalConfig) -> dict[str, Baseline]:
+        """Power in bands, covariance of channels, of an ECG its mean beat and heart rate."""
+        from medcl.modality.signal.baselines import baselines
+
+        return baselines(config)

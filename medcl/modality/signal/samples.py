@@ -1,5 +1,8 @@
 """Windows of prepared recordings, as batches of tensors."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -77,11 +80,28 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
 
     def read(self, numbers: Ints) -> Tensor:
         """Windows (B, C, T) float32, standardised, a flat channel being 0."""
-        records = self._records[numbers]
-        native = self.store.read_windows(records, self.starts[numbers], self.length)
-        x = native.transpose(0, 2, 1).astype(np.float32, order="C")
-        self._standardise(x, records)
-        return torch.from_numpy(x)
+        return torch.from_numpy(self._read(numbers, self.config.standardise))
+
+    def centred(self, numbers: Ints) -> NDArray[np.float32]:
+        """Windows (B, C, T) in the store's unit, less the mean of their recording, however samples are standardised."""
+        return self._read(numbers, "centre")
+
+    def stretches(self, row: int, longest: int) -> Iterator[NDArray[np.float32]]:
+        """What the windows of a row of the manifest cover, (C, samples) in the store's unit, without a gap within.
+
+        Args:
+            row: of the manifest.
+            longest: samples of a piece at most, into which longer stretches are cut evenly.
+        """
+        own = self.samples_of(row)
+        starts, record = np.sort(self.starts[own]), int(self._records[own[0]])
+        first, last = self.store.stretches_start[record : record + 2]
+        begins = np.isin(starts[1:], self.store.stretches[first:last]) | (np.diff(starts) > self.length)
+        for part in np.split(starts, np.flatnonzero(begins) + 1):
+            begin, end = int(part[0]), int(part[-1]) + self.length
+            edges = np.linspace(begin, end, -(-(end - begin) // longest) + 1).round().astype(np.int64).tolist()
+            for start, stop in pairwise(edges):
+                yield self.store.read(record, start, stop - start)
 
     def places(self, numbers: Ints) -> list[list[float]]:
         """Where windows begin, (n,) of [seconds]."""
@@ -111,23 +131,30 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
             "windows have gaps": self.with_gaps,
         }
 
-    def _standardise(self, x: NDArray[np.float32], records: Ints) -> None:
+    def _read(self, numbers: Ints, scale: str) -> NDArray[np.float32]:
+        records = self._records[numbers]
+        native = self.store.read_windows(records, self.starts[numbers], self.length)
+        x: NDArray[np.float32] = native.transpose(0, 2, 1).astype(np.float32, order="C")
+        self._standardise(x, records, scale)
+        return x
+
+    def _standardise(self, x: NDArray[np.float32], records: Ints, scale: str) -> None:
         """Turn stored numbers (B, C, T) into what is asked for, in place."""
         gain, std = self.store.gain[records], self.store.std[records]
         # The level is taken off before anything is multiplied, and in two parts, the first of them exact in float32:
         # an EEG amplifier's may be a thousand times the signal.
-        if self.config.standardise == "window":
+        if scale == "window":
             level = x[:, :, 0].astype(np.float64)
-        elif self.config.standardise == "record":
+        elif scale in ("record", "centre"):
             level = self.store.offset[records] + self.store.mean[records] * gain
-            gain = gain * np.where(std > 0, std, np.inf)
+            gain = gain * np.where(std > 0, std, np.inf) if scale == "record" else gain
         else:
             level = self.store.offset[records]
         coarse = level.astype(np.float32)
         x -= coarse[:, :, None]
         x -= (level - coarse).astype(np.float32)[:, :, None]
         x *= (1 / gain).astype(np.float32)[:, :, None]
-        if self.config.standardise == "window":
+        if scale == "window":
             x -= x.mean(axis=2, keepdims=True)
             spread = x.std(axis=2)
             varies = (std > 0) & (spread > _ROUNDING * std)

@@ -7,6 +7,7 @@ import numpy as np
 
 from medcl.errors import UnreadableError
 from medcl.modality.base import Miniature
+from medcl.modality.baselines import Baseline
 from medcl.modality.rows import Rows, Source
 from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
@@ -129,3 +130,9 @@ class VolumeWing(SpatialWing):
         edges = of_patch(data.spacing or (None, None, None), data)
         known = tuple(length for length in edges if length is not None)
         return build(config, known if len(known) == len(edges) else None)
+
+    def baselines(self, config: VolumeConfig) -> dict[str, Baseline]:
+        """Statistics of the values of voxels."""
+        from medcl.modality.volume.baselines import baselines
+
+        return baselines(config)

@@ -1,0 +1,189 @@
+"""The arms of an experiment: what gives the embeddings that are compared.
+
+An arm is a pretrained run, the same network from random weights, a foreign encoder, or a simple baseline of the wing.
+All arms get the same labelled subsets and seeds, so that differences between any two of them are paired ones.
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medcl import runs, weights
+from medcl.data.store import open_store
+from medcl.embed.encoders import device, embed_records, samples_in
+from medcl.embed.metadata import run_fingerprint
+from medcl.errors import UsageError, no_such
+from medcl.evaluate.cells import Arrays, fingerprint
+from medcl.evaluate.items import Items
+from medcl.evaluate.multimodal_space import only
+from medcl.evaluate.results import ArmInfo
+from medcl.modality import wing_of
+from medcl.modality.rows import Rows
+from medcl.modality.sampling import SampleSet
+from medcl.modality.spec import to_json
+from medcl.networks.config import ForeignEncoderConfig
+from medcl.networks.foreign import check as check_foreign
+
+ENCODER_PROTOCOLS = ("probe", "knn", "finetune")
+BASELINE_PROTOCOLS = ("probe",)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm; small enough to be sent to a process, since networks and stores are opened there.
+
+    Args:
+        info: what results say of it.
+        store: folder of the prepared records that it reads.
+        data: what a sample is.
+        spec: of its network; None for a baseline.
+        folders: run folders, one for all repeats or one for each; empty where no run is loaded.
+        side: of a run on several inputs, the one that is evaluated.
+        about: all that its embeddings depend on beside the records, in JSON's types.
+    """
+
+    info: ArmInfo
+    store: Path
+    data: Any
+    spec: Any = None
+    folders: tuple[Path, ...] = ()
+    side: str | None = None
+    about: Any = None
+
+    @property
+    def name(self) -> str:
+        """Of the arm."""
+        return self.info.name
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Those that it can be measured by: a baseline has no network to fine-tune."""
+        return BASELINE_PROTOCOLS if self.info.kind == "baseline" else ENCODER_PROTOCOLS
+
+    @property
+    def seeded(self) -> bool:
+        """Whether its embeddings differ from repeat to repeat."""
+        return self.info.kind == "random" or len(self.folders) > 1
+
+    def samples(self, manifest: Rows) -> SampleSet:
+        """The samples of the records of a manifest, as its network takes them."""
+        return samples_in(self.store, manifest, self.data)  # type: ignore[arg-type]
+
+    def encoder(self, repeat: int, seed: int) -> Any:
+        """Its network, in evaluation mode; random weights are those of the seed."""
+        if self.info.kind == "run":
+            return only(runs.load(self.folders[min(repeat, len(self.folders) - 1)]), self.side).encoder
+        torch.manual_seed(seed)
+        return self.spec.build()
+
+    def embed(self, manifest: Rows, items: Items, rows: NDArray[np.int64], repeat: int, seed: int) -> Arrays:
+        """Embeddings of items: `z` (rows, dim), and what a baseline learned of the training items, as `state.NAME`."""
+        samples = items.samples(self.samples(manifest))
+        if self.info.kind != "baseline":
+            network = self.encoder(repeat, seed).to(device())
+            return {"z": embed_records(network, samples, rows, device())}
+        baseline = wing_of(self.data).baselines(self.data)[self.name]
+        state = baseline.fit(samples, rows[items.split[rows] == "train"])
+        z = baseline.transform(samples, rows, state)
+        return {"z": z, **{f"state.{name}": value for name, value in state.items()}}
+
+
+def of_run(name: str, folders: Sequence[Path], store: Path, side: str | None = None, **facts: float) -> Arm:
+    """The arm of a pretrained run; of several run folders, one a repeat, where pretraining was repeated."""
+    run = only(runs.load(folders[0]), side)
+    data = wing_of_spec(run.card).data_of(run.card)
+    about = [[run_fingerprint(folder) for folder in folders], side or ""]
+    info = ArmInfo(name, "run", run=str(folders[0]), method=str(run.config.get("method", "")), facts=facts)
+    return Arm(info, store, data, run.card, tuple(folders), side, about)
+
+
+def untrained(name: str, arm: Arm) -> Arm:
+    """The same network as that of a run, from random weights."""
+    return replace(arm, info=ArmInfo(name, "random"), folders=(), side=None, about=to_json(arm.spec))
+
+
+def baselines(arm: Arm, wanted: Sequence[str]) -> list[Arm]:
+    """The simple baselines that fit the samples of an arm.
+
+    Args:
+        arm: whose prepared records are used.
+        wanted: names, or `all`, or `none`.
+
+    Raises:
+        UsageError: the wing has no such baseline for these samples.
+    """
+    known = wing_of(arm.data).baselines(arm.data)
+    names = list(known) if "all" in wanted else [name for name in wanted if name != "none"]
+    for name in names:
+        if name not in known:
+            raise UsageError(no_such("baseline", name, list(known)))
+    return [
+        replace(arm, info=ArmInfo(name, "baseline", known[name].title), spec=None, folders=(), side=None, about=name)
+        for name in names
+    ]
+
+
+def foreign(path: str, arm: Arm, manifest: Rows) -> Arm:
+    """An encoder of an installed package, `package.module:Class`, on the samples of an arm.
+
+    It is built without arguments; a class that loads weights of its own is measured with them. What it returns for a
+    sample says its width: (B, dim), or (B, dim, ...), which is averaged over positions.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the samples.
+    """
+    if not hasattr(arm.spec, "encoder"):
+        raise UsageError(f"--encoders {path}: the run's modality takes no other network")
+    config = ForeignEncoderConfig(path, dim=1)
+    check_foreign(config)
+    module, _, name = path.partition(":")
+    x = arm.samples(manifest).__getitems__([0, 0])["x"]
+    torch.manual_seed(0)
+    network = getattr(importlib.import_module(module), name)().eval()
+    try:
+        with torch.inference_mode():
+            found = network(x)
+    except Exception as error:  # noqa: BLE001 - a network of the user's own fails in any way
+        raise UsageError(
+            f"--encoders {path}: does not take samples of the shape {tuple(x.shape[1:])}: {error}"
+        ) from error
+    if not isinstance(found, torch.Tensor) or found.ndim < 2 or len(found) != 2:
+        raise UsageError(f"--encoders {path}: returns no tensor of the shape (batch, dim) or (batch, dim, ...)")
+    layout = "pooled" if found.ndim == 2 else "channels-first"
+    config = replace(config, dim=found.shape[1], layout=layout, dims=max(0, x.ndim - 2))  # type: ignore[arg-type]
+    return replace(
+        arm,
+        info=ArmInfo(name, "foreign", path),
+        spec=replace(arm.spec, encoder=config),
+        folders=(),
+        side=None,
+        about=[asdict(config), fingerprint(*(one.numpy() for one in weights.of(network).values()))],
+    )
+
+
+def wing_of_spec(spec: Any) -> Any:
+    """The wing that a spec belongs to.
+
+    Raises:
+        UsageError: it is one of several modalities.
+    """
+    from medcl.modality import wing
+    from medcl.modality.spec import JointCard, kind_of
+
+    if isinstance(spec, JointCard):
+        raise UsageError("the run's encoder is one of several modalities: it cannot be fine-tuned on labels")
+    return wing(kind_of(spec))
+
+
+def usable(arms: Sequence[Arm], manifest: Rows) -> NDArray[np.int64]:
+    """Rows of a manifest whose records every arm has samples of."""
+    rows = np.arange(len(manifest.column("record_id")))
+    for arm in {arm.store: arm for arm in arms}.values():
+        rows = np.intersect1d(rows, np.unique(arm.samples(manifest).rows))
+    return rows

@@ -1,0 +1,310 @@
+"""`medcl finetune` as one function: runs and a manifest in; results.json, report.html and models out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medcl import runs
+from medcl.archive.manifest import Manifest
+from medcl.archive.split import check as check_split
+from medcl.archive.split import missing_classes
+from medcl.data.store import open_store
+from medcl.embed import encoders
+from medcl.errors import MedclError, UsageError, did_you_mean
+from medcl.evaluate import arms as making
+from medcl.evaluate import segmentation
+from medcl.evaluate.arms import Arm
+from medcl.evaluate.cells import FOLDER, fingerprint, read
+from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.experiment import Fold, LabelPlan, Planned, run
+from medcl.evaluate.folds import divided
+from medcl.evaluate.fractions import Subset
+from medcl.evaluate.items import Items
+from medcl.evaluate.label_fraction import check as check_fractions
+from medcl.evaluate.multimodal_space import choose, only
+from medcl.evaluate.page import write_page
+from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.segment_images import draw, save_masks
+from medcl.evaluate.segment_train import check as check_network
+from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
+from medcl.evaluate.tasks import task_of
+from medcl.evaluate.tasks.base import Rows, Task
+from medcl.modality import wing_of
+
+DEFAULT_LABELS = ("1%", "10%", "100%")
+
+
+def finetune(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
+    """Compare runs with the same networks from random weights and with simple baselines, at every label fraction.
+
+    Args:
+        folders: of the runs, all on records of one modality.
+        manifest: with labels or label maps, and splits.
+        config: of the experiment.
+        store: folder in which records are prepared once, and finished cells are kept.
+        output: new folder of results.json, report.html and models.
+
+    Raises:
+        UsageError: the configuration is invalid, or does not fit the runs.
+        MedclError: the runs, the labels or the splits do not allow it; `LeakError` where a test patient was trained on.
+    """
+    _check(config, manifest)
+    manifest = manifest.ok()
+    measured = masks if config.target in manifest.masks else labels
+    return measured(folders, manifest, config, store, output)
+
+
+def _check(config: EvaluateConfig, manifest: Manifest) -> None:
+    if config.target not in (*manifest.targets, *manifest.masks):
+        known = [*manifest.targets, *manifest.masks]
+        raise UsageError(
+            f"--target {config.target}: the manifest has the targets {', '.join(manifest.targets) or '(none)'}"
+            + (f" and the label maps {', '.join(manifest.masks)}" if manifest.masks else "")
+            + did_you_mean(config.target, known)
+        )
+    check_fractions(config.fractions or DEFAULT_LABELS, config.repeats)
+    segmentation.check(config)
+
+
+def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
+    """The experiment of a column of labels; see `finetune`."""
+    first = runs.load(folders[0])
+    side = choose(first.card, manifest, config.target, config.side)
+    data = encoders.config_of(only(first, side).card)
+    manifest = manifest.select(manifest.kinds == wing_of(data).name)
+    if not config.folds:
+        check_split(manifest)
+    n_records = len(manifest)
+    main = _arms_of_runs(folders, manifest, config, store)
+    # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
+    manifest = manifest.select(making.usable(main, manifest))
+    task, items = task_of(manifest, config)
+    arms = [*main, *_others(main, manifest, config)]
+    folds = divided(items, task, config, arms)
+    notes = _notes(manifest, config, task, n_records - len(manifest))
+    notes += _guarded(folders, manifest, items, folds, config)
+    minutes = wing_of(data).minutes(manifest)
+    plan = LabelPlan(manifest, items, task, config, store / FOLDER, None if minutes is None else minutes[items.row])
+    wanted = config.fractions or DEFAULT_LABELS
+    models, drawn = run(plan, folds, config, wanted, plan.folder)
+    by_number = {fold.number: fold for fold in folds}
+
+    def tested(model: Planned) -> Tested:
+        test = by_number[model.fold].test
+        found = read(plan.folder, model.cell.key, ("test", "validation"))
+        prediction = task.finished(by_number[model.fold].validation, found["validation"], found["test"], model.protocol)
+        measured = task.measured(test, prediction)
+        return _tested(model, measured, task.class_names, fingerprint(prediction))
+
+    finished = [tested(model) for model in models]
+    results = _results(config, task.target, task.metric, folds, arms, finished, drawn, items, task, notes)
+    results = replace(results, config={**results.config, "pretraining": first.config})
+    results = replace(results, **task.tables(folds, finished, results.fractions[-1].label, items, config))
+    results.save(output / "results.json")
+    write_page(results, output / "report.html")
+    return results
+
+
+def _tested(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:
+    label = model.subset.label
+    return Tested(
+        model.protocol, model.arm.name, label, model.repeat, model.seed, model.fold, measured, classes, content
+    )
+
+
+def _arms_of_runs(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path) -> list[Arm]:
+    """An arm a run: `pretrained`, or by the names of several run folders."""
+    names = ["pretrained"] if len(folders) == 1 else _unique([folder.resolve().name for folder in folders])
+    found: list[Arm] = []
+    for name, folder in zip(names, folders, strict=True):
+        loaded = runs.load(folder)
+        side = choose(loaded.card, manifest, config.target, config.side) if config.target in manifest.targets else None
+        data = encoders.config_of(only(loaded, side).card)
+        if wing_of(data) != wing_of(found[0].data if found else data):
+            raise UsageError(
+                f"{folder}: reads {wing_of(data).plural}, {folders[0]} reads {wing_of(found[0].data).plural}: evaluate "
+                "them one by one, and `medcl compare` puts their results side by side"
+            )
+        found.append(making.of_run(name, [folder], encoders.prepared(manifest, data, store, config.jobs), side))
+    return found
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, numbered where they repeat."""
+    return [f"{name} {names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+
+
+def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> list[Arm]:
+    """Every different network from random weights, foreign encoders, and the simple baselines."""
+    found: list[Arm] = []
+    if config.scratch:
+        kinds = {(str(arm.spec), str(arm.data)): arm for arm in reversed(main)}
+        several = len(kinds) > 1
+        found += [
+            making.untrained(f"random ({arm.name})" if several else "random", arm)
+            for arm in main
+            if arm in kinds.values()
+        ]
+    found += [making.foreign(path, main[0], manifest) for path in config.encoders]
+    return [*found, *making.baselines(main[0], config.baselines)]
+
+
+def _guarded(
+    folders: Sequence[Path], manifest: Manifest, items: Items, folds: Sequence[Fold], config: EvaluateConfig
+) -> list[str]:
+    """Refuse to test on patients that a run was trained on; sentences where something must be said."""
+    said = [
+        runs.guard(runs.load(folder), manifest, items.row[fold.test], allow=config.allow_transductive)
+        for folder in folders
+        for fold in folds
+    ]
+    return list(dict.fromkeys(one for one in said if one))
+
+
+def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int) -> list[str]:
+    notes: list[str] = []
+    for split, classes in ({} if config.folds else missing_classes(manifest, config.target)).items():
+        if classes:
+            notes.append(f"The split {split} holds no record of {', '.join(classes)}.")
+    unlabelled = int((~task.labelled).sum())
+    if unlabelled:
+        notes.append(
+            f"{unlabelled} of {len(task.labelled)} records have no label for {config.target} and are not used."
+        )
+    if left_out:
+        notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")
+    return notes
+
+
+def _results(
+    config: EvaluateConfig,
+    target: ResultTarget,
+    metric: str,
+    folds: Sequence[Fold],
+    arms: Sequence[Arm],
+    finished: Sequence[Tested],
+    drawn: Sequence[Sequence[Sequence[Subset]]],
+    items: Items,
+    task: Task | None,
+    notes: Sequence[str],
+) -> Results:
+    """The results of finished models, without tables and curves."""
+    patients = {fold.number: items.patient[fold.test] for fold in folds}
+    n_patients = len(np.unique(np.concatenate(list(patients.values()))))
+    scores, undefined = scores_of(finished)
+    if undefined:
+        notes = [
+            *notes,
+            "Left out of a macro mean, since the test records include no positive or no negative: "
+            f"{', '.join(sorted(undefined))}.",
+        ]
+    if len(folds) > 1:
+        notes = [
+            *notes,
+            f"Tested in {len(folds)} folds, of which the means are shown. The folds overlap in training patients, so "
+            "that intervals are somewhat too narrow.",
+        ]
+    table = table_of(scores, bootstrap(finished, patients, config.bootstrap, config.seed))
+    infos = tuple(arm.info for arm in arms)
+    return Results(
+        target=target,
+        arms=infos,
+        protocols=tuple(dict.fromkeys(one.protocol for one in finished)),
+        metric=metric,
+        config={"evaluation": asdict(config)},
+        splits={
+            name: _split([getattr(fold, part) for fold in folds], items, task, whole=name == "test")
+            for name, part in (("train", "train"), ("val", "validation"), ("test", "test"))
+        },
+        notes=tuple(notes),
+        fractions=tuple(_fractions(drawn)),
+        procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit, len(folds)),
+        scores=tuple(scores),
+        summary=tuple(summaries(table, n_patients)),
+        differences=tuple(differences(table, infos, n_patients)),
+        items=items.plural,
+        **made_with(),
+    )
+
+
+def _split(parts: Sequence[Rows], items: Items, task: Task | None, *, whole: bool) -> Split:
+    """The size of a split: of folds the sum where they are disjoint (`whole`), else the mean."""
+
+    def size(rows: Rows) -> NDArray[np.float64]:
+        held = np.zeros(0) if task is None else task.classes_of(rows).sum(axis=0)
+        return np.array([len(np.unique(items.patient[rows])), len(rows), *held])
+
+    sizes = np.sum([size(rows) for rows in parts], axis=0) / (1 if whole else len(parts))
+    names = () if task is None else task.target.classes
+    joined = np.concatenate(list(parts))
+    known = fingerprint(items.ids[joined], *([] if task is None else [task.columns(joined)]))
+    return Split(float(sizes[0]), float(sizes[1]), dict(zip(names, map(float, sizes[2:]), strict=False)), known)
+
+
+def _fractions(drawn: Sequence[Sequence[Sequence[Subset]]]) -> list[Fraction]:
+    """What each label fraction holds, the median over repeats and folds, in ascending order."""
+    columns = zip(*(subsets for fold in drawn for subsets in fold), strict=True)
+    return [
+        Fraction(
+            column[0].label,
+            median(s.n_patients for s in column),
+            median(s.n_records for s in column),
+            {name: median(s.per_class[name] for s in column) for name in column[0].per_class},
+            any(s.raised for s in column),
+        )
+        for column in columns
+    ]
+
+
+def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
+    """The experiment of a column of label maps; see `finetune`."""
+    first = runs.load_volumes(folders[0])
+    for folder in folders:
+        check_network(runs.load_volumes(folder).card)
+    manifest = manifest.of_kind("volume")
+    check_split(manifest)
+    main = _arms_of_runs(folders, manifest, config, store)
+    prepared = open_store(main[0].store, "volume")
+    rows = {split: segmentation.usable(manifest, prepared, config.target, split) for split in ("train", "val", "test")}
+    problems = segmentation.problems(manifest, prepared, config.target)
+    if not len(rows["test"]):
+        raise MedclError(
+            f"no volume of the test split has a label map {config.target!r} that can be used"
+            + "".join(f"; {note}" for note in problems)
+        )
+    arms = [*main, *_others(main, manifest, replace(config, encoders=[], baselines=["none"]))]
+    fold = Fold(0, *rows.values(), tuple(arms))
+    items = replace(Items.records(manifest), plural="volumes")
+    notes = [*_guarded(folders, manifest, items, [fold], config), *problems]
+    notes.append(segmentation.validation_note(config, len(fold.validation)))
+    plan = segmentation.MaskPlan(manifest, manifest.masks[config.target], config)
+    folder = store / FOLDER
+    models, drawn = run(plan, [fold], config, config.fractions or segmentation.DEFAULT_LABELS, folder)
+    structures = plan.masks.classes[1:]
+    overlaps = [segmentation.overlap(read(folder, one.cell.key, ("dice", "hd95"))) for one in models]
+    finished = [
+        _tested(model, found, structures, model.cell.key) for model, found in zip(models, overlaps, strict=True)
+    ]
+    for arm in arms:
+        own = [found for model, found in zip(models, overlaps, strict=True) if model.arm is arm]
+        notes += segmentation.missing_structures(arm.name, own)
+    target = ResultTarget(config.target, "segmentation", structures)
+    results = _results(config, target, "dice", [fold], arms, finished, drawn, items, None, notes)
+    learning = segmentation.learning_curves(models, folder)
+    speed = [one for arm in main for one in segmentation.speed_of(learning, arm.name, "random")]
+    results = replace(
+        results,
+        config={**results.config, "pretraining": first.config},
+        learning=tuple(learning),
+        speed=tuple(speed),
+    )
+    results.save(output / "results.json")
+    write_page(results, output / "report.html", draw(plan, fold, models, folder))
+    if config.save_masks:
+        save_masks(plan, fold, models, folder, output / "masks")
+    return results

@@ -1,0 +1,152 @@
+"""Tasks with classes: binary, multiclass, multilabel; and ordinal, whose classes have an order."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from medcl.evaluate.tasks.base import Bools, Floats, Rows, Task
+from medcl.stats.metrics import Predictions
+
+
+class _Classes(Task):
+    @property
+    def n_outputs(self) -> int:
+        return len(self.target.classes)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.target.classes
+
+    def classes_of(self, rows: Rows) -> Floats:
+        return self.columns(rows)
+
+    def measured(self, rows: Rows, prediction: Floats) -> Predictions:
+        return Predictions.of(self.target.kind, self.labels[rows], prediction)  # type: ignore[arg-type]
+
+
+class _Numbered(_Classes):
+    """Labels are numbers of classes, -1 where there is none."""
+
+    @cached_property
+    def labelled(self) -> Bools:
+        return np.asarray(self.labels.astype(np.int64) >= 0)
+
+    def classes_of(self, rows: Rows) -> Floats:
+        return np.eye(len(self.target.classes))[self.labels[rows].astype(np.int64)]
+
+
+class Multilabel(_Classes):
+    """Any number of classes a record: one logistic regression each."""
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, labels)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits)
+
+    def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        models = [_logistic(x, column, penalty) for column in labels.T]
+        return np.concatenate([model.coef_ for model in models]), np.concatenate([one.intercept_ for one in models])
+
+
+class Binary(_Numbered, Multilabel):
+    """Two classes; the second is the positive one, whose probability is predicted."""
+
+    @property
+    def n_outputs(self) -> int:
+        return 1
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.target.classes[-1:]
+
+    def columns(self, rows: Rows) -> Floats:
+        return self.labels[rows].reshape(len(rows), -1).astype(np.float64)
+
+
+class Multiclass(_Numbered):
+    """One class of several a record."""
+
+    def columns(self, rows: Rows) -> Floats:
+        return self.classes_of(rows)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        return torch.softmax(logits, dim=1)
+
+    def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        classes = labels.argmax(axis=1)
+        model = _logistic(x, classes, penalty)
+        if len(model.classes_) == 2:  # of which scikit-learn keeps one row
+            both = np.concatenate([np.zeros_like(model.coef_), model.coef_])
+            return _all_classes(both, np.array([0.0, model.intercept_[0]]), model.classes_, labels.shape[1])
+        return _all_classes(model.coef_, model.intercept_, model.classes_, labels.shape[1])
+
+
+class Ordinal(_Numbered):
+    """Grades: a model predicts for each but the lowest whether it is reached (Frank and Hall, 2001).
+
+    The logits (B, grades - 1) are of "at least grade k"; `predict` makes them a distribution over the grades, (B,
+    grades), in which a higher grade is never more often reached than a lower one.
+    """
+
+    metric = "kappa"
+    undefined = "records (all have the same grade)"
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.target.classes) - 1
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ()
+
+    def columns(self, rows: Rows) -> Floats:
+        grades = self.labels[rows].astype(np.int64)
+        return (grades[:, None] >= np.arange(1, len(self.target.classes))).astype(np.float64)
+
+    def votes(self, rows: Rows) -> Floats:
+        return self.classes_of(rows)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, labels)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        reached = torch.cummin(torch.sigmoid(logits), dim=1).values
+        edges = torch.cat([torch.ones_like(reached[:, :1]), reached, torch.zeros_like(reached[:, :1])], dim=1)
+        return edges[:, :-1] - edges[:, 1:]
+
+    def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        weights, biases = [], []
+        for column in labels.T:
+            if column.min() == column.max():  # a grade that no training record passes, or all do
+                weights.append(np.zeros(x.shape[1]))
+                biases.append(np.log((column.sum() + 0.5) / (len(column) - column.sum() + 0.5)))
+                continue
+            model = _logistic(x, column, penalty)
+            weights.append(model.coef_[0])
+            biases.append(model.intercept_[0])
+        return np.stack(weights), np.array(biases)
+
+
+def _logistic(x: Floats, classes: NDArray[Any], penalty: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=penalty, max_iter=1000).fit(x, classes)
+
+
+_ABSENT = -30.0
+"""Logit of a class without a training record: its probability is 0 to thirteen digits."""
+
+
+def _all_classes(weight: Floats, bias: Floats, present: NDArray[Any], count: int) -> tuple[Floats, Floats]:
+    whole, offsets = np.zeros((count, weight.shape[1])), np.full(count, _ABSENT + bias.min())
+    whole[present], offsets[present] = weight, bias
+    return whole, offsets
