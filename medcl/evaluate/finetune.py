@@ -88,8 +88,7 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     folds = divided(items, task, config, arms)
     notes = _notes(manifest, config, task, n_records - len(manifest))
     notes += _guarded(folders, manifest, items, folds, config)
-    minutes = wing_of(data).minutes(manifest)
-    plan = LabelPlan(manifest, items, task, config, store / FOLDER, None if minutes is None else minutes[items.row])
+    plan = LabelPlan(manifest, items, task, config, store / FOLDER, _minutes(manifest, items))
     wanted = config.fractions or DEFAULT_LABELS
     models, drawn = run(plan, folds, config, wanted, plan.folder)
     by_number = {fold.number: fold for fold in folds}
@@ -104,10 +103,16 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     finished = [tested(model) for model in models]
     results = _results(config, task.target, task.metric, folds, arms, finished, drawn, items, task, notes)
     results = replace(results, config={**results.config, "pretraining": first.config})
-    results = replace(results, **task.tables(folds, finished, results.fractions[-1].label, items, config))
     results.save(output / "results.json")
     write_page(results, output / "report.html")
     return results
+
+
+def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
+    """Length of the recording of each item; None where records have none."""
+    rate, samples = (manifest.column(name)[items.row].astype(np.float64) for name in ("sampling_rate", "n_samples"))
+    found: NDArray[np.float64] = samples / rate / 60
+    return found if np.isfinite(found).all() else None
 
 
 def _tested(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:
@@ -278,7 +283,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
             + "".join(f"; {note}" for note in problems)
         )
     arms = [*main, *_others(main, manifest, replace(config, encoders=[], baselines=["none"]))]
-    fold = Fold(0, *rows.values(), tuple(arms))
+    fold = Fold(0, rows["train"], rows["val"], rows["test"], tuple(arms))
     items = replace(Items.records(manifest), plural="volumes")
     notes = [*_guarded(folders, manifest, items, [fold], config), *problems]
     notes.append(segmentation.validation_note(config, len(fold.validation)))

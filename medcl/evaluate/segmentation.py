@@ -48,7 +48,7 @@ class Overlap:
     @property
     def n_items(self) -> int:
         """Number of volumes."""
-        return self.dice.shape[1]
+        return int(self.dice.shape[1])
 
     def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """Means over structures and volumes (resamples,), and over volumes of each structure; see `Measured`."""

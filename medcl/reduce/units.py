@@ -129,12 +129,6 @@ def chosen_rows(manifest: Manifest, split: str | None) -> NDArray[np.bool_]:
     return both
 
 
-def labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """(records,) which of the labels that `Manifest.labels` gives are known: not -1 of a class, not NaN of a number."""
-    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
-    return np.asarray(known.reshape(len(labels), -1).all(axis=1))
-
-
 def units_of(manifest: Manifest, family: Family, rows: NDArray[np.bool_], axis: int) -> Units:
     """The units of the records (records,) of a family that are looked at, in slices across an axis.
 

@@ -90,6 +90,11 @@ class Predictions:
             raise MedclError(f"truth has the shape {labels.shape}, probabilities {probability.shape}")
         return cls(kind, labels == 1, probability, probability >= THRESHOLD)
 
+    @property
+    def n_items(self) -> int:
+        """Number of records."""
+        return len(self.truth)
+
     @cached_property
     def ranks(self) -> tuple[Ranks, ...]:
         """The order of the records in each column."""

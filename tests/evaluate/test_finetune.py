@@ -14,10 +14,10 @@ from medcl import runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
-from medcl.evaluate.evaluation import evaluate
+from medcl.evaluate.finetune import finetune
 from medcl.evaluate.protocols import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Results
-from medcl.evaluate.task import Task
+from medcl.evaluate.tasks import TASKS
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
 
@@ -57,8 +57,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, ecg_manifest: Manifest) -> Pat
 def test_every_protocol_at_every_fraction_beside_random_weights(
     run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
 ) -> None:
-    results = evaluate(run, ecg_manifest, CONFIG, store, tmp_path)
-    cells = {(s.protocol, s.init, s.label, s.repeat) for s in results.scores}
+    results = finetune([run], ecg_manifest, CONFIG, store, tmp_path)
+    cells = {(s.protocol, s.arm, s.label, s.repeat) for s in results.scores}
     assert len(cells) == len(results.scores) == 3 * 2 * 2 * 2
     assert results.metric == "auroc"
     assert not any("holds no record" in note for note in results.notes)
@@ -83,14 +83,14 @@ def test_the_number_of_processes_changes_nothing_and_the_baseline_is_measured_on
 ) -> None:
     tuning = FinetuneConfig(steps=2, evaluate_every=1)
     config = replace(CONFIG, seed=11, labels=["50%"], protocols=["probe", "finetune"], finetune=tuning)
-    first = evaluate(run, ecg_manifest, replace(config, jobs=2), store, tmp_path / "two")
+    first = finetune([run], ecg_manifest, replace(config, jobs=2), store, tmp_path / "two")
     kept = list(store.glob("baseline-*.npz"))
-    again = evaluate(run, ecg_manifest, config, store, tmp_path / "one")
+    again = finetune([run], ecg_manifest, config, store, tmp_path / "one")
     assert _found(again) == _found(first)
     assert list(store.glob("baseline-*.npz")) == kept
     for path in kept:
         path.write_bytes(b"damaged")
-    anew = evaluate(run, ecg_manifest, config, store, tmp_path / "anew")
+    anew = finetune([run], ecg_manifest, config, store, tmp_path / "anew")
     assert _found(anew) == _found(first)
 
 
@@ -105,7 +105,7 @@ def _found(results: Results) -> str:
 def test_values_and_two_classes(
     run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, target: str, metric: str
 ) -> None:
-    results = evaluate(run, ecg_manifest, replace(CONFIG, target=target, labels=["100%"]), store, tmp_path)
+    results = finetune([run], ecg_manifest, replace(CONFIG, target=target, labels=["100%"]), store, tmp_path)
     assert results.metric == metric
     assert all(np.isfinite(list(score.metrics.values())).all() for score in results.scores)
 
@@ -118,7 +118,7 @@ def test_several_labels_a_record(run: Path, ecg_manifest: Manifest, store: Path,
     column = pa.array([[name for name in names if name != "None"] or None for names in many], pa.list_(pa.string()))
     manifest = ecg_manifest.with_column("many", column)
     manifest = manifest.with_targets({**manifest.targets, "many": Target("many", "multilabel", classes)})
-    results = evaluate(run, manifest, replace(CONFIG, target="many", labels=["100%"]), store, tmp_path)
+    results = finetune([run], manifest, replace(CONFIG, target="many", labels=["100%"]), store, tmp_path)
     assert {c.class_name for c in results.confusion} == set(classes)
 
 
@@ -130,9 +130,9 @@ def test_patients_of_the_pretraining_are_not_tested_unless_asked_for(
     swapped[train], swapped[test] = "test", "train"
     manifest = ecg_manifest.with_column("split", pa.array(list(swapped), pa.string()))
     with pytest.raises(LeakError, match="--allow-transductive"):
-        evaluate(run, manifest, CONFIG, store, tmp_path)
+        finetune([run], manifest, CONFIG, store, tmp_path)
     config = replace(CONFIG, allow_transductive=True, labels=["100%"], protocols=["probe"])
-    results = evaluate(run, manifest, config, store, tmp_path)
+    results = finetune([run], manifest, config, store, tmp_path)
     assert any("Transductive" in note for note in results.notes)
 
 
@@ -142,7 +142,7 @@ def test_a_patient_in_two_splits_is_an_error(run: Path, ecg_manifest: Manifest, 
     row = np.flatnonzero(patients == ids[counts > 1][0])[0]
     split[row] = "test"
     with pytest.raises(MedclError, match="two splits|more than one split"):
-        evaluate(run, ecg_manifest.with_column("split", pa.array(list(split), pa.string())), CONFIG, store, tmp_path)
+        finetune([run], ecg_manifest.with_column("split", pa.array(list(split), pa.string())), CONFIG, store, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_calls_that_cannot_be_meant(
     run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        evaluate(run, ecg_manifest, replace(CONFIG, **change), store, tmp_path)  # type: ignore[arg-type]
+        finetune([run], ecg_manifest, replace(CONFIG, **change), store, tmp_path)  # type: ignore[arg-type]
 
 
 def test_a_class_without_training_records_is_named(
@@ -172,7 +172,7 @@ def test_a_class_without_training_records_is_named(
     diagnosis[train[diagnosis[train] == gone]] = None
     manifest = ecg_manifest.with_column("diagnosis", pa.array(list(diagnosis), pa.string()))
     with pytest.raises(MedclError, match=gone):
-        evaluate(run, manifest, CONFIG, store, tmp_path)
+        finetune([run], manifest, CONFIG, store, tmp_path)
 
 
 def test_the_probes_find_what_is_there_and_choose_by_the_validation_rows() -> None:
@@ -191,6 +191,6 @@ def test_the_probes_find_what_is_there_and_choose_by_the_validation_rows() -> No
 
 
 def test_results_hold_no_secret(run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
-    evaluate(run, ecg_manifest, replace(CONFIG, labels=["100%"], protocols=["knn"]), store, tmp_path)
+    finetune([run], ecg_manifest, replace(CONFIG, labels=["100%"], protocols=["knn"]), store, tmp_path)
     text = json.dumps(json.loads((tmp_path / "results.json").read_text()))
     assert not any(str(code) in text for code in ecg_manifest.ok().column("patient"))
