@@ -54,7 +54,7 @@ def r_peaks(x: Floats, rate: float) -> Ints:
 
 
 @dataclass(frozen=True)
-class Beats:
+class MeanBeat:
     """The mean beat of every lead of an ECG, and its heart rate.
 
     Beats are looked for in lead II, or where there is none in the first lead.
