@@ -36,6 +36,7 @@ from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
+from medcl.spelling import not_a_choice
 
 DEFAULT_LABELS = ("1%", "10%", "100%")
 
