@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from medcl.errors import MedclError
 from medcl.stats.metrics import Kind, Predictions
-from medcl.stats.ranking import Floats
+from medcl.stats.ranking import Floats, Ints
 from medcl.stats.scales import Scale, constant_ends, t_ends
 
 CONFIDENCE = 0.95
@@ -213,16 +213,31 @@ def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int | Sequ
     Yields:
         (records, resamples of this block), counts.
     """
-    import pyarrow as pa
-
-    # Patients are numbered in the order in which they first appear, so that resamples do not depend on their codes.
-    codes = pa.array(np.asarray(patients)).dictionary_encode()
-    of_patient, n_patients = codes.indices.to_numpy(), len(codes.dictionary)
+    of_patient, n_patients = _numbered(patients)
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK_NUMBERS // len(of_patient))
     for start in range(0, n_boot, block):
         drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=min(block, n_boot - start))
         yield drawn.T[of_patient].astype(np.float64)
+
+
+def patient_sums(values: Floats, patients: ArrayLike) -> Floats:
+    """Sums of values (records, K) over the records of each patient, (patients, K).
+
+    Under `patient_weights(range(patients))` they are resampled as the records are under `patient_weights(patients)`.
+    """
+    of_patient, n_patients = _numbered(patients)
+    sums = np.zeros((n_patients, values.shape[1]))
+    np.add.at(sums, of_patient, values)
+    return sums
+
+
+def _numbered(patients: ArrayLike) -> tuple[Ints, int]:
+    """(records,) numbers of patients in the order in which they first appear, whatever their codes, and how many."""
+    import pyarrow as pa
+
+    codes = pa.array(np.asarray(patients)).dictionary_encode()
+    return codes.indices.to_numpy(), len(codes.dictionary)
 
 
 def patient_bootstrap(
