@@ -1,7 +1,7 @@
 """Which patients carry which labels, and how to divide patients so that every part carries its share of each."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,12 @@ def label_columns(
     columns = numbers[:, None] == np.arange(n_classes)
     # Repeated values can leave a bin empty, which would be a class that nobody has.
     return (columns[:, columns.any(axis=0)] if kind == "regression" else columns), known
+
+
+def is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """(records,) which of the labels that `Manifest.labels` gives are known: not -1 of a class, not NaN of a number."""
+    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return np.asarray(known.reshape(len(labels), -1).all(axis=1))
 
 
 def any_of(columns: Bools, owner: Ints, n_owners: int) -> Bools:

@@ -1,11 +1,9 @@
 """Evaluate encoders: finetune, compare, and evaluate for several modalities."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from medcl import files
 from medcl.commands.arguments import (
     ManifestSource,
     PathSource,
@@ -15,63 +13,51 @@ from medcl.commands.arguments import (
     one_or_many,
     printed,
 )
-from medcl.errors import UsageError, no_such
 
 if TYPE_CHECKING:
-    from medcl.evaluate.compare import Comparison
     from medcl.evaluate.multimodal_results import MultimodalResults
     from medcl.evaluate.results import Results
 
 
 @one_or_many
 def finetune(
-    run: PathSource,
+    run: Sequence[PathSource],
     manifest: ManifestSource,
     target: str,
     output: PathSource | None = None,
     *,
     store: PathSource | None = None,
-    **settings: Annotated[Any, "medcl.evaluate.config:EvaluateConfig", "medcl.evaluate.config:SegmentationConfig"],
+    **settings: Annotated[Any, "medcl.evaluate.config:EvaluateConfig"],
 ) -> "Result[Results]":
-    """Measure a pretrained encoder at label fractions, next to the same network from scratch.
+    """Measure pretrained encoders at label fractions, next to the same network from scratch and to simple baselines.
 
     Args:
-        run: run folder that `medcl pretrain` wrote.
+        run: run folders that `medcl pretrain` wrote; several are compared on the same patients.
         manifest: manifest that `medcl scan` wrote, with splits and labels.
         target: column to predict: of labels, or of label maps.
-        output: folder of results.json and report.html; default: RUN/eval/TARGET.
+        output: new folder of results.json, report.html and models; default: RUN/eval/TARGET/DATE-N of the first run,
+            and RUN/eval/TARGET/latest points at it.
         store: folder of prepared records; default: beside the manifest.
-        settings: fields of `medcl.evaluate.config.EvaluateConfig`, such as `labels=["1%", "100%"]`; where the target is
-            a column of label maps, of `medcl.evaluate.config.SegmentationConfig`.
+        settings: fields of `medcl.evaluate.config.EvaluateConfig`, such as `labels=["1%", "100%"]`.
 
     Returns:
         The results.
 
     Raises:
         UsageError: there is no such target or setting, or a label fraction is invalid.
-        MedclError: the run cannot be loaded, or has seen patients that would be tested.
+        MedclError: a run cannot be loaded, or has seen patients that would be tested.
     """
-    from medcl.evaluate.config import EvaluateConfig, SegmentationConfig
+    from medcl.evaluate.config import EvaluateConfig
+    from medcl.evaluate.finetune import finetune as measure
+    from medcl.evaluate.folder import begin, finish
     from medcl.evaluate.wording import show
 
+    config = config_of(EvaluateConfig, settings, target=target)
     records, prepared = manifest_and_store(manifest, store)
-    run = Path(run)
-    folder = run / "eval" / files.safe_name(target) if output is None else Path(output)
-    kinds: tuple[Any, ...] = (EvaluateConfig, SegmentationConfig)
-    known = [{one.name for one in fields(kind)} for kind in kinds]
-    for name in settings:
-        if not any(name in own for own in known):
-            raise UsageError(no_such("setting", name, sorted(set.union(*known))))
-    masks = target in records.masks
-    own = {name: value for name, value in settings.items() if name in known[masks]}
-    if masks:
-        from medcl.evaluate.segment import evaluate_masks
-
-        results = evaluate_masks(run, records, config_of(SegmentationConfig, own, target=target), prepared, folder)
-    else:
-        from medcl.evaluate.evaluation import evaluate
-
-        results = evaluate(run, records, config_of(EvaluateConfig, own, target=target), prepared, folder)
+    folders = [Path(one) for one in run]
+    folder = begin(folders[0], target) if output is None else begin(None, target, Path(output))
+    results = measure(folders, records, config, prepared, folder)
+    finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
     return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
 
@@ -81,21 +67,23 @@ def compare(
     results: Sequence[PathSource],
     output: PathSource | None = None,
     *,
+    target: str = "",
     names: Sequence[str] = (),
     markdown: bool = False,
     pool: bool = False,
-) -> "Result[Comparison | Results]":
-    """Put the results of several runs on the same test patients side by side.
+) -> "Result[Results]":
+    """Put the evaluations of several runs on the same test patients side by side.
 
     Args:
-        results: results.json files, or folders that hold one.
-        output: page (HTML) that is written; with `--pool`, a folder of results.json and report.html.
+        results: run folders, whose latest evaluations are found, or results.json files or folders that hold one.
+        output: folder of results.json and report.html that are written.
+        target: the one that is compared, where the runs were evaluated on several.
         names: names of the results, in their order.
         markdown: show tables as Markdown.
         pool: pool the results, which are the folds of one cross-validation.
 
     Returns:
-        The comparison; with `pool`, the pooled results.
+        The results as one.
 
     Raises:
         UsageError: the results are not of the same target and test patients.
@@ -103,28 +91,18 @@ def compare(
     """
     from medcl.evaluate import compare as comparing
     from medcl.evaluate import wording
+    from medcl.evaluate.page import write_page
 
-    paths = [path / "results.json" if path.is_dir() else path for path in map(Path, results)]
-    page = None if output is None else Path(output)
-    if pool:
-        from medcl.evaluate import cross_validation
-        from medcl.evaluate.page import write_page
-
-        pooled = cross_validation.combine_folds(paths)
-        text = wording.markdown(pooled) if markdown else printed(lambda console: wording.show(pooled, console))
-        if page is not None:
-            pooled.save(page / "results.json")
-            write_page(pooled, page / "report.html")
-        return Result(text.rstrip("\n"), lambda: pooled, page)
-    comparison = comparing.compare(paths, names)
-    if markdown:
-        text = comparing.markdown(comparison)
-    else:
-        text = printed(lambda console: comparing.show(comparison, console=console))
-    if page is not None:
-        comparing.write_page(comparison, page)
-        text = f"{text.rstrip(chr(10))}\npage: {page}"
-    return Result(text.rstrip("\n"), lambda: comparison, page)
+    paths, found = comparing.find([Path(one) for one in results], target)
+    merged = comparing.combine_folds(paths) if pool else comparing.compare(paths, names)
+    text = wording.markdown(merged) if markdown else printed(lambda console: wording.show(merged, console))
+    lines = [text.rstrip("\n")] if markdown else [found, "", text.rstrip("\n")]
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        merged.save(folder / comparing.RESULTS)
+        write_page(merged, folder / "report.html")
+        lines.append(f"report: {folder / 'report.html'}")
+    return Result("\n".join(lines), lambda: merged, folder)
 
 
 @one_or_many

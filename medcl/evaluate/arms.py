@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from medcl import runs, weights
-from medcl.data.store import open_store
 from medcl.embed.encoders import device, embed_records, samples_in
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError, no_such

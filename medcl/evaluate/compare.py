@@ -169,7 +169,7 @@ def with_names(results: Results, names: dict[str, str]) -> Results:
         title = arm.title + suffix if arm.title and suffix != names[arm.name] else arm.title
         arms.append(replace(arm, name=names[arm.name], title=title))
     fields = ("scores", "summary", "calibration", "confusion", "learning", "speed")
-    changed = {field: named(getattr(results, field), "arm") for field in fields}
+    changed: dict[str, Any] = {field: named(getattr(results, field), "arm") for field in fields}
     return replace(results, arms=tuple(arms), differences=named(results.differences, "arm", "other"), **changed)
 
 

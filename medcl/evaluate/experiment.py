@@ -7,7 +7,7 @@ predicted once by each finished model.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,10 +90,7 @@ def run(
     Raises:
         MedclError: the labels do not allow a fraction; see `fractions.order`.
     """
-    drawn = [
-        draw(lambda seed, fold=fold: plan.ordering(fold, seed), labels, repeats=config.repeats, seed=config.seed)
-        for fold in folds
-    ]
+    drawn = [draw(partial(plan.ordering, fold), labels, repeats=config.repeats, seed=config.seed) for fold in folds]
     both = list(zip(folds, drawn, strict=True))
     first = [cell for fold, subsets in both for cell in plan.features(fold, subsets)]
     if first:
@@ -185,13 +182,13 @@ class LabelPlan:
         features = self._embedding(fold, arm, repeat)
         seed, rows = self.config.seed + repeat, self._rows(fold)
         parts = (subset.rows, fold.validation, fold.test)
-        about = {
+        about: dict[str, Any] = {
             "task": [type(self.task).__name__, asdict(self.task.target), self.task.about],
             "labels": [fingerprint(self.items.ids[part], self.task.columns(part)) for part in parts],
         }
         if protocol != "finetune":
-            arguments = (self.folder, features.key, self.task, rows, *parts, protocol)
-            return Cell(_frozen, arguments, {**about, "features": features.key, "protocol": protocol})
+            about |= {"features": features.key, "protocol": protocol}
+            return Cell(_frozen, (self.folder, features.key, self.task, rows, *parts, protocol), about)
         tuned = {**features.about, "seed": seed, "finetune": asdict(self.config.finetune), "keep": keep}
         arguments = (arm, self.manifest, self.items, self.task, *parts, self.config.finetune, repeat, seed, keep)
         return Cell(_tuned, arguments, {**about, **tuned})
@@ -209,7 +206,7 @@ def _features(folder: Path, key: str) -> Arrays:
 def _frozen(
     folder: Path, key: str, task: Task, rows: Rows, train: Rows, validation: Rows, test: Rows, protocol: str
 ) -> Arrays:
-    """Fit on frozen embeddings: what is predicted of the validation and the test items, and a linear model's numbers."""
+    """Fit on frozen embeddings: predictions of the validation and the test items, and the numbers of a linear model."""
     found = _features(folder, key)["z"]
     z: Floats = np.full((int(rows.max()) + 1, found.shape[1]), np.nan)
     z[rows] = found

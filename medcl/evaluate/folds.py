@@ -32,8 +32,8 @@ def divided(items: Items, task: Task, config: EvaluateConfig, arms: Sequence[Arm
         MedclError: a split has no labelled item.
     """
     if not config.folds:
-        rows = [_labelled(items, task, split) for split in ("train", "val", "test")]
-        return [Fold(0, *rows, tuple(arms))]
+        train, validation, test = (_labelled(items, task, split) for split in ("train", "val", "test"))
+        return [Fold(0, train, validation, test, tuple(arms))]
     known = np.flatnonzero(task.labelled)
     group = _groups(items, config.folds, known)
     folds = []

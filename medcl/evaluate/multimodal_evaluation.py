@@ -14,6 +14,7 @@ from medcl.archive.links import PARTNERS, Links, Partners, links, taking_part, t
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
+from medcl.archive.stratify import is_labelled
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.config import MultimodalEvaluateConfig
@@ -22,7 +23,6 @@ from medcl.evaluate.multimodal_results import Between, Classified, Direction, Mu
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
 from medcl.evaluate.results import made_with
 from medcl.evaluate.retrieval import Ints, RelevanceIds, Retrieval, SharedIds, rank, summarise
-from medcl.evaluate.task import Task
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
 from medcl.modality import WINGS, wing
 from medcl.networks.multimodal import REPORT
@@ -274,16 +274,17 @@ def _zero_shot(
 ) -> Iterator[Classified]:
     patient = manifest.column("patient")
     for one in asked:
-        task = Task.of(manifest, one.target)
+        target, labels = manifest.targets[one.target], manifest.labels(one.target)
+        known = is_labelled(labels)
         for kind, side in sides.items():
-            labelled = task.labelled[side.rows]
+            labelled = known[side.rows]
             if kind == REPORT or not labelled.any():
                 continue
             rows = side.rows[labelled]
             z, embed = side.z[np.flatnonzero(labelled)], partial(embed_texts, run)
-            said = classify(z, one, task.target, embed, temperature=config.temperature)
+            said = classify(z, one, target, embed, temperature=config.temperature)
             result = measure_zero_shot(
-                task.target, task.labels[rows], said, patient[rows], n_boot=config.bootstrap, seed=config.seed
+                target, labels[rows], said, patient[rows], n_boot=config.bootstrap, seed=config.seed
             )
             yield Classified(kind, result)
 

@@ -17,13 +17,13 @@ from torch.nn import functional as F  # noqa: N812
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.archive.stratify import is_labelled
 from medcl.data.prepare import prepare
 from medcl.embed import encoders
 from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
-from medcl.evaluate.task import Task
 from medcl.modality import WINGS, plural
 from medcl.modality.report import ReportWing
 from medcl.modality.report.prepare import TokenisedConfig
@@ -56,7 +56,7 @@ def choose(card: Card, manifest: Manifest, target: str, name: str = "") -> str |
         return None
     if name and name not in card.sides:
         raise UsageError(f"--side {not_a_choice(name, card.sides)}")
-    labelled = set(manifest.kinds[Task.of(manifest, target).labelled])
+    labelled = set(manifest.kinds[is_labelled(manifest.labels(target))])
     for kind in WINGS:
         sides = [one for one in card.named(kind) if name in ("", one)]
         if sides and kind in labelled and (name or kind != REPORT):

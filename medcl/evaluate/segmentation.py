@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +47,7 @@ class Overlap:
     @property
     def n_items(self) -> int:
         """Number of volumes."""
-        return self.dice.shape[1]
+        return int(self.dice.shape[1])
 
     def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """Means over structures and volumes (resamples,), and over volumes of each structure; see `Measured`."""

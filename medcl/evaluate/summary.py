@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.evaluate.results import ArmInfo, Difference, Estimate, MetricSummary, Score
 from medcl.evaluate.tasks.base import Floats, Measured
-from medcl.stats.intervals import crossed_interval, holm, mean_interval, paired_difference, patient_weights
+from medcl.stats.intervals import UNBOUNDED, crossed_interval, difference_bounds, holm, mean_interval, patient_weights
 from medcl.stats.metrics import BOUNDS
 
 Key: TypeAlias = tuple[str, str, str]
@@ -176,7 +176,7 @@ def summaries(table: Table, n_patients: int) -> Iterator[MetricSummary]:
 
 
 def _estimate(repeats: Floats, spread: Floats, boot: Floats, metric: str, n_patients: int, label: str) -> Estimate:
-    bounds = BOUNDS.get(metric, (-np.inf, np.inf))
+    bounds = BOUNDS.get(metric, UNBOUNDED)
     alone = mean_interval(spread, bounds=bounds)
     main = crossed_interval(repeats, boot, bounds, n_patients) if len(boot) else alone
     return Estimate(label, metric, alone.mean, main.low, main.high, len(repeats), alone.low, alone.high)
@@ -215,12 +215,11 @@ def _cell(table: Table, protocol: str, arm: ArmInfo, label: str) -> dict[Metric,
 def _difference(one: Values, two: Values, metric: str, n_patients: int, label: str) -> Difference:
     both = [repeat for repeat in one.repeats if repeat in two.repeats]
     gaps = one.over(both) - two.over(both)
-    low, high = BOUNDS.get(metric, (-np.inf, np.inf))
-    bounds = (low - high, high - low)
+    bounds = difference_bounds(BOUNDS.get(metric, UNBOUNDED))
     spread = one.spread(both) - two.spread(both)
     alone = mean_interval(spread, bounds=bounds)
     boot = one.boot - two.boot if len(one.boot) else one.boot
-    main, p = paired_difference(gaps if len(boot) else spread, boot, bounds, n_patients)
+    main = crossed_interval(gaps, boot, bounds, n_patients) if len(boot) else alone
     return Difference(
         label,
         metric,
@@ -233,5 +232,5 @@ def _difference(one: Values, two: Values, metric: str, n_patients: int, label: s
         protocol="",
         arm="",
         other="",
-        p=p,
+        p=main.p,
     )

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.stratify import is_labelled
 from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Ints, Selection
-from medcl.reduce.units import WHOLE, Units, labelled, shown_at
+from medcl.reduce.units import WHOLE, Units, shown_at
 from medcl.show import page
 from medcl.show.page import Figure
 from medcl.show.thumbnails import Thumbnail, thumbnails
@@ -127,7 +128,7 @@ def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[st
         if target.kind == "regression" or not len(one.units):
             continue
         labels = manifest.labels(name)[one.units.row]
-        known = labelled(labels)
+        known = is_labelled(labels)
         indicators = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(target.classes))
         if not known.any():
             continue

@@ -1,7 +1,6 @@
 """What is compared: slices of volumes or whole records, in an order, and the groups within which they are."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,12 +126,6 @@ def chosen_rows(manifest: Manifest, split: str | None) -> NDArray[np.bool_]:
         raise UsageError(f"--split {split}: no record is of this split; the manifest has {there}{hint}")
     both: NDArray[np.bool_] = chosen & ok
     return both
-
-
-def labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """(records,) which of the labels that `Manifest.labels` gives are known: not -1 of a class, not NaN of a number."""
-    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
-    return np.asarray(known.reshape(len(labels), -1).all(axis=1))
 
 
 def units_of(manifest: Manifest, family: Family, rows: NDArray[np.bool_], axis: int) -> Units:

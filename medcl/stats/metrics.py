@@ -90,6 +90,11 @@ class Predictions:
             raise MedclError(f"truth has the shape {labels.shape}, probabilities {probability.shape}")
         return cls(kind, labels == 1, probability, probability >= THRESHOLD)
 
+    @property
+    def n_items(self) -> int:
+        """Number of records."""
+        return len(self.truth)
+
     @cached_property
     def ranks(self) -> tuple[Ranks, ...]:
         """The order of the records in each column."""
@@ -170,7 +175,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "harrell_c": _SHARE,
     "uno_c": _SHARE,
     "ibs": _SHARE,
-    "cumulative_auc": _SHARE,
     "dice": _SHARE,
     "hd95": _SIZE,
 }

@@ -1,7 +1,6 @@
 """What every task is: labels of items, a loss and a linear model that learn them, and the metrics of predictions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
@@ -21,6 +20,10 @@ Rows: TypeAlias = NDArray[np.int64]
 
 class Measured(Protocol):
     """Predictions of the test items beside their labels, ready to be measured under any weights."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of test items."""
 
     def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """Macro means {metric: (resamples,)} and values by class {metric: (classes, resamples)}.
@@ -151,6 +154,17 @@ class Task(ABC):
             MedclError: a prediction is not finite.
         """
 
+    def finished(self, validation: Rows, predicted: Floats, test: Floats, protocol: str) -> Floats:
+        """The predictions of the test items as they are reported, after what is fitted on the validation items.
+
+        Args:
+            validation: rows.
+            predicted: of them.
+            test: predictions of the test items.
+            protocol: by which the model was trained.
+        """
+        return test
+
     def score(self, rows: Rows, prediction: Floats) -> float:
         """The selection metric of predictions for these rows; higher is better.
 
@@ -167,9 +181,3 @@ class Task(ABC):
 
     undefined = "records (no class has both positive and negative ones)"
     """Of which records the metric is undefined, for the error."""
-
-
-def named(task: Task, by_class: dict[str, Floats]) -> dict[str, dict[str, float]]:
-    """Values by class (classes, 1) as {class: {metric: value}}."""
-    names: Sequence[str] = task.class_names
-    return {name: {metric: float(v[k, 0]) for metric, v in by_class.items()} for k, name in enumerate(names)}

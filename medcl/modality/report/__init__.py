@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medcl.modality.base import Miniature, Training, Wing, frozen, plain
+from medcl.modality.baselines import Baseline
 from medcl.modality.report.config import TextConfig, TextEncoderConfig, TextViewsConfig
 from medcl.modality.rows import Rows, Source
 
@@ -137,3 +138,9 @@ class ReportWing(Wing):
         from medcl.modality.report.encoders.tokens import Tokenizer
 
         return build(spec.encoder, Tokenizer.from_json(spec.tokenizer))
+
+    def baselines(self, config: TextConfig) -> dict[str, Baseline]:
+        """Words, weighted by their rarity."""
+        from medcl.modality.report.baselines import baselines
+
+        return baselines(config)

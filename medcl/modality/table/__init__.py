@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from medcl.errors import UsageError
 from medcl.modality.base import Miniature, Training, Wing, plain
+from medcl.modality.baselines import Baseline
 from medcl.modality.rows import Rows, Source
 from medcl.modality.storing import DecodedRecord, LabelMap
 from medcl.modality.table.config import TableConfig, TableEncoderConfig, TableViewsConfig
@@ -103,3 +104,9 @@ class TableWing(Wing):
         """Samples as in pretraining; windows side by side."""
         data = TableConfig(**spec.data)
         return data if data.stride is None else replace(data, stride=data.window)
+
+    def baselines(self, config: TableConfig) -> dict[str, Baseline]:
+        """The columns themselves."""
+        from medcl.modality.table.baselines import baselines
+
+        return baselines(config)
