@@ -75,7 +75,13 @@ def make_results(
         by_class = () if kind in WITHOUT_CLASSES else tuple(BY_CLASS)
     arms = (
         *(
-            ArmInfo(name, "run", run=f"runs/{method}", method=method, facts={"steps": 400.0, "seconds": 61.5} if facts else {})
+            ArmInfo(
+                name,
+                "run",
+                run=f"runs/{method}",
+                method=method,
+                facts={"steps": 400.0, "seconds": 61.5} if facts else {},
+            )
             for name in runs
         ),
         ArmInfo("random", "random"),
