@@ -120,8 +120,8 @@ def findings(results: "Results") -> list[str]:
 
     arms, metric, said = {arm.name: arm for arm in results.arms}, results.metric, []
     for name, arm in arms.items():
-        control = f"random, as many as {name}"
-        if control not in arms or not name.endswith("same epochs"):
+        control = f"as many at random as {name}"
+        if control not in arms or not name.endswith("(same epochs)"):
             continue
         to_all, to_chance = (gap(results, "probe", name, one, "100%", metric) for one in ("all", control))
         seconds = [number(one.facts["seconds"], digits=0) for one in (arm, arms["all"])]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -112,8 +113,8 @@ class Subset:
     @property
     def name(self) -> str:
         """In words, the same in all folds."""
-        own = f"random, as many as {self.by}" if self.chance else self.by
-        return f"{own}, same {self.budget}" if self.by else "all"
+        own = f"as many at random as {self.by}" if self.chance else self.by
+        return f"{own} (same {self.budget})" if self.by else "all"
 
     def recipe(self, recipe: Any, seed: int) -> Any:
         """The recipe with this seed, and the steps that these units get."""
@@ -196,8 +197,8 @@ def pretrain_all(
             runs: list[list[tuple[Path, int, float]]] = [[] for _ in subsets]
             for seed in range(seeds):
                 for subset, done in zip(subsets, runs, strict=True):
-                    name = files.safe_name(subset.name.replace(",", "").replace(" ", "-"))
-                    where = folder / f"fold-{number}" / f"seed-{seed}" / name
+                    name = "-".join(re.findall(r"[\w.%]+", subset.name))
+                    where = folder / f"fold-{number}" / f"seed-{seed}" / files.safe_name(name)
                     done.append((where, *_trained(subset, recipe, seed, store, where, pretrain)))
                     bar.update()
             found.append(

@@ -28,7 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 def test_every_arm_has_its_controls(made: tuple[Path, list[str]]) -> None:
     results = Results.load(made[0] / "out" / "results.json")
     reduced = [
-        f"{by}, same {budget}" for by in ("hash 0", "random, as many as hash 0") for budget in ("steps", "epochs")
+        f"{by} (same {budget})" for by in ("hash 0", "as many at random as hash 0") for budget in ("steps", "epochs")
     ]
     assert [arm.name for arm in results.arms] == ["all", *reduced, "random"]
     assert results.items == "slices"
@@ -37,7 +37,7 @@ def test_every_arm_has_its_controls(made: tuple[Path, list[str]]) -> None:
         # Of each of three patients at most every other slice, and one of the blank ones, is kept.
         assert arm.facts["units"] == 3 * SLICES // 2
         assert arm.facts["share"] == 0.5
-        assert arm.facts["steps"] == (4 if arm.name.endswith("steps") else 2)
+        assert arm.facts["steps"] == (4 if arm.name.endswith("steps)") else 2)
     assert all(0 <= score.metrics["auroc"] <= 1 for score in results.scores)
     # Of the two test patients: ten slices that are not blank each, of which six show the lesion.
     assert results.splits["test"].records == 20
@@ -49,9 +49,9 @@ def test_a_finding_claims_no_more_than_its_interval(made: tuple[Path, list[str]]
     results = Results.load(made[0] / "out" / "results.json")
     (said,) = findings(results)
     assert said in results.notes
-    assert said.startswith("hash 0, same epochs: 50% of the units and ")
+    assert said.startswith("hash 0 (same epochs): 50% of the units and ")
     for one in results.differences:
-        if {one.arm, one.other} == {"all", "hash 0, same epochs"} and one.metric == "auroc":
+        if {one.arm, one.other} == {"all", "hash 0 (same epochs)"} and one.metric == "auroc":
             assert ("a difference is not shown" in said.split(". The difference")[0]) is not one.excludes_zero
     assert "no difference" not in said
 

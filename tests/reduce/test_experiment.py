@@ -48,9 +48,9 @@ def test_the_random_subset_has_the_size_of_the_reduced_one_and_shares_its_store(
     assert [one.name for one in found] == [
         "all",
         *(
-            f"{chance}{by}, same {budget}"
+            f"{chance}{by} (same {budget})"
             for by in ("hash 0", "every-n 3")
-            for chance in ("", "random, as many as ")
+            for chance in ("", "as many at random as ")
             for budget in ("steps", "epochs")
         ),
     ]
