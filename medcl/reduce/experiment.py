@@ -13,7 +13,7 @@ import pyarrow as pa
 from tqdm.auto import tqdm
 
 from medcl import files
-from medcl.archive.folds import held_out, fold_of
+from medcl.archive.folds import fold_of, held_out
 from medcl.archive.manifest import Manifest
 from medcl.archive.stratify import Bools
 from medcl.documents import read_json, sealed

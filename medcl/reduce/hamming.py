@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import Any, ClassVar, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fftpack
 
-from medcl.archive.schema import Kind
 from medcl.reduce.resize import resize, stacks
-from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import DuplicatePairs, Pieces, Range, Signatures, Strategy
 
 BLOCK = 1 << 20
 """Entries that are listed at a time."""
@@ -199,7 +198,7 @@ def hashes(values: NDArray[np.float32], method: Method, sides: tuple[int, ...] |
     return np.packbits(bits.reshape(len(values), -1), axis=1)
 
 
-class ByHamming:
+class ByHamming(Strategy):
     """What strategies of 64 bits share: their signatures, (n, 8) bytes, are compared by the bits that differ."""
 
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
@@ -228,11 +227,9 @@ class Hash(ByHamming):
 
     name: str = "hash"
     method: Method = "difference"
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image", "signal")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "distance"
-    thresholds: ClassVar[Range] = Range(6, 0, BITS, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24))
+    kinds = ("volume", "image", "signal")
+    measure = "distance"
+    thresholds = Range(6, 0, BITS, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24))
 
     @property
     def key(self) -> str:
@@ -241,10 +238,9 @@ class Hash(ByHamming):
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Hash pieces to (n, 8) bytes."""
-        arrays = cast(list[NDArray[Any]], pieces)
-        result = np.empty((len(arrays), BITS // 8), dtype=np.uint8)
-        flat = len(arrays) > 0 and arrays[0].ndim == 2
-        for rows, values in stacks(arrays, joined=not flat):
+        result = np.empty((len(pieces), BITS // 8), dtype=np.uint8)
+        flat = len(pieces) > 0 and pieces[0].ndim == 2
+        for rows, values in stacks(pieces, joined=not flat):
             result[rows] = channel_hashes(values, self.method) if flat else hashes(values, self.method)
         return result
 

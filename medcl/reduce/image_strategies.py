@@ -1,15 +1,13 @@
 """Strategies for grey values: structural similarity, mutual information, entropy; and every n-th place."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.schema import Kind
 from medcl.errors import UsageError
 from medcl.reduce.resize import small_images, stacks, unflat
-from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import Pieces, Range, Signatures, Strategy
 
 _SSIM_SIDES = {2: 64, 3: 24}
 """Side of what is compared: a slice of 64 x 64, a volume of 24 x 24 x 24."""
@@ -22,16 +20,12 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Ssim:
+class Ssim(Strategy):
     """Mean structural similarity over all windows of side 7 (uniform weights, population variances)."""
 
-    name: ClassVar[str] = "ssim"
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "similarity"
-    thresholds: ClassVar[Range] = Range(0.8, -1, 1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1))
-    key: ClassVar[str] = "ssim-1"
+    name = "ssim"
+    kinds = ("volume", "image")
+    thresholds = Range(0.8, -1, 1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1))
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return small images, (n, 4096) uint8, or volumes, (n, 13824)."""
@@ -77,26 +71,22 @@ _GREY_LEVELS = 256
 
 
 @dataclass(frozen=True)
-class Entropy:
+class Entropy(Strategy):
     """Entropy of the histogram of 256 grey values, in bits: a score, of each piece alone.
 
     Of signals, the mean of the channels' entropies.
     """
 
-    name: ClassVar[str] = "entropy"
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image", "signal")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "score"
-    thresholds: ClassVar[Range] = Range(1, 0, 8, (0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 7, 8))
-    key: ClassVar[str] = "entropy-1"
+    name = "entropy"
+    kinds = ("volume", "image", "signal")
+    measure = "score"
+    thresholds = Range(1, 0, 8, (0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 7, 8))
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return the entropies as (n, 1) float32."""
-        arrays = cast(list[NDArray[Any]], pieces)
-        result = np.empty((len(arrays), 1), dtype=np.float32)
-        flat = len(arrays) > 0 and arrays[0].ndim == 2
-        for rows, values in stacks(arrays, joined=not flat):
+        result = np.empty((len(pieces), 1), dtype=np.float32)
+        flat = len(pieces) > 0 and pieces[0].ndim == 2
+        for rows, values in stacks(pieces, joined=not flat):
             levels = values.astype(np.int64).reshape(len(rows), values.shape[1] if flat else 1, -1)
             result[rows, 0] = (
                 entropies(levels.reshape(-1, levels.shape[-1]), _GREY_LEVELS).reshape(len(rows), -1).mean(1)
@@ -122,16 +112,14 @@ def bits(p: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class EveryN:
+class EveryN(Strategy):
     """Distance of places, counted from 1: two units within a run of n are duplicates, so greedy keeps every n-th."""
 
-    name: ClassVar[str] = "every-n"
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image", "signal", "report")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
-    source: ClassVar[Source] = "number"
-    measure: ClassVar[Measure] = "distance"
-    thresholds: ClassVar[Range] = Range(2, 1, 10_000, (1, 2, 3, 4, 5, 6, 8, 10, 12, 16))
-    key: ClassVar[str] = "every-n-1"
+    name = "every-n"
+    kinds = ("volume", "image", "signal", "report")
+    source = "number"
+    measure = "distance"
+    thresholds = Range(2, 1, 10_000, (1, 2, 3, 4, 5, 6, 8, 10, 12, 16))
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return the places as (n, 1)."""
@@ -155,7 +143,7 @@ _INFORMATION_BLOCK = 64
 
 
 @dataclass(frozen=True)
-class MutualInformation:
+class MutualInformation(Strategy):
     """Mutual information of 16 grey values, in bits, or as a share of the mean of both entropies (normalised).
 
     In bits a piece of little content shares little even with its own copy, so that plain slices are kept. Normalised,
@@ -166,10 +154,7 @@ class MutualInformation:
     """
 
     normalised: bool = False
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "similarity"
+    kinds = ("volume", "image")
 
     @property
     def name(self) -> str:

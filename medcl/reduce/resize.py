@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import pi, sin
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,10 +173,9 @@ def small_images(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
     Returns:
         (n, side ** axes) grey values from 0 to 255.
     """
-    arrays = cast(list[NDArray[Any]], pieces)
-    axes = arrays[0].ndim - 1 if arrays else 2
-    result = np.empty((len(arrays), sides[axes] ** axes), dtype=np.uint8)
-    for rows, values in stacks(arrays):
+    axes = pieces[0].ndim - 1 if pieces else 2
+    result = np.empty((len(pieces), sides[axes] ** axes), dtype=np.uint8)
+    for rows, values in stacks(pieces):
         result[rows] = resize(values, (sides[axes],) * axes).reshape(len(rows), -1)
     return result
 

@@ -1,17 +1,16 @@
 """Strategies for recordings: the best correlation over shifts, and hashes of median beats."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from medcl.archive.schema import Kind
 from medcl.errors import UnreadableError
 from medcl.reduce.hamming import BITS, ByHamming, channel_hashes
 from medcl.reduce.resize import resize, stacks
-from medcl.reduce.strategy import Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import Pieces, Range, Signatures, Strategy
 
 CHANNELS, SAMPLES = 16, 512
 """Of what is compared: the first 16 channels, resized to 512 samples of 8 bits."""
@@ -23,29 +22,25 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Correlation:
+class Correlation(Strategy):
     """Pearson's correlation of two recordings, all channels as one, at the best shift up to an eighth of their length.
 
     Recordings are resized to one number of samples, so those of equal length are compared second by second. Correlation
     is that of the time both cover, about each channel's mean. A channel that only one recording has counts against it.
     """
 
-    name: ClassVar[str] = "correlation"
-    kinds: ClassVar[tuple[Kind, ...]] = ("signal",)
-    dims: ClassVar[tuple[Unit, ...]] = ("record",)
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "similarity"
-    thresholds: ClassVar[Range] = Range(0.95, -1, 1, (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1))
-    key: ClassVar[str] = "correlation-1"
+    name = "correlation"
+    kinds = ("signal",)
+    dims = ("record",)
+    thresholds = Range(0.95, -1, 1, (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1))
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return small recordings, (n, 8192) uint8; channels that there are not are constant."""
-        arrays = cast(list[NDArray[Any]], pieces)
-        result = np.zeros((len(arrays), CHANNELS, SAMPLES), dtype=np.uint8)
-        for rows, values in stacks(arrays, joined=False):
+        result = np.zeros((len(pieces), CHANNELS, SAMPLES), dtype=np.uint8)
+        for rows, values in stacks(pieces, joined=False):
             small = resize(values[:, :CHANNELS], (values[:, :CHANNELS].shape[1], SAMPLES))
             result[rows, : small.shape[1]] = small
-        return result.reshape(len(arrays), -1)
+        return result.reshape(len(pieces), -1)
 
     def compare(self, a: Signatures, b: Signatures) -> Floats:
         """Compute the correlation of each pair, (n, m); 1 of two that are constant, 0 of one that is."""
@@ -114,17 +109,15 @@ class Beats(ByHamming):
     greatest peaks, half a period apart at least. What has no period, such as most EEG, has no signature.
     """
 
-    name: ClassVar[str] = "beats"
-    kinds: ClassVar[tuple[Kind, ...]] = ("signal",)
-    dims: ClassVar[tuple[Unit, ...]] = ("record",)
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "distance"
-    thresholds: ClassVar[Range] = Range(6, 0, BITS, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24))
-    key: ClassVar[str] = "beats-1"
+    name = "beats"
+    kinds = ("signal",)
+    dims = ("record",)
+    measure = "distance"
+    thresholds = Range(6, 0, BITS, (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24))
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Hash the median beats of recordings to (n, 8) bytes."""
-        beats = [median_beat(piece) for piece in cast(list[NDArray[Any]], pieces)]
+        beats = [median_beat(piece) for piece in pieces]
         result = np.empty((len(beats), BITS // 8), dtype=np.uint8)
         for rows, values in stacks(beats, joined=False):
             result[rows] = channel_hashes(values, "difference")
