@@ -6,16 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UsageError
-from medcl.reduce.resize import small_images, stacks, unflat
+from medcl.modality.small_images import small_images, stacks, unflat
 from medcl.reduce.strategy import Pieces, Range, Signatures, Strategy
+from medcl.stats.similarity import entropies, mutual_information, structural_similarity
 
 _SSIM_SIDES = {2: 64, 3: 24}
 """Side of what is compared: a slice of 64 x 64, a volume of 24 x 24 x 24."""
-WINDOW = 7
-C1, C2 = 0.01**2, 0.03**2
-"""Wang's constants, for values from 0 to 1."""
-_PAIR_VALUES = 1 << 18
-"""Values of pairs that are worked on at a time."""
 Floats = NDArray[np.float32]
 
 
@@ -34,37 +30,11 @@ class Ssim(Strategy):
     def compare(self, a: Signatures, b: Signatures) -> Floats:
         """Compute the similarity of each pair, (n, m)."""
         first, second = (unflat(each, _SSIM_SIDES).astype(np.float32) / np.float32(255) for each in (a, b))
-        result = np.empty((len(a), len(b)), dtype=np.float32)
-        if not result.size:
-            return result
-        (mean1, power1), (mean2, power2) = ((_windows(each), _windows(each * each)) for each in (first, second))
-        variance1, variance2 = power1 - mean1 * mean1, power2 - mean2 * mean2
-        axes = tuple(range(1, first.ndim))
-        many = max(1, _PAIR_VALUES // first[0].size)
-        for row in range(len(a)):
-            for left in range(0, len(b), many):
-                part = slice(left, left + many)
-                both = mean1[row] * mean2[part]
-                covariance = _windows(first[row] * second[part]) - both
-                likeness = (2 * both + C1) * (2 * covariance + C2)
-                likeness /= (mean1[row] ** 2 + mean2[part] ** 2 + C1) * (variance1[row] + variance2[part] + C2)
-                result[row, part] = likeness.mean(axis=axes)
-        return np.clip(result, -1, 1)
+        return structural_similarity(first, second)
 
     def vectors(self, signatures: Signatures) -> Floats:
         """Return the grey values: nearness in them stands for similarity of structure."""
         return signatures.astype(np.float32)
-
-
-def _windows(values: Floats) -> Floats:
-    """Average over all windows that lie within, (n, side, ...) -> (n, side - 6, ...)."""
-    side = values.shape[-1]
-    weights = np.zeros((side, side - WINDOW + 1), dtype=np.float32)
-    for place in range(weights.shape[1]):
-        weights[place : place + WINDOW, place] = 1 / WINDOW
-    for axis in range(1, values.ndim):
-        values = np.moveaxis(np.moveaxis(values, axis, -1) @ weights, -1, axis)
-    return values
 
 
 _GREY_LEVELS = 256
@@ -98,19 +68,6 @@ class Entropy(Strategy):
         raise UsageError("entropy is a score of each piece alone: it finds no duplicates; choose another strategy")
 
 
-def entropies(levels: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Compute the entropy of each row of (n, values) whole numbers below `count`, in bits."""
-    places = levels + count * np.arange(len(levels))[:, None]
-    histogram = np.bincount(places.ravel(), minlength=count * len(levels)).reshape(-1, count)
-    return bits(histogram / levels.shape[1])
-
-
-def bits(p: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Compute the entropy of distributions along the last axis, in bits."""
-    logs = np.log2(p, out=np.zeros(p.shape, dtype=np.float64), where=p > 0)
-    return np.asarray(np.maximum(-(p * logs).sum(axis=-1), 0))
-
-
 @dataclass(frozen=True)
 class EveryN(Strategy):
     """Distance of places, counted from 1: two units within a run of n are duplicates, so greedy keeps every n-th."""
@@ -138,8 +95,6 @@ _INFORMATION_SIDES = {2: 64, 3: 16}
 """Side of what is compared: a slice of 64 x 64, a volume of 16 x 16 x 16."""
 _INFORMATION_LEVELS = 16
 """Number of grey values that are distinguished: 4 bits at most."""
-_INFORMATION_BLOCK = 64
-"""Pieces a side that are compared at a time: 16 MB of marked values each."""
 
 
 @dataclass(frozen=True)
@@ -179,28 +134,4 @@ class MutualInformation(Strategy):
 
     def compare(self, a: Signatures, b: Signatures) -> Floats:
         """Compute the information of each pair, (n, m)."""
-        result = np.empty((len(a), len(b)), dtype=np.float32)
-        for left in range(0, len(b), _INFORMATION_BLOCK):
-            second = _marked(b[left : left + _INFORMATION_BLOCK])
-            for top in range(0, len(a), _INFORMATION_BLOCK):
-                part = self._block(_marked(a[top : top + _INFORMATION_BLOCK]), second)
-                result[top : top + _INFORMATION_BLOCK, left : left + _INFORMATION_BLOCK] = part
-        return result
-
-    def _block(self, first: Floats, second: Floats) -> NDArray[np.float64]:
-        n, m = len(first) // _INFORMATION_LEVELS, len(second) // _INFORMATION_LEVELS
-        count = (first @ second.T).reshape(n, _INFORMATION_LEVELS, m, _INFORMATION_LEVELS) / first.shape[1]
-        joint = bits(count.transpose(0, 2, 1, 3).reshape(n, m, -1))
-        one = bits(first.reshape(n, _INFORMATION_LEVELS, -1).mean(axis=2, dtype=np.float64))[:, None]
-        two = bits(second.reshape(m, _INFORMATION_LEVELS, -1).mean(axis=2, dtype=np.float64))[None]
-        shared = np.maximum(one + two - joint, 0)
-        if not self.normalised:
-            return np.asarray(shared)
-        both = one + two
-        return np.asarray(np.minimum(np.divide(2 * shared, both, out=np.ones_like(shared), where=both > 0), 1))
-
-
-def _marked(levels: NDArray[np.uint8]) -> Floats:
-    """Mark where each value is, (n, values) -> (16 n, values) of 0 and 1."""
-    marks = levels[:, None] == np.arange(_INFORMATION_LEVELS, dtype=np.uint8)[:, None]
-    return np.asarray(marks.reshape(-1, levels.shape[1]), dtype=np.float32)
+        return mutual_information(a, b, _INFORMATION_LEVELS, normalised=self.normalised)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.reduce import hamming
-from medcl.reduce.hamming import equal
 from medcl.reduce.strategy import DuplicatePairs, Pieces, Range, Signatures, Strategy
+from medcl.stats import hamming
+from medcl.stats.hamming import equal
 
 _BETWEEN = re.compile(r"[\W_]+")
 
@@ -52,7 +52,7 @@ class SameText(Strategy):
 
     def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all pairs of equal texts."""
-        return hamming.search(hamming.words(a), hamming.words(b), 0)
+        return (DuplicatePairs(*pairs) for pairs in hamming.search(hamming.words(a), hamming.words(b), 0))
 
 
 def with_words(text: str) -> str:

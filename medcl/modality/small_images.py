@@ -1,4 +1,4 @@
-"""Pieces as small grey images of 8 bits and of one size, stacked, as which strategies compare them."""
+"""Slices, images, volumes and signals as small grey ones of 8 bits and of one size, stacked, to be compared."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.reduce.strategy import Pieces
 
 BLOCK = 1 << 19
 """Values that are worked on at a time: as float32 they stay in the cache of a core."""
@@ -163,7 +162,7 @@ def _sinc(x: float) -> float:
     return sin(x * pi) / (x * pi) if x else 1.0
 
 
-def small_images(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
+def small_images(pieces: Sequence[NDArray[Any]], sides: dict[int, int]) -> NDArray[np.uint8]:
     """Resize pieces to a square or a cube.
 
     Args:
