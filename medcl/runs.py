@@ -11,16 +11,16 @@ import json
 import platform
 import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from medcl import files, weights
 from medcl.archive.manifest import Manifest
@@ -54,6 +54,10 @@ class SeenPatients:
         """Hash the codes of `codes` with a new salt."""
         salt = secrets.token_hex(16)
         return cls(salt, coded_with, frozenset(_hash(salt, code) for code in codes))
+
+    def joined(self, codes: Iterable[int]) -> "SeenPatients":
+        """These patients and others, whose codes are those of the same manifest's salt."""
+        return replace(self, hashes=self.hashes | {_hash(self.salt, code) for code in codes})
 
     def among(self, codes: np.ndarray) -> np.ndarray:
         """Which of the patient codes (n,) were trained on, as (n,) bool."""
@@ -201,17 +205,36 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     if kinds is not None and isinstance(card, JointCard):
         kinds = [name for kind in kinds for name in card.named(kind) or (kind,)]
     state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
+    encoder = network(card, path, remedy, lambda: card.build(kinds) if isinstance(card, JointCard) else card.build())
+    fill(encoder, state, path, remedy)
+    return Run(folder, card, encoder, read_config(folder), SeenPatients.read(_checked(folder, PATIENTS)))
+
+
+def network(card: Card, path: Path, remedy: str, build: Callable[[], nn.Module]) -> nn.Module:
+    """The network that a card in the file `path` describes, of classes that do not lie in its folder.
+
+    Raises:
+        MedclError: it cannot be built.
+    """
     for name in cards.own_classes(card):
-        check_outside(name, folder)
+        check_outside(name, path.parent)
     try:
-        encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
+        return build()
     except (KeyError, TypeError, ValueError) as error:
         raise MedclError(f"{path}: does not hold what its encoder is built of: {remedy}") from error
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path, remedy: str) -> None:
+    """Load weights of a file into a network, in evaluation mode.
+
+    Raises:
+        MedclError: they do not fit.
+    """
     try:
-        encoder.load_state_dict(state)
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise MedclError(f"{path}: the weights do not fit the encoder that the file names: {remedy}") from error
-    return Run(folder, card, encoder.eval(), read_config(folder), SeenPatients.read(_checked(folder, PATIENTS)))
+    network.eval()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
