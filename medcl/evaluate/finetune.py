@@ -29,6 +29,7 @@ from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.saving import save_models, save_segmenters
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
@@ -105,6 +106,7 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     results = replace(results, config={**results.config, "pretraining": first.config})
     results.save(output / "results.json")
     write_page(results, output / "report.html")
+    save_models(models, plan, folds, results, main[0].spec, output / "models")
     return results
 
 
@@ -310,6 +312,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", draw(plan, fold, models, folder))
+    save_segmenters(models, plan, folder, fold, results, output / "models")
     if config.save_masks:
         save_masks(plan, fold, models, folder, output / "masks")
     return results
