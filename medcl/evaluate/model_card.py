@@ -101,8 +101,9 @@ def _decisions(info: ModelInfo, results: Results, validation: float) -> list[str
     names = info.target.classes[-1:] if info.target.kind == "binary" else info.target.classes
     rules = {"youden": "highest sensitivity + specificity", "specificity": "specificity of at least 0.90"}
     for rule, values in info.calibrator.thresholds.items():
-        each = ", ".join(f"{name} {number(value)}" for name, value in zip(names, values, strict=True))
-        lines.append(f"Threshold by {rules[rule]}: {each}.")
+        told = (number(value) if math.isfinite(value) else "no probability is high enough" for value in values)
+        each = ", ".join(f"{name}: {value}" for name, value in zip(names, told, strict=True))
+        lines.append(f"Threshold of {rules[rule]}: {each}.")
     if info.calibrator.thresholds:
         lines.append("A class without both positives and negatives among them has the threshold 0.5.")
     return [*lines, ""]

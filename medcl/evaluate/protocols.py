@@ -169,9 +169,12 @@ def predict(encoder: Any, head: nn.Module, task: Task, samples: SampleSet, rows:
 
 @torch.inference_mode()
 def predict_head(head: nn.Module, task: Task, z: NDArray[np.float32], device: torch.device) -> Floats:
-    """What a head predicts of embeddings (n, dim), (n, ...)."""
-    head.eval()
-    prediction: Floats = task.predict(head(torch.from_numpy(z).to(device))).double().cpu().numpy()
+    """What a head predicts of embeddings (n, dim), (n, ...).
+
+    It computes in double precision and rounds to single: the prediction of one does not depend on how many there are.
+    """
+    logits = copy.deepcopy(head).eval().double()(torch.from_numpy(z).to(device).double())
+    prediction: Floats = task.predict(logits.float()).double().cpu().numpy()
     return prediction
 
 

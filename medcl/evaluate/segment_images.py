@@ -41,14 +41,14 @@ def draw(plan: MaskPlan, fold: Fold, models: Sequence[Planned], folder: Path) ->
     held_out = _held_out(plan, fold, chosen[0].arm)
     patches, rows = held_out.patches, []
     order, axis = np.argsort(dice[chosen[0].arm.name], kind="stable"), patches.across
-    networks = {one.arm: network for one, network in _networks(plan, chosen, folder)}
+    networks = [(one.arm, network) for one, network in _networks(plan, chosen, folder)]
     for title, volume in (("Worst", int(order[0])), ("Best", int(order[-1]))):
         truth: NDArray[np.uint8] = patches.labels(volume).numpy()
         # The slice in which most of the structures is to be seen.
         place = int(np.argmax((truth > 0).sum(axis=tuple(i for i in range(3) if i != axis))))
         ground = _grey(patches.volume(volume)[0].numpy().take(place, axis))
         shown = {"image": ground, "truth": _overlay(ground, np.take(truth, place, axis))}
-        for arm, network in networks.items():
+        for arm, network in networks:
             own = _held_out(plan, fold, arm).patches
             labels = predict(network.to(device()), own, volume, plan.config.segment.overlap, device())
             caption = f"{arm_name('finetune', arm.info)}, Dice {number(float(dice[arm.name][volume]), digits=2)}"
