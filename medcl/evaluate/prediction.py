@@ -84,30 +84,31 @@ def predict(
             raise UsageError(f"--split {split}: the manifest has no such records; its splits: {have}")
     own = model.wing.name
     kinds = chosen.kinds
-    chosen = chosen.select(kinds == own)
-    if not len(chosen):
+    # Of a record that the scan could not read, it is not always known what it is.
+    chosen = chosen.select((kinds == own) | (kinds == ""))
+    if own not in kinds:
         have = ", ".join(wing(one).plural for one in WINGS if one in kinds)
         raise UsageError(f"{model.folder}: predicts {model.wing.examples}; the manifest holds {have}")
     if model.segments and (by == "patient" or masks is None):
         raise UsageError("label maps are predicted by record, into a folder")
     prepared = prepare(Side(own, model.card, None), manifest, chosen, store, jobs)  # type: ignore[arg-type]
-    rows = np.unique(prepared.pieces.rows)
+    rows, ids, status = np.unique(prepared.pieces.rows), chosen.column("record_id"), chosen.column("status")
+    left_out = {str(one): str(why) for one, why in zip(ids, status, strict=True) if why != "ok"} | prepared.left_out
     outputs: dict[str, Any]
     if model.segments and masks is not None:
         outputs = _label_maps(model, chosen, rows, prepared.pieces, masks)
     else:
         prediction = model.of_samples(prepared.pieces, rows)
         if by == "patient":
-            return _by_patient(model, chosen, rows, prediction, prepared.left_out, threshold)
+            return _by_patient(model, chosen, rows, prediction, left_out, threshold)
         outputs = _outputs(model, prediction, threshold)
-    ids = chosen.column("record_id")
     columns: dict[str, Any] = {
         "record_id": pa.array(list(map(str, ids))),
         "patient": pa.array(chosen.column("patient")),
         "split": pa.array(list(chosen.column("split")), pa.string()),
-        "status": pa.array([prepared.left_out.get(str(one), "ok") for one in ids]),
+        "status": pa.array([left_out.get(str(one), "ok") for one in ids]),
     }
-    return _finished(model, chosen, columns, rows, outputs, prepared.left_out, threshold)
+    return _finished(model, chosen, columns, rows, outputs, left_out, threshold)
 
 
 def _outputs(model: Model, prediction: Floats, threshold: Rule) -> dict[str, Any]:

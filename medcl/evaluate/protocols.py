@@ -174,7 +174,7 @@ def predict_head(head: nn.Module, task: Task, z: NDArray[np.float32], device: to
     It computes in double precision and rounds to single: the prediction of one does not depend on how many there are.
     """
     logits = copy.deepcopy(head).eval().double()(torch.from_numpy(z).to(device).double())
-    prediction: Floats = task.predict(logits.float()).double().cpu().numpy()
+    prediction: Floats = task.predict(logits).float().double().cpu().numpy()
     return prediction
 
 

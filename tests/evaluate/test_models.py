@@ -104,7 +104,7 @@ def test_every_model_predicts_what_was_reported_to_the_last_digit(
         found = measure(kind, labels[known], predicted, classes)  # type: ignore[arg-type]
         scores = results.repeats(model.info.protocol, model.info.arm.name, model.info.label)
         told = next(one for one in scores if one.repeat == model.info.repeat)
-        assert found.metrics == told.metrics
+        assert found.metrics == told.metrics, model.folder.name
         assert repr(found.per_class) == repr(told.per_class)  # NaN is equal to NaN
 
 
@@ -141,7 +141,8 @@ def test_a_folder_is_complete_and_names_no_patient(
         names = {path.name for path in one.iterdir()}
         assert names == {"model.json", "model.safetensors", "patients.txt", "environment.json", "README.md"}
         everything = b"".join(path.read_bytes() for path in one.iterdir())
-        ids = [*manifest.column("record_id"), *np.unique(manifest.column("patient")), *manifest.column("path")]
+        usable = manifest.ok()
+        ids = [*usable.column("record_id"), *np.unique(usable.column("patient")), *usable.column("path")]
         for text in (*map(str, ids), "P0001", str(folder)):
             assert text.encode() not in everything
     card = (folder / "sex" / "models" / "pretrained-probe-repeat-1" / "README.md").read_text()
@@ -161,8 +162,8 @@ def test_on_a_machine_without_the_training_data_the_probabilities_are_the_same(
     evaluated: dict[str, Results], phantom_archive: Path, folder: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     shutil.copytree(phantom_archive / "ecg", tmp_path / "elsewhere")
-    request = ScanRequest(folder=tmp_path / "elsewhere", output=tmp_path / "m.parquet", jobs=1)
-    build_manifest(request)
+    output, pattern = tmp_path / "m.parquet", r"(?P<patient>P\d+)"
+    build_manifest(ScanRequest(folder=tmp_path / "elsewhere", output=output, id_pattern=pattern, jobs=1))
     other = Manifest.read(tmp_path / "m.parquet")
     for name in ("pretrained-finetune-repeat-1", "pretrained-probe-repeat-2", "beats-probe-repeat-1"):
         shutil.copytree(folder / "diagnosis" / "models" / name, tmp_path / "models" / name)
@@ -173,8 +174,8 @@ def test_on_a_machine_without_the_training_data_the_probabilities_are_the_same(
         assert len(place) == len(there)
         for column in here.column_names:
             if column.startswith("probability_"):
-                moved = there[column].to_numpy()[[place[one] for one in paths]]
-                np.testing.assert_allclose(moved, here[column].to_numpy(), rtol=0, atol=1e-6)
+                moved = there[column].to_pandas()[[place[one] for one in paths]]
+                np.testing.assert_allclose(moved, here[column].to_pandas(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["pretrained-finetune-repeat-1", "pretrained-probe-repeat-1"])
@@ -197,8 +198,8 @@ def test_a_recording_in_memory_is_predicted_as_from_its_file(
 def test_a_patient_has_the_mean_of_its_records(evaluated: dict[str, Results], folder: Path, manifest: Manifest) -> None:
     model = load(folder / "diagnosis" / "models" / "pretrained-probe-repeat-1")
     records = predict(model, manifest, folder / "store", jobs=1).table.to_pandas()
-    patients = predict(model, manifest, folder / "store", by="patient", jobs=1).table.to_pandas()
-    assert list(patients["patient"]) == list(dict.fromkeys(records["patient"]))
+    patients = predict(model, manifest.ok(), folder / "store", by="patient", jobs=1).table.to_pandas()
+    assert list(patients["patient"]) == list(dict.fromkeys(records["patient"][records["status"] == "ok"]))
     column = "probability_normal"
     for _, row in patients.iterrows():
         own = records[records["patient"] == row["patient"]]
@@ -212,9 +213,9 @@ def test_patients_that_had_a_part_are_counted(
     model = load(folder / "diagnosis" / "models" / "pretrained-probe-repeat-1")
     assert predict(model, manifest, folder / "store", split="test", jobs=1).warnings == ()
     found = predict(model, manifest, folder / "store", jobs=1)
-    patient, split = manifest.column("patient"), manifest.column("split")
-    part = set(patient[split != "test"])
-    assert found.warnings[0].startswith(f"warning: {len(part)} of {len(set(patient))} patients had a part in the model")
+    patient, split, usable = (manifest.column(name) for name in ("patient", "split", "status"))
+    part, every = set(patient[(split == "train") | (split == "val")]), set(patient[usable == "ok"])
+    assert found.warnings[0].startswith(f"warning: {len(part)} of {len(every)} patients had a part in the model")
     np.testing.assert_array_equal(found.table["seen"].to_numpy(), np.isin(patient, list(part)))
     foreign = replace(manifest, metadata={**manifest.metadata, "salt": "of another site"})
     told = predict(model, foreign, folder / "store", split="test", jobs=1)
