@@ -90,12 +90,15 @@ def embed_pieces(
 
     def read(start: int) -> tuple[slice, Tensor]:
         part = slice(start, min(start + step, len(numbers)))
-        x: Tensor = pieces.__getitems__(numbers[part].tolist())["x"]
+        chosen = numbers[part].tolist()
+        # Kernels for a batch of one differ from the others in the last digits: what comes of a piece would depend on
+        # how many there are.
+        x: Tensor = pieces.__getitems__(chosen * 2 if len(chosen) == 1 < step else chosen)["x"]
         return part, x.pin_memory() if device.type == "cuda" else x
 
     try:
         for part, x in ahead(map(read, range(0, len(numbers), step))):
-            yield part, encoder.embed(x.to(device, non_blocking=True))
+            yield part, encoder.embed(x.to(device, non_blocking=True))[: part.stop - part.start]
     finally:
         encoder.train(was_training)
 

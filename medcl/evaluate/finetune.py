@@ -29,6 +29,7 @@ from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.saving import save_models, save_segmenters
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
@@ -92,9 +93,10 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     arms = [*main, *_others(main, manifest, config)]
     folds = divided(items, task, config, arms)
     notes = _notes(manifest, config, task, n_records - len(manifest))
-    results = measure(manifest, items, task, folds, config, store, notes, first.config)
+    results, models, plan = measure(manifest, items, task, folds, config, store, notes, first.config)
     results.save(output / "results.json")
     write_page(results, output / "report.html")
+    save_models(models, plan, folds, results, main[0].spec, output / "models")
     return results
 
 
@@ -107,8 +109,8 @@ def measure(
     store: Path,
     notes: Sequence[str],
     pretraining: Any,
-) -> Results:
-    """Train and test models of labels in every fold.
+) -> tuple[Results, list[Planned], LabelPlan]:
+    """Train and test models of labels in every fold: the results, the models, and the plan by which they were made.
 
     Args:
         manifest: of readable records.
@@ -140,12 +142,13 @@ def measure(
     largest = results.fractions[-1].label
     patients = {fold.number: items.patient[fold.test] for fold in folds}
     about = patients, config.bootstrap, config.seed
-    return replace(
+    results = replace(
         results,
         config={**results.config, "pretraining": pretraining},
         calibration=tuple(calibration_curves(task, finished, *about)),
         confusion=tuple(confusions(task, [one for one in finished if one.label == largest], *about)),
     )
+    return results, models, plan
 
 
 def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
@@ -349,6 +352,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", draw(plan, fold, models, folder))
+    save_segmenters(models, plan, folder, fold, results, output / "models")
     if config.save_masks:
         save_masks(plan, fold, models, folder, output / "masks")
     return results

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl.embed.encoders import embed_records, mean_by_group
@@ -163,10 +164,17 @@ def fine_tune(
 
 def predict(encoder: Any, head: nn.Module, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
     """What is predicted of items from all of their samples, (rows, ...)."""
-    head.eval()
-    with torch.inference_mode():
-        logits = head(torch.from_numpy(embed_records(encoder, samples, rows, device)).to(device))
-        prediction: Floats = task.predict(logits).double().cpu().numpy()
+    return predict_head(head, task, embed_records(encoder, samples, rows, device), device)
+
+
+@torch.inference_mode()
+def predict_head(head: nn.Module, task: Task, z: NDArray[np.float32], device: torch.device) -> Floats:
+    """What a head predicts of embeddings (n, dim), (n, ...).
+
+    It computes in double precision and rounds to single: the prediction of one does not depend on how many there are.
+    """
+    logits = copy.deepcopy(head).eval().double()(torch.from_numpy(z).to(device).double())
+    prediction: Floats = task.predict(logits).float().double().cpu().numpy()
     return prediction
 
 
