@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from medcl import runs
 from medcl.archive.links import PARTNERS, Links, Partners, links, taking_part, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.stratify import is_labelled
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
+from medcl.archive.stratify import is_labelled
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.config import MultimodalEvaluateConfig

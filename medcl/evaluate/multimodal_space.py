@@ -17,13 +17,13 @@ from torch.nn import functional as F  # noqa: N812
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.archive.stratify import is_labelled
 from medcl.data.prepare import prepare
 from medcl.embed import encoders
 from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
-from medcl.archive.stratify import is_labelled
 from medcl.modality import WINGS
 from medcl.modality.report import ReportWing
 from medcl.modality.report.prepare import TokenisedConfig

@@ -1,7 +1,6 @@
 """What is compared: slices of volumes or whole records, in an order, and the groups within which they are."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from medcl.evaluate.cross_validation import combine_folds
 from rich.console import Console
 
 from medcl.errors import UsageError
 from medcl.evaluate.compare import compare, markdown, render_page, show
-from medcl.evaluate.cross_validation import combine_folds
 from medcl.evaluate.results import Fraction, Results
 from medcl.evaluate.wording import estimate
 from tests.evaluate.made_results import make_results

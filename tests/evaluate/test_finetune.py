@@ -17,7 +17,6 @@ from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.finetune import finetune
 from medcl.evaluate.protocols import linear_probe, nearest_neighbours
 from medcl.evaluate.results import Results
-from medcl.evaluate.tasks import TASKS
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
 

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from medcl.evaluate.segment import CELLS, evaluate_masks
 from torch import nn
 
 from medcl.archive.manifest import Manifest
@@ -19,7 +20,6 @@ from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate.compare import compare, markdown
 from medcl.evaluate.config import SegmentationConfig, SegmentConfig
 from medcl.evaluate.results import Results
-from medcl.evaluate.segment import CELLS, evaluate_masks
 from medcl.evaluate.segment_predict import HeldOut
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig

@@ -69,6 +69,15 @@ class Binary(_Numbered, Multilabel):
         return self.labels[rows].reshape(len(rows), -1).astype(np.float64)
 
 
+class Risk(Binary):
+    """Whether an event follows a time step within the horizon."""
+
+    undefined = "time steps (none is followed by the event, or all are)"
+
+    def measured(self, rows: Rows, prediction: Floats) -> Predictions:
+        return Predictions.of("binary", self.labels[rows], prediction)
+
+
 class Multiclass(_Numbered):
     """One class of several a record."""
 
