@@ -208,8 +208,8 @@ class LabelPlan:
             if self.config.pooling not in LEARNED:
                 return Cell(_frozen, (self.folder, features.key, self.task, rows, *parts, protocol), about)
             pooling = {"pooling": self.config.pooling, "seed": seed, "finetune": asdict(PROBE)}
-            arguments = (self.folder, features.key, self.task, rows, *parts, self.config.pooling, seed)
-            return Cell(_attending, arguments, about | pooling)
+            learned = (self.folder, features.key, self.task, rows, *parts, self.config.pooling, seed)
+            return Cell(_attending, learned, about | pooling)
         tuning = self.config.finetune
         if not tuning.windows and (self.config.pooling != "mean" or isinstance(self.items.grouping, Bags)):
             tuning = replace(tuning, windows=_OF_A_BAG)
@@ -234,7 +234,7 @@ def _features(folder: Path, key: str) -> Arrays:
 def _frozen(
     folder: Path, key: str, task: Task, rows: Rows, train: Rows, validation: Rows, test: Rows, protocol: str
 ) -> Arrays:
-    """Fit on frozen embeddings: what is predicted of the validation and the test items, and a linear model's numbers."""
+    """Fit on frozen embeddings: what is predicted of validation and test items, and a linear model's numbers."""
     found = _features(folder, key)["z"]
     z: Floats = np.full((int(rows.max()) + 1, found.shape[1]), np.nan)
     z[rows] = found

@@ -114,7 +114,9 @@ def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
     found: NDArray[np.float64] = samples / rate / 60
     if not np.isfinite(found).all() or isinstance(items.grouping, Steps):
         return None
-    return found if items.grouping is None else np.bincount(items.grouping.bag, found)
+    if items.grouping is not None:
+        found = np.bincount(items.grouping.bag, found).astype(np.float64)
+    return found
 
 
 def _tested(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:

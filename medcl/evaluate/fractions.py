@@ -213,7 +213,7 @@ def random_order(patients: Ints, rows: Ints, *, unit: Unit = "patient", seed: in
 
 
 def _of_events(labels: NDArray[Any]) -> tuple[Bools, Bools]:
-    """Columns of (records, 2) times and events: the event, then events and censored records by fifths of their times."""
+    """Columns of (records, 2) times and events: the event, then events and censored by fifths of time."""
     fifths, known = label_columns(np.where(np.isnan(labels[:, 1]), np.nan, labels[:, 0]), "regression", 0)
     event = labels[:, 1:] == 1
     return np.concatenate([event, fifths & event, fifths & ~event], axis=1), known

@@ -18,8 +18,8 @@ def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
 
 def top_by_group(values: Tensor, group: Tensor, n_groups: int, k: int) -> Tensor:
     """Mean of the k largest values of each column (N, D) in each group (N,), of all where there are fewer."""
-    order = values.argsort(0, descending=True, stable=True)
-    order = order.gather(0, group[order].argsort(0, stable=True))  # by group, in it from the largest value on
+    order = values.argsort(dim=0, descending=True, stable=True)
+    order = order.gather(0, group[order].argsort(dim=0, stable=True))  # by group, in it from the largest value on
     owner = group[order[:, :1]][:, 0]  # the same for every column
     size = torch.bincount(group, minlength=n_groups)
     rank = torch.arange(len(group), device=group.device) - (size.cumsum(0) - size)[owner]

@@ -16,16 +16,20 @@ from medcl.stats.metrics import Predictions
 class _Classes(Task):
     @property
     def n_outputs(self) -> int:
+        """See `Task`."""
         return len(self.target.classes)
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """See `Task`."""
         return self.target.classes
 
     def classes_of(self, rows: Rows) -> Floats:
+        """See `Task`."""
         return self.columns(rows)
 
     def measured(self, rows: Rows, prediction: Floats) -> Predictions:
+        """See `Task`."""
         return Predictions.of(self.target.kind, self.labels[rows], prediction)  # type: ignore[arg-type]
 
 
@@ -34,9 +38,11 @@ class _Numbered(_Classes):
 
     @cached_property
     def labelled(self) -> Bools:
+        """See `Task`."""
         return np.asarray(self.labels.astype(np.int64) >= 0)
 
     def classes_of(self, rows: Rows) -> Floats:
+        """See `Task`."""
         return np.eye(len(self.target.classes))[self.labels[rows].astype(np.int64)]
 
 
@@ -44,12 +50,15 @@ class Multilabel(_Classes):
     """Any number of classes a record: one logistic regression each."""
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `Task`."""
         return F.binary_cross_entropy_with_logits(logits, labels)
 
     def predict(self, logits: Tensor) -> Tensor:
+        """See `Task`."""
         return torch.sigmoid(logits)
 
     def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        """See `Task`."""
         models = [_logistic(x, column, penalty) for column in labels.T]
         return np.concatenate([model.coef_ for model in models]), np.concatenate([one.intercept_ for one in models])
 
@@ -59,13 +68,16 @@ class Binary(_Numbered, Multilabel):
 
     @property
     def n_outputs(self) -> int:
+        """See `Task`."""
         return 1
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """See `Task`."""
         return self.target.classes[-1:]
 
     def columns(self, rows: Rows) -> Floats:
+        """See `Task`."""
         return self.labels[rows].reshape(len(rows), -1).astype(np.float64)
 
 
@@ -75,6 +87,7 @@ class Risk(Binary):
     undefined = "time steps (none is followed by the event, or all are)"
 
     def measured(self, rows: Rows, prediction: Floats) -> Predictions:
+        """See `Task`."""
         return Predictions.of("binary", self.labels[rows], prediction)
 
 
@@ -82,15 +95,19 @@ class Multiclass(_Numbered):
     """One class of several a record."""
 
     def columns(self, rows: Rows) -> Floats:
+        """See `Task`."""
         return self.classes_of(rows)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `Task`."""
         return F.cross_entropy(logits, labels)
 
     def predict(self, logits: Tensor) -> Tensor:
+        """See `Task`."""
         return torch.softmax(logits, dim=1)
 
     def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        """See `Task`."""
         classes = labels.argmax(axis=1)
         model = _logistic(x, classes, penalty)
         if len(model.classes_) == 2:  # of which scikit-learn keeps one row
@@ -111,28 +128,35 @@ class Ordinal(_Numbered):
 
     @property
     def n_outputs(self) -> int:
+        """See `Task`."""
         return len(self.target.classes) - 1
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """See `Task`."""
         return ()
 
     def columns(self, rows: Rows) -> Floats:
+        """See `Task`."""
         grades = self.labels[rows].astype(np.int64)
         return (grades[:, None] >= np.arange(1, len(self.target.classes))).astype(np.float64)
 
     def votes(self, rows: Rows) -> Floats:
+        """See `Task`."""
         return self.classes_of(rows)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `Task`."""
         return F.binary_cross_entropy_with_logits(logits, labels)
 
     def predict(self, logits: Tensor) -> Tensor:
+        """See `Task`."""
         reached = torch.cummin(torch.sigmoid(logits), dim=1).values
         edges = torch.cat([torch.ones_like(reached[:, :1]), reached, torch.zeros_like(reached[:, :1])], dim=1)
         return edges[:, :-1] - edges[:, 1:]
 
     def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        """See `Task`."""
         weights, biases = [], []
         for column in labels.T:
             if column.min() == column.max():  # a grade that no training record passes, or all do

@@ -59,13 +59,16 @@ class Survival(Task):
 
     @property
     def about(self) -> Any:
+        """See `Task`."""
         return [self.head, self.times]
 
     @property
     def n_outputs(self) -> int:
+        """See `Task`."""
         return 1 if self.head == "cox" else len(self.times)
 
     def classes_of(self, rows: Rows) -> Floats:
+        """See `Task`."""
         return self.columns(rows)[:, 1:]
 
     def ordering(self, patients: Rows, train: Rows, **how: Any) -> Ordering:
@@ -73,25 +76,28 @@ class Survival(Task):
         return order(self.labels, "survival", self.target.classes, patients, train, name=self.target.name, **how)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `Task`."""
         time, event = labels.T
         if self.head == "cox":
             return cox_loss(logits[:, 0], time, event)
         return logistic_hazard_loss(logits, time, event, torch.tensor(self.times).to(logits))
 
     def predict(self, logits: Tensor) -> Tensor:
+        """See `Task`."""
         if logits.shape[1] == 1:
             return logits
         surviving = survival_of(logits)
         return torch.cat([1 - surviving.mean(dim=1, keepdim=True), surviving], dim=1)
 
     def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        """See `Task`."""
         inputs, (time, event) = torch.from_numpy(x), torch.from_numpy(labels).T
         weight = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
         optimiser = torch.optim.LBFGS([weight], max_iter=500, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
 
         def objective() -> Tensor:
             optimiser.zero_grad()
-            value = cox_loss(inputs @ weight, time, event) * event.sum() + weight.square().sum() / (2 * penalty)
+            value: Tensor = cox_loss(inputs @ weight, time, event) * event.sum() + weight.square().sum() / (2 * penalty)
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
@@ -99,17 +105,22 @@ class Survival(Task):
         return weight.detach().numpy()[None], np.zeros(1)
 
     def measured(self, rows: Rows, prediction: Floats) -> SurvivalPredictions:
+        """See `Task`."""
         time, event = self.columns(rows).T
         others = np.setdiff1d(np.flatnonzero(self.labelled), rows)
         censoring = censoring_distribution(*self.columns(others).T)
         # The last of the times is that of the last event, at which hardly anybody is followed.
         times, tau = self.times[:-1], self.times[-2]
-        curves = {"times": times, "survival": prediction[:, 1:-1]} if prediction.shape[1] > 1 else {}
-        return SurvivalPredictions.of(time, event, prediction[:, 0], censoring, tau=tau, **curves)
+        if prediction.shape[1] == 1:
+            return SurvivalPredictions.of(time, event, prediction[:, 0], censoring, tau=tau)
+        curves = prediction[:, 1:-1]
+        return SurvivalPredictions.of(time, event, prediction[:, 0], censoring, tau=tau, times=times, survival=curves)
 
     def finished(self, validation: Rows, predicted: Floats, test: Floats, protocol: str) -> Floats:
+        """See `Task`."""
         if test.shape[1] > 1:
             return test
         centre = predicted.mean()
-        baseline = breslow(*self.columns(validation).T, predicted[:, 0] - centre)
+        time, event = self.columns(validation).T
+        baseline = breslow(time, event, predicted[:, 0] - centre)
         return np.concatenate([test, survival_at(baseline, test[:, 0] - centre, self.times)], axis=1)

@@ -18,18 +18,22 @@ class Regression(Task):
     undefined = "records (all have the same value)"
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See `Task`."""
         return F.mse_loss(logits, labels)
 
     def predict(self, logits: Tensor) -> Tensor:
+        """See `Task`."""
         return logits
 
     def linear(self, x: Floats, labels: Floats, penalty: float) -> tuple[Floats, Floats]:
+        """See `Task`."""
         from sklearn.linear_model import Ridge
 
         model = Ridge(alpha=1 / penalty).fit(x, labels[:, 0])
         return np.asarray(model.coef_, dtype=np.float64).reshape(1, -1), np.array([float(model.intercept_)])
 
     def measured(self, rows: Rows, prediction: Floats) -> Predictions:
+        """See `Task`."""
         return Predictions.of("regression", self.labels[rows], prediction)
 
 
