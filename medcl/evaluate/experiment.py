@@ -234,7 +234,7 @@ def _features(folder: Path, key: str) -> Arrays:
 def _frozen(
     folder: Path, key: str, task: Task, rows: Rows, train: Rows, validation: Rows, test: Rows, protocol: str
 ) -> Arrays:
-    """Fit on frozen embeddings: what is predicted of validation and test items, and a linear model's numbers."""
+    """Fit on frozen embeddings: predictions of the validation and the test items, and the numbers of a linear model."""
     found = _features(folder, key)["z"]
     z: Floats = np.full((int(rows.max()) + 1, found.shape[1]), np.nan)
     z[rows] = found

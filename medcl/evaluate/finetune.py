@@ -20,7 +20,7 @@ from medcl.evaluate import arms as making
 from medcl.evaluate import segmentation
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.cells import FOLDER, fingerprint, read
-from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.experiment import Fold, LabelPlan, Planned, run
 from medcl.evaluate.folds import divided
 from medcl.evaluate.fractions import Subset
@@ -32,9 +32,11 @@ from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, S
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
+from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
+from medcl.spelling import not_a_choice
 
 DEFAULT_LABELS = ("1%", "10%", "100%")
 
@@ -68,6 +70,9 @@ def _check(config: EvaluateConfig, manifest: Manifest) -> None:
             + did_you_mean(config.target, known)
         )
     check_fractions(config.fractions or DEFAULT_LABELS, config.repeats)
+    for name in config.protocols:
+        if name not in PROTOCOLS:
+            raise UsageError(f"--protocols {not_a_choice(name, PROTOCOLS)}")
     segmentation.check(config)
 
 
@@ -102,7 +107,15 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
 
     finished = [tested(model) for model in models]
     results = _results(config, task.target, task.metric, folds, arms, finished, drawn, items, task, notes)
-    results = replace(results, config={**results.config, "pretraining": first.config})
+    largest = results.fractions[-1].label
+    patients = {fold.number: items.patient[fold.test] for fold in folds}
+    about = patients, config.bootstrap, config.seed
+    results = replace(
+        results,
+        config={**results.config, "pretraining": first.config},
+        calibration=tuple(calibration_curves(task, finished, *about)),
+        confusion=tuple(confusions(task, [one for one in finished if one.label == largest], *about)),
+    )
     results.save(output / "results.json")
     write_page(results, output / "report.html")
     return results

@@ -1,4 +1,4 @@
-"""The results of an experiment, as in `results.json`: every score, its summary and the procedure (`docs/results.md`)."""
+"""The results of an experiment, as in `results.json`: every score, its summary and the procedure."""
 
 import json
 import math

@@ -37,9 +37,8 @@ class Regression(Task):
         return Predictions.of("regression", self.labels[rows], prediction)
 
 
-_UNIT = re.compile(
-    r"[\s_]*[\[(]\s*([^\])]+?)\s*[\])]$|_(years?|months?|weeks?|days?|hours?|min|s|ms|mmhg|bpm|kg|g|cm|mm|ml)$", re.I
-)
+_WORDS = "years?|months?|weeks?|days?|hours?|min|s|ms|mmhg|bpm|kg|g|cm|mm|ml"
+_UNIT = re.compile(rf"[\[(]\s*([^\])\s]+)\s*[\])]$|_({_WORDS})$", re.IGNORECASE)
 
 
 def unit_of(column: str) -> str:
