@@ -1,7 +1,6 @@
 """The results of an evaluation of several modalities: `results.json`, tables of text, and the page."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from medcl.evaluate.retrieval import Measure, Retrieval
 from medcl.evaluate.wording import WIDTH, console_of
 from medcl.evaluate.zero_shot import ZeroShot
 from medcl.modality import plural
-from medcl.show import page
 from medcl.stats.embedding_space import Gap
-from medcl.wording import bounds, count, number
+from medcl.wording import bounds, number
 
 VERSION = 1
 
@@ -232,40 +230,6 @@ def _print(console: Console, width: int, title: str, heads: TableRow, rows: list
         table.add_row(*map(Text, row))
     console.print(table, width=width)
     console.print()
-
-
-OverlayImages = Sequence[tuple[str, str]]
-"""(image, overlay) as data URIs, in the order of `MultimodalResults.grounding`."""
-
-
-def write_page(results: MultimodalResults, path: Path, images: OverlayImages = ()) -> None:
-    """Write the page as one self-contained file."""
-    page.write(path, render_page(results, images))
-
-
-def render_page(results: MultimodalResults, images: OverlayImages = ()) -> str:
-    """The page as HTML."""
-    return page.render(
-        "evaluate/multimodal.html",
-        figures={},
-        results=results,
-        headline=headline(results),
-        retrieval=retrieval_rows(results),
-        zero_shot=zero_shot_rows(results),
-        gaps=gap_rows(results),
-        per_class=[
-            (one.result.target, one.kind, [(name, number(value)) for name, value in one.result.per_class.items()])
-            for one in results.zero_shot
-        ],
-        grounding=list(zip(results.grounding, images, strict=False)),
-        texts=count_texts(results),
-        without_hit=[one for one in results.retrieval if one.found.without_hit],
-        plural=plural,
-        count=count,
-        number=number,
-        created=page.moment(results.created),
-        config=page.settings(plain(results.config)),
-    )
 
 
 def headline(results: MultimodalResults) -> str:

@@ -1,7 +1,7 @@
 """The contract of a modality: everything that differs between signals, volumes, images, reports and tables.
 
 Everything outside `medcl.modality` talks to `Wing`. Importable without torch, so that the command line stays quick: a
-wing imports what it needs inside its methods. What a wing needs of a manifest or of a store comes in as an argument.
+wing imports what it needs inside its methods. What it needs of a manifest or of a store comes in as an argument.
 """
 
 import importlib
@@ -49,8 +49,7 @@ class Miniature:
 
 def plain(config: Any) -> dict[str, Any]:
     """A configuration (dataclass) as YAML and JSON hold it: dictionaries, lists and scalars."""
-    values: dict[str, Any] = json.loads(json.dumps(asdict(config)))
-    return values
+    return dict(json.loads(json.dumps(asdict(config))))
 
 
 def frozen(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,8 +189,7 @@ class Wing(ABC):
         Raises:
             UnreadableError: with the reason.
         """
-        decoded: DecodedRecord = self._part("prepare").decode(source, config)
-        return decoded
+        return self._part("prepare").decode(source, config)  # type: ignore[no-any-return]
 
     @abstractmethod
     def original(self, source: Source, axis: int | None) -> list[Any]:

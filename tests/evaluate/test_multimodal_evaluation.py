@@ -87,8 +87,11 @@ def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
         assert re.fullmatch(r"grounding/(best|worst)_1_image-\d+\.png", one.file)
         assert (folder / "out" / one.file).read_bytes()[:4] == b"\x89PNG"
         assert one.phrase.startswith("The picture shows")
-    for hit in ("Retrieval", "Zero-shot", "Modality gap", "Chance"):
+    for hit in ("Retrieval", "Zero-shot", "Modality gap", "Chance", "Retrieval between images and reports"):
         assert hit in page
+    assert "images \N{RIGHTWARDS ARROW} reports" in page
+    folded = re.findall(r"<summary>(\w[^<]*)</summary>", page)
+    assert folded[:3] == ["precision", "mAP", "median rank"], "recall is open"
     assert "http:" not in page.replace("http-equiv", "")
 
 
