@@ -132,7 +132,9 @@ def _traces(
     style, signed = line.style, bool(axis)
     on: Figure = {"type": "scatter", "yaxis": f"y{axis}", **({"xaxis": f"x{axis}"} if across else {})}
     # Of a difference, a filled mark: its main interval excludes zero.
-    fill = [style.colour if not signed or (row is not None and row.excludes_zero) else "var(--page)" for row in line.rows]
+    fill = [
+        style.colour if not signed or (row is not None and row.excludes_zero) else "var(--page)" for row in line.rows
+    ]
     mark = {"color": fill, "size": 9, "symbol": style.symbol, "line": {"color": style.colour, "width": 2 * signed}}
     means = {
         **on,
@@ -165,7 +167,11 @@ def _bars(rows: Sequence[Estimate | None], colour: str, *, repeats: bool = False
     ends = [
         (math.nan, math.nan)
         if row is None
-        else ((row.mean - row.repeats_low, row.repeats_high - row.mean) if repeats else (row.mean - row.low, row.high - row.mean))
+        else (
+            (row.mean - row.repeats_low, row.repeats_high - row.mean)
+            if repeats
+            else (row.mean - row.low, row.high - row.mean)
+        )
         for row in rows
     ]
     return {

@@ -107,7 +107,10 @@ def render_page(results: Results, images: SegmentImages | None = None) -> str:
     charts: dict[str, page.Figure] = {}
     main, styles, many = headline_protocol(results), styles_of(results), results.procedure
     headline = finding(results, main)
-    legend = [(" / ".join(dict.fromkeys(arm_name(p, arm) for p in results.protocols)), styles[arm.name]) for arm in results.arms]
+    legend = [
+        (" / ".join(dict.fromkeys(arm_name(p, arm) for p in results.protocols)), styles[arm.name])
+        for arm in results.arms
+    ]
     classes = list(_class_tables(results, styles))
     return page.render(
         "evaluate/evaluation.html",
@@ -142,7 +145,9 @@ def render_page(results: Results, images: SegmentImages | None = None) -> str:
 
 
 def _groups(results: Results, styles: Mapping[str, Style], charts: dict[str, page.Figure]) -> Iterator[Group]:
-    for i, metric in enumerate(m for m in results.metrics if any(r.metric == m and not r.class_name for r in results.summary)):
+    for i, metric in enumerate(
+        m for m in results.metrics if any(r.metric == m and not r.class_name for r in results.summary)
+    ):
         name = metric_name(metric, results.target)
         lines = {p: _lines(results, p, metric, styles) for p in results.protocols}
         gaps = {p: _gaps(results, p, metric, styles) for p in results.protocols}
@@ -230,7 +235,10 @@ def _class_tables(results: Results, styles: Mapping[str, Style]) -> Iterator[Cla
     for fraction in results.fractions:
         for protocol in results.protocols:
             for metric in dict.fromkeys(key[3] for key in rows):
-                keys = {arm.name: (_own(results, protocol, arm.name), arm.name, fraction.label, metric) for arm in results.arms}
+                keys = {
+                    arm.name: (_own(results, protocol, arm.name), arm.name, fraction.label, metric)
+                    for arm in results.arms
+                }
                 arms = [arm for arm in results.arms if any((*keys[arm.name], name) in rows for name in names)]
                 if arms:
                     yield ClassTable(

@@ -24,6 +24,8 @@ PALETTE = (
 )
 """Okabe and Ito's colours, distinguishable to the colour-blind, then five more for label maps of many structures."""
 OPACITY = 0.55
+PLANES = ("sagittal", "coronal", "axial")
+"""Across the axes of RAS+."""
 
 
 def draw(plan: MaskPlan, fold: Fold, models: Sequence[Planned], folder: Path) -> SegmentImages:
@@ -54,7 +56,11 @@ def draw(plan: MaskPlan, fold: Fold, models: Sequence[Planned], folder: Path) ->
             caption = f"{arm_name('finetune', arm.info)}, Dice {number(float(dice[arm.name][volume]), digits=2)}"
             shown[caption] = _overlay(ground, np.take(labels, place, axis))
         sides = np.delete(patches.store.spacing[patches.records[volume]], axis)
-        rows.append(ShownVolume(title, tuple((caption, _png(one, sides)) for caption, one in shown.items())))
+        record = held_out.manifest.column("record_id")[held_out.rows[volume]]
+        about = f"{record}, {PLANES[axis]} slice {place + 1} of {truth.shape[axis]}"
+        panels = tuple((caption, _png(one, sides)) for caption, one in shown.items())
+        bar, share = scale_bar(float(ground.shape[0] * sides[0]))
+        rows.append(ShownVolume(title, panels, about, ("A", "P") if axis == 0 else ("R", "L"), bar, share))
     names = plan.masks.classes[1:]
     return SegmentImages(tuple(rows), tuple((name, f"rgb{_colour(k)}") for k, name in enumerate(names)))
 
@@ -95,6 +101,6 @@ def _overlay(ground: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[
 
 
 def _png(plane: NDArray[np.float64], spacing: NDArray[np.float64]) -> str:
-    """A slice as a data URI: its first axis to the right, its second upwards, its voxels as long as they are."""
-    upright = plane.transpose(1, 0, 2)[::-1].astype(np.uint8)
+    """A slice as a data URI: right or front of the patient at the left, front or head upwards, voxels to scale."""
+    upright = plane.transpose(1, 0, 2)[::-1, ::-1].astype(np.uint8)
     return data_uri(png(upright, spacing=(float(spacing[1]), float(spacing[0])), smooth=False))

@@ -36,7 +36,7 @@ class Style:
 
 
 def styles_of(results: Results) -> dict[str, Style]:
-    """{arm: style}: random weights in one colour everywhere, simple baselines grey, all others in colours of their own."""
+    """{arm: style}: random weights in one colour everywhere, simple baselines grey, others in colours of their own."""
     found, trained, simple = {}, 0, 0
     for arm in results.arms:
         if arm.kind == "random":

@@ -37,16 +37,16 @@ class RunEncoder(ByCosine):
     Args:
         folder: of the run.
         fingerprint: of its weights.
+        axis: across which its slices lie; None where it has none.
         kinds: of records that it has encoders of.
         dims: what of volumes is compared: slices where the encoder takes these, else whole ones.
-        axis: across which its slices lie; None where it has none.
     """
 
     folder: Path
     fingerprint: str
+    axis: int | None
     kinds: tuple[Kind, ...]
     dims: tuple[Unit, ...]
-    axis: int | None
 
     @property
     def key(self) -> str:
@@ -162,7 +162,7 @@ def of_run(folder: Path) -> RunEncoder:
     volume = sides.get("volume")
     axis = slice_axis(wing("volume").data_of(volume)) if volume is not None else None
     dims: tuple[Unit, ...] = ("record",) if volume is not None and axis is None else ("slice", "record")
-    return RunEncoder(folder, run_fingerprint(folder), cast(tuple[Kind, ...], tuple(sides)), dims, axis)
+    return RunEncoder(folder, run_fingerprint(folder), axis, cast(tuple[Kind, ...], tuple(sides)), dims)
 
 
 def signatures_of(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from medcl.archive.schema import Kind
 from medcl.documents import parse_json
 from medcl.embed.vectors import unit
 from medcl.errors import MedclError, UnreadableError, UsageError, cause
@@ -21,7 +20,7 @@ from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
-from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import DuplicatePairs, Pieces, Range, Signatures, Strategy
 
 ROWS, COLUMNS = 1024, 8192
 """Of the part of the matrix that is in memory at a time: 32 MB."""
@@ -59,13 +58,11 @@ def _rounded(similarity: Floats) -> Floats:
     return np.asarray(np.clip(np.round(similarity, DECIMALS), -1, 1), dtype=np.float32)
 
 
-class ByCosine:
+class ByCosine(Strategy):
     """Cosine similarity of embeddings; signatures are their directions, (n, width) float32 of length 1."""
 
-    name: ClassVar[str] = "embedding"
-    source: ClassVar[Source] = "array"
-    measure: ClassVar[Measure] = "similarity"
-    thresholds: ClassVar[Range] = Range(0.95, -1, 1, (0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.999))
+    name = "embedding"
+    thresholds = Range(0.95, -1, 1, (0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99, 0.999))
 
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
         """Compute the cosine of each pair, (n, m)."""
@@ -97,9 +94,8 @@ class RandomEncoder(ByCosine):
     """
 
     seed: int = 0
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image", "signal")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
-    thresholds: ClassVar[Range] = Range(0.999, -1, 1, (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999))
+    kinds = ("volume", "image", "signal")
+    thresholds = Range(0.999, -1, 1, (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999))
 
     @property
     def key(self) -> str:
@@ -108,10 +104,9 @@ class RandomEncoder(ByCosine):
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Embed pieces, (n, 128) of length 1."""
-        arrays = cast(list[NDArray[Any]], pieces)
-        found = np.empty((len(arrays), _DIM), dtype=np.float32)
-        for start in range(0, len(arrays), _AT_A_TIME):
-            part = arrays[start : start + _AT_A_TIME]
+        found = np.empty((len(pieces), _DIM), dtype=np.float32)
+        for start in range(0, len(pieces), _AT_A_TIME):
+            part = pieces[start : start + _AT_A_TIME]
             for channels in {len(one) for one in part}:
                 rows = [row for row, one in enumerate(part) if len(one) == channels]
                 x = torch.stack([resized(part[row], _SIZES[part[row].ndim - 1]) for row in rows])
@@ -181,8 +176,7 @@ class VisionEncoder(ByCosine):
     """
 
     folder: Path
-    kinds: ClassVar[tuple[Kind, ...]] = ("volume", "image")
-    dims: ClassVar[tuple[Unit, ...]] = ("slice", "record")
+    kinds = ("volume", "image")
 
     def __post_init__(self) -> None:
         if not (self.folder / _CONFIG).is_file():
@@ -205,7 +199,7 @@ class VisionEncoder(ByCosine):
         """Embed pieces, (n, width) of length 1."""
         model = _model(self.folder)
         found = []
-        for piece in cast(list[NDArray[Any]], pieces):
+        for piece in pieces:
             slices = np.moveaxis(piece, 3, 0) if piece.ndim == 4 else piece[None]
             x = torch.stack([_rgb(one, model.size) for one in slices])
             found.append(np.mean([model.embed(part) for part in torch.split(x, 1)], axis=0)[0])

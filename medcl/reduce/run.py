@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,7 @@ DROPPED_SCHEMA = pa.schema(
 """The table of what was dropped: one row a slice of a volume, or a whole record (`slice` null), with what is kept in
 its place. `distance` is what the strategy measured between the two, a similarity of some strategies; null, as
 `duplicate_of`, where a score of its own dropped it. `threshold` is null where a share was kept."""
+Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -79,28 +80,22 @@ class Reduced:
         return "\n".join(lines)
 
 
-def applied(manifest: Manifest, selections: Sequence[Selection], axis: int) -> tuple[Manifest, pa.Table]:
-    """Keep what was selected of families that have no record in common.
+def kept_by(manifest: Manifest, chosen: Sequence[tuple[Units, Bools]], axis: int) -> tuple[Manifest, Bools]:
+    """Keep some of the units of families that have no record in common.
 
     Returns:
-        The manifest, without records of which nothing is kept, and the table of what was dropped, family by family in
-        the order of the manifest.
+        The manifest, whose volumes say which slices are kept, and of which records (records,) something is kept.
     """
     stays = np.ones(len(manifest), dtype=bool)
     kept: list[list[int] | None] = [None if one is None else one.tolist() for one in manifest.kept]
     sliced = manifest.has(KEPT)
-    for one in selections:
-        units = one.units
+    for units, keep in chosen:
         rows, first = np.unique(units.row, return_index=True)
         for row, own in zip(rows.tolist(), np.split(np.arange(len(units)), first[1:]), strict=True):
-            keep = one.keep[own]
-            if keep.all():
-                continue
-            stays[row] = bool(keep.any())
-            if units.piece[own[0]] != WHOLE:
-                kept[row], sliced = units.piece[own][keep].tolist(), True
-    whole = manifest.with_kept(kept, axis) if sliced else manifest
-    return whole.select(stays), _dropped(manifest, selections)
+            stays[row] = bool(keep[own].any())
+            if stays[row] and not keep[own].all() and units.piece[own[0]] != WHOLE:
+                kept[row], sliced = units.piece[own][keep[own]].tolist(), True
+    return (manifest.with_kept(kept, axis) if sliced else manifest), stays
 
 
 def write_dropped(dropped: pa.Table, path: Path) -> None:
@@ -138,9 +133,6 @@ def _dropped_of(ids: pa.Array, one: Selection) -> pa.Table:
         "threshold": pa.array([one.threshold] * len(lost), pa.float64()),
     }
     return pa.table(columns, schema=DROPPED_SCHEMA)
-
-
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -187,7 +179,8 @@ def reduce_manifest(
     if not any(len(one.units) for one in selections):
         raise MedclError(_nothing(unreadable, incomparable))
     marked = quarantined(manifest, unreadable)
-    reduced, dropped = applied(marked, selections, config.axis)
+    whole, stays = kept_by(marked, [(one.units, one.keep) for one in selections], config.axis)
+    reduced = whole.select(stays)
     ids = manifest.column("record_id")
     about: dict[str, Any] = {"by": strategy.key, "keep": config.keep, "rule": config.rule}
     about |= {"scope": config.scope, "unit": config.unit}
@@ -195,7 +188,7 @@ def reduce_manifest(
     history = [*manifest.metadata.get("reduced", []), about]
     return Reduced(
         Manifest(reduced.table, reduced.root, {**reduced.metadata, "reduced": history}),
-        dropped,
+        _dropped(marked, selections),
         manifest,
         tuple(selections),
         untouched(manifest, rows, config, strategy),

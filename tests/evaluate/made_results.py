@@ -19,7 +19,7 @@ from medcl.evaluate.results import (
     Speed,
     Split,
 )
-from medcl.stats.intervals import crossed_difference, crossed_interval, holm, mean_interval, paired_interval
+from medcl.stats.intervals import UNBOUNDED, crossed_difference, crossed_interval, holm, mean_interval, paired_interval
 from medcl.stats.metrics import BOUNDS, BY_CLASS, OF_GRADES, OF_VALUES, OVERALL
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -75,7 +75,13 @@ def make_results(
         by_class = () if kind in WITHOUT_CLASSES else tuple(BY_CLASS)
     arms = (
         *(
-            ArmInfo(name, "run", run=f"runs/{method}", method=method, facts={"steps": 400.0, "seconds": 61.5} if facts else {})
+            ArmInfo(
+                name,
+                "run",
+                run=f"runs/{method}",
+                method=method,
+                facts={"steps": 400.0, "seconds": 61.5} if facts else {},
+            )
             for name in runs
         ),
         ArmInfo("random", "random"),
@@ -188,7 +194,7 @@ def _ends(main, alone):
 def _summaries(table) -> tuple[MetricSummary, ...]:
     rows = []
     for (protocol, arm, label, metric, name), (values, boot) in table.items():
-        bounds = BOUNDS[metric]
+        bounds = BOUNDS.get(metric, UNBOUNDED)
         alone, main = mean_interval(values, bounds=bounds), crossed_interval(values, boot, bounds, PATIENTS)
         about = {"protocol": protocol, "arm": arm, "class_name": name}
         rows.append(MetricSummary(label, metric, alone.mean, *_ends(main, alone), **about))
@@ -206,8 +212,8 @@ def _differences(table, arms, protocols) -> tuple[Difference, ...]:
                     continue
                 pair = [table[own[arm] or protocol, arm, label, metric, ""] for arm in (one, other)]
                 (values, boot), (others, other_boot) = pair
-                alone = paired_interval(values, others, bounds=BOUNDS[metric])
-                main = crossed_difference(values, others, boot, other_boot, BOUNDS[metric], PATIENTS)
+                alone = paired_interval(values, others, bounds=BOUNDS.get(metric, UNBOUNDED))
+                main = crossed_difference(values, others, boot, other_boot, BOUNDS.get(metric, UNBOUNDED), PATIENTS)
                 row = (label, metric, alone.mean, *_ends(main, alone)), (protocol, one, other), main.p
                 families.setdefault((protocol, label, metric), []).append(row)
     return tuple(
