@@ -274,10 +274,6 @@ def _placed(network: Any) -> Embeds:
     return placed
 
 
-Encoder = Any
-"""A network of a wing: a `torch.nn.Module` with `embed` and `config.dim`."""
-
-
 def config_of(card: Card) -> Any:
     """What a sample is for an encoder in evaluation: as in pretraining, without overlap.
 
