@@ -66,13 +66,6 @@ class Embeds(Protocol):
         """Switch to training, or to evaluation."""
 
 
-def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """Mean of rows (N, D) that share a group number (N,), as (n_groups, D)."""
-    total = values.new_zeros(n_groups, values.shape[1]).index_add_(0, group, values)
-    count = torch.bincount(group, minlength=n_groups).clamp(min=1).to(values.dtype)
-    return total / count[:, None]
-
-
 @torch.inference_mode()
 def embed_pieces(
     encoder: Embeds, pieces: SampleSet, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
@@ -137,6 +130,15 @@ def embed_records(
         total.index_add_(0, group[part], z.float())
     embedded: NDArray[np.float32] = (total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy()
     return embedded
+
+
+def embed_samples(
+    encoder: Embeds, samples: SampleSet, rows: NDArray[np.int64], device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Embed every sample of rows (R,) of the manifest, (N, dim); and the place in `rows` of each, (N,)."""
+    own = [samples.samples_of(int(row)) for row in rows]
+    embedded = on_host(embed_pieces(encoder, samples, np.concatenate(own), device))
+    return np.concatenate([z for _, z in embedded]), np.repeat(np.arange(len(rows)), [len(one) for one in own])
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.experiment import Fold, LabelPlan, Planned, run
 from medcl.evaluate.folds import divided
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.items import Items
+from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
@@ -89,10 +89,10 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     main = _arms_of_runs(folders, manifest, config, store)
     # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
     manifest = manifest.select(making.usable(main, manifest))
-    task, items = task_of(manifest, config)
+    task, items = task_of(manifest, config, main[0])
     arms = [*main, *_others(main, manifest, config)]
     folds = divided(items, task, config, arms)
-    notes = _notes(manifest, config, task, n_records - len(manifest))
+    notes = _notes(manifest, config, task, items, n_records - len(manifest))
     results, models, plan = measure(manifest, items, task, folds, config, store, notes, first.config)
     results.save(output / "results.json")
     write_page(results, output / "report.html")
@@ -152,10 +152,14 @@ def measure(
 
 
 def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
-    """Length of the recording of each item; None where records have none."""
-    rate, samples = (manifest.column(name)[items.row].astype(np.float64) for name in ("sampling_rate", "n_samples"))
+    """Length of the recordings of each item; None where records have none, and of time steps."""
+    rate, samples = (manifest.column(name).astype(np.float64) for name in ("sampling_rate", "n_samples"))
     found: NDArray[np.float64] = samples / rate / 60
-    return found if np.isfinite(found).all() else None
+    if not np.isfinite(found).all() or not isinstance(items.grouping, Bags | None):
+        return None
+    if isinstance(items.grouping, Bags):
+        found = np.bincount(items.grouping.bag, found).astype(np.float64)
+    return found
 
 
 def _tested(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:
@@ -213,7 +217,7 @@ def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: Ev
     return list(dict.fromkeys(one for one in said if one))
 
 
-def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int) -> list[str]:
+def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, items: Items, left_out: int) -> list[str]:
     notes: list[str] = []
     for split, classes in ({} if config.folds else missing_classes(manifest, config.target)).items():
         if classes:
@@ -221,7 +225,7 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int
     unlabelled = int((~task.labelled).sum())
     if unlabelled:
         notes.append(
-            f"{unlabelled} of {len(task.labelled)} records have no label for {config.target} and are not used."
+            f"{unlabelled} of {len(task.labelled)} {items.plural} have no label for {config.target} and are not used."
         )
     if left_out:
         notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")

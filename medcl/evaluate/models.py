@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ MODEL, WEIGHTS, CARD, ENVIRONMENT = "model.json", "model.safetensors", "README.m
 PATIENTS = ("patients.txt", "patients-of-pretraining.txt")
 """The second where the manifest of the pretraining was coded with another salt."""
 _COPY = "take it from a copy of the model folder, or run `medcl finetune` again"
-SEGMENTATION: Final = "segmentation"
+SEGMENTATION: Literal["segmentation"] = "segmentation"
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,11 @@ class SurvivalPredictions:
             raise MedclError("survival: the integrated Brier score needs two or more ascending times")
         return cls(follow_up, followed, risks, censoring, tau, grid, probability)
 
+    @property
+    def n_items(self) -> int:
+        """Number of records."""
+        return len(self.time)
+
     def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The metrics under weights (records, resamples), {metric: (resamples,)}, and an empty dict of classes.
 

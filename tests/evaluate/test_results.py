@@ -122,8 +122,10 @@ def test_results_of_version_1_say_the_same_in_arms() -> None:
     assert [(arm.name, arm.kind) for arm in new.arms] == [("pretrained", "run"), ("random", "random")]
     for row in old["summary"]:
         found = new.find(row["protocol"], row["init"], row["label"], row["metric"])
-        assert found is not None and found.mean == row["mean"]
+        assert found is not None
+        assert found.mean == row["mean"]
         assert (found.repeats_low, found.repeats_high) == pytest.approx((row["low"], row["high"]), nan_ok=True)
     for row in old["differences"]:
         found = new.difference(row["protocol"], "pretrained", "random", row["label"], row["metric"])
-        assert found is not None and found.mean == row["mean"]
+        assert found is not None
+        assert found.mean == row["mean"]

@@ -66,10 +66,12 @@ class _Classes(Task):
         return replace(found, thresholds=thresholds)
 
     def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
+        """See `Task`."""
         kind: Any = self.target.kind
         return tempered(kind, to_logits(kind, prediction), by.temperature) if self.calibrated else prediction
 
     def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:
+        """See `Task`."""
         names = self.target.classes
         both = np.column_stack([1 - prediction, prediction]) if prediction.shape[1] < len(names) else prediction
         found = {f"probability_{name}": column for name, column in zip(names, both.T, strict=True)}
@@ -110,6 +112,7 @@ class Multilabel(_Classes):
         return np.concatenate([model.coef_ for model in models]), np.concatenate([one.intercept_ for one in models])
 
     def decided(self, prediction: Floats, thresholds: Floats) -> list[Any]:
+        """See `Task`."""
         names = np.array(self.target.classes, dtype=object)
         return [names[row].tolist() for row in prediction >= thresholds]
 
@@ -128,11 +131,22 @@ class Binary(_Numbered, Multilabel):
         return self.target.classes[-1:]
 
     def decided(self, prediction: Floats, thresholds: Floats) -> list[Any]:
+        """See `Task`."""
         return [self.target.classes[int(positive)] for positive in (prediction >= thresholds)[:, 0]]
 
     def columns(self, rows: Rows) -> Floats:
         """See `Task`."""
         return self.labels[rows].reshape(len(rows), -1).astype(np.float64)
+
+
+class Risk(Binary):
+    """Whether an event follows a time step within the horizon."""
+
+    undefined = "time steps (none is followed by the event, or all are)"
+
+    def measured(self, rows: Rows, prediction: Floats) -> Predictions:
+        """See `Task`."""
+        return Predictions.of("binary", self.labels[rows], prediction)
 
 
 class Multiclass(_Numbered):

@@ -1,5 +1,7 @@
 """Regression: a number a record."""
 
+import re
+
 import numpy as np
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -33,3 +35,13 @@ class Regression(Task):
     def measured(self, rows: Rows, prediction: Floats) -> Predictions:
         """See `Task`."""
         return Predictions.of("regression", self.labels[rows], prediction)
+
+
+_WORDS = "years?|months?|weeks?|days?|hours?|min|s|ms|mmhg|bpm|kg|g|cm|mm|ml"
+_UNIT = re.compile(rf"[\[(]\s*([^\])\s]+)\s*[\])]$|_({_WORDS})$", re.IGNORECASE)
+
+
+def unit_of(column: str) -> str:
+    """The unit that the name of a column states, as `age_years`, `EF [%]` and `time (days)` do; else nothing."""
+    found = _UNIT.search(column)
+    return (found[1] or found[2]) if found else ""

@@ -83,7 +83,7 @@ def _features(windows: SignalWindows, row: int) -> Floats:
     lead = channels.index("II") if "II" in channels else 0
     total, count = np.zeros((len(channels), POINTS)), 0
     intervals: list[NDArray[Any]] = []
-    for x in windows.stretches(row, round(_MINUTE * rate)):
+    for x in windows.stretches(windows.samples_of(row), round(_MINUTE * rate)):
         peaks = r_peaks(x[lead].astype(np.float64), rate)
         intervals.append(np.diff(peaks) / rate)
         beats = _cut(x - np.median(x, axis=1, keepdims=True), peaks, rate)

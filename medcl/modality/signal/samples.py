@@ -87,14 +87,13 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
         """Windows (B, C, T) in the store's unit, less the mean of their recording, however samples are standardised."""
         return self._read(numbers, "centre")
 
-    def stretches(self, row: int, longest: int) -> Iterator[NDArray[np.float32]]:
-        """What the windows of a row of the manifest cover, (C, samples) in the store's unit, without a gap within.
+    def stretches(self, own: Ints, longest: int) -> Iterator[NDArray[np.float32]]:
+        """What windows of one record cover, (C, samples) in the store's unit, without a gap within.
 
         Args:
-            row: of the manifest.
+            own: numbers of the windows.
             longest: samples of a piece at most, into which longer stretches are cut evenly.
         """
-        own = self.samples_of(row)
         starts, record = np.sort(self.starts[own]), int(self._records[own[0]])
         first, last = self.store.stretches_start[record : record + 2]
         begins = np.isin(starts[1:], self.store.stretches[first:last]) | (np.diff(starts) > self.length)

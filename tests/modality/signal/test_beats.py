@@ -77,7 +77,7 @@ def test_intervals_do_not_reach_over_what_windows_leave_out(tmp_path: Path) -> N
     beat = sum(np.exp(-0.5 * ((time - 0.5 - second) / 0.03) ** 2) for second in range(30))
     beat[1000:2000] = np.nan
     windows = windows_of(tmp_path, np.column_stack([beat] * 3))
-    pieces = [piece.shape for piece in windows.stretches(0, 600)]
+    pieces = [piece.shape for piece in windows.stretches(windows.samples_of(0), 600)]
     assert pieces == [(3, 500), (3, 500)] * 2
     (features,) = MeanBeat().transform(windows, ROWS, {})
     np.testing.assert_allclose(features[-REST:], [1, 0, 0, 60, 0], atol=1e-6)
@@ -86,4 +86,6 @@ def test_intervals_do_not_reach_over_what_windows_leave_out(tmp_path: Path) -> N
 def test_overlapping_windows_are_read_once(tmp_path: Path) -> None:
     signal = noise(10)
     windows = windows_of(tmp_path, signal, config=SignalConfig(window=2.5, stride=1.25))
-    np.testing.assert_allclose(np.concatenate(list(windows.stretches(0, 10_000)), axis=1), signal.T, atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate(list(windows.stretches(windows.samples_of(0), 10_000)), axis=1), signal.T, atol=1e-6
+    )
