@@ -4,7 +4,6 @@ An arm is a pretrained run, the same network from random weights, a foreign enco
 All arms get the same labelled subsets and seeds, so that differences between any two of them are paired ones.
 """
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from medcl.modality.rows import Rows
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import to_json
 from medcl.networks.config import ForeignEncoderConfig
-from medcl.networks.foreign import check as check_foreign
+from medcl.networks.foreign import build
 from medcl.networks.pooling import LEARNED, Pooling, PoolingName
 
 ENCODER_PROTOCOLS = ("probe", "knn", "finetune")
@@ -172,12 +171,10 @@ def foreign(path: str, arm: Arm, manifest: Rows) -> Arm:
     """
     if not hasattr(arm.spec, "encoder"):
         raise UsageError(f"--encoders {path}: the run's modality takes no other network")
-    config = ForeignEncoderConfig(path, dim=1)
-    check_foreign(config)
-    module, _, name = path.partition(":")
     x = arm.samples(manifest).__getitems__([0, 0])["x"]
     torch.manual_seed(0)
-    network = getattr(importlib.import_module(module), name)().eval()
+    config = ForeignEncoderConfig(path, dim=1)
+    network = build(config, x.shape[1]).network.eval()
     try:
         with torch.inference_mode():
             found = network(x)
@@ -191,7 +188,7 @@ def foreign(path: str, arm: Arm, manifest: Rows) -> Arm:
     config = replace(config, dim=found.shape[1], layout=layout, dims=max(0, x.ndim - 2))  # type: ignore[arg-type]
     return replace(
         arm,
-        info=ArmInfo(name, "foreign", path),
+        info=ArmInfo(path.partition(":")[2], "foreign", path),
         spec=replace(arm.spec, encoder=config),
         folders=(),
         side=None,

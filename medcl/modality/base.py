@@ -34,6 +34,7 @@ class Miniature:
         pixels: (rows, columns) or (rows, columns, 3) uint8, which is scaled to the width asked for; None for a text.
         spacing: length of a pixel down and across, in any unit.
         drawn: in the place of `pixels` what was drawn at the width asked for, few colours.
+        enlarged: draws what a reader sees who asks for more than the miniature; it may have no more to show.
         text: plain, de-identified.
         missing: why there is nothing to show.
     """
@@ -41,6 +42,7 @@ class Miniature:
     pixels: NDArray[np.uint8] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     drawn: "Image.Image | None" = None
+    enlarged: "Callable[[], Image.Image | None] | None" = None
     text: str = ""
     missing: str = ""
 
