@@ -14,7 +14,6 @@ from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.run import compare, made, redundancy, threshold_of
 from medcl.reduce.selection import Selection, select
 from medcl.reduce.strategies import EMBEDDING, STRATEGIES
-from medcl.reduce.strategy import checked
 from medcl.reduce.units import chosen_rows, taken
 
 
@@ -107,8 +106,6 @@ def preview(
         )
         try:
             strategy = made(own, manifest)
-            if not isinstance(own.threshold, str):
-                checked(strategy, own.threshold)
             if not names and not taken(manifest, own, strategy, rows):
                 continue
             begun = time.monotonic()
