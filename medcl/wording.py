@@ -66,7 +66,6 @@ METRICS = {
     "harrell_c": "Harrell's C",
     "uno_c": "Uno's C",
     "ibs": "integrated Brier score",
-    "cumulative_auc": "cumulative/dynamic AUROC",
     "dice": "Dice",
     "hd95": "95% Hausdorff distance (mm)",
 }

@@ -59,7 +59,8 @@ def finetune(
     results = measure(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
-    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
+    models = "".join(f"model: {one}\n" for one in sorted((folder / "models").glob("*")))
+    return Result(f"{text}{models}report: {folder / 'report.html'}", lambda: results, folder)
 
 
 @one_or_many
@@ -92,9 +93,10 @@ def compare(
     from medcl.evaluate import compare as comparing
     from medcl.evaluate import wording
     from medcl.evaluate.page import write_page
+    from medcl.evaluate.pool import combine_folds
 
     paths, found = comparing.find([Path(one) for one in results], target)
-    merged = comparing.combine_folds(paths) if pool else comparing.compare(paths, names)
+    merged = combine_folds(paths) if pool else comparing.compare(paths, names)
     text = wording.markdown(merged) if markdown else printed(lambda console: wording.show(merged, console))
     lines = [text.rstrip("\n")] if markdown else [found, "", text.rstrip("\n")]
     folder = None if output is None else Path(output)

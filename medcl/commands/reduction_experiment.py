@@ -106,7 +106,7 @@ def run_experiment(
     for fold, runs in zip(plain, done, strict=True):
         arms = [of_run(run.subset.name, run.folders, decoded, **facts[run.subset.name]) for run in runs]
         measured.append(replace(fold, arms=(*arms, untrained("random", arms[0]))))
-    results = measure(manifest, items, task, measured, config, store, [], as_settings(recipe))
+    results, _, _ = measure(manifest, items, task, measured, config, store, [], as_settings(recipe))
     results = replace(results, notes=(*findings(results), *results.notes))
     results.save(folder / "results.json")
     write_page(results, folder / "report.html")

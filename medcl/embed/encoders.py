@@ -66,13 +66,6 @@ class Embeds(Protocol):
         """Switch to training, or to evaluation."""
 
 
-def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """Mean of rows (N, D) that share a group number (N,), as (n_groups, D)."""
-    total = values.new_zeros(n_groups, values.shape[1]).index_add_(0, group, values)
-    count = torch.bincount(group, minlength=n_groups).clamp(min=1).to(values.dtype)
-    return total / count[:, None]
-
-
 @torch.inference_mode()
 def embed_pieces(
     encoder: Embeds, pieces: SampleSet, numbers: NDArray[np.int64], device: torch.device, batch: int | None = None
@@ -90,12 +83,15 @@ def embed_pieces(
 
     def read(start: int) -> tuple[slice, Tensor]:
         part = slice(start, min(start + step, len(numbers)))
-        x: Tensor = pieces.__getitems__(numbers[part].tolist())["x"]
+        chosen = numbers[part].tolist()
+        # Kernels for a batch of one differ from the others in the last digits: what comes of a piece would depend on
+        # how many there are.
+        x: Tensor = pieces.__getitems__(chosen * 2 if len(chosen) == 1 < step else chosen)["x"]
         return part, x.pin_memory() if device.type == "cuda" else x
 
     try:
         for part, x in ahead(map(read, range(0, len(numbers), step))):
-            yield part, encoder.embed(x.to(device, non_blocking=True))
+            yield part, encoder.embed(x.to(device, non_blocking=True))[: part.stop - part.start]
     finally:
         encoder.train(was_training)
 
@@ -135,6 +131,15 @@ def embed_records(
         total.index_add_(0, group[part], z.float())
     embedded: NDArray[np.float32] = (total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy()
     return embedded
+
+
+def embed_samples(
+    encoder: Embeds, samples: SampleSet, rows: NDArray[np.int64], device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Embed every sample of rows (R,) of the manifest, (N, dim); and the place in `rows` of each, (N,)."""
+    own = [samples.samples_of(int(row)) for row in rows]
+    embedded = on_host(embed_pieces(encoder, samples, np.concatenate(own), device))
+    return np.concatenate([z for _, z in embedded]), np.repeat(np.arange(len(rows)), [len(one) for one in own])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ An arm is a pretrained run, the same network from random weights, a foreign enco
 All arms get the same labelled subsets and seeds, so that differences between any two of them are paired ones.
 """
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from medcl import runs, weights
-from medcl.data.store import open_store
-from medcl.embed.encoders import device, embed_records, samples_in
+from medcl.embed.encoders import device, embed_records, embed_samples, samples_in
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError, no_such
 from medcl.evaluate.cells import Arrays, fingerprint
-from medcl.evaluate.items import Items
+from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.multimodal_space import only
 from medcl.evaluate.results import ArmInfo
 from medcl.modality import wing_of
@@ -28,7 +26,8 @@ from medcl.modality.rows import Rows
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import to_json
 from medcl.networks.config import ForeignEncoderConfig
-from medcl.networks.foreign import check as check_foreign
+from medcl.networks.foreign import build
+from medcl.networks.pooling import LEARNED, Pooling, PoolingName
 
 ENCODER_PROTOCOLS = ("probe", "knn", "finetune")
 BASELINE_PROTOCOLS = ("probe",)
@@ -82,16 +81,48 @@ class Arm:
         torch.manual_seed(seed)
         return self.spec.build()
 
-    def embed(self, manifest: Rows, items: Items, rows: NDArray[np.int64], repeat: int, seed: int) -> Arrays:
-        """Embeddings of items: `z` (rows, dim), and what a baseline learned of the training items, as `state.NAME`."""
-        samples = items.samples(self.samples(manifest))
-        if self.info.kind != "baseline":
-            network = self.encoder(repeat, seed).to(device())
+    def embed(
+        self,
+        manifest: Rows,
+        items: Items,
+        rows: NDArray[np.int64],
+        repeat: int,
+        seed: int,
+        pooling: PoolingName = "mean",
+        top_k: int = 8,
+    ) -> Arrays:
+        """Embeddings of items: `z` (rows, dim), and what a baseline learned of the training items, as `state.NAME`.
+
+        Of a pooling that is learned they are those of the samples, (N, dim), and `group` is the place in `rows` of
+        each. The features of a baseline are of a whole record, so that there records are pooled.
+        """
+        every = self.samples(manifest)
+        if self.info.kind == "baseline":
+            z, group, state = self._features(every, items, rows)
+            return {**_pooled(z, group, len(rows), pooling, top_k), **state}
+        samples, network = items.samples(every), self.encoder(repeat, seed).to(device())
+        if pooling == "mean":
             return {"z": embed_records(network, samples, rows, device())}
+        return _pooled(*embed_samples(network, samples, rows, device()), len(rows), pooling, top_k)
+
+    def _features(
+        self, every: SampleSet, items: Items, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], NDArray[np.int64], Arrays]:
+        """A baseline's features of the records of items, or of their time steps, the place of each, and its state."""
         baseline = wing_of(self.data).baselines(self.data)[self.name]
-        state = baseline.fit(samples, rows[items.split[rows] == "train"])
-        z = baseline.transform(samples, rows, state)
-        return {"z": z, **{f"state.{name}": value for name, value in state.items()}}
+        bags = items.grouping if isinstance(items.grouping, Bags) else None
+        samples = every if bags else items.samples(every)
+        records, group = bags.records_of(rows) if bags else (rows, np.arange(len(rows)))
+        state = baseline.fit(samples, records[items.split[rows][group] == "train"])
+        z = baseline.transform(samples, records, state)
+        return z, group, {f"state.{name}": value for name, value in state.items()}
+
+
+def _pooled(z: NDArray[Any], group: NDArray[np.int64], n: int, pooling: PoolingName, top_k: int) -> Arrays:
+    if pooling in LEARNED:
+        return {"z": z, "group": group}
+    pool = Pooling(pooling, z.shape[1], top_k)
+    return {"z": pool(torch.from_numpy(z), torch.from_numpy(group), n).numpy()}
 
 
 def of_run(name: str, folders: Sequence[Path], store: Path, side: str | None = None, **facts: float) -> Arm:
@@ -140,12 +171,10 @@ def foreign(path: str, arm: Arm, manifest: Rows) -> Arm:
     """
     if not hasattr(arm.spec, "encoder"):
         raise UsageError(f"--encoders {path}: the run's modality takes no other network")
-    config = ForeignEncoderConfig(path, dim=1)
-    check_foreign(config)
-    module, _, name = path.partition(":")
     x = arm.samples(manifest).__getitems__([0, 0])["x"]
     torch.manual_seed(0)
-    network = getattr(importlib.import_module(module), name)().eval()
+    config = ForeignEncoderConfig(path, dim=1)
+    network = build(config, x.shape[1]).network.eval()
     try:
         with torch.inference_mode():
             found = network(x)
@@ -159,7 +188,7 @@ def foreign(path: str, arm: Arm, manifest: Rows) -> Arm:
     config = replace(config, dim=found.shape[1], layout=layout, dims=max(0, x.ndim - 2))  # type: ignore[arg-type]
     return replace(
         arm,
-        info=ArmInfo(name, "foreign", path),
+        info=ArmInfo(path.partition(":")[2], "foreign", path),
         spec=replace(arm.spec, encoder=config),
         folders=(),
         side=None,

@@ -53,7 +53,8 @@ class FinetuneConfig:
     Args:
         steps: largest number of optimiser steps.
         batch: number of records in a step.
-        windows: number of random windows of a record in a step; the evaluation uses all of them.
+        windows: number of random windows (or other samples) of a label in a step; the evaluation uses all of them.
+            0 is 1 of a record, and 16 of several records or where samples are pooled in another way than by their mean.
         learning_rate: learning rate of AdamW.
         weight_decay: weight decay of AdamW.
         evaluate_every: number of steps between two evaluations on the validation patients (an epoch, where that is
@@ -63,7 +64,7 @@ class FinetuneConfig:
 
     steps: int = 3000
     batch: int = 16
-    windows: int = 1
+    windows: int = 0
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
     evaluate_every: int = 20
@@ -119,6 +120,8 @@ class EvaluateConfig:
             (`survival`, with `event`) or, for tables in time, the time of an event (`risk`, with `horizon`); classes
             may be grades (`ordinal`), in the order of the manifest.
         event: of a survival task the column that says whether the event was observed.
+        survival_head: what is fine-tuned to survival: `cox`, a hazard ratio by the partial likelihood, of which larger
+            batches (`finetune.batch`) are less biased; or `discrete`, the hazard in each of ten intervals.
         horizon: of a risk task, how far ahead an event is predicted, in the unit of the time axis.
         labels: label fractions: shares (1%, 0.1), numbers (50), numbers of each class (5/class) or a length of
             recording (30min) of the training patients; default: 1%, 10% and 100%, of label maps 1, 2 and 8.
@@ -142,7 +145,7 @@ class EvaluateConfig:
         bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         save_models: models that are kept for `medcl predict`: of the largest fraction the `best` by validation
-            patients, `all` repeats of it, or `none`.
+            patients, `all` repeats of it, or `none`; nearest neighbours never, for they hold embeddings of patients.
         save_masks: write the predicted label maps of repeat 1 as NIfTI.
         finetune: settings of full fine-tuning.
         segment: settings of training on label maps.
@@ -155,6 +158,7 @@ class EvaluateConfig:
     target: str
     task: Literal["auto", "ordinal", "survival", "risk"] = "auto"
     event: str = ""
+    survival_head: Literal["cox", "discrete"] = "cox"
     horizon: float = 0.0
     labels: list[str] = field(default_factory=list)
     labels_per_class: list[int] = field(default_factory=list)

@@ -20,21 +20,24 @@ from medcl.evaluate import arms as making
 from medcl.evaluate import segmentation
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.cells import FOLDER, fingerprint, read
-from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.experiment import Fold, LabelPlan, Planned, run
 from medcl.evaluate.folds import divided
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.items import Items
+from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.saving import save_models, save_segmenters
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
+from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
+from medcl.spelling import not_a_choice
 
 DEFAULT_LABELS = ("1%", "10%", "100%")
 
@@ -68,6 +71,9 @@ def _check(config: EvaluateConfig, manifest: Manifest) -> None:
             + did_you_mean(config.target, known)
         )
     check_fractions(config.fractions or DEFAULT_LABELS, config.repeats)
+    for name in config.protocols:
+        if name not in PROTOCOLS:
+            raise UsageError(f"--protocols {not_a_choice(name, PROTOCOLS)}")
     segmentation.check(config)
 
 
@@ -83,13 +89,14 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     main = _arms_of_runs(folders, manifest, config, store)
     # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
     manifest = manifest.select(making.usable(main, manifest))
-    task, items = task_of(manifest, config)
+    task, items = task_of(manifest, config, main[0])
     arms = [*main, *_others(main, manifest, config)]
     folds = divided(items, task, config, arms)
-    notes = _notes(manifest, config, task, n_records - len(manifest))
-    results = measure(manifest, items, task, folds, config, store, notes, first.config)
+    notes = _notes(manifest, config, task, items, n_records - len(manifest))
+    results, models, plan = measure(manifest, items, task, folds, config, store, notes, first.config)
     results.save(output / "results.json")
     write_page(results, output / "report.html")
+    save_models(models, plan, folds, results, main[0].spec, output / "models")
     return results
 
 
@@ -102,8 +109,8 @@ def measure(
     store: Path,
     notes: Sequence[str],
     pretraining: Any,
-) -> Results:
-    """Train and test models of labels in every fold.
+) -> tuple[Results, list[Planned], LabelPlan]:
+    """Train and test models of labels in every fold: the results, the models, and the plan by which they were made.
 
     Args:
         manifest: of readable records.
@@ -132,14 +139,27 @@ def measure(
 
     finished = [tested(model) for model in models]
     results = _results(config, task.target, task.metric, folds, folds[0].arms, finished, drawn, items, task, notes)
-    return replace(results, config={**results.config, "pretraining": pretraining})
+    largest = results.fractions[-1].label
+    patients = {fold.number: items.patient[fold.test] for fold in folds}
+    about = patients, config.bootstrap, config.seed
+    results = replace(
+        results,
+        config={**results.config, "pretraining": pretraining},
+        calibration=tuple(calibration_curves(task, finished, *about)),
+        confusion=tuple(confusions(task, [one for one in finished if one.label == largest], *about)),
+    )
+    return results, models, plan
 
 
 def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
-    """Length of the recording of each item; None where records have none."""
-    rate, samples = (manifest.column(name)[items.row].astype(np.float64) for name in ("sampling_rate", "n_samples"))
+    """Length of the recordings of each item; None where records have none, and of time steps."""
+    rate, samples = (manifest.column(name).astype(np.float64) for name in ("sampling_rate", "n_samples"))
     found: NDArray[np.float64] = samples / rate / 60
-    return found if np.isfinite(found).all() else None
+    if not np.isfinite(found).all() or not isinstance(items.grouping, Bags | None):
+        return None
+    if isinstance(items.grouping, Bags):
+        found = np.bincount(items.grouping.bag, found).astype(np.float64)
+    return found
 
 
 def _tested(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:
@@ -197,7 +217,7 @@ def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: Ev
     return list(dict.fromkeys(one for one in said if one))
 
 
-def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int) -> list[str]:
+def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, items: Items, left_out: int) -> list[str]:
     notes: list[str] = []
     for split, classes in ({} if config.folds else missing_classes(manifest, config.target)).items():
         if classes:
@@ -205,7 +225,7 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, left_out: int
     unlabelled = int((~task.labelled).sum())
     if unlabelled:
         notes.append(
-            f"{unlabelled} of {len(task.labelled)} records have no label for {config.target} and are not used."
+            f"{unlabelled} of {len(task.labelled)} {items.plural} have no label for {config.target} and are not used."
         )
     if left_out:
         notes.append(f"{left_out} records were left out: they could not be decoded, or hold no usable window.")
@@ -336,6 +356,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", draw(plan, fold, models, folder))
+    save_segmenters(models, plan, folder, fold, results, output / "models")
     if config.save_masks:
         save_masks(plan, fold, models, folder, output / "masks")
     return results

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.folds import held_out, fold_of
+from medcl.archive.folds import fold_of, held_out
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.config import EvaluateConfig

@@ -7,7 +7,7 @@ the classes in the proportions of the whole.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +113,7 @@ class Ordering:
         """The first units of the order that a class still lacks, until each class has enough."""
         if not self.classes:
             raise UsageError(f"--labels {label}: the target has no classes")
-        carries = any_of(self.columns, self.unit_of_row, len(self.units))
+        carries = any_of(self.columns[:, : len(self.classes)], self.unit_of_row, len(self.units))
         fewest = int(carries.sum(axis=0).min())
         if fewest < count:
             raise UsageError(f"--labels {label}: the rarest class has {fewest} {self.unit}s in the training split")
@@ -180,7 +180,10 @@ def order(
         MedclError: no training item is labelled, or a class has no positive (or no negative) one.
     """
     known_kind = kind if kind in ("binary", "multiclass", "multilabel") else "multiclass" if classes else "regression"
-    columns, known = label_columns(labels[train], known_kind, len(classes))  # type: ignore[arg-type]
+    if kind == "survival":
+        known_kind, (columns, known) = kind, _of_events(labels[train])
+    else:
+        columns, known = label_columns(labels[train], known_kind, len(classes))  # type: ignore[arg-type]
     rows, columns = train[known], columns[known]
     if not len(rows):
         raise MedclError(f"no record of the training split has a label for {name!r}")
@@ -209,10 +212,19 @@ def random_order(patients: Ints, rows: Ints, *, unit: Unit = "patient", seed: in
     return Ordering(units, rows, unit_of_row, UNITS["patient"](patients[rows]), nothing, 1, unit, ())
 
 
+def _of_events(labels: NDArray[Any]) -> tuple[Bools, Bools]:
+    """Columns of (records, 2) times and events: the event, then events and censored by fifths of time."""
+    fifths, known = label_columns(np.where(np.isnan(labels[:, 1]), np.nan, labels[:, 0]), "regression", 0)
+    event = labels[:, 1:] == 1
+    return np.concatenate([event, fifths & event, fifths & ~event], axis=1), known
+
+
 def _needed(columns: Bools, kind: str, classes: tuple[str, ...], target: str) -> Bools:
     """What every fraction has to show: of each class a positive and, for multilabel, a negative record."""
     if kind == "regression":
         return columns[:, :0]
+    if kind == "survival":
+        columns = columns[:, :1]
     sides = {"positive": columns, "negative": ~columns} if kind == "multilabel" else {"positive": columns}
     for side, present in sides.items():
         absent = [name for name, some in zip(classes, present.max(axis=0), strict=True) if not some]

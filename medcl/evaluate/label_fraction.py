@@ -35,8 +35,8 @@ def parse(text: str) -> LabelFraction:
     """Read a label fraction from the command line or a configuration.
 
     With a percent sign, or with a decimal point and a value in (0, 1], it is a share; without either it is a count:
-    `1%` is one in a hundred, `1.0` is everything, `1` is a single patient. `5/class` is five of each class, `30min` half
-    an hour of recordings.
+    `1%` is one in a hundred, `1.0` is everything, `1` is a single patient. `5/class` is five of each class, `30min`
+    half an hour of recordings.
 
     Raises:
         UsageError: anything else, with what is allowed.

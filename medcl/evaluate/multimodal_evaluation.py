@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from medcl import runs
 from medcl.archive.links import PARTNERS, Links, Partners, links, taking_part, text_ids
 from medcl.archive.manifest import Manifest
-from medcl.archive.stratify import is_labelled
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
+from medcl.archive.stratify import is_labelled
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.config import MultimodalEvaluateConfig
@@ -136,8 +136,9 @@ def _text_relevance(links: Links, texts: Ints, side: Embedded) -> RelevanceIds:
 def _some(marks: Marks, first: Embedded, second: Embedded) -> None:
     if not len(np.intersect1d(marks[0].id, marks[1].id)):
         raise MedclError(
-            f"none of {first.z.shape[0]} records of kind {first.kind} belongs to any of {second.z.shape[0]} of kind "
-            f"{second.kind}: a report belongs to a record by its trial, study or patient, others by study or patient"
+            f"none of {first.z.shape[0]} {wing(first.kind).plural} belongs to any of {second.z.shape[0]} "
+            f"{wing(second.kind).plural}: a report belongs to a record by its trial, study or patient, others by study "
+            "or patient"
         )
 
 

@@ -17,6 +17,7 @@ from medcl.errors import MedclError
 from medcl.evaluate.retrieval import Measure, Retrieval
 from medcl.evaluate.wording import WIDTH, console_of
 from medcl.evaluate.zero_shot import ZeroShot
+from medcl.modality import plural
 from medcl.show import page
 from medcl.stats.embedding_space import Gap
 from medcl.wording import bounds, count, number
@@ -167,11 +168,8 @@ def retrieval_rows(
     """(direction, hit, queries of candidates, metric, value, chance), the first three once a direction."""
     rows: list[TableRow] = []
     for one in (one for one in results.retrieval if labels or not one.target):
-        way, asked = (
-            f"{one.query} \N{RIGHTWARDS ARROW} {one.candidate}",
-            f"{one.found.queries:,} of {one.found.candidates:,}",
-        )
-        about = (way, one.hit, asked)
+        way = f"{one.query} \N{RIGHTWARDS ARROW} {one.candidate}"
+        about = (way, one.hit, f"{one.found.queries:,} of {one.found.candidates:,}")
         for measure in one.found.measures:
             if measure.metric.split("@")[0] in metrics:
                 rows.append((*about, measure.metric, *in_words(measure)))
@@ -262,6 +260,7 @@ def render_page(results: MultimodalResults, images: OverlayImages = ()) -> str:
         grounding=list(zip(results.grounding, images, strict=False)),
         texts=count_texts(results),
         without_hit=[one for one in results.retrieval if one.found.without_hit],
+        plural=plural,
         count=count,
         number=number,
         created=page.moment(results.created),
@@ -279,9 +278,8 @@ def headline(results: MultimodalResults) -> str:
     different = "different " if one.candidate == "report" and results.texts else ""
     times = f", {recall.value / recall.chance:.1f} times chance" if recall.chance > 0 else ""
     return (
-        f"Of {one.found.candidates:,} {different}{one.candidate} records, a matching one is among the first {k} "
-        f"for {recall.value:.0%} of the {one.query} queries{times} "
-        f"({number(recall.chance, digits=3)})."
+        f"Of {one.found.candidates:,} {different}{plural(one.candidate)}, a matching one is among the first {k} for "
+        f"{recall.value:.0%} of the {plural(one.query)}{times} ({number(recall.chance, digits=3)})."
     )
 
 

@@ -17,14 +17,14 @@ from torch.nn import functional as F  # noqa: N812
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.archive.stratify import is_labelled
 from medcl.data.prepare import prepare
 from medcl.embed import encoders
 from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError
 from medcl.evaluate.retrieval import Ints
-from medcl.archive.stratify import is_labelled
-from medcl.modality import WINGS
+from medcl.modality import WINGS, plural
 from medcl.modality.report import ReportWing
 from medcl.modality.report.prepare import TokenisedConfig
 from medcl.modality.report.samples import Reports
@@ -62,7 +62,7 @@ def choose(card: Card, manifest: Manifest, target: str, name: str = "") -> str |
         if sides and kind in labelled and (name or kind != REPORT):
             return sides[0]
     raise UsageError(
-        f"--target {target}: records of kind {', '.join(sorted(labelled)) or '(none)'} carry it, and the run has "
+        f"--target {target}: {' and '.join(map(plural, sorted(labelled))) or 'no records'} carry it, and the run has "
         f"encoders of {', '.join(card.sides)}"
     )
 

@@ -1,104 +1,96 @@
-"""The page of one evaluation: the finding, its curves and tables, and the procedure."""
+"""The page of an experiment: the finding, its curves and tables, and the procedure; of one evaluation or of several."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
-import numpy as np
-
 from medcl.evaluate import figures
-from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
+from medcl.evaluate.page_parts import (
+    SegmentImages,
+    calibrations,
+    confusions,
+    learning_charts,
+    own_notes,
+    sizes,
+)
+from medcl.evaluate.results import Difference, Estimate, Results
+from medcl.evaluate.styles import Style, styles_of
 from medcl.evaluate.wording import (
+    arm_name,
+    baseline_clause,
+    deterministic,
     estimate,
     finding,
+    gap,
+    headline_fraction,
     headline_protocol,
-    init_name,
+    interval_words,
     metric_name,
     other_repeats,
-    patient_bounds,
-    patients_clause,
+    p_value,
     protocol_name,
+    repeats_bounds,
     repeats_words,
 )
 from medcl.show import page
+from medcl.stats.metrics import LOWER_IS_BETTER
 from medcl.wording import NOTHING, count, number
 
-CLASSES_WITH_A_CHART = 12
+DOTS = 3
+"""Arms with single repeats as dots, at most: of more they would hide the means."""
 
 
 @dataclass(frozen=True)
-class CurveRow:
-    """A row of the table below a curve."""
+class Cell:
+    """An estimate in words: mean and main interval, the interval over repeats, and the p-value of a difference."""
 
-    fraction: Fraction
-    pretrained: str
-    random: str
-    difference: str
-    patients: str
-    clear: bool
+    value: str
+    repeats: str = ""
+    p: str = ""
+    clear: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table; `style` is of the arm, a cell a column."""
+
+    name: str
+    style: Style
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A curve with its table: one protocol and metric."""
+    """One protocol and metric: a chart, and the rows of the arms, of the first arm's differences, and of all others."""
 
-    metric: int
     protocol: str
-    baseline: str
     chart: str
-    rows: tuple[CurveRow, ...]
+    arms: tuple[Row, ...]
+    gaps: tuple[Row, ...]
+    others: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One metric, folded unless it is the main one; `glance` is what is told of it while it is folded."""
+
+    metric: str
+    glance: str
+    lower: bool
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Means by class: one protocol and metric; `rows` are (class, initialisation, its name, one cell a fraction)."""
+    """Values by class: one protocol, metric and fraction; the rows are classes, the columns arms."""
 
     protocol: str
     metric: str
-    rows: tuple[tuple[str, str, str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True)
-class Charts:
-    """The charts of one choice; `items` are (class, chart)."""
-
-    name: str
-    items: tuple[tuple[str, str], ...]
-    left_out: int
-
-
-@dataclass(frozen=True)
-class ConfusionCell:
-    """A cell of a confusion table: records, and their share among those of the true class."""
-
-    records: str
-    percent: str
-    share: float
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A confusion table; `rows` are (true class, cells)."""
-
-    init_name: str
-    classes: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
-
-
-@dataclass(frozen=True)
-class ShownVolume:
-    """One test volume; `panels` are (caption, image as a data URI)."""
-
-    title: str
-    panels: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class SegmentImages:
-    """The rows, and the structures with the colours in which they are drawn, as CSS."""
-
-    rows: tuple[ShownVolume, ...] = ()
-    colours: tuple[tuple[str, str], ...] = ()
+    label: str
+    arms: tuple[tuple[str, Style], ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
 def write_page(results: Results, path: Path, images: SegmentImages | None = None) -> None:
@@ -113,165 +105,146 @@ def write_page(results: Results, path: Path, images: SegmentImages | None = None
 def render_page(results: Results, images: SegmentImages | None = None) -> str:
     """The page as HTML; see `write_page`."""
     charts: dict[str, page.Figure] = {}
-    main = headline_protocol(results)
-    calibration = _calibration(results, charts)
-    names = [one.name for one in calibration]
-    largest = _choice_name(main, results.fractions[-1].label) if results.fractions else ""
+    main, styles, many = headline_protocol(results), styles_of(results), results.procedure
+    headline = finding(results, main)
+    legend = [
+        (" / ".join(dict.fromkeys(arm_name(p, arm) for p in results.protocols)), styles[arm.name])
+        for arm in results.arms
+    ]
+    classes = list(_class_tables(results, styles))
     return page.render(
         "evaluate/evaluation.html",
         figures=charts,
         results=results,
-        headline=finding(results, main),
-        clause=patients_clause(results, main),
+        headline=headline,
         main=protocol_name(main),
-        others=[
-            (protocol_name(p), finding(results, p), patients_clause(results, p)) for p in results.protocols if p != main
-        ],
-        over_patients=any(not math.isnan(row.patients_low) for row in results.differences),
+        asides=[f"{protocol_name(p)}: {finding(results, p)}" for p in results.protocols if p != main],
+        clause=baseline_clause(results),
         test=results.splits["test"],
-        metrics=[metric_name(m, results.target) for m in results.metrics],
-        panels=_panels(results, charts),
-        class_tables=_class_tables(results),
-        calibration=calibration,
-        calibration_chosen=names.index(largest) if largest in names else max(len(names) - 1, 0),
-        confusion=_confusion(results),
+        legend=legend,
+        groups=list(_groups(results, styles, charts)),
+        classes=classes,
+        class_labels=[f.label for f in results.fractions if any(t.label == f.label for t in classes)],
+        calibration=calibrations(results, styles, charts),
+        confusion=confusions(results),
         images=images or SegmentImages(),
-        learning=_learning(results, charts),
-        number=number,
-        sizes=_sizes(results),
-        notes=[*results.notes, *_own_notes(results), *other_repeats(results)],
+        learning=learning_charts(results, styles, charts),
+        facts=list(dict.fromkeys(name for arm in results.arms for name in arm.facts)),
+        sizes=sizes(results),
+        notes=[*results.notes, *own_notes(results), *other_repeats(results), *deterministic(results)],
         created=page.moment(results.created),
         config=page.settings(results.config),
+        over=interval_words(many),
+        interval=bool(many.bootstrap) or many.folds > 1 or many.repeats > 1,
+        both=bool(many.bootstrap) and many.repeats > 1,
+        arm_name=lambda arm: arm_name(main, arm),
+        number=number,
         count=count,
         repeats_words=repeats_words,
     )
 
 
-def _panels(results: Results, charts: dict[str, page.Figure]) -> list[Panel]:
-    panels = []
-    for i, metric in enumerate(results.metrics):
-        lines = {p: figures.series_of(results, p, metric) for p in results.protocols}
-        paired = {p: [results.difference(p, f.label, metric) for f in results.fractions] for p in results.protocols}
-        gaps = {p: figures.Series("difference", "var(--difference)", "circle", rows) for p, rows in paired.items()}
+def _groups(results: Results, styles: Mapping[str, Style], charts: dict[str, page.Figure]) -> Iterator[Group]:
+    for i, metric in enumerate(
+        m for m in results.metrics if any(r.metric == m and not r.class_name for r in results.summary)
+    ):
+        name = metric_name(metric, results.target)
+        lines = {p: _lines(results, p, metric, styles) for p in results.protocols}
+        gaps = {p: _gaps(results, p, metric, styles) for p in results.protocols}
         # One range for all protocols of a metric, so that panels side by side compare.
-        top = figures.value_range([line for both in lines.values() for line in both])
-        bottom = figures.value_range(list(gaps.values()), with_zero=True)
+        every = [figures.value_range([one for some in lines.values() for one in some])]
+        every.append(figures.value_range([one for some in gaps.values() for one in some], with_zero=True))
+        draw = figures.curve if len(results.fractions) > 1 else figures.forest
+        panels = []
         for j, protocol in enumerate(results.protocols):
             chart = f"curve-{i}-{j}"
-            charts[chart] = figures.curve(results.fractions, lines[protocol], [gaps[protocol]], top, bottom)
-            rows = tuple(_row(results, protocol, fraction, metric) for fraction in results.fractions)
-            panels.append(Panel(i, protocol_name(protocol), init_name(protocol, "random"), chart, rows))
-    return panels
+            charts[chart] = draw(results.fractions, lines[protocol], gaps[protocol], name, every)
+            arms, first, others = _rows(results, protocol, metric, styles)
+            panels.append(Panel(protocol_name(protocol), chart, arms, first, others))
+        yield Group(name, _glance(results, metric), metric in LOWER_IS_BETTER, tuple(panels))
 
 
-def _row(results: Results, protocol: str, fraction: Fraction, metric: str) -> CurveRow:
-    pretrained, random = (
-        estimate(results.find(protocol, init, fraction.label, metric)) for init in ("pretrained", "random")
-    )
-    paired = results.difference(protocol, fraction.label, metric)
-    clear = paired is not None and paired.excludes_zero
-    return CurveRow(fraction, pretrained, random, estimate(paired, signed=True), patient_bounds(paired), clear)
+def _own(results: Results, protocol: str, arm: str) -> str:
+    """The protocol by which an arm is measured: a simple baseline has one."""
+    return "probe" if results.arm(arm).kind == "baseline" else protocol
 
 
-def _class_tables(results: Results) -> list[ClassTable]:
-    """Means over the repeats; a class or a metric that no score has is left out."""
-    classes = [name for name in results.target.classes if any(name in s.per_class for s in results.scores)]
-    metrics = dict.fromkeys(m for s in results.scores for values in s.per_class.values() for m in values)
-    tables = []
-    for protocol in results.protocols:
-        for metric in metrics:
-            rows = [
-                (
-                    name,
-                    init,
-                    init_name(protocol, init),
-                    tuple(_class_mean(results, protocol, init, f.label, name, metric) for f in results.fractions),
-                )
-                for name in classes
-                for init in ("pretrained", "random")
-            ]
-            if rows:
-                name = metric_name(metric, results.target).removeprefix("macro-")
-                tables.append(ClassTable(protocol_name(protocol), name, tuple(rows)))
-    return tables
+def _lines(results: Results, protocol: str, metric: str, styles: Mapping[str, Style]) -> list[figures.Series]:
+    lines = []
+    for arm in results.arms:
+        own = _own(results, protocol, arm.name)
+        rows = [results.find(own, arm.name, f.label, metric) for f in results.fractions]
+        single = figures.singles(results, own, arm.name, metric) if len(results.arms) <= DOTS else []
+        if any(rows):
+            lines.append(figures.Series(arm_name(protocol, arm), styles[arm.name], rows, single))
+    return lines
 
 
-def _class_mean(results: Results, protocol: str, init: str, label: str, name: str, metric: str) -> str:
-    values = [s.per_class.get(name, {}).get(metric, math.nan) for s in results.repeats(protocol, init, label)]
-    defined = [v for v in values if not math.isnan(v)]
-    return number(float(np.mean(defined))) if defined else NOTHING
+def _gaps(results: Results, protocol: str, metric: str, styles: Mapping[str, Style]) -> list[figures.Series]:
+    """The differences of the first arm from each other one, in the colour of the other."""
+    first, found = results.arms[0].name, []
+    for arm in results.arms[1:]:
+        rows = [gap(results, protocol, first, arm.name, f.label, metric) for f in results.fractions]
+        style = styles[arm.name] if len(results.arms) > 2 else replace(styles[first], colour="var(--difference)")
+        if any(rows):
+            found.append(figures.Series(f"minus {arm_name(protocol, arm)}", style, rows))
+    return found
 
 
-def _calibration(results: Results, charts: dict[str, page.Figure]) -> list[Charts]:
-    groups: dict[tuple[str, str], dict[str, list[CalibrationCurve]]] = {}
-    for one in results.calibration:
-        groups.setdefault((one.protocol, one.label), {}).setdefault(one.class_name, []).append(one)
-    regression = results.target.kind == "regression"
-    shown = []
-    for i, ((protocol, label), by_class) in enumerate(groups.items()):
-        limits = figures.calibration_limits([c for some in by_class.values() for c in some], regression=regression)
-        items = []
-        for j, (name, curves) in enumerate(list(by_class.items())[:CLASSES_WITH_A_CHART]):
-            charts[f"calibration-{i}-{j}"] = figures.calibration(curves, limits)
-            items.append((name or results.target.name, f"calibration-{i}-{j}"))
-        shown.append(Charts(_choice_name(protocol, label), tuple(items), len(by_class) - len(items)))
-    return shown
+def _rows(
+    results: Results, protocol: str, metric: str, styles: Mapping[str, Style]
+) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
+    arms, gaps, first = [], [], results.arms[0].name
+    for arm in results.arms:
+        own = _own(results, protocol, arm.name)
+        cells = [_cell(results.find(own, arm.name, f.label, metric)) for f in results.fractions]
+        if any(cell.value != NOTHING for cell in cells) or arm.name == first:
+            arms.append(Row(arm_name(protocol, arm), styles[arm.name], tuple(cells)))
+    for one, other in combinations(results.arms, 2):
+        rows = [gap(results, protocol, one.name, other.name, f.label, metric) for f in results.fractions]
+        if any(rows):
+            name = f"minus {arm_name(protocol, other)}"
+            name = name if one.name == first else f"{arm_name(protocol, one)} {name}"
+            gaps.append((one.name == first, Row(name, styles[other.name], tuple(map(_cell, rows)))))
+    return tuple(arms), tuple(row for own, row in gaps if own), tuple(row for own, row in gaps if not own)
 
 
-def _learning(results: Results, charts: dict[str, page.Figure]) -> list[tuple[str, str]]:
-    """The learning curves of each fraction of a segmentation: (fraction, chart)."""
-    items = []
-    for i, speed in enumerate(results.segmentation.speed):
-        cells = [cell for cell in results.segmentation.cells if cell.label == speed.label]
-        charts[f"learning-{i}"] = figures.learning(cells, speed.level)
-        items.append((speed.label, f"learning-{i}"))
-    return items
+def _cell(row: Estimate | None) -> Cell:
+    """A difference is signed, and clear where its main interval excludes zero."""
+    over = repeats_bounds(row)
+    over = "" if row is None or over == NOTHING or (row.repeats_low, row.repeats_high) == (row.low, row.high) else over
+    if not isinstance(row, Difference):
+        return Cell(estimate(row), over)
+    return Cell(estimate(row, signed=True), over, p_value(row.p_holm), row.excludes_zero)
 
 
-def _choice_name(protocol: str, label: str) -> str:
-    return f"{protocol_name(protocol)}, {label}"
+def _glance(results: Results, metric: str) -> str:
+    """The means of the first two arms at the headline's fraction."""
+    protocol, label = headline_protocol(results), headline_fraction(results).label
+    told = []
+    for arm in results.arms[:2]:
+        row = results.find(_own(results, protocol, arm.name), arm.name, label, metric)
+        told += [f"{arm_name(protocol, arm)} {number(row.mean)}"] if row and not math.isnan(row.mean) else []
+    return f"{', '.join(told)} ({label})" if told else ""
 
 
-def _confusion(results: Results) -> list[tuple[str, list[tuple[str, list[Matrix]]]]]:
-    """The tables by protocol and fraction, there by class, both initialisations side by side."""
-    groups: dict[str, dict[str, list[Matrix]]] = {}
-    for one in results.confusion:
-        by_class = groups.setdefault(_choice_name(one.protocol, one.label), {})
-        by_class.setdefault(one.class_name, []).append(_matrix(one))
-    return [(name, list(by_class.items())) for name, by_class in groups.items()]
-
-
-def _matrix(one: Confusion) -> Matrix:
-    rows = []
-    for name, values in zip(one.classes, one.matrix, strict=True):
-        total = sum(values)
-        shares = [value / total if total else 0.0 for value in values]
-        percents = [f"{share:.0%}" if total else NOTHING for share in shares]
-        cells = zip(map(count, values), percents, (round(share, 4) for share in shares), strict=True)
-        rows.append((name, tuple(ConfusionCell(*cell) for cell in cells)))
-    return Matrix(init_name(one.protocol, one.init), one.classes, tuple(rows))
-
-
-def _sizes(results: Results) -> list[tuple[str, list[str]]]:
-    """Rows of the table of sizes: (name, its number in each split and fraction)."""
-    held: list[Split | Fraction] = [*results.splits.values(), *results.fractions]
-    rows = [("patients", [count(one.patients) for one in held]), ("records", [count(one.records) for one in held])]
-    return rows + [
-        (name, [count(one.per_class.get(name, math.nan)) for one in held])
-        for name in results.target.classes
-        if any(name in one.per_class for one in held)
-    ]
-
-
-def _own_notes(results: Results) -> list[str]:
-    """Notes that follow from the numbers, in addition to those of the evaluation."""
-    notes = []
-    for one in results.fractions:
-        missing = [name for name in results.target.classes if one.per_class and not one.per_class.get(name, 0)]
-        if one.raised:
-            held = f"{count(one.patients)} patients with {count(one.records)} records"
-            reason = "fewer do not have every class often enough" if one.per_class else "fewer are too few to train on"
-            notes.append(f"The label fraction {one.label} was raised to {held}: {reason}.")
-        if missing:
-            notes.append(f"No record of the label fraction {one.label} has {', '.join(missing)}.")
-    return notes
+def _class_tables(results: Results, styles: Mapping[str, Style]) -> Iterator[ClassTable]:
+    """A class or a metric that no score has is left out."""
+    rows = {(r.protocol, r.arm, r.label, r.metric, r.class_name): r for r in results.summary if r.class_name}
+    names = [name for name in results.target.classes if any(key[4] == name for key in rows)]
+    for fraction in results.fractions:
+        for protocol in results.protocols:
+            for metric in dict.fromkeys(key[3] for key in rows):
+                keys = {
+                    arm.name: (_own(results, protocol, arm.name), arm.name, fraction.label, metric)
+                    for arm in results.arms
+                }
+                arms = [arm for arm in results.arms if any((*keys[arm.name], name) in rows for name in names)]
+                if arms:
+                    yield ClassTable(
+                        protocol_name(protocol),
+                        metric_name(metric, results.target).removeprefix("macro-"),
+                        fraction.label,
+                        tuple((arm_name(protocol, arm), styles[arm.name]) for arm in arms),
+                        tuple((n, tuple(_cell(rows.get((*keys[a.name], n))) for a in arms)) for n in names),
+                    )

@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medcl.embed.encoders import embed_records, mean_by_group
+from medcl.embed.encoders import embed_records, embed_samples
 from medcl.errors import MedclError
 from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.tasks.base import Floats, Linear, Rows, Task
 from medcl.modality.sampling import SampleSet
 from medcl.networks.heads import ClassifierHead
+from medcl.networks.pooling import Pooling, PoolingName
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
@@ -64,19 +66,30 @@ def nearest_neighbours(task: Task, z: Floats, train: Rows, validation: Rows) -> 
     return max(predictors, key=lambda predict: task.score(validation, predict(z[validation])))
 
 
-@dataclass(frozen=True)
-class Finetuned:
-    """A fine-tuned model.
+class Network(nn.Module):
+    """An encoder, what pools the embeddings of an item's samples, and a head.
 
     Args:
-        encoder: its encoder.
+        encoder: samples (N, ...) -> embeddings (N, dim), by `embed`.
         head: embeddings (B, dim) -> logits (B, outputs).
-        steps: taken until the kept weights.
-        validation: their selection metric on the validation items.
+        pooling: embeddings of samples -> those of items.
     """
 
-    encoder: Any
-    head: nn.Module
+    def __init__(self, encoder: Any, head: nn.Module, pooling: Pooling) -> None:
+        super().__init__()
+        self.encoder, self.head, self.pooling = encoder, head, pooling
+
+    def forward(self, x: Tensor, group: Tensor, n_items: int) -> Tensor:
+        """Samples (N, ...) of items (N,) to logits (n_items, outputs)."""
+        logits: Tensor = self.head(self.pooling(self.encoder.embed(x), group, n_items))
+        return logits
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """A fine-tuned network, the steps until the kept weights, and their selection metric on the validation items."""
+
+    network: Network
     steps: int
     validation: float
 
@@ -96,9 +109,9 @@ class Scaled(nn.Module):
         return scaled
 
 
-def head_of(task: Task, dim: int) -> nn.Module:
+def head_of(task: Task, dim: int, *, linear: bool = False) -> nn.Module:
     """The head that is put on an encoder: embeddings (B, dim) -> logits (B, outputs)."""
-    head: nn.Module = ClassifierHead(dim, task.n_outputs)
+    head: nn.Module = nn.Linear(dim, task.n_outputs) if linear else ClassifierHead(dim, task.n_outputs)
     return Scaled(head) if task.target.kind == "regression" else head
 
 
@@ -112,10 +125,13 @@ def fine_tune(
     *,
     seed: int,
     device: torch.device,
+    pooling: PoolingName = "mean",
+    top_k: int = 8,
+    linear: bool = False,
 ) -> Finetuned:
     """Train a copy of the encoder, and a head, on the labelled rows, and keep the weights that validate best.
 
-    The seed is that of the head, the batches and the dropout.
+    The seed is that of the head, the pooling, the batches and the dropout.
 
     Raises:
         MedclError: for fewer than two training items, since the head normalises over the batch.
@@ -126,48 +142,73 @@ def fine_tune(
         )
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    encoder = copy.deepcopy(encoder).to(device)
-    head = head_of(task, encoder.config.dim).to(device)
+    dim = encoder.config.dim
+    head = head_of(task, dim, linear=linear)
+    network = Network(copy.deepcopy(encoder), head, Pooling(pooling, dim, top_k)).to(device)
     labels = task.columns(train)
     if isinstance(head, Scaled):
         head.mean.fill_(float(labels.mean()))  # type: ignore[operator]
         head.spread.fill_(float(labels.std()) or 1.0)  # type: ignore[operator]
     targets = torch.from_numpy(labels).float().to(device)
-    parameters = [*encoder.parameters(), *head.parameters()]
+    parameters = list(network.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     every = max(config.evaluate_every, -(-len(train) // config.batch))
-    best, best_step, best_state = -np.inf, 0, (copy.deepcopy(encoder.state_dict()), copy.deepcopy(head.state_dict()))
+    best, best_step, best_state = -np.inf, 0, copy.deepcopy(network.state_dict())
     for step, chosen in enumerate(_batches(len(train), config.batch, config.steps, rng), start=1):
-        encoder.train()
-        head.train()
-        picked, group = _draw_samples(samples, train[chosen], config.windows, rng)
+        network.train()
+        picked, group = _draw_samples(samples, train[chosen], config.windows or 1, rng)
         x = samples.__getitems__(picked)["x"].to(device)
-        z = mean_by_group(encoder.embed(x), torch.from_numpy(group).to(device), len(chosen))
-        loss = task.loss(head(z), targets[torch.from_numpy(chosen).to(device)])
+        logits = network(x, torch.from_numpy(group).to(device), len(chosen))
+        loss = task.loss(logits, targets[torch.from_numpy(chosen).to(device)])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         if step % every:
             continue
-        value = task.score(validation, predict(encoder, head, task, samples, validation, device))
+        value = task.score(validation, predict(network, task, samples, validation, device))
         if value > best:
-            best, best_step = value, step
-            best_state = (copy.deepcopy(encoder.state_dict()), copy.deepcopy(head.state_dict()))
+            best, best_step, best_state = value, step, copy.deepcopy(network.state_dict())
         elif step - best_step >= config.patience * every:
             break
-    encoder.load_state_dict(best_state[0])
-    head.load_state_dict(best_state[1])
-    return Finetuned(encoder, head, best_step, float(best))
+    network.load_state_dict(best_state)
+    return Finetuned(network, best_step, float(best))
 
 
-def predict(encoder: Any, head: nn.Module, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
+def predict(network: Network, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
     """What is predicted of items from all of their samples, (rows, ...)."""
-    head.eval()
-    with torch.inference_mode():
-        logits = head(torch.from_numpy(embed_records(encoder, samples, rows, device)).to(device))
-        prediction: Floats = task.predict(logits).double().cpu().numpy()
+    network.eval()
+    if network.pooling.name == "mean":
+        z = embed_records(network.encoder, samples, rows, device)
+    else:
+        with torch.inference_mode():
+            pooled = network.pooling(*_on(device, *embed_samples(network.encoder, samples, rows, device)), len(rows))
+        z = pooled.float().cpu().numpy()
+    return predict_head(network.head, task, z, device)
+
+
+@torch.inference_mode()
+def predict_head(head: nn.Module, task: Task, z: NDArray[np.float32], device: torch.device) -> Floats:
+    """What a head predicts of embeddings (n, dim), (n, ...).
+
+    It computes in double precision and rounds to single: the prediction of one does not depend on how many there are.
+    """
+    logits = copy.deepcopy(head).eval().double()(torch.from_numpy(z).to(device).double())
+    prediction: Floats = task.predict(logits).float().double().cpu().numpy()
     return prediction
+
+
+def attention(network: Network, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
+    """How much each sample of items counts, (N,), in the order of the items; they sum to 1 in each."""
+    network.eval()
+    with torch.inference_mode():
+        each = _on(device, *embed_samples(network.encoder, samples, rows, device))
+        weights: Floats = network.pooling.attention(*each, len(rows)).double().cpu().numpy()  # type: ignore[misc]
+    return weights
+
+
+def _on(device: torch.device, *arrays: Any) -> list[Tensor]:
+    return [torch.from_numpy(one).to(device) for one in arrays]
 
 
 def _batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator[Rows]:

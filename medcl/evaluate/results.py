@@ -1,4 +1,4 @@
-"""The results of an experiment, as in `results.json`: every score, its summary and the procedure (`docs/results.md`)."""
+"""The results of an experiment, as in `results.json`: every score, its summary and the procedure."""
 
 import json
 import math
@@ -15,6 +15,7 @@ from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
 ArmKind = Literal["run", "random", "baseline", "foreign"]
+TaskKind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation"]
 SETTLED = 5
 """Number of last evaluations whose mean is the final validation score: a single one of two volumes is noisy."""
 
@@ -25,13 +26,13 @@ class ResultTarget:
 
     Args:
         name: of the column.
-        kind: `binary`, `multiclass`, `multilabel`, `regression`, `ordinal`, `survival`, `risk` or `segmentation`.
+        kind: of the task.
         classes: names in order; of a segmentation the structures without the background.
         unit: of a regression, of the time of survival; empty where it is not known.
     """
 
     name: str
-    kind: str
+    kind: TaskKind
     classes: tuple[str, ...] = ()
     unit: str = ""
 

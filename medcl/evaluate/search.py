@@ -28,7 +28,8 @@ from medcl.evaluate.retrieval import Ints
 from medcl.modality import WINGS, wing
 from medcl.networks.multimodal import REPORT
 from medcl.show import page
-from medcl.show.images import TILE, contact_sheet, data_uri, grey, png
+from medcl.show.images import TILE, contact_sheet, grey, png
+from medcl.show.thumbnails import Thumbnail, thumbnails
 from medcl.wording import number
 
 
@@ -186,11 +187,15 @@ def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path
     ending = path.suffix.lower()
     if ending not in (".png", ".html"):
         raise UsageError(f"-o {path}: a contact sheet is a .png or an .html file")
-    shown = archive.images(found) if ending == ".png" or wing(found[0].kind).shows_samples else []
+    seen = ending == ".png" or wing(found[0].kind).shows_samples
+    shown = archive.images(found) if seen else []
     if ending == ".png":
         captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
         files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)
         return
-    images = [data_uri(png(one)) for one in shown] or [""] * len(found)
-    pairs = list(zip(found, images, strict=True))
-    page.write(path, page.render("evaluate/sheet.html", {}, query=query, found=pairs, number=number))
+    drawn = [Thumbnail(one.kind, png(image)) for one, image in zip(found, shown, strict=False)]
+    if not seen:
+        wanted = [(one.row, None) for one in found]
+        drawn = thumbnails(archive.manifest.ok(), wanted, enlarged=True)
+    pairs = list(zip(found, drawn, strict=True))
+    page.write(path, page.render("evaluate/sheet.html", {}, query=query, found=pairs, seen=seen, number=number))

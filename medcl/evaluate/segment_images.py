@@ -11,7 +11,7 @@ from medcl.embed.encoders import device
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.cells import read
 from medcl.evaluate.experiment import Fold, Planned
-from medcl.evaluate.page import SegmentImages, ShownVolume
+from medcl.evaluate.page_parts import SegmentImages, ShownVolume, scale_bar
 from medcl.evaluate.segment_predict import HeldOut, predict
 from medcl.evaluate.segmentation import MaskPlan, network_of
 from medcl.evaluate.wording import arm_name
@@ -24,6 +24,8 @@ PALETTE = (
 )
 """Okabe and Ito's colours, distinguishable to the colour-blind, then five more for label maps of many structures."""
 OPACITY = 0.55
+PLANES = ("sagittal", "coronal", "axial")
+"""Across the axes of RAS+."""
 
 
 def draw(plan: MaskPlan, fold: Fold, models: Sequence[Planned], folder: Path) -> SegmentImages:
@@ -41,20 +43,24 @@ def draw(plan: MaskPlan, fold: Fold, models: Sequence[Planned], folder: Path) ->
     held_out = _held_out(plan, fold, chosen[0].arm)
     patches, rows = held_out.patches, []
     order, axis = np.argsort(dice[chosen[0].arm.name], kind="stable"), patches.across
-    networks = {one.arm: network for one, network in _networks(plan, chosen, folder)}
+    networks = [(one.arm, network) for one, network in _networks(plan, chosen, folder)]
     for title, volume in (("Worst", int(order[0])), ("Best", int(order[-1]))):
         truth: NDArray[np.uint8] = patches.labels(volume).numpy()
         # The slice in which most of the structures is to be seen.
         place = int(np.argmax((truth > 0).sum(axis=tuple(i for i in range(3) if i != axis))))
         ground = _grey(patches.volume(volume)[0].numpy().take(place, axis))
         shown = {"image": ground, "truth": _overlay(ground, np.take(truth, place, axis))}
-        for arm, network in networks.items():
+        for arm, network in networks:
             own = _held_out(plan, fold, arm).patches
             labels = predict(network.to(device()), own, volume, plan.config.segment.overlap, device())
             caption = f"{arm_name('finetune', arm.info)}, Dice {number(float(dice[arm.name][volume]), digits=2)}"
             shown[caption] = _overlay(ground, np.take(labels, place, axis))
         sides = np.delete(patches.store.spacing[patches.records[volume]], axis)
-        rows.append(ShownVolume(title, tuple((caption, _png(one, sides)) for caption, one in shown.items())))
+        record = held_out.manifest.column("record_id")[held_out.rows[volume]]
+        about = f"{record}, {PLANES[axis]} slice {place + 1} of {truth.shape[axis]}"
+        panels = tuple((caption, _png(one, sides)) for caption, one in shown.items())
+        bar, share = scale_bar(float(ground.shape[0] * sides[0]))
+        rows.append(ShownVolume(title, panels, about, ("A", "P") if axis == 0 else ("R", "L"), bar, share))
     names = plan.masks.classes[1:]
     return SegmentImages(tuple(rows), tuple((name, f"rgb{_colour(k)}") for k, name in enumerate(names)))
 
@@ -95,6 +101,6 @@ def _overlay(ground: NDArray[np.float64], labels: NDArray[np.uint8]) -> NDArray[
 
 
 def _png(plane: NDArray[np.float64], spacing: NDArray[np.float64]) -> str:
-    """A slice as a data URI: its first axis to the right, its second upwards, its voxels as long as they are."""
-    upright = plane.transpose(1, 0, 2)[::-1].astype(np.uint8)
+    """A slice as a data URI: right or front of the patient at the left, front or head upwards, voxels to scale."""
+    upright = plane.transpose(1, 0, 2)[::-1, ::-1].astype(np.uint8)
     return data_uri(png(upright, spacing=(float(spacing[1]), float(spacing[0])), smooth=False))

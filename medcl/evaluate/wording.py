@@ -204,7 +204,8 @@ def show(results: Results, console: Console | None = None, metric: str | None = 
     """Print the tables and the headline; plain text of at most 100 columns where the output is not a terminal."""
     console = console_of(console)
     width = min(console.width, WIDTH)
-    for one in tables(results, metric, ruled=console.is_terminal, width=width):
+    for title, one in tables(results, metric, ruled=console.is_terminal, width=width):
+        console.print(Text(title, style="bold"), width=width)
         console.print(one, width=width)
         console.print()
     console.print(Text(key(results)), style="dim", width=width)
@@ -218,7 +219,9 @@ def console_of(console: Console | None = None) -> Console:
     return console or (Console() if sys.stdout.isatty() else Console(width=WIDTH))
 
 
-def tables(results: Results, metric: str | None = None, *, ruled: bool = True, width: int = WIDTH) -> Iterator[Table]:
+def tables(
+    results: Results, metric: str | None = None, *, ruled: bool = True, width: int = WIDTH
+) -> Iterator[tuple[str, Table]]:
     """For each protocol a table of the arms, a column a fraction, and one of paired differences of the first arm.
 
     As many fractions stand side by side as fit; intervals are on lines of their own where one hardly fits.
@@ -234,10 +237,10 @@ def tables(results: Results, metric: str | None = None, *, ruled: bool = True, w
         gaps = f"Paired differences of {arm_name(protocol, results.arms[0])}"
         for start in range(0, len(labels), step):
             part = slice(start, start + step)
-            yield _table(title, labels[part], arm_rows(results, protocol, metric, part), ruled)
+            yield title, _table(labels[part], arm_rows(results, protocol, metric, part), ruled)
             rows = gap_rows(results, protocol, metric, part)
             if rows:
-                yield _table(gaps, labels[part], rows, ruled)
+                yield gaps, _table(labels[part], rows, ruled)
 
 
 def arm_rows(results: Results, protocol: str, metric: str, part: slice = slice(None)) -> list[tuple[str, list[str]]]:
@@ -264,8 +267,8 @@ def gap_rows(results: Results, protocol: str, metric: str, part: slice = slice(N
     return rows
 
 
-def _table(title: str, labels: Sequence[str], rows: Sequence[tuple[str, list[str]]], ruled: bool) -> Table:
-    table = Table(title=Text(title), title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
+def _table(labels: Sequence[str], rows: Sequence[tuple[str, list[str]]], ruled: bool) -> Table:
+    table = Table(pad_edge=False, show_edge=False)
     table.box, table.padding = box.SIMPLE_HEAD if ruled else None, (0, 1 if ruled else 2, 0, 0)
     table.add_column("labels", max_width=NAME - 2, overflow="fold")
     for label in labels:

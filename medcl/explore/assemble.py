@@ -26,6 +26,8 @@ COUNT = 1000
 """Thumbnails of a page by default."""
 BUDGET = 12 << 20
 """Bytes of all thumbnails of a page at most."""
+LARGE = 8 << 20
+"""Bytes of the images that enlarge them, at most."""
 _TOGETHER = 64
 NEIGHBOURS = 10
 """Of each point, where they are not too many for a page."""
@@ -158,14 +160,15 @@ def cards(
     if count < len(drawable):
         order = np.sort(np.random.default_rng(seed).permutation(drawable)[:count])
     made: dict[int, Thumbnail] = {}
-    used = 0
+    used = enlarged = 0
     shuffled = np.random.default_rng(seed).permutation(order)
     for start in range(0, len(shuffled), _TOGETHER):
         some = shuffled[start : start + _TOGETHER]
         wanted = [(int(rows[one]), None if pieces is None else pieces[one]) for one in some]
-        drawn = thumbnails(manifest, wanted)
+        drawn = thumbnails(manifest, wanted, enlarged=enlarged < LARGE)
         for one, shown in zip(some, drawn, strict=True):
             made[int(one)] = shown
+            enlarged += len(shown.large)
             used += 0 if shown.missing else len(shown.png) + len(shown.text.encode())
         if used >= budget:
             break

@@ -62,7 +62,7 @@ function valueOf(one, row) {
 
 function thumbnail(row) {
   const all = json(about.thumbnails), found = all.rows[row];
-  return found && { image: all.images[found[0]], text: found[1], missing: found[2] };
+  return found && { image: all.images[found[0]], text: found[1], missing: found[2], large: found[3] };
 }
 
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

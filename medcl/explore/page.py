@@ -224,6 +224,7 @@ def _thumbnails(thumbnails: Mapping[int, Thumbnail]) -> dict[str, Any]:
     """Each image once: all records whose files are missing share one."""
     images: dict[str, int] = {}
     rows = {
-        str(row): [images.setdefault(one.uri, len(images)), one.text, one.missing] for row, one in thumbnails.items()
+        str(row): [images.setdefault(one.uri, len(images)), one.text, one.missing, one.large_uri]
+        for row, one in thumbnails.items()
     }
     return {"images": list(images), "rows": rows}

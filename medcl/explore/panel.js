@@ -10,7 +10,9 @@ function look(row, large) {
   else {
     const drawn = element("img", { src: shown.image, alt: "" });
     drawn.addEventListener("load", () => { if (drawn.naturalWidth > 1.6 * drawn.naturalHeight) place.classList.add("signal"); });
-    place.append(drawn);
+    // The card that follows the pointer cannot be clicked.
+    const opens = large && shown.large;
+    place.append(opens ? element("button", { type: "button", className: "enlarge", "data-large": shown.large, "aria-label": "Enlarge" }, drawn) : drawn);
   }
   return place;
 }

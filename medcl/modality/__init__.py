@@ -33,6 +33,11 @@ WINGS = tuple(_WINGS)
 _made: dict[str, "Wing"] = {}
 
 
+def plural(name: str) -> str:
+    """What records are called: `images` for `image`; a name that is no wing's, such as of an input, as it is."""
+    return wing(name).plural if name in WINGS else name
+
+
 def wing(name: str) -> "Wing":
     """A modality's wing, imported when it is first asked for.
 

@@ -21,7 +21,7 @@ from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredA
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import nn
+    from torch import Tensor, nn
 
     from medcl.modality.views import Compose
 
@@ -34,6 +34,7 @@ class Miniature:
         pixels: (rows, columns) or (rows, columns, 3) uint8, which is scaled to the width asked for; None for a text.
         spacing: length of a pixel down and across, in any unit.
         drawn: in the place of `pixels` what was drawn at the width asked for, few colours.
+        enlarged: draws what a reader sees who asks for more than the miniature; it may have no more to show.
         text: plain, de-identified.
         missing: why there is nothing to show.
     """
@@ -41,6 +42,7 @@ class Miniature:
     pixels: NDArray[np.uint8] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     drawn: "Image.Image | None" = None
+    enlarged: "Callable[[], Image.Image | None] | None" = None
     text: str = ""
     missing: str = ""
 
@@ -175,8 +177,7 @@ class Wing(ABC):
         Raises:
             UsageError: the settings do not fit the records, or one another.
         """
-        made: Preparation = self._part("prepare").preparation(manifest, config)
-        return made
+        return self._part("prepare").preparation(manifest, config)  # type: ignore[no-any-return]
 
     def decode(self, source: Source, config: Any, masks: Sequence[LabelMap | None]) -> DecodedRecord:
         """Decode one record for the store.
@@ -242,8 +243,11 @@ class Wing(ABC):
         Raises:
             MedclError: the store was prepared from other records or with other settings, or no record is left.
         """
-        made: SampleSet = self._part("samples").samples(store, manifest, config)
-        return made
+        return self._part("samples").samples(store, manifest, config)  # type: ignore[no-any-return]
+
+    def pieces(self, record: Any, config: Any) -> "Tensor":
+        """The samples (S, ...) of a record in memory; `UsageError` where it does not fit the configuration."""
+        return self._part("samples").pieces(record, config)  # type: ignore[no-any-return]
 
     def draws(self, store: Any, manifest: Rows, config: Any) -> Draws:
         """The records of a manifest, as training draws from them; arguments and errors as of `samples`."""

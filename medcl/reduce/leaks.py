@@ -202,7 +202,7 @@ def render_leaks(found: Leaks, axis: int = 2) -> str:
     """The page as HTML."""
     shown = found.leaks[:MOST]
     wanted = [shown_at(*one) for leak in shown for one in ((leak.row, leak.piece), (leak.other, leak.other_piece))]
-    drawn = thumbnails(found.manifest, wanted, axis)
+    drawn = thumbnails(found.manifest, wanted, axis, enlarged=True)
     ids = found.manifest.column("record_id")
     names = [f"{ids[row]}{'' if piece is None else f', slice {piece}'}" for row, piece in wanted]
     pairs = [

@@ -218,7 +218,7 @@ def examples(manifest: Manifest, selections: Sequence[Selection], axis: int) -> 
             wanted += [_place(one.units, int(unit)) for unit in shown]
         plans.append(plan)
     order = {place: number for number, place in enumerate(dict.fromkeys(wanted))}
-    drawn = thumbnails(manifest, list(order), axis)
+    drawn = thumbnails(manifest, list(order), axis, enlarged=True)
     return [
         [
             Example(

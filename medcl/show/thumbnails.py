@@ -33,12 +33,14 @@ class Thumbnail:
     Args:
         kind: `signal`, `volume`, `image` or `report`.
         png: a PNG file; empty for a report.
+        large: a PNG file that shows more of it, such as all leads of an ECG; empty where there is no more.
         text: of a report, plain, to be escaped where it is put into a page; its beginning.
         missing: why the record cannot be shown, empty where it can: the image then says no more than that.
     """
 
     kind: str
     png: bytes = b""
+    large: bytes = b""
     text: str = ""
     missing: str = ""
 
@@ -47,6 +49,11 @@ class Thumbnail:
         """The image as it stands in a page; empty for a report."""
         return data_uri(self.png) if self.png else ""
 
+    @property
+    def large_uri(self) -> str:
+        """The large image as it stands in a page; empty where there is none."""
+        return data_uri(self.large) if self.large else ""
+
 
 def thumbnail(manifest: Manifest, row: int, piece: int | None = None, axis: int = 2, width: int = 0) -> Thumbnail:
     """Draw one record; see `thumbnails`."""
@@ -54,7 +61,12 @@ def thumbnail(manifest: Manifest, row: int, piece: int | None = None, axis: int 
 
 
 def thumbnails(
-    manifest: Manifest, wanted: Sequence[tuple[int, int | None]], axis: int = 2, width: int = 0
+    manifest: Manifest,
+    wanted: Sequence[tuple[int, int | None]],
+    axis: int = 2,
+    width: int = 0,
+    *,
+    enlarged: bool = False,
 ) -> list[Thumbnail]:
     """Draw records; each is read once, however many of its slices are wanted.
 
@@ -64,6 +76,7 @@ def thumbnails(
             second at which the strip begins.
         axis: of RAS+, across which slices lie.
         width: pixels of the longer side; 0 is `WIDTH`, or the wing's own.
+        enlarged: draw the large images as well.
 
     Returns:
         One each, in the order wanted. A file that cannot be read becomes a grey placeholder that says why.
@@ -75,7 +88,7 @@ def thumbnails(
     for number, (row, kind) in enumerate(zip(rows, few.kinds, strict=True)):
         (source,) = sources(few.select([number]), wing(kind), states[number : number + 1])
         places = [place for place, (one, _) in enumerate(wanted) if one == row]
-        drawing = _Drawing(str(kind), source, tuple(wanted[place][1] for place in places), axis, width)
+        drawing = _Drawing(str(kind), source, tuple(wanted[place][1] for place in places), axis, width, enlarged)
         # A reader that may end its process does so elsewhere.
         apart = source.format in DECODED_APART
         (drawn,) = run_chunks(_drawn, [drawing], jobs=1, chunk=1, instead=_died, apart=apart)
@@ -93,6 +106,7 @@ class _Drawing:
     pieces: tuple[int | None, ...]
     axis: int
     width: int
+    enlarged: bool
 
 
 def _died(drawing: _Drawing) -> list[Thumbnail]:
@@ -110,12 +124,13 @@ def _drawn(drawings: Sequence[_Drawing]) -> list[Thumbnail]:
             found = wing(kind).thumbnails(drawing.source, drawing.pieces, drawing.axis, width)
     except Exception as error:
         return [placeholder(kind, reason(error), width or WIDTH)] * len(drawing.pieces)
-    return [_encoded(kind, one, width or WIDTH) for one in found]
+    return [_encoded(kind, one, width or WIDTH, drawing.enlarged) for one in found]
 
 
-def _encoded(kind: str, small: Miniature, width: int) -> Thumbnail:
+def _encoded(kind: str, small: Miniature, width: int, enlarged: bool) -> Thumbnail:
     if small.drawn is not None:
-        return Thumbnail(kind, encoded(small.drawn))
+        more = small.enlarged() if enlarged and small.enlarged else None
+        return Thumbnail(kind, encoded(small.drawn), encoded(more) if more else b"")
     if small.pixels is not None:
         # Few greys: half the bytes, and no difference to the eye at this size.
         step = 256 // _LEVELS

@@ -3,15 +3,15 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from medcl.errors import MedclError
 from medcl.stats.metrics import Kind, Predictions
-from medcl.stats.ranking import Floats
-from medcl.stats.scales import Scale
+from medcl.stats.ranking import Floats, Ints
+from medcl.stats.scales import Scale, constant_ends, t_ends
 
 CONFIDENCE = 0.95
 _ROUNDING = 1e-12  # of the size of a metric: a spread below it is none
@@ -29,7 +29,7 @@ class Interval:
         high: upper end.
         n: number of values behind the mean.
         p: two-sided p-value of a mean of 0, below 0.05 exactly where the 95% interval excludes 0; NaN where there is no
-            interval, or 0 is no value between the bounds.
+            interval or no spread, or 0 is no value between the bounds.
     """
 
     mean: float
@@ -71,7 +71,8 @@ def mean_interval(values: ArrayLike, confidence: float = CONFIDENCE, bounds: Bou
     if np.ptp(repeats) == 0:
         mean = float(repeats[0])  # the mean of equal numbers may differ from them by rounding
         return Interval(mean, mean, mean, count)
-    return _t_interval(mean, math.sqrt(repeats.var(ddof=1) / count), count - 1, count, bounds, confidence)
+    low, high, p = t_ends(mean, math.sqrt(repeats.var(ddof=1) / count), count - 1, Scale(*bounds), confidence)
+    return Interval(mean, low, high, count, p)
 
 
 def crossed_interval(
@@ -111,15 +112,17 @@ def crossed_interval(
     resamples = resamples[~np.isnan(resamples)]
     if n_patients < 2 or len(resamples) < 2 or math.isnan(mean):
         return Interval(mean, math.nan, math.nan, count)
-    low, high = bounds
-    size = high - low if math.isfinite(high - low) else float(np.abs(resamples).max())
+    scale = Scale(*bounds)
+    size = scale.width if math.isfinite(scale.width) else float(np.abs(resamples).max())
     over_patients = float(resamples.var(ddof=1)) * n_patients / (n_patients - 1)
     over_repeats = float(repeats.var(ddof=1)) / count if count > 1 else 0.0
     total = over_patients + over_repeats
-    if min(mean - low, high - mean, math.sqrt(total)) <= _ROUNDING * size:
-        return _constant_interval(min(max(mean, low), high), n_patients, count, bounds, confidence)
-    freedom = total**2 / (over_patients**2 / (n_patients - 1) + over_repeats**2 / max(count - 1, 1))
-    return _t_interval(mean, math.sqrt(total), freedom, count, bounds, confidence)
+    if min(mean - scale.low, scale.high - mean, math.sqrt(total)) <= _ROUNDING * size:
+        low, high, p = constant_ends(min(max(mean, scale.low), scale.high), n_patients, scale, confidence)
+    else:
+        freedom = total**2 / (over_patients**2 / (n_patients - 1) + over_repeats**2 / max(count - 1, 1))
+        low, high, p = t_ends(mean, math.sqrt(total), freedom, scale, confidence)
+    return Interval(mean, low, high, count, p)
 
 
 def paired_interval(
@@ -210,16 +213,31 @@ def patient_weights(patients: ArrayLike, *, n_boot: int = 1000, seed: int | Sequ
     Yields:
         (records, resamples of this block), counts.
     """
-    import pyarrow as pa
-
-    # Patients are numbered in the order in which they first appear, so that resamples do not depend on their codes.
-    codes = pa.array(np.asarray(patients)).dictionary_encode()
-    of_patient, n_patients = codes.indices.to_numpy(), len(codes.dictionary)
+    of_patient, n_patients = _numbered(patients)
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK_NUMBERS // len(of_patient))
     for start in range(0, n_boot, block):
         drawn = rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=min(block, n_boot - start))
         yield drawn.T[of_patient].astype(np.float64)
+
+
+def patient_sums(values: Floats, patients: ArrayLike) -> Floats:
+    """Sums of values (records, K) over the records of each patient, (patients, K).
+
+    Under `patient_weights(range(patients))` they are resampled as the records are under `patient_weights(patients)`.
+    """
+    of_patient, n_patients = _numbered(patients)
+    sums = np.zeros((n_patients, values.shape[1]))
+    np.add.at(sums, of_patient, values)
+    return sums
+
+
+def _numbered(patients: ArrayLike) -> tuple[Ints, int]:
+    """(records,) numbers of patients in the order in which they first appear, whatever their codes, and how many."""
+    import pyarrow as pa
+
+    codes = pa.array(np.asarray(patients)).dictionary_encode()
+    return codes.indices.to_numpy(), len(codes.dictionary)
 
 
 def patient_bootstrap(
@@ -252,10 +270,23 @@ def patient_bootstrap(
             f"bootstrap: {len(labels)} labels, {len(ids)} patient ids and predictions of the shape {repeats.shape}, "
             "expected (repeats, records, ...)"
         )
-    compared = [Predictions.of(kind, labels, one) for one in repeats]
+    return bootstrap_metrics([Predictions.of(kind, labels, one) for one in repeats], ids, n_boot=n_boot, seed=seed)
+
+
+class Measured(Protocol):
+    """Test records with predictions, such as `Predictions` or `SurvivalPredictions`."""
+
+    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """{metric: (resamples,)} under weights (records, resamples), and metrics by class."""
+
+
+def bootstrap_metrics(
+    repeats: Sequence[Measured], patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0
+) -> dict[str, Floats]:
+    """`patient_bootstrap` of predictions of every repeat for the same records, whatever their kind."""
     parts: list[dict[str, Floats]] = []
-    for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
-        macros = [one.metrics(weights)[0] for one in compared]
+    for weights in patient_weights(patients, n_boot=n_boot, seed=seed):
+        macros = [one.metrics(weights)[0] for one in repeats]
         parts.append({metric: np.mean([macro[metric] for macro in macros], axis=0) for metric in macros[0]})
     return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
 
@@ -265,30 +296,3 @@ def _differences(values: ArrayLike, baseline: ArrayLike) -> Floats:
     if first.shape != second.shape and 1 not in (first.size, second.size):
         raise MedclError(f"{first.size} values and {second.size} baseline values are not pairs")
     return first - second
-
-
-def _t_interval(mean: float, error: float, freedom: float, count: int, bounds: Bounds, confidence: float) -> Interval:
-    """Student's t interval of a standard error, symmetric on the scale of the bounds."""
-    from scipy import stats
-
-    scale = Scale(*bounds)
-    centre, deviation = scale.forward(mean), error * scale.slope(mean)
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * deviation
-    p = math.nan
-    if bounds[0] < 0 < bounds[1]:
-        p = float(2 * stats.t.sf(abs(centre - scale.forward(0.0)) / deviation, freedom))
-    return Interval(mean, scale.back(centre - half), scale.back(centre + half), count, p)
-
-
-def _constant_interval(mean: float, n_patients: int, count: int, bounds: Bounds, confidence: float) -> Interval:
-    """The interval of what all patients show, see `crossed_interval`."""
-    low, high = bounds
-    share = ((1 - confidence) / 2) ** (1 / n_patients)
-    ends = [mean + (1 - share) * (bound - mean) if bound != mean else mean for bound in bounds]
-    if not all(math.isfinite(end) for end in ends):
-        return Interval(mean, math.nan, math.nan, count)
-    p = math.nan
-    if low < 0 < high:
-        beyond = low / (low - mean) if mean > 0 else high / (high - mean)
-        p = min(1.0, 2 * beyond**n_patients)
-    return Interval(mean, ends[0], ends[1], count, p)

@@ -175,7 +175,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "harrell_c": _SHARE,
     "uno_c": _SHARE,
     "ibs": _SHARE,
-    "cumulative_auc": _SHARE,
     "dice": _SHARE,
     "hd95": _SIZE,
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medcl.archive.folds import HELD_OUT, held_out, fold_of
+from medcl.archive.folds import HELD_OUT, fold_of, held_out
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

@@ -1,31 +1,37 @@
 """Results with made-up numbers, shaped like those of a real evaluation: the pages only show numbers."""
 
+from itertools import combinations
+
 import numpy as np
 
-from medcl.archive.manifest import Target
 from medcl.evaluate.results import (
+    ArmInfo,
     CalibrationCurve,
     Confusion,
     Difference,
     Fraction,
-    Init,
+    LearningCurve,
     MetricSummary,
     Procedure,
     Results,
+    ResultTarget,
     Score,
+    Speed,
     Split,
 )
-from medcl.stats.intervals import mean_interval, paired_interval
-from medcl.stats.metrics import BY_CLASS, OF_VALUES, OVERALL
+from medcl.stats.intervals import UNBOUNDED, crossed_difference, crossed_interval, holm, mean_interval, paired_interval
+from medcl.stats.metrics import BOUNDS, BY_CLASS, OF_GRADES, OF_VALUES, OVERALL
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-INITS: tuple[Init, Init] = ("pretrained", "random")
 FRACTIONS = (
     Fraction("1%", 6, 8, raised=True),
     Fraction("2%", 7, 9),
     Fraction("10%", 36, 41),
     Fraction("100%", 361, 402),
 )
+PATIENTS, RESAMPLES = 46, 60
+SURVIVAL, SEGMENTATION = ("harrell_c", "uno_c", "ibs"), ("dice", "hd95")
+WITHOUT_CLASSES = {"regression": tuple(OF_VALUES), "ordinal": tuple(OF_GRADES), "survival": SURVIVAL}
 
 
 def make_results(
@@ -37,30 +43,80 @@ def make_results(
     repeats: int = 20,
     gain: float = 0.06,
     method: str = "comet",
+    runs: tuple[str, ...] = ("pretrained",),
+    baselines: tuple[str, ...] = (),
+    facts: bool = False,
+    folds: int = 1,
     seed: int = 0,
     fingerprint: str = "test-records",
 ) -> Results:
-    """An evaluation whose pretrained scores lie `gain` above the random ones at few labels and meet them at many."""
+    """An evaluation whose pretrained scores lie `gain` above the random ones at few labels and meet them at many.
+
+    Args:
+        kind: of the target.
+        classes: of the target.
+        protocols: that encoders are measured by; baselines are by the probe.
+        fractions: with their sizes.
+        repeats: of each fraction.
+        gain: of the first run; that of each other one is half of the one before it.
+        method: of the pretraining.
+        runs: names of the pretrained arms.
+        baselines: names of the simple baselines.
+        facts: whether a run says its steps and seconds.
+        folds: of pooled results, whose intervals are over folds.
+        seed: of the numbers.
+        fingerprint: of the test records.
+    """
     rng = np.random.default_rng(seed)
-    metrics = tuple(OF_VALUES) if kind == "regression" else (*BY_CLASS, *OVERALL)
+    if kind == "segmentation":
+        metrics, by_class = SEGMENTATION, SEGMENTATION
+    else:
+        metrics = WITHOUT_CLASSES.get(kind, (*BY_CLASS, *OVERALL))
+        by_class = () if kind in WITHOUT_CLASSES else tuple(BY_CLASS)
+    arms = (
+        *(
+            ArmInfo(
+                name,
+                "run",
+                run=f"runs/{method}",
+                method=method,
+                facts={"steps": 400.0, "seconds": 61.5} if facts else {},
+            )
+            for name in runs
+        ),
+        ArmInfo("random", "random"),
+        *(ArmInfo(name, "baseline", f"{name} of the leads") for name in baselines),
+    )
+    gains = {arm.name: gain / 2**i for i, arm in enumerate(arms)} | {"random": 0.0} | dict.fromkeys(baselines, -0.05)
     counts = {name: round(rng.uniform(0.1, 0.5), 2) for name in classes}
     held = tuple(
         Fraction(f.label, f.patients, f.records, {n: max(1, round(s * f.records)) for n, s in counts.items()}, f.raised)
         for f in fractions
     )
-    scores = tuple(
-        _score(rng, protocol, init, fraction, repeat, metrics, classes, gain)
-        for protocol in protocols
-        for init in INITS
+    cells = [
+        (protocol, arm.name, fraction)
+        for protocol in dict.fromkeys([*protocols, *(["probe"] if baselines else [])])
+        for arm in arms
         for fraction in fractions
+        if (protocol == "probe" if arm.kind == "baseline" else protocol in protocols)
+    ]
+    scores = tuple(
+        _score(rng, protocol, arm, fraction, repeat, metrics, classes if by_class else (), by_class, gains[arm])
+        for protocol, arm, fraction in cells
         for repeat in range(repeats)
     )
+    table = _table(rng, scores, 0 if folds > 1 else RESAMPLES)
     largest = fractions[-1].label
-    confusion = () if kind == "regression" else _confusions(rng, kind, classes, protocols, largest)
+    named = bool(classes) and kind not in WITHOUT_CLASSES and kind != "segmentation"
+    keys = [(protocol, arm) for protocol in protocols for arm in (arm.name for arm in arms if arm.kind != "baseline")]
     return Results(
-        run=f"runs/{method}",
-        method=method,
-        target=Target("age" if kind == "regression" else "superclass", kind, classes),
+        target=ResultTarget(
+            {"regression": "age", "survival": "death"}.get(kind, "superclass"),
+            kind,
+            classes,
+            {"regression": "years", "survival": "months"}.get(kind, ""),
+        ),
+        arms=arms,
         protocols=protocols,
         metric=metrics[0],
         config={
@@ -75,107 +131,149 @@ def make_results(
                 {n: round(s * records) for n, s in counts.items()},
                 fingerprint if name == "test" else "",
             )
-            for name, patients, records in (("train", 361, 402), ("val", 45, 49), ("test", 46, 51))
+            for name, patients, records in (("train", 361, 402), ("val", 45, 49), ("test", PATIENTS, 51))
         },
         notes=("2 records were left out: they could not be decoded, or hold no usable window.",),
         fractions=held,
-        procedure=Procedure(seed=0, repeats=repeats, bootstrap=1000),
+        procedure=Procedure(seed=0, repeats=repeats, bootstrap=0 if folds > 1 else 1000, folds=folds),
         scores=scores,
-        summary=_summaries(scores, protocols, fractions, metrics),
-        differences=_differences(scores, protocols, fractions, metrics),
-        calibration=_curves(rng, kind, classes, protocols, fractions),
-        confusion=confusion,
+        summary=_summaries(table),
+        differences=_differences(table, arms, protocols),
+        calibration=_curves(rng, kind, classes, keys, fractions) if named or kind == "regression" else (),
+        confusion=_confusions(rng, kind, classes, keys, largest) if named else (),
+        learning=_learning(rng, arms, fractions, repeats) if kind == "segmentation" else (),
+        speed=_speed(arms, fractions) if kind == "segmentation" else (),
+        items="volumes" if kind == "segmentation" else "records",
         software={"medcl": "0.1.0", "torch": "2.13.0"},
         created="2025-11-22T10:00:00+00:00",
     )
 
 
-def _score(rng, protocol, init, fraction, repeat, metrics, classes, gain) -> Score:
+def _score(rng, protocol, arm, fraction, repeat, metrics, classes, by_class, gain) -> Score:
     few = 1 - np.log(fraction.patients) / np.log(400)
-    level = 0.86 - 0.25 * few + (gain * few**0.5 if init == "pretrained" else 0) - 0.01 * (protocol == "finetune")
+    level = 0.86 - 0.25 * few + gain * max(few, 0) ** 0.5 - 0.01 * (protocol == "finetune")
     values = np.clip(level + rng.normal(0, 0.01 + 0.05 * few, len(metrics)), 0, 1)
-    shifted = np.clip(level + rng.normal(0, 0.04, (len(classes), 2)), 0, 1)
+    shifted = np.clip(level + rng.normal(0, 0.04, (len(classes), len(by_class))), 0, 1)
     per_class = {
-        name: {"auroc": float(a), "auprc": float(b - 0.2)} for name, (a, b) in zip(classes, shifted, strict=True)
+        name: {metric: _scaled(metric, v) for metric, v in zip(by_class, row, strict=True)}
+        for name, row in zip(classes, shifted, strict=True)
     }
-    named = {m: float(v) if m != "mae" else float(20 - 10 * v) for m, v in zip(metrics, values, strict=True)}
-    return Score(protocol, init, fraction.label, repeat, repeat, named, per_class)
+    named = {metric: _scaled(metric, v) for metric, v in zip(metrics, values, strict=True)}
+    return Score(protocol, arm, fraction.label, repeat, repeat, named, per_class)
 
 
-def _values(scores, protocol, init, label, metric) -> list[float]:
-    return [s.metrics[metric] for s in scores if (s.protocol, s.init, s.label) == (protocol, init, label)]
+def _scaled(metric: str, value: float) -> float:
+    """A value as large as one of the metric."""
+    size = {"mae": (20, -10), "rmse": (26, -12), "hd95": (14, -12), "brier": (0.6, -0.5), "ece": (0.3, -0.3)}
+    start, slope = size.get(metric, (0, 1))
+    return float(start + slope * value)
 
 
-def _summaries(scores, protocols, fractions, metrics) -> tuple[MetricSummary, ...]:
+def _table(rng, scores, resamples):
+    """{(protocol, arm, label, metric, class): (values of the repeats, means in resamples)}."""
+    table = {}
+    for one in scores:
+        rows = {(m, ""): v for m, v in one.metrics.items()}
+        rows |= {(m, name): v for name, row in one.per_class.items() for m, v in row.items()}
+        for (metric, name), value in rows.items():
+            table.setdefault((one.protocol, one.arm, one.label, metric, name), []).append(value)
+    shared = rng.normal(0, 0.02, resamples)
+    size = {"mae": 10, "rmse": 12, "hd95": 12}
+    return {
+        key: (values, np.mean(values) + size.get(key[3], 1) * (shared + rng.normal(0, 0.01, resamples)))
+        for key, values in table.items()
+    }
+
+
+def _ends(main, alone):
+    """Low, high, number of repeats and both ends over repeats; the only interval is the main one as well."""
+    first = main if main.n and not np.isnan(main.low) else alone
+    return first.low, first.high, alone.n, alone.low, alone.high
+
+
+def _summaries(table) -> tuple[MetricSummary, ...]:
     rows = []
-    for protocol in protocols:
-        for init in INITS:
-            for fraction in fractions:
-                for metric in metrics:
-                    over = mean_interval(_values(scores, protocol, init, fraction.label, metric))
-                    ends = (over.mean - 0.06, over.mean + 0.05)
-                    rows.append(
-                        MetricSummary(
-                            fraction.label,
-                            metric,
-                            over.mean,
-                            over.low,
-                            over.high,
-                            over.n,
-                            *ends,
-                            protocol=protocol,
-                            init=init,
-                        )
-                    )
+    for (protocol, arm, label, metric, name), (values, boot) in table.items():
+        bounds = BOUNDS.get(metric, UNBOUNDED)
+        alone, main = mean_interval(values, bounds=bounds), crossed_interval(values, boot, bounds, PATIENTS)
+        about = {"protocol": protocol, "arm": arm, "class_name": name}
+        rows.append(MetricSummary(label, metric, alone.mean, *_ends(main, alone), **about))
     return tuple(rows)
 
 
-def _differences(scores, protocols, fractions, metrics) -> tuple[Difference, ...]:
-    rows = []
+def _differences(table, arms, protocols) -> tuple[Difference, ...]:
+    families = {}
+    own = {arm.name: "probe" if arm.kind == "baseline" else "" for arm in arms}
+    cells = dict.fromkeys((label, metric) for _, _, label, metric, name in table if not name)
     for protocol in protocols:
-        for fraction in fractions:
-            for metric in metrics:
-                pair = [_values(scores, protocol, init, fraction.label, metric) for init in INITS]
-                over = paired_interval(*pair)
-                ends = (over.mean - 0.03, over.mean + 0.03)
-                rows.append(
-                    Difference(fraction.label, metric, over.mean, over.low, over.high, over.n, *ends, protocol=protocol)
-                )
-    return tuple(rows)
+        for label, metric in cells:
+            for one, other in combinations(own, 2):
+                if own[one] and own[other] and protocol != "probe":
+                    continue
+                pair = [table[own[arm] or protocol, arm, label, metric, ""] for arm in (one, other)]
+                (values, boot), (others, other_boot) = pair
+                alone = paired_interval(values, others, bounds=BOUNDS.get(metric, UNBOUNDED))
+                main = crossed_difference(values, others, boot, other_boot, BOUNDS.get(metric, UNBOUNDED), PATIENTS)
+                row = (label, metric, alone.mean, *_ends(main, alone)), (protocol, one, other), main.p
+                families.setdefault((protocol, label, metric), []).append(row)
+    return tuple(
+        Difference(*values, protocol=names[0], arm=names[1], other=names[2], p=p, p_holm=float(adjusted))
+        for family in families.values()
+        for (values, names, p), adjusted in zip(family, holm(np.array([p for *_, p in family])), strict=True)
+    )
 
 
-def _curves(rng, kind, classes, protocols, fractions) -> tuple[CalibrationCurve, ...]:
+def _curves(rng, kind, classes, keys, fractions) -> tuple[CalibrationCurve, ...]:
     curves = []
-    for protocol in protocols:
+    for protocol, arm in keys:
         for fraction in fractions:
-            for init in INITS:
-                for name in classes or ("",):
-                    predicted = np.sort(rng.beta(0.7, 1.5, 10)) if kind != "regression" else np.linspace(30, 80, 10)
-                    spread = 0.08 if kind != "regression" else 5
-                    observed = np.clip(predicted + rng.normal(0, spread, 10), 0, None if kind == "regression" else 1)
-                    count = rng.integers(80, 110, 10)
-                    curves.append(
-                        CalibrationCurve(
-                            protocol, init, fraction.label, name, *map(_floats, (predicted, observed, count))
-                        )
-                    )
+            for name in classes or ("",):
+                predicted = np.sort(rng.beta(0.7, 1.5, 10)) if kind != "regression" else np.linspace(30, 80, 10)
+                spread, top = (0.08, 1.0) if kind != "regression" else (5, 1e9)
+                observed = np.clip(predicted + rng.normal(0, spread, 10), 0, top)
+                low, high = (np.clip(observed + side * spread, 0, top) for side in (-1, 1))
+                numbers = predicted, observed, rng.integers(80, 110, 10), low, high
+                curves.append(CalibrationCurve(protocol, arm, fraction.label, name, *map(_floats, numbers)))
     return tuple(curves)
 
 
-def _confusions(rng, kind, classes, protocols, label) -> tuple[Confusion, ...]:
+def _confusions(rng, kind, classes, keys, label) -> tuple[Confusion, ...]:
     tables = []
-    for protocol in protocols:
-        for init in INITS:
-            if kind == "multilabel":
-                for name in classes:
-                    matrix = tuple(map(_floats, rng.integers(0, 600, (2, 2)) + 300 * np.eye(2, dtype=int)))
-                    tables.append(Confusion(protocol, init, label, (f"no {name}", name), matrix, name))
-            else:
-                matrix = tuple(
-                    map(_floats, rng.integers(0, 60, (len(classes),) * 2) + 200 * np.eye(len(classes), dtype=int))
-                )
-                tables.append(Confusion(protocol, init, label, classes, matrix))
+    for protocol, arm in keys:
+        for name in classes if kind == "multilabel" else ("",):
+            shown = (f"no {name}", name) if name else classes
+            matrix = rng.integers(0, 600, (len(shown),) * 2) + 300 * np.eye(len(shown), dtype=int)
+            shares = matrix / matrix.sum(1, keepdims=True)
+            ends = [tuple(map(_floats, np.clip(shares + side, 0, 1))) for side in (-0.05, 0.05)]
+            tables.append(Confusion(protocol, arm, label, shown, tuple(map(_floats, matrix)), name, *ends))
     return tuple(tables)
+
+
+def _learning(rng, arms, fractions, repeats) -> tuple[LearningCurve, ...]:
+    at = np.arange(20, 401, 20)
+    return tuple(
+        LearningCurve(
+            arm.name,
+            fraction.label,
+            repeat,
+            tuple(map(int, at)),
+            _floats(0.85 * (1 - np.exp(-at / (60 if arm.kind == "run" else 120))) + rng.normal(0, 0.02, len(at))),
+            300,
+        )
+        for arm in arms
+        if arm.kind != "baseline"
+        for fraction in fractions
+        for repeat in range(min(repeats, 5))
+    )
+
+
+def _speed(arms, fractions) -> tuple[Speed, ...]:
+    return tuple(
+        Speed(fraction.label, arm.name, 0.81, 160.0, 340.0, 0.47, 5, 0)
+        for fraction in fractions
+        for arm in arms
+        if arm.kind == "run"
+    )
 
 
 def _floats(values) -> tuple[float, ...]:

@@ -1,5 +1,4 @@
 import io
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +7,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from medcl.documents import plain
 from medcl.errors import UsageError
-from medcl.evaluate.compare import compare, markdown, render_page, show
-from medcl.evaluate.cross_validation import combine_folds
+from medcl.evaluate.compare import compare, evaluations, find
+from medcl.evaluate.page import render_page
+from medcl.evaluate.pool import combine_folds
 from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.wording import estimate
+from medcl.evaluate.wording import arm_rows, estimate, gap_rows, markdown, show
+from medcl.stats.intervals import mean_interval
+from medcl.wording import NOTHING, number
 from tests.evaluate.made_results import make_results
 
 
@@ -36,41 +39,45 @@ def printed(paths: list[Path], width: int = 100) -> str:
     return out.getvalue()
 
 
-def test_a_row_a_method_and_one_for_the_shared_baseline(paths: list[Path]) -> None:
-    text = markdown(compare(paths))
-    assert re.findall(r"^\| (\S[^|]*?) \|", text, re.MULTILINE) == [
-        *("method", "comet", "clocs", "random weights"),
-        *("method", "comet", "clocs", "from scratch"),
-    ]
-    for path in paths:
-        results = Results.load(path)
-        rows = [row for row in (*results.summary, *results.differences) if row.metric == "auroc"]
-        for row in rows:
-            assert estimate(row, signed=row in results.differences) in text
+def names(results: Results) -> list[str]:
+    return [arm.name for arm in results.arms]
+
+
+def test_an_arm_a_method_and_one_for_the_shared_random_weights(paths: list[Path]) -> None:
+    both = compare(paths)
+    assert names(both) == ["comet", "clocs", "random"]
+    assert [name for name, _ in arm_rows(both, "probe", "auroc")] == ["comet", "clocs", "random weights"]
+    assert [name for name, _ in gap_rows(both, "probe", "auroc")] == ["minus clocs", "minus random weights"]
+    for name, path in zip(names(both), paths, strict=False):
+        for row in Results.load(path).summary:
+            if row.arm == "pretrained" and not row.class_name:
+                assert both.find(row.protocol, name, row.label, row.metric) == replace(row, arm=name)
+    for row in both.differences:
+        first, second = (both.find(row.protocol, arm, row.label, row.metric) for arm in (row.arm, row.other))
+        assert row.mean == pytest.approx(first.mean - second.mean)
 
 
 def test_the_terminal_shows_every_fraction_within_its_width(paths: list[Path]) -> None:
     for width in (60, 100, 160):
         text = printed(paths, width)
         assert max(map(len, text.splitlines())) <= width
-        results = Results.load(paths[0])
-        for row in results.differences:
-            if row.metric == "auroc":
-                assert (estimate(row, signed=True) + "*" in text) == row.excludes_zero
+        flat = " ".join(text.split())
+        for row in compare(paths).summary:
+            if row.metric == "auroc" and not row.class_name:
+                assert number(row.mean) in flat
 
 
 def test_baselines_that_differ_are_shown_each(tmp_path: Path) -> None:
     paths = saved(tmp_path, a=make_results(method="a"), b=make_results(method="b", seed=1))
-    assert {"random weights (a)", "random weights (b)"} <= set(
-        re.findall(r"random weights \(\w\)", markdown(compare(paths)))
-    )
+    assert names(compare(paths)) == ["a", "b", "random", "random (b)"]
+    assert "random weights (b)" in markdown(compare(paths))
 
 
 def test_names_come_from_the_call_the_run_or_the_path(tmp_path: Path, paths: list[Path]) -> None:
-    assert compare(paths, ["ours", "theirs"]).names == ("ours", "theirs")
-    assert compare(paths).names == ("comet", "clocs")
+    assert names(compare(paths, ["ours", "theirs"]))[:2] == ["ours", "theirs"]
+    assert names(compare(paths))[:2] == ["comet", "clocs"]
     twins = saved(tmp_path / "twins", a=make_results(), b=make_results())
-    assert compare(twins).names == tuple(map(str, twins))
+    assert names(compare(twins))[:2] == list(map(str, twins))
     with pytest.raises(UsageError, match="1 names for 2 results"):
         compare(paths, ["ours"])
 
@@ -78,9 +85,9 @@ def test_names_come_from_the_call_the_run_or_the_path(tmp_path: Path, paths: lis
 def test_methods_with_different_fractions_are_compared_where_they_can_be(tmp_path: Path) -> None:
     few = make_results(method="few", fractions=(Fraction("10%", 36, 41),))
     paths = saved(tmp_path, all=make_results(), few=few)
-    assert compare(paths).labels == ("1%", "2%", "10%", "100%")
-    line = next(line for line in markdown(compare(paths)).splitlines() if line.startswith("| few"))
-    assert line.count("–") >= 3
+    both = compare(paths)
+    assert [fraction.label for fraction in both.fractions] == ["1%", "2%", "10%", "100%"]
+    assert dict(arm_rows(both, "probe", "auroc"))["few"].count(NOTHING) == 3
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_the_page_is_whole_and_escapes_names(paths: list[Path]) -> None:
     assert "<b>ours</b>" not in html
     assert "&lt;b&gt;ours&lt;/b&gt;" in html
     assert "{" not in re.sub(r"<(script|style).*?</\1>", "", html, flags=re.DOTALL)
-    row = Results.load(paths[0]).difference("probe", "10%", "auprc")
+    row = Results.load(paths[0]).difference("probe", "pretrained", "random", "10%", "auprc")
     assert estimate(row, signed=True).replace(", ", ",\N{NO-BREAK SPACE}") in html
 
 
@@ -132,21 +139,19 @@ def test_pooled_means_are_over_all_scores_and_intervals_over_folds(tmp_path: Pat
     pooled = combine_folds(saved(tmp_path, **parts))
     row = pooled.find("probe", "pretrained", "10%", "auroc")
     values = [s.metrics["auroc"] for s in pooled.repeats("probe", "pretrained", "10%")]
-    assert len(values) == row.repeats == 100
+    assert (len(values), row.repeats) == (100, 20)
     assert row.mean == pytest.approx(np.mean(values))
-    means = np.reshape(values, (5, 20)).mean(1)
-    half = 2.776445 * means.std(ddof=1) / np.sqrt(5)  # Student's t, 4 degrees of freedom
-    assert (row.low, row.high) == pytest.approx((means.mean() - half, means.mean() + half))
-    paired = pooled.difference("probe", "10%", "auroc")
+    interval = mean_interval(np.reshape(values, (5, 20)).mean(1), bounds=(0, 1))  # four degrees of freedom
+    assert (row.low, row.high) == pytest.approx((interval.low, interval.high))
+    paired = pooled.difference("probe", "pretrained", "random", "10%", "auroc")
     other = pooled.find("probe", "random", "10%", "auroc")
     assert paired.mean == pytest.approx(row.mean - other.mean)
-    assert math.isnan(paired.patients_low)
 
 
 def test_pooled_scores_stay_paired(tmp_path: Path) -> None:
     pooled = combine_folds(saved(tmp_path, **folds()))
-    ids = [[s.repeat for s in pooled.repeats("probe", init, "10%")] for init in ("pretrained", "random")]
-    assert ids[0] == ids[1] == list(range(100))
+    ids = [[(s.fold, s.repeat) for s in pooled.repeats("probe", arm, "10%")] for arm in ("pretrained", "random")]
+    assert ids[0] == ids[1] == [(fold, repeat) for fold in range(5) for repeat in range(20)]
 
 
 def test_pooled_folds_add_up(tmp_path: Path) -> None:
@@ -170,8 +175,8 @@ def test_pooled_results_are_results_like_any_other(tmp_path: Path) -> None:
     pooled = combine_folds(saved(tmp_path, **folds()))
     other = combine_folds(saved(tmp_path / "other", **folds(method="clocs", gain=0.0)))
     paths = saved(tmp_path / "pooled", comet=pooled, clocs=other)
-    assert Results.load(paths[0]) == pooled
-    assert compare(paths).names == ("comet", "clocs")
+    assert plain(Results.load(paths[0])) == plain(pooled)
+    assert names(compare(paths))[:2] == ["comet", "clocs"]
     assert "5 folds of 20 repeats" in markdown(compare(paths))
 
 
@@ -194,3 +199,20 @@ def test_what_is_no_fold_of_the_same_evaluation_is_refused(tmp_path: Path, secon
 def test_one_fold_is_not_pooled(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="at least two"):
         combine_folds(saved(tmp_path, only=make_results()))
+
+
+def test_the_latest_evaluations_of_runs_are_found(tmp_path: Path) -> None:
+    for name, date in (("a", "2026-01-01-1"), ("b", "2026-01-02-1")):
+        folder = tmp_path / name / "eval" / "superclass" / date
+        make_results(method=name).save(folder / "results.json")
+        folder.with_name("latest").symlink_to(date)
+    make_results(kind="regression", classes=()).save(tmp_path / "a" / "eval" / "age" / "results.json")
+    runs = [tmp_path / "a", tmp_path / "b"]
+    assert set(evaluations(runs[0])) == {"superclass", "age"}
+    found, told = find(runs)
+    assert [path.parent.name for path in found] == ["latest", "latest"]
+    assert f"{runs[0]}: evaluated on age, superclass" in told
+    with pytest.raises(UsageError, match="no target in common"):
+        find(runs, "age")
+    with pytest.raises(UsageError, match="holds no evaluation"):
+        find([tmp_path])

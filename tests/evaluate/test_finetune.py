@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
+from medcl.documents import plain
 from medcl.errors import LeakError, MedclError, UsageError
+from medcl.evaluate.cells import FOLDER
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.finetune import finetune
-from medcl.evaluate.protocols import linear_probe, nearest_neighbours
-from medcl.evaluate.results import Results
-from medcl.evaluate.tasks import TASKS
+from medcl.evaluate.protocols import linear_probe, nearest_neighbours, predict_linear
+from medcl.evaluate.results import Results, ResultTarget
+from medcl.evaluate.tasks.base import Task
+from medcl.evaluate.tasks.classes import Binary
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
 
@@ -59,37 +63,43 @@ def test_every_protocol_at_every_fraction_beside_random_weights(
 ) -> None:
     results = finetune([run], ecg_manifest, CONFIG, store, tmp_path)
     cells = {(s.protocol, s.arm, s.label, s.repeat) for s in results.scores}
-    assert len(cells) == len(results.scores) == 3 * 2 * 2 * 2
+    baselines = [arm.name for arm in results.arms if arm.kind == "baseline"]
+    assert baselines == ["band_power", "covariance", "beats"]
+    assert len(cells) == len(results.scores) == 3 * 2 * 2 * 2 + len(baselines) * 2 * 2
     assert results.metric == "auroc"
     assert not any("holds no record" in note for note in results.notes)
-    for difference in results.differences:
-        cell = (difference.protocol, difference.label)
-        means = {
-            init: np.mean([score.metrics[difference.metric] for score in results.repeats(cell[0], init, cell[1])])
-            for init in ("pretrained", "random")
-        }
-        assert difference.mean == pytest.approx(means["pretrained"] - means["random"])
+    for row in results.differences:
+        of = ["probe" if arm in baselines else row.protocol for arm in (row.arm, row.other)]
+        first, second = (
+            np.mean([score.metrics[row.metric] for score in results.repeats(protocol, arm, row.label)])
+            for protocol, arm in zip(of, (row.arm, row.other), strict=True)
+        )
+        assert row.mean == pytest.approx(first - second)
+        assert (row.p < 0.05) == row.excludes_zero
+        assert row.p_holm >= row.p
+    for row in results.summary:
+        assert row.metric == "brier" or 0 <= row.low <= row.mean <= row.high <= 1 or np.isnan(row.mean)
     assert [f.label for f in results.fractions] == ["50%", "100%"]
     train = ecg_manifest.split_rows("train")
     assert results.fractions[1].patients == len(np.unique(ecg_manifest.column("patient")[train]))
-    assert Results.load(tmp_path / "results.json") == results
+    assert plain(Results.load(tmp_path / "results.json")) == plain(results)
     page = (tmp_path / "report.html").read_text()
     assert not re.search(r"P\d{4}_r\d", page), "no clear id of a patient"
     assert not any(str(code) in page for code in ecg_manifest.ok().column("patient"))
 
 
-def test_the_number_of_processes_changes_nothing_and_the_baseline_is_measured_once(
+def test_the_number_of_processes_changes_nothing_and_a_cell_is_computed_once(
     run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
 ) -> None:
     tuning = FinetuneConfig(steps=2, evaluate_every=1)
     config = replace(CONFIG, seed=11, labels=["50%"], protocols=["probe", "finetune"], finetune=tuning)
     first = finetune([run], ecg_manifest, replace(config, jobs=2), store, tmp_path / "two")
-    kept = list(store.glob("baseline-*.npz"))
+    kept = {path: path.stat().st_mtime_ns for path in (store / FOLDER).iterdir()}
     again = finetune([run], ecg_manifest, config, store, tmp_path / "one")
     assert _found(again) == _found(first)
-    assert list(store.glob("baseline-*.npz")) == kept
+    assert {path: path.stat().st_mtime_ns for path in (store / FOLDER).iterdir()} == kept
     for path in kept:
-        path.write_bytes(b"damaged")
+        path.write_bytes(path.read_bytes()[:-40])
     anew = finetune([run], ecg_manifest, config, store, tmp_path / "anew")
     assert _found(anew) == _found(first)
 
@@ -156,7 +166,7 @@ def test_a_patient_in_two_splits_is_an_error(run: Path, ecg_manifest: Manifest, 
         ({"repeats": 0}, "repeats"),
     ],
 )
-def test_calls_that_cannot_be_meant(
+def test_invalid_calls_are_refused(
     run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -180,17 +190,76 @@ def test_the_probes_find_what_is_there_and_choose_by_the_validation_rows() -> No
     labels = rng.integers(0, 2, 300)
     z = rng.normal(size=(300, 8))
     z[:, 0] += 3 * labels
-    task = Task(Target("y", "binary", ("no", "yes")), labels)
+    task = Binary(ResultTarget("y", "binary", ("no", "yes")), labels)
+    shuffled = Binary(task.target, rng.permutation(labels))
     train, validation, test = np.split(np.arange(300), [60, 150])
-    for fit in (linear_probe, nearest_neighbours):
-        predicted = fit(task, z, train, validation)(z[test])
-        assert predicted.shape == (150, 1)
-        assert task.score(test, predicted) > 0.95
-        shuffled = Task(task.target, rng.permutation(labels))
-        assert 0.3 < shuffled.score(test, fit(shuffled, z, train, validation)(z[test])) < 0.7
+
+    def predicted(task: Task, fit: str) -> np.ndarray:
+        if fit == "knn":
+            return nearest_neighbours(task, z, train, validation)(z[test])
+        return predict_linear(task, linear_probe(task, z, train, validation), z[test])
+
+    for fit in ("probe", "knn"):
+        assert predicted(task, fit).shape == (150, 1)
+        assert task.score(test, predicted(task, fit)) > 0.95
+        assert 0.3 < shuffled.score(test, predicted(shuffled, fit)) < 0.7
 
 
 def test_results_hold_no_secret(run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path) -> None:
     finetune([run], ecg_manifest, replace(CONFIG, labels=["100%"], protocols=["knn"]), store, tmp_path)
     text = json.dumps(json.loads((tmp_path / "results.json").read_text()))
     assert not any(str(code) in text for code in ecg_manifest.ok().column("patient"))
+
+
+def test_random_weights_and_baselines_are_shared_by_several_runs(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = replace(CONFIG, labels=["100%"], protocols=["probe"])
+    results = finetune([run, other], ecg_manifest, config, store, tmp_path / "out")
+    assert [arm.name for arm in results.arms] == ["run", "other", "random", "band_power", "covariance", "beats"]
+    row = results.difference("probe", "run", "other", "100%", "auroc")
+    assert row is not None
+    assert (row.mean, row.p) == (0, 1)
+
+
+def test_an_encoder_of_an_installed_package_is_an_arm(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_nets.py").write_text(
+        "import torch\n\nclass Power(torch.nn.Module):\n    def forward(self, x):\n        return x.square().mean(-1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = replace(CONFIG, labels=["100%"], protocols=["probe"], encoders=["their_nets:Power"], baselines=["none"])
+    results = finetune([run], ecg_manifest, config, store, tmp_path / "out")
+    assert [arm.kind for arm in results.arms] == ["run", "random", "foreign"]
+    assert results.find("probe", "Power", "100%", "auroc") is not None
+    with pytest.raises(UsageError, match="Nothing"):
+        finetune([run], ecg_manifest, replace(config, encoders=["their_nets:Nothing"]), store, tmp_path / "out2")
+
+
+@pytest.mark.parametrize("folds", ["3", "sex"])
+def test_every_patient_is_tested_once_in_folds(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path, folds: str
+) -> None:
+    config = replace(CONFIG, target="age", labels=["100%"], protocols=["probe"], baselines=["beats"], folds=folds)
+    with pytest.raises(LeakError):
+        finetune([run], ecg_manifest, config, store, tmp_path / "leak")
+    results = finetune([run], ecg_manifest, replace(config, allow_transductive=True), store, tmp_path / "out")
+    known = np.isfinite(ecg_manifest.labels("age"))
+    n_folds = results.procedure.folds
+    assert n_folds == (3 if folds == "3" else len(np.unique(ecg_manifest.column("sex")[known].astype(str))))
+    patients = len(np.unique(ecg_manifest.column("patient")[known & ecg_manifest.usable]))
+    assert results.splits["test"].patients == pytest.approx(patients)
+    assert {score.fold for score in results.scores} == set(range(n_folds))
+
+
+def test_labels_of_each_class_and_minutes_of_recording(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, labels=["4min"], labels_per_class=[2], protocols=["probe"], baselines=["none"])
+    results = finetune([run], ecg_manifest, config, store, tmp_path)
+    held = {fraction.label: fraction for fraction in results.fractions}
+    assert set(held) == {"2/class", "4min"}
+    assert min(held["2/class"].per_class.values()) >= 2

@@ -10,14 +10,31 @@ from hypothesis import strategies as st
 
 from medcl.archive.manifest import Manifest, Target
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.fractions import UNITS, LabelFraction, Subset, draw, order, parse, random_order
+from medcl.evaluate.fractions import UNITS, Ordering, Subset, draw, order, random_order
+from medcl.evaluate.label_fraction import LabelFraction, parse
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 PREVALENCE = np.array([0.55, 0.15, 0.2, 0.16, 0.08])
 
 
+def ordering(manifest: Manifest, target: str, *, unit: str = "patient", seed: int = 0) -> Ordering:
+    of, train = manifest.targets[target], manifest.split_rows("train")
+    train = train[manifest.column("status")[train] == "ok"]
+    patients = manifest.column("patient")
+    return order(
+        manifest.labels(target),
+        of.kind,
+        of.classes,
+        patients,
+        train,
+        unit=unit,
+        seed=seed,
+        name=target,  # type: ignore[arg-type]
+    )
+
+
 def subset(manifest: Manifest, text: str, *, target: str, seed: int = 0) -> Subset:
-    return order(manifest, target=target, seed=seed).take(parse(text))
+    return ordering(manifest, target, seed=seed).take(parse(text))
 
 
 def manifest_of(
@@ -88,10 +105,10 @@ def test_every_subset_is_nested_whole_complete_and_in_proportion(data_seed: int,
     positive = manifest.labels("superclass")
     patients = manifest.column("patient")
     labelled = np.flatnonzero(~np.isnan(positive).any(1))
-    ordering = order(manifest, target="superclass", unit=unit, seed=seed)
+    ordered = ordering(manifest, "superclass", unit=unit, seed=seed)
     before: set[int] = set()
     for text in ("1%", "2%", "10%", "0.3", "60%", "100%"):
-        got = ordering.take(parse(text))
+        got = ordered.take(parse(text))
         rows = set(got.rows.tolist())
         assert before <= rows <= set(labelled.tolist())
         before = rows
@@ -137,15 +154,15 @@ def test_only_readable_labelled_training_records_are_used() -> None:
 
 def test_a_share_below_the_minimum_is_raised_and_a_count_below_it_refused() -> None:
     manifest = cohort(3)
-    ordering = order(manifest, target="superclass", seed=0)
-    one = ordering.take(parse("0.1%"))
+    ordered = ordering(manifest, "superclass", seed=0)
+    one = ordered.take(parse("0.1%"))
     assert one.raised
-    assert one.n_patients == ordering.minimum <= 10
-    assert not ordering.take(parse(str(ordering.minimum))).raised
-    with pytest.raises(UsageError, match=f"--labels 1: 1 patients, but at least {ordering.minimum} are needed"):
-        ordering.take(parse("1"))
+    assert one.n_patients == ordered.minimum <= 10
+    assert not ordered.take(parse(str(ordered.minimum))).raised
+    with pytest.raises(UsageError, match=f"--labels 1: 1 patients, but at least {ordered.minimum} are needed"):
+        ordered.take(parse("1"))
     with pytest.raises(UsageError, match="but the training split has 300 that are labelled"):
-        order(cohort(3, unlabelled=0), target="superclass").take(parse("301"))
+        ordering(cohort(3, unlabelled=0), "superclass").take(parse("301"))
 
 
 def test_a_class_that_training_lacks_is_named() -> None:
@@ -154,13 +171,11 @@ def test_a_class_that_training_lacks_is_named() -> None:
     lists = pa.array([["NORM"], ["NORM", "MI"], ["NORM"], ["NORM"], ["NORM", "HYP"], []], type=pa.list_(pa.string()))
     manifest = manifest_of(patients, target, lists, ["train"] * 4 + ["test"] * 2)
     with pytest.raises(MedclError, match="'superclass': no positive record of HYP in the training split"):
-        order(manifest, target="superclass")
+        ordering(manifest, "superclass")
     with pytest.raises(MedclError, match="no negative record of NORM"):
-        order(manifest.with_column("split", pa.array(["train"] * 5 + ["test"])), target="superclass")
+        ordering(manifest.with_column("split", pa.array(["train"] * 5 + ["test"])), "superclass")
     with pytest.raises(MedclError, match="no record of the training split has a label"):
-        order(manifest.with_column("split", pa.array(["test"] * 6)), target="superclass")
-    with pytest.raises(UsageError, match="no target 'sex' in the manifest: it has superclass"):
-        order(manifest, target="sex")
+        ordering(manifest.with_column("split", pa.array(["test"] * 6)), "superclass")
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
@@ -191,12 +206,12 @@ def test_regression_subsets_span_the_values() -> None:
 
 def test_a_new_unit_counts_for_labels_and_for_label_maps_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = cohort(0)
-    study = np.arange(len(manifest)) // 2
-    monkeypatch.setitem(UNITS, "study", lambda _, rows: np.unique(study[rows], return_inverse=True)[1])
+    study = manifest.column("patient") // 2
+    monkeypatch.setitem(UNITS, "study", lambda patients: np.unique(patients // 2, return_inverse=True)[1])
     rows = manifest.split_rows("train")
     orders = {
-        "labels": lambda seed: order(manifest, target="superclass", unit="study", seed=seed),  # type: ignore[arg-type]
-        "label maps": lambda seed: random_order(manifest, rows, unit="study", seed=seed),  # type: ignore[arg-type]
+        "labels": lambda seed: ordering(manifest, "superclass", unit="study", seed=seed),
+        "label maps": lambda seed: random_order(manifest.column("patient"), rows, unit="study", seed=seed),
     }
     for one in orders.values():
         drawn = draw(one, ["30", "50%"], repeats=2, seed=0)

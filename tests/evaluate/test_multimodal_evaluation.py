@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from medcl.evaluate.evaluation import evaluate
 from PIL import Image
 
 from medcl import runs
@@ -17,7 +18,6 @@ from medcl.archive.manifest import Manifest
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate import multimodal_space as joint_space
 from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
-from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.evaluate.multimodal_results import MultimodalResults
 from medcl.evaluate.multimodal_space import embed_kind, kept_before, require_multimodal

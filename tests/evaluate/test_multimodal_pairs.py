@@ -77,7 +77,7 @@ def test_two_kinds_without_text_belong_together_by_study_else_by_patient() -> No
     marks, word = pairs(other, links(other), side(other, "image"), side(other, "signal"))
     assert (shared(marks), word) == ([(0, 0), (1, 0)], "same patient")
     apart = manifest(picture(1), recording(2))
-    with pytest.raises(MedclError, match="none of 1 records of kind image belongs to any of 1 of kind signal"):
+    with pytest.raises(MedclError, match="none of 1 images belongs to any of 1 recordings"):
         pairs(apart, links(apart), side(apart, "image"), side(apart, "signal"))
 
 

@@ -13,9 +13,19 @@ from rich.console import Console
 
 from medcl.errors import UsageError
 from medcl.evaluate.page import render_page, write_page
+from medcl.evaluate.page_parts import SegmentImages, ShownVolume, scale_bar
 from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.wording import estimate, finding, markdown, show
-from medcl.wording import count, number
+from medcl.evaluate.wording import (
+    arm_name,
+    estimate,
+    finding,
+    gap,
+    markdown,
+    p_value,
+    repeats_bounds,
+    show,
+)
+from medcl.wording import count
 from tests.evaluate.made_results import make_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -25,6 +35,12 @@ VARIANTS = {
     "multiclass": {"kind": "multiclass"},
     "binary": {"kind": "binary", "classes": ("healthy", "ill")},
     "regression": {"kind": "regression", "classes": ()},
+    "ordinal": {"kind": "ordinal", "classes": ("none", "mild", "severe")},
+    "survival": {"kind": "survival", "classes": ()},
+    "segmentation": {"kind": "segmentation", "classes": ("left", "right"), "protocols": ("finetune",)},
+    "several methods": {"runs": ("comet", "tfc"), "baselines": ("Band power", "Mean beat"), "repeats": 3},
+    "pooled folds": {"folds": 3, "repeats": 2},
+    "arms with facts": {"runs": ("all units", "hash"), "facts": True, "fractions": (Fraction("100%", 361, 402),)},
     "one class": {"classes": ("AFIB",)},
     "one fraction": {"fractions": (Fraction("50", 50, 57),)},
     "one repeat": {"repeats": 1},
@@ -75,7 +91,7 @@ def as_set(text: str) -> str:
 def without_numbers(results: Results) -> Results:
     """The same evaluation, whose main metric is not defined anywhere."""
     nan = math.nan
-    blank = {"mean": nan, "low": nan, "high": nan, "patients_low": nan, "patients_high": nan}
+    blank = {"mean": nan, "low": nan, "high": nan, "repeats_low": nan, "repeats_high": nan}
     return replace(
         results,
         scores=tuple(replace(s, metrics=dict.fromkeys(s.metrics, nan)) for s in results.scores),
@@ -112,8 +128,11 @@ def test_every_number_of_the_summary_is_shown(variant: str) -> None:
     for row in results.summary:
         assert as_set(estimate(row)) in text
     for row in results.differences:
-        assert as_set(estimate(row, signed=True)) in text
-        assert as_set(f"[{number(row.patients_low)}, {number(row.patients_high)}]") in text
+        shown = gap(results, row.protocol, row.arm, row.other, row.label, row.metric)
+        assert as_set(estimate(shown, signed=True)) in text
+        assert as_set(p_value(row.p_holm)) in text
+        # The interval over repeats stands beside the main one unless it is the only one.
+        assert math.isnan(row.repeats_low) or as_set(repeats_bounds(row)) in text
     for held in (*results.splits.values(), *results.fractions):
         assert all(count(value) in text for value in (held.patients, held.records, *held.per_class.values()))
     for table in results.confusion:
@@ -123,15 +142,67 @@ def test_every_number_of_the_summary_is_shown(variant: str) -> None:
     assert all(note in text for note in results.notes)
 
 
-def test_class_means_are_over_the_repeats_in_which_they_are_defined() -> None:
+def test_values_by_class_stand_with_their_intervals_in_the_columns_of_their_arms() -> None:
     results = make_results(
-        repeats=2, protocols=("probe",), fractions=(Fraction("10%", 36, 41),), classes=("NORM", "MI")
+        repeats=3, protocols=("probe",), fractions=(Fraction("10%", 36, 41),), classes=("NORM", "MI")
     )
-    values = {("pretrained", 0): 0.6123, ("pretrained", 1): math.nan, ("random", 0): math.nan, ("random", 1): math.nan}
-    scores = [replace(s, per_class={"NORM": {"auroc": values[s.init, s.repeat]}}) for s in results.scores]
-    rows = re.findall(r"<tr[^>]*>.*?</tr>", render_page(replace(results, scores=tuple(scores))), re.DOTALL)
-    cells = [Page(row).text.split() for row in rows if "weights " in row]
-    assert cells == [["NORM", "pretrained", "0.612"], ["random", "weights", "–"]]
+    html = render_page(results)
+    table = next(
+        one for one in re.findall(r"<table.*?</table>", html, re.DOTALL) if ">Class</th>" in one and "AUROC" in one
+    )
+    rows = re.findall(r"<tr>.*?</tr>", table.partition("<tbody>")[2], re.DOTALL)
+    for name, row in zip(results.target.classes, rows, strict=True):
+        text = Page(row).text
+        values = [estimate(results.find("probe", arm.name, "10%", "auroc", name)) for arm in results.arms]
+        assert text.startswith(name)
+        assert 0 < text.index(values[0]) < text.index(values[1])
+
+
+def test_only_the_main_metric_is_open() -> None:
+    results = make_results()
+    html = render_page(results)
+    folded = re.findall(r'<details class="metric"><summary>(.*?)<small>', html)
+    assert len(folded) == len(results.metrics) - 1
+    assert "macro-AUPRC" in " ".join(folded)
+    assert "<details open" not in html
+    first = Page(html[html.index("<h2>Label efficiency") : html.index('<details class="metric">')]).text
+    assert as_set(estimate(results.find("probe", "pretrained", "10%", "auroc"))) in first
+
+
+def test_every_two_arms_are_compared_once() -> None:
+    results = make_results(
+        runs=("comet", "tfc"), baselines=("Band power",), protocols=("probe",), repeats=3, kind="survival", classes=()
+    )
+    html = render_page(results)
+    main = html[: html.index('<details class="metric">')]
+    heads = [Page(one).text for one in re.findall(r'<th class="word" scope="row">.*?</th>', main, re.DOTALL)]
+    gaps = [one.partition(" ")[2] for one in heads if "minus" in one]
+    assert gaps == [
+        "minus tfc",
+        "minus random weights",
+        "minus Band power of the leads",
+        "tfc minus random weights",
+        "tfc minus Band power of the leads",
+        "random weights minus Band power of the leads",
+    ]
+
+
+def test_slices_say_record_plane_side_and_scale() -> None:
+    uri = "data:image/png;base64,AAAA"
+    row = ShownVolume("Worst", (("truth", uri),), "case_7, coronal slice 3 of 9", ("R", "L"), *scale_bar(180.0))
+    images = SegmentImages((row,), (("left", "rgb(1, 2, 3)"),))
+    html = render_page(make_results(**VARIANTS["segmentation"]), images)
+    text = Page(html).text
+    assert all(word in text for word in ("case_7, coronal slice 3 of 9", "R", "L", "20 mm"))
+    assert "width: 11.11%" in html
+
+
+@pytest.mark.parametrize("width", [7.0, 52.0, 180.0, 512.0, 999.0])
+def test_a_scale_bar_is_a_round_part_of_the_image(width: float) -> None:
+    length, share = scale_bar(width)
+    assert length / 10 ** math.floor(math.log10(length)) in (1, 2, 5)
+    assert share == length / width
+    assert 0.1 <= share <= 0.25
 
 
 def test_figures_are_valid_for_plotly_and_hold_the_means(page: Page) -> None:
@@ -142,12 +213,25 @@ def test_figures_are_valid_for_plotly_and_hold_the_means(page: Page) -> None:
     for figure in page.figures.values():
         go.Figure(figure)
     for j, protocol in enumerate(results.protocols):
-        lines = [trace for trace in page.figures[f"curve-0-{j}"]["data"] if trace["mode"] == "lines+markers"]
-        for init, line in zip(("pretrained", "random"), lines, strict=True):
-            rows = [results.find(protocol, init, f.label, "auroc") for f in results.fractions]
+        traces = page.figures[f"curve-0-{j}"]["data"]
+        for i, line in enumerate(trace for trace in traces if trace["mode"] == "lines+markers"):
+            rows = [results.find(protocol, results.arms[i].name, f.label, "auroc") for f in results.fractions]
             assert line["y"] == [row.mean for row in rows]
-            highs = [m + up for m, up in zip(line["y"], line["error_y"]["array"], strict=True)]
-            assert highs == pytest.approx([row.high for row in rows])
+            assert highs(line) == pytest.approx([row.high for row in rows])
+            thick = traces[traces.index(line) - 1]
+            assert highs(thick) == pytest.approx([row.repeats_high for row in rows])
+
+
+def highs(trace: dict) -> list[float]:
+    return [m + up for m, up in zip(trace["y"], trace["error_y"]["array"], strict=True)]
+
+
+def test_of_one_fraction_each_arm_and_difference_is_a_row() -> None:
+    results = make_results(**VARIANTS["arms with facts"])
+    figure = Page(render_page(results)).figures["curve-0-0"]
+    names = [arm_name("probe", arm) for arm in results.arms]
+    assert figure["layout"]["yaxis"]["ticktext"] == names
+    assert figure["layout"]["yaxis2"]["ticktext"] == [f"minus {name}" for name in names[1:]]
 
 
 def test_fractions_with_the_same_patients_share_a_tick() -> None:
@@ -157,11 +241,9 @@ def test_fractions_with_the_same_patients_share_a_tick() -> None:
 
 
 def test_text_from_data_is_never_markup() -> None:
-    results = make_results(classes=(EVIL, "MI"), protocols=(EVIL,), method=EVIL)
+    results = make_results(classes=(EVIL, "MI"), protocols=(EVIL,), method=EVIL, runs=(EVIL,))
     fractions = (*results.fractions[:-1], replace(results.fractions[-1], label="100%"))
-    results = replace(
-        results, notes=(EVIL,), run=EVIL, fractions=fractions, config={"name": EVIL}, software={EVIL: "1"}
-    )
+    results = replace(results, notes=(EVIL,), fractions=fractions, config={"name": EVIL}, software={EVIL: "1"})
     html = render_page(results)
     assert EVIL not in html
     page = Page(html)
@@ -184,28 +266,18 @@ def test_results_without_a_defined_number_say_so(variant: str) -> None:
 
 def test_the_headline_does_not_claim_more_than_its_interval() -> None:
     results = make_results(protocols=("probe", "finetune"))
-    paired = results.difference("finetune", "10%", "auroc")
+    paired = results.difference("finetune", "pretrained", "random", "10%", "auroc")
 
     def with_bounds(mean: float, low: float, high: float) -> str:
         changed = replace(paired, mean=mean, low=low, high=high)
         rows = tuple(changed if row is paired else row for row in results.differences)
         return finding(replace(results, differences=rows), "finetune")
 
-    assert re.search(
-        r"With 10% of the labels \(36 patients\) pretraining raises macro-AUROC", with_bounds(0.04, 0.02, 0.06)
-    )
-    assert "pretraining lowers macro-AUROC" in with_bounds(-0.04, -0.06, -0.02)
-    assert "includes zero, so this run shows no difference" in with_bounds(0.04, -0.01, 0.09)
+    for ends in ((0.04, 0.02, 0.06), (-0.04, -0.06, -0.02)):
+        assert with_bounds(*ends).startswith("With 10% of the labels (36 patients) macro-AUROC is ")
+        assert "not shown" not in with_bounds(*ends)
+    assert "includes zero: a difference is not shown" in with_bounds(0.04, -0.01, 0.09)
     assert "one repeat only" in with_bounds(0.04, math.nan, math.nan)
-    for text in (with_bounds(0.04, -0.01, 0.09), with_bounds(0.04, math.nan, math.nan)):
-        assert "raises" not in text
-
-
-def test_an_interval_over_test_patients_with_zero_is_stated_at_the_top() -> None:
-    results = make_results()
-    rows = tuple(replace(row, patients_low=-0.01, patients_high=0.09) for row in results.differences)
-    text = Page(render_page(replace(results, differences=rows))).text
-    assert "which includes zero: other test patients could show no difference" in text
 
 
 def test_raised_fractions_and_missing_classes_are_noted() -> None:
@@ -236,8 +308,8 @@ def test_the_terminal_table_is_plain_and_narrow() -> None:
     text = printed(results)
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 100
-    assert "6 (raised)" in text
-    assert all(estimate(row) in text for row in results.summary if row.metric == "auroc")
+    assert "raised: 1% made larger" in " ".join(text.split())
+    assert all(estimate(row) in text for row in results.summary if row.metric == "auroc" and not row.class_name)
     for row in results.differences:
         if row.metric == "auroc":
             assert (estimate(row, signed=True) + "*" in text) == row.excludes_zero
@@ -251,7 +323,7 @@ def test_a_narrow_terminal_keeps_every_interval_whole(terminal: bool) -> None:
     text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
     assert max(map(len, text.splitlines())) <= 80
     for row in (*results.summary, *results.differences):
-        if row.metric == "auroc":
+        if row.metric == "auroc" and not getattr(row, "class_name", ""):
             assert estimate(row).partition(" ")[2] in text
 
 
@@ -264,22 +336,19 @@ def test_markdown_marks_what_excludes_zero() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_browser_draws_the_page_without_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_browser_draws_what_is_open_without_an_error(tmp_path: Path, folded: bool) -> None:
     results = make_results()
-    write_page(results, tmp_path / "report.html")
+    path = tmp_path / "report.html"
+    write_page(results, path)
+    if not folded:
+        path.write_text(path.read_text().replace("<details", "<details open"))
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        f"--user-data-dir={tmp_path / 'profile'}",
-    ]
-    command += [
-        "--enable-logging=stderr",
-        "--virtual-time-budget=4000",
-        "--dump-dom",
-        (tmp_path / "report.html").as_uri(),
-    ]
+    command += ["--disable-background-networking", "--disable-component-update"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=4000"]
+    command += ["--dump-dom", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     drawn = re.findall(r'data-figure="([^"]+)"[^>]*>\s*<div class="plot-container', done.stdout)
-    assert len(drawn) == len(results.protocols) + len(results.target.classes)
+    every = len(results.metrics) * len(results.protocols) + len(results.target.classes)
+    assert len(drawn) == (len(results.protocols) if folded else every)

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from medcl.evaluate.evaluation import evaluate
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.errors import MedclError
 from medcl.evaluate.config import EvaluateConfig
-from medcl.evaluate.evaluation import evaluate
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import ImageCard, from_json, to_json

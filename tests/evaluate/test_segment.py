@@ -16,10 +16,11 @@ from medcl.cli import main
 from medcl.data.prepare import prepare
 from medcl.documents import plain
 from medcl.errors import LeakError, MedclError, UsageError
-from medcl.evaluate.compare import compare, markdown
-from medcl.evaluate.config import SegmentationConfig, SegmentConfig
+from medcl.evaluate.cells import FOLDER
+from medcl.evaluate.compare import compare
+from medcl.evaluate.config import EvaluateConfig, SegmentConfig
+from medcl.evaluate.finetune import finetune
 from medcl.evaluate.results import Results
-from medcl.evaluate.segment import CELLS, evaluate_masks
 from medcl.evaluate.segment_predict import HeldOut
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
@@ -27,7 +28,7 @@ from medcl.phantom.scan_files import write_nifti
 from tests.evaluate.segment_archive import CLASSES, NETWORK, scan, write_heads, write_run
 
 torch.set_num_threads(1)
-CONFIG = SegmentationConfig(
+CONFIG = EvaluateConfig(
     target="mask",
     labels=["1", "2"],
     repeats=2,
@@ -58,26 +59,26 @@ def run(heads: Path, manifest: Manifest) -> Path:
 def evaluated(heads: Path, run: Path, manifest: Manifest) -> tuple[Results, Path]:
     output = heads / "out"
     config = replace(CONFIG, save_masks=True)
-    return evaluate_masks(run, manifest, config, heads / "store", output), output
+    return finetune([run], manifest, config, heads / "store", output), output
 
 
 def numbers(results: Results) -> list[str]:
-    return sorted(map(str, results.segmentation.cells))
+    return sorted(map(str, (*results.scores, *results.learning)))
 
 
 def test_every_volume_is_measured_beside_random_weights(evaluated: tuple[Results, Path], manifest: Manifest) -> None:
     results, output = evaluated
     assert plain(Results.load(output / "results.json")) == plain(results)
-    assert len(results.segmentation.cells) == 2 * 2 * 2
-    volumes = len(manifest.split_rows("test"))
-    for cell in results.segmentation.cells:
-        assert tuple(cell.dice) == CLASSES[1:]
-        assert {len(values) for values in (*cell.dice.values(), *cell.hd95.values())} == {volumes}
-        assert cell.curve.iterations == (4, 8, 10)
+    assert len(results.scores) == len(results.learning) == 2 * 2 * 2
+    assert results.splits["test"].records == len(manifest.split_rows("test"))
+    for score in results.scores:
+        assert tuple(score.per_class) == CLASSES[1:]
+        assert 0 <= score.metrics["dice"] <= 1
+    assert {curve.iterations for curve in results.learning} == {(4, 8, 10)}
     for row in results.differences:
         means = {
-            init: np.mean([s.metrics[row.metric] for s in results.repeats("finetune", init, row.label)])
-            for init in ("pretrained", "random")
+            arm: np.mean([s.metrics[row.metric] for s in results.repeats("finetune", arm, row.label)])
+            for arm in ("pretrained", "random")
         }
         assert row.mean == pytest.approx(means["pretrained"] - means["random"])
     assert [f.patients for f in results.fractions] == [1, 2]
@@ -107,21 +108,21 @@ def test_the_number_of_processes_changes_nothing(
     evaluated: tuple[Results, Path], heads: Path, run: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     config = replace(CONFIG, labels=["1"], repeats=1, jobs=2)
-    shutil.copytree(heads / "store", tmp_path / "store", ignore=shutil.ignore_patterns(CELLS))
-    again = evaluate_masks(run, manifest, config, tmp_path / "store", tmp_path / "out")
-    assert len(again.segmentation.cells) == 2
+    shutil.copytree(heads / "store", tmp_path / "store", ignore=shutil.ignore_patterns(FOLDER))
+    again = finetune([run], manifest, config, tmp_path / "store", tmp_path / "out")
+    assert len(again.scores) == 2
     assert set(numbers(again)) < set(numbers(evaluated[0]))
 
 
 def test_what_is_finished_is_not_computed_again(
     evaluated: tuple[Results, Path], heads: Path, run: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
-    folder = heads / "store" / CELLS
-    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+    folder = heads / "store" / FOLDER
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
     gone, damaged = sorted(finished)[:2]
     gone.unlink()
-    damaged.write_text("{}")
-    again = evaluate_masks(run, manifest, CONFIG, heads / "store", tmp_path)
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    again = finetune([run], manifest, CONFIG, heads / "store", tmp_path)
     assert numbers(again) == numbers(evaluated[0])
     changed = {path for path, time in finished.items() if path.stat().st_mtime_ns != time}
     assert changed == {gone, damaged}
@@ -132,16 +133,13 @@ def test_another_pretraining_shares_the_random_baseline_and_is_compared(
 ) -> None:
     # As after a local stage: a part of the decoder is pretrained as well, and the embedding is another one.
     other = write_run(tmp_path / "local", manifest, network=replace(NETWORK, stride=2, dim=3), seed=6)
-    before = set((heads / "store" / CELLS).glob("*.json"))
-    results = evaluate_masks(other, manifest, CONFIG, heads / "store", tmp_path / "out")
-    assert len(set((heads / "store" / CELLS).glob("*.json")) - before) == 4, "of the pretrained side only"
+    before = set((heads / "store" / FOLDER).glob("*.npz"))
+    results = finetune([other], manifest, CONFIG, heads / "store", tmp_path / "out")
+    assert len(set((heads / "store" / FOLDER).glob("*.npz")) - before) == 4, "of the pretrained side only"
     assert results.summary != evaluated[0].summary
-    table = markdown(compare([evaluated[1] / "results.json", tmp_path / "out" / "results.json"], ["G", "G + L"]))
-    assert [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("| ")][1:] == [
-        "G",
-        "G + L",
-        "from scratch",
-    ]
+    both = compare([evaluated[1] / "results.json", tmp_path / "out" / "results.json"], ["G", "G + L"])
+    assert [arm.name for arm in both.arms] == ["G", "G + L", "random"]
+    assert both.difference("finetune", "G", "G + L", "1", "dice") is not None
 
 
 def test_both_sides_differ_in_pretrained_weights_only(run: Path, manifest: Manifest, heads: Path) -> None:
@@ -180,8 +178,8 @@ def test_a_perfect_prediction_has_dice_one_on_the_grid_of_the_file(tmp_path: Pat
     store = prepare(manifest, data, tmp_path / "store", jobs=1)
     test = HeldOut(store.folder, manifest, np.arange(3), manifest.masks["mask"], data)
     dice, hd95 = test.measure(ByIntensity(), 0.5, torch.device("cpu"))
-    assert dice == {"one": (1.0,) * 3, "two": (1.0,) * 3}
-    assert hd95 == {"one": (0.0,) * 3, "two": (0.0,) * 3}
+    np.testing.assert_array_equal(dice, np.ones((2, 3)))
+    np.testing.assert_array_equal(hd95, np.zeros((2, 3)))
 
 
 def test_a_broken_label_map_is_reported_and_left_out(tmp_path: Path) -> None:
@@ -191,19 +189,18 @@ def test_a_broken_label_map_is_reported_and_left_out(tmp_path: Path) -> None:
     broken = manifest.root / str(manifest.column("mask")[first])
     broken.write_bytes(broken.read_bytes()[:60])
     config = replace(CONFIG, labels=["1"], repeats=1)
-    results = evaluate_masks(run, manifest, config, tmp_path / "store", tmp_path / "out")
+    results = finetune([run], manifest, config, tmp_path / "store", tmp_path / "out")
     tested = len(manifest.split_rows("test")) - 1
     assert results.splits["test"].records == tested
-    assert {len(values) for cell in results.segmentation.cells for values in cell.dice.values()} == {tested}
     assert any(note.startswith(f"1 of {tested + 1} volumes of the split test was left out") for note in results.notes)
 
 
 def test_patients_of_the_pretraining_are_not_tested(heads: Path, manifest: Manifest, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", manifest, split="test")
     with pytest.raises(LeakError, match="--allow-transductive"):
-        evaluate_masks(run, manifest, CONFIG, heads / "store", tmp_path)
+        finetune([run], manifest, CONFIG, heads / "store", tmp_path)
     config = replace(CONFIG, allow_transductive=True, labels=["1"], repeats=1)
-    results = evaluate_masks(run, manifest, config, heads / "store", tmp_path)
+    results = finetune([run], manifest, config, heads / "store", tmp_path)
     assert any("Transductive" in note for note in results.notes)
 
 
@@ -218,7 +215,7 @@ def test_patients_of_the_pretraining_are_not_tested(heads: Path, manifest: Manif
         ({"segment": SegmentConfig(loss="hinge", iterations=1)}, MedclError, "hinge"),
     ],
 )
-def test_calls_that_cannot_be_meant(
+def test_invalid_calls_are_refused(
     run: Path,
     manifest: Manifest,
     heads: Path,
@@ -228,13 +225,13 @@ def test_calls_that_cannot_be_meant(
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        evaluate_masks(run, manifest, replace(CONFIG, **change), heads / "store", tmp_path)  # type: ignore[arg-type]
+        finetune([run], manifest, replace(CONFIG, **change), heads / "store", tmp_path)  # type: ignore[arg-type]
 
 
 def test_a_network_without_a_decoder_is_refused(manifest: Manifest, heads: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", manifest, network=ImageEncoderConfig("resnet", widths=(2, 2, 2, 2), dim=4))
     with pytest.raises(UsageError, match=r"no decoder.*unet, monai-unet, swin-unetr"):
-        evaluate_masks(run, manifest, CONFIG, heads / "store", tmp_path)
+        finetune([run], manifest, CONFIG, heads / "store", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -256,18 +253,19 @@ def test_other_networks_and_settings(
     run = write_run(tmp_path / "run", manifest, network=network, data=VolumeConfig(size=size))
     settings = replace(CONFIG.segment, iterations=2, **segment)  # type: ignore[arg-type]
     config = replace(CONFIG, labels=["50%"], repeats=1, segment=settings)
-    results = evaluate_masks(run, manifest, config, heads / "store", tmp_path / "out")
-    assert all(0 <= v <= 1 for cell in results.segmentation.cells for vs in cell.dice.values() for v in vs)
-    assert bool(results.segmentation.speed) == (settings.validation_volumes > 0)
+    results = finetune([run], manifest, config, heads / "store", tmp_path / "out")
+    assert all(0 <= score.metrics["dice"] <= 1 for score in results.scores)
+    assert bool(results.speed) == (settings.validation_volumes > 0)
     assert (tmp_path / "out" / "report.html").is_file()
 
 
 def test_subsets_are_nested_and_of_patients(manifest: Manifest) -> None:
-    from medcl.evaluate.fractions import parse, random_order
+    from medcl.evaluate.fractions import random_order
+    from medcl.evaluate.label_fraction import parse
 
     rows = manifest.split_rows("train")
     for seed in range(5):
-        ordering = random_order(manifest, rows, seed=seed)
+        ordering = random_order(manifest.column("patient"), rows, seed=seed)
         subsets = [ordering.take(parse(text)) for text in ("1", "50%", "3", "100%")]
         assert [subset.n_patients for subset in subsets] == [1, 2, 3, 4]
         assert all(set(a.rows) < set(b.rows) for a, b in zip(subsets, subsets[1:], strict=False))

@@ -31,6 +31,7 @@ def data() -> PageData:
     shown = {row: image for row in range(1, N)} | {
         0: placeholder("image", "cannot be read: no such file"),
         5: Thumbnail("report", text="No <b>pneumothorax</b>."),
+        7: replace(image, large=encoded(Image.new("L", (640, 96), 90))),
     }
     return PageData(
         title="a run: 240 records",
@@ -147,6 +148,18 @@ def test_the_colour_menu_changes_the_legend(page: Any) -> None:
     page.locator("#legend button").first.click()
     assert page.locator("#legend button").first.get_attribute("aria-pressed") == "false"
     assert page.inner_text("#shown") == str(N // 2)
+
+
+def test_an_image_that_has_more_to_show_opens_it(page: Any) -> None:
+    page.locator("#find").fill("rec006")
+    page.locator("#find").press("Enter")
+    assert page.locator("#record button.enlarge").count() == 0
+    page.locator("#find").fill("rec007")
+    page.locator("#find").press("Enter")
+    page.locator("#record button.enlarge").click()
+    assert page.locator("dialog[open] img").evaluate("(one) => one.naturalWidth") == 640
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
 
 
 @pytest.mark.parametrize("ending", ["txt", "csv"])

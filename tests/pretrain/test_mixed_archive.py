@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from medcl.evaluate.evaluation import evaluate
 from safetensors.torch import load_file
 
 from medcl import runs
@@ -13,7 +14,6 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig
-from medcl.evaluate.evaluation import evaluate
 from medcl.phantom.archive import write_ecg
 from medcl.phantom.report_files import add_reports
 from medcl.pretrain.run import pretrain

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from medcl.evaluate.evaluation import evaluate
 
 from medcl import runs
 from medcl.archive.build import build_manifest
@@ -12,7 +13,6 @@ from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
-from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.modality.spec import TextCard, VolumeCard
 from medcl.phantom.report_files import add_reports

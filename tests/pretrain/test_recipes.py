@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from medcl.evaluate.evaluation import evaluate
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
@@ -20,7 +21,6 @@ from medcl.embed.config import EmbedConfig
 from medcl.embed.encoders import sides_of
 from medcl.errors import UsageError
 from medcl.evaluate.config import EvaluateConfig
-from medcl.evaluate.evaluation import evaluate
 from medcl.evaluate.multimodal_space import require_multimodal
 from medcl.explore.embeddings import Embeddings
 from medcl.pretrain.plan import Plan

@@ -17,7 +17,7 @@ from medcl.modality.signal import thumbnail as strips
 from medcl.modality.signal.record import Signal
 from medcl.modality.volume import thumbnail as slices
 from medcl.modality.volume.record import Grid, Volume
-from medcl.show.images import TILE, contact_sheet, encoded
+from medcl.show.images import TILE, contact_sheet
 from medcl.show.thumbnails import thumbnail, thumbnails
 
 
@@ -92,36 +92,6 @@ def test_ct_is_shown_in_a_window_of_hu_and_mr_between_percentiles() -> None:
     slices.slice_image(flat, None, 2, slices.window_of(flat, "mr"))
 
 
-def test_an_ecg_lies_on_paper_of_25_mm_a_second_and_10_mm_a_millivolt() -> None:
-    rate = 500.0
-    data = np.zeros((3, 5000))
-    data[:, 500::500] = np.array([1.0, 0.5, -1.0])[:, None]  # a spike a second
-    for unit, factor in (("mV", 1.0), ("uV", 1000.0)):
-        image = opened(strips.ecg_strip(signal_of(data * factor, rate, ("I", "II", "V1"), unit), 0.0, 300))
-        ink = image.max(axis=2) < 110
-        # The first lead is I, whose zero is at 12.5 mm; a spike of 1 mV reaches 10 mm (30 pixels) higher.
-        top = ink[:10].any(axis=0)
-        spikes = np.flatnonzero(top)
-        spikes = spikes[spikes > 40]
-        apart = np.diff(spikes[np.flatnonzero(np.diff(spikes, prepend=-9) > 3)])
-        assert np.all(np.abs(apart - 75) <= 1), "25 mm of 3 pixels"
-        assert ink[7:9, 9:25].any(), "the calibration pulse is as high"
-    assert len(encoded(strips.ecg_strip(signal_of(data, rate, ("I", "II", "V1"), "mV"), 0.0, 300))) < 6000
-
-
-def test_leads_are_chosen_and_gaps_are_left_open() -> None:
-    names = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-    data = np.zeros((12, 1000))
-    data[1, 200:400] = np.nan
-    signal = signal_of(data, 250, names, "mV")
-    assert [names[lead] for lead in strips.leads(signal)] == ["II", "V1", "V5"]
-    image = opened(strips.ecg_strip(signal, 0.0, 300))
-    level = image[36:39, 30:].max(axis=2).min(axis=0) < 110
-    assert not level[65:115].any()
-    assert level[:50].all()
-    opened(strips.ecg_strip(signal_of(np.full((1, 10), np.nan), 250, ("x",), "mmHg"), 0.0, 300))
-
-
 def test_an_eeg_is_shown_as_a_bipolar_montage() -> None:
     names = ("EEG Fp1-REF", "EEG F7-REF", "EEG T3-REF", "EEG T5-REF", "EEG O1-REF")
     data = np.arange(5)[:, None] * np.ones((5, 512))
@@ -151,6 +121,8 @@ def test_recordings_and_reports_of_an_archive(ecg_manifest: Manifest, tmp_path: 
     assert (one.kind, one.png, one.uri) == ("report", b"", "")
     assert one.text.startswith("<b>Sinus</b> rhythm. x")
     assert len(one.text) == LETTERS
+    assert all(one.large for one in thumbnails(ecg_manifest, [(0, None)], enlarged=True)), "all leads"
+    assert not shown[0].large
     empty = thumbnail(reports.with_column("report", pa.nulls(len(reports), pa.string())), 0)
     assert "no text" in empty.missing
 

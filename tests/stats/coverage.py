@@ -91,12 +91,17 @@ def rivals(
     half = stats.t.ppf(0.975, n - 1) * np.sqrt(variance)
     found["t on the values"] = np.array([mean - half, mean + half])
     low, high = bounds
-    at_bound = min(mean - low, high - mean, np.sqrt(variance)) < 1e-12
-    for name, freedom in (("normal on the logit", 10**9), ("t on the logit, without n / (n - 1)", n - 1)):
-        if at_bound:
+    jackknife = (apart**2).sum() * (len(apart) - 1) / len(apart) + (values.var(ddof=1) / repeats if repeats > 1 else 0)
+    scaled = {
+        "normal on the logit": (10**9, variance),
+        "t on the logit, without n / (n - 1)": (n - 1, variance),
+        "t on the logit, jackknife": (n - 1, jackknife),
+    }
+    for name, (freedom, square) in scaled.items():
+        if min(mean - low, high - mean, np.sqrt(square)) < 1e-12:
             found[name] = np.array([mean, mean])
             continue
-        half = stats.t.ppf(0.975, freedom) * np.sqrt(variance) * (1 / (mean - low) + 1 / (high - mean))
+        half = stats.t.ppf(0.975, freedom) * np.sqrt(square) * (1 / (mean - low) + 1 / (high - mean))
         centre = np.log((mean - low) / (high - mean))
         found[name] = low + (high - low) * expit([centre - half, centre + half])
     return {name: (float(ends[0]), float(ends[1])) for name, ends in found.items()}

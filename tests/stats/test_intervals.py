@@ -18,6 +18,8 @@ from medcl.stats.intervals import (
     mean_interval,
     paired_interval,
     patient_bootstrap,
+    patient_sums,
+    patient_weights,
     percentile_interval,
 )
 from tests.stats.coverage import simulate
@@ -90,6 +92,14 @@ def test_bootstrap_depends_on_who_shares_a_patient_and_not_on_codes() -> None:
     # All records of one patient: every resample is the test set itself.
     alone = patient_bootstrap("multilabel", truth, predictions, np.zeros(len(truth)), n_boot=50, seed=0)
     assert np.ptp(alone["auroc"]) == 0
+
+
+def test_sums_of_patients_are_resampled_as_their_records_are() -> None:
+    patients, truth, _ = cohort(4)
+    of_records = np.concatenate(list(patient_weights(patients, n_boot=30, seed=2)), axis=1)
+    sums = patient_sums(truth, patients)
+    of_patients = np.concatenate(list(patient_weights(np.arange(len(sums)), n_boot=30, seed=2)), axis=1)
+    np.testing.assert_allclose(sums.T @ of_patients, truth.T @ of_records)
 
 
 def test_records_of_few_patients_widen_the_interval() -> None:

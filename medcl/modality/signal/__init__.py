@@ -1,6 +1,7 @@
 """Signals: recordings of ECG and EEG as channels over time, their windows."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from medcl.errors import MedclError
@@ -73,13 +74,19 @@ class SignalWing(Wing):
         return [read_signal(source.file, source.format, source.stated).physical()]
 
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
-        """Strips of some seconds: an ECG on its paper, an EEG in its montage."""
+        """Strips of some seconds: an ECG on its paper, which has all leads enlarged; an EEG in its montage."""
         from medcl.modality.formats import read_signal
-        from medcl.modality.signal.thumbnail import ecg_strip, montage_strip
+        from medcl.modality.signal.ecg_paper import ecg_strip, whole_ecg
+        from medcl.modality.signal.thumbnail import montage_strip
 
-        signal = read_signal(source.file, source.format, source.stated)
-        draw = montage_strip if source.row["modality"] == "eeg" else ecg_strip
-        return [Miniature(drawn=draw(signal, float(piece or 0), width or _STRIP)) for piece in pieces]
+        signal, width = read_signal(source.file, source.format, source.stated), width or _STRIP
+        starts = [float(piece or 0) for piece in pieces]
+        if source.row["modality"] == "eeg":
+            return [Miniature(drawn=montage_strip(signal, start, width)) for start in starts]
+        return [
+            Miniature(drawn=ecg_strip(signal, start, width), enlarged=partial(whole_ecg, signal, start))
+            for start in starts
+        ]
 
     def draws(self, store: "SignalStore", manifest: Rows, config: SignalConfig) -> Numbered:
         """One of the windows of a recording at a time."""

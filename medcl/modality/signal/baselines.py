@@ -9,7 +9,7 @@ import numpy as np
 from medcl.modality.baselines import Baseline, Floats, State, mean_of_records
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import SampleSet
-from medcl.modality.signal.beats import LOWEST_RATE, Beats
+from medcl.modality.signal.beats import LOWEST_RATE, MeanBeat
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.record import modality_of
 from medcl.modality.signal.samples import SignalWindows
@@ -20,6 +20,7 @@ CHANNELS = (2, 128)
 """Fewest and most channels whose covariance is taken."""
 _SEGMENT = 2.0  # seconds of a segment of Welch's method; of shorter windows the spectrum is interpolated as finely
 _LEAST = 1e-9  # power (unit squared) that a flat channel is given, far below the noise of amplifiers in uV and in mV
+_VALUES = 1 << 24  # whose spectra are in memory at once
 _SHRINKAGE = 0.1
 _RECORDS = 1024  # whose covariance matrices are in memory at once
 
@@ -57,8 +58,10 @@ def _power(x: Floats, rate: float) -> Floats:
     from scipy.signal import welch
 
     segment = round(_SEGMENT * rate)
-    # A segment less its mean: a recording's offset may be a thousand times its signal.
-    frequencies, density = welch(x, rate, nperseg=min(x.shape[2], segment), nfft=segment, detrend="constant")
+    # Some windows at a time: the segments and their spectra take several times the memory of the windows.
+    parts = np.array_split(x, -(-x.size // _VALUES))
+    spectra = [welch(part, rate, nperseg=min(x.shape[2], segment), nfft=segment, detrend="constant") for part in parts]
+    frequencies, density = spectra[0][0], np.concatenate([own for _, own in spectra])
     inside = np.array([(frequencies >= low) & (frequencies < high) for low, high in bands_of(rate)])
     power: Floats = np.einsum("bcf,kf->bck", density, inside) * (frequencies[1] - frequencies[0])
     return power.reshape(len(x), -1)
@@ -138,5 +141,5 @@ def baselines(config: SignalConfig) -> dict[str, Baseline]:
     if CHANNELS[0] <= len(channels) <= CHANNELS[1]:
         offered["covariance"] = Covariance()
     if modality_of(channels, "eeg") == "ecg" and rate >= LOWEST_RATE:
-        offered["beats"] = Beats()
+        offered["beats"] = MeanBeat()
     return offered

@@ -1,4 +1,4 @@
-"""Strips of recordings: an ECG on its paper (25 mm a second, 10 mm a millivolt), an EEG as a bipolar montage."""
+"""Strips of recordings: lines drawn on paper, and an EEG as a bipolar montage."""
 
 import re
 from collections.abc import Sequence
@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
 FINER = 4
-Colour = tuple[int, int, int]
 
 
 def polyline(
-    draw: "ImageDraw.ImageDraw", x: NDArray[np.float64], y: NDArray[np.float64], colour: int | Colour, width: int
+    draw: "ImageDraw.ImageDraw", x: NDArray[np.float64], y: NDArray[np.float64], colour: int, width: int
 ) -> None:
     """Draw a line through points, with a gap where one is no number."""
     missing = np.flatnonzero(~np.isfinite(y))
@@ -27,21 +26,21 @@ def polyline(
             draw.line(np.column_stack([x[part], y[part]]).ravel().tolist(), fill=colour, width=width, joint="curve")
 
 
-def over(paper: "Image.Image", lines: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]], ink: Colour) -> None:
-    """Draw lines on paper.
+def inked(width: int, height: int, lines: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> "Image.Image":
+    """Lines as a mask of ink: 255 where there is all of it.
 
     Args:
-        paper: drawn on in place.
-        lines: (x, y) of each in pixels of the paper, NaN where there is a gap.
-        ink: red, green, blue.
+        width: of the mask in pixels.
+        height: of the mask.
+        lines: (x, y) of each in pixels, NaN where there is a gap.
     """
     from PIL import Image, ImageDraw
 
-    mask = Image.new("L", (paper.width * FINER, paper.height * FINER))
+    mask = Image.new("L", (width * FINER, height * FINER))
     draw = ImageDraw.Draw(mask)
     for x, y in lines:
         polyline(draw, x * FINER, y * FINER, 255, round(1.25 * FINER))
-    paper.paste(ink, mask=mask.reduce(FINER))
+    return mask.reduce(FINER)
 
 
 def thinned(values: NDArray[np.float64], columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -60,87 +59,6 @@ def thinned(values: NDArray[np.float64], columns: int) -> tuple[NDArray[np.float
     places = np.sort(np.column_stack([first, second]), axis=1) + block * np.arange(len(padded))[:, None]
     chosen = places.ravel()
     return chosen.astype(np.float64), padded.ravel()[chosen]
-
-
-MM_A_SECOND, MM_A_MILLIVOLT = 25.0, 10.0
-ECG_PAPER, THIN, THICK, ECG_INK = (255, 250, 248), (250, 222, 218), (240, 178, 172), (20, 20, 30)
-USUAL = ("ii", "v1", "v5", "i", "v2", "iii")
-LEADS = 3
-_LEAD_MM, _PULSE_MM = 15, 10  # height of a lead; width of the calibration pulse with its margins
-_ECG_COLOURS = 24
-
-
-def ecg_strip(signal: Signal, start: float, width: int) -> "Image.Image":
-    """Draw some leads.
-
-    Args:
-        signal: in millivolt, or a unit that can be turned into it; leads in another unit are drawn as tall as fits,
-            without the calibration pulse that would lie.
-        start: seconds from the beginning.
-        width: of the image in pixels; at 3 pixels a mm, 300 pixels are 3.6 seconds.
-
-    Returns:
-        Few colours: three leads below each other (II, V1 and V5 where they are known), each behind a pulse of 1 mV.
-    """
-    from PIL import Image, ImageDraw
-
-    mm = 3 if width >= 180 else 2  # pixels
-    chosen = leads(signal)
-    height = (len(chosen) * _LEAD_MM + 5) * mm
-    paper = Image.new("RGB", (width, height), ECG_PAPER)
-    draw = ImageDraw.Draw(paper)
-    for every, colour in ((1, THIN), (5, THICK)):
-        for x in range(0, width, every * mm):
-            draw.line([(x, 0), (x, height)], fill=colour)
-        for y in range(0, height, every * mm):
-            draw.line([(0, y), (width, y)], fill=colour)
-    first = round(start * signal.sampling_rate)
-    count = int((width / mm - _PULSE_MM) / MM_A_SECOND * signal.sampling_rate) + 1
-    physical = signal.physical()
-    lines, names = [], []
-    for place, lead in enumerate(chosen):
-        level = ((place + 0.5) * _LEAD_MM + 5) * mm
-        millivolt, calibrated = in_millivolt(physical[lead], signal.units[lead])
-        part = millivolt[first : first + count]
-        at, values = thinned(part, width)
-        lines.append(
-            (
-                (_PULSE_MM + at / signal.sampling_rate * MM_A_SECOND) * mm,
-                level - values * MM_A_MILLIVOLT * mm,
-            )
-        )
-        if calibrated:
-            pulse = np.array([[1, 0], [3, 0], [3, 10], [8, 10], [8, 0], [_PULSE_MM, 0]], dtype=np.float64)
-            lines.append((pulse[:, 0] * mm, level - pulse[:, 1] * mm))
-        names.append((level, signal.channels[lead]))
-    over(paper, lines, ECG_INK)
-    for level, name in names:
-        draw.text((_PULSE_MM * mm + 3, level - 9 * mm), name[:6], fill=ECG_INK)
-    return paper.quantize(_ECG_COLOURS)
-
-
-def leads(signal: Signal) -> list[int]:
-    """The channels that are drawn: up to three, the usual ones first."""
-    names = [name.strip().lower().removeprefix("lead ").removeprefix("ecg ") for name in signal.channels]
-    known = [names.index(name) for name in USUAL if name in names]
-    rest = [number for number in range(len(names)) if number not in known]
-    return sorted((known + rest)[:LEADS])
-
-
-def in_millivolt(values: NDArray[np.float32], unit: str) -> tuple[NDArray[np.float64], bool]:
-    """A lead about its median.
-
-    Returns:
-        (time,) millivolt and True; of another unit than a voltage, as many "millivolt" as fit the height, and False.
-    """
-    centred = values.astype(np.float64)
-    present = centred[np.isfinite(centred)]
-    centred -= np.median(present) if present.size else 0
-    kept, factor = kept_unit(unit, "ecg")
-    if kept == "mV":
-        return centred * factor, True
-    largest = float(np.max(np.abs(present - np.median(present)))) if present.size else 0.0
-    return centred * (0.9 / largest if largest else 1.0), False
 
 
 DOUBLE_BANANA = tuple(
@@ -192,7 +110,7 @@ def montage_strip(signal: Signal, start: float, width: int) -> "Image.Image":
         at, thin = thinned(values, span)
         # Electrodes are drawn negative upwards.
         lines.append((_NAME + at / max(1, part.shape[1]) * span, (number + 1.25) * _ROW + thin / scale * _ROW))
-    over(paper, lines, EEG_INK)
+    paper.paste(EEG_INK, mask=inked(width, height, lines))
     for number, name in enumerate(names):
         draw.text((2, (number + 0.7) * _ROW), name[:9], fill=EEG_INK, font_size=8)
     if kept_unit(signal.units[0], "eeg")[0] == "uV":

@@ -12,7 +12,7 @@ from medcl.modality.table.config import TableConfig
 
 
 @dataclass(frozen=True)
-class Columns:
+class TableColumns:
     """The variables of a table, scaled, and which of them are missing.
 
     Of a variable of numbers that is its value; in time the last, mean, lowest and highest one and the share of the
@@ -77,4 +77,4 @@ def baselines(config: TableConfig) -> dict[str, Baseline]:
     """See `Wing.baselines`."""
     timed = config.window is not None
     title = "last, mean, lowest and highest values" if timed else "the columns themselves"
-    return {"columns": Columns(config.n_classes, timed, title)}
+    return {"columns": TableColumns(config.n_classes, timed, title)}

@@ -1,11 +1,11 @@
-"""Beats of synthetic ECGs."""
+"""MeanBeat of synthetic ECGs."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from medcl.modality.signal.beats import POINTS, Beats, r_peaks
+from medcl.modality.signal.beats import POINTS, MeanBeat, r_peaks
 from medcl.modality.signal.config import SignalConfig
 from medcl.phantom.ecg import draw_patient, simulate
 from medcl.phantom.morphology import DIAGNOSES, fibrillating, sinus
@@ -35,7 +35,7 @@ def test_the_heart_rate_of_a_phantom_is_found(tmp_path: Path, diagnosis: str, ra
     ecgs, beats = zip(*(drawn(diagnosis, seed, 20, rate) for seed in range(3)), strict=True)
     config = SignalConfig(window=2.5, stride=2.5, standardise="record")
     windows = windows_of(tmp_path, *(ecg[:3].T.astype(np.float64) for ecg in ecgs), rate=rate, config=config)
-    found = Beats().transform(windows, np.arange(3), {})
+    found = MeanBeat().transform(windows, np.arange(3), {})
     assert found.shape == (3, 3 * POINTS + REST)
     for features, true in zip(found, beats, strict=True):
         mean, _, _, heart_rate, none = features[-REST:]
@@ -58,7 +58,7 @@ def test_equal_beats_have_their_own_shape_and_no_variability(tmp_path: Path) -> 
     time = np.arange(2000) / 100
     beat = sum(np.exp(-0.5 * ((time - 0.5 - second) / 0.03) ** 2) for second in range(20))
     windows = windows_of(tmp_path, np.column_stack([-0.5 * beat, beat, 2 * beat]))
-    (features,) = Beats().transform(windows, ROWS, {})
+    (features,) = MeanBeat().transform(windows, ROWS, {})
     shape = np.exp(-0.5 * (np.linspace(-0.2, 0.4, POINTS) / 0.03) ** 2)
     leads = features[:-REST].reshape(3, POINTS)
     np.testing.assert_allclose(leads, np.outer([-0.5, 1, 2], shape), atol=0.06)
@@ -67,7 +67,7 @@ def test_equal_beats_have_their_own_shape_and_no_variability(tmp_path: Path) -> 
 
 def test_no_beat_is_told_and_stays_finite(tmp_path: Path) -> None:
     windows = windows_of(tmp_path, np.full((500, 3), 0.2))
-    (features,) = Beats().transform(windows, ROWS, {})
+    (features,) = MeanBeat().transform(windows, ROWS, {})
     assert features.tolist() == [0] * (3 * POINTS + REST - 1) + [1]
     assert len(r_peaks(np.ones(20), 100)) == 0
 
@@ -77,13 +77,15 @@ def test_intervals_do_not_reach_over_what_windows_leave_out(tmp_path: Path) -> N
     beat = sum(np.exp(-0.5 * ((time - 0.5 - second) / 0.03) ** 2) for second in range(30))
     beat[1000:2000] = np.nan
     windows = windows_of(tmp_path, np.column_stack([beat] * 3))
-    pieces = [piece.shape for piece in windows.stretches(0, 600)]
+    pieces = [piece.shape for piece in windows.stretches(windows.samples_of(0), 600)]
     assert pieces == [(3, 500), (3, 500)] * 2
-    (features,) = Beats().transform(windows, ROWS, {})
+    (features,) = MeanBeat().transform(windows, ROWS, {})
     np.testing.assert_allclose(features[-REST:], [1, 0, 0, 60, 0], atol=1e-6)
 
 
 def test_overlapping_windows_are_read_once(tmp_path: Path) -> None:
     signal = noise(10)
     windows = windows_of(tmp_path, signal, config=SignalConfig(window=2.5, stride=1.25))
-    np.testing.assert_allclose(np.concatenate(list(windows.stretches(0, 10_000)), axis=1), signal.T, atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate(list(windows.stretches(windows.samples_of(0), 10_000)), axis=1), signal.T, atol=1e-6
+    )

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from medcl.evaluate.evaluation import evaluate
 
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
-from medcl.evaluate.evaluation import evaluate
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
