@@ -25,7 +25,7 @@ LEADS, MOST, SECONDS = 3, 16, 10.0
 TALLEST = 48.0
 """Millimetres of a row at most: beyond, the gain is halved, as an electrocardiograph does."""
 _SHADES = 4  # of ink: with the paper's colours few enough for 4 bits a pixel
-_LETTERS, _LABEL, _FOOT = 3.2, 3.8, 5.0  # mm: size of letters, height of a label with its gap, and of the bottom line
+_LETTERS, _LABEL, _FOOT = 3.2, 4.4, 5.0  # mm: size of letters, height of a label with its gap, and of the bottom line
 _PULSE = np.array([[1, 0], [3, 0], [3, 10], [8, 10], [8, 0], [10, 0]], dtype=np.float64)  # mm: 5 mm wide, 1 mV high
 
 

@@ -23,7 +23,7 @@ def polyline(
     for part in np.split(np.arange(len(y)), missing):
         part = part[np.isfinite(y[part])]
         if len(part) > 1:
-            draw.line(np.column_stack([x[part], y[part]]).ravel().tolist(), fill=colour, width=width, joint="curve")
+            draw.line(np.column_stack([x[part], y[part]]).ravel().tolist(), fill=colour, width=width)
 
 
 def inked(width: int, height: int, lines: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> "Image.Image":
