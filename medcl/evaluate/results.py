@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -194,14 +193,6 @@ class Procedure:
     bootstrap: int
     unit: str = "patient"
     folds: int = 1
-
-
-def made_with() -> dict[str, Any]:
-    """What results say of how they came about: the versions of what computed them, and when."""
-    from medcl.runs import environment
-
-    software = {name: str(value) for name, value in environment().items() if name != "run_version"}
-    return {"software": software, "created": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 @dataclass(frozen=True)
