@@ -166,7 +166,7 @@ class Difference(Estimate):
         arm: name of the first arm.
         other: name of the second.
         p: two-sided, consistent with the main interval; NaN where there is none.
-        p_holm: adjusted by Holm's method over all differences of one metric.
+        p_holm: adjusted by Holm's method over the pairs of arms of one protocol, fraction and metric.
     """
 
     protocol: str
