@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
@@ -14,9 +15,17 @@ from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.items import Items
-from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
 from medcl.evaluate.tasks.base import Rows, Task
+
+
+def made_with() -> dict[str, Any]:
+    """What results say of how they came about: the versions of what computed them, and when."""
+    from medcl.runs import environment
+
+    software = {name: str(value) for name, value in environment().items() if name != "run_version"}
+    return {"software": software, "created": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def tested_of(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,7 +166,7 @@ class Difference(Estimate):
         arm: name of the first arm.
         other: name of the second.
         p: two-sided, consistent with the main interval; NaN where there is none.
-        p_holm: adjusted by Holm's method over all differences of one metric.
+        p_holm: adjusted by Holm's method over the pairs of arms of one protocol, fraction and metric.
     """
 
     protocol: str
@@ -194,14 +193,6 @@ class Procedure:
     bootstrap: int
     unit: str = "patient"
     folds: int = 1
-
-
-def made_with() -> dict[str, Any]:
-    """What results say of how they came about: the versions of what computed them, and when."""
-    from medcl.runs import environment
-
-    software = {name: str(value) for name, value in environment().items() if name != "run_version"}
-    return {"software": software, "created": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from medcl.errors import MedclError
+from medcl.evaluate import results, results_tables
 from medcl.evaluate.results import Estimate, Results
 from tests.evaluate.made_results import make_results
 
@@ -129,3 +130,12 @@ def test_results_of_version_1_say_the_same_in_arms() -> None:
         found = new.difference(row["protocol"], "pretrained", "random", row["label"], row["metric"])
         assert found is not None
         assert found.mean == row["mean"]
+
+
+def test_the_schema_page_names_every_key_of_the_file() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "results-schema.md").read_text()
+    kinds = [kind for module in (results, results_tables) for kind in vars(module).values()]
+    for kind in filter(is_dataclass, kinds):
+        for one in fields(kind):
+            assert f"| `{one.name}` |" in page, f"{kind.__name__}.{one.name}"
+    assert f"version {results.VERSION} of the schema" in page
