@@ -61,7 +61,7 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
         return built
     for name in settings:
         group, *rest = name.split(".")
-        known: Mapping[str, Any] = {"inputs": built.inputs, "objectives": built.objectives}.get(group, {})
+        known = getattr(built, group) if group in ("inputs", "objectives") else {}
         if len(rest) > 1 and rest[0] not in known and known:
             raise UsageError(f"{group}: {not_a_choice(rest[0], known)}; `--{group}.{rest[0]} {{...}}` adds one")
     return reading.read(reading.merge(schema.as_settings(built), _in_full(changes, built)))
