@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         scan,
         split,
     )
+    from medcl.commands.prediction import load
     from medcl.embed.embedder import Embedder
-    from medcl.evaluate.models import load
     from medcl.explore.embeddings import Embeddings
 
 __version__ = "0.1.0"
@@ -89,7 +89,7 @@ def __getattr__(name: str) -> Any:
 
         return Embedder
     if name == "load":
-        from medcl.evaluate.models import load
+        from medcl.commands.prediction import load
 
         return load
     if name in __all__:

@@ -9,6 +9,25 @@ from medcl.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from medcl.evaluate.models import Model
+
+
+def load(model: PathSource) -> "Model":
+    """Load a finished model.
+
+    Args:
+        model: model folder, OUTPUT/models/NAME of `medcl finetune`.
+
+    Returns:
+        What predicts: `load(model).predict(record)`.
+
+    Raises:
+        MedclError: it is no model folder, is damaged, or was written by a newer medcl.
+    """
+    from medcl.evaluate.models import load
+
+    return load(Path(model))
+
 
 def predict(
     model: PathSource,

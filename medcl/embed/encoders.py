@@ -83,10 +83,9 @@ def embed_pieces(
 
     def read(start: int) -> tuple[slice, Tensor]:
         part = slice(start, min(start + step, len(numbers)))
-        chosen = numbers[part].tolist()
-        # Kernels for a batch of one differ from the others in the last digits: what comes of a piece would depend on
-        # how many there are.
-        x: Tensor = pieces.__getitems__(chosen * 2 if len(chosen) == 1 < step else chosen)["x"]
+        own = numbers[part].tolist()
+        # A batch of one is computed by other kernels: what comes of a piece would depend on how many there are.
+        x: Tensor = pieces.__getitems__(own * 2 if len(own) == 1 < step else own)["x"]
         return part, x.pin_memory() if device.type == "cuda" else x
 
     try:
@@ -275,10 +274,6 @@ def prepare(
 def _placed(network: Any) -> Embeds:
     placed: Embeds = network.to(device()).eval()
     return placed
-
-
-Encoder = Any
-"""A network of a wing: a `torch.nn.Module` with `embed` and `config.dim`."""
 
 
 def config_of(card: Card) -> Any:

@@ -202,8 +202,8 @@ class Confusion:
     """Numbers of test records; rows are the truth, columns the prediction, both in the order of `classes`.
 
     A multi-label target has one 2 x 2 table a class, which `class_name` names, with the negative first; otherwise
-    `class_name` is empty. The numbers are means over the repeats; `low` and `high` are 95% intervals over patients of
-    the share of each row, empty where there are none.
+    `class_name` is empty. The numbers are means over the repeats; `low` and `high` are their 95% intervals over
+    patients: those of the shares of a row, times its number of records; empty where there are none.
     """
 
     protocol: str

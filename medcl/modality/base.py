@@ -190,8 +190,7 @@ class Wing(ABC):
         Raises:
             UnreadableError: with the reason.
         """
-        decoded: DecodedRecord = self._part("prepare").decode(source, config)
-        return decoded
+        return self._part("prepare").decode(source, config)  # type: ignore[no-any-return]
 
     @abstractmethod
     def original(self, source: Source, axis: int | None) -> list[Any]:
@@ -287,8 +286,7 @@ class Wing(ABC):
 
     def encoder(self, spec: Any) -> "nn.Module":
         """A network as training begins with it: with new random weights, or those of a published model."""
-        network: nn.Module = spec.build()
-        return network
+        return spec.build()  # type: ignore[no-any-return]
 
     def baselines(self, config: Any) -> Mapping[str, Baseline]:
         """Simple features by hand that an encoder of these samples is compared with; by default none.
