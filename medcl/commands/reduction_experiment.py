@@ -138,7 +138,7 @@ def findings(results: "Results") -> list[str]:
 def told(results: "Results") -> str:
     """The findings, the tables of the experiment, and what each arm took."""
     from medcl.commands.arguments import printed
-    from medcl.evaluate.wording import show
+    from medcl.evaluate.terminal import show
     from medcl.wording import count, number
 
     took = [

@@ -17,11 +17,11 @@ from medcl.archive.split import check
 from medcl.archive.stratify import is_labelled
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
+from medcl.evaluate.assemble import made_with
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
 from medcl.evaluate.multimodal_results import Between, Classified, Direction, MultimodalResults, write_page
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
-from medcl.evaluate.results import made_with
 from medcl.evaluate.retrieval import Ints, RelevanceIds, Retrieval, SharedIds, rank, summarise
 from medcl.evaluate.zero_shot import classify, measure_zero_shot
 from medcl.modality import WINGS, wing

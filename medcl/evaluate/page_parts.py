@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medcl.evaluate import model_figures
-from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
+from medcl.evaluate.results import Fraction, Results, Split
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion
 from medcl.evaluate.styles import Style
 from medcl.evaluate.wording import arm_name, headline_protocol, protocol_name
 from medcl.show.page import Figure

@@ -6,19 +6,16 @@ import numpy as np
 
 from medcl.evaluate.results import (
     ArmInfo,
-    CalibrationCurve,
-    Confusion,
     Difference,
     Fraction,
-    LearningCurve,
     MetricSummary,
     Procedure,
     Results,
     ResultTarget,
     Score,
-    Speed,
     Split,
 )
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Speed
 from medcl.stats.intervals import UNBOUNDED, crossed_difference, crossed_interval, holm, mean_interval, paired_interval
 from medcl.stats.metrics import BOUNDS, BY_CLASS, OF_GRADES, OF_VALUES, OVERALL
 
