@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 
@@ -47,18 +47,21 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
     if not content and not changes:
         names = ", ".join(documents.shipped("recipe"))
         raise UsageError(f"a recipe is needed: a YAML file, or the name of a shipped one ({names})")
-    if is_old(content):
-        # Settings of such a recipe may be named as it names them.
-        own = {name: value for name, value in changes.items() if name not in schema.ROOTS or name in KEPT}
-        built = _told(where, lambda one: reading.read(converted(one)), reading.merge(content, own))
-        changes = {name: value for name, value in changes.items() if name not in own}
-    else:
-        built = _told(where, reading.read, content)
+    try:
+        if is_old(content):
+            # Settings of such a recipe may be named as it names them.
+            own = {name: value for name, value in changes.items() if name not in schema.ROOTS or name in KEPT}
+            built = reading.read(converted(reading.merge(content, own)))
+            changes = {name: value for name, value in changes.items() if name not in own}
+        else:
+            built = reading.read(content)
+    except UsageError as error:
+        raise UsageError(f"{where}{error}") from error
     if not changes:
-        return cast("Recipe", built)
+        return built
     for name in settings:
         group, *rest = name.split(".")
-        known = {"inputs": built.inputs, "objectives": built.objectives}.get(group, {})
+        known = getattr(built, group) if group in ("inputs", "objectives") else {}
         if len(rest) > 1 and rest[0] not in known and known:
             raise UsageError(f"{group}: {not_a_choice(rest[0], known)}; `--{group}.{rest[0]} {{...}}` adds one")
     return reading.read(reading.merge(schema.as_settings(built), _in_full(changes, built)))
@@ -78,14 +81,6 @@ def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
             full = {"inputs": {next(iter(recipe.inputs)): {name: value}}}
         found = reading.merge(found, full)
     return found
-
-
-def _told(where: str, function: Any, content: Mapping[str, Any]) -> Any:
-    """What a function makes of a recipe; its errors name the file."""
-    try:
-        return function(content)
-    except UsageError as error:
-        raise UsageError(f"{where}{error}") from error
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -217,20 +212,14 @@ def from_words(source: Any, more: Sequence[str], settings: Mapping[str, Any]) ->
     content: dict[str, Any] = {}
     for path in paths:
         content = reading.merge(content, _content(path))
+    where = f"recipe {paths[-1]}: " if paths else ""
     try:
-        return _read(content, settings, f"recipe {paths[-1]}: " if paths else "")
-    except UsageError:
-        if paths and settings:
-            # The recipe itself may be at fault, which is told with its name; else it is a flag.
-            _read(content, {}, f"recipe {paths[-1]}: ")
-            _as_flag(content, settings)
-        raise
-
-
-def _as_flag(content: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    try:
-        _read(content, settings, "")
+        return _read(content, settings, where)
     except UsageError as error:
-        text = str(error)
+        if not (paths and settings):
+            raise
+        # The recipe itself may be at fault, which is told with its name; else it is a flag.
+        _read(content, {}, where)
+        text = str(error).removeprefix(where)
         name = next((one for one in settings if f"'{one}'" in text), "")
-        raise UsageError(text.replace(f"no setting '{name}'", f"no flag '--{name}'") if name else text) from error
+        raise UsageError(text.replace(f"no setting '{name}'", f"no flag '--{name}'")) from error

@@ -289,7 +289,10 @@ class Results:
             raise MedclError(f"{path}: not found; pass the results.json of a finished evaluation") from error
         version = content.get("version")
         if not isinstance(version, int):
-            raise MedclError(f"{path}: not a medcl results file (it states no version)")
+            raise MedclError(
+                f"{path}: states no version, so it is no results file of medcl, or one of `medcl reduce --evaluate` by "
+                "version 0.1: evaluate again"
+            )
         if version > VERSION:
             raise MedclError(
                 f"{path}: written in version {version} of the format, this medcl reads up to {VERSION}; update medcl"

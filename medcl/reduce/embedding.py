@@ -20,7 +20,7 @@ from medcl.modality.spec import JointCard, kind_of
 from medcl.modality.volume.prepare import slice_axis
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.encoders import ByCosine, RandomEncoder, VisionEncoder
-from medcl.reduce.signatures import Described, SignatureCache, record_keys
+from medcl.reduce.signatures import Described, cached
 from medcl.reduce.strategy import Pieces, Signatures, Unit
 from medcl.reduce.units import Units
 from medcl.runs import load
@@ -75,27 +75,21 @@ class RunEncoder(ByCosine):
         if slices and axis != self.axis:
             asked, own = "xyz"[axis], "none" if self.axis is None else "xyz"[self.axis]
             raise UsageError(f"{self.folder}: embeds slices across {own}, not {asked}: set --axis, or take another run")
-        rows = list(dict.fromkeys(units.row.tolist()))
-        what = f"{units.family.kind}-{'slice-' + 'xyz'[axis] if slices else 'record'}"
-        cache = SignatureCache(store / "signatures" / self.key / what)
-        key = dict(zip(rows, record_keys(manifest, rows), strict=True))
-        missing = [row for row in rows if key[row] not in cache]
+        cache, key = cached(manifest, units, self, store, axis)
+        missing = [row for row in key if key[row] not in cache]
         unreadable: dict[int, str] = {}
         if missing:
             (side,) = sides_of(self.folder, units.family.kind)
-            whole = _whole(manifest)
+            # Signatures serve whatever was kept before.
+            dropped = [KEPT] if manifest.has(KEPT) else []
+            whole = replace(manifest, table=manifest.table.drop_columns(dropped))
             chosen = whole.select(np.array(missing))
             ready = prepare(side, whole, chosen, store, jobs)
             ids = chosen.column("record_id")
             unreadable = {row: ready.left_out[ids[i]] for i, row in enumerate(missing) if ids[i] in ready.left_out}
             for names, found in _embedded(side, ready.pieces, axis if slices else None, ids):
                 cache.add([key[missing[name]] for name in names], found)
-        return Described({row: cache[key[row]] for row in rows if key[row] in cache}, unreadable)
-
-
-def _whole(manifest: Manifest) -> Manifest:
-    """The manifest with all slices: signatures serve whatever was kept before."""
-    return replace(manifest, table=manifest.table.drop_columns([KEPT])) if manifest.has(KEPT) else manifest
+        return Described({row: cache[key[row]] for row in key if key[row] in cache}, unreadable)
 
 
 def _embedded(

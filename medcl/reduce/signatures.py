@@ -141,6 +141,16 @@ def record_keys(manifest: Manifest, rows: Sequence[int]) -> list[str]:
     ]
 
 
+def cached(
+    manifest: Manifest, units: Units, strategy: Strategy, store: Path, axis: int
+) -> tuple[SignatureCache, dict[int, str]]:
+    """The cache of a strategy for units of one family, and the key of each of their records by its row."""
+    rows = list(dict.fromkeys(units.row.tolist()))
+    what = f"{units.family.kind}-{'slice-' + 'xyz'[axis] if units.family.unit == 'slice' else 'record'}"
+    cache = SignatureCache(store / "signatures" / strategy.key / what)
+    return cache, dict(zip(rows, record_keys(manifest, rows), strict=True))
+
+
 def chunk_of(kind: Kind) -> int:
     """Number of records whose signatures are made, and kept, together."""
     return 4 if wing(kind).has_slices else 64 if wing(kind).reads_files else 1024
@@ -205,16 +215,12 @@ def describe(
     Raises:
         MedclError: the disk is full, or the cluster cannot be reached.
     """
-    rows = list(dict.fromkeys(units.row.tolist()))
-    slices = units.family.unit == "slice"
     if strategy.source == "number":
         return _places(units, strategy)
-    what = f"{units.family.kind}-{'slice-' + 'xyz'[axis] if slices else 'record'}"
-    cache = SignatureCache(store / "signatures" / strategy.key / what)
-    key = dict(zip(rows, record_keys(manifest, rows), strict=True))
-    missing = [row for row in rows if key[row] not in cache]
+    cache, key = cached(manifest, units, strategy, store, axis)
+    missing = [row for row in key if key[row] not in cache]
     found = Described({})
-    work = originals(manifest, missing, axis if slices else None)
+    work = originals(manifest, missing, axis if units.family.unit == "slice" else None)
     with tqdm(total=len(work), desc=strategy.name, unit="record", disable=None if work else True) as bar:
         for outcomes in run_chunks(
             partial(described, strategy=strategy),
@@ -230,7 +236,7 @@ def describe(
             found.unreadable.update({one.row: one.unreadable for one in outcomes if one.unreadable})
             found.incomparable.update({one.row: one.incomparable for one in outcomes if one.incomparable})
             bar.update(len(outcomes))
-    of = {row: cache[key[row]] for row in rows if key[row] in cache}
+    of = {row: cache[key[row]] for row in key if key[row] in cache}
     return Described(of, dict(sorted(found.unreadable.items())), dict(sorted(found.incomparable.items())))
 
 
