@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +33,6 @@ from medcl.pretrain.objectives.positives import (
 )
 from medcl.pretrain.passes import Seen, Step
 from medcl.pretrain.views import Wanted
-
-if TYPE_CHECKING:
-    pass
-
 
 Cells = Tensor | tuple[Tensor, Tensor]
 """Of samples (n, P, width), or words with where they are (n, Q)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,9 +14,7 @@ from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked
 from medcl.pretrain.objectives.queued import QueuedContrast
 from medcl.pretrain.passes import Step
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,13 @@ class MomentumDistillationConfig(ContrastConfig):
     exclude: tuple[str, ...] = ("patient",)
     distillation: float = 0.4
     share: float = 0.5
+    ranges: ClassVar = {**ContrastConfig.ranges, "from 0 to below 1": ("distillation",)}
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse what is not between two inputs."""
         super().check(where, recipe)
         if len(self.between) != 2 or self.loss != "info_nce" or self.words != {"item": 1.0}:
             raise UsageError(f"{where}: momentum-distillation is between two inputs, by info_nce of items")
-        if not 0 <= self.distillation < 1:
-            raise UsageError(f"{where}.distillation: {self.distillation:g} is not from 0 to below 1")
 
 
 class MomentumDistillation(QueuedContrast):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +13,17 @@ from medcl.contrast.losses.regions import local, nearby
 from medcl.contrast.pairings.slices import partition
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import LocalHead, UNet
-from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts
+from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts
 from medcl.pretrain.passes import Step
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted, rows_before
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
 
 GRID = (0.0, 0.5, 1.0)
 QUARTERS = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
-class RegionsConfig(ObjectiveConfig):
+class RegionsConfig(OneInputConfig):
     """Regions of an image become distinguishable, whatever its intensities: L^R and L^D of Chaitanya et al.
 
     Args:
@@ -44,7 +42,6 @@ class RegionsConfig(ObjectiveConfig):
     """
 
     kind: str = "regions"
-    of: str = ""
     views: str = ""
     blocks: int = 3
     across: bool = False
@@ -57,11 +54,6 @@ class RegionsConfig(ObjectiveConfig):
     chunks: ClassVar[bool] = False
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.of,)
-
-    @property
     def partitions(self) -> int:
         """Those from which slices are drawn."""
         return self.parts if self.across else 1
@@ -70,7 +62,7 @@ class RegionsConfig(ObjectiveConfig):
         """A U-Net with the decoder blocks that are trained."""
         return encoder.with_blocks(self.blocks) if hasattr(encoder, "with_blocks") else encoder
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse views that move voxels, and a decoder that cannot be trained."""
         super().check(where, recipe)
         own = recipe.inputs[self.of]
