@@ -235,10 +235,16 @@ def map_features(encoder: nn.Module, size: Sequence[int]) -> int:
     network = getattr(encoder, "network", None)
     if not isinstance(network, UNet):
         return dim_of(encoder)
-    multiple = 2**network.levels
+    check_size(encoder, size)
+    return int(network.widths[-1] * prod(length // 2**network.levels for length in size))
+
+
+def check_size(encoder: nn.Module, size: Sequence[int]) -> None:
+    """Refuse sizes of samples that the maps of a U-Net do not divide."""
+    network = getattr(encoder, "network", None)
+    multiple = 2**network.levels if isinstance(network, UNet) else 1
     if any(length % multiple for length in size):
         raise UsageError(
             f"data.size: this U-Net takes sizes that are multiples of {multiple}, got {' x '.join(map(str, size))}; "
             "choose another size, or fewer encoder.widths"
         )
-    return int(network.widths[-1] * prod(length // multiple for length in size))

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.gather import gather, mean
+from medcl.contrast.core.gather import gather, mean, rows_before
 from medcl.contrast.core.momentum import MomentumQueue, momentum_update
 from medcl.contrast.losses.dense import corresponding, dense
 from medcl.contrast.losses.info_nce import info_nce
@@ -15,7 +15,7 @@ from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, dim_of, follower
 from medcl.pretrain.objectives.positives import EARLIER
 from medcl.pretrain.passes import Step
-from medcl.pretrain.views import Wanted, rows_before
+from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)

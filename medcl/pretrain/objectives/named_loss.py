@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from medcl import contrast
-from medcl.contrast.core.gather import Group
+from medcl.contrast.core.gather import Group, own_rows, rows_before
 from medcl.contrast.losses.mochi import NegativeMixing, draw_mixing
 from medcl.errors import UsageError
 from medcl.names import resolve
 from medcl.pretrain.objectives.base import named
 from medcl.pretrain.passes import Step
-from medcl.pretrain.views import rows_before
 from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
@@ -202,7 +201,7 @@ class NamedLoss:
         given = {name: one.default for name, one in self.parameters.items()} | dict(settings)
         sizes = {name: given[name] for name in ("hardest", "synthetic", "with_query")}
         drawn = draw_mixing(blocks * total, **sizes, generator=step.generator)
-        rows = (torch.arange(blocks)[:, None] * total + before + torch.arange(n)).flatten()
+        rows = own_rows(n, blocks, before, total)
         first, second, share = (one[rows].to(anchors.device) for one in (drawn.first, drawn.second, drawn.share))
         return NegativeMixing(first, second, share, drawn.with_query)
 
