@@ -17,7 +17,6 @@ from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Made, in_splits, made_inputs
 from medcl.pretrain.lookups import Columns, Lookups
 from medcl.pretrain.model import Model, adapted, loss_name, side_names, spaces
-from medcl.pretrain.monitor import Monitor
 from medcl.pretrain.objectives.base import HeadConfig
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig
 from medcl.pretrain.samples import made_of
@@ -116,18 +115,12 @@ class Plan:
                 found |= {loss_name(name, one): weight * share for one, share in objective.losses.items()}
         return found
 
-    def columns(self) -> tuple[str, ...]:
+    def losses(self) -> tuple[str, ...]:
         """Names of the losses of all stages."""
         every = (name for stage in self.recipe.trained for name in stage.objectives)
         return tuple(
             dict.fromkeys(loss_name(name, one) for name in every for one in self.recipe.objectives[name].losses)
         )
-
-    def monitor(self, stage: StageConfig, named: str, fabric: Fabric, folder: Path) -> Monitor | None:
-        """Who looks at a stage, if anyone does."""
-        if self.held is None or not fabric.is_global_zero:
-            return None
-        return Monitor(self.recipe, stage, named, self.held, self.source, fabric, folder)
 
     def batches(self, number: int, stage: StageConfig, fabric: Fabric, start: int, stop: int) -> Iterable[Batch]:
         """Those of some steps of a stage."""

@@ -73,9 +73,12 @@ def effective_rank(vectors: Vectors) -> float:
     The vectors (N, dim) are neither centred nor scaled.
 
     Returns:
-        From 1, where all are multiples of one vector, to min(N, dim); NaN where all are 0.
+        From 1, where all are multiples of one vector, to min(N, dim); NaN where all are 0, without vectors, and where a
+        value is not finite.
     """
     x = np.asarray(vectors, dtype=np.float64)
+    if not len(x) or not np.isfinite(x).all():
+        return float("nan")
     if len(x) <= x.shape[1]:
         values = np.linalg.svd(x, compute_uv=False)
     else:  # of the square dim x dim: the number of vectors does not matter
