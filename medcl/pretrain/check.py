@@ -48,16 +48,11 @@ def check(recipe: Recipe) -> None:
     for stage in recipe.trained:
         if stage.steps < 1:
             raise UsageError(f"stages: {stage.name or 'the only one'} has {stage.steps} steps; it takes at least one")
-        for done in sorted({0.0, *(recipe.objectives[one].begin for one in stage.objectives)} | _ends(recipe, stage)):
-            if done < 1 and not any(
-                recipe.objectives[one].begin <= done < recipe.objectives[one].end for one in stage.objectives
-            ):
+        parts = [(recipe.objectives[one].begin, recipe.objectives[one].end) for one in stage.objectives]
+        for done in sorted({0.0, *sum(parts, ())}):
+            if done < 1 and not any(begin <= done < end for begin, end in parts):
                 raise UsageError(f"objectives: none is trained at {done:.0%} of the steps: see begin and end")
         _build(recipe, stage)
-
-
-def _ends(recipe: Recipe, stage: StageConfig) -> set[float]:
-    return {recipe.objectives[one].end for one in stage.objectives}
 
 
 def _build(recipe: Recipe, stage: StageConfig) -> None:

@@ -15,7 +15,7 @@ from medcl.pretrain.initialise import copy_weights
 from medcl.pretrain.inputs import Made
 from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.objectives import objective_class
-from medcl.pretrain.objectives.base import Objective, Parts
+from medcl.pretrain.objectives.base import HeadConfig, Objective, Parts
 from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.fused import fused
 from medcl.pretrain.passes import Seen, Step, TextCache
@@ -131,14 +131,11 @@ class Model(nn.Module):
             return next(iter(self.encoders.values()))
         space, local = spaces(self.recipe)
         names = side_names(self.recipe)
-        if not space:
-            return MultimodalEncoder({names[name]: encoder for name, encoder in self.encoders.items()}, 0, 0)
-        head = cast(Contrast, self.objectives[space]).head_config
-        cells = cast(Contrast, self.objectives[local]).head_config.dim if local else 0
         sides = {names[name]: encoder for name, encoder in self.encoders.items()}
-        joint = MultimodalEncoder(sides, head.hidden, head.dim, cells)
-        owner = cast(Contrast, self.objectives[space])
-        joint.heads = nn.ModuleDict({names[name]: owner.head(name) for name in self.encoders})
+        joint = MultimodalEncoder(sides, *widths(self.recipe))
+        if space:
+            owner = cast(Contrast, self.objectives[space])
+            joint.heads = nn.ModuleDict({names[name]: owner.head(name) for name in self.encoders})
         if local:
             owner = cast(Contrast, self.objectives[local])
             joint.local = nn.ModuleDict({names[name]: owner.head(name) for name in owner.heads})
@@ -291,6 +288,13 @@ def spaces(recipe: Recipe) -> tuple[str, str]:
     pooled = [name for name, one in own.items() if not one.dense]
     dense = [name for name, one in own.items() if one.dense]
     return (pooled or dense or [""])[0], (dense if pooled else [""])[0] if dense else ""
+
+
+def widths(recipe: Recipe) -> tuple[int, int, int]:
+    """Of the common space of several inputs: of its heads' hidden layer, of its embeddings, and of cells and words."""
+    every: dict[str, Any] = dict(recipe.objectives)
+    space, local = (every[name].head if name else HeadConfig(0, 0) for name in spaces(recipe))
+    return space.hidden, space.dim, local.dim
 
 
 def side_names(recipe: Recipe) -> dict[str, str]:

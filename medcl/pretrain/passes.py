@@ -1,6 +1,7 @@
 """What the encoders see in a step and what they make of it: drawn once, encoded once, for all objectives."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -53,6 +54,7 @@ class TextCache:
         return torch.stack([found[key] if key in found else self._known[key] for key in keys])
 
 
+@dataclass(eq=False)
 class Seen:
     """The views of an input by one encoder; what is asked for is computed once.
 
@@ -66,21 +68,18 @@ class Seen:
         teacher: its slowly following copy, if there is one.
     """
 
-    def __init__(
-        self,
-        drawn: Drawn,
-        blocks: int,
-        encoder: nn.Module,
-        ids: Mapping[str, Tensor],
-        chunk: int = 0,
-        cache: TextCache | None = None,
-        teacher: nn.Module | None = None,
-    ) -> None:
-        self.drawn, self.blocks, self.encoder, self.ids = drawn, blocks, encoder, ids
-        self.n = drawn.n
-        self.x = drawn.x[: blocks * drawn.n]
-        self.keep = None if drawn.keep is None else drawn.keep[: blocks * drawn.n]
-        self._chunk, self._cache, self._teacher = chunk, cache, teacher
+    drawn: Drawn
+    blocks: int
+    encoder: nn.Module
+    ids: Mapping[str, Tensor]
+    chunk: int = 0
+    cache: TextCache | None = None
+    teacher: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        self.n = self.drawn.n
+        self.x = self.drawn.x[: self.blocks * self.n]
+        self.keep = None if self.drawn.keep is None else self.drawn.keep[: self.blocks * self.n]
         self._projected: dict[int, Tensor] = {}
         self._followed: dict[tuple[int, int], Seen] = {}
 
@@ -101,8 +100,8 @@ class Seen:
         """(blocks * n, dim)."""
         if not self.n:
             return self._nothing()
-        if self._cache is not None:
-            return self._cache(self.x, self.words, lambda x: pool(self.encoder, self.encoder(x), x))
+        if self.cache is not None:
+            return self.cache(self.x, self.words, lambda x: pool(self.encoder, self.encoder(x), x))
         return pool(self.encoder, self.dense, self.x)
 
     @cached_property
@@ -169,13 +168,13 @@ class Seen:
             first: number of the first view.
             blocks: number of views.
         """
-        assert self._teacher is not None
+        assert self.teacher is not None
         if (first, blocks) not in self._followed:
             rows = slice(first * self.n, (first + blocks) * self.n)
             drawn = self.drawn
             keep = None if drawn.keep is None else drawn.keep[rows]
             part = Drawn(drawn.x[rows], keep, drawn.source, {}, drawn.views)
-            self._followed[first, blocks] = Seen(part, blocks, self._teacher, self.ids)
+            self._followed[first, blocks] = Seen(part, blocks, self.teacher, self.ids)
         return self._followed[first, blocks]
 
     def repeated(self, name: str, blocks: int) -> Tensor:
@@ -184,13 +183,14 @@ class Seen:
 
     @property
     def _size(self) -> int:
-        return self._chunk if self._chunk and torch.is_grad_enabled() else len(self.x)
+        return self.chunk if self.chunk and torch.is_grad_enabled() else len(self.x)
 
 
 def _trains(module: nn.Module) -> bool:
     return any(one.requires_grad for one in module.parameters())
 
 
+@dataclass(eq=False)
 class Step:
     """A batch in one step of training.
 
@@ -202,17 +202,12 @@ class Step:
         group: processes that share the batch.
     """
 
-    def __init__(
-        self,
-        seen: Mapping[tuple[str, Any], Seen],
-        ids: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-        generator: torch.Generator,
-        group: Group,
-    ) -> None:
-        self._seen, self.ids, self.present = seen, ids, present
-        self.generator, self.group = generator, group
+    seen: Mapping[tuple[str, Any], Seen]
+    ids: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    generator: torch.Generator
+    group: Group
 
     def see(self, name: str, wanted: Wanted) -> Seen:
         """The views of an input."""
-        return self._seen[name, wanted.key]
+        return self.seen[name, wanted.key]

@@ -16,8 +16,7 @@ from medcl.pretrain.held_out import HeldOut, held_out
 from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Made, in_splits, made_inputs
 from medcl.pretrain.lookups import Columns, Lookups
-from medcl.pretrain.model import Model, adapted, loss_name, side_names, spaces
-from medcl.pretrain.objectives.base import HeadConfig
+from medcl.pretrain.model import Model, adapted, loss_name, side_names, widths
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig
 from medcl.pretrain.samples import made_of
 
@@ -80,13 +79,8 @@ class Plan:
             cards[name] = own.spec_of(self.recipe.inputs[name].encoder, one.data, one.store, modality)
         if len(cards) == 1:
             return cast(Card, next(iter(cards.values())))
-        space, local = spaces(self.recipe)
         names = side_names(self.recipe)
-        if not space:
-            return JointCard({names[name]: card for name, card in cards.items()}, 0, 0)
-        head = cast(HeadConfig, self.recipe.objectives[space].head)  # type: ignore[attr-defined]
-        cells = cast(HeadConfig, self.recipe.objectives[local].head).dim if local else 0  # type: ignore[attr-defined]
-        return JointCard({names[name]: card for name, card in cards.items()}, head.hidden, head.dim, cells)
+        return JointCard({names[name]: card for name, card in cards.items()}, *widths(self.recipe))
 
     def model(self, stage: StageConfig, before: Model | None, *, told: bool = True) -> Model:
         """What a stage trains, from the weights of the stage before.

@@ -10,11 +10,12 @@ from torch import Tensor
 from medcl.contrast import multilinear
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
+from medcl.documents import merge
 from medcl.errors import UsageError
 from medcl.pretrain.check import check
 from medcl.pretrain.objectives.positives import Rules, Side, linked, pair
 from medcl.pretrain.passes import TextCache
-from medcl.pretrain.reading import merge, read
+from medcl.pretrain.reading import read
 
 from .steps import BITS, Trained, batch_of, bits
 
