@@ -1,6 +1,6 @@
 """Where batches come from: samples of one input with all their levels, or linked records of several."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,8 +22,8 @@ class Source:
     """Where batches come from.
 
     Args:
-        batches: `batches(sampler, start, stop)` of the training set.
-        samplers: makes the sampler for a number of partitions and a seed.
+        dataset: with what its samples belong to.
+        sizes: of a batch, as `Sampler` takes them.
         patients: codes of those trained on.
         size: what is trained on, in words: `1200 windows`.
         left_out: sentences about records that are not trained on, if any.
@@ -31,17 +31,23 @@ class Source:
     """
 
     dataset: Any
-    samplers: Callable[[int, int], Sampler]
+    sizes: Mapping[str, Any]
     patients: Ints
     size: str
     left_out: str
     id_names: tuple[str, ...]
 
+    def sampler(self, partitions: int, seed: int) -> Sampler:
+        """Draws batches, of volumes from so many equal parts."""
+        if hasattr(self.dataset, "draw"):
+            return Sampler.drawing(self.dataset, **self.sizes, partitions=partitions, seed=seed)
+        return Sampler(self.dataset.patients, self.dataset.units, **self.sizes, seed=seed)
+
     def batches(
         self, partitions: int, seed: int, start: int, stop: int, workers: int, rank: int, world: int
     ) -> Iterable[Batch]:
         """The batches of some steps, of one process."""
-        return loader(self.dataset, self.samplers(partitions, seed), start, stop, workers, rank=rank, world=world)
+        return loader(self.dataset, self.sampler(partitions, seed), start, stop, workers, rank=rank, world=world)
 
 
 def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source:
@@ -78,13 +84,9 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
         seed=recipe.seed,
     )
     counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
-
-    def samplers(partitions: int, seed: int) -> Sampler:
-        return Sampler.drawing(pairs, patients=batch.patients, records=batch.records, seed=seed)
-
     return Source(
         pairs,
-        samplers,
+        {"patients": batch.patients, "records": batch.records},
         np.unique(chosen.column("patient")[pairs.members]),
         f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
         _sentence(counts | pairs.left_out),
@@ -95,17 +97,12 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
 def _of_levels(recipe: Recipe, samples: Any) -> Source:
     """Samples of records whose levels are distinguished: windows of recordings, patches of volumes."""
     batch = recipe.batch
-    sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
-
-    def samplers(partitions: int, seed: int) -> Sampler:
-        if hasattr(samples, "draw"):
-            more = {"reuse": batch.reuse, "buffer": batch.buffer, "partitions": partitions}
-            return Sampler.drawing(samples, **sizes, **more, seed=seed)
-        return Sampler(samples.patients, samples.units, **sizes, seed=seed)
-
+    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    if hasattr(samples, "draw"):
+        sizes |= {"reuse": batch.reuse, "buffer": batch.buffer}
     return Source(
         samples,
-        samplers,
+        sizes,
         np.unique(samples.patients),
         f"{len(samples)} {samples.counted}",
         "\n".join(filter(None, (_sentence(samples.left_out), samples.note))),

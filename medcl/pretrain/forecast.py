@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medcl.archive.links import links, taking_part
+from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.pairs import linked
 from medcl.data.sampler import Sampler
@@ -17,7 +17,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Training
 from medcl.pretrain.check import check
-from medcl.pretrain.inputs import in_splits
+from medcl.pretrain.inputs import in_splits, rows_of
 from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.model import adapted
 from medcl.pretrain.objectives.positives import IN_BATCH, SOFT
@@ -72,12 +72,8 @@ def forecast(recipe: Recipe, manifest: Manifest) -> Forecast:
     except MedclError as error:
         found.problems.append(str(error))
         return found
-    rows: dict[str, np.ndarray] = {}
-    for name, config in recipe.inputs.items():
-        counted = np.ones(len(chosen), dtype=bool)
-        if config.reports != "all":
-            counted = taking_part(chosen, config.reports)
-        rows[name] = np.flatnonzero((chosen.kinds == config.modality) & counted)
+    rows = {name: rows_of(config, chosen) for name, config in recipe.inputs.items()}
+    for name in recipe.inputs:
         found.inputs[name] = _records(recipe, name, manifest.ok(), chosen, rows[name], found)
     anchors = _anchors(recipe, chosen, rows, found)
     if len(anchors):

@@ -83,6 +83,12 @@ class Stored:
     trained: Manifest
 
 
+def rows_of(config: InputConfig, chosen: Manifest) -> Ints:
+    """The rows of the records of an input."""
+    counted = True if config.reports == "all" else taking_part(chosen, config.reports)
+    return np.flatnonzero((chosen.kinds == config.modality) & counted)
+
+
 def stored(name: str, config: InputConfig, manifest: Manifest, chosen: Manifest, folder: Path, **how: Any) -> Stored:
     """Prepare the records of one input.
 
@@ -99,11 +105,10 @@ def stored(name: str, config: InputConfig, manifest: Manifest, chosen: Manifest,
         MedclError: there are no such records, or none can be prepared.
     """
     kind = config.modality
-    own, kinds = wing(kind), chosen.kinds
-    counted = np.ones(len(chosen), dtype=bool) if config.reports == "all" else taking_part(chosen, config.reports)
-    where = np.flatnonzero((kinds == kind) & counted)
+    own = wing(kind)
+    where = rows_of(config, chosen)
     if not len(where):
-        there = ", ".join(f"{((kinds == one) & counted).sum()} {wing(one).plural}" for one in WINGS)
+        there = ", ".join(f"{len(rows_of(replace(config, modality=one), chosen))} {wing(one).plural}" for one in WINGS)
         raise MedclError(f"no {own.plural} to train on: the chosen splits of the manifest have {there}")
     begun = card_in(runs.load(Path(config.init)), kind, name) if is_run(config.init) else None
     every, trained = manifest.select(manifest.kinds == kind), chosen.select(where)

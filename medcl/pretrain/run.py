@@ -72,7 +72,7 @@ def pretrain(
 
     Args:
         recipe: the whole.
-        manifest: what `medcl scan` wrote; or samples in memory by input, see `medcl.pretrain.samples.Samples`.
+        manifest: what `medcl scan` wrote; or samples in memory by input, see `medcl.data.samples.Samples`.
         store: folder in which records are prepared once.
         folder: the run folder.
         resume: go on from the folder's checkpoint.

@@ -27,7 +27,6 @@ from medcl.pretrain.objectives.positives import (
     ITEM,
     NEIGHBOURS,
     SOFT,
-    Rules,
     Side,
     pair,
 )
@@ -59,7 +58,6 @@ class Contrast(Objective):
         self._loss = NamedLoss(config, f"objectives.{parts.name}")
         self.names = (config.of,) if config.of else config.between
         self.soft = next((word.removeprefix(SOFT) for word in config.words if word.startswith(SOFT)), "")
-        self.rules = Rules(config.words, config.exclude, config.within, config.width, config.bandwidth, config.parts)
         self.heads: nn.ModuleDict
         self.owner = config.head if isinstance(config.head, str) else parts.name
         self._head_config = cast(HeadConfig, cast(ContrastConfig, parts.recipe.objectives[self.owner]).head)
@@ -145,7 +143,7 @@ class Contrast(Objective):
     def pairing(self, step: Step, blocks: int) -> Pairing:
         """Of the views of one input."""
         seen = step.see(self.config.of, self.wanted[self.config.of])
-        return pair(self.rules, self._side(step, seen, (self.config.of,), blocks), None, step.group)
+        return pair(self.config, self._side(step, seen, (self.config.of,), blocks), None, step.group)
 
     def positive_share(self, step: Step) -> float | None:
         """The share of the anchors of a batch that have a positive; None where it is not known before the loss."""
@@ -163,7 +161,7 @@ class Contrast(Objective):
             pairing = self.pairing(step, wanted.copies + wanted.original)
         else:
             a, b = (self._side(step, step.see(name, self.wanted[name]), (name,), 1) for name in self.names)
-            pairing = pair(self.rules, a, b, step.group)
+            pairing = pair(self.config, a, b, step.group)
         if not pairing.shape[0]:
             return 0.0
         return float(hard(pairing.pairs().positive).any(dim=1).double().mean())
@@ -212,7 +210,7 @@ class Contrast(Objective):
         a, b = (self._z(seen, name, 1) for seen, name in zip((first, second), self.names, strict=True))
         a, b = (F.normalize(z.float(), dim=-1) for z in (a, b))
         # A loss that weighs pairs by frozen embeddings itself is told who belongs together.
-        rules = replace(self.rules, positives={ITEM: 1.0}) if "frozen" in self._loss.parameters else self.rules
+        rules = replace(self.config, positives=ITEM) if "frozen" in self._loss.parameters else self.config
         given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, sides[0], sides[1], step.group)}
         if self.config.dense:
             cells = [_cells(seen, z, step.group) for seen, z in ((first, a), (second, b))]
@@ -250,7 +248,7 @@ class Contrast(Objective):
             given |= {
                 "anchor": modalities[0],
                 "others": modalities[1:],
-                "pairing": pair(self.rules, side, side, step.group),
+                "pairing": pair(self.config, side, side, step.group),
             }
         if "mixings" in self._loss.parameters:
             like = modalities[0]

@@ -1,6 +1,5 @@
 """Momentum distillation between two inputs: soft targets from slowly following encoders, and their queues (MSD)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -57,23 +56,13 @@ class MomentumDistillation(QueuedContrast):
     config: MomentumDistillationConfig
 
     def _against(
-        self,
-        step: Step,
-        query: Tensor,
-        own: Tensor,
-        candidates: Tensor,
-        pairing: Pairing,
-        anchors: Side,
-        ids: Mapping[str, Tensor],
+        self, step: Step, query: Tensor, keys: tuple[Tensor, Tensor], pairing: Pairing, sides: tuple[Side, Side]
     ) -> Tensor:
         temperature, alpha = self.temperature(), self.config.distillation
-        loss = info_nce(query, candidates, pairing, temperature=temperature)
+        loss = info_nce(query, keys[1], pairing, temperature=temperature)
         if not alpha:
             return loss
-        (other,) = (name for name in self.names if name not in anchors.names)
-        side = Side(ids, 1, len(candidates), (other,))
-        together = linked(anchors, side)
-        apart = same(anchors.of("patient"), side.of("patient")).but(together)
+        apart = same(*(side.of("patient") for side in sides)).but(linked(*sides))
         teaching = float(temperature if isinstance(temperature, float) else temperature.detach())
-        soft = softened(own, candidates, temperature=teaching).without(apart)
-        return alpha * info_nce(query, candidates, soft, temperature=temperature) + (1 - alpha) * loss
+        soft = softened(*keys, temperature=teaching).without(apart)
+        return alpha * info_nce(query, keys[1], soft, temperature=temperature) + (1 - alpha) * loss

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from medcl.contrast.pairings.slices import across_volumes, partition
 from medcl.contrast.pairings.targets import kernel, near
 from medcl.errors import UsageError
 
+if TYPE_CHECKING:
+    from medcl.pretrain.objectives.contrast_config import ContrastConfig
+
 ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS = "item", "text", "position", "partition", "neighbours"
 PLACE = "place"
 """Of a sample in the batch: the id of its own key among those of a queue."""
@@ -24,27 +28,6 @@ LABEL, VALUE, SOFT = "label:", "value:", "soft:"
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
 """What a batch tells by itself."""
 WORDS = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS, f"{LABEL}COLUMN", f"{VALUE}COLUMN", f"{SOFT}INPUT", "a level")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How positives are found.
-
-    Args:
-        positives: {word of `WORDS`: share}; several are a weighted mixture.
-        exclude: levels; pairs that share one and are not positive are left out, neither positive nor negative.
-        within: a level; an anchor is compared with nothing but what shares it. Empty: with everything.
-        width: of `value` and `position`, the largest difference of positives.
-        bandwidth: of `value`, of the Gaussian kernel that weighs positives; 0 takes `width`.
-        partitions: of a volume.
-    """
-
-    positives: Mapping[str, float]
-    exclude: tuple[str, ...]
-    within: str
-    width: float
-    bandwidth: float
-    partitions: int
 
 
 @dataclass(frozen=True)
@@ -72,17 +55,17 @@ class Side:
         return self.ids[name].repeat(self.blocks)
 
 
-def pair(rules: Rules, a: Side, b: Side | None, group: Group) -> Pairing:
+def pair(rules: "ContrastConfig", a: Side, b: Side | None, group: Group) -> Pairing:
     """The pairing of anchors with candidates.
 
     Args:
-        rules: how positives are found.
+        rules: settings that say who is positive, who is left out and who is compared.
         a: anchors.
         b: candidates; None: the anchors, and no view is compared with itself.
         group: processes that share the batch.
     """
-    parts = {word: _positive(word, rules, a, b, group) for word in rules.positives}
-    pairing = next(iter(parts.values())) if len(parts) == 1 else mixture(parts, rules.positives)
+    parts = {word: _positive(word, rules, a, b, group) for word in rules.words}
+    pairing = next(iter(parts.values())) if len(parts) == 1 else mixture(parts, rules.words)
     if b is None:
         pairing = pairing.without(itself(a.of(next(iter(a.ids)))))
     for level in rules.exclude:
@@ -90,15 +73,15 @@ def pair(rules: Rules, a: Side, b: Side | None, group: Group) -> Pairing:
     return pairing.among(_level(rules.within, rules, a, b)) if rules.within else pairing
 
 
-def _level(word: str, rules: Rules, a: Side, b: Side | None) -> Pairing:
+def _level(word: str, rules: "ContrastConfig", a: Side, b: Side | None) -> Pairing:
     """Pairs that share a level."""
     if word == PARTITION:
-        own = [partition(side.of(POSITION), rules.partitions) for side in (a, b) if side is not None]
+        own = [partition(side.of(POSITION), rules.parts) for side in (a, b) if side is not None]
         return same(*own)
     return same(*(side.of(word) for side in (a, b) if side is not None))
 
 
-def _positive(word: str, rules: Rules, a: Side, b: Side | None, group: Group) -> Pairing:
+def _positive(word: str, rules: "ContrastConfig", a: Side, b: Side | None, group: Group) -> Pairing:
     other = a if b is None else b
     if word == ITEM and b is None:
         return _item(a)
@@ -144,11 +127,11 @@ def _own_key(a: Side, b: Side) -> Pairing:
     return own.without(same(a.of(finest), b.of(finest)).but(own))
 
 
-def _partition(rules: Rules, side: Side) -> Pairing:
+def _partition(rules: "ContrastConfig", side: Side) -> Pairing:
     """G^D of Chaitanya et al.: besides views of a slice, the same view of slices of its part of other volumes."""
     slices = _places(side)
     view = torch.arange(side.blocks, device=slices.device).repeat_interleave(side.n)
-    return across_volumes(slices, partition(side.of(POSITION), rules.partitions), view, side.of("volume"))
+    return across_volumes(slices, partition(side.of(POSITION), rules.parts), view, side.of("volume"))
 
 
 def _places(side: Side) -> Tensor:

@@ -96,28 +96,29 @@ class QueuedContrast(Contrast):
         seen = step.see(name, self.wanted[name])
         _, candidates, ids = keys[other]
         query = F.normalize(self._z(seen, name, 1).float(), dim=-1)
-        anchors = Side(self._ids(step, seen), 1, seen.n, (name,))
-        pairing = pair(self.rules, anchors, Side(ids, 1, len(candidates), (other,)), None)
+        sides = Side(self._ids(step, seen), 1, seen.n, (name,)), Side(ids, 1, len(candidates), (other,))
+        pairing = pair(self.config, *sides, None)
         if not self.config.negatives.batch:
             pairing = _queue_alone(pairing, query, len(candidates), step.group)
         if self.config.negatives.drop:
             pairing = without_hardest(pairing, query, candidates, self.config.negatives.drop)
-        loss = self._against(step, query, keys[name][0], candidates, pairing, anchors, ids)
+        loss = self._against(step, query, (keys[name][0], candidates), pairing, sides)
         number = torch.tensor(float(seen.n), device=query.device)
         return mean(loss * number, number, step.group)
 
     def _against(
-        self,
-        step: Step,
-        query: Tensor,
-        own: Tensor,
-        candidates: Tensor,
-        pairing: Pairing,
-        anchors: Side,
-        ids: Mapping[str, Tensor],
+        self, step: Step, query: Tensor, keys: tuple[Tensor, Tensor], pairing: Pairing, sides: tuple[Side, Side]
     ) -> Tensor:
-        """The loss of queries against candidates of all processes, which every process holds."""
-        return self._loss(self._loss.function, self._given(step, a=query, b=candidates, pairing=pairing), None)
+        """The loss of queries against candidates of all processes, which every process holds.
+
+        Args:
+            step: the batch.
+            query: (n, dim).
+            keys: those of the queries' own samples (n, dim), and the candidates (M, dim).
+            pairing: of queries with candidates.
+            sides: whom both belong to.
+        """
+        return self._loss(self._loss.function, self._given(step, a=query, b=keys[1], pairing=pairing), None)
 
 
 def projected_dim(head: nn.Module, dim: int) -> int:
