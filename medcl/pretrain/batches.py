@@ -1,7 +1,7 @@
-"""Where batches come from: samples of one input with all their levels, or linked records of several."""
+"""Where batches come from: samples of one input with all their levels, linked records of several, or memory."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,11 +10,16 @@ from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.pairs import Linkable, Pairs
 from medcl.data.sampler import Sampler, loader
+from medcl.data.samples import InMemory, Samples
+from medcl.errors import UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
 from medcl.pretrain.inputs import Made
-from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.recipe import InputConfig, Recipe
+from medcl.spelling import not_a_choice
+
+_IN_MEMORY = ("signal", "image", "volume")
 
 
 @dataclass(frozen=True)
@@ -114,3 +119,50 @@ def _sentence(counts: Mapping[str, int]) -> str:
     """The sentence about records that are not trained on; empty where there are none."""
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"left out: {said}" if said else ""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a wing's spec reads of a store."""
+
+    channels: tuple[str, ...]
+    n_channels: int
+    sampling_rate: float
+
+
+def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], Source, InMemory]:
+    """The inputs of a recipe from samples in memory.
+
+    Args:
+        recipe: the whole.
+        given: {input: samples}, see `Samples.of`.
+
+    Raises:
+        UsageError: an input has no samples, or they do not fit its settings.
+    """
+    real = [name for name, one in recipe.inputs.items() if not one.like]
+    for name in given:
+        if name not in real:
+            raise UsageError(f"samples: {not_a_choice(name, real)}")
+    if missing := [name for name in real if name not in given]:
+        raise UsageError(f"samples: none for the input {', '.join(missing)}")
+    data = InMemory({name: Samples.of(given[name], name) for name in real})
+    made = {name: _made(name, config, data.samples[config.like or name]) for name, config in recipe.inputs.items()}
+    batch = recipe.batch
+    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    size = f"{len(data)} samples"
+    return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
+
+
+def _made(name: str, config: InputConfig, samples: Samples) -> Made:
+    if config.modality not in _IN_MEMORY:
+        raise UsageError(f"samples[{name!r}]: {wing(config.modality).plural} are trained on from an archive only")
+    first = samples.read([0])
+    n_channels, *size = (int(one) for one in first.shape[1:])
+    rate = float(samples.sampling_rate or getattr(config.data, "sampling_rate", None) or 1.0)
+    channels = tuple(samples.channels) or tuple(f"channel {one + 1}" for one in range(n_channels))
+    if len(channels) != n_channels:
+        raise UsageError(f"samples[{name!r}].channels: {len(channels)} names of {n_channels} channels")
+    changes = {"window": size[0] / rate, "sampling_rate": rate, "channels": list(channels)}
+    data: Any = replace(config.data, **changes) if hasattr(config.data, "sampling_rate") else config.data
+    return Made.of(name, config, data, _Shape(channels, n_channels, rate), config.modality, first)

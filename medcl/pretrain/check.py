@@ -1,12 +1,11 @@
 """Recipes that are invalid, refused before anything is read."""
 
-from torch import nn
+from typing import Any
 
 from medcl.errors import UsageError
 from medcl.modality import wing
 from medcl.pretrain.model import adapted, spaces
-from medcl.pretrain.objectives import objective_class
-from medcl.pretrain.objectives.base import Parts
+from medcl.pretrain.objectives import build
 from medcl.pretrain.recipe import Recipe, StageConfig
 
 
@@ -57,22 +56,11 @@ def check(recipe: Recipe) -> None:
 
 def _build(recipe: Recipe, stage: StageConfig) -> None:
     """Build what does not depend on the archive: an archive is not decoded for what cannot be built."""
-    sketches = {}
+    sketches: dict[str, Any] = {}
     for name, config in recipe.inputs.items():
         found = wing(config.modality).sketch(config.data, adapted(recipe, stage, name))
         if found is None:
             return
         sketches[name] = found
-    built: dict[str, nn.Module] = {}
-    for name in stage.objectives:
-        parts = Parts(
-            name=name,
-            encoders={one: encoder for one, (encoder, _) in sketches.items()},
-            sizes={one: size for one, (_, size) in sketches.items()},
-            recipe=recipe,
-            objectives=built,
-            steps=stage.steps,
-            rows=1,
-            id_names=("patient", "item"),
-        )
-        built[name] = objective_class(recipe.objectives[name].kind).made(recipe.objectives[name], parts)
+    encoders, sizes = ({one: found[part] for one, found in sketches.items()} for part in (0, 1))
+    build(recipe, stage, encoders, sizes, 1, ("patient", "item"))

@@ -57,6 +57,41 @@ class Made:
     dtype: torch.dtype
     missing: int
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        config: InputConfig,
+        data: Any,
+        store: Any,
+        modality: str,
+        sample: Tensor,
+        draws: Linkable | None = None,
+        missing: int = 0,
+    ) -> "Made":
+        """An input of a name in the recipe, whose samples of a modality of the manifest are like a batch (1, ...)."""
+        own = wing(config.modality)
+
+        def network(encoder: Any) -> nn.Module:
+            return own.encoder(own.spec_of(encoder, data, store, modality))
+
+        @cache
+        def views(called: str) -> Compose | None:
+            if called and called not in config.more_views:
+                raise UsageError(
+                    f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
+                )
+            wanted = config.more_views[called] if called else config.views
+            if isinstance(wanted, OwnViewsConfig):
+                return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
+            return own.views(wanted, data, store)
+
+        card = own.spec_of(config.encoder, data, store, modality)
+        # A tokenizer that comes with the weights is no setting.
+        config = replace(config, data=data) if type(data) is type(config.data) else config
+        size = tuple(sample.shape[1:])
+        return cls(config, store, draws, network, views, card, data, size, sample.dtype, missing)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Made":
         """Itself: an averaged copy of a model reads the same store."""
         return self
@@ -143,33 +178,10 @@ def make(name: str, config: InputConfig, found: Stored) -> Made:
     own, made, trained, data = wing(config.modality), found.store, found.trained, found.data
     draws = own.draws(made, trained, data)
     modality = "+".join(sorted({str(one) for one in trained.column("modality")[draws.rows]}))
-    card = own.spec_of(config.encoder, data, made, modality)
     sample = draws.read([draws.draw(int(draws.rows[0]), np.random.default_rng(0))])
 
-    @cache
-    def views(called: str) -> Compose | None:
-        if called and called not in config.more_views:
-            raise UsageError(
-                f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
-            )
-        wanted = config.more_views[called] if called else config.views
-        if isinstance(wanted, OwnViewsConfig):
-            return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
-        return own.views(wanted, data, made)
-
-    return Made(
-        # A tokenizer that comes with the weights is no setting.
-        replace(config, data=data) if type(data) is type(config.data) else config,
-        made,
-        Linkable(draws, found.where),
-        lambda encoder: own.encoder(own.spec_of(encoder, data, made, modality)),
-        views,
-        card,
-        data,
-        tuple(sample.shape[1:]),
-        sample.dtype,
-        len(trained) - len(draws.rows),
-    )
+    missing = len(trained) - len(draws.rows)
+    return Made.of(name, config, data, made, modality, sample, Linkable(draws, found.where), missing)
 
 
 def made_inputs(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Made]:

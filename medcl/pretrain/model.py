@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
 from medcl.networks.multimodal import MultimodalEncoder
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.initialise import copy_weights
 from medcl.pretrain.inputs import Made
 from medcl.pretrain.lookups import Lookups
-from medcl.pretrain.objectives import objective_class
-from medcl.pretrain.objectives.base import HeadConfig, Objective, Parts
+from medcl.pretrain.objectives import build
+from medcl.pretrain.objectives.base import HeadConfig, Objective
 from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.fused import fused
-from medcl.pretrain.passes import Seen, Step, TextCache
+from medcl.pretrain.passes import Seen, Step
 from medcl.pretrain.recipe import Recipe, StageConfig
 from medcl.pretrain.views import Drawn, Wanted, draw_views
 
@@ -52,25 +53,10 @@ class Model(nn.Module):
         super().__init__()
         self.recipe, self.stage, self.shared = recipe, stage, shared
         self.made, self.lookups = made, lookups
-        configs = {name: recipe.objectives[name] for name in stage.objectives}
-        self.encoders = nn.ModuleDict()
-        for name, one in made.items():
-            encoder = adapted(recipe, stage, name)
-            self.encoders[name] = one.encoder(encoder)
-        self.objectives = nn.ModuleDict()
-        for name, config in configs.items():
-            parts = Parts(
-                name=name,
-                encoders={one: self.encoders[one] for one in made},
-                sizes={one: made[one].size for one in made},
-                recipe=recipe,
-                objectives={one: self.objectives[one] for one in self.objectives},
-                steps=stage.steps,
-                rows=lookups.rows,
-                id_names=id_names,
-                chunk=recipe.hardware.chunk,
-            )
-            self.objectives[name] = objective_class(config.kind).made(config, parts)
+        encoders = {name: one.encoder(adapted(recipe, stage, name)) for name, one in made.items()}
+        sizes = {name: one.size for name, one in made.items()}
+        self.encoders = nn.ModuleDict(encoders)
+        self.objectives = nn.ModuleDict(build(recipe, stage, encoders, sizes, lookups.rows, id_names))
         self.teachers = nn.ModuleDict()
         self._follow()
         self._frozen = [

@@ -17,10 +17,10 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.looks import look
 from medcl.pretrain.metrics import MetricsFile
 from medcl.pretrain.model import Model, loss_name
-from medcl.pretrain.passes import TextCache
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.recipe import StageConfig
 from medcl.runs import MONITOR

@@ -1,6 +1,6 @@
 """What the encoders see in a step and what they make of it: drawn once, encoded once, for all objectives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -11,47 +11,8 @@ from torch import Tensor, nn
 from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks.encoder import pool
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.views import Drawn, Wanted
-
-MOST = 2**18
-"""Texts whose embeddings are kept; 400 MB at a width of 384."""
-
-
-class TextCache:
-    """The pooled embeddings of texts by a locked encoder: they are the same at every step, to the rounding of a batch.
-
-    A report is drawn again in every epoch, and a transformers model takes longer than all else in a step. Beyond `most`
-    different texts, further ones are embedded anew.
-
-    Args:
-        most: texts that are kept.
-    """
-
-    def __init__(self, most: int = MOST) -> None:
-        self.most = most
-        self._known: dict[bytes, Tensor] = {}
-
-    def __call__(self, x: Tensor, words: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
-        """Embed a batch of which only those texts that are new pass the encoder.
-
-        Args:
-            x: (B, L) tokens.
-            words: (B, L) bool, which of them are not padding.
-            embed: tokens (n, L) to pooled embeddings (n, dim).
-
-        Returns:
-            (B, dim), without a derivative.
-        """
-        tokens, real = x.cpu().numpy(), words.cpu().numpy()
-        keys = [row[kept].tobytes() for row, kept in zip(tokens, real, strict=True)]
-        first = {key: place for place, key in enumerate(keys) if key not in self._known}
-        found = {}
-        if first:
-            with torch.no_grad():
-                found = dict(zip(first, embed(x[list(first.values())]), strict=True))
-            room = self.most - len(self._known)
-            self._known.update(list(found.items())[:room])
-        return torch.stack([found[key] if key in found else self._known[key] for key in keys])
 
 
 @dataclass(eq=False)

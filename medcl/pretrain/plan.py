@@ -11,14 +11,13 @@ from medcl.archive.manifest import Manifest
 from medcl.modality import wing
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
-from medcl.pretrain.batches import Source, source
+from medcl.pretrain.batches import Source, made_of, source
 from medcl.pretrain.held_out import HeldOut, held_out
 from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Made, in_splits, made_inputs
 from medcl.pretrain.lookups import Columns, Lookups
 from medcl.pretrain.model import Model, adapted, loss_name, side_names, widths
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig
-from medcl.pretrain.samples import made_of
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.losses.m3col import draw as draw_mixing
+from medcl.contrast.losses.temperatures import Temperature
 from medcl.contrast.pairings.pairs import Pairing, hard
 from medcl.modality.spatial.encoders.unet import GlobalHead
 from medcl.pretrain.objectives.base import (
@@ -21,7 +22,7 @@ from medcl.pretrain.objectives.base import (
     projection,
 )
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
-from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss, Temperature
+from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss
 from medcl.pretrain.objectives.positives import (
     IN_BATCH,
     ITEM,

@@ -12,10 +12,10 @@ from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.documents import merge
 from medcl.errors import UsageError
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.check import check
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked, pair
-from medcl.pretrain.passes import TextCache
 from medcl.pretrain.reading import read
 
 from .steps import BITS, Trained, batch_of, bits
