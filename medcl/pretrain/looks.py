@@ -133,8 +133,7 @@ def _embedded(
     found = {}
     for name in model.made:
         x, there = model.samples(batch, name)
-        source = model.recipe.inputs[name].like or name
-        drawn = draw_views(x, model.made[source].views(""), VIEWS, generator, None)
+        drawn = draw_views(x, model.made[model.source(name)].views(""), VIEWS, generator, None)
         seen = Seen(drawn, VIEWS.blocks, model.encoders[name], {}, cache=model.caches.get(name))
         z, changed = seen.pooled.float().cpu().tensor_split(2)
         patients = batch["ids"]["patient"][there].cpu()

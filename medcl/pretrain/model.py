@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -169,16 +170,16 @@ class Model(nn.Module):
                     self.teachers[one] = deepcopy(self.encoders[one]).requires_grad_(False)
         self._following = {one: name for one, (name, _) in momenta.items()}
 
+    def source(self, name: str) -> str:
+        """The input whose samples and views an input has: another one, which it is `like`, or its own."""
+        return self.recipe.inputs[name].like or name
+
     def samples(self, batch: Mapping[str, Any], name: str) -> tuple[Tensor, Tensor]:
         """The samples (n, ...) of an input, and which of the batch (B,) have it."""
-        source = self.recipe.inputs[name].like or name
+        source, index = self.source(name), batch["index"]
         given = batch.get("inputs") or {next(iter(self.made)): batch["x"]}
-        index = batch["index"]
-        everyone = torch.ones(len(index), dtype=torch.bool, device=index.device)
-        x = given.get(source)
-        return (self.made[source].nothing(index.device) if x is None else x), batch.get("present", {}).get(
-            source, everyone
-        )
+        x = given[source] if source in given else self.made[source].nothing(index.device)
+        return x, batch.get("present", {}).get(source, torch.ones_like(index, dtype=torch.bool))
 
     def step(self, batch: Mapping[str, Any], generator: torch.Generator, names: Sequence[str] = ()) -> Step:
         """The views of a batch; what the encoders make of them is computed when it is asked for.
@@ -193,23 +194,31 @@ class Model(nn.Module):
         ids = {**batch["ids"], "row": batch["index"], **self.lookups.of(batch)}
         if "position" in batch:
             ids["position"] = batch["position"]
-        present = {}
-        wanted = self._wanted(names)
+        # Views of an input, and of one like it, are of one draw, of as many copies as any objective wants.
+        wanted: dict[tuple[str, Any], Wanted] = {}
+        blocks: dict[tuple[str, Any], int] = {}
+        copies: dict[tuple[str, Any], int] = {}
+        for name in names:
+            for one, look in cast(Objective, self.objectives[name]).looks:
+                place, key = (self.source(one), look.key), (one, look.key)
+                wanted.setdefault(key, look)
+                blocks[key] = max(blocks.get(key, 0), look.blocks)
+                copies[place] = max(copies.get(place, 0), look.copies)
+        self._move(names)
+        present: dict[str, Tensor] = {}
         drawn: dict[tuple[str, Any], Drawn] = {}
         seen: dict[tuple[str, Any], Seen] = {}
-        for name in dict.fromkeys(one for one, _ in wanted):
-            _, present[name] = self.samples(batch, name)
-        self._move(names)
-        for (name, key), one in wanted.items():
-            source = self.recipe.inputs[name].like or name
-            if (source, key) not in drawn:
-                x, _ = self.samples(batch, name)
-                drawn[source, key] = draw_views(x, self.made[source].views(one.views), one, generator, group)
-            there = present[name]
-            own = ids if len(drawn[source, key].source) == len(there) else {n: value[there] for n, value in ids.items()}
+        for (name, key), look in wanted.items():
+            place = self.source(name), key
+            x, there = self.samples(batch, name)
+            present[name] = there
+            if place not in drawn:
+                views = self.made[place[0]].views(look.views)
+                drawn[place] = draw_views(x, views, replace(look, copies=copies[place]), generator, group)
+            own = ids if len(x) == len(there) else {n: value[there] for n, value in ids.items()}
             seen[name, key] = Seen(
-                drawn[source, key],
-                one.blocks,
+                drawn[place],
+                blocks[name, key],
                 self.encoders[name],
                 own,
                 self.recipe.hardware.chunk,
@@ -224,22 +233,6 @@ class Model(nn.Module):
             if name in names and self.training:
                 momentum = cast(float, cast(Objective, self.objectives[name]).follows)
                 momentum_update(self.encoders[one], self.teachers[one], momentum)
-
-    def _wanted(self, names: Sequence[str]) -> dict[tuple[str, Any], Wanted]:
-        """The views of each input, joined over objectives; those of an input and of one like it are of one draw."""
-        found: dict[tuple[str, Any], Wanted] = {}
-        for name in names:
-            for one, wanted in cast(Objective, self.objectives[name]).looks:
-                key = one, wanted.key
-                found[key] = found[key].joined(wanted) if key in found else wanted
-        copies: dict[tuple[str, Any], int] = {}
-        for (one, key), wanted in found.items():
-            place = self.recipe.inputs[one].like or one, key
-            copies[place] = max(copies.get(place, 0), wanted.copies)
-        return {
-            (one, key): wanted.with_copies(copies[self.recipe.inputs[one].like or one, key])
-            for (one, key), wanted in found.items()
-        }
 
     def _groups(self, names: Sequence[str]) -> list[list[str]]:
         """Objectives whose losses are computed together."""

@@ -1,6 +1,6 @@
 """Views of samples: which ones objectives look at, and how they are drawn once for all of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -38,16 +38,6 @@ class Wanted:
     def key(self) -> tuple[str, bool, bool, str, float]:
         """What two objectives must have in common to share their views."""
         return self.views, self.original, self.masked, self.apart, self.resize
-
-    def with_copies(self, copies: int) -> "Wanted":
-        """The same views, of which more are drawn than are encoded."""
-        return replace(self, copies=copies, encoded=self.blocks)
-
-    def joined(self, other: "Wanted") -> "Wanted":
-        """What serves both, of the same key."""
-        copies = max(self.copies, other.copies)
-        encoded = max(self.blocks, other.blocks)
-        return replace(self, copies=copies, encoded=encoded)
 
     @property
     def blocks(self) -> int:
