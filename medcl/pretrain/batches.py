@@ -58,11 +58,6 @@ class Source:
 def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source:
     """The batches of a recipe: samples of one input with all their levels, or linked records of several.
 
-    Args:
-        recipe: the whole.
-        made: its inputs.
-        chosen: what is trained on.
-
     Raises:
         MedclError: no records are left, or none belong together.
     """

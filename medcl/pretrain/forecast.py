@@ -58,10 +58,6 @@ class Forecast:
 def forecast(recipe: Recipe, manifest: Manifest) -> Forecast:
     """Hold a recipe against a manifest.
 
-    Args:
-        recipe: the whole.
-        manifest: that `medcl scan` wrote.
-
     Raises:
         UsageError: the recipe is invalid whatever the archive.
     """

@@ -37,12 +37,6 @@ class HeldOut:
 def held_out(recipe: Recipe, made: Mapping[str, Made], manifest: Manifest, patients: Ints) -> HeldOut | None:
     """Find what the monitor of a recipe looks at.
 
-    Args:
-        recipe: the whole.
-        made: its inputs.
-        manifest: of all readable records.
-        patients: codes of those trained on, who are left out.
-
     Returns:
         None where nothing is to be looked at.
 

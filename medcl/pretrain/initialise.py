@@ -69,11 +69,6 @@ def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: 
 def copy_weights(encoder: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Copy the weights of an encoder into another one, which may have more or fewer blocks of a decoder.
 
-    Args:
-        encoder: changed in place.
-        state: weights of the other one.
-        where: name of the encoder in the recipe, for messages.
-
     Raises:
         UsageError: the two are different networks.
     """

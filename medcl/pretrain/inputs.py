@@ -167,11 +167,6 @@ def stores_of(recipe: Recipe, manifest: Manifest, folder: Path, **how: Any) -> d
 def make(name: str, config: InputConfig, found: Stored) -> Made:
     """An input of prepared records, ready to train.
 
-    Args:
-        name: in the recipe.
-        config: its settings.
-        found: its records.
-
     Raises:
         MedclError: no record has a sample.
     """

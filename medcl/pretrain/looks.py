@@ -50,15 +50,7 @@ class Embedded(NamedTuple):
 def look(
     model: Model, plan: Plan, stage: StageConfig, weights: Mapping[str, float], fabric: Fabric
 ) -> dict[str, float]:
-    """The values of a row, by column; NaN where they are not known.
-
-    Args:
-        model: at rest.
-        plan: what is looked at, and what is trained on, among which neighbours are found.
-        stage: that is trained.
-        weights: of the losses in the sum.
-        fabric: device and precision.
-    """
+    """The values of a row of a model at rest, by column; NaN where they are not known."""
     assert plan.held is not None
     recipe, held = plan.recipe, plan.held
     losses: dict[str, list[float]] = defaultdict(list)

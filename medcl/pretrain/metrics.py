@@ -65,14 +65,7 @@ class Board:
 
 
 class Log:
-    """What the first process tells of a run: a row a step in metrics.csv, events for TensorBoard, and Fabric's loggers.
-
-    Args:
-        folder: of the run.
-        step: after which it goes on.
-        losses: columns of metrics.csv beside those of every run.
-        fabric: with the loggers.
-    """
+    """What the first process tells: a row a step in metrics.csv, events for TensorBoard, and Fabric's loggers."""
 
     def __init__(self, folder: Path, step: int, columns: Sequence[str], fabric: Fabric) -> None:
         self._file = MetricsFile(folder / METRICS, keep_below=step, columns=columns)

@@ -123,12 +123,7 @@ class Seen:
         return self._projected[id(head)][: blocks * self.n]
 
     def followed(self, first: int, blocks: int) -> "Seen":
-        """Some views by the slowly following copy of the encoder; call it without derivatives.
-
-        Args:
-            first: number of the first view.
-            blocks: number of views.
-        """
+        """Some views by the slowly following copy of the encoder; call it without derivatives."""
         assert self.teacher is not None
         if (first, blocks) not in self._followed:
             rows = slice(first * self.n, (first + blocks) * self.n)

@@ -23,9 +23,6 @@ _SCALARS = ("seed", "splits", "method", "source")
 def read(content: Mapping[str, Any]) -> Recipe:
     """A recipe from nested mappings, every default filled in.
 
-    Args:
-        content: of a YAML file, with what overrides it.
-
     Raises:
         UsageError: a setting is unknown or invalid, or something is missing; names it and the nearest valid one.
     """

@@ -13,24 +13,10 @@ from medcl.contrast.losses.m3col import draw as draw_mixing
 from medcl.contrast.losses.temperatures import Temperature
 from medcl.contrast.pairings.pairs import Pairing, hard
 from medcl.modality.spatial.encoders.unet import GlobalHead
-from medcl.pretrain.objectives.base import (
-    HeadConfig,
-    Objective,
-    Parts,
-    dim_of,
-    map_features,
-    projection,
-)
+from medcl.pretrain.objectives.base import HeadConfig, Objective, Parts, dim_of, map_features, projection
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss
-from medcl.pretrain.objectives.positives import (
-    IN_BATCH,
-    ITEM,
-    NEIGHBOURS,
-    SOFT,
-    Side,
-    pair,
-)
+from medcl.pretrain.objectives.positives import IN_BATCH, ITEM, NEIGHBOURS, SOFT, Side, pair
 from medcl.pretrain.passes import Seen, Step
 from medcl.pretrain.views import Wanted
 
@@ -61,13 +47,18 @@ class Contrast(Objective):
         self.soft = next((word.removeprefix(SOFT) for word in config.words if word.startswith(SOFT)), "")
         self.heads: nn.ModuleDict
         self.owner = config.head if isinstance(config.head, str) else parts.name
-        self._head_config = cast(HeadConfig, cast(ContrastConfig, parts.recipe.objectives[self.owner]).head)
+        # Its own, or that of the objective whose head it shares.
+        self.head_config = cast(HeadConfig, cast(ContrastConfig, parts.recipe.objectives[self.owner]).head)
         # The first that is trained of those that share a head has it; in a list, so that it is no part of the others.
         every = (one for one in parts.objectives.values() if isinstance(one, Contrast))
         self._shared = [one for one in every if one.owner == self.owner][:1]
         if not self._shared:
-            names = self._projected(self.owner, parts)
-            self.heads = nn.ModuleDict({name: self._head(name, self._head_config, parts) for name in names})
+            # Also inputs of objectives that share it have a head here.
+            recipe = parts.recipe
+            objectives = [(key, one) for key, one in recipe.objectives.items() if isinstance(one, ContrastConfig)]
+            sharing = [one for key, one in objectives if self.owner in (key, one.head)]
+            used = {one for config in sharing for one in (config.of, *config.between)}
+            self.heads = nn.ModuleDict({name: self._head(name, parts) for name in recipe.inputs if name in used})
         self.temperature = Temperature(config.temperature, config.learn_temperature)
         learns_bias = "bias" in self._loss.parameters and config.learn_temperature
         # As with the temperature: weight decay draws it to where it began.
@@ -75,16 +66,8 @@ class Contrast(Objective):
         # A loss with a state of its own holds one entry a record.
         self.state = self._loss.with_state(config, parts.rows)
 
-    @staticmethod
-    def _projected(name: str, parts: Parts) -> tuple[str, ...]:
-        """Inputs that have a head here: also those of objectives that share it."""
-        every = parts.recipe.objectives.items()
-        sharing = [one for key, one in every if key == name or getattr(one, "head", None) == name]
-        used = {one for config in sharing if isinstance(config, ContrastConfig) for one in (config.of, *config.between)}
-        return tuple(one for one in parts.recipe.inputs if one in used)
-
-    def _head(self, name: str, config: HeadConfig, parts: Parts) -> nn.Module:
-        encoder = parts.encoders[name]
+    def _head(self, name: str, parts: Parts) -> nn.Module:
+        encoder, config = parts.encoders[name], self.head_config
         if config.map:
             return GlobalHead(map_features(encoder, parts.sizes[name][1:]), config.hidden, config.dim)
         if self.config.dense and not config.hidden and config.dim:
@@ -97,23 +80,12 @@ class Contrast(Objective):
         return heads[name]
 
     @property
-    def head_config(self) -> HeadConfig:
-        """Its own, or that of the objective whose head it shares."""
-        return self._head_config
-
-    @property
     def wanted(self) -> dict[str, Wanted]:
         """Views of one input, or one view of each."""
         config = self.config
-        own: dict[str, Any] = {
-            "views": config.views,
-            "masked": config.masked,
-            "apart": self.name if config.apart else "",
-        }
-        if config.of:
-            found = {config.of: Wanted(copies=config.copies, original=config.original, **own)}
-        else:
-            found = {name: Wanted(copies=1, **own) for name in config.between}
+        one = Wanted(config.views, copies=1, masked=config.masked, apart=self.name if config.apart else "")
+        several = replace(one, copies=config.copies, original=config.original)
+        found = {name: several if config.of else one for name in self.names}
         if self.soft:
             found.setdefault(self.soft, Wanted(copies=1))
         return found

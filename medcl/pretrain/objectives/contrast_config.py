@@ -4,11 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import (
-    HeadConfig,
-    ObjectiveConfig,
-    named,
-)
+from medcl.pretrain.objectives.base import HeadConfig, ObjectiveConfig, named
 from medcl.pretrain.objectives.named_loss import NamedLoss
 from medcl.pretrain.objectives.positives import (
     IN_BATCH,

@@ -72,10 +72,6 @@ def _own_similarity(path: str) -> Any:
 class NamedLoss:
     """A loss that takes by the names of its parameters what it needs.
 
-    Args:
-        config: of the objective.
-        where: its name in the recipe, for messages.
-
     Raises:
         UsageError: there is no such loss or similarity, or it does not take what the objective gives.
     """
@@ -152,12 +148,7 @@ class NamedLoss:
             ) from error
 
     def with_state(self, config: "ContrastConfig", rows: int) -> nn.Module | None:
-        """The module of a loss that keeps a state, such as a temperature a record.
-
-        Args:
-            config: of the objective.
-            rows: of the manifest.
-        """
+        """The module of a loss that keeps a state, such as a temperature a record."""
         if not self.has_state:
             return None
         return cast(nn.Module, self.function(rows, temperature=config.temperature, **config.settings))

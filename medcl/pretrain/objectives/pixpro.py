@@ -48,10 +48,6 @@ class PixProConfig(OneInputConfig):
 def check_places(where: str, views: Any) -> None:
     """Refuse views that do not say where a cell lies.
 
-    Args:
-        where: name of the objective, for messages.
-        views: their configuration.
-
     Raises:
         UsageError: they may move pixels, and are none of ours.
     """

@@ -109,15 +109,7 @@ class QueuedContrast(Contrast):
     def _against(
         self, step: Step, query: Tensor, keys: tuple[Tensor, Tensor], pairing: Pairing, sides: tuple[Side, Side]
     ) -> Tensor:
-        """The loss of queries against candidates of all processes, which every process holds.
-
-        Args:
-            step: the batch.
-            query: (n, dim).
-            keys: those of the queries' own samples (n, dim), and the candidates (M, dim).
-            pairing: of queries with candidates.
-            sides: whom both belong to.
-        """
+        """The loss of queries; `keys` are their own (n, dim) and the candidates (M, dim), which every process holds."""
         return self._loss(self._loss.function, self._given(step, a=query, b=keys[1], pairing=pairing), None)
 
 
