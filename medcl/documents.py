@@ -144,6 +144,28 @@ def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     return kind(**{name: build(hints[name], value[name], f"{where}.{name}") for name in known if name in value})
 
 
+def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings with others in their place; a value that is no mapping replaces the whole."""
+    merged = dict(content)
+    for name, value in changes.items():
+        before = merged.get(name)
+        both = isinstance(value, Mapping) and isinstance(before, Mapping)
+        merged[name] = merge(before, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names as nested mappings."""
+    found: dict[str, Any] = {}
+    for name, value in dotted.items():
+        *groups, last = name.split(".")
+        inner = found
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    return found
+
+
 _PACKAGE = Path(__file__).parent
 FOLDERS = {"card": "datasets", "recipe": "pipelines", "prompts": "pipelines/prompts"}
 

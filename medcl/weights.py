@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,58 @@ def _ordered(content: bytes) -> bytes:
 def _checksum(tensor: Tensor) -> str:
     flat = tensor.contiguous().reshape(-1)
     return checksum(f"{tensor.dtype} {tuple(tensor.shape)}", flat.view(torch.uint8).numpy() if flat.numel() else b"")
+
+
+@dataclass(frozen=True)
+class Match:
+    """What of a file fits a network.
+
+    Args:
+        matched: {name in the network: tensor}.
+        unused: names in the file that the network does not have.
+        wrong: those of another shape, with both shapes.
+        adapted: names in the network whose tensors were made to fit.
+    """
+
+    matched: dict[str, Tensor] = field(default_factory=dict)
+    unused: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    adapted: list[str] = field(default_factory=list)
+
+
+def match(given: Mapping[str, Tensor], own: Mapping[str, Tensor], rename: Mapping[str, str], *, adapt: bool) -> Match:
+    """Find the tensors of a file that a network takes.
+
+    Args:
+        given: of the file.
+        own: of the network.
+        rename: {beginning of the names in the file: beginning of the names in the network}; the longest one that fits
+            counts, and the empty one is that of all names.
+        adapt: whether kernels are inflated from two to three dimensions, and input channels averaged.
+    """
+    found = Match()
+    for name, value in given.items():
+        beginning = next((one for one in sorted(rename, key=len, reverse=True) if name.startswith(one)), None)
+        renamed = name if beginning is None else rename[beginning] + name.removeprefix(beginning)
+        if renamed not in own:
+            found.unused.append(name)
+            continue
+        fitted = _fitted(value, own[renamed].shape) if adapt else value
+        if fitted.shape != own[renamed].shape:
+            found.wrong.append(f"{name} {tuple(value.shape)} for {tuple(own[renamed].shape)}")
+            continue
+        found.adapted.extend([renamed] if fitted.shape != value.shape else [])
+        found.matched[renamed] = fitted.to(own[renamed].dtype)
+    return found
+
+
+def _fitted(value: Tensor, shape: torch.Size) -> Tensor:
+    """A kernel (out, in, x, y) as one of three dimensions, or of another number of input channels."""
+    if value.ndim + 1 == len(shape) and value.ndim == 4:
+        # The same response to a volume that does not change along the new axis (Carreira and Zisserman, CVPR 2017).
+        depth = shape[-1]
+        value = value[..., None].expand(*value.shape, depth) / depth
+    if value.ndim == len(shape) >= 3 and value.shape[1] != shape[1] and value.shape[0] == shape[0]:
+        # The same response to an image whose channels are equal.
+        value = value.sum(dim=1, keepdim=True).expand(-1, shape[1], *value.shape[2:]) / shape[1]
+    return value

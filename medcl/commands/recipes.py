@@ -32,7 +32,8 @@ def recipe(
     from medcl.pretrain import recipe as schema
 
     if isinstance(source, schema.Recipe):
-        return reading.read(reading.merge(schema.as_settings(source), reading.nested(settings))) if settings else source
+        changed = documents.merge(schema.as_settings(source), documents.nested(settings or {}))
+        return reading.read(changed) if settings else source
     path = None if source is None or isinstance(source, Mapping) else documents.find("recipe", source)
     content = _content(path) if path else dict(source or {})  # type: ignore[arg-type]
     return _read(content, settings or {}, f"recipe {path}: " if path else "")
@@ -43,7 +44,7 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
     from medcl.pretrain import recipe as schema
     from medcl.pretrain.version_0_1 import KEPT, converted, is_old
 
-    changes = reading.nested(settings)
+    changes = documents.nested(settings)
     if not content and not changes:
         names = ", ".join(documents.shipped("recipe"))
         raise UsageError(f"a recipe is needed: a YAML file, or the name of a shipped one ({names})")
@@ -51,7 +52,7 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
         if is_old(content):
             # Settings of such a recipe may be named as it names them.
             own = {name: value for name, value in changes.items() if name not in schema.ROOTS or name in KEPT}
-            built = reading.read(converted(reading.merge(content, own)))
+            built = reading.read(converted(documents.merge(content, own)))
             changes = {name: value for name, value in changes.items() if name not in own}
         else:
             built = reading.read(content)
@@ -64,12 +65,11 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
         known = getattr(built, group) if group in ("inputs", "objectives") else {}
         if len(rest) > 1 and rest[0] not in known and known:
             raise UsageError(f"{group}: {not_a_choice(rest[0], known)}; `--{group}.{rest[0]} {{...}}` adds one")
-    return reading.read(reading.merge(schema.as_settings(built), _in_full(changes, built)))
+    return reading.read(documents.merge(schema.as_settings(built), _in_full(changes, built)))
 
 
 def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
     """Settings with the short names of inputs in full: `encoder` of the only input, `image` for `inputs.image`."""
-    from medcl.pretrain import reading
     from medcl.pretrain import recipe as schema
 
     found: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
             full = {"inputs": {name: value}}
         elif name in ("data", "views", "encoder") and len(recipe.inputs) == 1:
             full = {"inputs": {next(iter(recipe.inputs)): {name: value}}}
-        found = reading.merge(found, full)
+        found = documents.merge(found, full)
     return found
 
 
@@ -205,13 +205,11 @@ def from_words(source: Any, more: Sequence[str], settings: Mapping[str, Any]) ->
     Raises:
         UsageError: there is no such recipe, or it holds an unknown setting or an invalid value.
     """
-    from medcl.pretrain import reading
-
     given = [*([str(source)] if source is not None else []), *more]
     paths = [documents.find("recipe", one) for one in given]
     content: dict[str, Any] = {}
     for path in paths:
-        content = reading.merge(content, _content(path))
+        content = documents.merge(content, _content(path))
     where = f"recipe {paths[-1]}: " if paths else ""
     try:
         return _read(content, settings, where)

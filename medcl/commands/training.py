@@ -99,7 +99,7 @@ def pretrain(
         manifest: manifest that `medcl scan` wrote.
         output: the run folder.
         samples: in the place of a manifest, samples in memory by the name of their input: arrays with ids, MNE Epochs
-            or torch data sets; see `medcl.pretrain.samples.Samples`.
+            or torch data sets; see `medcl.data.samples.Samples`.
         resume: go on from the folder's last.ckpt.
         until: step after which this call stops, to be resumed: for queues with a time limit.
         logger: program that is told of losses and measures, besides metrics.csv and TensorBoard: `wandb` (`pip install

@@ -35,6 +35,34 @@ class ProjectionHead(nn.Module):
         return cast(Tensor, self.layers(z))
 
 
+class Perceptron(nn.Module):
+    """A perceptron with batch normalisation over all rows and GELU between its layers.
+
+    Without the normalisation the cells of a new network are much the same, and all go to one prototype.
+
+    Args:
+        dim: width of the input.
+        hidden: width of the hidden layers.
+        out: width of the output.
+        layers: linear layers.
+    """
+
+    def __init__(self, dim: int, hidden: int, out: int, layers: int) -> None:
+        super().__init__()
+        modules: list[nn.Module] = []
+        for _ in range(layers - 1):
+            modules += [nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.GELU()]
+            dim = hidden
+        self.layers = nn.Sequential(*modules)
+        self.output = nn.Linear(dim, out)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (..., dim) to (..., out)."""
+        # A process without a sample has no statistics.
+        rows = self.layers(z.flatten(0, -2)) if z.numel() else z.new_zeros(0, self.output.in_features)
+        return cast(Tensor, self.output(rows).unflatten(0, z.shape[:-1]))
+
+
 class ClassifierHead(nn.Module):
     """COMET's head for full fine-tuning: dim -> 128 (BatchNorm, ReLU, dropout) -> outputs.
 

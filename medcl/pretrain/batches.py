@@ -1,7 +1,7 @@
-"""Where batches come from: samples of one input with all their levels, or linked records of several."""
+"""Where batches come from: samples of one input with all their levels, linked records of several, or memory."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -10,11 +10,16 @@ from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.pairs import Linkable, Pairs
 from medcl.data.sampler import Sampler, loader
+from medcl.data.samples import InMemory, Samples
+from medcl.errors import UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
 from medcl.pretrain.inputs import Made
-from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.recipe import InputConfig, Recipe
+from medcl.spelling import not_a_choice
+
+_IN_MEMORY = ("signal", "image", "volume")
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,8 @@ class Source:
     """Where batches come from.
 
     Args:
-        batches: `batches(sampler, start, stop)` of the training set.
-        samplers: makes the sampler for a number of partitions and a seed.
+        dataset: with what its samples belong to.
+        sizes: of a batch, as `Sampler` takes them.
         patients: codes of those trained on.
         size: what is trained on, in words: `1200 windows`.
         left_out: sentences about records that are not trained on, if any.
@@ -31,26 +36,27 @@ class Source:
     """
 
     dataset: Any
-    samplers: Callable[[int, int], Sampler]
+    sizes: Mapping[str, Any]
     patients: Ints
     size: str
     left_out: str
     id_names: tuple[str, ...]
 
+    def sampler(self, partitions: int, seed: int) -> Sampler:
+        """Draws batches, of volumes from so many equal parts."""
+        if hasattr(self.dataset, "draw"):
+            return Sampler.drawing(self.dataset, **self.sizes, partitions=partitions, seed=seed)
+        return Sampler(self.dataset.patients, self.dataset.units, **self.sizes, seed=seed)
+
     def batches(
         self, partitions: int, seed: int, start: int, stop: int, workers: int, rank: int, world: int
     ) -> Iterable[Batch]:
         """The batches of some steps, of one process."""
-        return loader(self.dataset, self.samplers(partitions, seed), start, stop, workers, rank=rank, world=world)
+        return loader(self.dataset, self.sampler(partitions, seed), start, stop, workers, rank=rank, world=world)
 
 
 def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source:
     """The batches of a recipe: samples of one input with all their levels, or linked records of several.
-
-    Args:
-        recipe: the whole.
-        made: its inputs.
-        chosen: what is trained on.
 
     Raises:
         MedclError: no records are left, or none belong together.
@@ -78,13 +84,9 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
         seed=recipe.seed,
     )
     counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
-
-    def samplers(partitions: int, seed: int) -> Sampler:
-        return Sampler.drawing(pairs, patients=batch.patients, records=batch.records, seed=seed)
-
     return Source(
         pairs,
-        samplers,
+        {"patients": batch.patients, "records": batch.records},
         np.unique(chosen.column("patient")[pairs.members]),
         f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
         _sentence(counts | pairs.left_out),
@@ -95,17 +97,12 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
 def _of_levels(recipe: Recipe, samples: Any) -> Source:
     """Samples of records whose levels are distinguished: windows of recordings, patches of volumes."""
     batch = recipe.batch
-    sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
-
-    def samplers(partitions: int, seed: int) -> Sampler:
-        if hasattr(samples, "draw"):
-            more = {"reuse": batch.reuse, "buffer": batch.buffer, "partitions": partitions}
-            return Sampler.drawing(samples, **sizes, **more, seed=seed)
-        return Sampler(samples.patients, samples.units, **sizes, seed=seed)
-
+    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    if hasattr(samples, "draw"):
+        sizes |= {"reuse": batch.reuse, "buffer": batch.buffer}
     return Source(
         samples,
-        samplers,
+        sizes,
         np.unique(samples.patients),
         f"{len(samples)} {samples.counted}",
         "\n".join(filter(None, (_sentence(samples.left_out), samples.note))),
@@ -117,3 +114,50 @@ def _sentence(counts: Mapping[str, int]) -> str:
     """The sentence about records that are not trained on; empty where there are none."""
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f"left out: {said}" if said else ""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What a wing's spec reads of a store."""
+
+    channels: tuple[str, ...]
+    n_channels: int
+    sampling_rate: float
+
+
+def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], Source, InMemory]:
+    """The inputs of a recipe from samples in memory.
+
+    Args:
+        recipe: the whole.
+        given: {input: samples}, see `Samples.of`.
+
+    Raises:
+        UsageError: an input has no samples, or they do not fit its settings.
+    """
+    real = [name for name, one in recipe.inputs.items() if not one.like]
+    for name in given:
+        if name not in real:
+            raise UsageError(f"samples: {not_a_choice(name, real)}")
+    if missing := [name for name in real if name not in given]:
+        raise UsageError(f"samples: none for the input {', '.join(missing)}")
+    data = InMemory({name: Samples.of(given[name], name) for name in real})
+    made = {name: _made(name, config, data.samples[config.like or name]) for name, config in recipe.inputs.items()}
+    batch = recipe.batch
+    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    size = f"{len(data)} samples"
+    return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
+
+
+def _made(name: str, config: InputConfig, samples: Samples) -> Made:
+    if config.modality not in _IN_MEMORY:
+        raise UsageError(f"samples[{name!r}]: {wing(config.modality).plural} are trained on from an archive only")
+    first = samples.read([0])
+    n_channels, *size = (int(one) for one in first.shape[1:])
+    rate = float(samples.sampling_rate or getattr(config.data, "sampling_rate", None) or 1.0)
+    channels = tuple(samples.channels) or tuple(f"channel {one + 1}" for one in range(n_channels))
+    if len(channels) != n_channels:
+        raise UsageError(f"samples[{name!r}].channels: {len(channels)} names of {n_channels} channels")
+    changes = {"window": size[0] / rate, "sampling_rate": rate, "channels": list(channels)}
+    data: Any = replace(config.data, **changes) if hasattr(config.data, "sampling_rate") else config.data
+    return Made.of(name, config, data, _Shape(channels, n_channels, rate), config.modality, first)

@@ -1,12 +1,11 @@
 """Recipes that are invalid, refused before anything is read."""
 
-from torch import nn
+from typing import Any
 
 from medcl.errors import UsageError
 from medcl.modality import wing
 from medcl.pretrain.model import adapted, spaces
-from medcl.pretrain.objectives import objective_class
-from medcl.pretrain.objectives.base import Parts
+from medcl.pretrain.objectives import build
 from medcl.pretrain.recipe import Recipe, StageConfig
 
 
@@ -48,36 +47,20 @@ def check(recipe: Recipe) -> None:
     for stage in recipe.trained:
         if stage.steps < 1:
             raise UsageError(f"stages: {stage.name or 'the only one'} has {stage.steps} steps; it takes at least one")
-        for done in sorted({0.0, *(recipe.objectives[one].begin for one in stage.objectives)} | _ends(recipe, stage)):
-            if done < 1 and not any(
-                recipe.objectives[one].begin <= done < recipe.objectives[one].end for one in stage.objectives
-            ):
+        parts = [(recipe.objectives[one].begin, recipe.objectives[one].end) for one in stage.objectives]
+        for done in sorted({0.0, *sum(parts, ())}):
+            if done < 1 and not any(begin <= done < end for begin, end in parts):
                 raise UsageError(f"objectives: none is trained at {done:.0%} of the steps: see begin and end")
         _build(recipe, stage)
 
 
-def _ends(recipe: Recipe, stage: StageConfig) -> set[float]:
-    return {recipe.objectives[one].end for one in stage.objectives}
-
-
 def _build(recipe: Recipe, stage: StageConfig) -> None:
     """Build what does not depend on the archive: an archive is not decoded for what cannot be built."""
-    sketches = {}
+    sketches: dict[str, Any] = {}
     for name, config in recipe.inputs.items():
         found = wing(config.modality).sketch(config.data, adapted(recipe, stage, name))
         if found is None:
             return
         sketches[name] = found
-    built: dict[str, nn.Module] = {}
-    for name in stage.objectives:
-        parts = Parts(
-            name=name,
-            encoders={one: encoder for one, (encoder, _) in sketches.items()},
-            sizes={one: size for one, (_, size) in sketches.items()},
-            recipe=recipe,
-            objectives=built,
-            steps=stage.steps,
-            rows=1,
-            id_names=("patient", "item"),
-        )
-        built[name] = objective_class(recipe.objectives[name].kind).made(recipe.objectives[name], parts)
+    encoders, sizes = ({one: found[part] for one, found in sketches.items()} for part in (0, 1))
+    build(recipe, stage, encoders, sizes, 1, ("patient", "item"))

@@ -20,13 +20,7 @@ _MARK, _DIGITS = b"crc32:", 8
 
 @dataclass(frozen=True)
 class State:
-    """What training changes.
-
-    Args:
-        method: with its encoder.
-        optimiser: of its parameters.
-        average: the averaged copy of the method, where one is kept.
-    """
+    """What training changes."""
 
     method: nn.Module
     optimiser: torch.optim.Optimizer

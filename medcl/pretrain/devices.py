@@ -13,10 +13,6 @@ from medcl.pretrain.recipe import HardwareConfig
 def fabric_for(config: HardwareConfig, loggers: Sequence[Any] = ()) -> Fabric:
     """The device, precision and processes that the configuration asks for.
 
-    Args:
-        config: of the hardware.
-        loggers: that are told of losses and measures.
-
     Raises:
         UsageError: no device, more devices than there are, or an invalid chunk.
     """

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medcl.archive.links import links, taking_part
+from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.pairs import linked
 from medcl.data.sampler import Sampler
@@ -17,7 +17,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Training
 from medcl.pretrain.check import check
-from medcl.pretrain.inputs import in_splits
+from medcl.pretrain.inputs import in_splits, rows_of
 from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.model import adapted
 from medcl.pretrain.objectives.positives import IN_BATCH, SOFT
@@ -58,10 +58,6 @@ class Forecast:
 def forecast(recipe: Recipe, manifest: Manifest) -> Forecast:
     """Hold a recipe against a manifest.
 
-    Args:
-        recipe: the whole.
-        manifest: that `medcl scan` wrote.
-
     Raises:
         UsageError: the recipe is invalid whatever the archive.
     """
@@ -72,55 +68,45 @@ def forecast(recipe: Recipe, manifest: Manifest) -> Forecast:
     except MedclError as error:
         found.problems.append(str(error))
         return found
-    rows: dict[str, np.ndarray] = {}
-    for name, config in recipe.inputs.items():
-        counted = np.ones(len(chosen), dtype=bool)
-        if config.reports != "all":
-            counted = taking_part(chosen, config.reports)
-        rows[name] = np.flatnonzero((chosen.kinds == config.modality) & counted)
-        found.inputs[name] = _records(recipe, name, manifest.ok(), chosen, rows[name], found)
+    rows = {name: rows_of(config, chosen) for name, config in recipe.inputs.items()}
+    data: dict[str, Any] = {}
+    for name in recipe.inputs:
+        data[name] = _completed(recipe, name, manifest.ok(), chosen, found)
+        found.inputs[name] = _records(recipe, name, chosen.select(rows[name]), chosen, data[name], found)
     anchors = _anchors(recipe, chosen, rows, found)
     if len(anchors):
         _positives(recipe, chosen, anchors, found)
-    found.memory.extend(_memory(recipe, manifest.ok(), chosen))
+    found.memory.extend(_memory(recipe, data))
     return found
 
 
-def _records(
-    recipe: Recipe, name: str, manifest: Manifest, chosen: Manifest, rows: np.ndarray, found: Forecast
-) -> list[str]:
-    own = wing(recipe.inputs[name].modality)
-    if not len(rows):
+def _records(recipe: Recipe, name: str, own: Manifest, chosen: Manifest, data: Any, found: Forecast) -> list[str]:
+    plural = wing(recipe.inputs[name].modality).plural
+    if not len(own):
         there = ", ".join(f"{count} {wing(kind).plural}" for kind, count in Counter(chosen.kinds.tolist()).items())
-        found.problems.append(f"inputs.{name}: no {own.plural} in the splits {', '.join(recipe.splits)} ({there})")
-        return [f"no {own.plural}"]
-    levels = {}
-    for level in _LEVELS:
-        if chosen.has(level):
-            codes = chosen.column(level)[rows]
-            if (codes >= 0).any():
-                levels[level] = len(np.unique(codes[codes >= 0]))
-    lines = [f"{len(rows)} {own.plural}", "levels: " + ", ".join(f"{count} x {one}" for one, count in levels.items())]
-    data = _completed(recipe, name, manifest, chosen, found)
-    channels = getattr(data, "channels", None)
-    if channels:
+        found.problems.append(f"inputs.{name}: no {plural} in the splits {', '.join(recipe.splits)} ({there})")
+        return [f"no {plural}"]
+    codes = {level: own.column(level) for level in _LEVELS if own.has(level)}
+    levels = {level: len(np.unique(one[one >= 0])) for level, one in codes.items()}
+    counts = ", ".join(f"{count} x {level}" for level, count in levels.items() if count)
+    lines = [f"{len(own)} {plural}", f"levels: {counts}"]
+    if channels := getattr(data, "channels", None):
         lines.append(f"{len(channels)} channels at {data.sampling_rate:g} Hz: {', '.join(channels)}")
     return lines
 
 
-def _completed(recipe: Recipe, name: str, manifest: Manifest, chosen: Manifest, found: Forecast | None) -> Any:
+def _completed(recipe: Recipe, name: str, manifest: Manifest, chosen: Manifest, found: Forecast) -> Any:
     """The sample configuration as the archive completes it, of wings whose manifest tells enough."""
     config = recipe.inputs[name]
     own = wing(config.modality)
-    if not own.reads_files or not hasattr(config.data, "channels"):
+    every, trained = (one.select(one.kinds == config.modality) for one in (manifest, chosen))
+    if not len(trained) or not own.reads_files or not hasattr(config.data, "channels"):
         return config.data
-    every = manifest.select(manifest.kinds == config.modality)
-    training = Training(config.encoder, chosen.select(chosen.kinds == config.modality), None, lambda: lambda _: False)
+    training = Training(config.encoder, trained, None, lambda: lambda _: False)
     try:
         return own.completed(config.data, every, training)
     except MedclError as error:
-        if found is not None:
-            found.problems.append(f"inputs.{name}: {error}")
+        found.problems.append(f"inputs.{name}: {error}")
         return config.data
 
 
@@ -147,18 +133,17 @@ def _anchors(recipe: Recipe, chosen: Manifest, rows: Mapping[str, np.ndarray], f
 def _positives(recipe: Recipe, chosen: Manifest, anchors: np.ndarray, found: Forecast) -> None:
     """Positives of an anchor beside its own views, over batches that are drawn as training would."""
     patient = chosen.column("patient")[anchors]
-    patient = np.where(patient >= 0, patient, -2 - anchors)
-    batch = recipe.batch
+    patient, batch = np.where(patient >= 0, patient, -2 - anchors), recipe.batch
     sampler = Sampler(patient, anchors, patients=batch.patients, records=batch.records, samples=1, seed=recipe.seed)
     drawn = [anchors[one] for one in sampler.batches(0, min(_BATCHES, 4 * len(sampler)))]
     samples = batch.samples if len(recipe.inputs) == 1 else 1
     for name, objective in recipe.objectives.items():
-        words = [one for one in getattr(objective, "words", {}) if one not in IN_BATCH and not one.startswith(SOFT)]
-        own = [one for one in getattr(objective, "words", {}) if one in IN_BATCH or one.startswith(SOFT)]
+        words = list(getattr(objective, "words", {}))
+        own = [one for one in words if one in IN_BATCH or one.startswith(SOFT)]
         lines = [f"{objective.kind}, {len(objective.losses)} loss{'es' if len(objective.losses) > 1 else ''}"]
         lines += [f"positives by {one}: those of the batch itself" for one in own]
         for word in words:
-            if word in ("sample", "slice", "volume", "item"):
+            if word in (*own, "sample", "slice", "volume"):
                 continue
             try:
                 table = Lookups.table(recipe, name, word, chosen)
@@ -169,7 +154,8 @@ def _positives(recipe: Recipe, chosen: Manifest, anchors: np.ndarray, found: For
                 known = int((~table[anchors].isnan()).sum())
                 lines.append(f"positives by {word}: {known} of {len(anchors)} records have a value")
                 continue
-            more = [_others(table[rows], samples) for rows in drawn]
+            # Of each sample the number of other samples with its code.
+            more = [(codes[:, None] == codes).sum(dim=1) * samples - 1 for codes in (table[rows] for rows in drawn)]
             having = np.mean([float((one > 0).float().mean()) for one in more])
             lines.append(
                 f"positives by {word}: {np.mean([float(one.float().mean()) for one in more]):.1f} other samples of a "
@@ -180,27 +166,21 @@ def _positives(recipe: Recipe, chosen: Manifest, anchors: np.ndarray, found: For
         found.objectives[name] = lines
 
 
-def _others(codes: Tensor, samples: int) -> Tensor:
-    """Of each sample the number of other samples with its code; `samples` of each record."""
-    same = (codes[:, None] == codes[None, :]).sum(dim=1)
-    return same * samples - 1
-
-
-def _memory(recipe: Recipe, manifest: Manifest, chosen: Manifest) -> list[str]:
+def _memory(recipe: Recipe, data: Mapping[str, Any]) -> list[str]:
     """Bytes of a step, where the settings tell the shape of a sample."""
-    batch = recipe.batch
+    batch, stage = recipe.batch, recipe.trained[0]
     count = batch.patients * batch.records * (batch.samples if len(recipe.inputs) == 1 else 1)
-    stage = recipe.trained[0]
     weights = activations = 0
     unknown = []
     for name, config in recipe.inputs.items():
-        data = _completed(recipe, name, manifest, chosen, None)
-        made = wing(config.modality).sketch(data, adapted(recipe, stage, name))
+        made = wing(config.modality).sketch(data[name], adapted(recipe, stage, name))
         if made is None:
             unknown.append(name)
             continue
         encoder, size = made
-        views = max((_views(recipe, one, name) for one in stage.objectives), default=1)
+        every: list[Any] = [recipe.objectives[one] for one in stage.objectives if name in recipe.objectives[one].inputs]
+        within = [one for one in every if getattr(one, "of", "")]
+        views = max((getattr(one, "copies", 2) + getattr(one, "original", False) for one in within), default=1)
         weights += sum(one.numel() for one in encoder.parameters()) * _FLOAT
         activations += _outputs(encoder, size) * _FLOAT * count * views
     if not weights:
@@ -208,15 +188,6 @@ def _memory(recipe: Recipe, manifest: Manifest, chosen: Manifest) -> list[str]:
     text = f"a step of {count} samples: about {_size(weights * _COPIES + activations)} in float32"
     rest = f" ({_size(activations)} of activations; hardware.chunk and bfloat16 take less)"
     return [text + rest + (f", without {', '.join(unknown)}" if unknown else "")]
-
-
-def _views(recipe: Recipe, objective: str, name: str) -> int:
-    config = recipe.objectives[objective]
-    if name not in config.inputs:
-        return 1
-    return (
-        int(getattr(config, "copies", 2)) + bool(getattr(config, "original", False)) if getattr(config, "of", "") else 1
-    )
 
 
 @torch.no_grad()

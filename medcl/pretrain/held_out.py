@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medcl.archive.links import taking_part
 from medcl.archive.manifest import Manifest
 from medcl.data.pairs import Linkable
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing
 from medcl.modality.rows import Ints
 from medcl.pretrain.batches import Source, source
-from medcl.pretrain.inputs import Made
+from medcl.pretrain.inputs import Made, rows_of
 from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.objectives.positives import LABEL
 from medcl.pretrain.recipe import Recipe
@@ -37,12 +36,6 @@ class HeldOut:
 
 def held_out(recipe: Recipe, made: Mapping[str, Made], manifest: Manifest, patients: Ints) -> HeldOut | None:
     """Find what the monitor of a recipe looks at.
-
-    Args:
-        recipe: the whole.
-        made: its inputs.
-        manifest: of all readable records.
-        patients: codes of those trained on, who are left out.
 
     Returns:
         None where nothing is to be looked at.
@@ -82,10 +75,7 @@ def held_out(recipe: Recipe, made: Mapping[str, Made], manifest: Manifest, patie
 
 def _drawn(name: str, one: Made, chosen: Manifest) -> Made:
     """An input whose samples are drawn from other records."""
-    config = one.config
-    own = wing(config.modality)
-    counted = np.ones(len(chosen), dtype=bool) if config.reports == "all" else taking_part(chosen, config.reports)
-    where = np.flatnonzero((chosen.kinds == config.modality) & counted)
+    own, where = wing(one.config.modality), rows_of(one.config, chosen)
     if not len(where):
         raise MedclError(f"monitor.split: inputs.{name}: there are no {own.plural} in it; {_NEVER}")
     draws = own.draws(one.store, chosen.select(where), one.data)

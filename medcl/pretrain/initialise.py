@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
@@ -70,11 +69,6 @@ def check_seen(run: Run[Any, Any], patients: Collection[int], salt: str, field: 
 def copy_weights(encoder: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Copy the weights of an encoder into another one, which may have more or fewer blocks of a decoder.
 
-    Args:
-        encoder: changed in place.
-        state: weights of the other one.
-        where: name of the encoder in the recipe, for messages.
-
     Raises:
         UsageError: the two are different networks.
     """
@@ -112,44 +106,20 @@ def load_file(encoder: nn.Module, config: InputConfig, name: str, *, told: bool 
     if not path.is_file():
         raise UsageError(f"inputs.{name}.init: there is no file {path}")
     own = encoder.state_dict()
-    matched, unused, wrong, adapted = {}, [], [], []
-    for given, value in weights.read(path, "take it from a copy").items():
-        beginning = next((one for one in sorted(config.rename, key=len, reverse=True) if given.startswith(one)), None)
-        renamed = given if beginning is None else config.rename[beginning] + given.removeprefix(beginning)
-        if renamed not in own:
-            unused.append(given)
-            continue
-        fitted = _fitted(value, own[renamed].shape) if config.adapt else value
-        if fitted.shape != own[renamed].shape:
-            wrong.append(f"{given} {tuple(value.shape)} for {tuple(own[renamed].shape)}")
-            continue
-        adapted += [renamed] if fitted.shape != value.shape else []
-        matched[renamed] = fitted.to(own[renamed].dtype)
-    missing = [one for one in own if one not in matched]
-    if wrong:
+    found = weights.match(weights.read(path, "take it from a copy"), own, config.rename, adapt=config.adapt)
+    if found.wrong:
         hint = "" if config.adapt else f"; inputs.{name}.adapt: true inflates kernels and averages input channels"
-        raise UsageError(f"inputs.{name}.init: {path}: other shapes: {', '.join(wrong[:5])}{hint}")
-    if not matched:
+        raise UsageError(f"inputs.{name}.init: {path}: other shapes: {', '.join(found.wrong[:5])}{hint}")
+    if not found.matched:
         raise UsageError(
             f"inputs.{name}.init: {path}: no tensor has a name of the encoder's, such as {next(iter(own))}; the file "
-            f"has {', '.join(unused[:3])}: map the beginnings of names by inputs.{name}.rename"
+            f"has {', '.join(found.unused[:3])}: map the beginnings of names by inputs.{name}.rename"
         )
-    encoder.load_state_dict(matched, strict=False)
+    encoder.load_state_dict(found.matched, strict=False)
     if not told or (dist.is_initialized() and dist.get_rank()):
         return
-    print(f"{path}: {len(matched)} tensors matched, {len(missing)} missing, {len(unused)} unused")
-    for what, names in (("missing", missing), ("unused", unused), ("adapted", adapted)):
+    missing = [one for one in own if one not in found.matched]
+    print(f"{path}: {len(found.matched)} tensors matched, {len(missing)} missing, {len(found.unused)} unused")
+    for what, names in (("missing", missing), ("unused", found.unused), ("adapted", found.adapted)):
         if names:
             print(f"  {what}: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}")
-
-
-def _fitted(value: Tensor, shape: torch.Size) -> Tensor:
-    """A kernel (out, in, x, y) as one of three dimensions, or of another number of input channels."""
-    if value.ndim + 1 == len(shape) and value.ndim == 4:
-        # The same response to a volume that does not change along the new axis (Carreira and Zisserman, CVPR 2017).
-        depth = shape[-1]
-        value = value[..., None].expand(*value.shape, depth) / depth
-    if value.ndim == len(shape) >= 3 and value.shape[1] != shape[1] and value.shape[0] == shape[0]:
-        # The same response to an image whose channels are equal.
-        value = value.sum(dim=1, keepdim=True).expand(-1, shape[1], *value.shape[2:]) / shape[1]
-    return value

@@ -57,6 +57,41 @@ class Made:
     dtype: torch.dtype
     missing: int
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        config: InputConfig,
+        data: Any,
+        store: Any,
+        modality: str,
+        sample: Tensor,
+        draws: Linkable | None = None,
+        missing: int = 0,
+    ) -> "Made":
+        """An input of a name in the recipe, whose samples of a modality of the manifest are like a batch (1, ...)."""
+        own = wing(config.modality)
+
+        def network(encoder: Any) -> nn.Module:
+            return own.encoder(own.spec_of(encoder, data, store, modality))
+
+        @cache
+        def views(called: str) -> Compose | None:
+            if called and called not in config.more_views:
+                raise UsageError(
+                    f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
+                )
+            wanted = config.more_views[called] if called else config.views
+            if isinstance(wanted, OwnViewsConfig):
+                return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
+            return own.views(wanted, data, store)
+
+        card = own.spec_of(config.encoder, data, store, modality)
+        # A tokenizer that comes with the weights is no setting.
+        config = replace(config, data=data) if type(data) is type(config.data) else config
+        size = tuple(sample.shape[1:])
+        return cls(config, store, draws, network, views, card, data, size, sample.dtype, missing)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Made":
         """Itself: an averaged copy of a model reads the same store."""
         return self
@@ -83,6 +118,12 @@ class Stored:
     trained: Manifest
 
 
+def rows_of(config: InputConfig, chosen: Manifest) -> Ints:
+    """The rows of the records of an input."""
+    counted = True if config.reports == "all" else taking_part(chosen, config.reports)
+    return np.flatnonzero((chosen.kinds == config.modality) & counted)
+
+
 def stored(name: str, config: InputConfig, manifest: Manifest, chosen: Manifest, folder: Path, **how: Any) -> Stored:
     """Prepare the records of one input.
 
@@ -99,11 +140,10 @@ def stored(name: str, config: InputConfig, manifest: Manifest, chosen: Manifest,
         MedclError: there are no such records, or none can be prepared.
     """
     kind = config.modality
-    own, kinds = wing(kind), chosen.kinds
-    counted = np.ones(len(chosen), dtype=bool) if config.reports == "all" else taking_part(chosen, config.reports)
-    where = np.flatnonzero((kinds == kind) & counted)
+    own = wing(kind)
+    where = rows_of(config, chosen)
     if not len(where):
-        there = ", ".join(f"{((kinds == one) & counted).sum()} {wing(one).plural}" for one in WINGS)
+        there = ", ".join(f"{len(rows_of(replace(config, modality=one), chosen))} {wing(one).plural}" for one in WINGS)
         raise MedclError(f"no {own.plural} to train on: the chosen splits of the manifest have {there}")
     begun = card_in(runs.load(Path(config.init)), kind, name) if is_run(config.init) else None
     every, trained = manifest.select(manifest.kinds == kind), chosen.select(where)
@@ -127,44 +167,16 @@ def stores_of(recipe: Recipe, manifest: Manifest, folder: Path, **how: Any) -> d
 def make(name: str, config: InputConfig, found: Stored) -> Made:
     """An input of prepared records, ready to train.
 
-    Args:
-        name: in the recipe.
-        config: its settings.
-        found: its records.
-
     Raises:
         MedclError: no record has a sample.
     """
     own, made, trained, data = wing(config.modality), found.store, found.trained, found.data
     draws = own.draws(made, trained, data)
     modality = "+".join(sorted({str(one) for one in trained.column("modality")[draws.rows]}))
-    card = own.spec_of(config.encoder, data, made, modality)
     sample = draws.read([draws.draw(int(draws.rows[0]), np.random.default_rng(0))])
 
-    @cache
-    def views(called: str) -> Compose | None:
-        if called and called not in config.more_views:
-            raise UsageError(
-                f"inputs.{name}.more_views: there is no {called!r}{did_you_mean(called, config.more_views)}"
-            )
-        wanted = config.more_views[called] if called else config.views
-        if isinstance(wanted, OwnViewsConfig):
-            return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
-        return own.views(wanted, data, made)
-
-    return Made(
-        # A tokenizer that comes with the weights is no setting.
-        replace(config, data=data) if type(data) is type(config.data) else config,
-        made,
-        Linkable(draws, found.where),
-        lambda encoder: own.encoder(own.spec_of(encoder, data, made, modality)),
-        views,
-        card,
-        data,
-        tuple(sample.shape[1:]),
-        sample.dtype,
-        len(trained) - len(draws.rows),
-    )
+    missing = len(trained) - len(draws.rows)
+    return Made.of(name, config, data, made, modality, sample, Linkable(draws, found.where), missing)
 
 
 def made_inputs(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Made]:

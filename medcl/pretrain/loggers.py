@@ -20,10 +20,6 @@ def loggers(name: LoggerName, folder: Path) -> Iterator[list[Any]]:
     texts of records, and neither code nor what is printed. They write into the run folder and send nothing, unless
     WANDB_MODE is `online`, or MLFLOW_TRACKING_URI names a server.
 
-    Args:
-        name: `none`, `wandb` or `mlflow`.
-        folder: of the run.
-
     Raises:
         UsageError: the package is not installed; says what installs it.
     """

@@ -6,15 +6,18 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from lightning.fabric import Fabric
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from medcl import files
 from medcl.errors import MedclError
+from medcl.runs import BOARD, METRICS
 
 
 class Board:
@@ -49,8 +52,9 @@ class Board:
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; every row is flushed, or its error was told."""
+        with suppress(OSError):
+            self._file.close()
 
     def _write(self, event: Event) -> None:
         try:
@@ -58,6 +62,32 @@ class Board:
             self._file.flush()
         except OSError as error:
             raise files.unwritable(self._path, error) from error
+
+
+class Log:
+    """What the first process tells: a row a step in metrics.csv, events for TensorBoard, and Fabric's loggers."""
+
+    def __init__(self, folder: Path, step: int, columns: Sequence[str], fabric: Fabric) -> None:
+        self._file = MetricsFile(folder / METRICS, keep_below=step, columns=columns)
+        self._board, self._fabric = Board(folder / BOARD), fabric
+
+    def __enter__(self) -> "Log":
+        """Itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the files."""
+        self._file.close()
+        self._board.close()
+
+    def write(self, row: Mapping[str, float | str]) -> None:
+        """Write a row of metrics.csv."""
+        self._file.write(row)
+
+    def tell(self, values: Mapping[str, float], step: int) -> None:
+        """Tell TensorBoard and the loggers of values."""
+        self._board.write(values, step)
+        self._fabric.log_dict(values, step)
 
 
 class MetricsFile:
@@ -105,8 +135,9 @@ class MetricsFile:
             raise files.unwritable(self._path, error) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; every row is flushed, or its error was told."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def _rows(path: Path, last: int) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -11,14 +12,15 @@ from torch import Tensor, nn
 from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
 from medcl.networks.multimodal import MultimodalEncoder
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.initialise import copy_weights
 from medcl.pretrain.inputs import Made
 from medcl.pretrain.lookups import Lookups
-from medcl.pretrain.objectives import objective_class
-from medcl.pretrain.objectives.base import Objective, Parts
+from medcl.pretrain.objectives import build
+from medcl.pretrain.objectives.base import HeadConfig, Objective
 from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.fused import fused
-from medcl.pretrain.passes import Seen, Step, TextCache
+from medcl.pretrain.passes import Seen, Step
 from medcl.pretrain.recipe import Recipe, StageConfig
 from medcl.pretrain.views import Drawn, Wanted, draw_views
 
@@ -52,25 +54,10 @@ class Model(nn.Module):
         super().__init__()
         self.recipe, self.stage, self.shared = recipe, stage, shared
         self.made, self.lookups = made, lookups
-        configs = {name: recipe.objectives[name] for name in stage.objectives}
-        self.encoders = nn.ModuleDict()
-        for name, one in made.items():
-            encoder = adapted(recipe, stage, name)
-            self.encoders[name] = one.encoder(encoder)
-        self.objectives = nn.ModuleDict()
-        for name, config in configs.items():
-            parts = Parts(
-                name=name,
-                encoders={one: self.encoders[one] for one in made},
-                sizes={one: made[one].size for one in made},
-                recipe=recipe,
-                objectives={one: self.objectives[one] for one in self.objectives},
-                steps=stage.steps,
-                rows=lookups.rows,
-                id_names=id_names,
-                chunk=recipe.hardware.chunk,
-            )
-            self.objectives[name] = objective_class(config.kind).made(config, parts)
+        encoders = {name: one.encoder(adapted(recipe, stage, name)) for name, one in made.items()}
+        sizes = {name: one.size for name, one in made.items()}
+        self.encoders = nn.ModuleDict(encoders)
+        self.objectives = nn.ModuleDict(build(recipe, stage, encoders, sizes, lookups.rows, id_names))
         self.teachers = nn.ModuleDict()
         self._follow()
         self._frozen = [
@@ -131,14 +118,11 @@ class Model(nn.Module):
             return next(iter(self.encoders.values()))
         space, local = spaces(self.recipe)
         names = side_names(self.recipe)
-        if not space:
-            return MultimodalEncoder({names[name]: encoder for name, encoder in self.encoders.items()}, 0, 0)
-        head = cast(Contrast, self.objectives[space]).head_config
-        cells = cast(Contrast, self.objectives[local]).head_config.dim if local else 0
         sides = {names[name]: encoder for name, encoder in self.encoders.items()}
-        joint = MultimodalEncoder(sides, head.hidden, head.dim, cells)
-        owner = cast(Contrast, self.objectives[space])
-        joint.heads = nn.ModuleDict({names[name]: owner.head(name) for name in self.encoders})
+        joint = MultimodalEncoder(sides, *widths(self.recipe))
+        if space:
+            owner = cast(Contrast, self.objectives[space])
+            joint.heads = nn.ModuleDict({names[name]: owner.head(name) for name in self.encoders})
         if local:
             owner = cast(Contrast, self.objectives[local])
             joint.local = nn.ModuleDict({names[name]: owner.head(name) for name in owner.heads})
@@ -186,16 +170,16 @@ class Model(nn.Module):
                     self.teachers[one] = deepcopy(self.encoders[one]).requires_grad_(False)
         self._following = {one: name for one, (name, _) in momenta.items()}
 
+    def source(self, name: str) -> str:
+        """The input whose samples and views an input has: another one, which it is `like`, or its own."""
+        return self.recipe.inputs[name].like or name
+
     def samples(self, batch: Mapping[str, Any], name: str) -> tuple[Tensor, Tensor]:
         """The samples (n, ...) of an input, and which of the batch (B,) have it."""
-        source = self.recipe.inputs[name].like or name
+        source, index = self.source(name), batch["index"]
         given = batch.get("inputs") or {next(iter(self.made)): batch["x"]}
-        index = batch["index"]
-        everyone = torch.ones(len(index), dtype=torch.bool, device=index.device)
-        x = given.get(source)
-        return (self.made[source].nothing(index.device) if x is None else x), batch.get("present", {}).get(
-            source, everyone
-        )
+        x = given[source] if source in given else self.made[source].nothing(index.device)
+        return x, batch.get("present", {}).get(source, torch.ones_like(index, dtype=torch.bool))
 
     def step(self, batch: Mapping[str, Any], generator: torch.Generator, names: Sequence[str] = ()) -> Step:
         """The views of a batch; what the encoders make of them is computed when it is asked for.
@@ -210,23 +194,31 @@ class Model(nn.Module):
         ids = {**batch["ids"], "row": batch["index"], **self.lookups.of(batch)}
         if "position" in batch:
             ids["position"] = batch["position"]
-        present = {}
-        wanted = self._wanted(names)
+        # Views of an input, and of one like it, are of one draw, of as many copies as any objective wants.
+        wanted: dict[tuple[str, Any], Wanted] = {}
+        blocks: dict[tuple[str, Any], int] = {}
+        copies: dict[tuple[str, Any], int] = {}
+        for name in names:
+            for one, look in cast(Objective, self.objectives[name]).looks:
+                place, key = (self.source(one), look.key), (one, look.key)
+                wanted.setdefault(key, look)
+                blocks[key] = max(blocks.get(key, 0), look.blocks)
+                copies[place] = max(copies.get(place, 0), look.copies)
+        self._move(names)
+        present: dict[str, Tensor] = {}
         drawn: dict[tuple[str, Any], Drawn] = {}
         seen: dict[tuple[str, Any], Seen] = {}
-        for name in dict.fromkeys(one for one, _ in wanted):
-            _, present[name] = self.samples(batch, name)
-        self._move(names)
-        for (name, key), one in wanted.items():
-            source = self.recipe.inputs[name].like or name
-            if (source, key) not in drawn:
-                x, _ = self.samples(batch, name)
-                drawn[source, key] = draw_views(x, self.made[source].views(one.views), one, generator, group)
-            there = present[name]
-            own = ids if len(drawn[source, key].source) == len(there) else {n: value[there] for n, value in ids.items()}
+        for (name, key), look in wanted.items():
+            place = self.source(name), key
+            x, there = self.samples(batch, name)
+            present[name] = there
+            if place not in drawn:
+                views = self.made[place[0]].views(look.views)
+                drawn[place] = draw_views(x, views, replace(look, copies=copies[place]), generator, group)
+            own = ids if len(x) == len(there) else {n: value[there] for n, value in ids.items()}
             seen[name, key] = Seen(
-                drawn[source, key],
-                one.blocks,
+                drawn[place],
+                blocks[name, key],
                 self.encoders[name],
                 own,
                 self.recipe.hardware.chunk,
@@ -241,22 +233,6 @@ class Model(nn.Module):
             if name in names and self.training:
                 momentum = cast(float, cast(Objective, self.objectives[name]).follows)
                 momentum_update(self.encoders[one], self.teachers[one], momentum)
-
-    def _wanted(self, names: Sequence[str]) -> dict[tuple[str, Any], Wanted]:
-        """The views of each input, joined over objectives; those of an input and of one like it are of one draw."""
-        found: dict[tuple[str, Any], Wanted] = {}
-        for name in names:
-            for one, wanted in cast(Objective, self.objectives[name]).looks:
-                key = one, wanted.key
-                found[key] = found[key].joined(wanted) if key in found else wanted
-        copies: dict[tuple[str, Any], int] = {}
-        for (one, key), wanted in found.items():
-            place = self.recipe.inputs[one].like or one, key
-            copies[place] = max(copies.get(place, 0), wanted.copies)
-        return {
-            (one, key): wanted.with_copies(copies[self.recipe.inputs[one].like or one, key])
-            for (one, key), wanted in found.items()
-        }
 
     def _groups(self, names: Sequence[str]) -> list[list[str]]:
         """Objectives whose losses are computed together."""
@@ -291,6 +267,13 @@ def spaces(recipe: Recipe) -> tuple[str, str]:
     pooled = [name for name, one in own.items() if not one.dense]
     dense = [name for name, one in own.items() if one.dense]
     return (pooled or dense or [""])[0], (dense if pooled else [""])[0] if dense else ""
+
+
+def widths(recipe: Recipe) -> tuple[int, int, int]:
+    """Of the common space of several inputs: of its heads' hidden layer, of its embeddings, and of cells and words."""
+    every: dict[str, Any] = dict(recipe.objectives)
+    space, local = (every[name].head if name else HeadConfig(0, 0) for name in spaces(recipe))
+    return space.hidden, space.dim, local.dim
 
 
 def side_names(recipe: Recipe) -> dict[str, str]:

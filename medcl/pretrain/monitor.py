@@ -7,22 +7,22 @@ is a function of the weights: it sees the same samples under the same views each
 import csv
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import cast
 
 import torch
 from lightning.fabric import Fabric
-from torch import nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from medcl.pretrain.batches import Source
-from medcl.pretrain.held_out import HeldOut
-from medcl.pretrain.looks import Look, at_rest
+from medcl.networks.text_cache import TextCache
+from medcl.pretrain.looks import look
 from medcl.pretrain.metrics import MetricsFile
 from medcl.pretrain.model import Model, loss_name
-from medcl.pretrain.passes import TextCache
-from medcl.pretrain.recipe import Recipe, StageConfig
+from medcl.pretrain.plan import Plan
+from medcl.pretrain.recipe import StageConfig
 from medcl.runs import MONITOR
 
 LOWEST_RANK = 1.05
@@ -32,53 +32,47 @@ MOST_DEAD = 0.5
 
 
 class Monitor:
-    """Looks at one stage of a run.
+    """Looks at one stage of a run, and writes a row of monitor.csv each time.
 
     Args:
-        recipe: the whole.
+        plan: of the run.
         stage: that is trained.
-        named: name of the stage in the rows; empty in a run of one stage.
-        held: what is looked at.
-        trained: what is trained on.
+        named: the column of the stage; none in a run of one stage.
         fabric: device and precision.
-        folder: of the run, where `monitor.csv` is written.
+        folder: of the run.
+        step: after which training goes on: what was seen later is dropped.
     """
 
     def __init__(
-        self,
-        recipe: Recipe,
-        stage: StageConfig,
-        named: str,
-        held: HeldOut,
-        trained: Source,
-        fabric: Fabric,
-        folder: Path,
+        self, plan: Plan, stage: StageConfig, named: Mapping[str, str], fabric: Fabric, folder: Path, step: int
     ) -> None:
-        self._recipe, self._stage, self._named, self._held = recipe, stage, named, held
-        self._fabric, self._path = fabric, folder / MONITOR
-        self._look = Look(recipe, stage, held, trained, fabric)
+        assert plan.held is not None
+        self._plan, self._stage, self._named, self._fabric = plan, stage, named, fabric
+        self._recipe, self._held = plan.recipe, plan.held
         self._caches: dict[str, TextCache] = {}
         self._told: set[str] = set()
-        self._done: set[int] = set()
-        self._file: MetricsFile | None = None
-
-    def begin(self, step: int) -> None:
-        """Go on after a step: what was seen later is dropped."""
-        before: list[str] = []
-        if step and self._path.is_file():
-            with self._path.open(newline="", encoding="utf-8") as lines:
+        path, before = folder / MONITOR, list[str]()
+        if step and path.is_file():
+            with path.open(newline="", encoding="utf-8") as lines:
                 before = next(csv.reader(lines), [])
-        columns = tuple(dict.fromkeys((*before, *self._columns())))
-        self._file = MetricsFile(self._path, keep_below=step, columns=columns)
-        with self._path.open(newline="", encoding="utf-8") as lines:
+        self._file = MetricsFile(path, keep_below=step, columns=tuple(dict.fromkeys((*before, *self._columns()))))
+        with path.open(newline="", encoding="utf-8") as lines:
             self._done = {int(row["step"]) for row in csv.DictReader(lines)}
+
+    def __enter__(self) -> "Monitor":
+        """Itself."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the file."""
+        self._file.close()
 
     def is_due(self, step: int) -> bool:
         """Whether there is a look after a step that has not been taken yet."""
         return step > 0 and step % self._recipe.monitor.every == 0 and step not in self._done
 
     def look(
-        self, step: int, method: nn.Module, average: AveragedModel | None, weights: Mapping[str, float]
+        self, step: int, method: Model, average: AveragedModel | None, weights: Mapping[str, float]
     ) -> dict[str, float]:
         """Look at the weights that would be saved now, and write a row.
 
@@ -91,35 +85,58 @@ class Monitor:
         Returns:
             The row, without the step and what is not known.
         """
-        model = cast(Model, average.module if average is not None else method)
+        model = cast(Model, average.module) if average is not None else method
         device = self._fabric.device
         with (
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             torch.no_grad(),
             self._fabric.autocast(),
-            at_rest(model, cast(Model, method), self._held.lookups, self._caches),
+            self._at_rest(model, method),
         ):
             # So that a look does not depend on where the training is.
             torch.manual_seed(self._recipe.seed)
-            row = self._look(model, weights)
+            row = look(model, self._plan, self._stage, weights, self._fabric)
         found = {name: value for name, value in row.items() if value == value}
-        assert self._file is not None
-        stage = {"stage": self._named} if self._named else {}
-        self._file.write({"step": step, **stage, **found})
+        self._file.write({"step": step, **self._named, **found})
         self._done.add(step)
         self._warn(found, {name: int(one.config.dim) for name, one in model.encoders.items()})  # type: ignore[arg-type]
         return found
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
+    @contextmanager
+    def _at_rest(self, model: Model, trained: Model) -> Iterator[None]:
+        """Evaluate a model alone on other records; afterwards all of it is as before, to the bit.
+
+        Args:
+            model: that is looked at.
+            trained: the same, or that of which it is the average: an average of queues and of counters means nothing,
+                so that these are taken from there.
+        """
+        learned = {name for name, one in model.named_parameters() if one.requires_grad}
+        held = {
+            name: value.clone() if isinstance(value, Tensor) else value
+            for name, value in model.state_dict().items()
+            if name not in learned
+        }
+        modes = [(module, module.training) for module in model.modules()]
+        before = model.lookups, model.shared, model.caches
+        if model is not trained:
+            now = trained.state_dict()
+            model.load_state_dict({n: now[n] for n in held if not n.startswith("encoders.")}, strict=False)
+        model.lookups, model.shared = self._held.lookups, False
+        # Texts that are looked at are kept apart from those of training.
+        model.caches = {name: self._caches.setdefault(name, TextCache()) for name in model.caches}
+        model.eval()
+        try:
+            yield
+        finally:
+            model.lookups, model.shared, model.caches = before
+            model.load_state_dict(held, strict=False)
+            for module, mode in modes:
+                module.training = mode
 
     def _columns(self) -> Iterator[str]:
         recipe = self._recipe
-        yield "step"
-        if self._named:
-            yield "stage"
+        yield from ("step", *self._named)
         for name, objective in recipe.objectives.items():
             yield from (loss_name(name, one) for one in objective.losses)
         yield "total"
@@ -156,3 +173,10 @@ class Monitor:
         if about not in self._told:
             self._told.add(about)
             warnings.warn(text, stacklevel=3)
+
+
+def in_short(found: Mapping[str, float]) -> dict[str, str]:
+    """What the line of progress tells of a look: the held-out total, and the lowest effective rank of an input."""
+    ranks = [value for name, value in found.items() if name.startswith("rank.")]
+    told = {"held-out": f"{found['total']:.3f}"} if "total" in found else {}
+    return {**told, "rank": f"{min(ranks):.1f}"} if ranks else told

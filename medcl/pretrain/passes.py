@@ -1,6 +1,7 @@
 """What the encoders see in a step and what they make of it: drawn once, encoded once, for all objectives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
@@ -10,49 +11,11 @@ from torch import Tensor, nn
 from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks.encoder import pool
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.views import Drawn, Wanted
 
-MOST = 2**18
-"""Texts whose embeddings are kept; 400 MB at a width of 384."""
 
-
-class TextCache:
-    """The pooled embeddings of texts by a locked encoder: they are the same at every step, to the rounding of a batch.
-
-    A report is drawn again in every epoch, and a transformers model takes longer than all else in a step. Beyond `most`
-    different texts, further ones are embedded anew.
-
-    Args:
-        most: texts that are kept.
-    """
-
-    def __init__(self, most: int = MOST) -> None:
-        self.most = most
-        self._known: dict[bytes, Tensor] = {}
-
-    def __call__(self, x: Tensor, words: Tensor, embed: Callable[[Tensor], Tensor]) -> Tensor:
-        """Embed a batch of which only those texts that are new pass the encoder.
-
-        Args:
-            x: (B, L) tokens.
-            words: (B, L) bool, which of them are not padding.
-            embed: tokens (n, L) to pooled embeddings (n, dim).
-
-        Returns:
-            (B, dim), without a derivative.
-        """
-        tokens, real = x.cpu().numpy(), words.cpu().numpy()
-        keys = [row[kept].tobytes() for row, kept in zip(tokens, real, strict=True)]
-        first = {key: place for place, key in enumerate(keys) if key not in self._known}
-        found = {}
-        if first:
-            with torch.no_grad():
-                found = dict(zip(first, embed(x[list(first.values())]), strict=True))
-            room = self.most - len(self._known)
-            self._known.update(list(found.items())[:room])
-        return torch.stack([found[key] if key in found else self._known[key] for key in keys])
-
-
+@dataclass(eq=False)
 class Seen:
     """The views of an input by one encoder; what is asked for is computed once.
 
@@ -66,21 +29,18 @@ class Seen:
         teacher: its slowly following copy, if there is one.
     """
 
-    def __init__(
-        self,
-        drawn: Drawn,
-        blocks: int,
-        encoder: nn.Module,
-        ids: Mapping[str, Tensor],
-        chunk: int = 0,
-        cache: TextCache | None = None,
-        teacher: nn.Module | None = None,
-    ) -> None:
-        self.drawn, self.blocks, self.encoder, self.ids = drawn, blocks, encoder, ids
-        self.n = drawn.n
-        self.x = drawn.x[: blocks * drawn.n]
-        self.keep = None if drawn.keep is None else drawn.keep[: blocks * drawn.n]
-        self._chunk, self._cache, self._teacher = chunk, cache, teacher
+    drawn: Drawn
+    blocks: int
+    encoder: nn.Module
+    ids: Mapping[str, Tensor]
+    chunk: int = 0
+    cache: TextCache | None = None
+    teacher: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        self.n = self.drawn.n
+        self.x = self.drawn.x[: self.blocks * self.n]
+        self.keep = None if self.drawn.keep is None else self.drawn.keep[: self.blocks * self.n]
         self._projected: dict[int, Tensor] = {}
         self._followed: dict[tuple[int, int], Seen] = {}
 
@@ -101,8 +61,8 @@ class Seen:
         """(blocks * n, dim)."""
         if not self.n:
             return self._nothing()
-        if self._cache is not None:
-            return self._cache(self.x, self.words, lambda x: pool(self.encoder, self.encoder(x), x))
+        if self.cache is not None:
+            return self.cache(self.x, self.words, lambda x: pool(self.encoder, self.encoder(x), x))
         return pool(self.encoder, self.dense, self.x)
 
     @cached_property
@@ -163,19 +123,14 @@ class Seen:
         return self._projected[id(head)][: blocks * self.n]
 
     def followed(self, first: int, blocks: int) -> "Seen":
-        """Some views by the slowly following copy of the encoder; call it without derivatives.
-
-        Args:
-            first: number of the first view.
-            blocks: number of views.
-        """
-        assert self._teacher is not None
+        """Some views by the slowly following copy of the encoder; call it without derivatives."""
+        assert self.teacher is not None
         if (first, blocks) not in self._followed:
             rows = slice(first * self.n, (first + blocks) * self.n)
             drawn = self.drawn
             keep = None if drawn.keep is None else drawn.keep[rows]
             part = Drawn(drawn.x[rows], keep, drawn.source, {}, drawn.views)
-            self._followed[first, blocks] = Seen(part, blocks, self._teacher, self.ids)
+            self._followed[first, blocks] = Seen(part, blocks, self.teacher, self.ids)
         return self._followed[first, blocks]
 
     def repeated(self, name: str, blocks: int) -> Tensor:
@@ -184,13 +139,14 @@ class Seen:
 
     @property
     def _size(self) -> int:
-        return self._chunk if self._chunk and torch.is_grad_enabled() else len(self.x)
+        return self.chunk if self.chunk and torch.is_grad_enabled() else len(self.x)
 
 
 def _trains(module: nn.Module) -> bool:
     return any(one.requires_grad for one in module.parameters())
 
 
+@dataclass(eq=False)
 class Step:
     """A batch in one step of training.
 
@@ -202,17 +158,12 @@ class Step:
         group: processes that share the batch.
     """
 
-    def __init__(
-        self,
-        seen: Mapping[tuple[str, Any], Seen],
-        ids: Mapping[str, Tensor],
-        present: Mapping[str, Tensor],
-        generator: torch.Generator,
-        group: Group,
-    ) -> None:
-        self._seen, self.ids, self.present = seen, ids, present
-        self.generator, self.group = generator, group
+    seen: Mapping[tuple[str, Any], Seen]
+    ids: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+    generator: torch.Generator
+    group: Group
 
     def see(self, name: str, wanted: Wanted) -> Seen:
         """The views of an input."""
-        return self._seen[name, wanted.key]
+        return self.seen[name, wanted.key]

@@ -11,16 +11,13 @@ from medcl.archive.manifest import Manifest
 from medcl.modality import wing
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
-from medcl.pretrain.batches import Source, source
+from medcl.pretrain.batches import Source, made_of, source
 from medcl.pretrain.held_out import HeldOut, held_out
 from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Made, in_splits, made_inputs
 from medcl.pretrain.lookups import Columns, Lookups
-from medcl.pretrain.model import Model, adapted, loss_name, side_names, spaces
-from medcl.pretrain.monitor import Monitor
-from medcl.pretrain.objectives.base import HeadConfig
+from medcl.pretrain.model import Model, adapted, loss_name, side_names, widths
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig
-from medcl.pretrain.samples import made_of
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,8 @@ class Plan:
             cards[name] = own.spec_of(self.recipe.inputs[name].encoder, one.data, one.store, modality)
         if len(cards) == 1:
             return cast(Card, next(iter(cards.values())))
-        space, local = spaces(self.recipe)
         names = side_names(self.recipe)
-        if not space:
-            return JointCard({names[name]: card for name, card in cards.items()}, 0, 0)
-        head = cast(HeadConfig, self.recipe.objectives[space].head)  # type: ignore[attr-defined]
-        cells = cast(HeadConfig, self.recipe.objectives[local].head).dim if local else 0  # type: ignore[attr-defined]
-        return JointCard({names[name]: card for name, card in cards.items()}, head.hidden, head.dim, cells)
+        return JointCard({names[name]: card for name, card in cards.items()}, *widths(self.recipe))
 
     def model(self, stage: StageConfig, before: Model | None, *, told: bool = True) -> Model:
         """What a stage trains, from the weights of the stage before.
@@ -116,18 +108,12 @@ class Plan:
                 found |= {loss_name(name, one): weight * share for one, share in objective.losses.items()}
         return found
 
-    def columns(self) -> tuple[str, ...]:
+    def losses(self) -> tuple[str, ...]:
         """Names of the losses of all stages."""
         every = (name for stage in self.recipe.trained for name in stage.objectives)
         return tuple(
             dict.fromkeys(loss_name(name, one) for name in every for one in self.recipe.objectives[name].losses)
         )
-
-    def monitor(self, stage: StageConfig, named: str, fabric: Fabric, folder: Path) -> Monitor | None:
-        """Who looks at a stage, if anyone does."""
-        if self.held is None or not fabric.is_global_zero:
-            return None
-        return Monitor(self.recipe, stage, named, self.held, self.source, fabric, folder)
 
     def batches(self, number: int, stage: StageConfig, fabric: Fabric, start: int, stop: int) -> Iterable[Batch]:
         """Those of some steps of a stage."""

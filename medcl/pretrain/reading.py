@@ -1,8 +1,8 @@
 """Recipes from YAML or nested mappings: every default filled in, or the setting that is wrong by its name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from dataclasses import field, fields, make_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality import WINGS, wing
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 from medcl.pretrain.recipe import GROUPS, ROOTS, InputConfig, Recipe, StageConfig, _lists
 
 T = TypeVar("T")
+_OF_WINGS = ("data", "views", "encoder", "more_views")
+_SCALARS = ("seed", "splits", "method", "source")
 
 
 def read(content: Mapping[str, Any]) -> Recipe:
     """A recipe from nested mappings, every default filled in.
-
-    Args:
-        content: of a YAML file, with what overrides it.
 
     Raises:
         UsageError: a setting is unknown or invalid, or something is missing; names it and the nearest valid one.
@@ -47,8 +46,8 @@ def read(content: Mapping[str, Any]) -> Recipe:
         stages=tuple(
             build(StageConfig, _mapping(one, f"stages.{place}"), f"stages.{place}") for place, one in enumerate(stages)
         ),
-        **_scalars(content),
-        **{name: build(kind, _mapping(content[name], name), name) for name, kind in GROUPS.items() if name in content},
+        **vars(build(_part(Recipe, *_SCALARS), {one: content[one] for one in _SCALARS if one in content}, "recipe")),
+        **{name: build(kind, _mapping(content.get(name, {}), name), name) for name, kind in GROUPS.items()},
     )
     _check_names(recipe)
     return recipe
@@ -73,7 +72,7 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     for name, value in values.items():
         if name not in known:
             raise UsageError(unknown("setting", f"{where}.{name}", [f"{where}.{one}" for one in known]))
-        if value is None and not _takes_none(kind, name):
+        if value is None and getattr(kind, name, ...) is not None:
             raise UsageError(f"{where}.{name} holds no settings: give it some, or leave it out for the defaults")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "settings")
@@ -84,26 +83,14 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     return cast(T, made.settings)
 
 
-def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with others in their place; a value that is no mapping replaces the whole."""
-    merged = dict(content)
-    for name, value in changes.items():
-        before = merged.get(name)
-        both = isinstance(value, Mapping) and isinstance(before, Mapping)
-        merged[name] = merge(before, value) if both else value  # type: ignore[arg-type]
-    return merged
-
-
-def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted names as nested mappings."""
-    found: dict[str, Any] = {}
-    for name, value in dotted.items():
-        *groups, last = name.split(".")
-        inner = found
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[last] = value
-    return found
+def _part(kind: type, *names: str) -> type:
+    """The dataclass of some fields of another."""
+    own: list[Any] = [
+        (one.name, one.type, field(default=one.default, default_factory=one.default_factory))
+        for one in fields(kind)
+        if one.name in names
+    ]
+    return make_dataclass(kind.__name__, own, frozen=True)
 
 
 def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
@@ -112,35 +99,28 @@ def _input(name: str, values: Mapping[str, Any]) -> InputConfig:
     if modality not in WINGS:
         raise UsageError(f"{where}.modality: {not_a_choice(modality, WINGS)}")
     own = wing(modality)
-    groups = {"data": own.config, "views": own.views_config, "encoder": own.encoder_config}
-    rest = {one: value for one, value in values.items() if one not in (*groups, "more_views", "modality")}
-    for one in rest:
-        if one not in settings_of(InputConfig):
-            raise UsageError(
-                unknown("setting", f"{where}.{one}", [f"{where}.{each}" for each in settings_of(InputConfig)])
-            )
-    for one in (*groups, "more_views"):
-        if one in values and values[one] is None:
-            raise UsageError(f"{where}.{one} holds no settings: give it some, or leave it out for the defaults")
-    given = {one: _mapping(values.get(one, {}), f"{where}.{one}") for one in (*groups, "more_views")}
+    known = settings_of(InputConfig)
+    for one in values:
+        if one not in known:
+            raise UsageError(unknown("setting", f"{where}.{one}", [f"{where}.{each}" for each in known]))
+    given = {one: _mapping(values.get(one, {}), f"{where}.{one}") for one in _OF_WINGS}
     data = build(own.config, given["data"], f"{where}.data")
-    default = own.default_encoder(data)
-    encoder = _encoder(own, default, given["encoder"], f"{where}.encoder")
+    encoder = _encoder(own, own.default_encoder(data), given["encoder"], f"{where}.encoder")
     views = _views(own, given["views"], f"{where}.views")
     more = {
         one: _views(own, _mapping(value or {}, f"{where}.more_views.{one}"), f"{where}.more_views.{one}")
         for one, value in given["more_views"].items()
     }
-    shell = build(_Rest, rest, where)
-    return InputConfig(
-        modality, data, views, encoder, more, **{one.name: getattr(shell, one.name) for one in fields(shell)}
-    )
+    rest = {one: value for one, value in values.items() if one not in (*_OF_WINGS, "modality")}
+    shared: Any = build(_part(InputConfig, *(one for one in known if one not in (*_OF_WINGS, "modality"))), rest, where)
+    return InputConfig(modality, data, views, encoder, more, **vars(shared))
 
 
 def _encoder(own: Wing, default: Any, given: Mapping[str, Any], where: str) -> Any:
     """The configuration of an encoder of the wing, or of one of the user's own."""
     if not is_foreign(given):
-        return replace(default, **_given(own.encoder_config, given, where))
+        built = build(own.encoder_config, given, where)
+        return replace(default, **{name: getattr(built, name) for name in given})
     if not own.takes_arrays:
         raise UsageError(
             f"{where}.name: {given['name']}: {own.plural} are no arrays of numbers, which a network of your own takes; "
@@ -160,24 +140,6 @@ def _views(own: Wing, given: Mapping[str, Any], where: str) -> Any:
     return build(OwnViewsConfig, given, where)
 
 
-def _given(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The fields of a dataclass that are given, of their types."""
-    built: Any = build(kind, values, where)
-    return {name: getattr(built, name) for name in values}
-
-
-@dataclass(frozen=True)
-class _Rest:
-    """The settings of an input that do not depend on its modality."""
-
-    init: str = ""
-    rename: dict[str, str] = field(default_factory=dict)
-    adapt: bool = False
-    locked: bool = False
-    reports: Literal["all", "record", "study"] = "all"
-    like: str = ""
-
-
 def _objective(name: str, values: Mapping[str, Any]) -> "ObjectiveConfig":
     # Torch comes with it: help is shown without.
     from medcl.pretrain.objectives import objective_class
@@ -185,18 +147,6 @@ def _objective(name: str, values: Mapping[str, Any]) -> "ObjectiveConfig":
     kind = values.get("kind", "contrast")
     made: ObjectiveConfig = build(objective_class(str(kind)).Config, {**values, "kind": kind}, f"objectives.{name}")
     return made
-
-
-def _scalars(content: Mapping[str, Any]) -> dict[str, Any]:
-    @dataclass(frozen=True)
-    class Scalars:
-        seed: int = 0
-        splits: tuple[str, ...] = ("train",)
-        method: str = ""
-        source: str = ""
-
-    given = {one.name: content[one.name] for one in fields(Scalars) if one.name in content}
-    return {name: getattr(build(Scalars, given, "recipe"), name) for name in given}
 
 
 def _check_names(recipe: Recipe) -> None:
@@ -222,8 +172,3 @@ def _mapping(value: Any, where: str, example: str = "") -> Mapping[str, Any]:
         return value
     told = ": takes settings by name" if value else " holds no settings: give it some"
     raise UsageError(f"{where}{told}{f', such as {example}' if example else ', or leave it out for the defaults'}")
-
-
-def _takes_none(kind: type, name: str) -> bool:
-    default = next((one.default for one in fields(kind) if one.name == name), ...)
-    return default is None

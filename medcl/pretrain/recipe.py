@@ -207,7 +207,12 @@ class Recipe:
         """The stages, complete."""
         every = tuple(self.objectives)
         return tuple(
-            replace(one, objectives=one.objectives or every, steps=one.steps or self.optimiser.steps)
+            replace(
+                one,
+                objectives=one.objectives or every,
+                steps=one.steps or self.optimiser.steps,
+                learning_rate=one.learning_rate or self.optimiser.learning_rate,
+            )
             for one in self.stages or (StageConfig(),)
         )
 

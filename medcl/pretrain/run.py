@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import torch
 from lightning.fabric import Fabric
 
 from medcl import runs
@@ -15,14 +13,12 @@ from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
 from medcl.pretrain.check import check
-from medcl.pretrain.checkpoint import step_of
 from medcl.pretrain.devices import fabric_for
 from medcl.pretrain.loggers import LoggerName, loggers
-from medcl.pretrain.model import Model
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe, as_settings
-from medcl.pretrain.trainer import Stage, Trained, train
+from medcl.pretrain.trainer import train
 from medcl.pretrain.version_0_1 import converted
 
 
@@ -76,7 +72,7 @@ def pretrain(
 
     Args:
         recipe: the whole.
-        manifest: what `medcl scan` wrote; or samples in memory by input, see `medcl.pretrain.samples.Samples`.
+        manifest: what `medcl scan` wrote; or samples in memory by input, see `medcl.data.samples.Samples`.
         store: folder in which records are prepared once.
         folder: the run folder.
         resume: go on from the folder's checkpoint.
@@ -117,21 +113,20 @@ def _pretrain(
     begun = runs.is_begun(folder)
     if begun and not resume:
         raise UsageError(f"{folder} already holds a run: choose another folder, or go on with --resume")
-    resume = begun
     plan = Plan.of(recipe, manifest, store, shared=fabric.world_size > 1)
-    if not resume:
+    if begun:
+        _same_recipe(folder, plan.recipe)
+    else:
         # What cannot be built is refused before there is a folder.
         for stage in plan.recipe.trained:
             plan.model(stage, None, told=False)
-    if fabric.is_global_zero and not resume:
-        runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), plan.salt))
-    if resume:
-        _same_recipe(folder, plan.recipe)
+        if fabric.is_global_zero:
+            runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), plan.salt))
     fabric.barrier()
-    trained = _train(plan, fabric, folder, resume=resume, until=until)
+    trained = train(plan, fabric, folder, resume=begun, until=until)
     finished = trained.step >= plan.recipe.steps
     if finished and fabric.is_global_zero:
-        runs.save_encoder(folder, cast(Model, trained.encoder_owner).kept(), plan.card)
+        runs.save_encoder(folder, trained.model.kept(), plan.card)
     return Pretrained(
         folder=folder,
         patients=len(plan.source.patients),
@@ -143,42 +138,6 @@ def _pretrain(
         finished=finished,
         speaks=fabric.is_global_zero,
     )
-
-
-def _train(plan: Plan, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
-    """All stages from the one that the checkpoint belongs to, each from the weights of the one before."""
-    recipe = plan.recipe
-    taken = step_of(folder / runs.CHECKPOINT) if resume else 0
-    trained: Trained | None = None
-    before = 0
-    stages = recipe.trained
-    for number, stage in enumerate(stages):
-        end = before + stage.steps
-        # A stage that is just finished is loaded for its weights, from which the next one begins.
-        if taken <= end or number == len(stages) - 1:
-            # New weights depend on nothing but the seed: not on whether the stage before ran in this call.
-            torch.manual_seed(recipe.seed + number)
-            rate = stage.learning_rate or recipe.optimiser.learning_rate
-            named = stage.name if len(stages) > 1 else ""
-            trained = train(
-                fabric,
-                plan.model(stage, cast(Model, trained.encoder_owner) if trained else None),
-                partial(plan.batches, number, stage, fabric),
-                replace(recipe.optimiser, steps=stage.steps, learning_rate=rate),
-                weights=partial(plan.weights, stage),
-                seed=recipe.seed,
-                folder=folder,
-                resume=resume and (before < taken or number == 0),
-                until=until,
-                checkpoint_every=recipe.hardware.checkpoint_every,
-                stage=Stage(named, before, plan.columns()),
-                monitor=plan.monitor(stage, named, fabric, folder),
-            )
-            if trained.step < end or (until is not None and until <= end):
-                break
-        before = end
-    assert trained is not None
-    return trained
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

@@ -7,27 +7,28 @@ nothing of the random state has to be saved, and 100 steps equal 50, a stop, and
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 from tqdm.auto import tqdm
 
+from medcl.data.ahead import ahead
 from medcl.errors import MedclError
-from medcl.modality.sampling import Batch
-from medcl.pretrain.averaging import average_of
-from medcl.pretrain.checkpoint import State, resume_from, save
-from medcl.pretrain.metrics import Board, MetricsFile
+from medcl.pretrain.checkpoint import State, resume_from, save, step_of
+from medcl.pretrain.metrics import Log
+from medcl.pretrain.model import Model
+from medcl.pretrain.monitor import Monitor, in_short
+from medcl.pretrain.plan import Plan
 from medcl.pretrain.recipe import OptimiserConfig
-from medcl.pretrain.watch import Watch, in_short
-from medcl.runs import BOARD, CHECKPOINT, METRICS
-
-Losses = dict[str, Tensor]
+from medcl.runs import CHECKPOINT
 
 
 class InterruptedTrainingError(MedclError):
@@ -39,13 +40,13 @@ class Trained:
     """What the loop returns.
 
     Args:
-        encoder_owner: the method with the weights to keep (the averaged copy where one is kept).
+        model: with the weights to keep (the averaged copy where one is kept).
         step: number of steps that the weights have taken.
         losses: of the last step, by level, with the weighted `total`.
         samples_per_second: over this call's steps.
     """
 
-    encoder_owner: nn.Module
+    model: Model
     step: int
     losses: dict[str, float]
     samples_per_second: float
@@ -67,91 +68,65 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
 
 
-@dataclass(frozen=True)
-class Stage:
-    """The place of one call of `train` in a run that trains several methods, one after the other.
-
-    Steps are counted over the whole run: so are those of metrics, checkpoints and seeds.
+def train(plan: Plan, fabric: Fabric, folder: Path, *, resume: bool, until: int | None) -> Trained:
+    """Train all stages from the one that the checkpoint belongs to, each from the weights of the one before.
 
     Args:
-        name: in the column `stage` of the metrics; empty in a run of one stage, which has no such column.
-        before: steps of the stages before.
-        levels: names of the losses of all stages, the columns of the metrics; empty: those of this one.
-    """
-
-    name: str = ""
-    before: int = 0
-    levels: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Of the metrics; none where they follow from the losses."""
-        if not self.levels:
-            return ()
-        stage = ("stage",) if self.name else ()
-        return "step", *stage, "learning_rate", *self.levels, "total", "samples_per_second"
-
-
-ONLY = Stage()
-
-
-def train(
-    fabric: Fabric,
-    method: nn.Module,
-    batches: Callable[[int, int], Iterable[Batch]],
-    optimiser_config: OptimiserConfig,
-    *,
-    weights: Callable[[float], dict[str, float]],
-    seed: int,
-    folder: Path,
-    resume: bool,
-    until: int | None,
-    checkpoint_every: int,
-    stage: Stage = ONLY,
-    monitor: Watch | None = None,
-) -> Trained:
-    """Train a method.
-
-    Args:
+        plan: what is trained on what.
         fabric: device, precision, processes.
-        method: `method(batch, generator, active)` gives the losses of those objectives that are active; the generator
-            draws the views.
-        batches: `batches(start, stop)` yields the batches of steps start to stop - 1 of this stage.
-        optimiser_config: AdamW and its schedule.
-        weights: of each loss in the sum, by the share of the stage's steps that is done; those of objectives that are
-            not active are absent.
-        seed: of views and dropout.
         folder: of the run, for checkpoints and logs.
         resume: go on from last.ckpt.
         until: stop after this step of the run in this call, the schedule still made for all steps (for queues with a
             time limit).
-        checkpoint_every: steps between two checkpoints.
-        stage: of the run.
-        monitor: looks at the weights now and then; the other processes wait where they next exchange something.
 
     Raises:
         MedclError: if a loss is not finite, or the checkpoint does not fit.
         InterruptedTrainingError: after Ctrl-C, once the running step is finished and saved.
     """
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    fused = fabric.device.type == "cuda"
+    stages = plan.recipe.trained
+    taken = step_of(folder / CHECKPOINT) if resume else 0
+    trained: Trained | None = None
+    before = 0
+    for number, stage in enumerate(stages):
+        end = before + stage.steps
+        # A stage that is just finished is loaded for its weights, from which the next one begins.
+        if taken <= end or number == len(stages) - 1:
+            # New weights depend on nothing but the seed: not on whether the stage before ran in this call.
+            torch.manual_seed(plan.recipe.seed + number)
+            model = plan.model(stage, trained.model if trained else None)
+            begun = resume and (before < taken or number == 0)
+            trained = _train(plan, number, model, before, fabric, folder, resume=begun, until=until)
+            if trained.step < end or (until is not None and until <= end):
+                break
+        before = end
+    assert trained is not None
+    return trained
+
+
+def _train(
+    plan: Plan, number: int, model: Model, before: int, fabric: Fabric, folder: Path, *, resume: bool, until: int | None
+) -> Trained:
+    """One stage; steps are counted over the whole run, and so are those of metrics, checkpoints and seeds."""
+    recipe, stage = plan.recipe, plan.recipe.trained[number]
+    config = replace(recipe.optimiser, steps=stage.steps, learning_rate=stage.learning_rate)
     optimiser: torch.optim.Optimizer = torch.optim.AdamW(
-        parameters, lr=optimiser_config.learning_rate, weight_decay=optimiser_config.weight_decay, fused=fused
+        [one for one in model.parameters() if one.requires_grad],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=fabric.device.type == "cuda",
     )
-    average = average_of(method, optimiser_config)
-    wrapped, optimiser = fabric.setup(method, optimiser)
+    average = _average_of(model, config)
+    wrapped, optimiser = fabric.setup(model, optimiser)
     if average is not None:
         average.to(fabric.device)
-    state = State(method, optimiser, average)
-    before, end = stage.before, stage.before + optimiser_config.steps
+    state = State(model, optimiser, average)
+    end = before + config.steps
     step = resume_from(folder / CHECKPOINT, state) if resume else before
     last = min(end, until or end)
-    metrics = MetricsFile(folder / METRICS, keep_below=step, columns=stage.columns) if fabric.is_global_zero else None
-    board = Board(folder / BOARD) if fabric.is_global_zero else None
+    named = {"stage": stage.name} if len(recipe.trained) > 1 and stage.name else {}
     values: dict[str, float] = {}
     looked: dict[str, str] = {}
     seen, begun = 0, time.perf_counter()
-    bar = tqdm(total=end, initial=step, desc=stage.name, unit="step", disable=None if fabric.is_global_zero else True)
 
     def checkpoint() -> None:
         if fabric.is_global_zero:
@@ -159,31 +134,34 @@ def train(
 
     def look() -> None:
         nonlocal begun
-        if monitor is None or board is None or not monitor.is_due(step):
+        if monitor is None or log is None or not monitor.is_due(step):
             return
         paused = time.perf_counter()
-        found = monitor.look(step, method, average, weights(max(0, step - before - 1) / optimiser_config.steps))
-        named = {f"monitor/{name}": value for name, value in found.items()}
-        board.write(named, step)
-        fabric.log_dict(named, step)
+        found = monitor.look(step, model, average, plan.weights(stage, max(0, step - before - 1) / config.steps))
+        log.tell({f"monitor/{name}": value for name, value in found.items()}, step)
         looked.update(in_short(found))
         begun += time.perf_counter() - paused
 
-    if monitor is not None and board is not None:
-        monitor.begin(step)
-    # Of a run that was stopped before it.
-    look()
-    with _stop_asked() as asked, bar:
-        for batch in batches(step - before, last - before):
+    with ExitStack() as stack:
+        # The first process alone writes and looks; the others wait where they next exchange something.
+        columns = ("step", *named, "learning_rate", *plan.losses(), "total", "samples_per_second")
+        log = stack.enter_context(Log(folder, step, columns, fabric)) if fabric.is_global_zero else None
+        watched = log is not None and plan.held is not None
+        monitor = stack.enter_context(Monitor(plan, stage, named, fabric, folder, step)) if watched else None
+        look()  # Of a run that was stopped before it.
+        asked = stack.enter_context(_stop_asked())
+        title, hidden = named.get("stage", ""), None if log else True
+        bar = stack.enter_context(tqdm(total=end, initial=step, desc=title, unit="step", disable=hidden))
+        batches = plan.batches(number, stage, fabric, step - before, last - before)
+        for batch in ahead(batches, fabric.device):
             # One batch for all processes: the same views; dropout differs.
-            generator = torch.Generator().manual_seed(step_seed(seed, step))
-            torch.manual_seed(step_seed(seed + 1, step, fabric.global_rank))
-            rate = learning_rate(optimiser_config, step - before)
+            generator = torch.Generator().manual_seed(step_seed(recipe.seed, step))
+            torch.manual_seed(step_seed(recipe.seed + 1, step, fabric.global_rank))
+            rate = learning_rate(config, step - before)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            batch = fabric.to_device(batch)
-            now = weights((step - before) / optimiser_config.steps)
-            losses: Losses = wrapped(batch, generator, tuple(now))
+            now = plan.weights(stage, (step - before) / config.steps)
+            losses: dict[str, Tensor] = wrapped(batch, generator, tuple(now))
             total = torch.stack([now[level] * loss for level, loss in losses.items()]).sum()
             values = _over_processes(fabric, {**losses, "total": total})
             if not math.isfinite(values["total"]):
@@ -193,24 +171,23 @@ def train(
                 )
             optimiser.zero_grad(set_to_none=True)
             fabric.backward(total)
-            if optimiser_config.clip > 0:
-                fabric.clip_gradients(wrapped, optimiser, max_norm=optimiser_config.clip, error_if_nonfinite=False)
+            if config.clip > 0:
+                fabric.clip_gradients(wrapped, optimiser, max_norm=config.clip, error_if_nonfinite=False)
             optimiser.step()
             if average is not None:
-                average.update_parameters(method)
+                average.update_parameters(model)
             step += 1
             seen += round(_sum(fabric, len(batch["index"])))
             speed = seen / (time.perf_counter() - begun)
             bar.update()
             told = {**{k: f"{v:.3f}" for k, v in values.items()}, **looked, "samples/s": f"{speed:.0f}"}
             bar.set_postfix(told, refresh=False)
-            if metrics is not None and board is not None:
-                row = {"step": step, "learning_rate": rate, **values, "samples_per_second": round(speed, 1)}
-                metrics.write({**row, "stage": stage.name} if stage.name else row)
-                board.write({**values, "learning_rate": rate}, step)
-                fabric.log_dict({**values, "learning_rate": rate}, step)
+            if log is not None:
+                logged = {**values, "learning_rate": rate}
+                log.write({"step": step, **named, **logged, "samples_per_second": round(speed, 1)})
+                log.tell(logged, step)
             stop = _sum(fabric, asked()) > 0  # by a signal that only one of the processes may have got
-            if stop or (step % checkpoint_every == 0 and step < last):
+            if stop or (step % recipe.hardware.checkpoint_every == 0 and step < last):
                 checkpoint()
             if stop:
                 raise InterruptedTrainingError(
@@ -218,22 +195,33 @@ def train(
                 )
             look()
     checkpoint()
-    if metrics is not None and board is not None:
-        metrics.close()
-        board.close()
-    if monitor is not None:
-        monitor.close()
-    kept = average.module if average is not None else method
+    kept = cast(Model, average.module) if average is not None else model
     return Trained(kept, step, values, seen / max(1e-9, time.perf_counter() - begun))
 
 
-def _over_processes(fabric: Fabric, losses: Losses) -> dict[str, float]:
+def _average_of(model: nn.Module, config: OptimiserConfig) -> AveragedModel | None:
+    """The averaged copy that a configuration asks for; None where the last weights are kept."""
+    if config.average == "none":
+        return None
+    ema = config.average == "ema"
+    averaging: Any = get_ema_multi_avg_fn(config.decay) if ema else _plain_average  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=averaging, use_buffers=True)
+
+
+def _plain_average(averaged: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
+    """The running average of all steps; counters and ids, which have no average, are those of the last step."""
+    if averaged[0].is_floating_point():
+        get_swa_multi_avg_fn()(averaged, current, number)  # type: ignore[no-untyped-call]
+    else:
+        for before, now in zip(averaged, current, strict=True):
+            before.copy_(now)
+
+
+def _over_processes(fabric: Fabric, losses: dict[str, Tensor]) -> dict[str, float]:
     """The mean over processes of each loss: what one process with the whole batch would have."""
     values = torch.stack([loss.detach() for loss in losses.values()])
     if fabric.world_size > 1:
-        reduced = fabric.all_reduce(values, reduce_op="mean")
-        assert isinstance(reduced, Tensor)
-        values = reduced
+        values = cast(Tensor, fabric.all_reduce(values, reduce_op="mean"))
     return dict(zip(losses, values.tolist(), strict=True))
 
 

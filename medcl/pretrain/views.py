@@ -1,13 +1,12 @@
 """Views of samples: which ones objectives look at, and how they are drawn once for all of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
-from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.core.gather import Group, gather, own_rows, rows_before
 from medcl.modality.views import Compose, Params
 
 _MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
@@ -40,40 +39,10 @@ class Wanted:
         """What two objectives must have in common to share their views."""
         return self.views, self.original, self.masked, self.apart, self.resize
 
-    def with_copies(self, copies: int) -> "Wanted":
-        """The same views, of which more are drawn than are encoded."""
-        return replace(self, copies=copies, encoded=self.blocks)
-
-    def joined(self, other: "Wanted") -> "Wanted":
-        """What serves both, of the same key."""
-        copies = max(self.copies, other.copies)
-        encoded = max(self.blocks, other.blocks)
-        return replace(self, copies=copies, encoded=encoded)
-
     @property
     def blocks(self) -> int:
         """Views of a sample that are encoded."""
         return self.encoded or self.copies + self.original
-
-
-def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:
-    """How many samples the processes before this one have, and how many all have.
-
-    Args:
-        count: samples of this process.
-        like: any tensor on its device.
-        group: processes that share the batch.
-    """
-    if group is None:
-        return 0, count
-    counts = gather(torch.tensor([count], device=like.device), group)
-    return int(counts[: dist.get_rank(group)].sum()), int(counts.sum())
-
-
-def places(like: Tensor, group: Group) -> Tensor:
-    """One id (N,) for each sample of the batch, other ones in other processes."""
-    rank = 0 if group is None else dist.get_rank(group)
-    return torch.arange(len(like), device=like.device) + (rank << 40)
 
 
 def draw(views: Compose, x: Tensor, copies: int, generator: torch.Generator, group: Group) -> Params:
@@ -93,13 +62,8 @@ def draw(views: Compose, x: Tensor, copies: int, generator: torch.Generator, gro
     like = x[:1] if len(x) else x.new_zeros(1, *x.shape[1:])
     # Drawing looks at the shape alone: nothing of this size is held.
     params = views.draw(like.expand(copies * total, *x.shape[1:]), generator)
-    own = _own(len(x), copies, before, total)
+    own = own_rows(len(x), copies, before, total)
     return params if total == len(x) else {name: value[own] for name, value in params.items()}
-
-
-def _own(n: int, copies: int, before: int, total: int) -> Tensor:
-    """(copies * n,) which of the views of the batch of all processes are those of the samples of this one."""
-    return (torch.arange(copies)[:, None] * total + before + torch.arange(n)).flatten()
 
 
 def changed(views: Compose, x: Tensor, copies: int, generator: torch.Generator, group: Group) -> tuple[Tensor, Params]:
@@ -111,7 +75,7 @@ def changed(views: Compose, x: Tensor, copies: int, generator: torch.Generator, 
     before, total = rows_before(len(x), x, group)
     everyone = gather(x, group)
     params = draw(views, everyone, copies, generator, None)
-    own = _own(len(x), copies, before, total)
+    own = own_rows(len(x), copies, before, total)
     made = views.apply(everyone.repeat(copies, *(1,) * (x.ndim - 1)), params)
     return made[own], {name: value[own] for name, value in params.items()}
 

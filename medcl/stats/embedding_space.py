@@ -73,15 +73,15 @@ def effective_rank(vectors: Vectors) -> float:
     The vectors (N, dim) are neither centred nor scaled.
 
     Returns:
-        From 1, where all are multiples of one vector, to min(N, dim); NaN where all are 0.
+        From 1, where all are multiples of one vector, to min(N, dim); NaN without one, and where one is not finite.
     """
     x = np.asarray(vectors, dtype=np.float64)
+    if not x.any() or not np.isfinite(x).all():
+        return float("nan")
     if len(x) <= x.shape[1]:
         values = np.linalg.svd(x, compute_uv=False)
     else:  # of the square dim x dim: the number of vectors does not matter
         values = np.sqrt(np.maximum(np.linalg.eigvalsh(x.T @ x), 0))
-    if not values.max() > 0:
-        return float("nan")
     values = values[values > values.max() * np.finfo(np.float32).eps]
     share = values / values.sum()
     return float(np.exp(-(share * np.log(share)).sum()))

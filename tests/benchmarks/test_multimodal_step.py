@@ -44,7 +44,7 @@ def test_all_but_the_encoders_is_below_a_tenth_of_a_step(tmp_path: Path) -> None
     manifest = pictures_with_reports(tmp_path / "archive", patients=PATIENTS, each=2)
     plan = Plan.of(read(RECIPE), manifest, tmp_path / "store")
     model = plan.model(plan.recipe.trained[0], None)
-    (places,) = plan.source.samplers(1, 0).batches(0, 1)
+    (places,) = plan.source.sampler(1, 0).batches(0, 1)
     batch = plan.source.dataset.__getitems__(places)
     generator = torch.Generator()
 

@@ -31,7 +31,7 @@ def model_of(objectives: dict[str, Any]) -> tuple[Any, Any]:
     samples = {"x": rng.standard_normal((64, 12, 500), dtype=np.float32), "ids": ids, "sampling_rate": 100}
     plan = Plan.of(recipe, {"signal": samples}, Path())
     model = plan.model(recipe.trained[0], None)
-    (numbers,) = plan.source.samplers(1, 0).batches(0, 1)
+    (numbers,) = plan.source.sampler(1, 0).batches(0, 1)
     return model, plan.source.dataset.__getitems__(numbers)
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from medcl.pretrain.reading import merge, read
+from medcl.documents import merge
+from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe
 
 IMAGE: dict[str, Any] = {

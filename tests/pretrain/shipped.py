@@ -12,11 +12,12 @@ import yaml
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.report_read import ReportRule
+from medcl.documents import merge
 from medcl.phantom.archive import write_ecg
 from medcl.phantom.radiograph import write_radiographs
 from medcl.phantom.report_files import add_reports
 from medcl.phantom.volumes import write_mr
-from medcl.pretrain.reading import merge, read
+from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"

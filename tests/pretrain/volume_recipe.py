@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from medcl.pretrain.reading import merge, read
+from medcl.documents import merge
+from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe
 
 CROPS = {"crop_side": [0.6, 0.9], "crop_depth": [0.8, 1.0], "contrast": [0.7, 1.3], "brightness": 0.3}

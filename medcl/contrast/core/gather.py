@@ -48,6 +48,25 @@ def gather(x: Tensor, group: Group) -> Tensor:
     return cast(Tensor, _Gather.apply(x, tuple(counts), group))  # type: ignore[no-untyped-call]
 
 
+def rows_before(count: int, like: Tensor, group: Group) -> tuple[int, int]:
+    """How many samples the processes before this one have, and how many all have.
+
+    Args:
+        count: samples of this process.
+        like: any tensor on its device.
+        group: processes that share the batch.
+    """
+    if group is None:
+        return 0, count
+    counts = gather(torch.tensor([count], device=like.device), group)
+    return int(counts[: dist.get_rank(group)].sum()), int(counts.sum())
+
+
+def own_rows(n: int, copies: int, before: int, total: int) -> Tensor:
+    """(copies * n,) which of the views of the batch of all processes are those of the samples of this one."""
+    return (torch.arange(copies)[:, None] * total + before + torch.arange(n)).flatten()
+
+
 def gathered(pairing: Pairing, group: Group) -> Pairing:
     """A pairing of this process's anchors with the candidates of all processes.
 

@@ -1,5 +1,6 @@
 """Candidates from earlier batches (MoCo): a queue of embeddings, and the encoder that makes them."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -149,6 +150,11 @@ class MomentumQueue(nn.Module):
 
     def _of(self, level: str) -> Tensor:
         return self.get_buffer(f"ids_{level}")
+
+
+def rising(momentum: float, taken: int, steps: int) -> float:
+    """A momentum that rises to 1 over the steps, by half a cosine (BYOL)."""
+    return 1 - (1 - momentum) * (math.cos(math.pi * min(1.0, taken / steps)) + 1) / 2
 
 
 @torch.no_grad()

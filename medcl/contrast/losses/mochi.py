@@ -1,7 +1,7 @@
 """Synthetic hard negatives, mixed from the hardest real ones (MoCHi)."""
 
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from medcl.contrast.core.anchors import (
     yes_or_no,
 )
 from medcl.contrast.core.blockwise import Tensors, no_autocast
-from medcl.contrast.core.gather import gather
+from medcl.contrast.core.gather import Group, gather, own_rows, rows_before
 from medcl.contrast.pairings.pairs import Pairing, PairMasks
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine
 from medcl.errors import UsageError
@@ -75,6 +75,25 @@ def draw_mixing(
     share = torch.rand(shape, generator=generator, device=device)
     share[:, synthetic:] /= 2
     return NegativeMixing(first, (first + step) % hardest, share, with_query)
+
+
+def draw_own_mixing(
+    anchors: Tensor, blocks: int, group: Group, *, generator: torch.Generator, **sizes: Any
+) -> NegativeMixing:
+    """As `draw_mixing`, the same in any number of processes: drawn on the CPU for the anchors of all of them.
+
+    Args:
+        anchors: (blocks * n, D), of this process.
+        blocks: views of a sample.
+        group: processes that share the batch.
+        generator: on the CPU, the same in all processes.
+        **sizes: of `draw_mixing`.
+    """
+    before, total = rows_before(len(anchors) // blocks, anchors, group)
+    drawn = draw_mixing(blocks * total, **sizes, generator=generator)
+    rows = own_rows(len(anchors) // blocks, blocks, before, total)
+    first, second, share = (one[rows].to(anchors.device) for one in (drawn.first, drawn.second, drawn.share))
+    return NegativeMixing(first, second, share, drawn.with_query)
 
 
 def mix_negatives(

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, above_zero, block_and_group, mean_over_anchors
 from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast, over_samples
+from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.pairings.slices import next_of_partition, partition
 from medcl.errors import UsageError
 
 
@@ -85,6 +87,46 @@ def local(
         inverse = torch.as_tensor(1 / temperature, dtype=a.dtype, device=a.device).reshape(1, 1).expand(images, 1)
         lines = over_samples(formula, (a, b, inverse), numbers=6 * regions**2, block=block)
     return mean_over_anchors(lines, group)
+
+
+def local_across(
+    first: Tensor,
+    second: Tensor,
+    negatives: Tensor,
+    *,
+    temperature: float,
+    group: Group,
+    across: tuple[Tensor, Tensor] | None = None,
+    partitions: int = 4,
+) -> Tensor:
+    """L^R, or with `across` L^D.
+
+    L^D adds, for a slice and one of its partition of another volume, the pairs of their regions in the same view: the
+    mean over the pairs (first, second) of both, with (first, first) and (second, second) across volumes. Slices that
+    are alone in their partition count with their own two views.
+
+    Args:
+        first: (N, R, dim) regions of the first views.
+        second: (N, R, dim) of the second ones.
+        negatives: (R, K) int64.
+        temperature: of the softmax.
+        group: processes that share the batch.
+        across: `position` (N,) in [0, 1] and ids of the `volume` (N,) of each image; None: L^R.
+        partitions: into which a volume is cut.
+
+    Returns:
+        Scalar.
+    """
+    within = local(first, second, negatives, temperature=temperature, group=group)
+    if across is None:
+        return within
+    position, volumes = across
+    having, others = next_of_partition(partition(position, partitions), volumes, group)
+    matched = [
+        local(own[having], gather(own, group)[others], negatives, temperature=temperature, group=group)
+        for own in (first, second)
+    ]
+    return within / 2 + (matched[0] + matched[1]) / 4
 
 
 def nearby(positions: Tensor, count: int = 5) -> Tensor:

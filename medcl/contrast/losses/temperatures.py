@@ -1,4 +1,4 @@
-"""A temperature for every sample of the training set, learned along (iSogCLR)."""
+"""Temperatures that are learned: one for all pairs, or one for every sample of the training set (iSogCLR)."""
 
 import math
 from typing import Unpack
@@ -15,6 +15,28 @@ from medcl.errors import UsageError
 
 CLAMP = 3.0
 """Bound of the derivative with respect to a temperature."""
+LOWEST = 0.01
+"""Temperature, below which a learned one does not fall: the cap of the released CLIP."""
+
+
+class Temperature(nn.Module):
+    """A temperature that may be learned.
+
+    What is learned is the logarithm of its change, so that weight decay draws it to where it began and not to 1.
+
+    Args:
+        initial: value at the start of training.
+        learn: whether it is trained.
+    """
+
+    def __init__(self, initial: float, learn: bool) -> None:
+        super().__init__()
+        self.initial = initial
+        self.change = nn.Parameter(torch.zeros(())) if learn else None
+
+    def forward(self) -> float | Tensor:
+        """The temperature now."""
+        return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
 
 
 class IndividualTemperatures(nn.Module):

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast, rows_at_once
-from medcl.contrast.pairings.pairs import Pairing, PairMasks
+from medcl.contrast.pairings.pairs import Pairing, PairMasks, matrix
 from medcl.errors import UsageError
 
 
@@ -140,3 +140,22 @@ def _units(a: Tensor, b: Tensor | None) -> tuple[Tensor, Tensor]:
         raise UsageError(f"embeddings of one model must be (N, E) and (M, E), got {a.shape} and {b.shape}")
     with no_autocast(a):
         return F.normalize(accurate(a), dim=1), F.normalize(accurate(b), dim=1)
+
+
+def without_hardest(pairing: Pairing, a: Tensor, b: Tensor, share: float) -> Pairing:
+    """Leave out the most similar negatives of each anchor, which are probably false ones.
+
+    Args:
+        pairing: of N anchors with M candidates.
+        a: (N, D) anchors.
+        b: (M, D) candidates.
+        share: of the negatives of an anchor, from 0 to below 1.
+    """
+    with torch.no_grad():
+        masks = pairing.pairs()
+        negative = ~masks.positive.bool()
+        negative &= masks.candidate if masks.candidate is not None else negative
+        scores = (F.normalize(a, dim=1) @ F.normalize(b, dim=1).T).masked_fill(~negative, -torch.inf)
+        number = (negative.sum(dim=1) * share).long()
+        rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
+        return pairing.among(matrix(~negative | (rank >= number[:, None])))

@@ -1,6 +1,6 @@
 """Who is positive for whom, and how much: from the ids of any level, for any block of the matrix."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -228,6 +228,29 @@ def among_views(ids: Tensor) -> Pairing:
     """
     both = torch.cat([ids, ids])
     return same(both).without(itself(both))
+
+
+def mixture(parts: Mapping[str, Pairing], shares: Mapping[str, float]) -> Pairing:
+    """Positive by the sum of the shares of those pairings in which a pair is positive."""
+    sizes = [(len(one.anchors), len(one.candidates)) for one in parts.values()]
+
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
+        total: Tensor | None = None
+        stays: Tensor | None = None
+        a = c = 0
+        for (word, one), (more_a, more_c) in zip(parts.items(), sizes, strict=True):
+            found = one.rule(anchors[a : a + more_a], candidates[c : c + more_c])
+            share = found.positive.float() * shares[word]
+            total = share if total is None else total + share
+            if found.candidate is not None:
+                stays = found.candidate if stays is None else stays & found.candidate
+            a, c = a + more_a, c + more_c
+        assert total is not None
+        return PairMasks(total if stays is None else total.masked_fill(~stays, 0), stays)
+
+    every = list(parts.values())
+    tensors = (sum((one.anchors for one in every), ()), sum((one.candidates for one in every), ()))
+    return Pairing(rule, *tensors, soft=True)
 
 
 def _equal(anchors: Tensors, candidates: Tensors) -> PairMasks:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from medcl.contrast.core.gather import Group, gather, rows_before
 from medcl.contrast.pairings.pairs import Pairing, same
 from medcl.errors import UsageError
 
@@ -99,6 +100,27 @@ def across_volumes(
         across = across.but(one)
     positive = own | across
     return positive.without(part.but(positive))
+
+
+def next_of_partition(parts: Tensor, volumes: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+    """For each slice of this process the next slice of the batch that is of its partition but of another volume.
+
+    Args:
+        parts: (N,) int64 partitions of this process's slices.
+        volumes: (N,) int64 ids of their volumes.
+        group: processes that share the batch.
+
+    Returns:
+        Which of this process's slices have one, (n,) int64, and which slices of the batch of all these are, (n,).
+    """
+    before, total = rows_before(len(parts), parts, group)
+    all_parts, all_volumes = gather(parts, group), gather(volumes, group)
+    fits = (parts[:, None] == all_parts) & (volumes[:, None] != all_volumes)
+    own = torch.arange(len(parts), device=parts.device) + before
+    ahead = (torch.arange(total, device=parts.device) - own[:, None]) % total
+    chosen = ahead.masked_fill(~fits, total).argmin(dim=1)
+    having = fits.any(dim=1).nonzero().flatten()
+    return having, chosen[having]
 
 
 def _pairings(levels: Levels, candidates: Levels | None) -> list[Pairing]:

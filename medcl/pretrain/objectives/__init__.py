@@ -1,11 +1,16 @@
 """What a run learns: one file an objective, a config dataclass and a module, found by the name of its kind."""
 
 import importlib
+from collections.abc import Mapping
+
+from torch import nn
 
 from medcl.errors import UsageError
 from medcl.names import resolve
 from medcl.pretrain.objectives.base import Objective as Objective
 from medcl.pretrain.objectives.base import ObjectiveConfig as ObjectiveConfig
+from medcl.pretrain.objectives.base import Parts as Parts
+from medcl.pretrain.recipe import Recipe, StageConfig
 from medcl.spelling import not_a_choice
 
 OBJECTIVES = {
@@ -36,3 +41,20 @@ def objective_class(kind: str) -> type[Objective]:
     module, _, name = OBJECTIVES[kind].partition(":")
     found: type[Objective] = getattr(importlib.import_module(f"medcl.pretrain.objectives.{module}"), name)
     return found
+
+
+def build(
+    recipe: Recipe,
+    stage: StageConfig,
+    encoders: Mapping[str, nn.Module],
+    sizes: Mapping[str, tuple[int, ...]],
+    rows: int,
+    id_names: tuple[str, ...],
+) -> dict[str, Objective]:
+    """The objectives of a stage in their order: each may share what one before it has; see `Parts`."""
+    built: dict[str, Objective] = {}
+    for name in stage.objectives:
+        config, chunk = recipe.objectives[name], recipe.hardware.chunk
+        parts = Parts(name, encoders, sizes, recipe, dict(built), stage.steps, rows, id_names, chunk)
+        built[name] = objective_class(config.kind).made(config, parts)
+    return built

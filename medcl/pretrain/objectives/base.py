@@ -1,11 +1,12 @@
 """The contract of objectives: which views of which inputs they look at, and a loss that follows."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar
+from operator import attrgetter
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -13,10 +14,16 @@ from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.passes import Step
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
 
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
+RANGES: dict[str, Callable[[float], bool]] = {
+    "from 0 to 1": lambda value: 0 <= value <= 1,
+    "from 0 to below 1": lambda value: 0 <= value < 1,
+    "above 0 and at most 1": lambda value: 0 < value <= 1,
+    "above 0": lambda value: value > 0,
+}
+"""Where numbers lie that settings hold, in words."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class ObjectiveConfig:
     ramp: float = 0.0
     chunks: ClassVar[bool] = True
     """Whether it may train in chunks of views; not where its loss needs the whole maps of a batch at once."""
+    ranges: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """{one of `RANGES`: names of the settings that lie in it}."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -87,7 +96,7 @@ class ObjectiveConfig:
         """The configuration of an input's encoder as this objective needs it."""
         return encoder
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse what is invalid, before anything is read.
 
         Args:
@@ -97,6 +106,11 @@ class ObjectiveConfig:
         Raises:
             UsageError: names the setting, or the two parts that do not fit together.
         """
+        for told, names in self.ranges.items():
+            for name in names:
+                value = attrgetter(name)(self)
+                if not RANGES[told](value):
+                    raise UsageError(f"{where}.{name}: {value:g} is not {told}")
         if self.weight < 0:
             raise UsageError(f"{where}.weight: {self.weight:g} is negative")
         if not 0 <= self.begin < self.end <= 1 or not 0 <= self.ramp <= 1:
@@ -106,6 +120,22 @@ class ObjectiveConfig:
             )
         if recipe.hardware.chunk and not self.chunks:
             raise UsageError(f"hardware.chunk: {where} ({self.kind}) cannot train in chunks; take smaller batches")
+
+
+@dataclass(frozen=True)
+class OneInputConfig(ObjectiveConfig):
+    """What an objective of one input states.
+
+    Args:
+        of: the input.
+    """
+
+    of: str = ""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The one."""
+        return (self.of,)
 
 
 @dataclass(frozen=True)
@@ -127,7 +157,7 @@ class Parts:
     name: str
     encoders: Mapping[str, nn.Module]
     sizes: Mapping[str, tuple[int, ...]]
-    recipe: "Recipe"
+    recipe: Recipe
     objectives: Mapping[str, nn.Module]
     steps: int
     rows: int
@@ -160,9 +190,9 @@ class Objective(nn.Module, ABC):
         return cls(config, parts)
 
     @property
-    @abstractmethod
     def wanted(self) -> dict[str, Wanted]:
-        """Which views it looks at, by input."""
+        """Which views it looks at, by input; by default two of each sample."""
+        return {name: Wanted() for name in self.config.inputs}
 
     @property
     def looks(self) -> tuple[tuple[str, Wanted], ...]:
@@ -205,10 +235,16 @@ def map_features(encoder: nn.Module, size: Sequence[int]) -> int:
     network = getattr(encoder, "network", None)
     if not isinstance(network, UNet):
         return dim_of(encoder)
-    multiple = 2**network.levels
+    check_size(encoder, size)
+    return int(network.widths[-1] * prod(length // 2**network.levels for length in size))
+
+
+def check_size(encoder: nn.Module, size: Sequence[int]) -> None:
+    """Refuse sizes of samples that the maps of a U-Net do not divide."""
+    network = getattr(encoder, "network", None)
+    multiple = 2**network.levels if isinstance(network, UNet) else 1
     if any(length % multiple for length in size):
         raise UsageError(
             f"data.size: this U-Net takes sizes that are multiples of {multiple}, got {' x '.join(map(str, size))}; "
             "choose another size, or fewer encoder.widths"
         )
-    return int(network.widths[-1] * prod(length // multiple for length in size))

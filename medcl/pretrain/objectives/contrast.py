@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -10,33 +10,15 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.gather import Group, gather
 from medcl.contrast.losses.m3col import draw as draw_mixing
+from medcl.contrast.losses.temperatures import Temperature
 from medcl.contrast.pairings.pairs import Pairing, hard
 from medcl.modality.spatial.encoders.unet import GlobalHead
-from medcl.pretrain.objectives.base import (
-    HeadConfig,
-    Objective,
-    Parts,
-    dim_of,
-    map_features,
-    projection,
-)
+from medcl.pretrain.objectives.base import HeadConfig, Objective, Parts, dim_of, map_features, projection
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
-from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss, Temperature
-from medcl.pretrain.objectives.positives import (
-    IN_BATCH,
-    ITEM,
-    NEIGHBOURS,
-    SOFT,
-    Rules,
-    Side,
-    pair,
-)
+from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss
+from medcl.pretrain.objectives.positives import IN_BATCH, ITEM, NEIGHBOURS, SOFT, Side, pair
 from medcl.pretrain.passes import Seen, Step
 from medcl.pretrain.views import Wanted
-
-if TYPE_CHECKING:
-    pass
-
 
 Cells = Tensor | tuple[Tensor, Tensor]
 """Of samples (n, P, width), or words with where they are (n, Q)."""
@@ -63,16 +45,20 @@ class Contrast(Objective):
         self._loss = NamedLoss(config, f"objectives.{parts.name}")
         self.names = (config.of,) if config.of else config.between
         self.soft = next((word.removeprefix(SOFT) for word in config.words if word.startswith(SOFT)), "")
-        self.rules = Rules(config.words, config.exclude, config.within, config.width, config.bandwidth, config.parts)
         self.heads: nn.ModuleDict
         self.owner = config.head if isinstance(config.head, str) else parts.name
-        self._head_config = cast(HeadConfig, cast(ContrastConfig, parts.recipe.objectives[self.owner]).head)
+        # Its own, or that of the objective whose head it shares.
+        self.head_config = cast(HeadConfig, cast(ContrastConfig, parts.recipe.objectives[self.owner]).head)
         # The first that is trained of those that share a head has it; in a list, so that it is no part of the others.
         every = (one for one in parts.objectives.values() if isinstance(one, Contrast))
         self._shared = [one for one in every if one.owner == self.owner][:1]
         if not self._shared:
-            names = self._projected(self.owner, parts)
-            self.heads = nn.ModuleDict({name: self._head(name, self._head_config, parts) for name in names})
+            # Also inputs of objectives that share it have a head here.
+            recipe = parts.recipe
+            objectives = [(key, one) for key, one in recipe.objectives.items() if isinstance(one, ContrastConfig)]
+            sharing = [one for key, one in objectives if self.owner in (key, one.head)]
+            used = {one for config in sharing for one in (config.of, *config.between)}
+            self.heads = nn.ModuleDict({name: self._head(name, parts) for name in recipe.inputs if name in used})
         self.temperature = Temperature(config.temperature, config.learn_temperature)
         learns_bias = "bias" in self._loss.parameters and config.learn_temperature
         # As with the temperature: weight decay draws it to where it began.
@@ -80,16 +66,8 @@ class Contrast(Objective):
         # A loss with a state of its own holds one entry a record.
         self.state = self._loss.with_state(config, parts.rows)
 
-    @staticmethod
-    def _projected(name: str, parts: Parts) -> tuple[str, ...]:
-        """Inputs that have a head here: also those of objectives that share it."""
-        every = parts.recipe.objectives.items()
-        sharing = [one for key, one in every if key == name or getattr(one, "head", None) == name]
-        used = {one for config in sharing if isinstance(config, ContrastConfig) for one in (config.of, *config.between)}
-        return tuple(one for one in parts.recipe.inputs if one in used)
-
-    def _head(self, name: str, config: HeadConfig, parts: Parts) -> nn.Module:
-        encoder = parts.encoders[name]
+    def _head(self, name: str, parts: Parts) -> nn.Module:
+        encoder, config = parts.encoders[name], self.head_config
         if config.map:
             return GlobalHead(map_features(encoder, parts.sizes[name][1:]), config.hidden, config.dim)
         if self.config.dense and not config.hidden and config.dim:
@@ -102,23 +80,12 @@ class Contrast(Objective):
         return heads[name]
 
     @property
-    def head_config(self) -> HeadConfig:
-        """Its own, or that of the objective whose head it shares."""
-        return self._head_config
-
-    @property
     def wanted(self) -> dict[str, Wanted]:
         """Views of one input, or one view of each."""
         config = self.config
-        own: dict[str, Any] = {
-            "views": config.views,
-            "masked": config.masked,
-            "apart": self.name if config.apart else "",
-        }
-        if config.of:
-            found = {config.of: Wanted(copies=config.copies, original=config.original, **own)}
-        else:
-            found = {name: Wanted(copies=1, **own) for name in config.between}
+        one = Wanted(config.views, copies=1, masked=config.masked, apart=self.name if config.apart else "")
+        several = replace(one, copies=config.copies, original=config.original)
+        found = {name: several if config.of else one for name in self.names}
         if self.soft:
             found.setdefault(self.soft, Wanted(copies=1))
         return found
@@ -149,7 +116,7 @@ class Contrast(Objective):
     def pairing(self, step: Step, blocks: int) -> Pairing:
         """Of the views of one input."""
         seen = step.see(self.config.of, self.wanted[self.config.of])
-        return pair(self.rules, self._side(step, seen, (self.config.of,), blocks), None, step.group)
+        return pair(self.config, self._side(step, seen, (self.config.of,), blocks), None, step.group)
 
     def positive_share(self, step: Step) -> float | None:
         """The share of the anchors of a batch that have a positive; None where it is not known before the loss."""
@@ -167,7 +134,7 @@ class Contrast(Objective):
             pairing = self.pairing(step, wanted.copies + wanted.original)
         else:
             a, b = (self._side(step, step.see(name, self.wanted[name]), (name,), 1) for name in self.names)
-            pairing = pair(self.rules, a, b, step.group)
+            pairing = pair(self.config, a, b, step.group)
         if not pairing.shape[0]:
             return 0.0
         return float(hard(pairing.pairs().positive).any(dim=1).double().mean())
@@ -216,7 +183,7 @@ class Contrast(Objective):
         a, b = (self._z(seen, name, 1) for seen, name in zip((first, second), self.names, strict=True))
         a, b = (F.normalize(z.float(), dim=-1) for z in (a, b))
         # A loss that weighs pairs by frozen embeddings itself is told who belongs together.
-        rules = replace(self.rules, positives={ITEM: 1.0}) if "frozen" in self._loss.parameters else self.rules
+        rules = replace(self.config, positives=ITEM) if "frozen" in self._loss.parameters else self.config
         given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, sides[0], sides[1], step.group)}
         if self.config.dense:
             cells = [_cells(seen, z, step.group) for seen, z in ((first, a), (second, b))]
@@ -254,7 +221,7 @@ class Contrast(Objective):
             given |= {
                 "anchor": modalities[0],
                 "others": modalities[1:],
-                "pairing": pair(self.rules, side, side, step.group),
+                "pairing": pair(self.config, side, side, step.group),
             }
         if "mixings" in self._loss.parameters:
             like = modalities[0]

@@ -1,14 +1,10 @@
 """The settings of the general objective, and which of them fit together."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import (
-    HeadConfig,
-    ObjectiveConfig,
-    named,
-)
+from medcl.pretrain.objectives.base import HeadConfig, ObjectiveConfig, named
 from medcl.pretrain.objectives.named_loss import NamedLoss
 from medcl.pretrain.objectives.positives import (
     IN_BATCH,
@@ -20,10 +16,8 @@ from medcl.pretrain.objectives.positives import (
     VALUE,
     check_words,
 )
+from medcl.pretrain.recipe import Recipe
 from medcl.spelling import not_a_choice
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -101,6 +95,11 @@ class ContrastConfig(ObjectiveConfig):
     width: float = 0.35
     bandwidth: float = 0.0
     parts: int = 4
+    ranges: ClassVar = {
+        "from 0 to 1": ("negatives.momentum",),
+        "above 0": ("temperature",),
+        "above 0 and at most 1": ("labels",),
+    }
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -135,7 +134,7 @@ class ContrastConfig(ObjectiveConfig):
             return encoder.with_blocks(0)
         return encoder
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse what does not fit together."""
         super().check(where, recipe)
         if bool(self.of) == bool(self.between):
@@ -147,14 +146,8 @@ class ContrastConfig(ObjectiveConfig):
             other = recipe.objectives.get(self.head)
             if other is None or other is self or isinstance(getattr(other, "head", ""), str):
                 raise UsageError(f"{where}.head: {not_a_choice(self.head, recipe.objectives)} with a head of its own")
-        if not self.temperature > 0:
-            raise UsageError(f"{where}.temperature: {self.temperature:g} is not above 0")
-        if not 0 < self.labels <= 1:
-            raise UsageError(f"{where}.labels: {self.labels:g} is not above 0 and at most 1")
         if self.copies + self.original < 2 and self.of:
             raise UsageError(f"{where}.copies: {self.copies} views of a sample leave nothing to contrast it with")
-        if not 0 <= self.negatives.momentum <= 1:
-            raise UsageError(f"{where}.negatives.momentum: {self.negatives.momentum:g} is not from 0 to 1")
         if not 0 <= self.negatives.drop < 1 or self.negatives.queue < 0:
             raise UsageError(f"{where}.negatives: drop lies from 0 to below 1 and queue is not negative")
         if self.negatives.drop and not self.negatives.queue:

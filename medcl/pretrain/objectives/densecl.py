@@ -1,36 +1,31 @@
 """DenseCL (Wang et al., CVPR 2021): MoCo on pooled embeddings and on the cells of feature maps."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.gather import gather, mean
+from medcl.contrast.core.gather import gather, mean, rows_before
 from medcl.contrast.core.momentum import MomentumQueue, momentum_update
 from medcl.contrast.losses.dense import corresponding, dense
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import same
-from medcl.errors import UsageError
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
+from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, dim_of, follower
 from medcl.pretrain.objectives.positives import EARLIER
 from medcl.pretrain.passes import Step
-from medcl.pretrain.views import Wanted, rows_before
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
-class DenseCLConfig(ObjectiveConfig):
+class DenseCLConfig(OneInputConfig):
     """Contrast of pooled embeddings and of cells with a queue; a cell corresponds to the most similar one.
 
     Unlike in the paper, keys of the same batch are negatives too, and another view of the same slice, in the batch or
     in the queue, is no negative: the queue of an archive of a hundred volumes soon holds every slice.
 
     Args:
-        of: the input.
         share: of the dense loss; the loss of pooled embeddings gets 1 - share.
         temperature: of both.
         queue: embeddings of earlier batches that are contrasted with.
@@ -40,7 +35,6 @@ class DenseCLConfig(ObjectiveConfig):
     """
 
     kind: str = "densecl"
-    of: str = ""
     share: float = 0.5
     temperature: float = 0.2
     queue: int = 4096
@@ -48,23 +42,12 @@ class DenseCLConfig(ObjectiveConfig):
     hidden: int = 256
     projection: int = 128
     chunks: ClassVar[bool] = False
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.of,)
+    ranges: ClassVar = {"from 0 to 1": ("momentum", "share")}
 
     @property
     def losses(self) -> dict[str, float]:
         """Of pooled embeddings and of cells."""
         return {"global": 1 - self.share, "dense": self.share}
-
-    def check(self, where: str, recipe: "Recipe") -> None:
-        """Refuse numbers out of their range."""
-        super().check(where, recipe)
-        for name, value in (("momentum", self.momentum), ("share", self.share)):
-            if not 0 <= value <= 1:
-                raise UsageError(f"{where}.{name}: {value:g} is not from 0 to 1")
 
 
 class DenseCL(Objective):

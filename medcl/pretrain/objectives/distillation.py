@@ -1,8 +1,7 @@
 """Momentum distillation between two inputs: soft targets from slowly following encoders, and their queues (MSD)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -14,9 +13,7 @@ from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked
 from medcl.pretrain.objectives.queued import QueuedContrast
 from medcl.pretrain.passes import Step
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,13 @@ class MomentumDistillationConfig(ContrastConfig):
     exclude: tuple[str, ...] = ("patient",)
     distillation: float = 0.4
     share: float = 0.5
+    ranges: ClassVar = {**ContrastConfig.ranges, "from 0 to below 1": ("distillation",)}
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse what is not between two inputs."""
         super().check(where, recipe)
         if len(self.between) != 2 or self.loss != "info_nce" or self.words != {"item": 1.0}:
             raise UsageError(f"{where}: momentum-distillation is between two inputs, by info_nce of items")
-        if not 0 <= self.distillation < 1:
-            raise UsageError(f"{where}.distillation: {self.distillation:g} is not from 0 to below 1")
 
 
 class MomentumDistillation(QueuedContrast):
@@ -60,23 +56,13 @@ class MomentumDistillation(QueuedContrast):
     config: MomentumDistillationConfig
 
     def _against(
-        self,
-        step: Step,
-        query: Tensor,
-        own: Tensor,
-        candidates: Tensor,
-        pairing: Pairing,
-        anchors: Side,
-        ids: Mapping[str, Tensor],
+        self, step: Step, query: Tensor, keys: tuple[Tensor, Tensor], pairing: Pairing, sides: tuple[Side, Side]
     ) -> Tensor:
         temperature, alpha = self.temperature(), self.config.distillation
-        loss = info_nce(query, candidates, pairing, temperature=temperature)
+        loss = info_nce(query, keys[1], pairing, temperature=temperature)
         if not alpha:
             return loss
-        (other,) = (name for name in self.names if name not in anchors.names)
-        side = Side(ids, 1, len(candidates), (other,))
-        together = linked(anchors, side)
-        apart = same(anchors.of("patient"), side.of("patient")).but(together)
+        apart = same(*(side.of("patient") for side in sides)).but(linked(*sides))
         teaching = float(temperature if isinstance(temperature, float) else temperature.detach())
-        soft = softened(own, candidates, temperature=teaching).without(apart)
-        return alpha * info_nce(query, candidates, soft, temperature=temperature) + (1 - alpha) * loss
+        soft = softened(*keys, temperature=teaching).without(apart)
+        return alpha * info_nce(query, keys[1], soft, temperature=temperature) + (1 - alpha) * loss

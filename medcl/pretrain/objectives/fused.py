@@ -1,18 +1,14 @@
 """Losses of several objectives from one pass over the similarities."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from medcl.contrast.losses.identity import identities
 from medcl.contrast.losses.info_nce import info_nce_levels
 from medcl.contrast.pairings.pairs import itself, same
-from medcl.pretrain.passes import Step
-
-if TYPE_CHECKING:
-    pass
 from medcl.pretrain.objectives.contrast import Contrast
+from medcl.pretrain.passes import Step
 
 
 def fused(objectives: Sequence[Contrast], step: Step) -> list[dict[str, Tensor]]:

@@ -1,23 +1,20 @@
 """Contrast within a window and at each time step, over coarser and coarser scales (TS2Vec, COMET)."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from medcl.contrast.losses import hierarchical as loss
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts
+from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts
 from medcl.pretrain.passes import Step
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
 from medcl.spelling import not_a_choice
 
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
-
 
 @dataclass(frozen=True)
-class HierarchicalConfig(ObjectiveConfig):
+class HierarchicalConfig(OneInputConfig):
     """TS2Vec (Yue et al., AAAI 2022) and the two inner levels of COMET (Wang et al., NeurIPS 2023).
 
     Args:
@@ -30,22 +27,16 @@ class HierarchicalConfig(ObjectiveConfig):
     """
 
     kind: str = "hierarchical"
-    of: str = ""
     levels: dict[str, float] = field(default_factory=lambda: {"sample": 0.5, "observation": 0.5})
     views: str = ""
     apart: bool = False
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.of,)
 
     @property
     def losses(self) -> dict[str, float]:
         """One a level."""
         return {level: self.levels[level] for level in loss.LEVELS if self.levels.get(level)}
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse unknown levels and weights that are negative."""
         super().check(where, recipe)
         for level, weight in self.levels.items():

@@ -5,24 +5,20 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from medcl import contrast
 from medcl.contrast.core.gather import Group
-from medcl.contrast.losses.mochi import NegativeMixing, draw_mixing
+from medcl.contrast.losses.mochi import NegativeMixing, draw_own_mixing
 from medcl.errors import UsageError
 from medcl.names import resolve
 from medcl.pretrain.objectives.base import named
 from medcl.pretrain.passes import Step
-from medcl.pretrain.views import rows_before
 from medcl.spelling import not_a_choice
 
 if TYPE_CHECKING:
     from medcl.pretrain.objectives.contrast_config import ContrastConfig
 
-LOWEST = 0.01
-"""Temperature, below which a learned one does not fall: the cap of the released CLIP."""
 BIAS = -10.0
 """Of SigLIP, where it begins."""
 GIVEN = frozenset(
@@ -38,26 +34,6 @@ GIVEN = frozenset(
 settings of the recipe."""
 EMBEDDINGS = frozenset(("a", "z1", "views", "modalities", "anchor", "regions"))
 """Those of embeddings, of which a loss takes one at least."""
-
-
-class Temperature(nn.Module):
-    """A temperature that may be learned.
-
-    What is learned is the logarithm of its change, so that weight decay draws it to where it began and not to 1.
-
-    Args:
-        initial: value at the start of training.
-        learn: whether it is trained.
-    """
-
-    def __init__(self, initial: float, learn: bool) -> None:
-        super().__init__()
-        self.initial = initial
-        self.change = nn.Parameter(torch.zeros(())) if learn else None
-
-    def forward(self) -> float | Tensor:
-        """The temperature now."""
-        return self.initial if self.change is None else (self.initial * self.change.exp()).clamp(min=LOWEST)
 
 
 def _own_loss(path: str) -> Any:
@@ -95,10 +71,6 @@ def _own_similarity(path: str) -> Any:
 
 class NamedLoss:
     """A loss that takes by the names of its parameters what it needs.
-
-    Args:
-        config: of the objective.
-        where: its name in the recipe, for messages.
 
     Raises:
         UsageError: there is no such loss or similarity, or it does not take what the objective gives.
@@ -176,35 +148,16 @@ class NamedLoss:
             ) from error
 
     def with_state(self, config: "ContrastConfig", rows: int) -> nn.Module | None:
-        """The module of a loss that keeps a state, such as a temperature a record.
-
-        Args:
-            config: of the objective.
-            rows: of the manifest.
-        """
+        """The module of a loss that keeps a state, such as a temperature a record."""
         if not self.has_state:
             return None
         return cast(nn.Module, self.function(rows, temperature=config.temperature, **config.settings))
 
     def negative_mixing(self, anchors: Tensor, blocks: int, settings: Mapping[str, Any], step: Step) -> NegativeMixing:
-        """What each anchor is mixed with (MoCHi), the same in any number of processes.
-
-        Drawn on the CPU for the anchors of all of them.
-
-        Args:
-            anchors: (blocks * n, D), of this process.
-            blocks: views of a sample.
-            settings: of the loss.
-            step: with the generator and the processes.
-        """
-        n = len(anchors) // blocks
-        before, total = rows_before(n, anchors, step.group)
+        """What each anchor (blocks * n, D) is mixed with (MoCHi)."""
         given = {name: one.default for name, one in self.parameters.items()} | dict(settings)
         sizes = {name: given[name] for name in ("hardest", "synthetic", "with_query")}
-        drawn = draw_mixing(blocks * total, **sizes, generator=step.generator)
-        rows = (torch.arange(blocks)[:, None] * total + before + torch.arange(n)).flatten()
-        first, second, share = (one[rows].to(anchors.device) for one in (drawn.first, drawn.second, drawn.share))
-        return NegativeMixing(first, second, share, drawn.with_query)
+        return draw_own_mixing(anchors, blocks, step.group, **sizes, generator=step.generator)
 
     def __call__(self, module: Any, given: Mapping[str, Any], group: Group) -> Tensor:
         """The loss of what is given by name."""

@@ -1,31 +1,24 @@
 """PixPro (Xie et al., Propagate Yourself, CVPR 2021): the same place looks the same in two views, cell by cell."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from medcl.contrast.core.momentum import momentum_update
+from medcl.contrast.core.momentum import momentum_update, rising
 from medcl.contrast.losses.pixpro import pixpro, propagate, same_place
 from medcl.errors import UsageError
 from medcl.modality.own_config import OwnViewsConfig
-from medcl.modality.spatial.encoders import ImageEncoder
-from medcl.modality.spatial.views.space import Geometry
-from medcl.modality.views import Compose, Params
+from medcl.modality.spatial.views.cells import cell_places
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
-from medcl.pretrain.passes import Step
-from medcl.pretrain.views import Wanted
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, dim_of, follower
+from medcl.pretrain.passes import Seen, Step
+from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class PixProConfig(ObjectiveConfig):
+class PixProConfig(OneInputConfig):
     """Consistency of the cells of two views that show the same place, without negatives.
 
     Args:
@@ -38,33 +31,22 @@ class PixProConfig(ObjectiveConfig):
     """
 
     kind: str = "pixpro"
-    of: str = ""
     momentum: float = 0.99
     hidden: int = 256
     projection: int = 128
     within: float = 0.7
     sharpness: float = 2.0
     chunks: ClassVar[bool] = False
+    ranges: ClassVar = {"from 0 to 1": ("momentum",)}
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.of,)
-
-    def check(self, where: str, recipe: "Recipe") -> None:
-        """Refuse a momentum out of its range."""
+    def check(self, where: str, recipe: Recipe) -> None:
+        """Refuse views that do not say where a cell lies."""
         super().check(where, recipe)
-        if not 0 <= self.momentum <= 1:
-            raise UsageError(f"{where}.momentum: {self.momentum:g} is not from 0 to 1")
         check_places(where, recipe.inputs[self.of].views)
 
 
 def check_places(where: str, views: Any) -> None:
     """Refuse views that do not say where a cell lies.
-
-    Args:
-        where: name of the objective, for messages.
-        views: their configuration.
 
     Raises:
         UsageError: they may move pixels, and are none of ours.
@@ -76,57 +58,14 @@ def check_places(where: str, views: Any) -> None:
         )
 
 
-def cell_places(
-    views: Compose | None, params: Params, encoder: ImageEncoder, shape: Sequence[int], batch: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Find the cells of a dense embedding of views in the images that the views were made from.
+class Places(Objective):
+    """What compares cells of two views that show the same place, with a second encoder whose momentum rises to 1."""
 
-    Args:
-        views: that were applied.
-        params: with which.
-        encoder: of the dense embedding.
-        shape: of the images, in voxels.
-        batch: images.
-        device: where they are.
-
-    Returns:
-        Centres (batch, positions, axes), and the diagonal of a cell (batch,) at the centre of the view, in voxels.
-    """
-    extent = torch.tensor(shape, dtype=torch.float32, device=device)
-    share = encoder.stride / extent
-    axes = [(torch.arange(n, device=device) + 0.5) * one for n, one in zip(encoder.grid(shape), share, strict=True)]
-    centres = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, -2)
-    middle = torch.full((1, len(shape)), 0.5, device=device)
-    # A cell's sides are the moves of the centre of the view by one cell along each axis.
-    points = torch.cat([centres, middle, middle + torch.diag(share)]).expand(batch, -1, -1)
-    for view in () if views is None else views.views:
-        if isinstance(view, Geometry):
-            prefix = f"{view.name}."
-            own = {name.removeprefix(prefix): one for name, one in params.items() if name.startswith(prefix)}
-            points = view.source(points, own, shape)
-    points = points * extent
-    places, corner, moved = torch.tensor_split(points, [len(centres), len(centres) + 1], dim=1)
-    return places, (moved - corner).square().sum(dim=(1, 2)).sqrt()
-
-
-def rising(momentum: float, taken: int, steps: int) -> float:
-    """A momentum that rises to 1 over the steps, by half a cosine (BYOL)."""
-    return 1 - (1 - momentum) * (math.cos(math.pi * min(1.0, taken / steps)) + 1) / 2
-
-
-class PixPro(Objective):
-    """See `PixProConfig`."""
-
-    Config = PixProConfig
-    config: PixProConfig
     taken: Tensor
 
-    def __init__(self, config: PixProConfig, parts: Parts) -> None:
+    def __init__(self, config: Any, parts: Parts) -> None:
         super().__init__(config, parts)
         self.steps = parts.steps
-        self.cells = ProjectionHead(dim_of(parts.encoders[config.of]), config.hidden, config.projection)
-        self.cell_keys = follower(self.cells)
-        self.transform = nn.Linear(config.projection, config.projection)
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -134,21 +73,31 @@ class PixPro(Objective):
         """The momentum of this step."""
         return rising(self.config.momentum, int(self.taken), self.steps)
 
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views."""
-        return {self.config.of: Wanted()}
+    def same_place(self, seen: Seen) -> Tensor:
+        """(n, P, P) bool, which cells of first and second views show the same place."""
+        drawn, encoder = seen.drawn, cast(Any, seen.encoder)
+        found = cell_places(drawn.views, drawn.params, encoder, drawn.source.shape[2:], 2 * seen.n, seen.x.device)
+        places, diagonals = (one.chunk(2) for one in found)
+        return same_place(*places, *diagonals, within=self.config.within)
+
+
+class PixPro(Places):
+    """See `PixProConfig`."""
+
+    Config = PixProConfig
+    config: PixProConfig
+
+    def __init__(self, config: PixProConfig, parts: Parts) -> None:
+        super().__init__(config, parts)
+        self.cells = ProjectionHead(dim_of(parts.encoders[config.of]), config.hidden, config.projection)
+        self.cell_keys = follower(self.cells)
+        self.transform = nn.Linear(config.projection, config.projection)
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The mean of both directions, from -1 to 1."""
         config = self.config
         seen = step.see(config.of, self.wanted[config.of])
-        drawn, encoder = seen.drawn, cast(Any, seen.encoder)
-        places, diagonals = cell_places(
-            drawn.views, drawn.params, encoder, drawn.source.shape[2:], 2 * seen.n, seen.x.device
-        )
-        (of_first, of_second), (first_cell, second_cell) = places.chunk(2), diagonals.chunk(2)
-        positive = same_place(of_first, of_second, first_cell, second_cell, within=config.within)
+        positive = self.same_place(seen)
         with torch.no_grad():
             if self.training:
                 momentum_update(self.cells, self.cell_keys, self.follows)

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from medcl.contrast.core.blockwise import Tensors
-from medcl.contrast.core.gather import Group, gather
+from medcl.contrast.core.gather import Group, gather, rows_before
 from medcl.contrast.pairings.neighbours import nearest, soft
-from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself, same
+from medcl.contrast.pairings.pairs import Pairing, itself, mixture, same
 from medcl.contrast.pairings.slices import across_volumes, partition
 from medcl.contrast.pairings.targets import kernel, near
 from medcl.errors import UsageError
-from medcl.pretrain.views import places, rows_before
+
+if TYPE_CHECKING:
+    from medcl.pretrain.objectives.contrast_config import ContrastConfig
 
 ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS = "item", "text", "position", "partition", "neighbours"
 PLACE = "place"
@@ -24,27 +28,6 @@ LABEL, VALUE, SOFT = "label:", "value:", "soft:"
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
 """What a batch tells by itself."""
 WORDS = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS, f"{LABEL}COLUMN", f"{VALUE}COLUMN", f"{SOFT}INPUT", "a level")
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How positives are found.
-
-    Args:
-        positives: {word of `WORDS`: share}; several are a weighted mixture.
-        exclude: levels; pairs that share one and are not positive are left out, neither positive nor negative.
-        within: a level; an anchor is compared with nothing but what shares it. Empty: with everything.
-        width: of `value` and `position`, the largest difference of positives.
-        bandwidth: of `value`, of the Gaussian kernel that weighs positives; 0 takes `width`.
-        partitions: of a volume.
-    """
-
-    positives: Mapping[str, float]
-    exclude: tuple[str, ...]
-    within: str
-    width: float
-    bandwidth: float
-    partitions: int
 
 
 @dataclass(frozen=True)
@@ -72,17 +55,17 @@ class Side:
         return self.ids[name].repeat(self.blocks)
 
 
-def pair(rules: Rules, a: Side, b: Side | None, group: Group) -> Pairing:
+def pair(rules: "ContrastConfig", a: Side, b: Side | None, group: Group) -> Pairing:
     """The pairing of anchors with candidates.
 
     Args:
-        rules: how positives are found.
+        rules: settings that say who is positive, who is left out and who is compared.
         a: anchors.
         b: candidates; None: the anchors, and no view is compared with itself.
         group: processes that share the batch.
     """
-    parts = {word: _positive(word, rules, a, b, group) for word in rules.positives}
-    pairing = next(iter(parts.values())) if len(parts) == 1 else _mixture(parts, rules.positives)
+    parts = {word: _positive(word, rules, a, b, group) for word in rules.words}
+    pairing = next(iter(parts.values())) if len(parts) == 1 else mixture(parts, rules.words)
     if b is None:
         pairing = pairing.without(itself(a.of(next(iter(a.ids)))))
     for level in rules.exclude:
@@ -90,24 +73,24 @@ def pair(rules: Rules, a: Side, b: Side | None, group: Group) -> Pairing:
     return pairing.among(_level(rules.within, rules, a, b)) if rules.within else pairing
 
 
-def _level(word: str, rules: Rules, a: Side, b: Side | None) -> Pairing:
+def _level(word: str, rules: "ContrastConfig", a: Side, b: Side | None) -> Pairing:
     """Pairs that share a level."""
     if word == PARTITION:
-        own = [partition(side.of(POSITION), rules.partitions) for side in (a, b) if side is not None]
+        own = [partition(side.of(POSITION), rules.parts) for side in (a, b) if side is not None]
         return same(*own)
     return same(*(side.of(word) for side in (a, b) if side is not None))
 
 
-def _positive(word: str, rules: Rules, a: Side, b: Side | None, group: Group) -> Pairing:
+def _positive(word: str, rules: "ContrastConfig", a: Side, b: Side | None, group: Group) -> Pairing:
     other = a if b is None else b
     if word == ITEM and b is None:
-        return _item(a, group)
+        return _item(a)
     if word == ITEM:
         return _own_key(a, other) if PLACE in a.ids else linked(a, other)
     if word == POSITION:
         return near(a.of(POSITION), other.of(POSITION), within=rules.width)
     if word == PARTITION:
-        return _partition(rules, a, group)
+        return _partition(rules, a)
     if word.startswith(VALUE):
         if rules.bandwidth:
             return kernel(a.of(word), other.of(word), bandwidth=rules.bandwidth)
@@ -127,12 +110,12 @@ def _positive(word: str, rules: Rules, a: Side, b: Side | None, group: Group) ->
     return _level(word, rules, a, b)
 
 
-def _item(side: Side, group: Group) -> Pairing:
+def _item(side: Side) -> Pairing:
     """Views of one sample; another draw of the same slice is left out."""
     if ITEM in side.ids:
         return same(side.of(ITEM))
     if "slice" in side.ids:
-        views = same(places(side.ids["slice"], group).repeat(side.blocks))
+        views = same(_places(side))
         return views.without(same(side.of("slice")).but(views))
     return same(side.of("sample"))
 
@@ -144,46 +127,23 @@ def _own_key(a: Side, b: Side) -> Pairing:
     return own.without(same(a.of(finest), b.of(finest)).but(own))
 
 
-def _partition(rules: Rules, side: Side, group: Group) -> Pairing:
+def _partition(rules: "ContrastConfig", side: Side) -> Pairing:
     """G^D of Chaitanya et al.: besides views of a slice, the same view of slices of its part of other volumes."""
-    slices = places(side.ids["slice"], group).repeat(side.blocks)
+    slices = _places(side)
     view = torch.arange(side.blocks, device=slices.device).repeat_interleave(side.n)
-    return across_volumes(slices, partition(side.of(POSITION), rules.partitions), view, side.of("volume"))
+    return across_volumes(slices, partition(side.of(POSITION), rules.parts), view, side.of("volume"))
+
+
+def _places(side: Side) -> Tensor:
+    """(blocks * n,) ids of samples, whatever they show; other ones in other processes."""
+    return itself(side.ids["slice"]).anchors[0].repeat(side.blocks)
 
 
 def linked(a: Side, b: Side) -> Pairing:
     """Records that were drawn together, are the same record, or have the same text."""
     names = [ITEM, *a.names, *b.names, *([TEXT] if TEXT in a.ids else [])]
     names = [name for name in dict.fromkeys(names) if name in a.ids]
-    return Pairing(_any_equal, tuple(a.of(name) for name in names), tuple(b.of(name) for name in names))
-
-
-def _any_equal(anchors: Tensors, candidates: Tensors) -> PairMasks:
-    equal = torch.stack([x[:, None] == y[None, :] for x, y in zip(anchors, candidates, strict=True)])
-    return PairMasks(equal.any(dim=0))
-
-
-def _mixture(parts: Mapping[str, Pairing], shares: Mapping[str, float]) -> Pairing:
-    """Positive by the sum of the shares of those pairings in which a pair is positive."""
-    sizes = [(len(one.anchors), len(one.candidates)) for one in parts.values()]
-
-    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
-        total: Tensor | None = None
-        stays: Tensor | None = None
-        a = c = 0
-        for (word, one), (more_a, more_c) in zip(parts.items(), sizes, strict=True):
-            found = one.rule(anchors[a : a + more_a], candidates[c : c + more_c])
-            share = found.positive.float() * shares[word]
-            total = share if total is None else total + share
-            if found.candidate is not None:
-                stays = found.candidate if stays is None else stays & found.candidate
-            a, c = a + more_a, c + more_c
-        assert total is not None
-        return PairMasks(total if stays is None else total.masked_fill(~stays, 0), stays)
-
-    every = list(parts.values())
-    tensors = (sum((one.anchors for one in every), ()), sum((one.candidates for one in every), ()))
-    return Pairing(rule, *tensors, soft=True)
+    return reduce(or_, (same(a.of(name), b.of(name)) for name in names))
 
 
 def check_words(where: str, words: Mapping[str, float]) -> None:

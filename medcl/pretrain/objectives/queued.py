@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medcl import contrast
-from medcl.contrast.core.gather import Group, gather, mean
+from medcl.contrast.core.gather import Group, gather, mean, rows_before
 from medcl.contrast.core.momentum import MomentumQueue, momentum_update
-from medcl.contrast.pairings.pairs import Pairing
+from medcl.contrast.pairings.neighbours import without_hardest
+from medcl.contrast.pairings.pairs import Pairing, matrix
 from medcl.pretrain.objectives.base import Parts, dim_of, follower
 from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import EARLIER, PLACE, Side, pair
 from medcl.pretrain.passes import Seen, Step
-from medcl.pretrain.views import Wanted, rows_before
+from medcl.pretrain.views import Wanted
 
 Keys = tuple[Tensor, Tensor, dict[str, Tensor]]
 """Own keys (n, dim), those of all processes and of the queue (M, dim), and the ids of the latter."""
@@ -96,42 +96,21 @@ class QueuedContrast(Contrast):
         seen = step.see(name, self.wanted[name])
         _, candidates, ids = keys[other]
         query = F.normalize(self._z(seen, name, 1).float(), dim=-1)
-        anchors = Side(self._ids(step, seen), 1, seen.n, (name,))
-        pairing = pair(self.rules, anchors, Side(ids, 1, len(candidates), (other,)), None)
+        sides = Side(self._ids(step, seen), 1, seen.n, (name,)), Side(ids, 1, len(candidates), (other,))
+        pairing = pair(self.config, *sides, None)
         if not self.config.negatives.batch:
             pairing = _queue_alone(pairing, query, len(candidates), step.group)
-        pairing = self._sifted(query, candidates, pairing)
-        loss = self._against(step, query, keys[name][0], candidates, pairing, anchors, ids)
+        if self.config.negatives.drop:
+            pairing = without_hardest(pairing, query, candidates, self.config.negatives.drop)
+        loss = self._against(step, query, (keys[name][0], candidates), pairing, sides)
         number = torch.tensor(float(seen.n), device=query.device)
         return mean(loss * number, number, step.group)
 
     def _against(
-        self,
-        step: Step,
-        query: Tensor,
-        own: Tensor,
-        candidates: Tensor,
-        pairing: Pairing,
-        anchors: Side,
-        ids: Mapping[str, Tensor],
+        self, step: Step, query: Tensor, keys: tuple[Tensor, Tensor], pairing: Pairing, sides: tuple[Side, Side]
     ) -> Tensor:
-        """The loss of queries against candidates of all processes, which every process holds."""
-        return self._loss(self._loss.function, self._given(step, a=query, b=candidates, pairing=pairing), None)
-
-    def _sifted(self, a: Tensor, b: Tensor, pairing: Pairing) -> Pairing:
-        """The pairing without the most similar negatives of each anchor."""
-        share = self.config.negatives.drop
-        if not share:
-            return pairing
-        with torch.no_grad():
-            masks = pairing.pairs()
-            negative = ~masks.positive.bool()
-            negative &= masks.candidate if masks.candidate is not None else negative
-            scores = (F.normalize(a, dim=1) @ F.normalize(b, dim=1).T).masked_fill(~negative, -torch.inf)
-            number = (negative.sum(dim=1) * share).long()
-            rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
-            stays = ~negative | (rank >= number[:, None])
-        return pairing.among(contrast.matrix(stays))
+        """The loss of queries; `keys` are their own (n, dim) and the candidates (M, dim), which every process holds."""
+        return self._loss(self._loss.function, self._given(step, a=query, b=keys[1], pairing=pairing), None)
 
 
 def projected_dim(head: nn.Module, dim: int) -> int:
@@ -146,4 +125,4 @@ def _queue_alone(pairing: Pairing, query: Tensor, candidates: int, group: Group)
     own = torch.arange(len(query), device=query.device) + before
     places = torch.arange(candidates, device=query.device)
     stays = (places[None] >= total) | (places[None] == own[:, None])
-    return pairing.among(contrast.matrix(stays))
+    return pairing.among(matrix(stays))

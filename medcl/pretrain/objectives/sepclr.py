@@ -1,7 +1,6 @@
 """SepCLR (Louiset et al., ICLR 2024): what patients have and controls have not, apart from what both share."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -10,10 +9,8 @@ from medcl.errors import UsageError
 from medcl.pretrain.objectives.base import HeadConfig, Objective, ObjectiveConfig, Parts, dim_of, projection
 from medcl.pretrain.objectives.positives import LABEL
 from medcl.pretrain.passes import Step
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class SepCLRConfig(ObjectiveConfig):
         """Whether a record is a control."""
         return (f"{LABEL}{self.background}",)
 
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse inputs of different views and a background that names no value."""
         super().check(where, recipe)
         if recipe.inputs[self.salient].like != self.common:
@@ -73,11 +70,6 @@ class SepCLR(Objective):
         self.heads = nn.ModuleDict(
             {name: projection(config.head, dim_of(parts.encoders[name])) for name in config.inputs}
         )
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views, the same for both."""
-        return {self.config.common: Wanted(), self.config.salient: Wanted()}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss; records without this label are not used."""

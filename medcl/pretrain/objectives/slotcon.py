@@ -1,26 +1,23 @@
 """SlotCon (Wen et al., NeurIPS 2022): cells are grouped around prototypes alike in two views, and slots contrasted."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from medcl.contrast.core.momentum import momentum_update
-from medcl.contrast.losses.pixpro import same_place
 from medcl.contrast.losses.slotcon import centre_of, grouped, slotcon
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of, follower
-from medcl.pretrain.objectives.pixpro import cell_places, check_places, rising
+from medcl.networks.heads import Perceptron
+from medcl.pretrain.objectives.base import OneInputConfig, Parts, dim_of, follower
+from medcl.pretrain.objectives.pixpro import Places, check_places
 from medcl.pretrain.passes import Step
-from medcl.pretrain.views import Wanted
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class SlotConConfig(ObjectiveConfig):
+class SlotConConfig(OneInputConfig):
     """Grouping of the cells of two views by learned prototypes, and contrast of the groups.
 
     Args:
@@ -39,7 +36,6 @@ class SlotConConfig(ObjectiveConfig):
     """
 
     kind: str = "slotcon"
-    of: str = ""
     prototypes: int = 256
     momentum: float = 0.99
     hidden: int = 256
@@ -52,55 +48,20 @@ class SlotConConfig(ObjectiveConfig):
     temperature: float = 0.2
     within: float = 0.7
     chunks: ClassVar[bool] = False
+    ranges: ClassVar = {
+        "from 0 to 1": ("momentum", "centring", "share"),
+        "above 0": ("grouping", "student", "teacher", "temperature", "within"),
+    }
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.of,)
-
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse settings out of their range."""
         super().check(where, recipe)
-        for name in ("momentum", "centring", "share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{where}.{name}: {getattr(self, name):g} is not from 0 to 1")
-        for name in ("grouping", "student", "teacher", "temperature", "within"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{where}.{name}: {getattr(self, name):g} is not above 0")
         if self.prototypes < 2:
             raise UsageError(f"{where}.prototypes: {self.prototypes}; two or more are needed")
         check_places(where, recipe.inputs[self.of].views)
 
 
-class Perceptron(nn.Module):
-    """A perceptron with batch normalisation over all rows and GELU between its layers.
-
-    Without the normalisation the cells of a new network are much the same, and all go to one prototype.
-
-    Args:
-        dim: width of the input.
-        hidden: width of the hidden layers.
-        out: width of the output.
-        layers: linear layers.
-    """
-
-    def __init__(self, dim: int, hidden: int, out: int, layers: int) -> None:
-        super().__init__()
-        modules: list[nn.Module] = []
-        for _ in range(layers - 1):
-            modules += [nn.Linear(dim, hidden, bias=False), nn.BatchNorm1d(hidden), nn.GELU()]
-            dim = hidden
-        self.layers = nn.Sequential(*modules)
-        self.output = nn.Linear(dim, out)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map (..., dim) to (..., out)."""
-        # A process without a sample has no statistics.
-        rows = self.layers(z.flatten(0, -2)) if z.numel() else z.new_zeros(0, self.output.in_features)
-        return cast(Tensor, self.output(rows).unflatten(0, z.shape[:-1]))
-
-
-class SlotCon(Objective):
+class SlotCon(Places):
     """See `SlotConConfig`.
 
     The paper brings the scores of both views to one grid by RoI-align of the overlap of their crops; here the cells
@@ -110,42 +71,24 @@ class SlotCon(Objective):
 
     Config = SlotConConfig
     config: SlotConConfig
-    taken: Tensor
     centre: Tensor
     prototype_keys: nn.Linear
 
     def __init__(self, config: SlotConConfig, parts: Parts) -> None:
         super().__init__(config, parts)
-        self.steps = parts.steps
         width = config.projection
         self.cells = Perceptron(dim_of(parts.encoders[config.of]), config.hidden, width, 3)
         self.predictor = Perceptron(width, config.hidden, width, 2)
         self.prototypes = nn.Linear(width, config.prototypes, bias=False)
         self.cell_keys = follower(self.cells)
         self.prototype_keys = cast(nn.Linear, follower(self.prototypes))
-        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
         self.register_buffer("centre", torch.zeros(config.prototypes))
-
-    @property
-    def follows(self) -> float:  # type: ignore[override]
-        """The momentum of this step."""
-        return rising(self.config.momentum, int(self.taken), self.steps)
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views."""
-        return {self.config.of: Wanted()}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The sum of both directions."""
         config = self.config
         seen = step.see(config.of, self.wanted[config.of])
-        drawn = seen.drawn
-        places, diagonals = cell_places(
-            drawn.views, drawn.params, cast(Any, seen.encoder), drawn.source.shape[2:], 2 * seen.n, seen.x.device
-        )
-        (of_first, of_second), (first_cell, second_cell) = places.chunk(2), diagonals.chunk(2)
-        positive = same_place(of_first, of_second, first_cell, second_cell, within=config.within)
+        positive = self.same_place(seen)
         with torch.no_grad():
             if self.training:
                 momentum_update(self.cells, self.cell_keys, self.follows)

@@ -1,7 +1,7 @@
 """SwAV (Caron et al., NeurIPS 2020): predict from one view the prototypes that another view is assigned to."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,20 +10,17 @@ from torch.nn import functional as F
 from medcl.contrast.core.gather import gather
 from medcl.contrast.losses.swav import swav
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import HeadConfig, Objective, ObjectiveConfig, Parts, dim_of, projection
+from medcl.pretrain.objectives.base import HeadConfig, Objective, OneInputConfig, Parts, dim_of, projection
 from medcl.pretrain.passes import Step
+from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
-
-if TYPE_CHECKING:
-    from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class SwAVConfig(ObjectiveConfig):
+class SwAVConfig(OneInputConfig):
     """Swapped assignments over large and small views; nothing is contrasted pairwise.
 
     Args:
-        of: the input.
         prototypes: number of them.
         small: name of `more_views` of the input, the small crops; empty for none.
         small_copies: number of small crops of a sample.
@@ -39,7 +36,6 @@ class SwAVConfig(ObjectiveConfig):
     """
 
     kind: str = "swav"
-    of: str = ""
     prototypes: int = 256
     small: str = ""
     small_copies: int = 4
@@ -51,21 +47,15 @@ class SwAVConfig(ObjectiveConfig):
     queue_from: float = 0.0
     freeze: int = 0
     head: HeadConfig = field(default_factory=HeadConfig)
+    ranges: ClassVar = {"above 0 and at most 1": ("small_size",)}
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one."""
-        return (self.of,)
-
-    def check(self, where: str, recipe: "Recipe") -> None:
+    def check(self, where: str, recipe: Recipe) -> None:
         """Refuse small views that there are not."""
         super().check(where, recipe)
         if self.small and self.small not in recipe.inputs[self.of].more_views:
             raise UsageError(f"{where}.small: inputs.{self.of}.more_views has no {self.small!r}")
         if self.prototypes < 2 or self.queue < 0 or not self.head.dim:
             raise UsageError(f"{where}: two prototypes or more, a queue of 0 or more and a projection are needed")
-        if not 0 < self.small_size <= 1:
-            raise UsageError(f"{where}.small_size: {self.small_size:g} is not above 0 and at most 1")
 
 
 class SwAV(Objective):
@@ -84,11 +74,6 @@ class SwAV(Objective):
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
         self.register_buffer("earlier", torch.zeros(2, config.queue, config.head.dim))
         self.register_buffer("held", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two large views."""
-        return {self.config.of: Wanted()}
 
     @property
     def looks(self) -> tuple[tuple[str, Wanted], ...]:

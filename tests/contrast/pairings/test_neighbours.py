@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from medcl.contrast.losses.clip import cwcl
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.pairings.neighbours import nearest, neighbours, soft, softened
+from medcl.contrast.pairings.neighbours import nearest, neighbours, soft, softened, without_hardest
+from medcl.contrast.pairings.pairs import same
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw
 
@@ -96,3 +97,16 @@ def test_what_does_not_fit_is_refused_soft() -> None:
         softened(FROZEN, temperature=0.0)
     with pytest.raises(UsageError, match="4 anchors"):
         cwcl(draw(3, 2), draw(3, 2), FROZEN)
+
+
+def test_the_most_similar_negatives_are_left_out_and_nothing_else() -> None:
+    a = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    b = torch.randn(11, 4, generator=torch.Generator().manual_seed(1))
+    anchors, candidates = torch.arange(6), torch.tensor([0, 1, 2, 3, 4, 5, 0, 1, 9, 9, 9])
+    found = without_hardest(same(anchors, candidates), a, b, 0.5).pairs()
+    for i in range(6):
+        scores = {j: float(torch.cosine_similarity(a[i], b[j], dim=0)) for j in range(11) if candidates[j] != i}
+        hardest = sorted(scores, key=scores.__getitem__, reverse=True)[: len(scores) // 2]
+        assert found.candidate is not None
+        assert [j for j in range(11) if not found.candidate[i, j]] == sorted(hardest)
+        assert found.positive[i].tolist() == (candidates == i).tolist()

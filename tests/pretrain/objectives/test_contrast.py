@@ -10,11 +10,13 @@ from torch import Tensor
 from medcl.contrast import multilinear
 from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
+from medcl.documents import merge
 from medcl.errors import UsageError
+from medcl.networks.text_cache import TextCache
 from medcl.pretrain.check import check
-from medcl.pretrain.objectives.positives import Rules, Side, linked, pair
-from medcl.pretrain.passes import TextCache
-from medcl.pretrain.reading import merge, read
+from medcl.pretrain.objectives.contrast_config import ContrastConfig
+from medcl.pretrain.objectives.positives import Side, linked, pair
+from medcl.pretrain.reading import read
 
 from .steps import BITS, Trained, batch_of, bits
 
@@ -80,7 +82,7 @@ def test_who_belongs_together() -> None:
         "text": torch.tensor([7, 8, 9, 5, 5]),
     }
     a, b = Side(ids, 1, 5, ("image",)), Side(ids, 1, 5, ("report",))
-    pairs = pair(Rules({"item": 1.0}, ("patient",), "", 0.0, 0.0, 1), a, b, None).pairs()
+    pairs = pair(ContrastConfig(exclude=("patient",)), a, b, None).pairs()
     expected = torch.tensor(
         [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 1, 1]], dtype=torch.bool
     )
@@ -90,7 +92,7 @@ def test_who_belongs_together() -> None:
     out[2, :2] = out[:2, 2] = True
     assert pairs.candidate is not None
     assert torch.equal(~pairs.candidate, out)
-    only = pair(Rules({"item": 1.0}, (), "patient", 0.0, 0.0, 1), a, b, None).pairs()
+    only = pair(ContrastConfig(within="patient"), a, b, None).pairs()
     assert only.candidate is not None
     assert torch.equal(only.candidate, ids["patient"][:, None] == ids["patient"])
 
@@ -98,7 +100,7 @@ def test_who_belongs_together() -> None:
 def test_a_mixture_of_positives_weighs_them() -> None:
     ids = {"patient": torch.tensor([1, 1, 2]), "trial": torch.tensor([5, 6, 7])}
     side = Side(ids, 2, 3, ("signal",))
-    masks = pair(Rules({"patient": 0.25, "trial": 0.75}, (), "", 0.0, 0.0, 1), side, None, None).pairs()
+    masks = pair(ContrastConfig(positives={"patient": 0.25, "trial": 0.75}), side, None, None).pairs()
     patient, trial = (ids[level].repeat(2)[:, None] == ids[level].repeat(2) for level in ("patient", "trial"))
     expected = (0.25 * patient + 0.75 * trial).masked_fill(torch.eye(6, dtype=torch.bool), 0)
     torch.testing.assert_close(masks.positive, expected)

@@ -1,4 +1,4 @@
-"""How good embeddings are without training: effective rank, dead dimensions, modality gap, neighbours of one class."""
+"""Whether embeddings have collapsed: dead dimensions, the gap between modalities, neighbours of one class."""
 
 import torch
 from torch import Tensor
@@ -6,27 +6,6 @@ from torch.nn import functional as F
 
 DEAD = 0.01
 """Share of 1 / sqrt(D), the standard deviation of vectors spread over the sphere, below which a dimension is dead."""
-_EPSILON = 1e-7
-
-
-def effective_rank(z: Tensor) -> float:
-    """RankMe: the exponential of the entropy of the singular values, as shares of their sum.
-
-    Garrido et al., RankMe: Assessing the downstream performance of pretrained self-supervised representations by their
-    rank (ICML 2023), equations 1 and 2, with their epsilon of 1e-7. Embeddings are not centred, so that vectors that
-    are all one have a rank of 1.
-
-    Args:
-        z: (N, D) embeddings; the rank is at most the smaller of both.
-
-    Returns:
-        From 1 to min(N, D); NaN without embeddings, and where one of them is not finite.
-    """
-    if not len(z) or not z.isfinite().all():
-        return float("nan")
-    values = torch.linalg.svdvals(z.double())
-    shares = values / values.sum().clamp(min=torch.finfo(torch.float64).tiny) + _EPSILON
-    return float((-(shares * shares.log()).sum()).exp())
 
 
 def dead_share(z: Tensor) -> float:

@@ -7,7 +7,7 @@ import torch
 from medcl.modality.spatial import views as image
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
 from medcl.modality.spatial.encoders import build
-from medcl.pretrain.objectives.pixpro import cell_places
+from medcl.modality.spatial.views.cells import cell_places
 
 
 def test_cells_of_a_crop_lie_where_the_crop_was_cut() -> None:
