@@ -17,14 +17,14 @@ def embeddings() -> Tensor:
 @pytest.mark.parametrize("k", [1, 2, 3, 9])
 def test_the_top_of_each_feature_in_each_group(k: int) -> None:
     z = embeddings()
-    expected = [np.sort(z[GROUP == g].numpy(), axis=0)[::-1][:k].mean(axis=0) for g in range(3)]
+    expected = [np.sort(z[g == GROUP].numpy(), axis=0)[::-1][:k].mean(axis=0) for g in range(3)]
     np.testing.assert_allclose(top_by_group(z, GROUP, 3, k), np.stack(expected))
 
 
 def test_max_and_mean() -> None:
     z = embeddings()
     for name, reduce in (("max", lambda one: one.amax(0)), ("mean", lambda one: one.mean(0))):
-        expected = torch.stack([reduce(z[GROUP == g]) for g in range(3)])
+        expected = torch.stack([reduce(z[g == GROUP]) for g in range(3)])
         torch.testing.assert_close(Pooling(name, 5)(z, GROUP, 3), expected)  # type: ignore[arg-type]
     torch.testing.assert_close(mean_by_group(z, GROUP, 3), Pooling("top-k", 5, top_k=4)(z, GROUP, 3))
 
@@ -36,12 +36,12 @@ def test_attention_is_that_of_the_paper(gated: bool) -> None:
     z = embeddings()
     weights = attention(z, GROUP, 3)
     for g in range(3):
-        own = z[GROUP == g]
+        own = z[g == GROUP]
         hidden = torch.tanh(own @ attention.hidden.weight.T + attention.hidden.bias)
         if attention.gate is not None:
             hidden = hidden / (1 + torch.exp(-(own @ attention.gate.weight.T + attention.gate.bias)))
         scores = torch.exp(hidden @ attention.score.weight[0] + attention.score.bias)
-        torch.testing.assert_close(weights[GROUP == g], scores / scores.sum())
+        torch.testing.assert_close(weights[g == GROUP], scores / scores.sum())
 
 
 def test_attention_is_that_of_monai_for_bags_of_one_size() -> None:
