@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         explore,
         finetune,
         phantom,
+        predict,
         prepare,
         pretrain,
         reduce,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
         scan,
         split,
     )
+    from medcl.commands.prediction import load
     from medcl.embed.embedder import Embedder
     from medcl.explore.embeddings import Embeddings
 
@@ -32,7 +34,9 @@ __all__ = [
     "evaluate",
     "explore",
     "finetune",
+    "load",
     "phantom",
+    "predict",
     "prepare",
     "recipes",
     "pretrain",
@@ -84,6 +88,10 @@ def __getattr__(name: str) -> Any:
         from medcl.embed.embedder import Embedder
 
         return Embedder
+    if name == "load":
+        from medcl.commands.prediction import load
+
+        return load
     if name in __all__:
         from importlib import import_module
         from importlib.util import find_spec

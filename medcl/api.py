@@ -7,6 +7,7 @@ from medcl.commands.archive import phantom, scan, split
 from medcl.commands.arguments import Result
 from medcl.commands.embeddings import embed, explore
 from medcl.commands.evaluation import compare, evaluate, finetune
+from medcl.commands.prediction import predict
 from medcl.commands.recipes import recipes
 from medcl.commands.reduction import reduce
 from medcl.commands.retrieval import retrieve
@@ -21,6 +22,7 @@ __all__ = [
     "prepare",
     "pretrain",
     "finetune",
+    "predict",
     "compare",
     "evaluate",
     "retrieve",

@@ -6,12 +6,10 @@ training `last.ckpt`. Nothing in it needs pickle to be read, `last.ckpt` apart, 
 `weights_only=True`.
 """
 
-import hashlib
 import json
 import platform
-import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,72 +18,19 @@ from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from medcl import files, weights
 from medcl.archive.manifest import Manifest
 from medcl.documents import read_json, read_yaml, sealed
-from medcl.errors import LeakError, MedclError, UsageError, reason
+from medcl.errors import LeakError, MedclError, UsageError
 from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality.spatial.encoders.base import ImageEncoder
 from medcl.modality.spec import Card, JointCard, VolumeCard
 from medcl.names import check_outside
 from medcl.networks.multimodal import MultimodalEncoder
-
-
-@dataclass(frozen=True)
-class SeenPatients:
-    """Salted hashes of the patients that a run was trained on.
-
-    Args:
-        salt: of this run, so that hashes of two runs cannot be joined.
-        coded_with: fingerprint of the salt that coded the manifest's patients; codes of another salt cannot be
-            compared.
-        hashes: one a patient.
-    """
-
-    salt: str
-    coded_with: str
-    hashes: frozenset[str]
-
-    @classmethod
-    def of(cls, codes: Iterable[int], coded_with: str) -> "SeenPatients":
-        """Hash the codes of `codes` with a new salt."""
-        salt = secrets.token_hex(16)
-        return cls(salt, coded_with, frozenset(_hash(salt, code) for code in codes))
-
-    def among(self, codes: np.ndarray) -> np.ndarray:
-        """Which of the patient codes (n,) were trained on, as (n,) bool."""
-        unique, inverse = np.unique(codes, return_inverse=True)
-        seen = np.array([_hash(self.salt, int(code)) in self.hashes for code in unique], dtype=bool)
-        return seen[inverse]
-
-    def write(self, path: Path) -> None:
-        """Write one hash a line under a line that names both salts."""
-        lines = [f"# salt={self.salt} coded-with={self.coded_with}", *sorted(self.hashes)]
-        files.write(path, "\n".join(lines) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> "SeenPatients":
-        """Read what `write` wrote.
-
-        Raises:
-            MedclError: if the file is not one of these.
-        """
-        try:
-            first, *hashes = path.read_text(encoding="utf-8").splitlines() or [""]
-        except (OSError, UnicodeError) as error:
-            raise MedclError(f"{path}: the list of seen patients {reason(error)}") from error
-        words = dict(word.split("=", 1) for word in first.removeprefix("# ").split() if "=" in word)
-        if not {"salt", "coded-with"} <= words.keys():
-            raise MedclError(f"{path}: not a list of seen patients (its first line must name the salt)")
-        return cls(words["salt"], words["coded-with"], frozenset(hashes))
-
-
-def _hash(salt: str, code: int) -> str:
-    return hashlib.blake2b(str(code).encode(), key=bytes.fromhex(salt), digest_size=8).hexdigest()
-
+from medcl.seen import SeenPatients as SeenPatients
 
 RUN_VERSION = 1
 _SUMS = "checksums"
@@ -201,17 +146,36 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     if kinds is not None and isinstance(card, JointCard):
         kinds = [name for kind in kinds for name in card.named(kind) or (kind,)]
     state = weights.read(path, remedy, lambda name: _is_wanted(name, card, kinds))
+    encoder = network(card, path, remedy, lambda: card.build(kinds) if isinstance(card, JointCard) else card.build())
+    fill(encoder, state, path, remedy)
+    return Run(folder, card, encoder, read_config(folder), SeenPatients.read(_checked(folder, PATIENTS)))
+
+
+def network(card: Card, path: Path, remedy: str, build: Callable[[], nn.Module]) -> nn.Module:
+    """The network that a card in the file `path` describes, of classes that do not lie in its folder.
+
+    Raises:
+        MedclError: it cannot be built.
+    """
     for name in cards.own_classes(card):
-        check_outside(name, folder)
+        check_outside(name, path.parent)
     try:
-        encoder = card.build(kinds) if isinstance(card, JointCard) else card.build()
+        return build()
     except (KeyError, TypeError, ValueError) as error:
         raise MedclError(f"{path}: does not hold what its encoder is built of: {remedy}") from error
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], path: Path, remedy: str) -> None:
+    """Load weights of a file into a network, in evaluation mode.
+
+    Raises:
+        MedclError: they do not fit.
+    """
     try:
-        encoder.load_state_dict(state)
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise MedclError(f"{path}: the weights do not fit the encoder that the file names: {remedy}") from error
-    return Run(folder, card, encoder.eval(), read_config(folder), SeenPatients.read(_checked(folder, PATIENTS)))
+    network.eval()
 
 
 def read_config(folder: Path) -> dict[str, Any]:

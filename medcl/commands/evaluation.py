@@ -59,7 +59,8 @@ def finetune(
     results = measure(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
-    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
+    models = "".join(f"model: {one}\n" for one in sorted((folder / "models").glob("*")))
+    return Result(f"{text}{models}report: {folder / 'report.html'}", lambda: results, folder)
 
 
 @one_or_many

@@ -1,6 +1,5 @@
 """Leave out what is redundant in an archive: reduce."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,7 @@ from medcl.errors import LeakError, UsageError
 from medcl.reduce.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from medcl.archive.manifest import Manifest
-    from medcl.pretrain.recipe import Recipe
-    from medcl.reduce.experiment_results import ExperimentResults
+    from medcl.evaluate.results import Results
     from medcl.reduce.leaks import Leaks
     from medcl.reduce.preview import Preview
     from medcl.reduce.run import Reduced
@@ -35,13 +32,13 @@ class Reduction:
         reduced: what is kept, and what was dropped.
         preview: how redundant the archive is.
         leaks: near-duplicates across patients and splits.
-        experiment: scores of encoders that were pretrained on what is kept.
+        experiment: scores of encoders that were pretrained on everything, on what is kept and on as much at random.
     """
 
     reduced: "Reduced | None" = None
     preview: "Preview | None" = None
     leaks: "Leaks | None" = None
-    experiment: "ExperimentResults | None" = None
+    experiment: "Results | None" = None
 
 
 @one_or_many
@@ -118,7 +115,7 @@ def reduce(
     source = None if isinstance(manifest, Manifest) else Path(manifest).absolute()
     if kept is not None and kept.absolute() == source:
         raise UsageError(f"-o {output}: would replace the manifest that is reduced: choose another name")
-    names = list(by) or ["hash"]
+    names = list(dict.fromkeys(by)) or ["hash"]
     alone = len(names) == 1
     if not alone and (output or leaks):
         raise UsageError(f"--by {' --by '.join(names)}: several strategies are for --report and --evaluate alone")
@@ -161,25 +158,21 @@ def reduce(
             missing = [name for name, given in (("config", config), ("target", target)) if given is None]
             raise UsageError(f"--evaluate needs --{' and --'.join(missing)}: what is pretrained, and what is probed")
         from medcl.commands.recipes import recipe
-        from medcl.evaluate.protocols import probe_scores
-        from medcl.reduce.experiment import run_experiment
+        from medcl.commands.reduction_experiment import run_experiment, told
 
-        folder = Path(evaluate)
         experiment = run_experiment(
             records,
             [config_by(name) for name in names],
             prepared,
-            folder,
+            Path(evaluate),
             recipe=recipe(Path(config)),
             target=target,
-            pretrain=_pretrained,
-            probe=probe_scores,
             seeds=seeds,
             folds=folds,
             jobs=jobs,
             cluster=cluster,
         )
-        lines += [str(experiment), f"report: {folder / 'report.html'}"]
+        lines += [told(experiment), f"report: {Path(evaluate) / 'report.html'}"]
     if report is not None and not leaks:
         from medcl.reduce.page import write_page
         from medcl.reduce.preview import preview as preview_of
@@ -201,19 +194,6 @@ def reduce(
             lines += quarantined(reduced.incomparable, len(records), "records")
         lines += [f"dropped: {dropped}", f"manifest: {kept}"]
     return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept)
-
-
-def _pretrained(recipe: "Recipe", manifest: "Manifest", store: Path, folder: Path) -> tuple[int, float]:
-    """Pretrain, or go on with an interrupted run; steps taken, and seconds of all of them at the last part's pace."""
-    from medcl import runs
-    from medcl.pretrain.checkpoint import step_of
-    from medcl.pretrain.run import pretrain
-
-    resume = (folder / runs.ENVIRONMENT).exists()
-    taken = step_of(folder / runs.CHECKPOINT) if resume and (folder / runs.CHECKPOINT).exists() else 0
-    begun = time.monotonic()
-    done = pretrain(recipe, manifest, store, folder, resume=resume)
-    return done.steps, (time.monotonic() - begun) * done.steps / max(1, done.steps - taken)
 
 
 def _share(given: str | float | None) -> float | None:

@@ -83,12 +83,14 @@ def embed_pieces(
 
     def read(start: int) -> tuple[slice, Tensor]:
         part = slice(start, min(start + step, len(numbers)))
-        x: Tensor = pieces.__getitems__(numbers[part].tolist())["x"]
+        own = numbers[part].tolist()
+        # A batch of one is computed by other kernels: what comes of a piece would depend on how many there are.
+        x: Tensor = pieces.__getitems__(own * 2 if len(own) == 1 < step else own)["x"]
         return part, x.pin_memory() if device.type == "cuda" else x
 
     try:
         for part, x in ahead(map(read, range(0, len(numbers), step))):
-            yield part, encoder.embed(x.to(device, non_blocking=True))
+            yield part, encoder.embed(x.to(device, non_blocking=True))[: part.stop - part.start]
     finally:
         encoder.train(was_training)
 
@@ -272,10 +274,6 @@ def prepare(
 def _placed(network: Any) -> Embeds:
     placed: Embeds = network.to(device()).eval()
     return placed
-
-
-Encoder = Any
-"""A network of a wing: a `torch.nn.Module` with `embed` and `config.dim`."""
 
 
 def config_of(card: Card) -> Any:

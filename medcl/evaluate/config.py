@@ -145,7 +145,7 @@ class EvaluateConfig:
         bootstrap: number of bootstrap samples of the test patients.
         allow_transductive: test on patients that were seen in pretraining, and say so on the page.
         save_models: models that are kept for `medcl predict`: of the largest fraction the `best` by validation
-            patients, `all` repeats of it, or `none`.
+            patients, `all` repeats of it, or `none`; nearest neighbours never, for they hold embeddings of patients.
         save_masks: write the predicted label maps of repeat 1 as NIfTI.
         finetune: settings of full fine-tuning.
         segment: settings of training on label maps.

@@ -148,16 +148,20 @@ class LabelPlan:
         """See `Plan`."""
         frozen = set(self.protocols) - {"finetune"}
         return [
-            self._embedding(fold, arm, repeat)
+            self.embedding(fold, arm, repeat)
             for arm in fold.arms
             if frozen & set(arm.protocols)
             for repeat in (range(len(drawn)) if arm.seeded else (0,))
         ]
 
-    def _embedding(self, fold: Fold, arm: Arm, repeat: int) -> Cell:
-        rows = self._rows(fold)
+    def seed_of(self, arm: Arm, repeat: int) -> tuple[int, int]:
+        """The repeat whose embeddings are used, and its seed: an arm without a seed has one for all."""
         repeat = repeat if arm.seeded else 0
-        seed = self.config.seed + repeat
+        return repeat, self.config.seed + repeat
+
+    def embedding(self, fold: Fold, arm: Arm, repeat: int) -> Cell:
+        """The cell of the embeddings of all items of a fold."""
+        rows, (repeat, seed) = self._rows(fold), self.seed_of(arm, repeat)
         about = {
             "arm": arm.about,
             "data": asdict(arm.data),
@@ -196,7 +200,7 @@ class LabelPlan:
         return protocol == "finetune" and whole and 0 < self.config.repeats_full <= repeat
 
     def _model(self, fold: Fold, arm: Arm, protocol: str, subset: Subset, repeat: int, keep: bool) -> Cell:
-        features = self._embedding(fold, arm, repeat)
+        features = self.embedding(fold, arm, repeat)
         seed, rows = self.config.seed + repeat, self._rows(fold)
         parts = (subset.rows, fold.validation, fold.test)
         about: dict[str, Any] = {

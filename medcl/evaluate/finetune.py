@@ -24,11 +24,12 @@ from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.experiment import Fold, LabelPlan, Planned, run
 from medcl.evaluate.folds import divided
 from medcl.evaluate.fractions import Subset
-from medcl.evaluate.items import Items, Steps
+from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.saving import save_models, save_segmenters
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
@@ -92,10 +93,41 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     arms = [*main, *_others(main, manifest, config)]
     folds = divided(items, task, config, arms)
     notes = _notes(manifest, config, task, items, n_records - len(manifest))
-    notes += _guarded(folders, manifest, items, folds, config)
+    results, models, plan = measure(manifest, items, task, folds, config, store, notes, first.config)
+    results.save(output / "results.json")
+    write_page(results, output / "report.html")
+    save_models(models, plan, folds, results, main[0].spec, output / "models")
+    return results
+
+
+def measure(
+    manifest: Manifest,
+    items: Items,
+    task: Task,
+    folds: Sequence[Fold],
+    config: EvaluateConfig,
+    store: Path,
+    notes: Sequence[str],
+    pretraining: Any,
+) -> tuple[Results, list[Planned], LabelPlan]:
+    """Train and test models of labels in every fold: the results, the models, and the plan by which they were made.
+
+    Args:
+        manifest: of readable records.
+        items: what the labels belong to.
+        task: the labels.
+        folds: with their arms, the same ones in all.
+        config: of the experiment.
+        store: folder of the cells.
+        notes: on the data.
+        pretraining: recipe of the arms.
+
+    Raises:
+        MedclError: the labels do not allow it; `LeakError` where a test patient was trained on.
+    """
+    notes = [*notes, *_guarded(manifest, items, folds, config)]
     plan = LabelPlan(manifest, items, task, config, store / FOLDER, _minutes(manifest, items))
-    wanted = config.fractions or DEFAULT_LABELS
-    models, drawn = run(plan, folds, config, wanted, plan.folder)
+    models, drawn = run(plan, folds, config, config.fractions or DEFAULT_LABELS, plan.folder)
     by_number = {fold.number: fold for fold in folds}
 
     def tested(model: Planned) -> Tested:
@@ -106,28 +138,26 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
         return _tested(model, measured, task.class_names, fingerprint(prediction))
 
     finished = [tested(model) for model in models]
-    results = _results(config, task.target, task.metric, folds, arms, finished, drawn, items, task, notes)
+    results = _results(config, task.target, task.metric, folds, folds[0].arms, finished, drawn, items, task, notes)
     largest = results.fractions[-1].label
     patients = {fold.number: items.patient[fold.test] for fold in folds}
     about = patients, config.bootstrap, config.seed
     results = replace(
         results,
-        config={**results.config, "pretraining": first.config},
+        config={**results.config, "pretraining": pretraining},
         calibration=tuple(calibration_curves(task, finished, *about)),
         confusion=tuple(confusions(task, [one for one in finished if one.label == largest], *about)),
     )
-    results.save(output / "results.json")
-    write_page(results, output / "report.html")
-    return results
+    return results, models, plan
 
 
 def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
     """Length of the recordings of each item; None where records have none, and of time steps."""
     rate, samples = (manifest.column(name).astype(np.float64) for name in ("sampling_rate", "n_samples"))
     found: NDArray[np.float64] = samples / rate / 60
-    if not np.isfinite(found).all() or isinstance(items.grouping, Steps):
+    if not np.isfinite(found).all() or not isinstance(items.grouping, Bags | None):
         return None
-    if items.grouping is not None:
+    if isinstance(items.grouping, Bags):
         found = np.bincount(items.grouping.bag, found).astype(np.float64)
     return found
 
@@ -176,14 +206,13 @@ def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> 
     return [*found, *making.baselines(main[0], config.baselines)]
 
 
-def _guarded(
-    folders: Sequence[Path], manifest: Manifest, items: Items, folds: Sequence[Fold], config: EvaluateConfig
-) -> list[str]:
+def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: EvaluateConfig) -> list[str]:
     """Refuse to test on patients that a run was trained on; sentences where something must be said."""
     said = [
         runs.guard(runs.load(folder), manifest, items.row[fold.test], allow=config.allow_transductive)
-        for folder in folders
         for fold in folds
+        for arm in fold.arms
+        for folder in arm.folders
     ]
     return list(dict.fromkeys(one for one in said if one))
 
@@ -302,7 +331,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     arms = [*main, *_others(main, manifest, replace(config, encoders=[], baselines=["none"]))]
     fold = Fold(0, rows["train"], rows["val"], rows["test"], tuple(arms))
     items = replace(Items.records(manifest), plural="volumes")
-    notes = [*_guarded(folders, manifest, items, [fold], config), *problems]
+    notes = [*_guarded(manifest, items, [fold], config), *problems]
     notes.append(segmentation.validation_note(config, len(fold.validation)))
     plan = segmentation.MaskPlan(manifest, manifest.masks[config.target], config)
     folder = store / FOLDER
@@ -327,6 +356,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", draw(plan, fold, models, folder))
+    save_segmenters(models, plan, folder, fold, results, output / "models")
     if config.save_masks:
         save_masks(plan, fold, models, folder, output / "masks")
     return results

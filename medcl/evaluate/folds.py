@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.folds import fold_of, held_out
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.experiment import Fold
 from medcl.evaluate.items import Items
-from medcl.evaluate.tasks.base import Task
-
-HELD_OUT = 0.25
-"""Share of the patients who are not tested by whom models are chosen."""
+from medcl.evaluate.tasks.base import Bools, Task
 
 
 def divided(items: Items, task: Task, config: EvaluateConfig, arms: Sequence[Arm]) -> list[Fold]:
@@ -41,13 +39,30 @@ def divided(items: Items, task: Task, config: EvaluateConfig, arms: Sequence[Arm
         test = known[group == value]
         # Somebody who was seen at two sites is tested at one, and not trained on at the other.
         others = known[(group != value) & ~np.isin(items.patient[known], items.patient[test])]
-        patients = np.unique(items.patient[others], return_index=True)[1]
-        order = np.random.default_rng([1, number]).permutation(items.patient[others][np.sort(patients)])
-        held = np.isin(items.patient[others], order[: max(1, round(HELD_OUT * len(order)))])
-        if len(order) < 2:
+        if len(np.unique(items.patient[others])) < 2:
             raise UsageError(f"--folds {config.folds}: fewer than two patients are left to train on and to choose by")
+        held = held_out(items.patient[others], number)
         folds.append(Fold(number, others[~held], others[held], test, tuple(arms)))
     return folds
+
+
+def of_records(items: Items, task: Task, number: int, *parts: Bools) -> Fold:
+    """The labelled items of records that are divided already, without arms.
+
+    Args:
+        items: that belong to the records.
+        task: whose labelled items are used.
+        number: of the fold.
+        parts: (records,) those that are trained on, chosen by and tested.
+
+    Raises:
+        MedclError: none of those that are trained on carries a class, or the metric is undefined on the others.
+    """
+    train, validation, test = (np.flatnonzero(task.labelled & part[items.row]) for part in parts)
+    task.ordering(items.patient, train, unit="patient", seed=0)
+    for rows in (validation, test):
+        task.score(rows, task.votes(rows))
+    return Fold(number, train, validation, test, ())
 
 
 def _groups(items: Items, folds: str, known: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -60,16 +75,13 @@ def _groups(items: Items, folds: str, known: NDArray[np.int64]) -> NDArray[np.in
         if len(np.unique(named)) < 2:
             raise UsageError(f"--folds {folds}: the labelled records have a single value there")
         return np.unique(named, return_inverse=True)[1]
-    count, code = int(folds), items.patient[known]
-    first = np.sort(np.unique(code, return_index=True)[1])
-    patients = code[first]
-    if count < 2 or len(patients) < max(count, 3):
+    count, patients = int(folds), items.patient[known]
+    n_patients = len(np.unique(patients))
+    if count < 2 or n_patients < max(count, 3):
         raise UsageError(
-            f"--folds {folds}: {len(patients)} patients with labels; at least two folds, and as many patients as folds"
+            f"--folds {folds}: {n_patients} patients with labels; at least two folds, and as many patients as folds"
         )
-    order = np.random.default_rng(0).permutation(len(patients))
-    of_patient = {int(patients[i]): k for k, part in enumerate(np.array_split(order, count)) for i in part}
-    return np.array([of_patient[int(one)] for one in code])
+    return fold_of(patients, count)
 
 
 def _labelled(items: Items, task: Task, split: str) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,13 @@ from medcl.modality.sampling import Batch, SampleSet
 Ints = NDArray[np.int64]
 
 
+class Grouping(Protocol):
+    """Which samples belong to which item; importable by name, since other processes use it."""
+
+    def __call__(self, samples: SampleSet) -> tuple[Ints, Ints]:
+        """Numbers (S,) of the samples that are used, and the item (S,) of each."""
+
+
 @dataclass(frozen=True)
 class Bags:
     """Items that are all samples of some records.
@@ -27,7 +34,7 @@ class Bags:
     bag: Ints
 
     def __call__(self, samples: SampleSet) -> tuple[Ints, Ints]:
-        """Numbers (S,) of the samples that are used, and the item (S,) of each."""
+        """See `Grouping`."""
         return np.arange(len(samples)), self.bag[samples.rows]
 
     def records_of(self, items: Ints) -> tuple[Ints, Ints]:
@@ -49,7 +56,7 @@ class Steps:
     start: NDArray[np.float64]
 
     def __call__(self, samples: SampleSet) -> tuple[Ints, Ints]:
-        """As of `Bags`.
+        """See `Grouping`.
 
         Raises:
             UsageError: an item has no sample, since they are cut in another way.
@@ -95,7 +102,7 @@ class Items:
     split: NDArray[np.object_]
     ids: NDArray[np.object_]
     groups: NDArray[Any] | None = None
-    grouping: Bags | Steps | None = None
+    grouping: Grouping | None = None
     about: str = ""
 
     @classmethod

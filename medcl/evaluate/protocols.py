@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl.embed.encoders import embed_records, embed_samples
@@ -177,12 +178,23 @@ def fine_tune(
 def predict(network: Network, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
     """What is predicted of items from all of their samples, (rows, ...)."""
     network.eval()
-    with torch.inference_mode():
-        if network.pooling.name == "mean":
-            z = torch.from_numpy(embed_records(network.encoder, samples, rows, device)).to(device)
-        else:
-            z = network.pooling(*_on(device, *embed_samples(network.encoder, samples, rows, device)), len(rows))
-        prediction: Floats = task.predict(network.head(z)).double().cpu().numpy()
+    if network.pooling.name == "mean":
+        z = embed_records(network.encoder, samples, rows, device)
+    else:
+        with torch.inference_mode():
+            pooled = network.pooling(*_on(device, *embed_samples(network.encoder, samples, rows, device)), len(rows))
+        z = pooled.float().cpu().numpy()
+    return predict_head(network.head, task, z, device)
+
+
+@torch.inference_mode()
+def predict_head(head: nn.Module, task: Task, z: NDArray[np.float32], device: torch.device) -> Floats:
+    """What a head predicts of embeddings (n, dim), (n, ...).
+
+    It computes in double precision and rounds to single: the prediction of one does not depend on how many there are.
+    """
+    logits = copy.deepcopy(head).eval().double()(torch.from_numpy(z).to(device).double())
+    prediction: Floats = task.predict(logits).float().double().cpu().numpy()
     return prediction
 
 

@@ -15,6 +15,7 @@ from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
 ArmKind = Literal["run", "random", "baseline", "foreign"]
+TaskKind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation"]
 SETTLED = 5
 """Number of last evaluations whose mean is the final validation score: a single one of two volumes is noisy."""
 
@@ -25,13 +26,13 @@ class ResultTarget:
 
     Args:
         name: of the column.
-        kind: `binary`, `multiclass`, `multilabel`, `regression`, `ordinal`, `survival`, `risk` or `segmentation`.
+        kind: of the task.
         classes: names in order; of a segmentation the structures without the background.
         unit: of a regression, of the time of survival; empty where it is not known.
     """
 
     name: str
-    kind: str
+    kind: TaskKind
     classes: tuple[str, ...] = ()
     unit: str = ""
 
@@ -201,8 +202,8 @@ class Confusion:
     """Numbers of test records; rows are the truth, columns the prediction, both in the order of `classes`.
 
     A multi-label target has one 2 x 2 table a class, which `class_name` names, with the negative first; otherwise
-    `class_name` is empty. The numbers are means over the repeats; `low` and `high` are 95% intervals over patients of
-    the share of each row, empty where there are none.
+    `class_name` is empty. The numbers are means over the repeats; `low` and `high` are their 95% intervals over
+    patients: those of the shares of a row, times its number of records; empty where there are none.
     """
 
     protocol: str

@@ -5,6 +5,9 @@ from typing import Any
 
 def upgraded(old: dict[str, Any]) -> dict[str, Any]:
     """Content of version 1, which knew two arms and called them initialisations, as this version has it."""
+    missing = [name for name in ("protocols", "run", "method", "target") if name not in old]
+    if missing:
+        raise ValueError(f"results lacks {', '.join(missing)}")
 
     def renamed(row: dict[str, Any]) -> dict[str, Any]:
         new = {("arm" if name == "init" else name): value for name, value in row.items()}

@@ -11,7 +11,7 @@ from medcl.embed.encoders import device
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.cells import read
 from medcl.evaluate.experiment import Fold, Planned
-from medcl.evaluate.page_parts import SegmentImages, ShownVolume
+from medcl.evaluate.page_parts import SegmentImages, ShownVolume, scale_bar
 from medcl.evaluate.segment_predict import HeldOut, predict
 from medcl.evaluate.segmentation import MaskPlan, network_of
 from medcl.evaluate.wording import arm_name

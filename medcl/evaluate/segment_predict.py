@@ -1,6 +1,6 @@
 """Volumes of a segmentation: predicted on the prepared grid, measured and written on that of the file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -38,11 +38,23 @@ def overlap_of(overlap: float | None, axis: int | None) -> float:
     return OVERLAPS[axis is None] if overlap is None else overlap
 
 
-@torch.inference_mode()
 def predict(
     network: nn.Module, patches: VolumePatches, number: int, overlap: float | None, device: torch.device
 ) -> Labels:
-    """Predict the label map (x, y, z) of a prepared volume, on its grid, in windows of the patches' size and axis.
+    """Predict the label map (x, y, z) of a prepared volume by its number, on its grid; see `predict_volume`."""
+    return predict_volume(network, patches.volume(number), patches.size, patches.axis, overlap, device)
+
+
+@torch.inference_mode()
+def predict_volume(
+    network: nn.Module,
+    volume: Tensor,
+    size: Sequence[int],
+    axis: int | None,
+    overlap: float | None,
+    device: torch.device,
+) -> Labels:
+    """Predict the label map (x, y, z) of a scaled volume (C, x, y, z) in windows of a size, cut across an axis or not.
 
     The network, (B, C, *space) to logits (B, n_classes, *space), is run in evaluation mode and left as it was. For the
     overlap of neighbouring windows see `overlap_of`.
@@ -51,9 +63,8 @@ def predict(
 
     was_training = network.training
     network.eval()
-    volume, axis = patches.volume(number), patches.axis
     images = volume[None] if axis is None else volume.movedim(axis + 1, 0)
-    window = tuple(side for i, side in enumerate(patches.size) if i != axis)
+    window = tuple(side for i, side in enumerate(size) if i != axis)
     infer = partial(
         sliding_window_inference,
         roi_size=window,
@@ -85,22 +96,21 @@ class HeldOut:
         store: folder of the prepared store.
         manifest: of the records.
         rows: (V,) of the test volumes, ascending.
-        masks: the column of label maps.
+        masks: the column of label maps; None where they are only predicted.
         data: what a patch is.
     """
 
     store: Path
     manifest: Manifest
     rows: Ints
-    masks: Masks
+    masks: Masks | None
     data: VolumeConfig
 
     @cached_property
     def patches(self) -> VolumePatches:
         """The volumes and label maps on the prepared grid, in the order of `rows`."""
-        return VolumePatches(
-            open_store(self.store, "volume"), self.manifest.select(self.rows), self.data, mask=self.masks.name
-        )
+        name = None if self.masks is None else self.masks.name
+        return VolumePatches(open_store(self.store, "volume"), self.manifest.select(self.rows), self.data, mask=name)
 
     def predictions(
         self, network: nn.Module, overlap: float | None, device: torch.device
@@ -113,6 +123,7 @@ class HeldOut:
 
     def measure(self, network: nn.Module, overlap: float | None, device: torch.device) -> tuple[Floats, Floats]:
         """Dice and 95% Hausdorff distance (mm) of every structure, (structures, volumes) each."""
+        assert self.masks is not None
         n_classes, found = len(self.masks.classes), []
         for number, predicted in self.predictions(network, overlap, device):
             store, record = self.patches.store, int(self.patches.records[number])
@@ -127,9 +138,14 @@ class HeldOut:
         ids = self.manifest.column("record_id")
         for number, predicted in self.predictions(network, overlap, device):
             row, record = int(self.rows[number]), int(self.patches.records[number])
-            # Where ids may be kept in clear, that of a record is its path.
-            path = folder / f"{files.safe_name(str(ids[row]).replace('/', '_'))}.nii.gz"
-            write_labels(path, predicted, self.patches.store, record, source_of(self.manifest, row))
+            write_labels(
+                folder / file_name(str(ids[row])), predicted, self.patches.store, record, source_of(self.manifest, row)
+            )
+
+
+def file_name(record: str) -> str:
+    """Of the predicted label map of a record: where ids may be kept in clear, that of a record is its path."""
+    return f"{files.safe_name(record.replace('/', '_'))}.nii.gz"
 
 
 def source_of(manifest: Manifest, row: int) -> Source:

@@ -163,13 +163,14 @@ def finding(results: Results, protocol: str) -> str:
         return f"{start} {value}; there is no paired difference."
     theirs = arm_name(protocol, other)
     values = f"{name} is {estimate(first)} {_by(main)} and {estimate(second)} {_by(theirs)}"
-    if math.isnan(paired.low):
-        doubt = ", without an interval, since there is one repeat only"
-    elif paired.excludes_zero:
-        doubt = ""
-    else:
-        doubt = ", an interval that includes zero: a difference is not shown"
-    return f"{start} {values}: difference {estimate(paired, signed=True)}{doubt}."
+    return f"{start} {values}: difference {change(paired)}."
+
+
+def change(paired: Difference) -> str:
+    """A difference, and whether its interval shows one."""
+    doubt = "" if paired.excludes_zero else ", an interval that includes zero: a difference is not shown"
+    alone = ", without an interval, since there is one repeat only"
+    return estimate(paired, signed=True) + (alone if math.isnan(paired.low) else doubt)
 
 
 def _by(arm: str) -> str:

@@ -21,7 +21,7 @@ from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredA
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import nn
+    from torch import Tensor, nn
 
     from medcl.modality.views import Compose
 
@@ -177,8 +177,7 @@ class Wing(ABC):
         Raises:
             UsageError: the settings do not fit the records, or one another.
         """
-        made: Preparation = self._part("prepare").preparation(manifest, config)
-        return made
+        return self._part("prepare").preparation(manifest, config)  # type: ignore[no-any-return]
 
     def decode(self, source: Source, config: Any, masks: Sequence[LabelMap | None]) -> DecodedRecord:
         """Decode one record for the store.
@@ -191,8 +190,7 @@ class Wing(ABC):
         Raises:
             UnreadableError: with the reason.
         """
-        decoded: DecodedRecord = self._part("prepare").decode(source, config)
-        return decoded
+        return self._part("prepare").decode(source, config)  # type: ignore[no-any-return]
 
     @abstractmethod
     def original(self, source: Source, axis: int | None) -> list[Any]:
@@ -244,8 +242,11 @@ class Wing(ABC):
         Raises:
             MedclError: the store was prepared from other records or with other settings, or no record is left.
         """
-        made: SampleSet = self._part("samples").samples(store, manifest, config)
-        return made
+        return self._part("samples").samples(store, manifest, config)  # type: ignore[no-any-return]
+
+    def pieces(self, record: Any, config: Any) -> "Tensor":
+        """The samples (S, ...) of a record in memory; `UsageError` where it does not fit the configuration."""
+        return self._part("samples").pieces(record, config)  # type: ignore[no-any-return]
 
     def draws(self, store: Any, manifest: Rows, config: Any) -> Draws:
         """The records of a manifest, as training draws from them; arguments and errors as of `samples`."""
@@ -285,8 +286,7 @@ class Wing(ABC):
 
     def encoder(self, spec: Any) -> "nn.Module":
         """A network as training begins with it: with new random weights, or those of a published model."""
-        network: nn.Module = spec.build()
-        return network
+        return spec.build()  # type: ignore[no-any-return]
 
     def baselines(self, config: Any) -> Mapping[str, Baseline]:
         """Simple features by hand that an encoder of these samples is compared with; by default none.

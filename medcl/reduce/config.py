@@ -75,3 +75,10 @@ class ReduceConfig:
             raise UsageError("--run and --encoder both name an encoder: give one of them")
         if (self.run or self.encoder) and self.by != "embedding":
             raise UsageError(f"--run and --encoder are for --by embedding, not for {self.by}")
+
+    def __str__(self) -> str:
+        """As it is called in tables: `hash`, `hash 8`, `embedding 20%`."""
+        if self.keep is not None:
+            return f"{self.by} {100 * self.keep:g}%"
+        limit = self.threshold if self.threshold is None or isinstance(self.threshold, str) else f"{self.threshold:g}"
+        return self.by if limit is None else f"{self.by} {limit}"

@@ -1,10 +1,10 @@
 """`medcl reduce` as one function: units, signatures, selection, and the manifest of what is kept."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality import wing
 from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.selection import RedundancyCurve, Selection, curve_of, select
-from medcl.reduce.signatures import Described, describe
+from medcl.reduce.signatures import Described
 from medcl.reduce.strategies import EMBEDDING, strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked
 from medcl.reduce.units import WHOLE, Units, chosen_rows, taken, units_of, untouched
@@ -39,6 +39,7 @@ DROPPED_SCHEMA = pa.schema(
 """The table of what was dropped: one row a slice of a volume, or a whole record (`slice` null), with what is kept in
 its place. `distance` is what the strategy measured between the two, a similarity of some strategies; null, as
 `duplicate_of`, where a score of its own dropped it. `threshold` is null where a share was kept."""
+Bools: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -79,28 +80,22 @@ class Reduced:
         return "\n".join(lines)
 
 
-def applied(manifest: Manifest, selections: Sequence[Selection], axis: int) -> tuple[Manifest, pa.Table]:
-    """Keep what was selected of families that have no record in common.
+def kept_by(manifest: Manifest, chosen: Sequence[tuple[Units, Bools]], axis: int) -> tuple[Manifest, Bools]:
+    """Keep some of the units of families that have no record in common.
 
     Returns:
-        The manifest, without records of which nothing is kept, and the table of what was dropped, family by family in
-        the order of the manifest.
+        The manifest, whose volumes say which slices are kept, and of which records (records,) something is kept.
     """
     stays = np.ones(len(manifest), dtype=bool)
     kept: list[list[int] | None] = [None if one is None else one.tolist() for one in manifest.kept]
     sliced = manifest.has(KEPT)
-    for one in selections:
-        units = one.units
+    for units, keep in chosen:
         rows, first = np.unique(units.row, return_index=True)
         for row, own in zip(rows.tolist(), np.split(np.arange(len(units)), first[1:]), strict=True):
-            keep = one.keep[own]
-            if keep.all():
-                continue
-            stays[row] = bool(keep.any())
-            if units.piece[own[0]] != WHOLE:
-                kept[row], sliced = units.piece[own][keep].tolist(), True
-    whole = manifest.with_kept(kept, axis) if sliced else manifest
-    return whole.select(stays), _dropped(manifest, selections)
+            stays[row] = bool(keep[own].any())
+            if stays[row] and not keep[own].all() and units.piece[own[0]] != WHOLE:
+                kept[row], sliced = units.piece[own][keep[own]].tolist(), True
+    return (manifest.with_kept(kept, axis) if sliced else manifest), stays
 
 
 def write_dropped(dropped: pa.Table, path: Path) -> None:
@@ -140,9 +135,6 @@ def _dropped_of(ids: pa.Array, one: Selection) -> pa.Table:
     return pa.table(columns, schema=DROPPED_SCHEMA)
 
 
-Bools = NDArray[np.bool_]
-
-
 @dataclass(frozen=True)
 class Compared:
     """A family of records that a strategy can compare: the units that have a signature."""
@@ -172,8 +164,6 @@ def reduce_manifest(
     begun = time.monotonic()
     rows = chosen_rows(manifest, config.split)
     strategy = made(config, manifest)
-    if not isinstance(config.threshold, str):
-        checked(strategy, config.threshold)
     selections: list[Selection] = []
     unreadable: dict[int, str] = {}
     incomparable: dict[int, str] = {}
@@ -185,9 +175,10 @@ def reduce_manifest(
             select(compared.units, compared.described, strategy, config, threshold, jobs=jobs, cluster=cluster)
         )
     if not any(len(one.units) for one in selections):
-        raise MedclError(_nothing(unreadable, incomparable))
+        raise nothing_compared({**unreadable, **incomparable})
     marked = quarantined(manifest, unreadable)
-    reduced, dropped = applied(marked, selections, config.axis)
+    whole, stays = kept_by(marked, [(one.units, one.keep) for one in selections], config.axis)
+    reduced = whole.select(stays)
     ids = manifest.column("record_id")
     about: dict[str, Any] = {"by": strategy.key, "keep": config.keep, "rule": config.rule}
     about |= {"scope": config.scope, "unit": config.unit}
@@ -195,7 +186,7 @@ def reduce_manifest(
     history = [*manifest.metadata.get("reduced", []), about]
     return Reduced(
         Manifest(reduced.table, reduced.root, {**reduced.metadata, "reduced": history}),
-        dropped,
+        _dropped(marked, selections),
         manifest,
         tuple(selections),
         untouched(manifest, rows, config, strategy),
@@ -209,13 +200,17 @@ def made(config: ReduceConfig, manifest: Manifest) -> Strategy:
     """The strategy that is asked for.
 
     Raises:
-        UsageError: there is none of this name, or no encoder for it.
+        UsageError: there is none of this name, no encoder for it, or the threshold is out of its range.
     """
     if config.by == EMBEDDING:
         from medcl.reduce import embedding
 
-        return embedding.strategy_of(config, manifest)
-    return strategy_of(config.by)
+        found: Strategy = embedding.strategy_of(config, manifest)
+    else:
+        found = strategy_of(config.by)
+    if not isinstance(config.threshold, str):
+        checked(found, config.threshold)
+    return found
 
 
 def compare(
@@ -242,14 +237,9 @@ def compare(
             f"--by {config.by} compares {takes} as {dims}; there is nothing of this to compare: the manifest holds "
             f"{held}, --unit is {config.unit}, --scope {config.scope or 'not given'}"
         )
-    make: Callable[..., Described] = describe
-    if config.by == EMBEDDING:
-        from medcl.reduce import embedding
-
-        make = embedding.signatures_of
     for family in families:
         units = units_of(manifest, family, rows, config.axis)
-        described = make(manifest, units, strategy, store, axis=config.axis, jobs=jobs, cluster=cluster)
+        described = strategy.described(manifest, units, store, axis=config.axis, jobs=jobs, cluster=cluster)
         yield Compared(described.units(units), described, strategy)
 
 
@@ -278,11 +268,11 @@ def quarantined(manifest: Manifest, unreadable: dict[int, str]) -> Manifest:
     return manifest.with_column("status", pa.array(status.tolist(), pa.string()))
 
 
-def _nothing(unreadable: dict[int, str], incomparable: dict[int, str]) -> str:
-    reasons = list({**unreadable, **incomparable}.values())
+def nothing_compared(reasons: dict[int, str]) -> MedclError:
+    """The error where no unit can be compared, from why each record cannot be."""
     if not reasons:
-        return "there is nothing to compare: no unit is left in these records"
-    return (
-        f"none of {len(reasons)} records can be compared; the first: {reasons[0]}. If the files have moved since the "
-        "scan, scan the archive again"
+        return MedclError("there is nothing to compare: no unit is left in these records")
+    return MedclError(
+        f"none of {len(reasons)} records can be compared; the first: {next(iter(reasons.values()))}. If the files have "
+        "moved since the scan, scan the archive again"
     )

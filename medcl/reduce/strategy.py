@@ -1,14 +1,21 @@
 """The contract of a strategy: what two pieces of an archive are compared by, apart from the rule that selects."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.errors import UsageError
+
+if TYPE_CHECKING:
+    from medcl.reduce.signatures import Described
+    from medcl.reduce.units import Units
 
 Unit: TypeAlias = Literal["slice", "record"]
 Measure: TypeAlias = Literal["distance", "similarity", "score"]
@@ -19,7 +26,7 @@ Source: TypeAlias = Literal["array", "text", "number"]
 numbers of slices, for which no file is opened."""
 Signatures: TypeAlias = NDArray[Any]
 """(n, width) of one data type; rows are compared, saved and joined, whatever they mean."""
-Pieces: TypeAlias = Sequence[NDArray[Any]] | Sequence[str] | Sequence[int]
+Pieces: TypeAlias = Sequence[Any]
 """Pieces of one dimension: slices or images (C, rows, columns), volumes (C, x, y, z), signals (C, samples), texts or
 numbers. Sizes and data types may differ from piece to piece."""
 
@@ -43,41 +50,40 @@ class DuplicatePairs:
     measure: NDArray[np.float32]
 
 
-class Strategy(Protocol):
+class Strategy(ABC):
     """What makes two pieces redundant.
 
     Signatures depend on their own piece alone, so that they can be made in chunks, kept, and compared at a second
     threshold without reading a file again.
+
+    Attributes:
+        kinds: of records that it takes.
+        dims: units that it takes of them: `slice` of a volume, whole `record`.
+        source: what `signatures` is given.
+        measure: how a threshold reads.
     """
 
+    kinds: tuple[Kind, ...]
+    dims: tuple[Unit, ...] = ("slice", "record")
+    source: Source = "array"
+    measure: Measure = "similarity"
+
     @property
+    @abstractmethod
     def name(self) -> str:
         """The name on the command line."""
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """Kinds of records that it takes."""
-
-    @property
-    def dims(self) -> tuple[Unit, ...]:
-        """Units that it takes of them: `slice` of a volume, whole `record`."""
-
-    @property
-    def source(self) -> Source:
-        """What `signatures` is given."""
-
-    @property
-    def measure(self) -> Measure:
-        """How a threshold reads."""
-
-    @property
+    @abstractmethod
     def thresholds(self) -> Range:
         """The default threshold and its limits."""
 
     @property
     def key(self) -> str:
         """Name, settings and version: signatures are kept under it; without characters that a path does not allow."""
+        return f"{self.name}-1"
 
+    @abstractmethod
     def signatures(self, pieces: Pieces) -> Signatures:
         """Describe n pieces of one dimension, of any sizes and data types, by rows of numbers.
 
@@ -88,6 +94,15 @@ class Strategy(Protocol):
             UnreadableError: a piece is empty or holds a value that is not a finite number.
         """
 
+    def described(
+        self, manifest: Manifest, units: "Units", store: Path, *, axis: int, jobs: int = -1, cluster: str | None = None
+    ) -> "Described":
+        """The signatures of the records of some units of one family, from the cache or made now; see `describe`."""
+        from medcl.reduce.signatures import describe
+
+        return describe(manifest, units, self, store, axis=axis, jobs=jobs, cluster=cluster)
+
+    @abstractmethod
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:
         """Compare each of some signatures (n, width) with each of others (m, width).
 

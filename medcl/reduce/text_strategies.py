@@ -6,22 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
-from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.archive.schema import Kind
 from medcl.errors import UnreadableError
-from medcl.reduce import hamming
-from medcl.reduce.hamming import equal
-from medcl.reduce.strategy import DuplicatePairs, Measure, Pieces, Range, Signatures, Source, Unit
+from medcl.reduce.strategy import DuplicatePairs, Pieces, Range, Signatures, Strategy
+from medcl.stats import hamming
+from medcl.stats.hamming import equal
 
 _BETWEEN = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
-class SameText:
+class SameText(Strategy):
     """Distance 0 of equal texts, 1 of all others, by digests of 64 bits.
 
     Two different texts of a million have one digest with a chance below 1 in 10 million.
@@ -31,26 +29,20 @@ class SameText:
     """
 
     normalised: bool = False
-    kinds: ClassVar[tuple[Kind, ...]] = ("report",)
-    dims: ClassVar[tuple[Unit, ...]] = ("record",)
-    source: ClassVar[Source] = "text"
-    measure: ClassVar[Measure] = "distance"
-    thresholds: ClassVar[Range] = Range(0, 0, 0, (0,))
+    kinds = ("report",)
+    dims = ("record",)
+    source = "text"
+    measure = "distance"
+    thresholds = Range(0, 0, 0, (0,))
 
     @property
     def name(self) -> str:
         """The name on the command line."""
         return "normalised-text" if self.normalised else "exact-text"
 
-    @property
-    def key(self) -> str:
-        """What signatures are kept under."""
-        return f"{self.name}-1"
-
     def signatures(self, pieces: Pieces) -> Signatures:
         """Return digests, (n, 8) uint8."""
-        texts = cast(list[str], pieces)
-        read = [normal(text) if self.normalised else with_words(text) for text in texts]
+        read = [normal(text) if self.normalised else with_words(text) for text in pieces]
         digests = [np.frombuffer(blake2b(text.encode(), digest_size=8).digest(), dtype=np.uint8) for text in read]
         return np.stack(digests) if digests else np.empty((0, 8), dtype=np.uint8)
 
@@ -60,7 +52,7 @@ class SameText:
 
     def search(self, a: Signatures, b: Signatures, threshold: float) -> Iterator[DuplicatePairs]:
         """Find all pairs of equal texts."""
-        return hamming.search(hamming.words(a), hamming.words(b), 0)
+        return (DuplicatePairs(*pairs) for pairs in hamming.search(hamming.words(a), hamming.words(b), 0))
 
 
 def with_words(text: str) -> str:
@@ -91,15 +83,14 @@ BLOCK = 1 << 14
 
 
 @dataclass(frozen=True)
-class MinHash:
+class MinHash(Strategy):
     """Share of 128 minima that two normalised texts have in common: an estimate of Jaccard's of their shingles."""
 
-    name: ClassVar[str] = "minhash"
-    kinds: ClassVar[tuple[Kind, ...]] = ("report",)
-    dims: ClassVar[tuple[Unit, ...]] = ("record",)
-    source: ClassVar[Source] = "text"
-    measure: ClassVar[Measure] = "similarity"
-    thresholds: ClassVar[Range] = Range(0.8, 0, 1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1))
+    name = "minhash"
+    kinds = ("report",)
+    dims = ("record",)
+    source = "text"
+    thresholds = Range(0.8, 0, 1, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1))
 
     @property
     def key(self) -> str:
@@ -110,7 +101,7 @@ class MinHash:
         """Return minima, (n, 128) uint32."""
         import datasketch
 
-        shingles = [_shingles(text) for text in cast(list[str], pieces)]
+        shingles = [_shingles(text) for text in pieces]
         made = datasketch.MinHash.bulk(shingles, num_perm=PERMUTATIONS, seed=1)
         minima = [np.asarray(one.hashvalues).astype(np.uint32) for one in made]
         return np.stack(minima) if minima else np.empty((0, PERMUTATIONS), dtype=np.uint32)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from medcl.embed.vectors import unit
 from medcl.reduce.encoders import search as similar
-from medcl.reduce.hamming import Hash, search
+from medcl.reduce.hamming import Hash
 from medcl.reduce.rules import greedy
+from medcl.stats.hamming import search
 
 pytestmark = pytest.mark.benchmark
 SLICES, DEPTH, SIDE, SAMPLE, RATIO = 100_000, 100, 128, 10, 2
@@ -90,9 +91,9 @@ def test_a_million_hashes_are_searched_in_time_that_grows_with_their_number() ->
         hashes, pairs = planted(n)
         begun = process_time()
         found = set()
-        for part in search(hashes, hashes, 6):
-            later = part.first < part.second
-            found |= set(zip(part.first[later].tolist(), part.second[later].tolist(), strict=True))
+        for first, second, _ in search(hashes, hashes, 6):
+            later = first < second
+            found |= set(zip(first[later].tolist(), second[later].tolist(), strict=True))
         seconds[n] = process_time() - begun
         assert pairs <= found
     growth = log10(seconds[1_000_000] / seconds[10_000]) / 2

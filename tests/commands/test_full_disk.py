@@ -32,6 +32,7 @@ def made(ecg_manifest_path: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     config = EmbedConfig(level="record", jobs=1)
     embed_manifest(folder / "run", manifest, config, folder / "ecg.store", folder / "e.parquet")
     make_results(repeats=2).save(folder / "results.json")
+    assert main([*_finetune(folder, folder / "evaluated-run"), "--protocols", "probe", "--baselines", "none"]) == 0
     pairs = joint_run.archive(folder / "pictures", patients=12)
     pairs.write(folder / "joint.parquet")
     joint_run.trained(folder / "joint", pairs, folder / "joint.store", steps=1)
@@ -82,6 +83,18 @@ COMMANDS: dict[str, Callable[[Path, Path, Path], list[str]]] = {
         ["embed", str(made / "run"), "--manifest", str(made / "ecg.parquet"), "-o", str(out / "e.parquet")]
     ),
     "finetune": lambda made, ecg, out: _finetune(made, out),
+    "predict": lambda made, ecg, out: (
+        [
+            "predict",
+            str(made / "evaluated-run" / "models" / "pretrained-probe-repeat-1"),
+            "--manifest",
+            str(made / "ecg.parquet"),
+            "--jobs",
+            "1",
+            "-o",
+            str(out / "p.parquet"),
+        ]
+    ),
     "evaluate": lambda made, ecg, out: _joint(made, "evaluate", "--bootstrap", "20", "-o", str(out)),
     "evaluate, no pictures": lambda made, ecg, out: _joint(
         made, "evaluate", "--bootstrap", "20", "--pictures", "0", "-o", str(out)

@@ -65,6 +65,8 @@ def trained(out: Path, name: str, config: Any) -> None:
 def measured(out: Path, run: str, target: str, *words: str) -> None:
     folder = out / f"{run}-{target}"
     medcl("finetune", out / run, "--manifest", out / "m.parquet", "--target", target, "-o", folder, *FEW, *words)
+    (model,) = (folder / "models").iterdir()
+    medcl("predict", model, "--manifest", out / "m.parquet", "-o", folder / "predictions.parquet", "--jobs", "1")
     medcl("compare", folder, "-o", folder / "compare.html")
 
 

@@ -244,7 +244,10 @@ def _confusions(rng, kind, classes, keys, label) -> tuple[Confusion, ...]:
             shown = (f"no {name}", name) if name else classes
             matrix = rng.integers(0, 600, (len(shown),) * 2) + 300 * np.eye(len(shown), dtype=int)
             shares = matrix / matrix.sum(1, keepdims=True)
-            ends = [tuple(map(_floats, np.clip(shares + side, 0, 1))) for side in (-0.05, 0.05)]
+            ends = [
+                tuple(map(_floats, np.clip(shares + side, 0, 1) * matrix.sum(1, keepdims=True)))
+                for side in (-0.05, 0.05)
+            ]
             tables.append(Confusion(protocol, arm, label, shown, tuple(map(_floats, matrix)), name, *ends))
     return tuple(tables)
 

@@ -22,7 +22,7 @@ def test_saved_results_load_as_they_were(tmp_path: Path, kind: str) -> None:
 
 def test_numbers_that_are_none_are_null_and_come_back_as_nan(tmp_path: Path) -> None:
     results = make_results(repeats=1)
-    assert math.isnan(results.summary[0].low)
+    results = replace(results, summary=(replace(results.summary[0], low=math.nan),))
     results.save(tmp_path / "results.json")
     text = (tmp_path / "results.json").read_text()
     assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["summary"][0]["low"] is None
@@ -79,11 +79,11 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
     ("change", "where"),
     [
         (lambda c: c["summary"][2].update(mean="high"), r"summary\[2\]\.mean"),
-        (lambda c: c["scores"][0].update(init="imagenet"), r"scores\[0\]\.init"),
+        (lambda c: c["arms"][0].update(kind="imagenet"), r"arms\[0\]\.kind"),
         (lambda c: c["scores"][0].update(repeat=True), r"scores\[0\]\.repeat"),
         (lambda c: c["splits"].update(test=[]), r"splits\.test"),
         (lambda c: c["fractions"][1].pop("patients"), r"fractions\[1\] lacks patients"),
-        (lambda c: c["target"].update(kind="ordinal"), r"target\.kind"),
+        (lambda c: c["target"].update(kind="dream"), r"target\.kind"),
         (lambda c: c["splits"].pop("test"), "test split"),
     ],
 )
@@ -114,4 +114,18 @@ def test_unknown_entries_of_the_same_version_are_left_out(tmp_path: Path) -> Non
 )
 def test_an_interval_excludes_zero_only_if_it_lies_on_one_side(low: float, high: float, excludes: bool) -> None:
     assert Estimate("1%", "auroc", 0.0, low, high, 5).excludes_zero is excludes
-    assert Estimate("1%", "auroc", 0.0, math.nan, math.nan, 5, low, high).patients_exclude_zero is excludes
+
+
+def test_results_of_version_1_say_the_same_in_arms() -> None:
+    path = next((Path(__file__).parents[1] / "fixtures" / "v0_1" / "results").glob("*/results.json"))
+    old, new = json.loads(path.read_text()), Results.load(path)
+    assert [(arm.name, arm.kind) for arm in new.arms] == [("pretrained", "run"), ("random", "random")]
+    for row in old["summary"]:
+        found = new.find(row["protocol"], row["init"], row["label"], row["metric"])
+        assert found is not None
+        assert found.mean == row["mean"]
+        assert (found.repeats_low, found.repeats_high) == pytest.approx((row["low"], row["high"]), nan_ok=True)
+    for row in old["differences"]:
+        found = new.difference(row["protocol"], "pretrained", "random", row["label"], row["metric"])
+        assert found is not None
+        assert found.mean == row["mean"]

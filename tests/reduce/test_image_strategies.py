@@ -12,8 +12,7 @@ from PIL import Image
 from medcl.errors import UnreadableError, UsageError
 from medcl.reduce.encoders import ByCosine
 from medcl.reduce.hamming import Hash
-from medcl.reduce.image_strategies import Entropy, MutualInformation, Ssim
-from medcl.reduce.resize import stacks
+from medcl.reduce.image_strategies import Entropy
 from medcl.reduce.rules import greedy
 from medcl.reduce.strategies import EMBEDDING, STRATEGIES, strategy_of
 from medcl.reduce.strategy import Strategy
@@ -35,18 +34,6 @@ def scene(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return (1000 * sum(blobs) - 200).astype(np.float32)[None]
 
 
-def test_slices_become_grey_as_in_the_paper() -> None:
-    """Least value 0, greatest 255, no window; and an image of 8 bits that has both stays as it is."""
-    piece = scene((30, 40), 0)
-    low, high = piece.min(), piece.max()
-    for dtype in (np.int16, np.float64, np.float32):
-        (_, found), *_ = stacks([piece.astype(dtype)])
-        assert np.abs(found[0] - (piece[0] - low) / (high - low) * 255).max() < 1
-    eight = np.random.default_rng(0).integers(0, 256, (1, 30, 40), dtype=np.uint8)
-    (_, found), *_ = stacks([eight])
-    np.testing.assert_array_equal(found, eight)
-
-
 def test_slices_and_colour_pictures_hash_as_imagehash_does() -> None:
     rng = np.random.default_rng(0)
     colour = rng.integers(0, 256, (3, 40, 50), dtype=np.uint8)
@@ -56,44 +43,6 @@ def test_slices_and_colour_pictures_hash_as_imagehash_does() -> None:
     expected = [imagehash.dhash(Image.fromarray(np.moveaxis(colour, 0, 2))), imagehash.dhash(Image.fromarray(grey))]
     found = Hash().signatures([colour, piece])
     np.testing.assert_array_equal(found, [np.packbits(one.hash.ravel()) for one in expected])
-
-
-def slow_ssim(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    values = []
-    for row in range(a.shape[0] - 6):
-        for column in range(a.shape[1] - 6):
-            x, y = (each[row : row + 7, column : column + 7].ravel() for each in (a, b))
-            covariance = np.mean((x - x.mean()) * (y - y.mean()))
-            top = (2 * x.mean() * y.mean() + 1e-4) * (2 * covariance + 9e-4)
-            values.append(top / ((x.mean() ** 2 + y.mean() ** 2 + 1e-4) * (x.var() + y.var() + 9e-4)))
-    return float(np.mean(values))
-
-
-def slow_information(a: NDArray[np.uint8], b: NDArray[np.uint8], normalised: bool) -> float:
-    joint = np.histogram2d(a, b, bins=16, range=[[0, 16], [0, 16]])[0] / len(a)
-    one, two = joint.sum(axis=1), joint.sum(axis=0)
-    shared = sum(
-        joint[x, y] * np.log2(joint[x, y] / (one[x] * two[y])) for x in range(16) for y in range(16) if joint[x, y]
-    )
-    each = [-sum(p * np.log2(p) for p in side if p) for side in (one, two)]
-    return float(2 * shared / sum(each) if normalised else shared)
-
-
-def test_ssim_is_that_of_a_loop_over_windows() -> None:
-    signatures = Ssim().signatures([scene((80, 70), seed) for seed in range(4)])
-    found = Ssim().compare(signatures[:1], signatures)
-    values = signatures.reshape(-1, 64, 64) / 255
-    np.testing.assert_allclose(found[0], [slow_ssim(values[0], other) for other in values], atol=1e-4)
-    assert found[0, 0] == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("normalised", [False, True])
-def test_mutual_information_is_that_of_a_joint_histogram(normalised: bool) -> None:
-    strategy = MutualInformation(normalised)
-    signatures = strategy.signatures([scene((80, 70), seed) for seed in range(4)])
-    found = strategy.compare(signatures[:2], signatures)
-    expected = [[slow_information(a, b, normalised) for b in signatures] for a in signatures[:2]]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_entropy_is_that_of_the_histogram() -> None:

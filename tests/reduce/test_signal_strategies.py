@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.reduce.hamming import Hash
 from medcl.reduce.rules import greedy
-from medcl.reduce.signal_strategies import SHIFT, Beats, Correlation, median_beat
+from medcl.reduce.signal_strategies import Beats, Correlation
 from medcl.reduce.strategy import Strategy
 
 Floats = NDArray[np.float64]
@@ -32,27 +32,6 @@ def noise(seed: int, leads: int = 3) -> Floats:
     return np.random.default_rng(seed).normal(size=(leads, 2160))
 
 
-def slow_correlation(a: Floats, b: Floats) -> float:
-    """The best of all shifts, by Pearson's sums over the time that both cover."""
-    a, b = (each - each.mean(axis=1, keepdims=True) for each in (a.astype(float), b.astype(float)))
-    a, b = (each / np.maximum(each.std(axis=1, keepdims=True), 1e-6) for each in (a, b))
-    best = -1.0
-    samples = a.shape[1]
-    for shift in range(-SHIFT, SHIFT + 1):
-        x = a[:, max(0, -shift) : samples - max(0, shift)]
-        y = b[:, max(0, shift) : samples - max(0, -shift)]
-        best = max(best, float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())))
-    return best
-
-
-def test_correlation_is_that_of_a_loop_over_shifts() -> None:
-    strategy = Correlation()
-    signatures = strategy.signatures([rhythm(0), rhythm(0, start=20), rhythm(1), noise(0), rhythm(0, leads=2)])
-    found = strategy.compare(signatures, signatures)
-    values = signatures.reshape(len(signatures), 16, -1)
-    np.testing.assert_allclose(found, [[slow_correlation(a, b) for b in values] for a in values], atol=1e-4)
-
-
 def test_a_shifted_copy_of_another_gain_is_dropped_and_others_are_kept() -> None:
     whole = np.random.default_rng(0).normal(size=(3, 2400)).cumsum(axis=1)
     pieces = [whole[:, :2000], -3 + 5 * whole[:, 100:2100], noise(1), noise(2)]
@@ -73,11 +52,6 @@ def test_beats_of_one_heart_are_alike_wherever_they_begin() -> None:
     found = greedy(strategy.signatures(pieces), strategy)
     assert found.keep.tolist() == [True, False, True, False, False]
     assert found.duplicate_of.tolist() == [0, 0, 2, 2, 0]
-
-
-def test_the_median_beat_is_one_period() -> None:
-    beat = median_beat(rhythm(0) + 0.01 * noise(0))
-    assert beat.shape == (3, pytest.approx(180, abs=2))
 
 
 @pytest.mark.parametrize("piece", [noise(0), np.zeros((2, 3000)), np.ones((1, 9))], ids=["noise", "flat", "short"])

@@ -36,13 +36,13 @@ _TAKES = {
 """Kinds of target columns that a task is made of, and why."""
 
 
-def task_of(manifest: Manifest, config: EvaluateConfig, arm: Arm) -> tuple[Task, Items]:
+def task_of(manifest: Manifest, config: EvaluateConfig, arm: Arm | None = None) -> tuple[Task, Items]:
     """The task of a manifest's target, and the items that its labels belong to.
 
     Args:
         manifest: of readable records.
         config: of the experiment.
-        arm: by whose samples time steps are told.
+        arm: by whose samples time steps are told; not needed for other tasks than risk.
 
     Raises:
         UsageError: the target is not of the kind that was asked for.
@@ -120,13 +120,15 @@ def _of_bags(labels: NDArray[Any], items: Items, bag: NDArray[np.int64], config:
 
 
 def _steps(
-    manifest: Manifest, config: EvaluateConfig, arm: Arm, times: NDArray[Any]
+    manifest: Manifest, config: EvaluateConfig, arm: Arm | None, times: NDArray[Any]
 ) -> tuple[Items, NDArray[np.int64]]:
     """The time steps before the event, or all of a record without one; 1 where it follows within the horizon."""
     if config.horizon <= 0:
         raise UsageError("--task risk needs --horizon, how far ahead the event is predicted, above 0")
     if config.bag != "record":
         raise UsageError(f"--bag {config.bag}: the risk is one of time steps")
+    if arm is None:
+        raise UsageError("--task risk: the time steps are those of a run's samples")
     samples = arm.samples(manifest)
     start = starts_of(samples)
     event, now = times[samples.rows], start + float(arm.data.window)

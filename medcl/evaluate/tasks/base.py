@@ -1,7 +1,8 @@
 """What every task is: labels of items, a loss and a linear model that learn them, and the metrics of predictions."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
@@ -51,7 +52,21 @@ class Linear:
 
     def logits(self, z: Floats) -> Floats:
         """(n, dim) to (n, outputs)."""
-        return np.asarray((z - self.mean) / self.scale @ self.weight.T + self.bias)
+        # A sum of its own for each row: a matrix product depends in its last digit on how many rows there are.
+        return np.asarray(np.einsum("nd,kd->nk", (z - self.mean) / self.scale, self.weight) + self.bias)
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """What is fitted to the predictions of the validation items, and stays with a model.
+
+    Args:
+        temperature: by which logits are divided; 1 changes nothing.
+        thresholds: rule (`youden`, `specificity`) -> probability of each column from which its class is decided for.
+    """
+
+    temperature: float = 1.0
+    thresholds: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,7 +178,28 @@ class Task(ABC):
             test: predictions of the test items.
             protocol: by which the model was trained.
         """
-        return test
+        if protocol == "knn":
+            return test
+        return self.adjusted(test, self.calibrator(validation, predicted))
+
+    def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
+        """What is fitted to the predictions of the validation items; by default nothing."""
+        return Calibrator()
+
+    def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
+        """Predictions with the temperature of a calibrator; by default as they are."""
+        return prediction
+
+    def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:
+        """Predictions (n, ...) as the columns of a table, {name: (n,)}.
+
+        Args:
+            prediction: adjusted.
+            thresholds: of a calibrator, for the decision; empty where there are none.
+        """
+        flat = prediction.reshape(len(prediction), -1)
+        names = ["value"] if flat.shape[1] == 1 else [f"value_{k}" for k in range(flat.shape[1])]
+        return dict(zip(names, flat.T, strict=True))
 
     def score(self, rows: Rows, prediction: Floats) -> float:
         """The selection metric of predictions for these rows; higher is better.

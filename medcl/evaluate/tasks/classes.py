@@ -1,5 +1,7 @@
 """Tasks with classes: binary, multiclass, multilabel; and ordinal, whose classes have an order."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from medcl.evaluate.tasks.base import Bools, Floats, Rows, Task
-from medcl.stats.metrics import Predictions
+from medcl.evaluate.tasks.base import Bools, Calibrator, Floats, Rows, Task
+from medcl.stats.calibration import fit_temperature, tempered, to_logits
+from medcl.stats.decisions import specificity_threshold, youden_threshold
+from medcl.stats.metrics import THRESHOLD, Predictions
+
+_LARGEST = 25.0
+"""Largest logit that a temperature may make of a validation item: beyond 36 probabilities are 1, and ranks are lost."""
 
 
 class _Classes(Task):
@@ -31,6 +38,48 @@ class _Classes(Task):
     def measured(self, rows: Rows, prediction: Floats) -> Predictions:
         """See `Task`."""
         return Predictions.of(self.target.kind, self.labels[rows], prediction)  # type: ignore[arg-type]
+
+    by_threshold = True
+    """Whether each class is decided on by itself; else the most probable one is decided for."""
+
+    def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
+        """A temperature, and thresholds of the probabilities after it; `THRESHOLD` for a class that cannot have one.
+
+        The temperature keeps the ranks of binary and multilabel predictions, and the most probable class of others.
+        """
+        if not self.calibrated:
+            return Calibrator()
+        kind: Any = self.target.kind
+        logits = to_logits(kind, predicted)
+        lowest = float(np.abs(logits).max()) / _LARGEST
+        found = Calibrator(max(fit_temperature(kind, self.labels[validation], logits), lowest))
+        if not self.by_threshold:
+            return found
+        both = zip(self.columns(validation).T, self.adjusted(predicted, found).T, strict=True)
+        # A class of which the validation items have no positive or no negative one has no threshold of its own.
+        known = [(true, p) if 0 < true.sum() < len(true) else None for true, p in both]
+        rules = {"youden": youden_threshold, "specificity": specificity_threshold}
+        thresholds = {
+            name: tuple(THRESHOLD if one is None else float(rule(*one)) for one in known)
+            for name, rule in rules.items()
+        }
+        return replace(found, thresholds=thresholds)
+
+    def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
+        """See `Task`."""
+        kind: Any = self.target.kind
+        return tempered(kind, to_logits(kind, prediction), by.temperature) if self.calibrated else prediction
+
+    def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:
+        """See `Task`."""
+        names = self.target.classes
+        both = np.column_stack([1 - prediction, prediction]) if prediction.shape[1] < len(names) else prediction
+        found = {f"probability_{name}": column for name, column in zip(names, both.T, strict=True)}
+        return {**found, "decision": self.decided(prediction, np.asarray(thresholds or (THRESHOLD,)))}
+
+    def decided(self, prediction: Floats, thresholds: Floats) -> list[Any]:
+        """The class, or the list of classes, that is decided for."""
+        return [self.target.classes[k] for k in prediction.argmax(axis=1)]
 
 
 class _Numbered(_Classes):
@@ -62,6 +111,11 @@ class Multilabel(_Classes):
         models = [_logistic(x, column, penalty) for column in labels.T]
         return np.concatenate([model.coef_ for model in models]), np.concatenate([one.intercept_ for one in models])
 
+    def decided(self, prediction: Floats, thresholds: Floats) -> list[Any]:
+        """See `Task`."""
+        names = np.array(self.target.classes, dtype=object)
+        return [names[row].tolist() for row in prediction >= thresholds]
+
 
 class Binary(_Numbered, Multilabel):
     """Two classes; the second is the positive one, whose probability is predicted."""
@@ -75,6 +129,10 @@ class Binary(_Numbered, Multilabel):
     def class_names(self) -> tuple[str, ...]:
         """See `Task`."""
         return self.target.classes[-1:]
+
+    def decided(self, prediction: Floats, thresholds: Floats) -> list[Any]:
+        """See `Task`."""
+        return [self.target.classes[int(positive)] for positive in (prediction >= thresholds)[:, 0]]
 
     def columns(self, rows: Rows) -> Floats:
         """See `Task`."""
@@ -93,6 +151,8 @@ class Risk(Binary):
 
 class Multiclass(_Numbered):
     """One class of several a record."""
+
+    by_threshold = False
 
     def columns(self, rows: Rows) -> Floats:
         """See `Task`."""
@@ -124,6 +184,7 @@ class Ordinal(_Numbered):
     """
 
     metric = "kappa"
+    calibrated = by_threshold = False
     undefined = "records (all have the same grade)"
 
     @property

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.prepare import ImageStore
 from medcl.modality.rows import Rows, of_levels
@@ -53,3 +53,15 @@ class ImageSamples(NumberedSamples):
 
 
 samples = ImageSamples
+
+
+def pieces(record: NDArray[np.float32], config: ImageConfig) -> Tensor:
+    """An image (C, rows, columns) from 0 to 1 as the only sample of its record.
+
+    Raises:
+        UsageError: it is of another size.
+    """
+    x, expected = np.asarray(record, dtype=np.float32), (3 if config.colour else 1, *config.size)
+    if x.shape != expected:
+        raise UsageError(f"an array of the shape {x.shape}: expected an image {expected}, from 0 (black) to 1")
+    return torch.from_numpy(x)[None]

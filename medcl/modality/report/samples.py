@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.modality.report.config import TextConfig
-from medcl.modality.report.prepare import ReportStore, ranges
-from medcl.modality.report.text import settings
+from medcl.modality.report.prepare import ReportStore, TokenisedConfig, ranges
+from medcl.modality.report.text import draws, settings
 from medcl.modality.rows import Rows
 from medcl.modality.sampling import NumberedSamples
 from medcl.modality.storing import records_of
@@ -59,6 +59,18 @@ class Reports(NumberedSamples):
 
 
 samples = Reports
+
+
+def pieces(record: str, config: TokenisedConfig) -> Tensor:
+    """The draws of a report's text as token ids (S, L).
+
+    Raises:
+        UsageError: it is no text, or has no word.
+    """
+    found = draws(record, config.text) if isinstance(record, str) else "expected the text of a report"
+    if isinstance(found, str):
+        raise UsageError(found)
+    return torch.from_numpy(config.encode(found, config.length).astype(np.int64))
 
 
 def _words(settings: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -169,6 +170,33 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
 
 
 samples = SignalWindows
+
+
+def pieces(record: NDArray[Any], config: SignalConfig) -> Tensor:
+    """The windows (S, C, T) of a recording (C, samples) in the unit of a store, as `SignalWindows` gives them.
+
+    Windows with NaN are left out.
+
+    Raises:
+        UsageError: it has other channels, or no window without NaN.
+    """
+    x, rate = np.asarray(record, dtype=np.float64), config.sampling_rate or 0
+    n_channels, length = len(config.channels or ()), round(config.window * rate)
+    if x.ndim != 2 or len(x) != n_channels:
+        raise UsageError(
+            f"an array of the shape {x.shape}: expected a recording ({n_channels}, samples) at {rate:g} Hz, with the "
+            f"channels {', '.join(config.channels or ())}"
+        )
+    windows = x[:, : x.shape[1] // length * length].reshape(n_channels, -1, length).swapaxes(0, 1)
+    windows = windows[np.isfinite(windows).all(axis=(1, 2))]
+    if not len(windows):
+        raise UsageError(f"a recording of {x.shape[1]} samples: no window of {length} samples without a missing value")
+    if config.standardise != "none":
+        of = x[None] if config.standardise == "record" else windows
+        mean, std = (f(of, axis=2, keepdims=True) for f in (np.nanmean, np.nanstd))
+        varies = np.nanmax(of, axis=2, keepdims=True) > np.nanmin(of, axis=2, keepdims=True)
+        windows = (windows - mean) / np.where(varies, std, np.inf)
+    return torch.from_numpy(windows.astype(np.float32))
 
 
 def _stretches(store: SignalStore, records: Ints, rows: Ints) -> tuple[Ints, Ints, Ints]:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.modality.rows import Ints, Rows, of_levels
 from medcl.modality.sampling import NumberedSamples, within
 from medcl.modality.storing import records_of
@@ -156,3 +156,12 @@ def _begins(times: Floats, config: TableConfig) -> Floats:
     begins = config.start + (np.arange(number + 1) * (config.stride or 0.0))
     first, behind = (np.searchsorted(times + 1e-9 * config.step, begins + shift) for shift in (0.0, length))
     return np.asarray(begins[behind > first], dtype=np.float64)
+
+
+def pieces(record: object, config: TableConfig) -> Tensor:
+    """Not of a table in memory.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError("the encoder takes tables with their units: give a manifest of them")

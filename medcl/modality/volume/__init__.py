@@ -15,7 +15,7 @@ from medcl.modality.storing import DecodedRecord, LabelMap
 from medcl.modality.volume.config import VolumeConfig
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from medcl.modality.spec import VolumeCard
     from medcl.modality.views import Compose
@@ -108,6 +108,12 @@ class VolumeWing(SpatialWing):
         from medcl.modality.volume.tiles import VolumeTiles
 
         return VolumeTiles(VolumePatches(store, manifest, config))
+
+    def pieces(self, record: Any, config: VolumeConfig) -> "Tensor":
+        """The tiles of a prepared volume."""
+        from medcl.modality.volume.tiles import pieces
+
+        return pieces(record, config)
 
     def draws(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "PatchDraws":
         """Patches anywhere in a volume."""

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medcl.errors import UsageError
 from medcl.modality.sampling import Batch, NumberedSamples
+from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.geometry import places
+from medcl.modality.volume.prepare import slice_axis
 from medcl.modality.volume.samples import Patch, VolumePatches, first_voxels, starts
 
 Ints = NDArray[np.int64]
@@ -85,6 +89,22 @@ def _tiles(shape: Ints, size: Ints) -> Ints:
         count = -(-int(voxels) // int(side))
         axes.append(np.linspace(0, room, count).round().astype(np.int64) if room > 0 else np.array([room // 2]))
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def pieces(record: NDArray[np.float32], config: VolumeConfig) -> Tensor:
+    """The tiles (S, C, ...) of a prepared volume (C, x, y, z), scaled, as `VolumeTiles` cuts them.
+
+    Raises:
+        UsageError: it is no volume of one channel.
+    """
+    x, size, axis = np.asarray(record, dtype=np.float32), np.array(config.size), slice_axis(config)
+    if x.ndim != 4 or len(x) != 1:
+        raise UsageError(f"an array of the shape {x.shape}: expected a volume (1, x, y, z), scaled from 0 to 1")
+    missing = np.maximum(size - x.shape[1:], 0)
+    x = np.pad(x, [(0, 0), *((-(-int(one) // 2), int(one) // 2) for one in missing)])
+    cut = [x[:, *map(slice, start, start + size)] for start in _tiles(np.array(x.shape[1:]), size)]
+    tiles = torch.from_numpy(np.stack(cut))
+    return tiles if axis is None else tiles.squeeze(axis + 2)
 
 
 class PatchDraws:

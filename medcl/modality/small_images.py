@@ -1,15 +1,14 @@
-"""Pieces as small grey images of 8 bits and of one size, stacked, as which strategies compare them."""
+"""Slices, images, volumes and signals as small grey ones of 8 bits and of one size, stacked, to be compared."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import pi, sin
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.reduce.strategy import Pieces
 
 BLOCK = 1 << 19
 """Values that are worked on at a time: as float32 they stay in the cache of a core."""
@@ -163,7 +162,7 @@ def _sinc(x: float) -> float:
     return sin(x * pi) / (x * pi) if x else 1.0
 
 
-def small_images(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
+def small_images(pieces: Sequence[NDArray[Any]], sides: dict[int, int]) -> NDArray[np.uint8]:
     """Resize pieces to a square or a cube.
 
     Args:
@@ -173,10 +172,9 @@ def small_images(pieces: Pieces, sides: dict[int, int]) -> NDArray[np.uint8]:
     Returns:
         (n, side ** axes) grey values from 0 to 255.
     """
-    arrays = cast(list[NDArray[Any]], pieces)
-    axes = arrays[0].ndim - 1 if arrays else 2
-    result = np.empty((len(arrays), sides[axes] ** axes), dtype=np.uint8)
-    for rows, values in stacks(arrays):
+    axes = pieces[0].ndim - 1 if pieces else 2
+    result = np.empty((len(pieces), sides[axes] ** axes), dtype=np.uint8)
+    for rows, values in stacks(pieces):
         result[rows] = resize(values, (sides[axes],) * axes).reshape(len(rows), -1)
     return result
 

@@ -1,0 +1,274 @@
+"""The model folder: what `medcl finetune` keeps of a finished model, and `medcl predict` applies (`docs/models.md`).
+
+It holds `model.safetensors` (all tensors), `model.json` (what they are, checksum-sealed), `patients.txt` (salted hashes
+of all patients whose records had a part in the model), `environment.json` and `README.md`, its card. Nothing in it is
+unpickled, and no class is imported from it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medcl import files, runs, weights
+from medcl.archive.manifest import Manifest
+from medcl.documents import build, plain, read_json, sealed
+from medcl.embed.encoders import device, embed_records
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate.protocols import head_of, predict_head, predict_linear
+from medcl.evaluate.results import ArmInfo, ResultTarget
+from medcl.evaluate.segment_predict import predict_volume
+from medcl.evaluate.segment_train import build as segmenter
+from medcl.evaluate.tasks import TASKS
+from medcl.evaluate.tasks.base import Calibrator, Floats, Linear, Rows, Task
+from medcl.files import damaged, file_checksum
+from medcl.modality import spec as cards
+from medcl.modality import wing
+from medcl.modality.sampling import SampleSet
+from medcl.modality.spec import JointCard, SideCard
+from medcl.modality.volume.prepare import slice_axis
+from medcl.seen import SeenPatients
+
+VERSION = 1
+MODEL, WEIGHTS, CARD, ENVIRONMENT = "model.json", "model.safetensors", "README.md", "environment.json"
+PATIENTS = ("patients.txt", "patients-of-pretraining.txt")
+"""The second where the manifest of the pretraining was coded with another salt."""
+_COPY = "take it from a copy of the model folder, or run `medcl finetune` again"
+SEGMENTATION: Literal["segmentation"] = "segmentation"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is, in `model.json`.
+
+    Args:
+        target: what it predicts; of a segmentation the classes begin with the background.
+        protocol: `probe` or `finetune`.
+        arm: what gave the embeddings, without the path of a run.
+        label: label fraction that it was trained on.
+        unit: what the fraction counts, `patient` or `record`.
+        repeat: number of the drawn subset.
+        seed: of the subset and the training.
+        fold: number of the fold.
+        encoder: the encoder and what it takes, as `medcl.modality.spec.to_json` writes it; of a baseline what it takes.
+        bag: what a prediction belongs to: `record`.
+        pooling: how the samples of it become one embedding.
+        calibrator: temperature and thresholds, chosen on the validation patients.
+        overlap: of neighbouring windows, as a share; of a segmentation.
+    """
+
+    target: ResultTarget
+    protocol: str
+    arm: ArmInfo
+    label: str
+    unit: str
+    repeat: int
+    seed: int
+    fold: int
+    encoder: dict[str, Any]
+    bag: str = "record"
+    pooling: str = "mean"
+    calibrator: Calibrator = field(default_factory=Calibrator)
+    overlap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A finished model, loaded: `medcl.load`.
+
+    Args:
+        folder: of the model.
+        info: what it is.
+        card: of its encoder, or of what a baseline takes.
+        tensors: all of it by name, `encoder.*`, `head.*`, `linear.*`, `state.*`, `network.*`.
+        patients: those that it has seen.
+    """
+
+    folder: Path
+    info: ModelInfo
+    card: SideCard
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    patients: tuple[SeenPatients, ...] = field(repr=False)
+
+    @property
+    def segments(self) -> bool:
+        """Whether it predicts label maps."""
+        return self.info.target.kind == SEGMENTATION
+
+    @cached_property
+    def wing(self) -> Any:
+        """The modality of its records."""
+        return wing(cards.kind_of(self.card))
+
+    @cached_property
+    def data(self) -> Any:
+        """What a sample is."""
+        return self.wing.data_of(self.card)
+
+    @cached_property
+    def task(self) -> Task:
+        """What it predicts, without labels."""
+        return TASKS[self.info.target.kind](self.info.target, np.empty(0))
+
+    @cached_property
+    def network(self) -> Any:
+        """Its encoder, or the network that segments, on the device."""
+        path = self.folder / WEIGHTS
+        if self.segments:
+            card: Any = self.card
+            made = runs.network(card, path, _COPY, lambda: segmenter(card, len(self.info.target.classes), seed=0))
+        else:
+            made = runs.network(self.card, path, _COPY, self.card.build)
+        runs.fill(made, self.part("network" if self.segments else "encoder"), path, _COPY)
+        return made.to(device())
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors `name.*`, without that word."""
+        return {key[len(name) + 1 :]: one for key, one in self.tensors.items() if key.startswith(f"{name}.")}
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """The same as arrays."""
+        return {key: one.numpy() for key, one in self.part(name).items()}
+
+    def of_samples(self, samples: SampleSet, rows: Rows) -> Floats:
+        """What it predicts of records (R,) with samples, (R, ...), after its temperature."""
+        if self.info.arm.kind == "baseline":
+            baseline = self.wing.baselines(self.data)[self.info.arm.name]
+            return self.of_embeddings(baseline.transform(samples, rows, self.arrays("state")))
+        return self.of_embeddings(embed_records(self.network, samples, rows, device()))
+
+    def of_embeddings(self, z: NDArray[Any]) -> Floats:
+        """What it predicts of embeddings (R, dim), (R, ...), after its temperature."""
+        if self.info.protocol == "finetune":
+            head = head_of(self.task, self.network.config.dim)
+            runs.fill(head, self.part("head"), self.folder / WEIGHTS, _COPY)
+            found = predict_head(head.to(device()), self.task, z, device())
+        else:
+            found = predict_linear(self.task, Linear(**self.arrays("linear")), z.astype(np.float64))
+        return self.task.adjusted(found, self.info.calibrator)
+
+    def predict(self, x: Any, store: Path | str | None = None) -> Any:
+        """Predict a record in memory, or the records of a manifest.
+
+        Args:
+            x: one record as the encoder's modality takes it from memory, in its units: a recording (C, T) in mV (EEG:
+                uV) at the encoder's sampling rate; an image (C, rows, columns) or a prepared volume (C, x, y, z) from 0
+                to 1; the text of a report. Or a manifest, or its path.
+            store: folder of prepared records; of a manifest in memory.
+
+        Returns:
+            Of a record its prediction, (columns,): probabilities in the order of the classes, of a binary target that
+            of the second; of a segmentation the label map (x, y, z). Of a manifest the table of `medcl predict`.
+
+        Raises:
+            UsageError: it does not fit the encoder.
+        """
+        if isinstance(x, Manifest | Path | PathLike) or (isinstance(x, str) and x.endswith(".parquet")):
+            from medcl.evaluate.prediction import predict
+
+            manifest = x if isinstance(x, Manifest) else Manifest.read(Path(x))
+            beside = None if isinstance(x, Manifest) else Path(x).with_suffix(".store")
+            if store is None and beside is None:
+                raise UsageError("a manifest in memory has no folder of prepared records: give store=")
+            return predict(self, manifest, Path(store or beside or "")).table
+        if self.segments:
+            volume = torch.as_tensor(np.asarray(x, dtype=np.float32))
+            if volume.ndim != 4 or len(volume) != 1:
+                raise UsageError(f"an array of the shape {tuple(volume.shape)}: expected a volume (1, x, y, z)")
+            size, axis = self.data.size, slice_axis(self.data)
+            return predict_volume(self.network, volume, size, axis, self.info.overlap, device())
+        if self.info.arm.kind == "baseline":
+            raise UsageError("a baseline predicts the records of a manifest: give one")
+        pieces = InMemory(self.wing.pieces(x, self.data))
+        return self.of_samples(pieces, np.zeros(1, dtype=np.int64))[0]
+
+
+class InMemory:
+    """The samples of one record in memory, as a `SampleSet`.
+
+    Args:
+        x: (S, ...).
+    """
+
+    codes: Rows | None = None
+    at_a_time = 256
+
+    def __init__(self, x: Tensor) -> None:
+        self._x, self.rows = x, np.zeros(len(x), dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._x)
+
+    def __getitems__(self, indices: Sequence[int]) -> Any:
+        """See `SampleSet`."""
+        return {"x": self._x[torch.as_tensor(indices)]}
+
+    def samples_of(self, row: int) -> Rows:
+        """All of them."""
+        return np.arange(len(self._x))
+
+    def places(self, numbers: Rows) -> list[list[float]] | None:
+        """Not known."""
+        return None
+
+
+def write(
+    folder: Path, info: ModelInfo, tensors: Mapping[str, Tensor], patients: Sequence[SeenPatients], card: str
+) -> None:
+    """Write a model folder; `model.json` last, so that what was interrupted is no model.
+
+    Raises:
+        MedclError: it cannot be written.
+    """
+    weights.write(folder / WEIGHTS, tensors)
+    for name, seen in zip(PATIENTS, patients, strict=False):
+        seen.write(folder / name)
+    files.write(folder / CARD, card)
+    files.write(folder / ENVIRONMENT, json.dumps(sealed(runs.environment()), indent=2) + "\n")
+    names = [WEIGHTS, *PATIENTS[: len(patients)]]
+    sums = {name: file_checksum(folder / name) for name in names}
+    about = {"version": VERSION, "model": plain(info), "files": sums}
+    files.write(folder / MODEL, json.dumps(sealed(about), indent=2, ensure_ascii=False) + "\n")
+
+
+def load(folder: Path | str) -> Model:
+    """Load a finished model.
+
+    Args:
+        folder: OUTPUT/models/NAME of `medcl finetune`.
+
+    Raises:
+        MedclError: it is no model folder, is damaged, or was written by a newer medcl.
+    """
+    folder = Path(folder)
+    path = folder / MODEL
+    try:
+        content = read_json(path, _COPY, has_sum=True)
+    except FileNotFoundError as error:
+        raise MedclError(
+            f"{folder}: not a model folder ({MODEL} is missing); `medcl finetune` writes some into OUTPUT/models"
+        ) from error
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise MedclError(f"{path}: version {version} of the format, this medcl reads up to {VERSION}: update medcl")
+    try:
+        info: ModelInfo = build(ModelInfo, content["model"], "model")
+        card = cards.from_json(json.dumps(info.encoder))
+        for name, known in content["files"].items():
+            if file_checksum(folder / files.safe_name(name)) != known:
+                raise damaged(folder / name, _COPY)
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        raise damaged(path, _COPY) from error
+    if isinstance(card, JointCard) or info.target.kind not in (*TASKS, SEGMENTATION):
+        raise damaged(path, _COPY)
+    seen = tuple(SeenPatients.read(folder / name) for name in PATIENTS if name in content["files"])
+    return Model(folder, info, card, weights.read(folder / WEIGHTS, _COPY), seen)
