@@ -130,6 +130,27 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "run", manifest
 
 
+def test_a_saved_model_predicts_risk_and_curves(archive: tuple[Path, Path], tmp_path: Path) -> None:
+    config = FinetuneConfig(steps=4, evaluate_every=2)
+    for name, head, protocol in (("a", "cox", "probe"), ("b", "cox", "finetune"), ("c", "discrete", "finetune")):
+        settings = SETTINGS | {
+            "protocols": [protocol],
+            "survival_head": head,
+            "finetune": config,
+            "baselines": ["none"],
+        }
+        medcl.finetune(*archive, "time_days", tmp_path / name, task="survival", event="died", **settings)
+        (model,) = (tmp_path / name).glob("models/*")
+        table = medcl.predict(model, archive[1], tmp_path / f"{name}.parquet", jobs=1).value
+        curves = [one for one in table.column_names if one.startswith("survival_")]
+        assert len(curves) >= 3
+        found = np.array([table[one].to_numpy() for one in curves]).T
+        assert ((found >= 0) & (found <= 1)).all()
+        assert (np.diff(found, axis=1) <= 1e-9).all()
+        risk = table["risk"].to_numpy()
+        assert np.corrcoef(np.argsort(np.argsort(risk)), np.argsort(np.argsort(-found[:, 1])))[0, 1] > 0.6
+
+
 SETTINGS: dict[str, Any] = {"labels": ["100%"], "protocols": ["probe"], "repeats": 1, "bootstrap": 50, "jobs": 1}
 
 
