@@ -98,6 +98,8 @@ def _decisions(info: ModelInfo, results: Results, validation: float) -> list[str
             f"Logits are divided by the temperature {info.calibrator.temperature:.4g}, fitted on these patients; the "
             "calibration error above is that of the test patients after it."
         )
+    if info.calibrator.hazard:
+        lines.append("The baseline hazard of the Cox model is Breslow's, of these patients.")
     names = info.target.classes[-1:] if info.target.kind == "binary" else info.target.classes
     rules = {"youden": "highest sensitivity + specificity", "specificity": "specificity of at least 0.90"}
     for rule, values in info.calibrator.thresholds.items():

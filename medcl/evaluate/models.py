@@ -116,7 +116,7 @@ class Model:
     @cached_property
     def task(self) -> Task:
         """What it predicts, without labels."""
-        return TASKS[self.info.target.kind](self.info.target, np.empty(0))
+        return TASKS[self.info.target.kind](self.info.target, np.empty(0)).restored(self.info.calibrator)
 
     @cached_property
     def network(self) -> Any:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,10 +63,14 @@ class Calibrator:
     Args:
         temperature: by which logits are divided; 1 changes nothing.
         thresholds: rule (`youden`, `specificity`) -> probability of each column from which its class is decided for.
+        times: of a survival, at which the probability of no event is predicted.
+        hazard: cumulative baseline hazard of a Cox model until each of the times.
     """
 
     temperature: float = 1.0
     thresholds: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    times: tuple[float, ...] = ()
+    hazard: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,12 @@ class Task(ABC):
         """What is fitted to the predictions of the validation items; by default nothing."""
         return Calibrator()
 
+    def restored(self, by: Calibrator) -> Self:
+        """The task of a saved model, whose calibrator this is."""
+        return self
+
     def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
-        """Predictions with the temperature of a calibrator; by default as they are."""
+        """Predictions with the temperature or the baseline hazard of a calibrator; by default as they are."""
         return prediction
 
     def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:

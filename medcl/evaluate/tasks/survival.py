@@ -1,7 +1,8 @@
 """Survival: a time to an event, or to the censoring."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from medcl.errors import MedclError
 from medcl.evaluate.fractions import Ordering, order
-from medcl.evaluate.tasks.base import Floats, Rows, Task
+from medcl.evaluate.tasks.base import Calibrator, Floats, Rows, Task
 from medcl.networks.survival import cox_loss, hazard_cuts, logistic_hazard_loss, survival_of
-from medcl.stats.survival import SurvivalPredictions, breslow, censoring_distribution, survival_at
+from medcl.stats.survival import Steps, SurvivalPredictions, breslow, censoring_distribution, survival_at
 
 INTERVALS = 10
 _FEWEST = 3  # distinct times of events, without which no curve of survival is measured
@@ -49,7 +50,7 @@ class Survival(Task):
         head: of fine-tuning.
     """
 
-    times: tuple[float, ...]
+    times: tuple[float, ...] = ()
     head: Literal["cox", "discrete"] = "cox"
 
     metric = "harrell_c"
@@ -116,11 +117,25 @@ class Survival(Task):
         curves = prediction[:, 1:-1]
         return SurvivalPredictions.of(time, event, prediction[:, 0], censoring, tau=tau, times=times, survival=curves)
 
-    def finished(self, validation: Rows, predicted: Floats, test: Floats, protocol: str) -> Floats:
+    def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
         """See `Task`."""
-        if test.shape[1] > 1:
-            return test
-        centre = predicted.mean()
+        if predicted.shape[1] > 1:
+            return Calibrator(times=self.times)
         time, event = self.columns(validation).T
-        baseline = breslow(time, event, predicted[:, 0] - centre)
-        return np.concatenate([test, survival_at(baseline, test[:, 0] - centre, self.times)], axis=1)
+        return Calibrator(times=self.times, hazard=tuple(breslow(time, event, predicted[:, 0])(self.times).tolist()))
+
+    def restored(self, by: Calibrator) -> Self:
+        """See `Task`."""
+        return replace(self, times=by.times, head="cox" if by.hazard else "discrete")
+
+    def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
+        """See `Task`."""
+        if not by.hazard:
+            return prediction
+        baseline = Steps(np.array(by.times), np.array(by.hazard), 0.0)
+        return np.concatenate([prediction, survival_at(baseline, prediction[:, 0], by.times)], axis=1)
+
+    def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:
+        """`risk`, and `survival_TIME`: the probability of no event until then."""
+        names = ["risk", *(f"survival_{time:g}" for time in self.times)]
+        return dict(zip(names, prediction.T, strict=True))
