@@ -63,10 +63,12 @@ class Calibrator:
     Args:
         temperature: by which logits are divided; 1 changes nothing.
         thresholds: rule (`youden`, `specificity`) -> probability of each column from which its class is decided for.
+        baseline: of a Cox model times and the cumulative hazard from each on, and the risk of which it is the hazard.
     """
 
     temperature: float = 1.0
     thresholds: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    baseline: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Task(ABC):
     def labelled(self) -> Bools:
         """(items,) whether an item has a label."""
         return np.asarray(~np.isnan(self.labels.reshape(len(self.labels), -1).astype(np.float64)).any(axis=1))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it is made of beside target and labels, by name."""
+        return {}
 
     @property
     def about(self) -> Any:

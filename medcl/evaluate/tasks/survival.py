@@ -1,5 +1,6 @@
 """Survival: a time to an event, or to the censoring."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,9 +11,9 @@ from torch import Tensor
 
 from medcl.errors import MedclError
 from medcl.evaluate.fractions import Ordering, order
-from medcl.evaluate.tasks.base import Floats, Rows, Task
+from medcl.evaluate.tasks.base import Calibrator, Floats, Rows, Task
 from medcl.networks.survival import cox_loss, hazard_cuts, logistic_hazard_loss, survival_of
-from medcl.stats.survival import SurvivalPredictions, breslow, censoring_distribution, survival_at
+from medcl.stats.survival import Steps, SurvivalPredictions, breslow, censoring_distribution, survival_at
 
 INTERVALS = 10
 _FEWEST = 3  # distinct times of events, without which no curve of survival is measured
@@ -116,11 +117,28 @@ class Survival(Task):
         curves = prediction[:, 1:-1]
         return SurvivalPredictions.of(time, event, prediction[:, 0], censoring, tau=tau, times=times, survival=curves)
 
-    def finished(self, validation: Rows, predicted: Floats, test: Floats, protocol: str) -> Floats:
+    @property
+    def settings(self) -> dict[str, Any]:
         """See `Task`."""
-        if test.shape[1] > 1:
-            return test
-        centre = predicted.mean()
-        time, event = self.columns(validation).T
-        baseline = breslow(time, event, predicted[:, 0] - centre)
-        return np.concatenate([test, survival_at(baseline, test[:, 0] - centre, self.times)], axis=1)
+        return {"times": self.times, "head": self.head}
+
+    def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
+        """The baseline hazard of a Cox model."""
+        if predicted.shape[1] > 1:
+            return Calibrator()
+        centre, (time, event) = predicted.mean(), self.columns(validation).T
+        hazard = breslow(time, event, predicted[:, 0] - centre)
+        return Calibrator(baseline=(tuple(hazard.times.tolist()), tuple(hazard.values.tolist()), (float(centre),)))
+
+    def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
+        """A Cox model's risks, and the probabilities that follow from its baseline hazard."""
+        if not by.baseline:
+            return prediction
+        times, hazard, (centre,) = by.baseline
+        curves = survival_at(Steps(np.array(times), np.array(hazard), 0.0), prediction[:, 0] - centre, self.times)
+        return np.concatenate([prediction, curves], axis=1)
+
+    def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:
+        """The risk, and the probability of no event until each of the times."""
+        names = ["risk", *(f"survival_{time:g}" for time in self.times)]
+        return dict(zip(names, prediction.T, strict=True))
