@@ -61,7 +61,7 @@ class Result(Generic[T]):
 
 def printed(show: "Callable[[Console], None]") -> str:
     """What a function prints on the console, with the styles that the terminal has."""
-    from medcl.evaluate.wording import console_of
+    from medcl.evaluate.terminal import console_of
 
     console = console_of()
     with console.capture() as captured:

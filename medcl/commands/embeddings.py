@@ -65,13 +65,11 @@ def explore(
 
     if thumbnails is not None and thumbnails < 0:
         raise UsageError(f"--thumbnails {thumbnails}: a number, or none")
-    if isinstance(embeddings, EmbeddingsFile):
-        found = embeddings
-    else:
-        path = Path(embeddings)
-        _page(output, path)
-        found = EmbeddingsFile.read(path)
-    page = _page(output, found.paths[0])
+    beside = embeddings.paths[0] if isinstance(embeddings, EmbeddingsFile) else Path(embeddings)
+    page = beside.with_name("explore.html") if output is None else Path(output)
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"-o {page}: a page is an .html file")
+    found = embeddings if isinstance(embeddings, EmbeddingsFile) else EmbeddingsFile.read(beside)
     of = manifest if isinstance(manifest, Manifest | None) else Manifest.read(Path(manifest))
     vectors = vectors_of(found)
     data = page_data(
@@ -86,25 +84,11 @@ def explore(
     if unusual is not None:
         from medcl.explore.outliers import write_unusual_of
 
-        about = found.about
-        records = Manifest(found.table(), Path(about.root), about.archive) if of is None else of
-        write_unusual_of(found, vectors, records, Path(unusual))
+        write_unusual_of(found, vectors, found.manifest() if of is None else of, Path(unusual))
         lines.append(f"{unusual}: the most unusual records")
     if open:
         webbrowser.open(page.absolute().as_uri())
     return Result("\n".join(lines), lambda: page, page)
-
-
-def _page(output: PathSource | None, embeddings: Path) -> Path:
-    """The page of embeddings.
-
-    Raises:
-        UsageError: it is no .html file.
-    """
-    page = embeddings.with_name("explore.html") if output is None else Path(output)
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"-o {page}: a page is an .html file")
-    return page
 
 
 @one_or_many

@@ -50,7 +50,7 @@ def finetune(
     from medcl.evaluate.config import EvaluateConfig
     from medcl.evaluate.finetune import finetune as measure
     from medcl.evaluate.folder import begin, finish
-    from medcl.evaluate.wording import show
+    from medcl.evaluate.terminal import show
 
     config = config_of(EvaluateConfig, settings, target=target)
     records, prepared = manifest_and_store(manifest, store)
@@ -91,13 +91,13 @@ def compare(
         MedclError: a file cannot be read.
     """
     from medcl.evaluate import compare as comparing
-    from medcl.evaluate import wording
+    from medcl.evaluate import terminal
     from medcl.evaluate.page import write_page
     from medcl.evaluate.pool import combine_folds
 
     paths, found = comparing.find([Path(one) for one in results], target)
     merged = combine_folds(paths) if pool else comparing.compare(paths, names)
-    text = wording.markdown(merged) if markdown else printed(lambda console: wording.show(merged, console))
+    text = terminal.markdown(merged) if markdown else printed(lambda console: terminal.show(merged, console))
     lines = [text.rstrip("\n")] if markdown else [found, "", text.rstrip("\n")]
     folder = None if output is None else Path(output)
     if folder is not None:

@@ -234,9 +234,8 @@ def _words(hint: Any, default: Any) -> dict[str, Any]:
         rest["metavar"] = get_args(hint)[1]
     types = [one for one in _types(hint) if one is not NoneType]
     if types == [bool]:
-        return (
-            {"action": argparse.BooleanOptionalAction, "default": True} if default is True else {"action": "store_true"}
-        )
+        no_flag = {"action": argparse.BooleanOptionalAction, "default": True}
+        return no_flag if default is True else {"action": "store_true"}
     # Of what is something else by default, `none` says that it is not wanted.
     if len(types) < len(_types(hint)) and default not in (None, MISSING):
         types.append(NoneType)

@@ -3,12 +3,8 @@
 import textwrap
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
 
 from medcl.spelling import settings_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def known_flags() -> Iterator[str]:
@@ -63,21 +59,13 @@ def everything() -> str:
 def _described(title: str, kind: type) -> str:
     import docstring_parser
 
-    told = docstring_parser.parse(kind.__doc__ or "")
-    help_of = {one.arg_name: " ".join((one.description or "").split()) for one in told.params}
+    help_of: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        told = docstring_parser.parse(base.__doc__ or "")
+        help_of |= {one.arg_name: " ".join((one.description or "").split()) for one in told.params}
     lines = [f"{title or 'recipe'}: {told.short_description}"]
     for one in fields(kind):
         default = getattr(kind, one.name, None) if not callable(getattr(one, "default_factory", None)) else None
         shown = "" if default is None or is_dataclass(default) else f" (default: {default})"
-        lines.append(f"  {one.name}: {help_of.get(one.name) or _inherited(kind, one.name)}{shown}")
+        lines.append(f"  {one.name}: {help_of.get(one.name, '')}{shown}")
     return "\n".join(lines)
-
-
-def _inherited(kind: type, name: str) -> str:
-    import docstring_parser
-
-    for base in kind.__mro__[1:]:
-        for one in docstring_parser.parse(base.__doc__ or "").params:
-            if one.arg_name == name:
-                return " ".join((one.description or "").split())
-    return ""

@@ -124,7 +124,8 @@ def findings(results: "Results") -> list[str]:
         if control not in arms or not name.endswith("(same epochs)"):
             continue
         to_all, to_chance = (gap(results, "probe", name, one, "100%", metric) for one in ("all", control))
-        seconds = [number(one.facts["seconds"], digits=0) for one in (arm, arms["all"])]
+        took = [one.facts["seconds"] for one in (arm, arms["all"])]
+        seconds = [number(one, digits=1 if min(took) < 10 else 0) for one in took]
         if to_all and to_chance:
             said.append(
                 f"{name}: {arm.facts['share']:.0%} of the units and {' instead of '.join(seconds)} seconds change the "
@@ -137,7 +138,7 @@ def findings(results: "Results") -> list[str]:
 def told(results: "Results") -> str:
     """The findings, the tables of the experiment, and what each arm took."""
     from medcl.commands.arguments import printed
-    from medcl.evaluate.wording import show
+    from medcl.evaluate.terminal import show
     from medcl.wording import count, number
 
     took = [

@@ -1,7 +1,6 @@
 """Search an archive with an encoder, or a file of embeddings by its index: retrieve."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,81 +22,6 @@ if TYPE_CHECKING:
     from medcl.explore.index import EmbeddingIndex, Near
 
 
-@dataclass(frozen=True)
-class Query:
-    """What is searched for.
-
-    Args:
-        run: that the embeddings are of, which reads texts.
-        manifest: of the records that a contact sheet shows; default: as the embeddings know it.
-        text: searched for, where there is no record.
-        record: id of the record whose neighbours are searched.
-        other_patients: leave out records of the same patient.
-        k: number of results.
-        split: whose records are searched; all where it is empty.
-        kind: modality of the results.
-    """
-
-    run: Path | None
-    manifest: ManifestSource | None
-    text: str
-    record: str | None
-    other_patients: bool
-    k: int
-    split: str
-    kind: KindName | None
-
-
-def search(
-    source: EmbeddingsSource, more: "Sequence[Path]", query: Query, output: Path | None
-) -> "tuple[list[Near], list[str]]":
-    """Search an index.
-
-    Returns:
-        What was found, and the lines that tell it.
-
-    Raises:
-        UsageError: the words contradict each other, or nothing is found by them.
-        MedclError: the embeddings cannot be searched.
-    """
-    from medcl.embed.embeddings import EmbeddingsFile
-    from medcl.explore.index import EmbeddingIndex
-    from medcl.wording import number
-
-    embeddings = source if isinstance(source, EmbeddingsFile) else EmbeddingsFile.read(Path(source))
-    index = EmbeddingIndex.open(embeddings)
-    lines = []
-    for path in more:
-        index, new = index.add(EmbeddingsFile.read(path))
-        lines.append(f"{path}: {new} embeddings added, {len(index)} in all")
-    kind: str = query.kind or ""
-    patient = None
-    if query.record is not None:
-        vector = index.vector(query.record)
-        kind = kind or _other(index, embeddings, query.record)
-        if query.other_patients:
-            patient = index.of(query.record, "patient")
-    else:
-        vector = _of_text(query, embeddings)
-        drawable = [one for one in embeddings.about.kinds if one != "report"]
-        kind = kind or (drawable[0] if drawable else "report")
-    found = index.nearest(
-        vector, query.k, kind=kind, split=query.split, without_record=query.record or "", without_patient=patient
-    )
-    if not found:
-        raise UsageError("no other record is left to be found")
-    width = max(len(one.record_id) for one in found)
-    lines.append(f"{'rank':>4}  {'cosine':>6}  record")
-    for one in found:
-        start = " ".join(f"{value:g}" for value in one.start)
-        line = f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {one.kind}"
-        lines.append(f"{line}{' @ ' * bool(start)}{start}")
-    if output is not None:
-        _write_sheet(query.manifest, found, output)
-        lines.append(f"sheet: {output}")
-    return found, lines
-
-
 def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str) -> str:
     """In a space of several modalities, what is looked for with a record of one of them; else empty, for all."""
     kinds = embeddings.about.kinds
@@ -108,7 +32,7 @@ def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str
     return "report" if "report" in others else others[0]
 
 
-def _of_text(query: Query, embeddings: "EmbeddingsFile") -> "Vectors":
+def _of_text(text: str, source: Path | None, embeddings: "EmbeddingsFile") -> "Vectors":
     """The embedding of a text by the run that the embeddings are of.
 
     Raises:
@@ -119,16 +43,16 @@ def _of_text(query: Query, embeddings: "EmbeddingsFile") -> "Vectors":
     from medcl.evaluate.multimodal_space import embed_texts, require_multimodal, with_side
     from medcl.networks.multimodal import REPORT
 
-    if query.run is None:
+    if source is None:
         raise UsageError("--text is read by an encoder: name the RUN that the embeddings are of")
-    if not query.text.strip():
+    if not text.strip():
         raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
-    if run_fingerprint(query.run) != embeddings.about.run:
-        raise UsageError(f"{embeddings.paths[0]}: its embeddings are not of {query.run}: embed the archive by this run")
-    run = require_multimodal(runs.load(query.run, kinds=()))
+    if run_fingerprint(source) != embeddings.about.run:
+        raise UsageError(f"{embeddings.paths[0]}: its embeddings are not of {source}: embed the archive by this run")
+    run = require_multimodal(runs.load(source, kinds=()))
     if REPORT not in run.card.sides:
-        raise UsageError(f"{query.run}: reads no texts: look for --record")
-    embedded: Any = embed_texts(with_side(run, REPORT), [query.text])[0]
+        raise UsageError(f"{source}: reads no texts: look for --record")
+    embedded: Any = embed_texts(with_side(run, REPORT), [text])[0]
     vector: Vectors = embedded.cpu().numpy()
     return vector
 
@@ -144,18 +68,27 @@ def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output:
     from medcl.show.thumbnails import write_contact_sheet
     from medcl.wording import number
 
-    if isinstance(source, Manifest):
-        manifest = source
-    elif source is not None:
-        manifest = Manifest.read(Path(source))
+    if source is None:
+        manifest = EmbeddingsFile.read(found[0].path).manifest()
     else:
-        first = EmbeddingsFile.read(found[0].path)
-        manifest = Manifest(first.table(), Path(first.about.root), first.about.archive)
+        manifest = source if isinstance(source, Manifest) else Manifest.read(Path(source))
     captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
     write_contact_sheet(manifest, [one.record_id for one in found], captions, output)
 
 
 _WIDTH = 90  # characters of a report's line
+
+
+def _table(found: "Sequence[Near | FoundRecord]", words: Sequence[str]) -> list[str]:
+    """Lines of what was found, with some words on each."""
+    from medcl.wording import number
+
+    width = max(len(one.record_id) for one in found)
+    rows = (
+        f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {said}".rstrip()
+        for one, said in zip(found, words, strict=True)
+    )
+    return [f"{'rank':>4}  {'cosine':>6}  record", *rows]
 
 
 @one_or_many
@@ -202,31 +135,46 @@ def retrieve(
     """
     if (text is None) == (record is None):
         raise UsageError("give one of --text and --record: the query")
+    sheet = None if output is None else Path(output)
     if embeddings is not None:
-        from medcl.commands.retrieval import Query, search
+        from medcl.embed.embeddings import EmbeddingsFile
+        from medcl.explore.index import EmbeddingIndex
 
-        query = Query(None if run is None else Path(run), manifest, text or "", record, other_patients, k, split, kind)
-        near, lines = search(embeddings, list(map(Path, add)), query, None if output is None else Path(output))
-        return Result("\n".join(lines), lambda: near, None if output is None else Path(output))
+        of = embeddings if isinstance(embeddings, EmbeddingsFile) else EmbeddingsFile.read(Path(embeddings))
+        index, lines, wanted, patient = EmbeddingIndex.open(of), [], str(kind or ""), None
+        for path in map(Path, add):
+            index, new = index.add(EmbeddingsFile.read(path))
+            lines.append(f"{path}: {new} embeddings added, {len(index)} in all")
+        if record is not None:
+            vector = index.vector(record)
+            wanted = wanted or _other(index, of, record)
+            patient = index.of(record, "patient") if other_patients else None
+        else:
+            vector = _of_text(text or "", None if run is None else Path(run), of)
+            wanted = wanted or next((one for one in of.about.kinds if one != "report"), "report")
+        near = index.nearest(vector, k, kind=wanted, split=split, without_record=record or "", without_patient=patient)
+        if not near:
+            raise UsageError("no other record is left to be found")
+        starts = [" ".join(f"{value:g}" for value in one.start) for one in near]
+        lines += _table(near, [f"{one.kind}{' @ ' * bool(at)}{at}" for one, at in zip(near, starts, strict=True)])
+        if sheet is not None:
+            _write_sheet(manifest, near, sheet)
+            lines.append(f"sheet: {sheet}")
+        return Result("\n".join(lines), lambda: near, sheet)
     if run is None or manifest is None:
         raise UsageError("RUN and --manifest are needed, or --embeddings")
     if add or other_patients:
         raise UsageError("--add and --other-patients go with --embeddings")
     from medcl.evaluate.search import Archive, write_sheet
-    from medcl.wording import number
 
     records, prepared = manifest_and_store(manifest, store)
     archive = Archive.open(Path(run), records, prepared, split, jobs)
     found = archive.by_text(text, k, kind) if text is not None else archive.by_record(str(record), k, kind)
-    width = max(len(one.record_id) for one in found)
-    lines = [f"{'rank':>4}  {'cosine':>6}  record"]
-    for one in found:
-        words = " ".join(one.text.split())
-        short = words if len(words) <= _WIDTH else words[: _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
-        lines.append(
-            f"{one.rank:>4}  {number(one.similarity, digits=3):>6}  {one.record_id:<{width}}  {short}".rstrip()
-        )
-    if output is not None:
-        write_sheet(archive, found, record or text or "", Path(output))
-        lines.append(f"sheet: {output}")
-    return Result("\n".join(lines), lambda: found, None if output is None else Path(output))
+    texts = [" ".join(one.text.split()) for one in found]
+    lines = _table(
+        found, [one if len(one) <= _WIDTH else f"{one[: _WIDTH - 1]}\N{HORIZONTAL ELLIPSIS}" for one in texts]
+    )
+    if sheet is not None:
+        write_sheet(archive, found, record or text or "", sheet)
+        lines.append(f"sheet: {sheet}")
+    return Result("\n".join(lines), lambda: found, sheet)

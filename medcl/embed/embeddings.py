@@ -93,6 +93,10 @@ class EmbeddingsFile:
         chosen = self._chosen(columns)
         return pa.concat_tables([parquet_file(path).read(chosen) for path in self.paths])
 
+    def manifest(self) -> Manifest:
+        """The records of the rows, as the embeddings know them."""
+        return Manifest(self.table(), Path(self.about.root), self.about.archive)
+
     def batches(self, columns: Sequence[str] | None = None, size: int = _BATCH) -> Iterator[pa.RecordBatch]:
         """Columns in batches of rows, in order, so that memory does not grow with their number.
 

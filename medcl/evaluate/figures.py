@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ Range: TypeAlias = tuple[float, float]
 UNSEEN = "rgba(0,0,0,0)"
 DOTTED = {"color": "var(--muted)", "width": 1, "dash": "dot"}
 AXIS = {"standoff": 6}
+NAME = 24  # letters of a line of a row's name
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def forest(
     """Of a single fraction: a row an arm, and below them a row a paired difference; intervals as of `curve`."""
     data: list[Figure] = []
     rows = len(lines) + len(gaps) + 2.5 * bool(gaps)
-    layout: Figure = {"height": 34 * rows + 80, "margin": {"l": 10, "r": 16, "t": 8, "b": 48}, "hovermode": "closest"}
+    layout: Figure = {"height": 36 * rows + 80, "margin": {"l": 10, "r": 16, "t": 8, "b": 48}, "hovermode": "closest"}
     split = (len(gaps) + 0.5) / rows if gaps else 0.0
     blocks = [(lines, "", metric, [split + 1.5 / rows if gaps else 0, 1]), (gaps, "2", "difference", [0, split])]
     for (some, axis, title, domain), held in zip(blocks, ranges, strict=True):
@@ -114,8 +116,14 @@ def forest(
         places = list(range(len(some), 0, -1))
         for line, place in zip(some, places, strict=True):
             data += _traces(line, [place], fractions, axis=axis, across=True)
-        names = [escape(line.name) for line in some]
-        layout[f"xaxis{axis}"] = {"title": {"text": escape(title), **AXIS}, "anchor": f"y{axis}", **_ranged(held)}
+        names = ["<br>".join(map(escape, wrap(line.name, NAME))) for line in some]
+        layout[f"xaxis{axis}"] = {
+            "title": {"text": escape(title), **AXIS},
+            "nticks": 5,
+            "tickangle": 0,
+            "anchor": f"y{axis}",
+            **_ranged(held),
+        }
         across = {"tickvals": places, "ticktext": names, "range": [0.4, len(some) + 0.6], "domain": domain}
         layout[f"yaxis{axis}"] = {**across, "showgrid": False, "anchor": f"x{axis}"}
     if gaps:

@@ -1,9 +1,8 @@
 """`medcl finetune` as one function: runs and a manifest in; results.json, report.html and models out."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,23 +18,24 @@ from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import arms as making
 from medcl.evaluate import segmentation
 from medcl.evaluate.arms import Arm
+from medcl.evaluate.assemble import results_of, tested_of
 from medcl.evaluate.cells import FOLDER, fingerprint, read
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
-from medcl.evaluate.experiment import Fold, LabelPlan, Planned, run
+from medcl.evaluate.experiment import Fold, Planned, run
 from medcl.evaluate.folds import divided
-from medcl.evaluate.fractions import Subset
 from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import check as check_fractions
+from medcl.evaluate.label_plan import LabelPlan
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
-from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split, made_with
+from medcl.evaluate.results import Results, ResultTarget
 from medcl.evaluate.saving import save_models, save_segmenters
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
-from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
+from medcl.evaluate.summary import Tested
 from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
-from medcl.evaluate.tasks.base import Rows, Task
+from medcl.evaluate.tasks.base import Task
 from medcl.modality import wing_of
 from medcl.spelling import not_a_choice
 
@@ -135,10 +135,10 @@ def measure(
         found = read(plan.folder, model.cell.key, ("test", "validation"))
         prediction = task.finished(by_number[model.fold].validation, found["validation"], found["test"], model.protocol)
         measured = task.measured(test, prediction)
-        return _tested(model, measured, task.class_names, fingerprint(prediction))
+        return tested_of(model, measured, task.class_names, fingerprint(prediction))
 
     finished = [tested(model) for model in models]
-    results = _results(config, task.target, task.metric, folds, folds[0].arms, finished, drawn, items, task, notes)
+    results = results_of(config, task.target, task.metric, folds, folds[0].arms, finished, drawn, items, task, notes)
     largest = results.fractions[-1].label
     patients = {fold.number: items.patient[fold.test] for fold in folds}
     about = patients, config.bootstrap, config.seed
@@ -160,13 +160,6 @@ def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
     if isinstance(items.grouping, Bags):
         found = np.bincount(items.grouping.bag, found).astype(np.float64)
     return found
-
-
-def _tested(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:
-    label = model.subset.label
-    return Tested(
-        model.protocol, model.arm.name, label, model.repeat, model.seed, model.fold, measured, classes, content
-    )
 
 
 def _arms_of_runs(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path) -> list[Arm]:
@@ -232,86 +225,6 @@ def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, items: Items,
     return notes
 
 
-def _results(
-    config: EvaluateConfig,
-    target: ResultTarget,
-    metric: str,
-    folds: Sequence[Fold],
-    arms: Sequence[Arm],
-    finished: Sequence[Tested],
-    drawn: Sequence[Sequence[Sequence[Subset]]],
-    items: Items,
-    task: Task | None,
-    notes: Sequence[str],
-) -> Results:
-    """The results of finished models, without tables and curves."""
-    patients = {fold.number: items.patient[fold.test] for fold in folds}
-    n_patients = len(np.unique(np.concatenate(list(patients.values()))))
-    scores, undefined = scores_of(finished)
-    if undefined:
-        notes = [
-            *notes,
-            "Left out of a macro mean, since the test records include no positive or no negative: "
-            f"{', '.join(sorted(undefined))}.",
-        ]
-    if len(folds) > 1:
-        notes = [
-            *notes,
-            f"Tested in {len(folds)} folds, of which the means are shown. The folds overlap in training patients, so "
-            "that intervals are somewhat too narrow.",
-        ]
-    table = table_of(scores, bootstrap(finished, patients, config.bootstrap, config.seed))
-    infos = tuple(arm.info for arm in arms)
-    return Results(
-        target=target,
-        arms=infos,
-        protocols=tuple(dict.fromkeys(one.protocol for one in finished)),
-        metric=metric,
-        config={"evaluation": asdict(config)},
-        splits={
-            name: _split([getattr(fold, part) for fold in folds], items, task, whole=name == "test")
-            for name, part in (("train", "train"), ("val", "validation"), ("test", "test"))
-        },
-        notes=tuple(notes),
-        fractions=tuple(_fractions(drawn)),
-        procedure=Procedure(config.seed, config.repeats, config.bootstrap, config.unit, len(folds)),
-        scores=tuple(scores),
-        summary=tuple(summaries(table, n_patients)),
-        differences=tuple(differences(table, infos, n_patients)),
-        items=items.plural,
-        **made_with(),
-    )
-
-
-def _split(parts: Sequence[Rows], items: Items, task: Task | None, *, whole: bool) -> Split:
-    """The size of a split: of folds the sum where they are disjoint (`whole`), else the mean."""
-
-    def size(rows: Rows) -> NDArray[np.float64]:
-        held = np.zeros(0) if task is None else task.classes_of(rows).sum(axis=0)
-        return np.array([len(np.unique(items.patient[rows])), len(rows), *held])
-
-    sizes = np.sum([size(rows) for rows in parts], axis=0) / (1 if whole else len(parts))
-    names = () if task is None else task.target.classes
-    joined = np.concatenate(list(parts))
-    known = fingerprint(items.ids[joined], *([] if task is None else [task.columns(joined)]))
-    return Split(float(sizes[0]), float(sizes[1]), dict(zip(names, map(float, sizes[2:]), strict=False)), known)
-
-
-def _fractions(drawn: Sequence[Sequence[Sequence[Subset]]]) -> list[Fraction]:
-    """What each label fraction holds, the median over repeats and folds, in ascending order."""
-    columns = zip(*(subsets for fold in drawn for subsets in fold), strict=True)
-    return [
-        Fraction(
-            column[0].label,
-            median(s.n_patients for s in column),
-            median(s.n_records for s in column),
-            {name: median(s.per_class[name] for s in column) for name in column[0].per_class},
-            any(s.raised for s in column),
-        )
-        for column in columns
-    ]
-
-
 def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
     """The experiment of a column of label maps; see `finetune`."""
     first = runs.load_volumes(folders[0])
@@ -339,13 +252,13 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     structures = plan.masks.classes[1:]
     overlaps = [segmentation.overlap(read(folder, one.cell.key, ("dice", "hd95"))) for one in models]
     finished = [
-        _tested(model, found, structures, model.cell.key) for model, found in zip(models, overlaps, strict=True)
+        tested_of(model, found, structures, model.cell.key) for model, found in zip(models, overlaps, strict=True)
     ]
     for arm in arms:
         own = [found for model, found in zip(models, overlaps, strict=True) if model.arm is arm]
         notes += segmentation.missing_structures(arm.name, own)
     target = ResultTarget(config.target, "segmentation", structures)
-    results = _results(config, target, "dice", [fold], arms, finished, drawn, items, None, notes)
+    results = results_of(config, target, "dice", [fold], arms, finished, drawn, items, None, notes)
     learning = segmentation.learning_curves(models, folder)
     speed = [one for arm in main for one in segmentation.speed_of(learning, arm.name, "random")]
     results = replace(

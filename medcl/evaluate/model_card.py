@@ -29,8 +29,8 @@ def card_of(info: ModelInfo, results: Results, validation: float = math.nan) -> 
         f"# {target.name}: {target.kind}",
         "",
         f"Predicts {target.name}{_classes(target.classes)}{f' in {target.unit}' if target.unit else ''}. "
-        f"One prediction for each {info.bag}, from the {info.pooling} of its samples. Arm {arm.name} ({arm.kind}: {given}), "
-        f"{trained[info.protocol]}. Repeat {info.repeat + 1}, seed {info.seed}.",
+        f"One prediction for each {info.bag}, from the {info.pooling} of its samples. Arm {arm.name} ({arm.kind}: "
+        f"{given}), {trained[info.protocol]}. Repeat {info.repeat + 1}, seed {info.seed}.",
         "",
         "## Data",
         "",

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from medcl.evaluate.figures import AXIS, DOTTED, Range, numbers, rule
-from medcl.evaluate.results import CalibrationCurve, LearningCurve
+from medcl.evaluate.results_tables import CalibrationCurve, LearningCurve
 from medcl.evaluate.styles import Style
 from medcl.show.page import Figure
 from medcl.wording import bounds, count, number

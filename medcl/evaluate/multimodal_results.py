@@ -15,7 +15,7 @@ from medcl import files
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
 from medcl.evaluate.retrieval import Measure, Retrieval
-from medcl.evaluate.wording import WIDTH, console_of
+from medcl.evaluate.terminal import WIDTH, console_of
 from medcl.evaluate.zero_shot import ZeroShot
 from medcl.modality import plural
 from medcl.show import page

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from medcl.evaluate import model_figures
-from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Split
+from medcl.evaluate.results import Fraction, Results, Split
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion
 from medcl.evaluate.styles import Style
 from medcl.evaluate.wording import arm_name, headline_protocol, protocol_name
 from medcl.show.page import Figure
-from medcl.wording import NOTHING, count
+from medcl.wording import NOTHING, bounds, count
 
 CLASSES_WITH_A_CHART = 12
 
@@ -132,7 +133,8 @@ def _matrix(results: Results, one: Confusion) -> Matrix:
         total, cells = sum(values), []
         for j, value in enumerate(values):
             share = value / total if total else 0.0
-            ends = f"[{100 * one.low[i][j]:.0f}, {100 * one.high[i][j]:.0f}]" if one.low and total else ""
+            low, high = (one.low[i][j], one.high[i][j]) if one.low else (math.nan, math.nan)
+            ends = bounds(100 * low / total, 100 * high / total, digits=0) if total else ""
             cells.append(ConfusionCell(count(value), f"{share:.0%}" if total else NOTHING, ends, round(share, 4)))
         rows.append((name, tuple(cells)))
     return Matrix(arm_name(one.protocol, results.arm(one.arm)), one.classes, tuple(rows))

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from medcl.errors import UsageError
-from medcl.evaluate.results import CalibrationCurve, Confusion, Fraction, Results, Score, Split
+from medcl.evaluate.results import Fraction, Results, Score, Split
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion
 from medcl.evaluate.summary import differences, summaries, table_of
 
 T = TypeVar("T")

@@ -11,13 +11,12 @@ from typing import Any, Literal
 from medcl import files
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Speed
 from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
 ArmKind = Literal["run", "random", "baseline", "foreign"]
 TaskKind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation"]
-SETTLED = 5
-"""Number of last evaluations whose mean is the final validation score: a single one of two volumes is noisy."""
 
 
 @dataclass(frozen=True)
@@ -176,93 +175,6 @@ class Difference(Estimate):
     other: str
     p: float = math.nan
     p_holm: float = math.nan
-
-
-@dataclass(frozen=True)
-class CalibrationCurve:
-    """Mean prediction, observed frequency (regression: mean true value) and number of records of each bin.
-
-    `class_name` is empty for regression; `low` and `high` are 95% intervals of `observed` over patients, empty where
-    there are none. Repeats are averaged, so that `count` is that of one test split.
-    """
-
-    protocol: str
-    arm: str
-    label: str
-    class_name: str
-    predicted: tuple[float, ...]
-    observed: tuple[float, ...]
-    count: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Numbers of test records; rows are the truth, columns the prediction, both in the order of `classes`.
-
-    A multi-label target has one 2 x 2 table a class, which `class_name` names, with the negative first; otherwise
-    `class_name` is empty. The numbers are means over the repeats; `low` and `high` are 95% intervals over patients of
-    the share of each row, empty where there are none.
-    """
-
-    protocol: str
-    arm: str
-    label: str
-    classes: tuple[str, ...]
-    matrix: tuple[tuple[float, ...], ...]
-    class_name: str = ""
-    low: tuple[tuple[float, ...], ...] = ()
-    high: tuple[tuple[float, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class LearningCurve:
-    """The validation score of one network while training.
-
-    Args:
-        arm: name of the arm.
-        label: label of the fraction.
-        repeat: number of the repeat.
-        iterations: of the evaluations, ascending.
-        values: of each: the mean Dice over structures and validation volumes.
-        best: iteration whose weights were kept.
-        fold: number of the test fold.
-    """
-
-    arm: str
-    label: str
-    repeat: int
-    iterations: tuple[int, ...]
-    values: tuple[float, ...]
-    best: int
-    fold: int = 0
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Number of iterations until the final validation score of training from scratch, the median over the pairs.
-
-    Args:
-        label: label of the fraction.
-        arm: name of the pretrained arm.
-        level: the mean validation score of the last evaluations from scratch, a mean over the repeats.
-        pretrained: iterations until the score is first that high, from pretrained weights; NaN where it was not reached
-            in half of the pairs.
-        random: from random weights.
-        ratio: of both, the median of the pairs.
-        pairs: number of pairs.
-        never: number of pairs in which pretrained weights did not reach it.
-    """
-
-    label: str
-    arm: str
-    level: float
-    pretrained: float
-    random: float
-    ratio: float
-    pairs: int
-    never: int
 
 
 @dataclass(frozen=True)

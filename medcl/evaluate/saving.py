@@ -12,8 +12,9 @@ from torch import Tensor
 from medcl import files, runs, weights
 from medcl.documents import parse_json
 from medcl.evaluate.cells import Arrays, read
-from medcl.evaluate.experiment import Fold, LabelPlan, Planned
+from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.items import Steps
+from medcl.evaluate.label_plan import LabelPlan
 from medcl.evaluate.model_card import card_of
 from medcl.evaluate.models import SEGMENTATION, ModelInfo, write
 from medcl.evaluate.results import Results, ResultTarget

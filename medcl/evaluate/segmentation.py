@@ -21,7 +21,7 @@ from medcl.evaluate.cells import Arrays, Cell, read
 from medcl.evaluate.config import EvaluateConfig, SegmentConfig
 from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.fractions import Ordering, Subset, random_order
-from medcl.evaluate.results import SETTLED, LearningCurve, Speed
+from medcl.evaluate.results_tables import SETTLED, LearningCurve, Speed
 from medcl.evaluate.segment_predict import HeldOut, overlap_of
 from medcl.evaluate.segment_train import build, train
 from medcl.evaluate.tasks.base import Floats

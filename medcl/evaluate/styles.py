@@ -14,6 +14,7 @@ SYMBOLS = (  # of plotly, and the letter that looks the same
     ("hexagon", "⬢"),
     ("x", "✖"),
 )
+UNTRAINED = (("diamond", "◆"), ("diamond-open", "◇"), ("diamond-tall", "⬧"))
 _LINES = (0, 2, 3, 4, 5, 7, 6)  # colours of the pages; `--line-1` is that of random weights
 DASHES = ("solid", "dash", "dot")
 
@@ -37,10 +38,12 @@ class Style:
 
 def styles_of(results: Results) -> dict[str, Style]:
     """{arm: style}: random weights in one colour everywhere, simple baselines grey, others in colours of their own."""
-    found, trained, simple = {}, 0, 0
+    found, trained, untrained, simple = {}, 0, 0, 0
     for arm in results.arms:
         if arm.kind == "random":
-            found[arm.name] = Style("var(--line-1)", "diamond", "◆")
+            symbol = UNTRAINED[untrained % len(UNTRAINED)]
+            found[arm.name] = Style("var(--line-1)", *symbol, DASHES[untrained % len(DASHES)])
+            untrained += 1
         elif arm.kind == "baseline":
             found[arm.name] = Style("var(--muted)", *SYMBOLS[(simple + 5) % len(SYMBOLS)], DASHES[1 + simple % 2])
             simple += 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.evaluate.results import CalibrationCurve, Confusion
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion
 from medcl.evaluate.summary import Key, Tested
 from medcl.evaluate.tasks.base import Floats, Task
 from medcl.stats.calibration import calibration_intervals

@@ -20,7 +20,7 @@ from medcl.modality.spec import JointCard, kind_of
 from medcl.modality.volume.prepare import slice_axis
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.encoders import ByCosine, RandomEncoder, VisionEncoder
-from medcl.reduce.signatures import Described, SignatureCache, describe, record_keys
+from medcl.reduce.signatures import Described, SignatureCache, record_keys
 from medcl.reduce.strategy import Pieces, Signatures, Unit
 from medcl.reduce.units import Units
 from medcl.runs import load
@@ -32,7 +32,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RunEncoder(ByCosine):
-    """Cosine of the embeddings of a run; `signatures_of` makes them.
+    """Cosine of the embeddings of a run; `described` makes them.
 
     Args:
         folder: of the run.
@@ -55,18 +55,22 @@ class RunEncoder(ByCosine):
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Refuse: a run's encoder takes pieces as they were prepared for its training, not as a file holds them."""
-        raise UsageError("the signatures of a run come from prepared records: use `signatures_of`")
+        raise UsageError("the signatures of a run come from prepared records: use `described`")
 
-    def signatures_of(self, manifest: Manifest, units: Units, store: Path, *, axis: int, jobs: int) -> Described:
+    def described(
+        self, manifest: Manifest, units: Units, store: Path, *, axis: int, jobs: int = -1, cluster: str | None = None
+    ) -> Described:
         """Embed the records of some units, or find them embedded.
 
         A slice of the file has the embedding of the prepared slice that is nearest to it; of several tiles of a slice,
         or of a record, the mean. Finished chunks are kept in `store/signatures`.
 
         Raises:
-            UsageError: slices across another axis than the run's.
-            MedclError: an embedding is not a number.
+            UsageError: slices across another axis than the run's, or a cluster.
+            MedclError: an embedding is not a number, or the disk is full.
         """
+        if cluster is not None:
+            raise UsageError("--run embeds prepared records, on this machine and its GPU: leave --cluster out")
         slices = units.family.unit == "slice"
         if slices and axis != self.axis:
             asked, own = "xyz"[axis], "none" if self.axis is None else "xyz"[self.axis]
@@ -163,28 +167,3 @@ def of_run(folder: Path) -> RunEncoder:
     axis = slice_axis(wing("volume").data_of(volume)) if volume is not None else None
     dims: tuple[Unit, ...] = ("record",) if volume is not None and axis is None else ("slice", "record")
     return RunEncoder(folder, run_fingerprint(folder), axis, cast(tuple[Kind, ...], tuple(sides)), dims)
-
-
-def signatures_of(
-    manifest: Manifest,
-    units: Units,
-    strategy: Embedding,
-    store: Path,
-    *,
-    axis: int,
-    jobs: int = -1,
-    cluster: str | None = None,
-) -> Described:
-    """The embeddings of the records of some units of one family, from the cache or made now, see `describe`.
-
-    Processes that decode for a vision model each load it.
-
-    Raises:
-        UsageError: slices across another axis than the run's, or a cluster for a run.
-        MedclError: an embedding is not a number, or the disk is full.
-    """
-    if not isinstance(strategy, RunEncoder):
-        return describe(manifest, units, strategy, store, axis=axis, jobs=jobs, cluster=cluster)
-    if cluster is not None:
-        raise UsageError("--run embeds prepared records, on this machine and its GPU: leave --cluster out")
-    return strategy.signatures_of(manifest, units, store, axis=axis, jobs=jobs)

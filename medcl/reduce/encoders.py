@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from medcl.documents import parse_json
 from medcl.embed.vectors import unit
-from medcl.errors import MedclError, UnreadableError, UsageError, cause
+from medcl.errors import MedclError, UnreadableError
 from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.networks.vision_model import load
 from medcl.reduce.strategy import DuplicatePairs, Pieces, Range, Signatures, Strategy
 
 ROWS, COLUMNS = 1024, 8192
@@ -157,7 +157,7 @@ def resized(piece: NDArray[Any], size: tuple[int, ...]) -> Tensor:
     return F.adaptive_avg_pool1d(scaled, size[0])[0]
 
 
-_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class VisionEncoder(ByCosine):
 
     def signatures(self, pieces: Pieces) -> Signatures:
         """Embed pieces, (n, width) of length 1."""
-        model = _model(self.folder)
+        model = load(self.folder)
         found = []
         for piece in pieces:
             slices = np.moveaxis(piece, 3, 0) if piece.ndim == 4 else piece[None]
@@ -210,55 +210,3 @@ def _rgb(piece: NDArray[Any], size: tuple[int, int]) -> Tensor:
     """(3, rows, columns) from 0 to 1; of other numbers of channels, their mean."""
     scaled = resized(piece, size)
     return scaled if len(scaled) == 3 else scaled.mean(dim=0, keepdim=True).expand(3, -1, -1)
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A loaded model, and the size and normalisation of its images."""
-
-    network: Any
-    size: tuple[int, int]
-    mean: Tensor
-    std: Tensor
-
-    @torch.inference_mode()
-    def embed(self, x: Tensor) -> NDArray[np.float32]:
-        """(B, 3, rows, columns) from 0 to 1 to (B, width)."""
-        found = self.network(pixel_values=(x - self.mean) / self.std, return_dict=True)
-        pooled = getattr(found, "pooler_output", None)
-        if pooled is None:
-            pooled = found.last_hidden_state[:, 0]
-        return np.asarray(pooled.flatten(1).float().numpy(), dtype=np.float32)
-
-
-@lru_cache(maxsize=2)
-def _model(folder: Path) -> _Model:
-    from transformers import AutoConfig, AutoModel
-
-    try:
-        network = AutoModel.from_pretrained(folder, local_files_only=True)
-    # A RecursionError, of a file that is nested too deeply, is a RuntimeError.
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise MedclError(f"--encoder {folder}: the model cannot be read: {cause(error)}") from error
-    network = getattr(network, "vision_model", network)
-    if getattr(network, "main_input_name", "") != "pixel_values":
-        kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        raise UsageError(f"--encoder {folder}: a model of type {kind} takes no images: name a vision model")
-    side = getattr(network.config, "image_size", None) or 224
-    size = (int(side[0]), int(side[1])) if isinstance(side, list | tuple) else (int(side), int(side))
-    mean, std = _normalisation(folder / _PROCESSOR)
-    return _Model(network.eval(), size, mean, std)
-
-
-def _normalisation(path: Path) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, (3, 1, 1), as a model's folder says.
-
-    Raises:
-        MedclError: the file is there and does not say it.
-    """
-    try:
-        known = parse_json(path.read_bytes(), f"--encoder {path}") if path.is_file() else {}
-        mean, std = (torch.tensor(known.get(name, [0.5] * 3))[:, None, None] for name in ("image_mean", "image_std"))
-    except (OSError, AttributeError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise MedclError(f"--encoder {path}: holds no mean and deviation of each channel: {cause(error)}") from error
-    return mean, std

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from medcl.archive.manifest import Manifest
-from medcl.errors import MedclError, UsageError
+from medcl.errors import UsageError
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.run import Compared, compare, made, threshold_of
+from medcl.reduce.run import Compared, compare, made, nothing_compared, threshold_of
 from medcl.reduce.strategies import strategy_of
-from medcl.reduce.strategy import checked, duplicates
+from medcl.reduce.strategy import duplicates
 from medcl.reduce.units import chosen_rows, shown_at
 from medcl.show import page
 from medcl.show.thumbnails import thumbnails
@@ -107,8 +107,6 @@ def find_leaks(
     strategy = made(config, manifest)
     if strategy.measure == "score" or strategy.source == "number":
         raise UsageError(f"--by {config.by} compares no two records: --leaks needs a strategy that does, such as hash")
-    if not isinstance(config.threshold, str):
-        checked(strategy, config.threshold)
     rows = chosen_rows(manifest, "all")
     found: list[Leak] = []
     thresholds: dict[str, float] = {}
@@ -125,8 +123,7 @@ def find_leaks(
             thresholds[str(compared.units.family)] = threshold
             found += _crossing(manifest, compared, threshold)
     if not count:
-        reasons = list({**unreadable, **incomparable}.values())
-        raise MedclError(f"none of {len(reasons)} records can be compared; the first: {reasons[0] if reasons else ''}")
+        raise nothing_compared({**unreadable, **incomparable})
     if config.by.endswith("hash"):
         found = _confirmed(manifest, config, found, store, jobs=jobs, cluster=cluster)
     sign = 1 if strategy.measure == "distance" else -1

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from medcl.reduce.units import WHOLE, Units, shown_at
 from medcl.show import page
 from medcl.show.page import Figure
 from medcl.show.thumbnails import Thumbnail, thumbnails
-from medcl.wording import NOTHING, count
+from medcl.wording import count
 
 HISTOGRAM_BINS = 20
 CLASSES = 12
@@ -40,7 +39,7 @@ def render_page(found: Preview) -> str:
         facts=_facts(found),
         previews=previews,
         names=[_name(one, previews) for one in previews],
-        rows=[_row(one) for one in previews],
+        rows=[one.words for one in previews],
         skipped=found.skipped,
         examples=shown,
         balances=[balance(found.manifest, one.selection) for one in previews],
@@ -49,7 +48,7 @@ def render_page(found: Preview) -> str:
 
 
 def curve(one: StrategyPreview) -> Figure:
-    """GroupSelection share against threshold; the threshold that was taken and the knee are marked."""
+    """Kept share against threshold; the threshold that was taken and the knee are marked."""
     chosen = one.selection
     line = {
         "type": "scatter",
@@ -72,13 +71,12 @@ def curve(one: StrategyPreview) -> Figure:
             data.append(
                 {"type": "scatter", "mode": "markers", "x": [x], "y": [y], "marker": marker, "hovertemplate": hover}
             )
-    layout = {
-        "height": 260,
-        "margin": {"l": 44, "r": 10, "t": 8, "b": 44},
-        "xaxis": {"title": {"text": chosen.how, "standoff": 6}, "showgrid": False},
-        "yaxis": {"range": [0, 104], "ticksuffix": "%"},
-    }
-    return {"data": data, "layout": layout}
+    across = {"title": {"text": chosen.how, "standoff": 6}, "showgrid": False}
+    return {"data": data, "layout": _layout(260, across, {"range": [0, 104], "ticksuffix": "%"})}
+
+
+def _layout(height: int, x: Figure, y: Figure) -> Figure:
+    return {"height": height, "margin": {"l": 44, "r": 10, "t": 8, "b": 44}, "xaxis": x, "yaxis": y}
 
 
 def per_patient(manifest: Manifest, one: Selection) -> Figure:
@@ -97,22 +95,10 @@ def per_patient(manifest: Manifest, one: Selection) -> Figure:
         "marker": {"color": "var(--line-0)"},
         "hovertemplate": "%{y} patients: about %{x}% kept<extra></extra>",
     }
-    layout = {
-        "height": 240,
-        "margin": {"l": 44, "r": 10, "t": 8, "b": 44},
-        "xaxis": {
-            "range": [0, 100],
-            "dtick": 25,
-            "ticksuffix": "%",
-            "title": {"text": "share kept of a patient", "standoff": 6},
-        },
-        "yaxis": {
-            "title": {"text": "patients", "standoff": 4},
-            "rangemode": "tozero",
-            "dtick": max(1, -(-int(counts.max()) // 5)),
-        },
-    }
-    return {"data": [bars], "layout": layout}
+    title = {"text": "share kept of a patient", "standoff": 6}
+    across = {"range": [0, 100], "dtick": 25, "ticksuffix": "%", "title": title}
+    up = {"title": {"text": "patients", "standoff": 4}, "rangemode": "tozero"}
+    return {"data": [bars], "layout": _layout(240, across, {**up, "dtick": max(1, -(-int(counts.max()) // 5))})}
 
 
 def balance(manifest: Manifest, one: Selection) -> list[tuple[str, list[tuple[str, float, float]]]]:
@@ -166,21 +152,6 @@ def _facts(found: Preview) -> list[tuple[str, str]]:
         ("records", count(len(rows))),
         ("patients", count(int((patients >= 0).sum()))),
     ]
-
-
-def _row(one: StrategyPreview) -> dict[str, Any]:
-    chosen = one.selection
-    return {
-        "family": str(chosen.units.family),
-        "strategy": chosen.strategy,
-        "how": chosen.how,
-        "threshold": NOTHING if chosen.threshold is None else f"{chosen.threshold:g}",
-        "kept": f"{int(chosen.keep.sum()):,} of {len(chosen.keep):,}",
-        "share": f"{chosen.share:.1%}",
-        "knee": NOTHING if one.knee is None else f"{one.knee:.4g}",
-        "share_at_knee": NOTHING if one.knee is None else f"{one.share_at_knee:.1%}",
-        "seconds": f"{one.seconds:.1f}",
-    }
 
 
 GROUPS, MEMBERS = 4, 7

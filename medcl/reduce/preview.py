@@ -14,8 +14,8 @@ from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.run import compare, made, redundancy, threshold_of
 from medcl.reduce.selection import Selection, select
 from medcl.reduce.strategies import EMBEDDING, STRATEGIES
-from medcl.reduce.strategy import checked
 from medcl.reduce.units import chosen_rows, taken
+from medcl.wording import NOTHING
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,22 @@ class StrategyPreview:
             return float("nan")
         return float(self.shares[int(np.argmin(np.abs(self.thresholds - self.knee)))])
 
+    @property
+    def words(self) -> dict[str, str]:
+        """What a table says of it: on the terminal and on the page."""
+        chosen, known = self.selection, self.knee is not None
+        return {
+            "strategy": chosen.strategy,
+            "family": str(chosen.units.family),
+            "how": chosen.how,
+            "threshold": NOTHING if chosen.threshold is None else f"{chosen.threshold:g}",
+            "kept": f"{int(chosen.keep.sum()):,} of {len(chosen.keep):,}",
+            "share": f"{chosen.share:.1%}",
+            "knee": f"{self.knee:.4g}" if known else NOTHING,
+            "share_at_knee": f"{self.share_at_knee:.1%}" if known else NOTHING,
+            "seconds": f"{self.seconds:.1f}",
+        }
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -62,14 +78,11 @@ class Preview:
 
     def __str__(self) -> str:
         lines = [f"{'strategy':<30} {'units':>10} {'threshold':>10} {'kept':>7} {'knee':>8} {'kept':>7} {'seconds':>8}"]
-        for one in self.previews:
-            chosen = one.selection
-            threshold = "" if chosen.threshold is None else f"{chosen.threshold:g}"
-            knee = ("", "") if one.knee is None else (f"{one.knee:.4g}", f"{one.share_at_knee:.1%}")
-            lines.append(
-                f"{chosen.strategy:<30} {len(chosen.units):>10,} {threshold:>10} {chosen.share:>7.1%} "
-                f"{knee[0]:>8} {knee[1]:>7} {one.seconds:>8.1f}"
-            )
+        lines += [
+            f"{own['strategy']:<30} {units:>10,} {own['threshold']:>10} {own['share']:>7} {own['knee']:>8} "
+            f"{own['share_at_knee']:>7} {own['seconds']:>8}"
+            for own, units in ((one.words, len(one.selection.units)) for one in self.previews)
+        ]
         lines += [f"{name}: {reason}" for name, reason in self.skipped.items()]
         return "\n".join(lines)
 
@@ -107,8 +120,6 @@ def preview(
         )
         try:
             strategy = made(own, manifest)
-            if not isinstance(own.threshold, str):
-                checked(strategy, own.threshold)
             if not names and not taken(manifest, own, strategy, rows):
                 continue
             begun = time.monotonic()

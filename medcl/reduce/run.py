@@ -1,7 +1,7 @@
 """`medcl reduce` as one function: units, signatures, selection, and the manifest of what is kept."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.modality import wing
 from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.selection import RedundancyCurve, Selection, curve_of, select
-from medcl.reduce.signatures import Described, describe
+from medcl.reduce.signatures import Described
 from medcl.reduce.strategies import EMBEDDING, strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked
 from medcl.reduce.units import WHOLE, Units, chosen_rows, taken, units_of, untouched
@@ -164,8 +164,6 @@ def reduce_manifest(
     begun = time.monotonic()
     rows = chosen_rows(manifest, config.split)
     strategy = made(config, manifest)
-    if not isinstance(config.threshold, str):
-        checked(strategy, config.threshold)
     selections: list[Selection] = []
     unreadable: dict[int, str] = {}
     incomparable: dict[int, str] = {}
@@ -177,7 +175,7 @@ def reduce_manifest(
             select(compared.units, compared.described, strategy, config, threshold, jobs=jobs, cluster=cluster)
         )
     if not any(len(one.units) for one in selections):
-        raise MedclError(_nothing(unreadable, incomparable))
+        raise nothing_compared({**unreadable, **incomparable})
     marked = quarantined(manifest, unreadable)
     whole, stays = kept_by(marked, [(one.units, one.keep) for one in selections], config.axis)
     reduced = whole.select(stays)
@@ -202,13 +200,17 @@ def made(config: ReduceConfig, manifest: Manifest) -> Strategy:
     """The strategy that is asked for.
 
     Raises:
-        UsageError: there is none of this name, or no encoder for it.
+        UsageError: there is none of this name, no encoder for it, or the threshold is out of its range.
     """
     if config.by == EMBEDDING:
         from medcl.reduce import embedding
 
-        return embedding.strategy_of(config, manifest)
-    return strategy_of(config.by)
+        found: Strategy = embedding.strategy_of(config, manifest)
+    else:
+        found = strategy_of(config.by)
+    if not isinstance(config.threshold, str):
+        checked(found, config.threshold)
+    return found
 
 
 def compare(
@@ -235,14 +237,9 @@ def compare(
             f"--by {config.by} compares {takes} as {dims}; there is nothing of this to compare: the manifest holds "
             f"{held}, --unit is {config.unit}, --scope {config.scope or 'not given'}"
         )
-    make: Callable[..., Described] = describe
-    if config.by == EMBEDDING:
-        from medcl.reduce import embedding
-
-        make = embedding.signatures_of
     for family in families:
         units = units_of(manifest, family, rows, config.axis)
-        described = make(manifest, units, strategy, store, axis=config.axis, jobs=jobs, cluster=cluster)
+        described = strategy.described(manifest, units, store, axis=config.axis, jobs=jobs, cluster=cluster)
         yield Compared(described.units(units), described, strategy)
 
 
@@ -271,11 +268,11 @@ def quarantined(manifest: Manifest, unreadable: dict[int, str]) -> Manifest:
     return manifest.with_column("status", pa.array(status.tolist(), pa.string()))
 
 
-def _nothing(unreadable: dict[int, str], incomparable: dict[int, str]) -> str:
-    reasons = list({**unreadable, **incomparable}.values())
+def nothing_compared(reasons: dict[int, str]) -> MedclError:
+    """The error where no unit can be compared, from why each record cannot be."""
     if not reasons:
-        return "there is nothing to compare: no unit is left in these records"
-    return (
-        f"none of {len(reasons)} records can be compared; the first: {reasons[0]}. If the files have moved since the "
-        "scan, scan the archive again"
+        return MedclError("there is nothing to compare: no unit is left in these records")
+    return MedclError(
+        f"none of {len(reasons)} records can be compared; the first: {next(iter(reasons.values()))}. If the files have "
+        "moved since the scan, scan the archive again"
     )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.modality.image_hashes import channel_hashes
 from medcl.modality.signal.median_beat import median_beat
 from medcl.modality.small_images import resize, stacks
-from medcl.reduce.hamming import ByHamming, channel_hashes
+from medcl.reduce.hamming import ByHamming
 from medcl.reduce.strategy import Pieces, Range, Signatures, Strategy
 from medcl.stats.hamming import BITS
 from medcl.stats.similarity import shifted_correlation

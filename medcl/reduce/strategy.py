@@ -3,13 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.errors import UsageError
+
+if TYPE_CHECKING:
+    from medcl.reduce.signatures import Described
+    from medcl.reduce.units import Units
 
 Unit: TypeAlias = Literal["slice", "record"]
 Measure: TypeAlias = Literal["distance", "similarity", "score"]
@@ -87,6 +93,14 @@ class Strategy(ABC):
         Raises:
             UnreadableError: a piece is empty or holds a value that is not a finite number.
         """
+
+    def described(
+        self, manifest: Manifest, units: "Units", store: Path, *, axis: int, jobs: int = -1, cluster: str | None = None
+    ) -> "Described":
+        """The signatures of the records of some units of one family, from the cache or made now; see `describe`."""
+        from medcl.reduce.signatures import describe
+
+        return describe(manifest, units, self, store, axis=axis, jobs=jobs, cluster=cluster)
 
     @abstractmethod
     def compare(self, a: Signatures, b: Signatures) -> NDArray[np.float32]:

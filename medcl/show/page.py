@@ -56,6 +56,9 @@ def settings(config: dict[str, Any]) -> str:
 
 
 def _signs(text: str) -> str:
-    """Numbers as they are set in print: a minus as wide as the digits, and an interval that no line break divides."""
-    text = re.sub(r"(?<!\d)-(?=\d)", "\N{MINUS SIGN}", text)
+    """Numbers as they are set in print: a minus as wide as the digits, and an interval that no line break divides.
+
+    A hyphen within a word, such as that of `case-7`, stays.
+    """
+    text = re.sub(r"(?<![\w.-])-(?=\d)", "\N{MINUS SIGN}", text)
     return re.sub(r"(\[\S+,) (\S+\])", "\\1\N{NO-BREAK SPACE}\\2", text)

@@ -6,19 +6,16 @@ import numpy as np
 
 from medcl.evaluate.results import (
     ArmInfo,
-    CalibrationCurve,
-    Confusion,
     Difference,
     Fraction,
-    LearningCurve,
     MetricSummary,
     Procedure,
     Results,
     ResultTarget,
     Score,
-    Speed,
     Split,
 )
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Speed
 from medcl.stats.intervals import UNBOUNDED, crossed_difference, crossed_interval, holm, mean_interval, paired_interval
 from medcl.stats.metrics import BOUNDS, BY_CLASS, OF_GRADES, OF_VALUES, OVERALL
 
@@ -244,7 +241,10 @@ def _confusions(rng, kind, classes, keys, label) -> tuple[Confusion, ...]:
             shown = (f"no {name}", name) if name else classes
             matrix = rng.integers(0, 600, (len(shown),) * 2) + 300 * np.eye(len(shown), dtype=int)
             shares = matrix / matrix.sum(1, keepdims=True)
-            ends = [tuple(map(_floats, np.clip(shares + side, 0, 1))) for side in (-0.05, 0.05)]
+            ends = [
+                tuple(map(_floats, np.clip(shares + side, 0, 1) * matrix.sum(1, keepdims=True)))
+                for side in (-0.05, 0.05)
+            ]
             tables.append(Confusion(protocol, arm, label, shown, tuple(map(_floats, matrix)), name, *ends))
     return tuple(tables)
 

@@ -13,7 +13,8 @@ from medcl.evaluate.compare import compare, evaluations, find
 from medcl.evaluate.page import render_page
 from medcl.evaluate.pool import combine_folds
 from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.wording import arm_rows, estimate, gap_rows, markdown, show
+from medcl.evaluate.terminal import arm_rows, gap_rows, markdown, show
+from medcl.evaluate.wording import estimate
 from medcl.stats.intervals import mean_interval
 from medcl.wording import NOTHING, number
 from tests.evaluate.made_results import make_results

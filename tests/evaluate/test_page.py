@@ -15,16 +15,8 @@ from medcl.errors import UsageError
 from medcl.evaluate.page import render_page, write_page
 from medcl.evaluate.page_parts import SegmentImages, ShownVolume, scale_bar
 from medcl.evaluate.results import Fraction, Results
-from medcl.evaluate.wording import (
-    arm_name,
-    estimate,
-    finding,
-    gap,
-    markdown,
-    p_value,
-    repeats_bounds,
-    show,
-)
+from medcl.evaluate.terminal import markdown, show
+from medcl.evaluate.wording import arm_name, estimate, finding, gap, p_value, repeats_bounds
 from medcl.wording import count
 from tests.evaluate.made_results import make_results
 

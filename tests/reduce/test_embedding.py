@@ -38,7 +38,7 @@ def made(
     strategy = embedding.strategy_of(config, manifest)
     (family,) = (one for one in families_of(config) if one.kind == kind)
     units = units_of(manifest, family, np.ones(len(manifest), dtype=bool), config.axis)
-    found = embedding.signatures_of(manifest, units, strategy, store, axis=config.axis, jobs=1)
+    found = strategy.described(manifest, units, store, axis=config.axis, jobs=1)
     return strategy, dict(found.of)
 
 

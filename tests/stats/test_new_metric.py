@@ -8,7 +8,7 @@ from rich.console import Console
 from sklearn.metrics import recall_score
 
 from medcl.evaluate.page import render_page
-from medcl.evaluate.wording import markdown, tables
+from medcl.evaluate.terminal import markdown, tables
 from medcl.stats import metrics
 from medcl.stats.intervals import patient_bootstrap
 from tests.evaluate.made_results import make_results

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from medcl.reduce.hamming import Method, hashes
+from medcl.modality.image_hashes import Method, hashes
 
 REFERENCE = {"difference": imagehash.dhash, "average": imagehash.average_hash, "perceptual": imagehash.phash}
 ROWS_FIRST = int(version("pillow").split(".")[0]) >= 13
