@@ -35,7 +35,7 @@ from medcl.evaluate.tasks.base import Calibrator, Floats, Linear, Rows, Task
 from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality import wing
-from medcl.modality.sampling import SampleSet
+from medcl.modality.sampling import NumberedSamples, SampleSet
 from medcl.modality.spec import JointCard, SideCard
 from medcl.modality.volume.prepare import slice_axis
 from medcl.networks.pooling import Pooling
@@ -221,35 +221,20 @@ class Model:
         return found if steps else found[0]
 
 
-class InMemory:
-    """The samples of one record in memory, as a `SampleSet`.
+class InMemory(NumberedSamples):
+    """The samples of one record in memory.
 
     Args:
         x: (S, ...).
         rows: (S,) the item of each, ascending.
     """
 
-    codes: Rows | None = None
-    at_a_time = 256
-
     def __init__(self, x: Tensor, rows: Rows) -> None:
-        self._x, self.rows = x, rows
+        self._x, self.rows, self.ids = x, rows, {}
 
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self._x)
-
-    def __getitems__(self, indices: Sequence[int]) -> Any:
-        """See `SampleSet`."""
-        return {"x": self._x[torch.as_tensor(indices)]}
-
-    def samples_of(self, row: int) -> Rows:
-        """Those of an item."""
-        return np.flatnonzero(self.rows == row)
-
-    def places(self, numbers: Rows) -> list[list[float]] | None:
-        """Not known."""
-        return None
+    def read(self, numbers: Rows) -> Tensor:
+        """Samples by their numbers (B,), (B, ...)."""
+        return self._x[torch.from_numpy(numbers)]
 
 
 def write(

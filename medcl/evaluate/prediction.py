@@ -147,7 +147,7 @@ def _rows(level: str, manifest: Manifest, record: Rows, records: Rows) -> tuple[
     """The rows of the table.
 
     Args:
-        level: of which each is.
+        level: what a row is: `record`, `step`, `study` or `patient`.
         manifest: of the records.
         record: (U,) first record of each item that is predicted.
         records: those with samples.
