@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.named_files import INPUT
 from medcl.archive.stratify import first_appearance
 from medcl.embed.encoders import Side, device, prepare
 from medcl.errors import UsageError
@@ -99,6 +100,8 @@ def predict(
         columns["records"] = pa.array(np.bincount(group[records], minlength=len(row)))
     if isinstance(items.grouping, Steps):
         columns["time"] = _with_nulls(items.grouping.start[usable] + model.data.window, owner, len(row))
+    if chosen.has(INPUT):
+        columns[INPUT] = pa.array(chosen.column(INPUT)[row])
     columns["split"] = pa.array(list(chosen.column("split")[row]), pa.string())
     reasons = [left_out.get(str(one), model.wing.no_sample) for one in ids[row]]
     columns["status"] = pa.array(np.where(held > 0, "ok", reasons))
