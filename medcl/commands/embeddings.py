@@ -125,6 +125,7 @@ def embed(
     from medcl.embed.apply import embed_manifest
     from medcl.embed.config import EmbedConfig
     from medcl.embed.encoders import sides_of
+    from medcl.embed.inputs import refused
 
     if output is None:
         raise UsageError("give output=, the Parquet file")
@@ -140,7 +141,8 @@ def embed(
     with named_or_scanned(manifest, input, cards, store, config.jobs) as (records, prepared):
         shown = without_names(records) if input else None
         done = embed_manifest(Path(run), records, config, prepared, Path(output), loaded=sides, shown=shown)
-    lines = [*unknown(records), *quarantined(done.left_out, len(records), "records")]
+    left_out = (refused(records, cards) if input else {}) | done.left_out
+    lines = [*unknown(records), *quarantined(left_out, len(records), "records")]
     if done.already:
         lines.append(f"{done.path}: was there already, of the same run, records and settings")
     elif done.taken_over:

@@ -154,7 +154,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         sides = self._sides()
         cards = {side.kind: side.card for side in sides}
-        given = Given(sampling_rate, tuple(channels), unit, None if spacing is None else tuple(spacing))
+        given = Given.of(sampling_rate, channels, unit, spacing)
         several = is_several(x, cards)
         if level == "window" and several:
             raise UsageError("level='window' is of one object: embed the objects of a list one by one")

@@ -14,6 +14,7 @@ from medcl.archive.config import Modality
 from medcl.archive.manifest import Manifest
 from medcl.archive.named_files import INPUT, scan_files
 from medcl.errors import MedclError
+from medcl.modality import wing
 from medcl.modality.formats import WINGS as FOUND_BY_CONTENT
 from medcl.modality.objects import Given, is_dicom, write
 from medcl.modality.signal.config import Stated
@@ -63,12 +64,7 @@ def written(x: Any, cards: Mapping[str, Any], given: Given) -> Iterator[tuple[Ma
                 write(one, list(cards), place, given)
             named.append(place)
         manifest = records_of(named, cards)
-        status = manifest.column("status")
-        _check(
-            manifest,
-            {row: str(status[row]) for row in np.flatnonzero(~manifest.usable).tolist()},
-            several=len(named) > 1,
-        )
+        _check(manifest, refused(manifest, cards), several=len(named) > 1)
         yield manifest, Path(folder) / "store"
 
 
@@ -81,8 +77,6 @@ def objects_in(x: Any, cards: Mapping[str, Any]) -> list[Any]:
 
 def is_several(x: Any, cards: Mapping[str, Any]) -> bool:
     """Whether something is a list of objects."""
-    from medcl.modality import wing
-
     several = isinstance(x, list | tuple)
     of_slices = several and bool(x) and all(map(is_dicom, x)) and any(wing(kind).has_slices for kind in cards)
     return several and not of_slices
@@ -105,8 +99,8 @@ def by_object(
     Raises:
         MedclError: an object has nothing, with the reason, or is several records.
     """
-    number, ids = manifest.column(INPUT), manifest.column("record_id")
-    _check(manifest, {row: left_out[one] for row, one in enumerate(map(str, ids)) if one in left_out}, several)
+    _check(manifest, left_out, several)
+    number = manifest.column(INPUT)
     if not len(rows):
         raise MedclError("it has no record of the encoder's kind")
     counts = np.bincount(number[rows])
@@ -116,7 +110,18 @@ def by_object(
     return np.argsort(number[rows], kind="stable")
 
 
-def _check(manifest: Manifest, reasons: Mapping[int, str], several: bool) -> None:
+def refused(manifest: Manifest, cards: Mapping[str, Any]) -> dict[str, str]:
+    """{record id: why} the encoders take some records of named files not."""
+    columns = (manifest.column(name) for name in ("record_id", "status"))
+    return {
+        str(record): str(status) if status != "ok" else f"a {wing(kind).unit}, which there is no encoder for"
+        for record, status, kind in zip(*columns, manifest.kinds, strict=True)
+        if status != "ok" or kind not in cards
+    }
+
+
+def _check(manifest: Manifest, reasons: Mapping[str, str], several: bool) -> None:
     """Refuse the first object with a reason."""
-    for row, why in reasons.items():
-        raise MedclError(f"object {manifest.column(INPUT)[row]}: {why}" if several else why)
+    for record, number in zip(manifest.column("record_id"), manifest.column(INPUT), strict=True):
+        if str(record) in reasons:
+            raise MedclError(f"{f'object {number}: ' if several else ''}{reasons[str(record)]}")

@@ -29,6 +29,17 @@ class Given:
     unit: str = ""
     spacing: tuple[float, ...] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        sampling_rate: float | None = None,
+        channels: Sequence[str] = (),
+        unit: str = "",
+        spacing: Sequence[float] | None = None,
+    ) -> "Given":
+        """From what a call gives."""
+        return cls(sampling_rate, tuple(channels), unit, None if spacing is None else tuple(spacing))
+
 
 def is_dicom(x: Any) -> bool:
     """Whether an object is a data set of pydicom."""

@@ -183,6 +183,9 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path: Path) -> None:
         encoder.embed([x, x[:, :50]], sampling_rate=100, channels=leads)
     with pytest.raises(MedclError, match="too short"):
         encoder.embed(x[:, :50], sampling_rate=100, channels=leads)
+    Image.new("L", (16, 16)).save(tmp_path / "a.png")
+    with pytest.raises(MedclError, match="an? image, which there is no encoder for"):
+        encoder.embed(tmp_path / "a.png")
     with pytest.raises(UsageError, match="there is no such file"):
         encoder.embed(tmp_path / "nowhere.edf")
     volumes = medcl.load(archives.save(tmp_path / "volumes", MR))
