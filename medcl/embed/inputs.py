@@ -114,7 +114,7 @@ def refused(manifest: Manifest, cards: Mapping[str, Any]) -> dict[str, str]:
     """{record id: why} the encoders take some records of named files not."""
     columns = (manifest.column(name) for name in ("record_id", "status"))
     return {
-        str(record): str(status) if status != "ok" else f"a {wing(kind).unit}, which there is no encoder for"
+        str(record): str(status) if status != "ok" else f"no encoder for {wing(kind).plural}"
         for record, status, kind in zip(*columns, manifest.kinds, strict=True)
         if status != "ok" or kind not in cards
     }

@@ -184,7 +184,7 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(MedclError, match="too short"):
         encoder.embed(x[:, :50], sampling_rate=100, channels=leads)
     Image.new("L", (16, 16)).save(tmp_path / "a.png")
-    with pytest.raises(MedclError, match="an? image, which there is no encoder for"):
+    with pytest.raises(MedclError, match="no encoder for images"):
         encoder.embed(tmp_path / "a.png")
     with pytest.raises(UsageError, match="there is no such file"):
         encoder.embed(tmp_path / "nowhere.edf")
