@@ -22,7 +22,7 @@ COX = {
 
 
 def scanned(source: Path, folder: Path) -> Path:
-    """Tables as a hospital would have them, and their manifest: the published test split, a fifth of the rest is val."""
+    """Tables as a hospital has them, and their manifest: the published test split, a fifth of the rest is val."""
     h5py = pytest.importorskip("h5py")
     with h5py.File(source) as file:
         x, time, event = (np.concatenate([file[part][name][:] for part in ("train", "test")]) for name in "xte")
