@@ -91,12 +91,15 @@ class LabelPlan:
             "store": arm.store.name,
             "items": [self.items.plural, fingerprint(self.items.ids[rows]), self.items.about],
             "pooling": self._pooling,
-            # Random weights are those of a seed; a baseline learns of the training items.
+            # Random weights are those of a seed; a baseline learns of the training items of the fold.
             "seed": seed if arm.seeded or arm.info.kind == "foreign" else None,
             "run": repeat if len(arm.folders) > 1 else None,
-            "train": fingerprint(self.items.split[rows]) if arm.info.kind == "baseline" else None,
+            "train": fingerprint(self.items.ids[fold.train]) if arm.info.kind == "baseline" else None,
         }
-        return Cell(_embed, (arm, self.manifest, self.items, rows, repeat, seed, *self._pooling), about)
+        training = np.full(len(self.items.split), None, dtype=object)
+        training[fold.train] = "train"
+        items = replace(self.items, split=training)
+        return Cell(_embed, (arm, self.manifest, items, rows, repeat, seed, *self._pooling), about)
 
     @property
     def _pooling(self) -> tuple[PoolingName, int]:

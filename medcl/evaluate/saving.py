@@ -67,8 +67,8 @@ def save_models(
             calibrator=plan.task.calibrator(fold.validation, validation(one)),
         )
         rows = np.concatenate([one.subset.rows, fold.validation])
-        if one.arm.info.kind == "baseline":  # which learned of the unlabelled as well
-            rows = np.concatenate([rows, np.flatnonzero(items.split == "train")])
+        if one.arm.info.kind == "baseline":  # which learned of all training items
+            rows = np.concatenate([rows, fold.train])
         folder = _folder(output, one, len(folds))
         seen = _seen(one, np.unique(items.patient[rows]).tolist(), plan.manifest.metadata.get("salt", ""))
         write(folder, info, _tensors(one, plan, fold), seen, card_of(info, results, score(one)))
