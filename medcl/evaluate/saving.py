@@ -67,7 +67,7 @@ def save_models(
             calibrator=plan.task.calibrator(fold.validation, validation(one)),
         )
         rows = np.concatenate([one.subset.rows, fold.validation])
-        if one.arm.info.kind == "baseline":  # which learned of all training items
+        if one.arm.info.kind == "baseline":  # which learned of the unlabelled as well
             rows = np.concatenate([rows, fold.train])
         folder = _folder(output, one, len(folds))
         seen = _seen(one, np.unique(items.patient[rows]).tolist(), plan.manifest.metadata.get("salt", ""))
