@@ -58,7 +58,7 @@ class Fraction:
     """The size of a label fraction: the median over the repeats, as some patients have more records than others.
 
     Args:
-        label: the fraction as it was requested, for example `10%` or `50`.
+        label: as it was requested, for example `10%` or `50`.
         patients: number of training patients whose labels were used.
         records: number of their labelled records.
         per_class: class -> number of records that carry it; empty where there are no classes.
