@@ -63,7 +63,9 @@ def explore(
     from medcl.embed.embeddings import EmbeddingsFile
     from medcl.embed.vectors import vectors_of
     from medcl.explore.assemble import page_data
+    from medcl.explore.in_run import note_in_run
     from medcl.explore.page import write_page
+    from medcl.run_card import CARD
 
     if thumbnails is not None and thumbnails < 0:
         raise UsageError(f"--thumbnails {thumbnails}: a number, or none")
@@ -78,11 +80,14 @@ def explore(
         found, vectors, methods=projection, manifest=of, color=color, thumbnails=thumbnails or 0, seed=seed
     )
     write_page(data, page)
+    run = note_in_run(found, data.confounders)
     if write_xy:
         from medcl.explore.embeddings import write_xy as write_columns
 
         write_columns(found, next(iter(data.projections.values())))
     lines = [f"{page}: {len(data):,} points, {page.stat().st_size / 1e6:.1f} MB; open it in any browser"]
+    if run is not None:
+        lines.append(f"{run / CARD}: model card with the confounders")
     if unusual is not None:
         from medcl.explore.outliers import write_unusual_of
 

@@ -113,6 +113,7 @@ def page_data(
         measures=measured.tables,
         notes=notes,
         color=color,
+        confounders=measured.confounders,
     )
 
 
