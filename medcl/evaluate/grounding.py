@@ -15,8 +15,8 @@ from medcl.archive.manifest import Manifest
 from medcl.embed import encoders
 from medcl.embed.encoders import device
 from medcl.errors import UsageError
-from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, tokenizer_of
+from medcl.evaluate.results_tables import Grounded
 from medcl.evaluate.retrieval import Ints
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import draws
@@ -91,6 +91,7 @@ def ground(
     linked: Ints,
     store: Path,
     output: Path,
+    arm: str,
     *,
     number: int,
     jobs: int = -1,
@@ -99,7 +100,7 @@ def ground(
 
     Pairs, `linked` (pairs, 2) numbers of images and reports that belong together, are ordered by the rank of the image
     among all tested ones when its report is the query, then by their similarity; a report and an image are shown once.
-    So many pairs from each end are written as overlays, below `grounding` of the output.
+    So many pairs from each end are written as overlays, below `grounding` of the output, under the name of the arm.
 
     Returns:
         (description, image, overlay) of each, as data URIs; the best first.
@@ -120,12 +121,12 @@ def ground(
             tokens = torch.from_numpy(text.encode([phrase], text.length)[0].astype(np.int64))
             cells = phrase_map(encoder, "image", x.to(device()), tokens.to(device()))
             record_id = str(record_ids[images.rows[image]])
-            file = Path("grounding") / file_name(record_id, [title, str(place)])
+            file = Path("grounding") / file_name(record_id, [arm, title, str(place)])
             ground_png = png(grey(x.numpy()))
             drawn = png(overlay(x.numpy(), cells))
             files.write(output / file, drawn, private=True)
             numbers = int(ranks[pair]), float(own[pair]), float(cells.min()), float(cells.max())
-            about = Grounded(title, phrase, record_id, *numbers, str(file))
+            about = Grounded(arm, title, phrase, record_id, *numbers, str(file))
             shown.append((about, data_uri(ground_png), data_uri(drawn)))
     return shown
 
