@@ -204,5 +204,6 @@ def baseline_clause(results: Results) -> str:
         return ""
     row, arm = max(rows, key=lambda one: one[0].mean)
     paired = gap(results, protocol, results.arms[0].name, arm.name, fraction.label, metric)
-    best = f"The best simple baseline, {arm_name('probe', arm)}, has {estimate(row)}"
+    unlabelled = results.target.kind == "retrieval"
+    best = f"{'Chance' if unlabelled else f'The best simple baseline, {arm.title or arm.name},'} has {estimate(row)}"
     return f"{best}; the difference to it is {estimate(paired, signed=True)}." if paired else f"{best}."

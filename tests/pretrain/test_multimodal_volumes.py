@@ -70,11 +70,11 @@ def test_the_run_loads_and_its_retrieval_is_measured(folder: Path) -> None:
     assert [type(card) for card in run.card.sides.values()] == [VolumeCard, TextCard]
     config = MultimodalEvaluateConfig(bootstrap=20, images=1, jobs=1)
     results = evaluate_multimodal(
-        folder / "r", Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out"
+        [folder / "r"], Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out"
     )
-    assert results.records["volume"] >= results.patients["volume"] >= 2
-    ways = {(one.query, one.candidate) for one in results.retrieval}
-    assert {("volume", "report"), ("report", "volume")} <= ways
+    assert results.splits["test"].per_class["volumes"] >= 2
+    ways = {one.protocol.partition(":")[0] for one in results.queries}
+    assert {"volume to report", "report to volume"} <= ways
     assert (folder / "out" / "report.html").is_file()
 
 
