@@ -56,7 +56,7 @@ def test_a_run_on_pictures_is_evaluated_on_the_pictures_of_a_mixed_manifest(tmp_
     assert not [note for note in results.notes if "left out" in note]
     assert (tmp_path / "out" / "report.html").stat().st_size > 1000
     found = {score.arm: score for score in results.scores}
-    assert found.keys() == {"pretrained", "random"}
+    assert found.keys() == {"pretrained", "random", "pixels"}
 
 
 def test_a_card_of_pictures_survives_its_file(tmp_path: Path) -> None:
