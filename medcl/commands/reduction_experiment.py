@@ -143,7 +143,7 @@ def told(results: "Results") -> str:
 
     took = [
         f"{arm.name}: {count(round(arm.facts['units']))} units ({arm.facts['share']:.0%}), "
-        f"{count(round(arm.facts['steps']))} steps, {number(arm.facts['seconds'], digits=1)} seconds"
+        f"steps: {count(round(arm.facts['steps']))}, seconds: {number(arm.facts['seconds'], digits=1)}"
         for arm in results.arms
         if arm.facts
     ]

@@ -22,6 +22,7 @@ from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.multimodal_space import only
 from medcl.evaluate.results import ArmInfo
 from medcl.modality import wing_of
+from medcl.modality.baselines import Baseline
 from medcl.modality.rows import Rows
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import to_json
@@ -96,26 +97,40 @@ class Arm:
         Of a pooling that is learned they are those of the samples, (N, dim), and `group` is the place in `rows` of
         each. The features of a baseline are of a whole record, so that there records are pooled.
         """
-        every = self.samples(manifest)
+        every, how = self.samples(manifest), (pooling, top_k)
         if self.info.kind == "baseline":
-            z, group, state = self._features(every, items, rows)
-            return {**_pooled(z, group, len(rows), pooling, top_k), **state}
-        samples, network = items.samples(every), self.encoder(repeat, seed).to(device())
-        if pooling == "mean":
-            return {"z": embed_records(network, samples, rows, device())}
-        return _pooled(*embed_samples(network, samples, rows, device()), len(rows), pooling, top_k)
+            return features(wing_of(self.data).baselines(self.data)[self.name], every, items, rows, *how)
+        return embedded(self.encoder(repeat, seed).to(device()), items.samples(every), rows, *how)
 
-    def _features(
-        self, every: SampleSet, items: Items, rows: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], NDArray[np.int64], Arrays]:
-        """A baseline's features of the records of items, or of their time steps, the place of each, and its state."""
-        baseline = wing_of(self.data).baselines(self.data)[self.name]
-        bags = items.grouping if isinstance(items.grouping, Bags) else None
-        samples = every if bags else items.samples(every)
-        records, group = bags.records_of(rows) if bags else (rows, np.arange(len(rows)))
-        state = baseline.fit(samples, records[items.split[rows][group] == "train"])
-        z = baseline.transform(samples, records, state)
-        return z, group, {f"state.{name}": value for name, value in state.items()}
+
+def embedded(
+    network: Any, samples: SampleSet, rows: NDArray[np.int64], pooling: PoolingName = "mean", top_k: int = 8
+) -> Arrays:
+    """Embeddings of items by a network on the device, as `Arm.embed` returns them."""
+    if pooling == "mean":
+        return {"z": embed_records(network, samples, rows, device())}
+    return _pooled(*embed_samples(network, samples, rows, device()), len(rows), pooling, top_k)
+
+
+def features(
+    baseline: Baseline,
+    every: SampleSet,
+    items: Items,
+    rows: NDArray[np.int64],
+    pooling: PoolingName = "mean",
+    top_k: int = 8,
+    state: Arrays | None = None,
+) -> Arrays:
+    """A baseline's features of items, of all samples of their records or of their time steps, as `Arm.embed`.
+
+    Its state is what it learned before, or is learned of the training items.
+    """
+    bags = items.grouping if isinstance(items.grouping, Bags) else None
+    samples = every if bags else items.samples(every)
+    records, group = bags.records_of(rows) if bags else (rows, np.arange(len(rows)))
+    state = baseline.fit(samples, records[items.split[rows][group] == "train"]) if state is None else state
+    z = baseline.transform(samples, records, state)
+    return {**_pooled(z, group, len(rows), pooling, top_k), **{f"state.{name}": one for name, one in state.items()}}
 
 
 def _pooled(z: NDArray[Any], group: NDArray[np.int64], n: int, pooling: PoolingName, top_k: int) -> Arrays:

@@ -85,18 +85,22 @@ class LabelPlan:
     def embedding(self, fold: Fold, arm: Arm, repeat: int) -> Cell:
         """The cell of the embeddings of all items of a fold."""
         rows, (repeat, seed) = self._rows(fold), self.seed_of(arm, repeat)
+        # A baseline learns of the training items of this fold, wherever the manifest has them.
+        split = np.full(len(self.items.row), None, dtype=object)
+        split[fold.train] = "train"
+        items = replace(self.items, split=split)
         about = {
             "arm": arm.about,
             "data": asdict(arm.data),
             "store": arm.store.name,
             "items": [self.items.plural, fingerprint(self.items.ids[rows]), self.items.about],
             "pooling": self._pooling,
-            # Random weights are those of a seed; a baseline learns of the training items.
+            # Random weights are those of a seed.
             "seed": seed if arm.seeded or arm.info.kind == "foreign" else None,
             "run": repeat if len(arm.folders) > 1 else None,
-            "train": fingerprint(self.items.split[rows]) if arm.info.kind == "baseline" else None,
+            "train": fingerprint(split[rows]) if arm.info.kind == "baseline" else None,
         }
-        return Cell(_embed, (arm, self.manifest, self.items, rows, repeat, seed, *self._pooling), about)
+        return Cell(_embed, (arm, self.manifest, items, rows, repeat, seed, *self._pooling), about)
 
     @property
     def _pooling(self) -> tuple[PoolingName, int]:

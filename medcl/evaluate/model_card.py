@@ -29,7 +29,8 @@ def card_of(info: ModelInfo, results: Results, validation: float = math.nan) -> 
         f"# {target.name}: {target.kind}",
         "",
         f"Predicts {target.name}{_classes(target.classes)}{f' in {target.unit}' if target.unit else ''}. "
-        f"Arm {arm.name} ({arm.kind}: {given}), {trained[info.protocol]}. Repeat {info.repeat + 1}, seed {info.seed}.",
+        f"One prediction for each {info.bag}, from the {info.pooling} of its samples. Arm {arm.name} ({arm.kind}: "
+        f"{given}), {trained[info.protocol]}. Repeat {info.repeat + 1}, seed {info.seed}.",
         "",
         "## Data",
         "",
@@ -98,13 +99,13 @@ def _decisions(info: ModelInfo, results: Results, validation: float) -> list[str
             f"Logits are divided by the temperature {info.calibrator.temperature:.4g}, fitted on these patients; the "
             "calibration error above is that of the test patients after it."
         )
-    if info.calibrator.hazard:
-        lines.append("The baseline hazard of the Cox model is Breslow's, of these patients.")
-    names = info.target.classes[-1:] if info.target.kind == "binary" else info.target.classes
     rules = {"youden": "highest sensitivity + specificity", "specificity": "specificity of at least 0.90"}
     for rule, values in info.calibrator.thresholds.items():
         told = (number(value) if math.isfinite(value) else "no probability is high enough" for value in values)
-        each = ", ".join(f"{name}: {value}" for name, value in zip(names, told, strict=True))
+        # Of two classes the second has one.
+        each = ", ".join(
+            f"{name}: {value}" for name, value in zip(info.target.classes[-len(values) :], told, strict=True)
+        )
         lines.append(f"Threshold of {rules[rule]}: {each}.")
     if info.calibrator.thresholds:
         lines.append("A class without both positives and negatives among them has the threshold 0.5.")

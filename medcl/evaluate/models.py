@@ -21,9 +21,12 @@ from torch import Tensor
 from medcl import files, runs, weights
 from medcl.archive.manifest import Manifest
 from medcl.documents import build, plain, read_json, sealed
-from medcl.embed.encoders import device, embed_records
+from medcl.embed.encoders import device
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.protocols import head_of, predict_head, predict_linear
+from medcl.evaluate.arms import embedded, features
+from medcl.evaluate.attention_probe import AsTheyAre, Embedded
+from medcl.evaluate.items import Items, starts_of
+from medcl.evaluate.protocols import Network, head_of, predict, predict_linear
 from medcl.evaluate.results import ArmInfo, ResultTarget
 from medcl.evaluate.segment_predict import predict_volume
 from medcl.evaluate.segment_train import build as segmenter
@@ -32,9 +35,10 @@ from medcl.evaluate.tasks.base import Calibrator, Floats, Linear, Rows, Task
 from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality import wing
-from medcl.modality.sampling import SampleSet
+from medcl.modality.sampling import NumberedSamples, SampleSet
 from medcl.modality.spec import JointCard, SideCard
 from medcl.modality.volume.prepare import slice_axis
+from medcl.networks.pooling import Pooling
 from medcl.seen import SeenPatients
 
 VERSION = 1
@@ -59,8 +63,10 @@ class ModelInfo:
         seed: of the subset and the training.
         fold: number of the fold.
         encoder: the encoder and what it takes, as `medcl.modality.spec.to_json` writes it; of a baseline what it takes.
-        bag: what a prediction belongs to: `record`.
+        bag: what a prediction belongs to: a `record`, `study`, `patient` or time `step`.
         pooling: how the samples of it become one embedding.
+        top_k: of the pooling.
+        settings: of the task, such as the times of survival.
         calibrator: temperature and thresholds, chosen on the validation patients.
         overlap: of neighbouring windows, as a share; of a segmentation.
     """
@@ -76,6 +82,8 @@ class ModelInfo:
     encoder: dict[str, Any]
     bag: str = "record"
     pooling: str = "mean"
+    top_k: int = 8
+    settings: dict[str, Any] = field(default_factory=dict)
     calibrator: Calibrator = field(default_factory=Calibrator)
     overlap: float = 0.0
 
@@ -88,7 +96,7 @@ class Model:
         folder: of the model.
         info: what it is.
         card: of its encoder, or of what a baseline takes.
-        tensors: all of it by name, `encoder.*`, `head.*`, `linear.*`, `state.*`, `network.*`.
+        tensors: all of it by name, `encoder.*`, `head.*`, `linear.*`, `state.*`, `scaling.*`, `pooling.*`, `network.*`.
         patients: those that it has seen.
     """
 
@@ -116,7 +124,8 @@ class Model:
     @cached_property
     def task(self) -> Task:
         """What it predicts, without labels."""
-        return TASKS[self.info.target.kind](self.info.target, np.empty(0)).restored(self.info.calibrator)
+        settings = {name: tuple(one) if isinstance(one, list) else one for name, one in self.info.settings.items()}
+        return TASKS[self.info.target.kind](self.info.target, np.empty(0), **settings)
 
     @cached_property
     def network(self) -> Any:
@@ -138,22 +147,40 @@ class Model:
         """The same as arrays."""
         return {key: one.numpy() for key, one in self.part(name).items()}
 
-    def of_samples(self, samples: SampleSet, rows: Rows) -> Floats:
-        """What it predicts of records (R,) with samples, (R, ...), after its temperature."""
-        if self.info.arm.kind == "baseline":
-            baseline = self.wing.baselines(self.data)[self.info.arm.name]
-            return self.of_embeddings(baseline.transform(samples, rows, self.arrays("state")))
-        return self.of_embeddings(embed_records(self.network, samples, rows, device()))
+    def items(self, manifest: Manifest, samples: SampleSet) -> Items:
+        """What it predicts of a manifest: records, bags of them, or all time steps."""
+        if self.info.bag == "step":
+            return Items.steps(manifest, samples.rows, starts_of(samples))
+        return Items.records(manifest) if self.info.bag == "record" else Items.bags(manifest, self.info.bag)
 
-    def of_embeddings(self, z: NDArray[Any]) -> Floats:
-        """What it predicts of embeddings (R, dim), (R, ...), after its temperature."""
-        if self.info.protocol == "finetune":
-            head = head_of(self.task, self.network.config.dim)
-            runs.fill(head, self.part("head"), self.folder / WEIGHTS, _COPY)
-            found = predict_head(head.to(device()), self.task, z, device())
+    def of_items(self, every: SampleSet, items: Items | None, rows: Rows) -> Floats:
+        """What it predicts of items (R,) with samples, (R, ...), adjusted; None: of what the samples are rows of."""
+        info, samples = self.info, every if items is None else items.samples(every)
+        pooling: Any = info.pooling
+        if info.protocol == "finetune":
+            found = predict(self._network(self.network), self.task, samples, rows, device())
+            return self.task.adjusted(found, info.calibrator)
+        if info.arm.kind == "baseline":
+            assert items is not None
+            baseline = self.wing.baselines(self.data)[info.arm.name]
+            z = features(baseline, every, items, rows, pooling, info.top_k, self.arrays("state"))
         else:
-            found = predict_linear(self.task, Linear(**self.arrays("linear")), z.astype(np.float64))
-        return self.task.adjusted(found, self.info.calibrator)
+            z = embedded(self.network, samples, rows, pooling, info.top_k)
+        if "group" in z:
+            scaled = (z["z"] - self.arrays("scaling")["mean"]) / self.arrays("scaling")["scale"]
+            network = self._network(AsTheyAre(scaled.shape[1]), linear=True)
+            found = predict(network, self.task, Embedded(scaled, z["group"]), np.arange(len(rows)), device())
+        else:
+            found = predict_linear(self.task, Linear(**self.arrays("linear")), z["z"].astype(np.float64))
+        return self.task.adjusted(found, info.calibrator)
+
+    def _network(self, encoder: Any, *, linear: bool = False) -> Network:
+        """The encoder with its head and pooling."""
+        dim, pooling = encoder.config.dim, Pooling(self.info.pooling, encoder.config.dim, self.info.top_k)  # type: ignore[arg-type]
+        head = head_of(self.task, dim, linear=linear)
+        for name, one in (("head", head), ("pooling", pooling)):
+            runs.fill(one, self.part(name), self.folder / WEIGHTS, _COPY)
+        return Network(encoder, head, pooling).to(device())
 
     def predict(self, x: Any, store: Path | str | None = None) -> Any:
         """Predict a record in memory, or the records of a manifest.
@@ -172,13 +199,13 @@ class Model:
             UsageError: it does not fit the encoder.
         """
         if isinstance(x, Manifest | Path | PathLike) or (isinstance(x, str) and x.endswith(".parquet")):
-            from medcl.evaluate.prediction import predict
+            from medcl.evaluate import prediction
 
             manifest = x if isinstance(x, Manifest) else Manifest.read(Path(x))
             beside = None if isinstance(x, Manifest) else Path(x).with_suffix(".store")
             if store is None and beside is None:
                 raise UsageError("a manifest in memory has no folder of prepared records: give store=")
-            return predict(self, manifest, Path(store or beside or "")).table
+            return prediction.predict(self, manifest, Path(store or beside or "")).table
         if self.segments:
             volume = torch.as_tensor(np.asarray(x, dtype=np.float32))
             if volume.ndim != 4 or len(volume) != 1:
@@ -187,38 +214,27 @@ class Model:
             return predict_volume(self.network, volume, size, axis, self.info.overlap, device())
         if self.info.arm.kind == "baseline":
             raise UsageError("a baseline predicts the records of a manifest: give one")
-        pieces = InMemory(self.wing.pieces(x, self.data))
-        return self.of_samples(pieces, np.zeros(1, dtype=np.int64))[0]
+        pieces = self.wing.pieces(x, self.data)
+        steps = self.info.bag == "step"
+        rows = np.arange(len(pieces)) if steps else np.zeros(len(pieces), dtype=np.int64)
+        found = self.of_items(InMemory(pieces, rows), None, np.unique(rows))
+        return found if steps else found[0]
 
 
-class InMemory:
-    """The samples of one record in memory, as a `SampleSet`.
+class InMemory(NumberedSamples):
+    """The samples of one record in memory.
 
     Args:
         x: (S, ...).
+        rows: (S,) the item of each, ascending.
     """
 
-    codes: Rows | None = None
-    at_a_time = 256
+    def __init__(self, x: Tensor, rows: Rows) -> None:
+        self._x, self.rows, self.ids = x, rows, {}
 
-    def __init__(self, x: Tensor) -> None:
-        self._x, self.rows = x, np.zeros(len(x), dtype=np.int64)
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self._x)
-
-    def __getitems__(self, indices: Sequence[int]) -> Any:
-        """See `SampleSet`."""
-        return {"x": self._x[torch.as_tensor(indices)]}
-
-    def samples_of(self, row: int) -> Rows:
-        """All of them."""
-        return np.arange(len(self._x))
-
-    def places(self, numbers: Rows) -> list[list[float]] | None:
-        """Not known."""
-        return None
+    def read(self, numbers: Rows) -> Tensor:
+        """Samples by their numbers (B,), (B, ...)."""
+        return self._x[torch.from_numpy(numbers)]
 
 
 def write(

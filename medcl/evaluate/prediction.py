@@ -1,7 +1,6 @@
 """Apply a finished model to the records of a manifest: the work behind `medcl predict`."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +13,16 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.stratify import first_appearance
 from medcl.embed.encoders import Side, device, prepare
 from medcl.errors import UsageError
+from medcl.evaluate.items import Steps
 from medcl.evaluate.models import Model
 from medcl.evaluate.segment_predict import HeldOut, file_name
-from medcl.evaluate.tasks.base import Floats, Rows
+from medcl.evaluate.tasks.base import Rows
 from medcl.modality import WINGS, wing
 
 Rule = Literal["youden", "specificity"]
 VERSION = 1
 KEY = b"medcl"
+LEVELS = ("patient", "study")
 
 
 @dataclass(frozen=True)
@@ -59,105 +60,58 @@ def predict(
         manifest: of the archive; records of other modalities are passed over.
         store: folder of prepared records.
         split: whose records are predicted; empty: all.
-        by: a row a `record`, or a `patient`: the mean of its records' predictions.
+        by: a row a `record`, or what else the model predicts, a `study`, a `patient`, a time step; or a `patient` with
+            the mean of its predictions.
         threshold: by which is decided.
         jobs: number of processes that decode records.
         masks: folder of the label maps that are written; of a segmentation.
 
     Returns:
-        `record_id` and `split`, or `records`, the number of a patient's; `patient`, its code; `status`, `ok` or why
-        there is no prediction; `seen`, whether the patient had a part in the model, null where that cannot be known;
-        and the columns of the task: `probability_CLASS` and `decision`, `value`, or `label_map`.
+        `record_id`, or of a patient or study `records`, their number; `patient`, its code; of a time step `time`, when
+        it ends; `split`; `status`, `ok` or why there is no prediction; the columns of the task: `probability_CLASS` and
+        `decision`, `value`, `risk` and `survival_TIME`, or `label_map`; and `seen`, whether the patient had a part in
+        the model, null where that cannot be known.
 
     Raises:
-        UsageError: the manifest is empty, has no such split, or no record of the model's modality; labels maps by
-            patient.
+        UsageError: the manifest is empty, has no such split, or no record of the model's modality; a prediction by
+            patient that there is not.
         MedclError: no record can be decoded.
     """
-    if not len(manifest):
-        raise UsageError("the manifest has no record")
-    chosen = manifest
-    if split:
-        chosen = manifest.select(manifest.split_rows(split))
-        if not len(chosen):
-            have = ", ".join(sorted({str(one) for one in manifest.column("split") if one is not None})) or "none"
-            raise UsageError(f"--split {split}: the manifest has no such records; its splits: {have}")
-    own = model.wing.name
-    kinds = chosen.kinds
-    # Of a record that the scan could not read, it is not always known what it is.
-    chosen = chosen.select((kinds == own) | (kinds == ""))
-    if own not in kinds:
-        have = ", ".join(wing(one).plural for one in WINGS if one in kinds)
-        raise UsageError(f"{model.folder}: predicts {model.wing.examples}; the manifest holds {have}")
-    if model.segments and (by == "patient" or masks is None):
-        raise UsageError("label maps are predicted by record, into a folder")
-    prepared = prepare(Side(own, model.card, None), manifest, chosen, store, jobs)  # type: ignore[arg-type]
-    rows, ids, status = np.unique(prepared.pieces.rows), chosen.column("record_id"), chosen.column("status")
+    chosen = _chosen(model, manifest, split)
+    level = "patient" if by == "patient" else model.info.bag
+    if by == "patient" and (model.segments or model.info.bag == "step"):
+        raise UsageError("--by patient: label maps and time steps are predicted one by one")
+    if model.segments and masks is None:
+        raise UsageError("label maps are written into a folder: give one")
+    prepared = prepare(Side(model.wing.name, model.card, None), manifest, chosen, store, jobs)  # type: ignore[arg-type]
+    pieces, ids, status = prepared.pieces, chosen.column("record_id"), chosen.column("status")
     left_out = {str(one): str(why) for one, why in zip(ids, status, strict=True) if why != "ok"} | prepared.left_out
-    outputs: dict[str, Any]
-    if model.segments and masks is not None:
-        outputs = _label_maps(model, chosen, rows, prepared.pieces, masks)
-    else:
-        prediction = model.of_samples(prepared.pieces, rows)
-        if by == "patient":
-            return _by_patient(model, chosen, rows, prediction, left_out, threshold)
-        outputs = _outputs(model, prediction, threshold)
-    columns: dict[str, Any] = {
-        "record_id": pa.array(list(map(str, ids))),
-        "patient": pa.array(chosen.column("patient")),
-        "split": pa.array(list(chosen.column("split")), pa.string()),
-        "status": pa.array([left_out.get(str(one), "ok") for one in ids]),
-    }
-    return _finished(model, chosen, columns, rows, outputs, left_out, threshold)
-
-
-def _outputs(model: Model, prediction: Floats, threshold: Rule) -> dict[str, Any]:
-    return model.task.outputs(prediction, model.info.calibrator.thresholds.get(threshold, ()))
-
-
-def _by_patient(
-    model: Model,
-    manifest: Manifest,
-    rows: Rows,
-    prediction: Floats,
-    left_out: Mapping[str, str],
-    threshold: Rule,
-) -> Predicted:
-    codes = manifest.column("patient")
-    # A record of an unknown patient stands for itself.
-    number, count = first_appearance(np.where(codes < 0, -2 - np.arange(len(codes)), codes))
-    first = np.unique(number, return_index=True)[1]
-    held = np.bincount(number[rows], minlength=count)
-    total = np.zeros((count, *prediction.shape[1:]))
-    np.add.at(total, number[rows], prediction)
+    items = model.items(chosen, pieces)
+    usable, records = np.unique(items.samples(pieces).rows), np.unique(pieces.rows)
+    row, owner, group = _rows(level, chosen, items.row[usable], records)
+    held = np.bincount(owner, minlength=len(row))
     there = np.flatnonzero(held)
-    mean = total[there] / held[there].reshape(-1, *[1] * (prediction.ndim - 1))
-    ids = manifest.column("record_id")
-    columns = {
-        "patient": pa.array(codes[first]),
-        "records": pa.array(held),
-        "status": pa.array(["ok" if held[k] else left_out[str(ids[row])] for k, row in enumerate(first.tolist())]),
+    columns: dict[str, Any] = {} if group is not None else {"record_id": pa.array(list(map(str, ids[row])))}
+    columns |= {
+        name: pa.array(chosen.column(name)[row]) for name in dict.fromkeys(("patient", level)) if name in LEVELS
     }
-    outputs = _outputs(model, mean, threshold)
-    return _finished(model, manifest.select(first), columns, there, outputs, left_out, threshold, len(manifest))
-
-
-def _finished(
-    model: Model,
-    manifest: Manifest,
-    columns: dict[str, Any],
-    rows: Rows,
-    outputs: Mapping[str, Any],
-    left_out: Mapping[str, str],
-    threshold: Rule,
-    n_records: int = 0,
-) -> Predicted:
-    """The table, with null where there is no prediction."""
-    place = np.full(len(manifest), len(rows))
-    place[rows] = np.arange(len(rows))
-    indices = pa.array(place, mask=place == len(rows))
-    columns |= {name: pa.array(values).take(indices) for name, values in outputs.items()}
-    columns["seen"], warnings = _seen(model, manifest, rows)
+    if group is not None:
+        columns["records"] = pa.array(np.bincount(group[records], minlength=len(row)))
+    if isinstance(items.grouping, Steps):
+        columns["time"] = _with_nulls(items.grouping.start[usable] + model.data.window, owner, len(row))
+    columns["split"] = pa.array(list(chosen.column("split")[row]), pa.string())
+    reasons = [left_out.get(str(one), model.wing.no_sample) for one in ids[row]]
+    columns["status"] = pa.array(np.where(held > 0, "ok", reasons))
+    if model.segments and masks is not None:
+        outputs: dict[str, Any] = _label_maps(model, chosen, usable, pieces, masks)
+    else:
+        prediction = model.of_items(pieces, items, usable)
+        total = np.zeros((len(row), *prediction.shape[1:]))
+        np.add.at(total, owner, prediction)
+        mean = total[there] / held[there].reshape(-1, *[1] * (prediction.ndim - 1))
+        outputs = model.task.outputs(mean, model.info.calibrator.thresholds.get(threshold, ()))
+    columns |= {name: _with_nulls(values, there, len(row)) for name, values in outputs.items()}
+    columns["seen"], warnings = _seen(model, chosen.select(row), there)
     about = {
         "content": "predictions",
         "version": VERSION,
@@ -168,7 +122,58 @@ def _finished(
         "threshold": threshold if model.info.calibrator.thresholds else None,
     }
     table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(about)})
-    return Predicted(table, dict(left_out), n_records or len(manifest), warnings)
+    return Predicted(table, left_out, len(chosen), warnings)
+
+
+def _chosen(model: Model, manifest: Manifest, split: str) -> Manifest:
+    """The records that are asked for, and that the model's modality has."""
+    if not len(manifest):
+        raise UsageError("the manifest has no record")
+    chosen = manifest
+    if split:
+        chosen = manifest.select(manifest.split_rows(split))
+        if not len(chosen):
+            have = ", ".join(sorted({str(one) for one in manifest.column("split") if one is not None})) or "none"
+            raise UsageError(f"--split {split}: the manifest has no such records; its splits: {have}")
+    own, kinds = model.wing.name, chosen.kinds
+    if own not in kinds:
+        have = ", ".join(wing(one).plural for one in WINGS if one in kinds)
+        raise UsageError(f"{model.folder}: predicts {model.wing.examples}; the manifest holds {have}")
+    # Of a record that the scan could not read, it is not always known what it is.
+    return chosen.select((kinds == own) | (kinds == ""))
+
+
+def _rows(level: str, manifest: Manifest, record: Rows, records: Rows) -> tuple[Rows, Rows, Rows | None]:
+    """The rows of the table.
+
+    Args:
+        level: what a row is: `record`, `step`, `study` or `patient`.
+        manifest: of the records.
+        record: (U,) first record of each item that is predicted.
+        records: those with samples.
+
+    Returns:
+        (T,) the first record of each row, in the order of the manifest; (U,) the row that each item counts in; and of
+        patients and studies (records,) the row of each record.
+    """
+    every = np.arange(len(manifest))
+    if level == "record":
+        return every, record, None
+    if level == "step":
+        row = np.concatenate([record, np.setdiff1d(every, records)])
+        order = np.argsort(row, kind="stable")
+        return row[order], np.argsort(order, kind="stable")[: len(record)], None
+    codes = manifest.column(level)
+    # A record of an unknown patient or study stands for itself.
+    group, _ = first_appearance(np.where(codes < 0, -2 - every, codes))
+    return np.unique(group, return_index=True)[1], group[record], group
+
+
+def _with_nulls(values: Any, place: Rows, count: int) -> pa.Array:
+    """Values (P,) at places of a column of `count` rows, null elsewhere."""
+    indices = np.full(count, -1)
+    indices[place] = np.arange(len(place))
+    return pa.array(values).take(pa.array(indices, mask=indices < 0))
 
 
 def _label_maps(model: Model, manifest: Manifest, rows: Rows, pieces: Any, folder: Path) -> dict[str, Any]:

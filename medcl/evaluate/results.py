@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +61,7 @@ class Fraction:
     """The size of a label fraction: the median over the repeats, as some patients have more records than others.
 
     Args:
-        label: the fraction as it was requested, for example `10%` or `50`.
+        label: as it was requested, for example `10%` or `50`.
         patients: number of training patients whose labels were used.
         records: number of their labelled records.
         per_class: class -> number of records that carry it; empty where there are no classes.
@@ -245,14 +246,19 @@ class Results:
 
     def find(self, protocol: str, arm: str, label: str, metric: str, class_name: str = "") -> MetricSummary | None:
         """The summary of one cell, None where it was not measured."""
-        wanted = (protocol, arm, label, metric, class_name)
-        rows = self.summary
-        return next((r for r in rows if (r.protocol, r.arm, r.label, r.metric, r.class_name) == wanted), None)
+        return self._cells.get((protocol, arm, label, metric, class_name))
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str, str, str, str], MetricSummary]:
+        return {(r.protocol, r.arm, r.label, r.metric, r.class_name): r for r in self.summary}
 
     def difference(self, protocol: str, arm: str, other: str, label: str, metric: str) -> Difference | None:
         """The paired difference of two arms, None where it was not measured."""
-        wanted = (protocol, arm, other, label, metric)
-        return next((d for d in self.differences if (d.protocol, d.arm, d.other, d.label, d.metric) == wanted), None)
+        return self._gaps.get((protocol, arm, other, label, metric))
+
+    @cached_property
+    def _gaps(self) -> dict[tuple[str, str, str, str, str], Difference]:
+        return {(d.protocol, d.arm, d.other, d.label, d.metric): d for d in self.differences}
 
     def repeats(self, protocol: str, arm: str, label: str) -> Iterator[Score]:
         """The scores of one protocol, arm and fraction."""
@@ -276,9 +282,7 @@ class Results:
             raise MedclError(f"{path}: not found; pass the results.json of a finished evaluation") from error
         version = content.get("version")
         if "retrieval" in content:
-            raise MedclError(
-                f"{path}: `medcl evaluate` of version 0.1 wrote it, which is not read any more: evaluate again"
-            )
+            raise MedclError(f"{path}: `medcl evaluate` of version 0.1 wrote it, which is not read: evaluate again")
         if not isinstance(version, int):
             raise MedclError(
                 f"{path}: states no version, so it is no results file of medcl, or one of `medcl reduce --evaluate` by "

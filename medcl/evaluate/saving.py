@@ -13,6 +13,7 @@ from medcl import files, runs, weights
 from medcl.documents import parse_json
 from medcl.evaluate.cells import Arrays, read
 from medcl.evaluate.experiment import Fold, Planned
+from medcl.evaluate.items import Steps
 from medcl.evaluate.label_plan import LabelPlan
 from medcl.evaluate.model_card import card_of
 from medcl.evaluate.models import SEGMENTATION, ModelInfo, write
@@ -52,19 +53,22 @@ def save_models(
         return plan.task.score(by_number[one.fold].validation, validation(one))
 
     able = [m for m in models if m.subset.label == largest and m.arm.info.kind != "random" and m.protocol != "knn"]
-    # Pooled otherwise than by the mean over a record, embeddings have a network of their own.
-    if which == "none" or not able or plan.items.grouping is not None or plan.config.pooling != "mean":
+    if which == "none" or not able:
         return []
     saved = []
     for one in able if which == "all" else [max(able, key=score)]:
         fold, items = by_number[one.fold], plan.items
         info = replace(
             _info(one, plan.task.target, one.arm.spec or spec, plan.config.unit),
+            bag="step" if isinstance(items.grouping, Steps) else plan.config.bag,
+            pooling=plan.config.pooling,
+            top_k=plan.config.top_k,
+            settings=plan.task.settings,
             calibrator=plan.task.calibrator(fold.validation, validation(one)),
         )
         rows = np.concatenate([one.subset.rows, fold.validation])
         if one.arm.info.kind == "baseline":  # which learned of the unlabelled as well
-            rows = np.concatenate([rows, np.flatnonzero(items.split == "train")])
+            rows = np.concatenate([rows, fold.train])
         folder = _folder(output, one, len(folds))
         seen = _seen(one, np.unique(items.patient[rows]).tolist(), plan.manifest.metadata.get("salt", ""))
         write(folder, info, _tensors(one, plan, fold), seen, card_of(info, results, score(one)))
@@ -86,8 +90,10 @@ def _folder(output: Path, one: Planned, n_folds: int) -> Path:
 def _tensors(one: Planned, plan: LabelPlan, fold: Fold) -> dict[str, Tensor]:
     arrays = read(plan.folder, one.cell.key)
     if one.protocol == "finetune":
-        return _kept(arrays, ("encoder.", "head."))
-    found = _kept(arrays, ("linear.",))
+        return _kept(arrays, ("encoder.", "head.", "pooling."))
+    # Attention on frozen embeddings has a head in the place of a linear model, and scales what it takes.
+    scaling = {f"scaling.{name}": arrays[name] for name in ("mean", "scale") if name in arrays}
+    found = _kept({**arrays, **scaling}, ("linear.", "head.", "pooling.", "scaling."))
     if one.arm.info.kind == "baseline":
         return found | _kept(read(plan.folder, plan.embedding(fold, one.arm, one.repeat).key), ("state.",))
     network = one.arm.encoder(*plan.seed_of(one.arm, one.repeat))

@@ -60,7 +60,8 @@ class CalibrationIntervals:
     Args:
         predicted: mean prediction, the mean over repeats.
         observed: observed frequency or mean true value, the mean over repeats.
-        low: lower end of the 95% interval of what is observed; NaN where a bin holds fewer than two patients.
+        low: lower end of the 95% interval of what is observed; NaN where a bin holds fewer than two patients, and
+            without resamples.
         high: upper end.
         count: number of records, the mean over repeats.
     """
@@ -122,7 +123,8 @@ def calibration_intervals(
         return ratio(hits.T @ weights, number, number > 0).reshape(*shape, -1)
 
     observed = means(np.ones((len(held), 1)))[:, :, 0]
-    boot = np.concatenate([means(w) for w in patient_weights(np.arange(len(held)), n_boot=n_boot, seed=seed)], axis=2)
+    parts = [means(w) for w in patient_weights(np.arange(len(held)), n_boot=n_boot, seed=seed)]
+    boot = np.concatenate([np.empty((*shape, 0)), *parts], axis=2)
     n_patients = (held > 0).sum(0).reshape(shape)
     ends = []
     for values, resampled, each in zip(observed, boot, n_patients, strict=True):

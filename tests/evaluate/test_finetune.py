@@ -14,12 +14,17 @@ import torch
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.documents import plain
+from medcl.embed import encoders
 from medcl.errors import LeakError, MedclError, UsageError
+from medcl.evaluate.arms import baselines, of_run
 from medcl.evaluate.cells import FOLDER
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.finetune import finetune
+from medcl.evaluate.folds import divided
+from medcl.evaluate.label_plan import LabelPlan
 from medcl.evaluate.protocols import linear_probe, nearest_neighbours, predict_linear
 from medcl.evaluate.results import Results, ResultTarget
+from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Task
 from medcl.evaluate.tasks.classes import Binary
 from medcl.modality.signal.config import SignalEncoderConfig
@@ -263,3 +268,21 @@ def test_labels_of_each_class_and_minutes_of_recording(
     held = {fraction.label: fraction for fraction in results.fractions}
     assert set(held) == {"2/class", "4min"}
     assert min(held["2/class"].per_class.values()) >= 2
+
+
+def test_a_baseline_learns_of_the_training_patients_of_its_fold(
+    run: Path, ecg_manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    """Its cell names the items that it was fitted on: those of the fold, not those of the manifest's splits."""
+    config = replace(CONFIG, target="age", labels=["100%"], protocols=["probe"], repeats=1, folds="3")
+    manifest = ecg_manifest.ok()
+    (arm,) = baselines(
+        of_run("pretrained", [run], encoders.prepared(manifest, encoders.config_of(runs.load(run).card), store, 1)),
+        ["covariance"],
+    )
+    task, items = task_of(manifest, config)
+    plan = LabelPlan(manifest, items, task, config, store / FOLDER)
+    for fold in divided(items, task, config, [arm]):
+        _, _, given, rows, *_ = plan.embedding(fold, arm, 0).arguments
+        np.testing.assert_array_equal(np.flatnonzero(given.split == "train"), fold.train)
+        assert set(fold.test.tolist()) <= set(rows.tolist())

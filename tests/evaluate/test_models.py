@@ -12,18 +12,22 @@ import pytest
 import torch
 
 import medcl
+from medcl import runs
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest, Target
 from medcl.data.prepare import prepare
 from medcl.documents import read_json, sealed
+from medcl.embed import encoders
 from medcl.errors import MedclError, UsageError
+from medcl.evaluate import arms
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig, SegmentConfig
 from medcl.evaluate.finetune import finetune
 from medcl.evaluate.model_card import card_of
 from medcl.evaluate.models import MODEL, WEIGHTS, load
 from medcl.evaluate.prediction import predict
 from medcl.evaluate.results import Results, ResultTarget
+from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.classes import Binary, Multiclass, Multilabel, Ordinal
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
@@ -106,6 +110,67 @@ def test_every_model_predicts_what_was_reported_to_the_last_digit(
         told = next(one for one in scores if one.repeat == model.info.repeat)
         assert found.metrics == told.metrics, model.folder.name
         assert repr(found.per_class) == repr(told.per_class)  # NaN is equal to NaN
+
+
+def in_time(manifest: Manifest) -> Manifest:
+    """The manifest with the second of an event, a time of survival, and whether it was observed."""
+    rng, n = np.random.default_rng(0), len(manifest)
+    happens = rng.uniform(3, 9, n)
+    happens[rng.random(n) < 0.3] = np.nan
+    columns = {"happens": happens, "days": rng.exponential(100, n), "died": (rng.random(n) < 0.7).astype(float)}
+    for name, values in columns.items():
+        manifest = manifest.with_column(name, pa.array(values, from_pandas=True))
+    return manifest.with_targets({**manifest.targets, **{name: Target(name, "regression") for name in columns}})
+
+
+ITEMS: dict[str, dict[str, object]] = {
+    "patients": {"target": "sex", "bag": "patient"},
+    "patients by their largest": {"target": "sex", "bag": "patient", "pooling": "max"},
+    "attention": {"target": "diagnosis", "pooling": "attention"},
+    "attention to patients": {"target": "sex", "bag": "patient", "pooling": "gated"},
+    "survival": {"target": "days", "task": "survival", "event": "died"},
+    "discrete survival": {"target": "days", "task": "survival", "event": "died", "survival_head": "discrete"},
+    "risk": {"target": "happens", "task": "risk", "horizon": 4.0},
+}
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_bags_survival_and_risk_are_predicted_as_they_were_reported(
+    name: str, run: Path, folder: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, repeats=1, protocols=["probe", "finetune"], **ITEMS[name])  # type: ignore[arg-type]
+    manifest = in_time(manifest)
+    results = finetune([run], manifest, config, folder / "store", tmp_path)
+    readable = manifest.ok()
+    loaded = runs.load(run)
+    arm = arms.of_run(
+        "pretrained", [run], encoders.prepared(readable, encoders.config_of(loaded.card), folder / "store", 1)
+    )
+    readable = readable.select(arms.usable([arm], readable))
+    task, items = task_of(readable, config, arm)
+    rows = np.flatnonzero((items.split == "test") & task.labelled)
+    models = [load(one) for one in sorted((tmp_path / "models").iterdir())]
+    assert {(one.info.protocol, one.info.arm.kind) for one in models} == {
+        ("probe", "run"),
+        ("finetune", "run"),
+        ("probe", "baseline"),
+    }
+    for model in models:
+        table = predict(model, manifest, folder / "store", split="test", jobs=1).table.to_pandas()
+        # A row by the record, the patient, or the step that it is of.
+        if "time" in table:
+            step = zip(table["record_id"], table["time"] - 2.0, strict=True)
+            keys = [f"{record}@{start:g}" for record, start in step]
+        else:
+            keys = list(map(str, table["patient"] if "records" in table else table["record_id"]))
+        place = {key: row for row, key in enumerate(keys)}
+        values = table.filter(regex="^(probability|risk|survival)_?").to_numpy(float)[
+            [place[one] for one in items.ids[rows]]
+        ]
+        values = values[:, 1:] if task.target.kind in ("binary", "risk") else values
+        found = task.measured(rows, values).metrics(np.ones((len(rows), 1)))[0]
+        (told,) = results.repeats(model.info.protocol, model.info.arm.name, model.info.label)
+        assert {metric: float(value[0]) for metric, value in found.items()} == told.metrics, model.folder.name
 
 
 def test_the_best_by_the_validation_patients_is_kept_alone(
@@ -335,7 +400,7 @@ def test_label_maps_are_those_of_the_evaluation(tmp_path: Path, size: tuple[int,
     assert len(found) == len(manifest.split_rows("test"))
     for path in found["label_map"].to_pylist():
         assert (tmp_path / path).read_bytes() == (tmp_path / "out/masks/pretrained/2" / Path(path).name).read_bytes()
-    with pytest.raises(UsageError, match="by record"):
+    with pytest.raises(UsageError, match="predicted one by one"):
         medcl.predict(one, tmp_path / "m.parquet", tmp_path / "q.parquet", by="patient")
     model = medcl.load(one)
     labels = model.predict(np.zeros((1, 20, 16, 8)))

@@ -124,7 +124,7 @@ def test_runs_are_arms_of_one_evaluation_or_compared(folder: Path, tmp_path: Pat
 
 def test_results_of_version_0_1_are_refused(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"version": 1, "run": "r", "retrieval": []}')
-    with pytest.raises(MedclError, match="of version 0.1 wrote it, which is not read any more: evaluate again"):
+    with pytest.raises(MedclError, match="of version 0.1 wrote it, which is not read: evaluate again"):
         Results.load(tmp_path / "results.json")
 
 

@@ -14,6 +14,7 @@ from medcl.stats.calibration import (
     to_logits,
     value_calibration,
 )
+from medcl.stats.decisions import confusion_intervals
 from medcl.stats.metrics import Predictions
 
 
@@ -132,3 +133,14 @@ def test_a_model_without_an_error_gets_the_lowest_temperature() -> None:
         fit_temperature("regression", [0.0], [0.0])
     with pytest.raises(MedclError, match="same records"):
         fit_temperature("binary", [0, 1], [0.0])
+
+
+def test_without_resamples_there_are_curves_and_counts_without_intervals() -> None:
+    rng = np.random.default_rng(0)
+    truth, predicted, patients = rng.integers(0, 2, 40), rng.random((2, 40)), np.arange(40) // 2
+    curve = calibration_intervals(truth, predicted, patients, n_boot=0)
+    assert np.isfinite(curve.observed).all()
+    assert np.isnan(curve.low).all()
+    table = confusion_intervals("binary", truth, predicted, patients, n_boot=0)
+    assert table.count.sum() == pytest.approx(40)
+    assert np.isnan(table.high).all()

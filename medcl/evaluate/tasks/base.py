@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +63,12 @@ class Calibrator:
     Args:
         temperature: by which logits are divided; 1 changes nothing.
         thresholds: rule (`youden`, `specificity`) -> probability of each column from which its class is decided for.
-        times: of a survival, at which the probability of no event is predicted.
-        hazard: cumulative baseline hazard of a Cox model until each of the times.
+        baseline: of a Cox model times and the cumulative hazard from each on, and the risk of which it is the hazard.
     """
 
     temperature: float = 1.0
     thresholds: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    times: tuple[float, ...] = ()
-    hazard: tuple[float, ...] = ()
+    baseline: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,11 @@ class Task(ABC):
     def labelled(self) -> Bools:
         """(items,) whether an item has a label."""
         return np.asarray(~np.isnan(self.labels.reshape(len(self.labels), -1).astype(np.float64)).any(axis=1))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it is made of beside target and labels, by name."""
+        return {}
 
     @property
     def about(self) -> Any:
@@ -189,10 +192,6 @@ class Task(ABC):
     def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
         """What is fitted to the predictions of the validation items; by default nothing."""
         return Calibrator()
-
-    def restored(self, by: Calibrator) -> Self:
-        """The task of a saved model, whose calibrator this is."""
-        return self
 
     def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
         """Predictions with the temperature or the baseline hazard of a calibrator; by default as they are."""

@@ -1,8 +1,8 @@
 """Survival: a time to an event, or to the censoring."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -117,25 +117,28 @@ class Survival(Task):
         curves = prediction[:, 1:-1]
         return SurvivalPredictions.of(time, event, prediction[:, 0], censoring, tau=tau, times=times, survival=curves)
 
-    def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
+    @property
+    def settings(self) -> dict[str, Any]:
         """See `Task`."""
-        if predicted.shape[1] > 1:
-            return Calibrator(times=self.times)
-        time, event = self.columns(validation).T
-        return Calibrator(times=self.times, hazard=tuple(breslow(time, event, predicted[:, 0])(self.times).tolist()))
+        return {"times": self.times, "head": self.head}
 
-    def restored(self, by: Calibrator) -> Self:
-        """See `Task`."""
-        return replace(self, times=by.times, head="cox" if by.hazard else "discrete")
+    def calibrator(self, validation: Rows, predicted: Floats) -> Calibrator:
+        """The baseline hazard of a Cox model."""
+        if predicted.shape[1] > 1:
+            return Calibrator()
+        centre, (time, event) = predicted.mean(), self.columns(validation).T
+        hazard = breslow(time, event, predicted[:, 0] - centre)
+        return Calibrator(baseline=(tuple(hazard.times.tolist()), tuple(hazard.values.tolist()), (float(centre),)))
 
     def adjusted(self, prediction: Floats, by: Calibrator) -> Floats:
-        """See `Task`."""
-        if not by.hazard:
+        """A Cox model's risks, and the probabilities that follow from its baseline hazard."""
+        if not by.baseline:
             return prediction
-        baseline = Steps(np.array(by.times), np.array(by.hazard), 0.0)
-        return np.concatenate([prediction, survival_at(baseline, prediction[:, 0], by.times)], axis=1)
+        times, hazard, (centre,) = by.baseline
+        curves = survival_at(Steps(np.array(times), np.array(hazard), 0.0), prediction[:, 0] - centre, self.times)
+        return np.concatenate([prediction, curves], axis=1)
 
     def outputs(self, prediction: Floats, thresholds: Sequence[float] = ()) -> dict[str, Any]:
-        """`risk`, and `survival_TIME`: the probability of no event until then."""
+        """The risk, and the probability of no event until each of the times."""
         names = ["risk", *(f"survival_{time:g}" for time in self.times)]
         return dict(zip(names, prediction.T, strict=True))
