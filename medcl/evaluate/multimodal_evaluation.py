@@ -39,12 +39,12 @@ from medcl.evaluate.relevance import (
 )
 from medcl.evaluate.results import ArmInfo, Fraction, Results, ResultTarget, Score, Split
 from medcl.evaluate.results_tables import Procedure, Queries
-from medcl.evaluate.retrieval import Ints, RelevanceIds, rank, values_of
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
 from medcl.evaluate.tasks.base import Measured
 from medcl.modality import WINGS, plural
 from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
+from medcl.stats.retrieval import Ints, RelevanceIds, rank, values_of
 
 Sides = dict[Kind, Embedded]
 CHANCE = "chance"

@@ -7,9 +7,9 @@ from medcl.archive.links import PARTNERS, Links, Partners, text_ids
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.multimodal_space import Embedded
-from medcl.evaluate.retrieval import Ints, RelevanceIds, SharedIds
 from medcl.modality import plural
 from medcl.networks.multimodal import REPORT
+from medcl.stats.retrieval import Ints, RelevanceIds, SharedIds
 
 Marks = tuple[RelevanceIds, RelevanceIds]
 """Of queries and of candidates."""

@@ -145,7 +145,8 @@ def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
     folded = re.findall(r'<details class="metric"><summary>([^<]*) <small>', page)
     assert folded[:5] == ["recall@1", "recall@5", "precision@1", "precision@5", "precision@10"]
     assert not {"recall@10", "AUROC"} & {*folded}, "the main metrics are open"
-    assert "http:" not in page.replace("http-equiv", "")
+    body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "http:" not in body.replace("http-equiv", "")
 
 
 def test_embeddings_are_of_the_weights_and_the_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

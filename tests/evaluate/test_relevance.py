@@ -22,7 +22,7 @@ from medcl.evaluate.relevance import (
     pairs,
     patient_relevance,
 )
-from medcl.evaluate.retrieval import RelevanceIds, SharedIds
+from medcl.stats.retrieval import RelevanceIds, SharedIds
 
 
 def manifest(*rows: dict[str, Any]) -> Manifest:

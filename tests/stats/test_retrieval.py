@@ -12,9 +12,9 @@ from torchmetrics.functional.retrieval import (
 )
 
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import retrieval
-from medcl.evaluate.retrieval import RelevanceIds
+from medcl.stats import retrieval
 from medcl.stats.intervals import bootstrap_metrics
+from medcl.stats.retrieval import RelevanceIds
 
 Z = torch.Generator().manual_seed(0)
 
