@@ -1,6 +1,7 @@
 """From files to a manifest: phantom, scan, split."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -51,20 +52,24 @@ def phantom(
         raise UsageError("a number of patients is below 0")
     if not any(counts):
         raise UsageError("nothing to write: every number of patients is 0")
+    from medcl.engine.progress import watched
+
+    watch = partial(watched, title="phantom", unit="patient")
     written: list[object] = []
     try:
         if ecg_patients or eeg_subjects:
             from medcl.phantom.archive import write
 
-            written.append(write(folder, ecg_patients=ecg_patients, eeg_subjects=eeg_subjects, seed=seed))
+            written.append(write(folder, ecg_patients, eeg_subjects, seed, watch=watch))
         if ct_patients or mr_patients:
             from medcl.phantom.volumes import write_volumes
 
-            written.append(write_volumes(folder, ct_patients=ct_patients, mr_patients=mr_patients, seed=seed))
+            counted = {"ct_patients": ct_patients, "mr_patients": mr_patients}
+            written.append(write_volumes(folder, **counted, seed=seed, watch=watch))
         if xray_patients:
             from medcl.phantom.radiograph import write_radiographs
 
-            written.append(write_radiographs(folder, xray_patients, seed))
+            written.append(write_radiographs(folder, xray_patients, seed, watch=watch))
         if reports:
             from medcl.phantom.report_files import add_reports
 
