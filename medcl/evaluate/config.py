@@ -119,10 +119,10 @@ class EvaluateConfig:
         task: what is predicted; `auto` follows from the column. A column of numbers may also be a time to an event
             (`survival`, with `event`) or, for tables in time, the time of an event (`risk`, with `horizon`); classes
             may be grades (`ordinal`), in the order of the manifest.
-        event: of a survival task the column that says whether the event was observed.
+        event: column that says whether the event was observed, of a survival task.
         survival_head: what is fine-tuned to survival: `cox`, a hazard ratio by the partial likelihood, of which larger
             batches (`finetune.batch`) are less biased; or `discrete`, the hazard in each of ten intervals.
-        horizon: of a risk task, how far ahead an event is predicted, in the unit of the time axis.
+        horizon: time ahead for which an event is predicted, of a risk task, in the unit of the time axis.
         labels: label fractions: shares (1%, 0.1), numbers (50), numbers of each class (5/class) or a length of
             recording (30min) of the training patients; default: 1%, 10% and 100%, of label maps 1, 2 and 8.
         labels_per_class: numbers of labelled units of each class, in addition to `labels` or in their place.
