@@ -65,7 +65,7 @@ def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.Cap
     out = capsys.readouterr().out
     assert "report.html" in out
     assert (run / "eval" / "diagnosis" / "latest" / "results.json").exists()
-    page = (run / "eval" / "diagnosis" / "report.html").read_text()
+    page = (run / "eval" / "diagnosis" / "latest" / "report.html").read_text()
     assert "<html" in page
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from medcl import files
+from medcl.commands import next_step
 from medcl.commands.arguments import Column, ManifestSource, PathSource, Result, config_of, one_or_many
 from medcl.errors import UsageError
 
@@ -76,7 +77,8 @@ def phantom(
             written.append(add_reports(folder, seed))
     except OSError as error:
         raise files.unwritable(folder, error) from error
-    return Result("\n".join(map(str, written)), lambda: folder, folder)
+    then = next_step.after_phantom(folder, bool(ecg_patients), bool(eeg_subjects))
+    return Result("\n".join(map(str, written)), lambda: folder, folder, then)
 
 
 @one_or_many
@@ -148,7 +150,8 @@ def scan(
         reports=_report_rules(reports, report_column, report_key, report_patient, report_belongs),
         stated=Stated(sampling_rate, tuple(channels), unit),
     )
-    return Result(str(build_manifest(request)), lambda: Manifest.read(output), output)
+    found = build_manifest(request)
+    return Result(str(found), lambda: Manifest.read(output), output, next_step.after_scan(found, output))
 
 
 @one_or_many
@@ -199,7 +202,7 @@ def split(
     patients = after.column("patient")
     if hint := splits.missing_splits({name: len(set(patients[own])) for name, own in rows.items()}, path):
         lines.append(hint)
-    return Result("\n".join(lines), lambda: after, path)
+    return Result("\n".join(lines), lambda: after, path, next_step.after_manifest(after, path))
 
 
 def _report_rules(

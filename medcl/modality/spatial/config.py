@@ -37,8 +37,8 @@ class ImageViewsConfig:
         crop_depth: range of the share of the third axis that is cut out.
         crop_margin: shares at the beginning and at the end of each axis that crops stay away from.
         flip: probability of mirroring along each of `flip_axes`.
-        flip_axes: axes of space that are mirrored, counted from 0: (1,) is left and right of an image (H, W), (0,) of a volume in
-            RAS+.
+        flip_axes: axes of space that are mirrored, counted from 0: (1,) is left and right of an image (H, W), (0,) of a
+            volume in RAS+.
         rotate90: probability of a turn by 90, 180 or 270 degrees in the plane, which must be square.
         rotation: largest rotation in the plane, either way (degrees).
         tilt: largest rotation out of the plane, either way (degrees); volumes only.
