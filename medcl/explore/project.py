@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from medcl.embed.vectors import BLOCK, Axes, Ints, Vectors, blocks, principal_axes, sample
 from medcl.engine.progress import progress
-from medcl.errors import UsageError, did_you_mean
+from medcl.errors import UsageError, did_you_mean, not_installed
 from medcl.explore.neighbours import euclidean_index, nearest
 
 Method = Literal["pca", "tsne", "umap"]
@@ -195,7 +195,7 @@ def _umap_model(x: Plane, seed: int) -> Any:
     try:
         from umap import UMAP  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise UsageError("UMAP is not installed: `pip install umap-learn`, or take tsne or pca") from error
+        raise UsageError(f"{not_installed('umap', '--projection umap')}, or take tsne or pca") from error
     if len(x) < 4:
         raise UsageError(f"UMAP needs four embeddings or more, these are {len(x)}: take pca")
     return UMAP(n_neighbors=min(15, len(x) - 1), init="pca", random_state=seed, n_jobs=1).fit(x)
