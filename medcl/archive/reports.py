@@ -21,6 +21,7 @@ from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check
 from medcl.archive.table import read_table
 from medcl.archive.walk import Walk, walk
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import suffix_of
 from medcl.wording import counted, line
@@ -150,14 +151,23 @@ def _drafts(
         paths = [relative[path] for path in table.files]
         sections = rule.sections or {"": str(rule.column)}
         cells = table_drafts(table, paths, sections, rule.key, rule.patient, rule.belongs == "record", pattern)
-        return [draft for part in run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True) for draft in part]
+        return _counted(run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True), len(cells))
     taken = files_of_records(manifest)
     paths = [path for path in (walk(folder, rule.files) if found is None else found).files if path not in taken]
     if not paths and found is None:
         raise UsageError(f"reports {rule.files!r}: all files of the pattern are records, none is a report")
     read = ReadFiles(folder, pattern, clean)
-    drafts = [draft for part in run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal) for draft in part]
+    drafts = _counted(run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal), len(paths))
     return sorted(drafts, key=lambda draft: draft.path)
+
+
+def _counted(parts: Iterable[Sequence[Draft]], total: int) -> list[Draft]:
+    drafts: list[Draft] = []
+    with progress("scan: reports", total, "report") as bar:
+        for part in parts:
+            drafts += part
+            bar.update(len(part))
+    return drafts
 
 
 def files_of_records(manifest: Manifest) -> set[str]:
