@@ -94,6 +94,11 @@ def alone(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one of a run, finished or not."""
+    return (folder / ENVIRONMENT).is_file() and any((folder / name).is_file() for name in CONFIGS)
+
+
 def is_begun(folder: Path) -> bool:
     """Whether there is something to go on from: a run that was killed before its first checkpoint begins anew."""
     return (folder / CHECKPOINT).exists() or (folder / WEIGHTS).exists()
@@ -126,7 +131,7 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """
     if not folder.is_dir():
         raise MedclError(f"{folder}: no such folder; a run folder is what `medcl pretrain -o` writes")
-    if not (folder / ENVIRONMENT).is_file() or not any((folder / name).is_file() for name in CONFIGS):
+    if not is_run(folder):
         raise MedclError(f"{folder}: not a run folder ({ENVIRONMENT} or {CONFIG} is missing)")
     about = read_json(folder / ENVIRONMENT, _COPY)
     found = about.get("run_version")

@@ -35,6 +35,7 @@ from medcl.evaluate.tasks.base import Calibrator, Floats, Linear, Rows, Task
 from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality import wing
+from medcl.modality.objects import Given
 from medcl.modality.sampling import NumberedSamples, SampleSet
 from medcl.modality.spec import JointCard, SideCard
 from medcl.modality.volume.prepare import slice_axis
@@ -182,30 +183,36 @@ class Model:
             runs.fill(one, self.part(name), self.folder / WEIGHTS, _COPY)
         return Network(encoder, head, pooling).to(device())
 
-    def predict(self, x: Any, store: Path | str | None = None) -> Any:
-        """Predict a record in memory, or the records of a manifest.
+    def predict(self, x: Any, store: Path | str | None = None, **given: Any) -> Any:
+        """Predict objects in memory, or the records of a manifest.
 
         Args:
-            x: one record as the encoder's modality takes it from memory, in its units: a recording (C, T) in mV (EEG:
-                uV) at the encoder's sampling rate; an image (C, rows, columns) or a prepared volume (C, x, y, z) from 0
-                to 1; the text of a report. Or a manifest, or its path.
+            x: one object or a list, as `Embedder.embed` takes them: they pass through the checks of an archive. Or an
+                array of one record as the encoder itself takes it, of which nothing is given: a recording (C, T) in mV
+                (EEG: uV) at the encoder's sampling rate; an image (C, rows, columns) or a prepared volume (C, x, y, z)
+                from 0 to 1. Or a manifest, or its path.
             store: folder of prepared records; of a manifest in memory.
+            given: `sampling_rate`, `channels` and `unit`, or `spacing`, of arrays.
 
         Returns:
             Of a record its prediction, (columns,): probabilities in the order of the classes, of a binary target that
-            of the second; of a segmentation the label map (x, y, z). Of a manifest the table of `medcl predict`.
+            of the second; of a segmentation the label map (x, y, z), on the grid of an object's file. Of a list one a
+            record. Of a manifest the table of `medcl predict`.
 
         Raises:
             UsageError: it does not fit the encoder.
+            MedclError: an object is damaged.
         """
-        if isinstance(x, Manifest | Path | PathLike) or (isinstance(x, str) and x.endswith(".parquet")):
-            from medcl.evaluate import prediction
+        from medcl.evaluate import prediction
 
+        if isinstance(x, Manifest) or (isinstance(x, str | PathLike) and str(x).endswith(".parquet")):
             manifest = x if isinstance(x, Manifest) else Manifest.read(Path(x))
             beside = None if isinstance(x, Manifest) else Path(x).with_suffix(".store")
             if store is None and beside is None:
                 raise UsageError("a manifest in memory has no folder of prepared records: give store=")
             return prediction.predict(self, manifest, Path(store or beside or "")).table
+        if given or not isinstance(x, np.ndarray | Tensor):
+            return prediction.predict_objects(self, x, Given.of(**given))
         if self.segments:
             volume = torch.as_tensor(np.asarray(x, dtype=np.float32))
             if volume.ndim != 4 or len(volume) != 1:
