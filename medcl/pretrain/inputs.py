@@ -26,7 +26,6 @@ from medcl.modality.views import Compose
 from medcl.pretrain.recipe import InputConfig, Recipe
 
 
-
 @dataclass(frozen=True)
 class Made:
     """An input, ready to train.
