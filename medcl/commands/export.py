@@ -39,11 +39,8 @@ def export(
 
     records = manifest if manifest is None or isinstance(manifest, Manifest) else Manifest.read(Path(manifest))
     done = write(Path(source), to, Path(output), manifest=records, side=side, jobs=jobs)
-    of = (
-        f"of {done.records} records of the manifest"
-        if done.records
-        else "that were made up (--manifest takes real ones)"
-    )
+    real = f"of {done.records} records of the manifest"
+    of = real if done.records else "that were made up (--manifest takes real ones)"
     text = (
         f"{done.folder}: {done.network}, preprocessing.json, preprocess.py, network.json, README.md\n"
         f"largest difference between original and export: {done.difference:.2g}, of numbers up to {done.largest:.3g}, "

@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from medcl.evaluate.models import Model
 
 
-def load(model: PathSource) -> "Model":
+def load(model: PathSource, *, download: bool = False, revision: str | None = None) -> "Model":
     """Load a finished model.
 
     Args:
-        model: model folder, OUTPUT/models/NAME of `medcl finetune`.
+        model: model folder, OUTPUT/models/NAME of `medcl finetune`; or `user/name` of a model hub, of which what was
+            fetched before is taken.
+        download: whether what was not fetched before may be fetched from the hub.
+        revision: of the hub: a commit, tag or branch; default: the newest when the model was first fetched.
 
     Returns:
         What predicts: `load(model).predict(record)`.
 
     Raises:
-        MedclError: it is no model folder, is damaged, or was written by a newer medcl.
+        UsageError: there is no such folder, and the hub may not be asked.
+        MedclError: it is no model folder, is damaged, or was written by a newer medcl; or the hub has no such model.
     """
     from medcl.evaluate.models import load
+    from medcl.export.hub import local
 
-    return load(Path(model))
+    return load(local(model, download=download, revision=revision))
 
 
 def predict(

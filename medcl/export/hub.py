@@ -8,8 +8,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def write_hub(folder: Path, taken: Taken, side: str = "") -> Runs:
     return take(folder, side).original
 
 
-def local(name: Path | str, *, download: bool = False, revision: str | None = None) -> Path:
+def local(name: str | PathLike[str], *, download: bool = False, revision: str | None = None) -> Path:
     """The folder that a name stands for: itself, else what was fetched of a hub before, else what is fetched now.
 
     Args:
@@ -64,12 +64,12 @@ def local(name: Path | str, *, download: bool = False, revision: str | None = No
         UsageError: there is no such folder and nothing was fetched before, and the hub may not be asked.
         MedclError: the hub has no such model or cannot be reached, or a file is not what was fetched.
     """
-    folder = Path(name)
-    if folder.exists() or not _NAME.fullmatch(str(name)):
+    folder, name = Path(name), os.fspath(name)
+    if folder.exists() or not _NAME.fullmatch(name):
         if revision is not None:
             raise UsageError(f"{name}: a folder has no revisions: leave out revision=")
         return folder
-    if found := _fetched(str(name), revision, here=True):
+    if found := _fetched(name, revision, here=True):
         return checked(found)
     if not download:
         kept = f" at revision {revision}" if revision else ""
@@ -77,7 +77,7 @@ def local(name: Path | str, *, download: bool = False, revision: str | None = No
             f"{name}: no such folder, and no model of this name{kept} was fetched before: download=True fetches it "
             "from the hub, with revision= a certain one"
         )
-    fetched = _fetched(str(name), revision, here=False)
+    fetched = _fetched(name, revision, here=False)
     if fetched is None:
         raise MedclError(f"{name}: the hub has no such model{f' at {revision}' if revision else ''}, or is not reached")
     note(fetched)
@@ -118,11 +118,6 @@ def checked(folder: Path) -> Path:
     if differs:
         raise MedclError(f"{folder / differs[0]}: is not what was fetched from the hub: {_COPY}")
     return folder
-
-
-def forget(folder: Path) -> None:
-    """Remove what was fetched."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sums(folder: Path) -> dict[str, str]:

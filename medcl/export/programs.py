@@ -35,7 +35,7 @@ def write_onnx(folder: Path, taken: Taken) -> Runs:
     program = exported(taken)
     with _quiet():
         try:
-            names = {"input_names": ["x"], "output_names": ["y"]}
+            names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"]}
             torch.onnx.export(program, (), str(path), dynamo=True, external_data=False, verbose=False, **names)
         except Exception as error:
             raise MedclError(
@@ -55,9 +55,9 @@ def write_torch(folder: Path, taken: Taken) -> tuple[str, Runs]:
         program = exported(taken)
     except MedclError:
         with _quiet():
-            traced: Any = torch.jit.trace(taken.network, taken.examples()[0])
-        traced.save(str(folder / TRACED))
-        return TRACED, torch.jit.load(str(folder / TRACED))
+            script: Any = torch.jit
+            script.trace(taken.network, taken.examples()[0]).save(str(folder / TRACED))
+            return TRACED, script.load(str(folder / TRACED))
     with _quiet():
         torch.export.save(program, str(folder / TORCH))
         loaded: Runs = torch.export.load(str(folder / TORCH)).module()

@@ -2,7 +2,7 @@
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from medcl.archive.manifest import Manifest
 from medcl.embed.encoders import Side, device, prepare, sides_of
 from medcl.errors import UsageError
 from medcl.evaluate import models
+from medcl.evaluate.attention_probe import AsTheyAre
 from medcl.evaluate.models import InMemory, Model
 from medcl.evaluate.tasks.base import Task
 from medcl.modality import wing
@@ -91,27 +92,25 @@ class Embedding(nn.Module):
         return found
 
 
-class Affine(nn.Module):
-    """A linear model of standardised embeddings, or the standardisation alone.
+class Standardised(nn.Module):
+    """Embeddings less a mean, by a scale, (dim,) each."""
 
-    Args:
-        mean: (dim,) that is subtracted.
-        scale: (dim,) that is divided by.
-        weight: (outputs, dim), None for the standardisation alone.
-        bias: (outputs,).
-    """
-
-    def __init__(self, mean: Tensor, scale: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> None:
+    def __init__(self, mean: Tensor, scale: Tensor) -> None:
         super().__init__()
-        for name, value in {"mean": mean, "scale": scale, "weight": weight, "bias": bias}.items():
-            self.register_buffer(name, None if value is None else value.float())
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("scale", scale.float())
 
     def forward(self, z: Tensor) -> Tensor:
-        """(n, dim) to (n, outputs), or to the same shape."""
-        scaled = (z - cast(Tensor, self.mean)) / cast(Tensor, self.scale)
-        if self.weight is None:
-            return scaled
-        return nn.functional.linear(scaled, cast(Tensor, self.weight), cast(Tensor, self.bias))
+        """(n, dim) to (n, dim)."""
+        return (z - cast(Tensor, self.mean)) / cast(Tensor, self.scale)
+
+
+def linear(parts: Mapping[str, Tensor]) -> nn.Module:
+    """The linear model of a probe: `mean`, `scale`, `weight` and `bias`, as `Linear` has them."""
+    outputs, dim = parts["weight"].shape
+    last = nn.Linear(dim, outputs)
+    last.load_state_dict({name: parts[name].float() for name in ("weight", "bias")})
+    return nn.Sequential(Standardised(parts["mean"], parts["scale"]), last)
 
 
 class Predicting(nn.Module):
@@ -179,7 +178,7 @@ def take(source: Path, side: str = "") -> Taken:
 def _of_model(model: Model) -> Taken:
     info = model.info
     target = info.target
-    about = {
+    about: dict[str, Any] = {
         "kind": "model",
         "gives": "predictions",
         "modality": kind_of(model.card),
@@ -224,13 +223,13 @@ def _predicting(model: Model, *, by_step: bool) -> nn.Module:
         joined = model.joined(encoder)
         pooling, head = joined.pooling, joined.head
     elif parts := model.part("scaling"):
-        scaling = Affine(parts["mean"], parts["scale"])
-        joined = model.joined(models.AsTheyAre(encoder.config.dim), linear=True)
+        scaling = Standardised(parts["mean"], parts["scale"])
+        joined = model.joined(AsTheyAre(encoder.config.dim), linear=True)
         pooling, head = joined.pooling, joined.head
     else:
         parts = model.part("linear")
         pooling = Pooling(cast(Any, info.pooling), encoder.config.dim, info.top_k)
-        head = Affine(parts["mean"], parts["scale"], parts["weight"], parts["bias"])
+        head = linear(parts)
     own = None if by_step else pooling
     return _on_cpu(Predicting(encoder, scaling, own, head, model.task, info.calibrator.temperature))
 

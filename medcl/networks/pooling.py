@@ -1,6 +1,6 @@
 """How the embeddings of several samples become one: the samples of a record, or of all records of a patient."""
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,14 +48,15 @@ class Attention(nn.Module):
         hidden = torch.tanh(self.hidden(z))
         if self.gate is not None:
             hidden = hidden * torch.sigmoid(self.gate(z))
-        return cast(Tensor, self.score(hidden))[:, 0]
+        scores: Tensor = self.score(hidden)[:, 0]
+        return scores
 
     def forward(self, z: Tensor, group: Tensor, n_groups: int) -> Tensor:
         """Embeddings (N, D) of groups (N,) to weights (N,) that sum to 1 in each group."""
         score = self.scores(z)
         largest = score.new_full((n_groups,), -torch.inf).scatter_reduce(0, group, score.detach(), "amax")
         share = (score - largest[group]).exp()
-        return cast(Tensor, share / share.new_zeros(n_groups).index_add(0, group, share)[group])
+        return share / share.new_zeros(n_groups).index_add(0, group, share)[group]
 
 
 class Pooling(nn.Module):

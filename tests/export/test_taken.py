@@ -69,7 +69,7 @@ def test_sides_of_a_run_on_several_inputs_are_named(tmp_path: Path) -> None:
         assert (taken.about["dim"], taken.about["of_length_1"]) == (dim, True)
         inputs = taken.examples()
         assert compared(taken.original, taken.network, inputs)[0] < 1e-6
-        assert taken.network(inputs[0]).norm(dim=1).numpy() == pytest.approx(np.ones(4), abs=1e-5)
+        assert taken.network(inputs[0]).detach().norm(dim=1).numpy() == pytest.approx(np.ones(4), abs=1e-5)
 
 
 def test_made_up_samples_have_the_shape_that_each_encoder_takes(tmp_path: Path) -> None:

@@ -160,8 +160,8 @@ def test_a_window_of_a_ct_clips_and_whole_numbers_stay_whole() -> None:
     voxels = np.linspace(-1000, 1000, 64).astype(np.int16).reshape(4, 4, 4)
     tiles = reference("volume")(voxels, (1.0, 1.0, 1.0), settings("volume", card))
     np.testing.assert_allclose(tiles[0, 0], np.clip((voxels + 100.0) / 200, 0, 1), atol=1e-6)
+    constant = VolumeCard(ImageEncoderConfig(), 1, "mr", asdict(VolumeConfig(size=(4, 4, 4))))
     with pytest.raises(ValueError, match="black and white"):
-        constant = VolumeCard(ImageEncoderConfig(), 1, "mr", asdict(VolumeConfig(size=(4, 4, 4))))
         reference("volume")(0 * voxels, (1.0, 1.0, 1.0), settings("volume", constant))
 
 
