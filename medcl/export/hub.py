@@ -11,7 +11,7 @@ import re
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 from medcl import files, runs, weights
 from medcl.documents import read_json, sealed
@@ -78,22 +78,32 @@ def local(name: str | PathLike[str], *, download: bool = False, revision: str | 
             "from the hub, with revision= a certain one"
         )
     fetched = _fetched(name, revision, here=False)
-    if fetched is None:
-        raise MedclError(f"{name}: the hub has no such model{f' at {revision}' if revision else ''}, or is not reached")
     note(fetched)
     return fetched
 
 
-def _fetched(name: str, revision: str | None, *, here: bool) -> Path | None:
-    """The folder of one commit, from the cache of huggingface_hub or the hub; None where it is not there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+@overload
+def _fetched(name: str, revision: str | None, *, here: Literal[True]) -> Path | None: ...
 
-    where = {"endpoint": os.environ.get("HF_ENDPOINT"), "local_files_only": here}
+
+@overload
+def _fetched(name: str, revision: str | None, *, here: Literal[False]) -> Path: ...
+
+
+def _fetched(name: str, revision: str | None, *, here: bool) -> Path | None:
+    """The folder of one commit, from the cache of huggingface_hub, None where it is not there, or from the hub."""
+    from huggingface_hub import snapshot_download
+
+    where: dict[str, Any] = {"endpoint": os.environ.get("HF_ENDPOINT"), "local_files_only": here}
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED, **where))  # type: ignore[arg-type]
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
-        return None
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED, **where))
+    except Exception as error:  # What a hub answers, and so what goes wrong, is not ours.
+        if here:
+            return None
+        at = f" at {revision}" if revision else ""
+        raise MedclError(
+            f"{name}: the hub has no such model{at}, or cannot be reached ({type(error).__name__})"
+        ) from error
 
 
 def note(folder: Path) -> None:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import huggingface_hub
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -101,7 +101,7 @@ class Served(BaseHTTPRequestHandler):
             if commit is None:
                 return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"}, body)
             names = [{"rfilename": one.name, "size": one.stat().st_size} for one in self.folders[commit].iterdir()]
-            if len(parts) > 6:  # the tree
+            if parts[4] == "tree":
                 tree = [{"type": "file", "path": n["rfilename"], "size": n["size"], "oid": "0" * 40} for n in names]
                 return self._send(200, json.dumps(tree).encode(), {}, body)
             about = {"id": "ward/ecg", "sha": commit, "siblings": names, "private": False, "tags": [], "downloads": 0}
