@@ -22,7 +22,7 @@ def export(
         to: format: ONNX, torch.export, a MONAI bundle, or a folder for a model hub.
         manifest: manifest whose first records are the samples that original and export are compared by; default:
             made-up samples.
-        side: of a run on several inputs, name of the input whose encoder is exported.
+        side: name of the input whose encoder is exported, of a run on several.
         jobs: number of processes that decode records; -1 is one a core.
 
     Returns:
