@@ -157,8 +157,8 @@ def _evaluation(path: Path) -> Iterator[str]:
         }
         yield f"### {_plain(results['target']['name'])}"
         yield (
-            f"\n{METRICS.get(metric, metric)} on {test['patients']:g} test patients, mean over {repeats} {'repeat' if repeats == 1 else 'repeats'} and "
-            f"95% interval over patients ({results.get('created') or 'date unknown'}):"
+            f"\n{METRICS.get(metric, metric)} on {test['patients']:g} test patients, mean over {repeats} "
+            f"repeat{'s' * (repeats != 1)} and 95% interval over patients ({results.get('created') or 'date unknown'}):"
         )
         yield from ("", *_row("protocol", "arm", *labels), *_rule(2 + len(labels)))
         for protocol, arm in dict.fromkeys(key[:2] for key in cells):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor, nn
 
+    from medcl.modality.preprocessing import Preprocessing
     from medcl.modality.views import Compose
 
 
@@ -144,12 +145,7 @@ class Wing(ABC):
         return self.encoder_config()
 
     def sketch(self, config: Any, encoder: Any) -> "tuple[nn.Module, tuple[int, ...]] | None":
-        """An encoder and the shape of a sample (C, ...) where both follow from the settings; None: the archive decides.
-
-        Args:
-            config: of samples.
-            encoder: of the encoder.
-        """
+        """An encoder and the shape of a sample (C, ...) where both follow from settings; None: the archive decides."""
         return None
 
     def is_published(self, encoder: Any) -> bool:
@@ -285,6 +281,10 @@ class Wing(ABC):
     @abstractmethod
     def data_of(self, spec: Any) -> Any:
         """The configuration of samples that an encoder takes in evaluation: as in training, without overlap."""
+
+    def preprocessing(self, spec: Any) -> "Preprocessing":
+        """How a record becomes what the encoder of a spec takes, for those who have no medcl."""
+        return self._part("preprocessing").preprocessing(spec)  # type: ignore[no-any-return]
 
     def encoder(self, spec: Any) -> "nn.Module":
         """A network as training begins with it: with new random weights, or those of a published model."""
