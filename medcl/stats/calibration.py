@@ -30,6 +30,12 @@ def calibration(truth: ArrayLike, probability: ArrayLike, *, bins: int = 10) -> 
 
     Raises:
         MedclError: the lengths differ, nothing was passed, or a probability lies outside [0, 1].
+
+    Example:
+        >>> from medcl.stats.calibration import calibration
+        >>> found = calibration([0, 1, 1, 1], [0.25, 0.75, 0.75, 0.75], bins=2)
+        >>> found
+        Calibration(predicted=array([0.625]), observed=array([0.75]), count=array([4.]))
     """
     from sklearn.calibration import calibration_curve
 
@@ -146,7 +152,13 @@ def to_logits(kind: Kind, probabilities: ArrayLike) -> Floats:
 
 
 def tempered(kind: Kind, logits: ArrayLike, temperature: float) -> Floats:
-    """Probabilities of logits (records, outputs) divided by the temperature: softmax or sigmoid, by the kind."""
+    """Probabilities of logits (records, outputs) divided by the temperature: softmax or sigmoid, by the kind.
+
+    Example:
+        >>> from medcl.stats.calibration import tempered
+        >>> tempered("multiclass", [[2.0, 0.0]], temperature=2.0).round(3).tolist()
+        [[0.731, 0.269]]
+    """
     from scipy import special
 
     z = np.asarray(logits, dtype=np.float64) / temperature
