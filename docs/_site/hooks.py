@@ -20,6 +20,7 @@ import reference  # noqa: E402
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "reporting.md"}
 FOLDERS = ("pipelines", "datasets", "notebooks")
 COPIED = ("*.yaml", "*.ipynb", "*.py")
+SHIM = "https://unpkg.com/iframe-worker/shim"
 _OUTSIDE = re.compile(r"\]\((?:\.\./)+(?=[A-Z]|pipelines|datasets|notebooks)")
 
 
@@ -40,6 +41,16 @@ def on_files(files: Files, config: Any) -> Files:
     for name in ("LICENSE", "CITATION.cff", "README.md"):
         files.append(File.generated(config, f"{name}.txt", content=(ROOT / name).read_text(encoding="utf-8")))
     return files
+
+
+def on_post_page(output: str, page: Any, **rest: Any) -> str:
+    """Take the script that lets the search work from a folder from the folder itself, not from the network."""
+    return output.replace(SHIM, page.url.count("/") * "../" + "javascripts/iframe-worker.js")
+
+
+def on_post_template(output_content: str, template_name: str, **rest: Any) -> str:
+    """The same for the page of wrong addresses, which is opened from a server alone."""
+    return output_content.replace(SHIM, "/javascripts/iframe-worker.js")
 
 
 def on_page_markdown(markdown: str, page: Any, **rest: Any) -> str:

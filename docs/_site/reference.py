@@ -49,7 +49,7 @@ def python() -> str:
     from medcl.contrast import LOSSES, PAIRINGS
 
     groups = {
-        "Commands as functions": [f"{command.__module__}.{name}" for name, command in COMMANDS.items()],
+        "Commands as functions": [f"{one.__module__}.{name}" for name, one in COMMANDS.items()],
         "Embeddings and models": [
             "medcl.embed.embedder.Embedder",
             "medcl.explore.embeddings.Embeddings",
@@ -62,8 +62,18 @@ def python() -> str:
     }
     told = "# Python\n\nWhat a program may call. Shapes, units and what is raised stand with each name.\n"
     for title, names in groups.items():
-        told += f"\n## {title}\n" + "".join(f"\n::: {name}\n" for name in names)
+        told += f"\n## {title}\n"
+        for name in names:
+            told += f"\n::: {name}\n    options:\n      heading: {_called(name)}\n"
     return told
+
+
+def _called(name: str) -> str:
+    """By which name a program calls it: that of the package that exports it."""
+    words = name.split(".")
+    if words[1] == "contrast" and words[2] != "similarities":
+        return f"medcl.contrast.{words[-1]}"
+    return name if words[1] in ("stats", "contrast") else f"medcl.{words[-1]}"
 
 
 def _cell(text: str) -> str:

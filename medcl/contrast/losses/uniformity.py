@@ -109,7 +109,7 @@ def uniformity(
         >>> import torch
         >>> from medcl.contrast import uniformity
         >>> round(uniformity(torch.eye(4)).item(), 3)
-        (-0.0, -4.0)
+        -4.0
     """
     on_the_sphere(similarity, "uniformity")
     if not t > 0:
