@@ -15,7 +15,8 @@ from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.fractions import Subset
 from medcl.evaluate.items import Items
-from medcl.evaluate.results import Fraction, Procedure, Results, ResultTarget, Split
+from medcl.evaluate.results import Fraction, Results, ResultTarget, Split
+from medcl.evaluate.results_tables import Procedure
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
 from medcl.evaluate.tasks.base import Rows, Task
 

@@ -119,10 +119,10 @@ class EvaluateConfig:
         task: what is predicted; `auto` follows from the column. A column of numbers may also be a time to an event
             (`survival`, with `event`) or, for tables in time, the time of an event (`risk`, with `horizon`); classes
             may be grades (`ordinal`), in the order of the manifest.
-        event: of a survival task the column that says whether the event was observed.
-        survival_head: what is fine-tuned to survival: `cox`, a hazard ratio by the partial likelihood, of which larger
-            batches (`finetune.batch`) are less biased; or `discrete`, the hazard in each of ten intervals.
-        horizon: of a risk task, how far ahead an event is predicted, in the unit of the time axis.
+        event: column that says whether the event of a survival task was observed, of two classes or 0 and 1.
+        survival_head: head that is fine-tuned to survival: `cox`, a hazard ratio by the partial likelihood, of which
+            larger batches (`finetune.batch`) are less biased; or `discrete`, the hazard in each of ten intervals.
+        horizon: time ahead within which a risk task predicts the event, in the unit of the time axis.
         labels: label fractions: shares (1%, 0.1), numbers (50), numbers of each class (5/class) or a length of
             recording (30min) of the training patients; default: 1%, 10% and 100%, of label maps 1, 2 and 8.
         labels_per_class: numbers of labelled units of each class, in addition to `labels` or in their place.
@@ -132,9 +132,10 @@ class EvaluateConfig:
         baselines: names of simple baselines that are measured beside the encoders, `all` or `none`.
         encoders: other networks that are measured, `package.module:Class` of an installed package.
         scratch: measure the same network from random weights.
-        bag: what a label belongs to, whose samples are pooled: a `record`, or all records of a `study` or a `patient`.
-        pooling: how the samples of one label become one embedding: `mean`, `max`, the mean of the `top-k` of each
-            feature, or learned `attention` and `gated` attention (Ilse et al., ICML 2018).
+        bag: level that a label belongs to, whose samples are pooled: a `record`, or all records of a `study` or a
+            `patient`.
+        pooling: way in which the samples of one label become one embedding: `mean`, `max`, the mean of the `top-k` of
+            each feature, or learned `attention` and `gated` attention (Ilse et al., ICML 2018).
         top_k: number of samples of `top-k`.
         folds: number of test folds by patient, or a column whose values are left out one at a time, such as a site;
             empty: the splits of the manifest.

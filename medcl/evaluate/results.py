@@ -4,13 +4,14 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from medcl import files
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
-from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Speed
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Procedure, Speed
 from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
@@ -58,7 +59,7 @@ class Fraction:
     """The size of a label fraction: the median over the repeats, as some patients have more records than others.
 
     Args:
-        label: the fraction as it was requested, for example `10%` or `50`.
+        label: as it was requested, for example `10%` or `50`.
         patients: number of training patients whose labels were used.
         records: number of their labelled records.
         per_class: class -> number of records that carry it; empty where there are no classes.
@@ -177,25 +178,6 @@ class Difference(Estimate):
 
 
 @dataclass(frozen=True)
-class Procedure:
-    """How the intervals were computed.
-
-    Args:
-        seed: first seed of the repeats and seed of the bootstrap.
-        repeats: number of labelled subsets drawn for each fraction.
-        bootstrap: number of resamples of the test patients.
-        unit: what a fraction counts: `patient` or `record`.
-        folds: number of test folds; 1 for a plain evaluation.
-    """
-
-    seed: int
-    repeats: int
-    bootstrap: int
-    unit: str = "patient"
-    folds: int = 1
-
-
-@dataclass(frozen=True)
 class Results:
     """Everything that one experiment measured.
 
@@ -258,14 +240,19 @@ class Results:
 
     def find(self, protocol: str, arm: str, label: str, metric: str, class_name: str = "") -> MetricSummary | None:
         """The summary of one cell, None where it was not measured."""
-        wanted = (protocol, arm, label, metric, class_name)
-        rows = self.summary
-        return next((r for r in rows if (r.protocol, r.arm, r.label, r.metric, r.class_name) == wanted), None)
+        return self._cells.get((protocol, arm, label, metric, class_name))
+
+    @cached_property
+    def _cells(self) -> dict[tuple[str, str, str, str, str], MetricSummary]:
+        return {(r.protocol, r.arm, r.label, r.metric, r.class_name): r for r in self.summary}
 
     def difference(self, protocol: str, arm: str, other: str, label: str, metric: str) -> Difference | None:
         """The paired difference of two arms, None where it was not measured."""
-        wanted = (protocol, arm, other, label, metric)
-        return next((d for d in self.differences if (d.protocol, d.arm, d.other, d.label, d.metric) == wanted), None)
+        return self._gaps.get((protocol, arm, other, label, metric))
+
+    @cached_property
+    def _gaps(self) -> dict[tuple[str, str, str, str, str], Difference]:
+        return {(d.protocol, d.arm, d.other, d.label, d.metric): d for d in self.differences}
 
     def repeats(self, protocol: str, arm: str, label: str) -> Iterator[Score]:
         """The scores of one protocol, arm and fraction."""

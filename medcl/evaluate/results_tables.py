@@ -1,4 +1,4 @@
-"""Tables and curves of results beside the scores: calibration, confusion, and the course of training."""
+"""What results hold beside the scores: calibration, confusion, the course of training, and the procedure."""
 
 from dataclasses import dataclass
 
@@ -91,3 +91,22 @@ class Speed:
     ratio: float
     pairs: int
     never: int
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How the intervals were computed.
+
+    Args:
+        seed: first seed of the repeats and seed of the bootstrap.
+        repeats: number of labelled subsets drawn for each fraction.
+        bootstrap: number of resamples of the test patients.
+        unit: what a fraction counts: `patient` or `record`.
+        folds: number of test folds; 1 for a plain evaluation.
+    """
+
+    seed: int
+    repeats: int
+    bootstrap: int
+    unit: str = "patient"
+    folds: int = 1

@@ -3,7 +3,8 @@
 import math
 
 from medcl.errors import UsageError
-from medcl.evaluate.results import ArmInfo, Difference, Estimate, Fraction, Procedure, Results, ResultTarget
+from medcl.evaluate.results import ArmInfo, Difference, Estimate, Fraction, Results, ResultTarget
+from medcl.evaluate.results_tables import Procedure
 from medcl.wording import METRICS, NOTHING, bounds, count, decimals, number
 
 PROTOCOLS = {"probe": "Linear probe", "knn": "k nearest neighbours", "finetune": "Full fine-tuning"}

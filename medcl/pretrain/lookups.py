@@ -1,34 +1,21 @@
 """What objectives look up by row of the manifest: levels, labels and values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from medcl.archive.manifest import Manifest
+from medcl.data.samples import InMemory
 from medcl.errors import UsageError, did_you_mean
 from medcl.pretrain.objectives.positives import LABEL, VALUE
 from medcl.pretrain.recipe import Recipe
 
-
-class Columns(Protocol):
-    """What is looked up in: a manifest, or the ids of samples in memory."""
-
-    def __len__(self) -> int:
-        """Number of rows."""
-
-    def has(self, name: str) -> bool:
-        """Whether there is a column of this name."""
-
-    def column(self, name: str) -> NDArray[Any]:
-        """One column: integers with -1 for null, floats with NaN, or objects with None."""
-
-    @property
-    def targets(self) -> Iterable[str]:
-        """Names of the label columns."""
+Columns = Manifest | InMemory
+"""What is looked up in."""
 
 
 class Lookups:
@@ -53,11 +40,9 @@ class Lookups:
         # One input has no partners, and may be called as a level of its samples is.
         self._partners = names if len(names) > 1 else ()
         for name, objective in recipe.objectives.items():
-            share = float(getattr(objective, "labels", 1.0))
             for word in objective.columns:
-                if word in id_names or word == "position" or word in self._tables:
-                    continue
-                self._tables[word] = _column(f"objectives.{name}", word, chosen, id_names, share, recipe.seed)
+                if word not in (*id_names, "position", *self._tables):
+                    self._tables[word] = self.table(recipe, name, word, chosen, id_names)
         for word, where in (more or {}).items():
             self._tables[word] = _column(where, word, chosen, id_names, 1.0, recipe.seed)
 
@@ -73,14 +58,14 @@ class Lookups:
         return self
 
     @staticmethod
-    def table(recipe: Recipe, objective: str, word: str, chosen: Columns) -> Tensor:
+    def table(recipe: Recipe, objective: str, word: str, chosen: Columns, id_names: Sequence[str] = ()) -> Tensor:
         """What one objective looks up by a word, of each row of the manifest.
 
         Raises:
             UsageError: as the class.
         """
         share = float(getattr(recipe.objectives[objective], "labels", 1.0))
-        return _column(f"objectives.{objective}", word, chosen, (), share, recipe.seed)
+        return _column(f"objectives.{objective}", word, chosen, id_names, share, recipe.seed)
 
     def of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """{word: (B,)} of the samples of a batch."""

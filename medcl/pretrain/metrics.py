@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from lightning.fabric import Fabric
 from tensorboard.compat.proto.event_pb2 import Event
@@ -71,11 +71,7 @@ class Log:
         self._file = MetricsFile(folder / METRICS, keep_below=step, columns=columns)
         self._board, self._fabric = Board(folder / BOARD), fabric
 
-    def __enter__(self) -> "Log":
-        """Itself."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         """Close the files."""
         self._file.close()
         self._board.close()
@@ -96,28 +92,25 @@ class MetricsFile:
     Args:
         path: of the file.
         keep_below: rows of later steps than this are dropped, since a resumed run repeats them.
-        columns: of the file; empty: those of the first row.
+        columns: of the file.
 
     Raises:
         MedclError: it cannot be written, or what is there is damaged.
     """
 
-    def __init__(self, path: Path, *, keep_below: int, columns: Sequence[str] = ()) -> None:
-        self._path, self._columns = path, columns
-        self._writer: csv.DictWriter[str] | None = None
-        rows = _rows(path, keep_below) if keep_below else []
+    def __init__(self, path: Path, *, keep_below: int, columns: Sequence[str]) -> None:
+        self._path = path
         kept = io.StringIO()
-        self._file: TextIO = kept
-        for row in rows:
-            self.write(row)
+        writer = csv.DictWriter(kept, list(columns))
+        writer.writeheader()
+        writer.writerows(_rows(path, keep_below) if keep_below else [])
         # In one move: a process that is killed now loses no row.
         files.write(path, kept.getvalue())
         try:
             self._file = path.open("a", newline="", encoding="utf-8")
         except OSError as error:
             raise files.unwritable(path, error) from error
-        if rows:
-            self._writer = csv.DictWriter(self._file, list(columns or rows[0]))
+        self._writer = csv.DictWriter(self._file, list(columns))
 
     def write(self, row: Mapping[str, float | str]) -> None:
         """Write one row; a column that it does not have stays empty.
@@ -126,9 +119,6 @@ class MetricsFile:
             MedclError: the disk is full.
         """
         try:
-            if self._writer is None:
-                self._writer = csv.DictWriter(self._file, list(self._columns or row))
-                self._writer.writeheader()
             self._writer.writerow(row)
             self._file.flush()
         except OSError as error:

@@ -59,11 +59,7 @@ class Monitor:
         with path.open(newline="", encoding="utf-8") as lines:
             self._done = {int(row["step"]) for row in csv.DictReader(lines)}
 
-    def __enter__(self) -> "Monitor":
-        """Itself."""
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         """Close the file."""
         self._file.close()
 

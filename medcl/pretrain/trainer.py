@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -145,9 +145,9 @@ def _train(
     with ExitStack() as stack:
         # The first process alone writes and looks; the others wait where they next exchange something.
         columns = ("step", *named, "learning_rate", *plan.losses(), "total", "samples_per_second")
-        log = stack.enter_context(Log(folder, step, columns, fabric)) if fabric.is_global_zero else None
+        log = stack.enter_context(closing(Log(folder, step, columns, fabric))) if fabric.is_global_zero else None
         watched = log is not None and plan.held is not None
-        monitor = stack.enter_context(Monitor(plan, stage, named, fabric, folder, step)) if watched else None
+        monitor = stack.enter_context(closing(Monitor(plan, stage, named, fabric, folder, step))) if watched else None
         look()  # Of a run that was stopped before it.
         asked = stack.enter_context(_stop_asked())
         title, hidden = named.get("stage", ""), None if log else True

@@ -109,7 +109,7 @@ def confusion_intervals(
 
     values = shares(np.ones((len(sums), 1)))[..., 0]
     parts = patient_weights(np.arange(len(sums)), n_boot=n_boot, seed=seed)
-    boot = np.concatenate([shares(weights).mean(0) for weights in parts], axis=3)
+    boot = np.concatenate([np.empty((*shape[1:], 0)), *(shares(weights).mean(0) for weights in parts)], axis=3)
     n_patients = (sums.reshape(-1, *shape)[:, 0].sum(3) > 0).sum(0)  # that have a record of the class
     total = true.sum(0)
     found = np.full((3, *shape[1:]), np.nan)

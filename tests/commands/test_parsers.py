@@ -129,3 +129,11 @@ def test_a_signature_becomes_flags() -> None:
 def test_wrong_words_are_told(words: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         parse(command, words)
+
+
+def test_what_is_done_by_default_can_be_switched_off() -> None:
+    found = [
+        parse(COMMANDS["finetune"], ["run", "--manifest", "m", "--target", "y", *more])
+        for more in ([], ["--no-scratch"])
+    ]
+    assert [one["scratch"] for one in found] == [True, False]

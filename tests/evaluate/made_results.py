@@ -4,18 +4,8 @@ from itertools import combinations
 
 import numpy as np
 
-from medcl.evaluate.results import (
-    ArmInfo,
-    Difference,
-    Fraction,
-    MetricSummary,
-    Procedure,
-    Results,
-    ResultTarget,
-    Score,
-    Split,
-)
-from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Speed
+from medcl.evaluate.results import ArmInfo, Difference, Fraction, MetricSummary, Results, ResultTarget, Score, Split
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Procedure, Speed
 from medcl.stats.intervals import UNBOUNDED, crossed_difference, crossed_interval, holm, mean_interval, paired_interval
 from medcl.stats.metrics import BOUNDS, BY_CLASS, OF_GRADES, OF_VALUES, OVERALL
 

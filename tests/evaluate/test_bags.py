@@ -122,6 +122,21 @@ def test_the_mean_of_a_record_is_what_it_was_and_that_of_a_patient_is_over_all_s
     np.testing.assert_allclose(of_bags["state.reference"], of_records["state.reference"])
 
 
+def test_a_baseline_learns_of_the_training_patients_of_its_fold_alone(
+    run: Path, manifest: Manifest, store: Path, tmp_path: Path
+) -> None:
+    settings = {"target": "age", "bag": "record", "protocols": ["probe"], "baselines": ["covariance"], "scratch": False}
+    unsplit = manifest.with_column("split", pa.array([None] * len(manifest), pa.string()))
+    config = replace(CONFIG, folds="3", save_models="none", **settings)  # type: ignore[arg-type]
+    before = {path.name for path in (store / FOLDER).glob("*.npz")}
+    finetune([run], unsplit, config, store, tmp_path)
+    new = [path for path in (store / FOLDER).glob("*.npz") if path.name not in before]
+    references = [np.load(path)["state.reference"] for path in new if "state.reference" in np.load(path)]
+    assert len(references) == 3
+    assert np.isfinite(references).all()
+    assert not np.allclose(references[0], references[1], rtol=1e-3)
+
+
 def test_attention_finds_the_rare_sample_that_the_mean_drowns() -> None:
     rng = np.random.default_rng(0)
     n, size = 300, 20

@@ -80,24 +80,19 @@ class NamedLoss:
         name = config.loss_name
         if ":" not in name and name not in contrast.LOSSES:
             raise UsageError(f"{where}.loss: {not_a_choice(name, contrast.LOSSES)}")
-        self.function: Any = _own_loss(name) if ":" in name else contrast.LOSSES[name]
-        function: Any = self.function
-        self.has_state = inspect.isclass(function)
-        called: Any = function.forward if self.has_state else function
+        function: Any = _own_loss(name) if ":" in name else contrast.LOSSES[name]
+        self.function, self.has_state = function, inspect.isclass(function)
+        called = function.forward if self.has_state else function
         self.parameters = dict(inspect.signature(called).parameters)
-        settings = (
-            dict(inspect.signature(self.function).parameters) if inspect.isclass(self.function) else self.parameters
-        )
         self.takes_group = "group" in self.parameters or any(
             one.kind is inspect.Parameter.VAR_KEYWORD for one in self.parameters.values()
         )
         needed = [one.name for one in self.parameters.values() if one.default is inspect.Parameter.empty]
-        needed = [one for one in needed if one not in ("self", "scale")]
-        own = {one for one in settings if one not in GIVEN}
+        own = inspect.signature(function).parameters.keys() - GIVEN
         for one in config.settings:
             if one not in own:
                 raise UsageError(f"{where}.settings: the loss {name} has no {not_a_choice(one, own)}")
-        missing = [one for one in needed if one not in GIVEN and one not in config.settings]
+        missing = [one for one in needed if one not in (*GIVEN, "self", *config.settings)]
         if missing:
             raise UsageError(
                 f"{where}.loss: {name} takes {named(missing)}, which an objective of kind contrast has not"
@@ -115,8 +110,7 @@ class NamedLoss:
             raise UsageError(f"{where}: the loss {name} takes two views of a sample, copies asks for {config.copies}")
         if ("z1" in self.parameters or self.several == "views") and not config.of:
             raise UsageError(f"{where}: the loss {name} compares views of one input (`of`), not `between`")
-        plain = config.similarity == "cosine"
-        if not plain and "similarity" not in self.parameters:
+        if config.similarity != "cosine" and "similarity" not in self.parameters:
             raise UsageError(f"{where}: the loss {name} and the similarity {config.similarity} do not fit together")
         if "regions" in self.parameters and not (config.dense and len(config.between) == 2):
             raise UsageError(f"{where}: the loss {name} compares cells with words: two inputs (`between`), dense: true")

@@ -12,7 +12,6 @@ from medcl.contrast.losses.clip import clip
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.documents import merge
 from medcl.errors import UsageError
-from medcl.networks.text_cache import TextCache
 from medcl.pretrain.check import check
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import Side, linked, pair
@@ -204,25 +203,6 @@ def test_other_records_of_the_patient_are_left_out() -> None:
     assert one < apart_from_all, "fewer negatives"
     alone = trained(batch_of(x, torch.tensor([1, 1, 1, 1])))["views"]
     torch.testing.assert_close(alone, torch.zeros(()), msg="without views both views are the same, and alone")
-
-
-def test_a_locked_encoder_embeds_each_text_once() -> None:
-    asked: list[int] = []
-
-    def embed(x: Tensor) -> Tensor:
-        asked.append(len(x))
-        return x.float() @ torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-
-    cache = TextCache(most=3)
-    x = torch.tensor([[5, 1, 0], [7, 2, 0], [5, 1, 0]])
-    expected = x[:, :2].float()
-    torch.testing.assert_close(cache(x, x > 0, embed), expected)
-    torch.testing.assert_close(cache(x[:, :2], x[:, :2] > 0, embed), expected)  # without its padding
-    assert asked == [2]
-    more = torch.tensor([[1, 1, 0], [2, 1, 0], [7, 2, 0]])
-    for _ in range(2):
-        torch.testing.assert_close(cache(more, more > 0, embed), more[:, :2].float())
-    assert asked == [2, 2, 1], "of three that are kept, the fourth is embedded anew"
 
 
 def test_features_are_dropped_before_a_projection_in_training_only() -> None:
