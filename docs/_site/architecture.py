@@ -1,4 +1,4 @@
-"""The house in one picture, drawn from the imports.
+"""The rooms of the house in one diagram, drawn from the imports.
 
 `python docs/_site/architecture.py` writes docs/architecture.svg.
 """
@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PICTURE = ROOT / "docs" / "architecture.svg"
+DIAGRAM = ROOT / "docs" / "architecture.svg"
 GROUND = "ground"
 """Small modules that any room may use, such as errors and files, drawn as one."""
 ROOF = ("cli", "api", "__init__", "__main__")
@@ -76,7 +76,7 @@ def floors(below: dict[str, set[str]]) -> dict[str, int]:
 
 
 def direct(below: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The uses that no other use implies: arrows of the picture."""
+    """The uses that no other use implies: arrows of the diagram."""
 
     def reach(room: str) -> set[str]:
         return below[room].union(*(reach(other) for other in below[room]))
@@ -87,7 +87,7 @@ def direct(below: dict[str, set[str]]) -> dict[str, set[str]]:
 
 
 def draw() -> str:
-    """The picture as SVG: rooms on their floors, an arrow to each room that is used."""
+    """The diagram as SVG: rooms on their floors, an arrow to each room that is used."""
     below = rooms()
     on = floors(below)
     rows = [sorted(room for room in below if on[room] == floor) for floor in range(max(on.values()) + 1)]
@@ -122,4 +122,4 @@ def draw() -> str:
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(draw(), encoding="utf-8")
+    DIAGRAM.write_text(draw(), encoding="utf-8")

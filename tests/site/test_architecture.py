@@ -1,4 +1,4 @@
-"""The picture of the house is that of the imports."""
+"""The diagram of the rooms is that of the imports."""
 
 import importlib.util
 from pathlib import Path
@@ -20,8 +20,8 @@ def drawing() -> ModuleType:
     return module
 
 
-def test_the_picture_is_up_to_date(drawing: ModuleType) -> None:
-    found = drawing.PICTURE.read_text(encoding="utf-8")
+def test_the_diagram_is_up_to_date(drawing: ModuleType) -> None:
+    found = drawing.DIAGRAM.read_text(encoding="utf-8")
     assert found == drawing.draw(), "run: python docs/_site/architecture.py"
 
 
@@ -29,8 +29,8 @@ def test_every_room_is_drawn_above_what_it_uses(drawing: ModuleType) -> None:
     below = drawing.rooms()
     floor = drawing.floors(below)
     assert all(floor[room] > floor[other] for room, uses in below.items() for other in uses)
-    picture = ElementTree.fromstring(drawing.draw())
-    texts = [one.text for one in picture.iter("{http://www.w3.org/2000/svg}text")]
+    drawn = ElementTree.fromstring(drawing.draw())
+    texts = [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
     assert set(below) <= set(texts)
 
 
