@@ -178,7 +178,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error's sentence: `; did you mean 'age'?`, or nothing where no known word is near."""
+    """The end of an error's sentence: `; did you mean 'age'?`, or nothing where no known word is near.
+
+    Example:
+        >>> from medcl.errors import did_you_mean
+        >>> did_you_mean("temprature", ["temperature", "weight"])
+        "; did you mean 'temperature'?"
+    """
     found = nearest(word, known)
     return "" if found is None else f"; did you mean {found!r}?"
 
