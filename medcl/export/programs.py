@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, not_installed
 from medcl.export.taken import Taken
 
 ONNX, TORCH, TRACED = "model.onnx", "model.pt2", "model.ts"
 Runs = Callable[[Tensor], Tensor]
 """An exported network, opened again."""
-_EXTRA = "pip install 'medcl[export]'"
 
 
 def write_onnx(folder: Path, taken: Taken) -> Runs:
@@ -30,7 +29,7 @@ def write_onnx(folder: Path, taken: Taken) -> Runs:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UsageError(f"--to onnx needs the package {error.name}: {_EXTRA}") from error
+        raise UsageError(not_installed(error.name or "onnx", "--to onnx")) from error
     path = folder / ONNX
     program = exported(taken)
     with _quiet():

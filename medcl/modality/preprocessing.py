@@ -17,7 +17,7 @@ class Preprocessing:
 
     Args:
         settings: as JSON holds them: sampling rate, channels, size, scaling.
-        wing: file of the wing's own module; its `reference.py` lies beside it.
+        wing: a module of the wing's folder, in which `reference.py` lies.
         example: draws (n, ...) samples as the network takes them, of the shape and the range of real ones.
         axes: names of the axes of a sample behind the first, such as `channels`.
         varying: numbers of the axes whose length may differ, the first one apart, which always may.
