@@ -156,10 +156,9 @@ def _evaluation(path: Path) -> Iterator[str]:
             if one["metric"] == metric and not one.get("class_name")
         }
         yield f"### {_plain(results['target']['name'])}"
-        yield (
-            f"\n{METRICS.get(metric, metric)} on {test['patients']:g} test patients, mean over {repeats} "
-            f"repeat{'s' * (repeats != 1)} and 95% interval over patients ({results.get('created') or 'date unknown'}):"
-        )
+        over = f"mean over {repeats} repeat{'s' * (repeats != 1)} and 95% interval over patients"
+        when = results.get("created") or "date unknown"
+        yield f"\n{METRICS.get(metric, metric)} on {test['patients']:g} test patients, {over} ({when}):"
         yield from ("", *_row("protocol", "arm", *labels), *_rule(2 + len(labels)))
         for protocol, arm in dict.fromkeys(key[:2] for key in cells):
             row = [cells.get((protocol, arm, label)) for label in labels]

@@ -72,8 +72,8 @@ def test_an_evaluation_and_confounders_come_in_and_the_users_words_stay(run: Pat
     assert "model card with the confounders" in page.text
     text = text_of(run)
     assert own in text
-    assert "| sex | AUROC |" in text
-    assert "no such column with enough patients: site, device." in text
+    assert "| age | R2 | " in text
+    assert "no such column with enough patients: site, device, sex." in text
     assert text.count(BEGIN) == text.count(END) == 1
     (run / "eval" / "age" / "latest").mkdir(parents=True)
     (run / "eval" / "age" / "latest" / "results.json").write_text("{")

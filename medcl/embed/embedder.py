@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -124,6 +124,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         channels: Sequence[str] = (),
         unit: str = "",
         spacing: Sequence[float] | None = None,
+        about: Mapping[str, Any] | None = None,
         level: Literal["record", "window"] = "record",
     ) -> NDArray[np.float32]:
         """Embed objects in memory, as `medcl embed` embeds the files that they came from.
@@ -142,6 +143,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             channels: names of the channels of arrays, in their order.
             unit: of arrays: V, mV or uV; default: mV of an ECG, uV of an EEG.
             spacing: of arrays, in mm along x, y, z.
+            about: of data frames, what the JSON side-car of their file would say.
             level: one embedding a `record`, or one a `window`.
 
         Returns:
@@ -154,7 +156,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         """
         sides = self._sides()
         cards = {side.kind: side.card for side in sides}
-        given = Given.of(sampling_rate, channels, unit, spacing)
+        given = Given.of(sampling_rate, channels, unit, spacing, about)
         several = is_several(x, cards)
         if level == "window" and several:
             raise UsageError("level='window' is of one object: embed the objects of a list one by one")

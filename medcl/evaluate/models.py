@@ -192,7 +192,7 @@ class Model:
                 (EEG: uV) at the encoder's sampling rate; an image (C, rows, columns) or a prepared volume (C, x, y, z)
                 from 0 to 1. Or a manifest, or its path.
             store: folder of prepared records; of a manifest in memory.
-            given: `sampling_rate`, `channels` and `unit`, or `spacing`, of arrays.
+            given: `sampling_rate`, `channels` and `unit`, or `spacing`, of arrays; `about` of data frames.
 
         Returns:
             Of a record its prediction, (columns,): probabilities in the order of the classes, of a binary target that

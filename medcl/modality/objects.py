@@ -4,8 +4,8 @@ A file that loses nothing is read as that of an archive is, by the readers of th
 and spacing are checked and changed there, and nowhere else.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ class Given:
         channels: names of the channels of a recording, in their order.
         unit: of a recording: V, mV, uV; empty is mV of an ECG, uV of an EEG.
         spacing: of a volume, in mm along x, y, z.
+        about: of a data frame, what the JSON side-car of its file would say: roles, units and levels of columns.
     """
 
     sampling_rate: float | None = None
     channels: tuple[str, ...] = ()
     unit: str = ""
     spacing: tuple[float, ...] | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -36,9 +38,10 @@ class Given:
         channels: Sequence[str] = (),
         unit: str = "",
         spacing: Sequence[float] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> "Given":
         """From what a call gives."""
-        return cls(sampling_rate, tuple(channels), unit, None if spacing is None else tuple(spacing))
+        return cls(sampling_rate, tuple(channels), unit, None if spacing is None else tuple(spacing), about or {})
 
 
 def is_dicom(x: Any) -> bool:

@@ -1,5 +1,6 @@
 """Tables in memory as Parquet files with a side-car that says that they are tables of patients."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ def write(x: Any, place: Path, given: Given) -> bool:
     Args:
         x: of pandas or pyarrow: a row a patient, a row a time, or a row a value, as in a file.
         place: folder.
-        given: nothing of it is about tables.
+        given: `about`, the side-car.
 
     Returns:
         Whether it is one.
@@ -27,5 +28,5 @@ def write(x: Any, place: Path, given: Given) -> bool:
     if not isinstance(x, pa.Table):
         return False
     pq.write_table(x.replace_schema_metadata(None), place / "table.parquet")
-    (place / "table.json").write_text('{"medcl": {}}', encoding="utf-8")
+    (place / "table.json").write_text(json.dumps({"medcl": {}, **given.about}), encoding="utf-8")
     return True
