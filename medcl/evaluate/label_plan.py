@@ -30,7 +30,7 @@ from medcl.evaluate.protocols import (
     predict,
     predict_linear,
 )
-from medcl.evaluate.tasks.base import Floats, Linear, Rows, Task
+from medcl.evaluate.tasks.base import Floats, Rows, Task
 from medcl.modality.sampling import SampleSet
 from medcl.networks.pooling import LEARNED, PoolingName
 
@@ -178,11 +178,6 @@ def _frozen(
         "test": predict_linear(task, model, z[test]),
         **{f"linear.{name}": value for name, value in vars(model).items()},
     }
-
-
-def linear_of(arrays: Arrays) -> Linear:
-    """The linear model of a finished cell."""
-    return Linear(**{name.removeprefix("linear."): arrays[name] for name in arrays if name.startswith("linear.")})
 
 
 def _attending(

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from medcl.evaluate.results import ArmInfo, Difference, Estimate, MetricSummary, Score
 from medcl.evaluate.tasks.base import Floats, Measured
-from medcl.stats.intervals import crossed_interval, difference_bounds, holm, mean_interval, patient_weights
+from medcl.stats.intervals import (
+    crossed_difference,
+    crossed_interval,
+    holm,
+    mean_interval,
+    paired_interval,
+    patient_weights,
+)
 from medcl.stats.metrics import bounds_of
 
 Key: TypeAlias = tuple[str, str, str]
@@ -215,12 +222,10 @@ def _cell(table: Table, protocol: str, arm: ArmInfo, label: str) -> dict[Metric,
 
 def _difference(one: Values, two: Values, metric: str, n_patients: int, label: str) -> Difference:
     both = [repeat for repeat in one.repeats if repeat in two.repeats]
-    gaps = one.over(both) - two.over(both)
-    bounds = difference_bounds(bounds_of(metric))
-    spread = one.spread(both) - two.spread(both)
-    alone = mean_interval(spread, bounds=bounds)
-    boot = one.boot - two.boot if len(one.boot) else one.boot
-    main = crossed_interval(gaps, boot, bounds, n_patients) if len(boot) else alone
+    bounds = bounds_of(metric)
+    main = alone = paired_interval(one.spread(both), two.spread(both), bounds=bounds)
+    if len(one.boot):
+        main = crossed_difference(one.over(both), two.over(both), one.boot, two.boot, bounds, n_patients)
     return Difference(
         label,
         metric,
