@@ -21,6 +21,7 @@ from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check
 from medcl.archive.table import read_table
 from medcl.archive.walk import walk
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import suffix_of
 from medcl.wording import counted, line
@@ -147,14 +148,23 @@ def _drafts(
         paths = [relative[path] for path in table.files]
         sections = rule.sections or {"": str(rule.column)}
         cells = table_drafts(table, paths, sections, rule.key, rule.patient, rule.belongs == "record", pattern)
-        return [draft for part in run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True) for draft in part]
+        return _counted(run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True), len(cells))
     taken = _files_of_records(manifest)
     paths = [path for path in walk(folder, rule.files).files if path not in taken]
     if not paths:
         raise UsageError(f"reports {rule.files!r}: all files of the pattern are records, none is a report")
     read = ReadFiles(folder, pattern, clean)
-    found = [draft for part in run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal) for draft in part]
+    found = _counted(run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal), len(paths))
     return sorted(found, key=lambda draft: draft.path)
+
+
+def _counted(parts: Iterable[Sequence[Draft]], total: int) -> list[Draft]:
+    drafts: list[Draft] = []
+    with progress("scan: reports", total, "report") as bar:
+        for part in parts:
+            drafts += part
+            bar.update(len(part))
+    return drafts
 
 
 def _files_of_records(manifest: Manifest) -> set[str]:

@@ -27,6 +27,7 @@ from medcl.archive.sorted_names import SortedNames
 from medcl.archive.summary import ScanSummary, summary
 from medcl.archive.walk import archive_folder, walk
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import UnreadableError
 from medcl.modality.formats import SERIES, SUFFIXES, suffix_of
 from medcl.modality.signal.config import Stated
@@ -96,7 +97,8 @@ def scan(
     """
     folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
-    found = walk(folder, include, SUFFIXES)
+    with progress("scan: files found", unit="file") as bar:
+        found = walk(folder, include, SUFFIXES, bar.update)
     wanted = found.files
     if masks is not None:
         maps = label_maps(masks, found.files, pattern)
@@ -130,19 +132,22 @@ def scan(
             reused += len(taken)
         series = KnownSeries(of_series, folder, wanted)
 
-        def read(new: Iterable[str], apart: bool = False) -> None:
+        def read(new: Iterable[str], apart: bool = False, total: int | None = None) -> None:
             fragile: list[str] = []
             one, chunk = replace(scanner, apart=apart), _FEW if apart else _CHUNK
-            for result in run_chunks(one, new, jobs=jobs, chunk=chunk, instead=one.fatal, apart=apart, cluster=cluster):
-                kept.add(result.rows)
-                spool.add(result.dicom)
-                fragile += result.fragile
-                others.update(result.others)
+            how: dict[str, Any] = {"instead": one.fatal, "apart": apart, "cluster": cluster}
+            with progress("scan", total, "file") as bar:
+                for result in run_chunks(one, new, jobs=jobs, chunk=chunk, **how):
+                    kept.add(result.rows)
+                    spool.add(result.dicom)
+                    fragile += result.fragile
+                    others.update(result.others)
+                    bar.update(len(result))
             if fragile:
-                read(sorted(fragile), apart=True)
+                read(sorted(fragile), apart=True, total=len(fragile))
 
         done = SortedNames(chain(_paths(kept), spool.keep(folder, wanted), series.files()))
-        read(path for path in wanted if path not in done)
+        read((path for path in wanted if path not in done), total=max(0, len(wanted) - len(done)))
         of_volumes = volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt, zero_is_id=zero_is_id)
         for first in iter(lambda: list(islice(of_volumes, _CHUNK)), []):
             kept.add(stored(first))

@@ -28,11 +28,13 @@ class Result(Generic[T]):
         text: as the command prints it; names no patient.
         load: returns the object, which `value` keeps.
         path: the file or folder that was written, if any.
+        then: the command that comes next as a rule, for the command line; may be empty.
     """
 
     text: str
     load: Callable[[], T]
     path: Path | None = None
+    then: str = ""
 
     @cached_property
     def value(self) -> T:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from medcl.commands import next_step
 from medcl.commands.arguments import (
     Column,
     EmbeddingsSource,
@@ -88,7 +89,7 @@ def explore(
         lines.append(f"{unusual}: the most unusual records")
     if open:
         webbrowser.open(page.absolute().as_uri())
-    return Result("\n".join(lines), lambda: page, page)
+    return Result("\n".join(lines), lambda: page, page, next_step.after_explore(beside))
 
 
 @one_or_many
@@ -133,4 +134,4 @@ def embed(
     elif done.taken_over:
         lines.append(f"went on behind {done.taken_over} parts that an interrupted call had finished")
     lines.append(f"{done.path}: {done.rows} embeddings of width {done.dim}, one a {config.level}")
-    return Result("\n".join(lines), load, done.path)
+    return Result("\n".join(lines), load, done.path, next_step.after_embed(done.path))

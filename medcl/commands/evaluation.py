@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from medcl.commands import next_step
 from medcl.commands.arguments import (
     ManifestSource,
     PathSource,
@@ -58,8 +59,9 @@ def finetune(
     results = measure(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
+    then = next_step.after_finetune(folder, folders)
     models = "".join(f"model: {one}\n" for one in sorted((folder / "models").glob("*")))
-    return Result(f"{text}{models}report: {folder / 'report.html'}", lambda: results, folder)
+    return Result(f"{text}{models}report: {folder / 'report.html'}", lambda: results, folder, then)
 
 
 @one_or_many
@@ -103,7 +105,8 @@ def compare(
         merged.save(folder / comparing.RESULTS)
         write_page(merged, folder / "report.html")
         lines.append(f"report: {folder / 'report.html'}")
-    return Result("\n".join(lines), lambda: merged, folder)
+    then = "" if markdown or folder else "the same command with -o FOLDER writes results.json and report.html"
+    return Result("\n".join(lines), lambda: merged, folder, then)
 
 
 @one_or_many
@@ -146,4 +149,5 @@ def evaluate(
     results = evaluate_multimodal(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
-    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
+    then = next_step.after_evaluate(folders[0], manifest)
+    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder, then)

@@ -80,4 +80,4 @@ def predict(
     predicted = found.n_records - len(found.left_out)
     lines = [*found.warnings, *quarantined(found.left_out, found.n_records, loaded.wing.plural)]
     lines.append(f"{path}: predictions of {predicted} of {found.n_records} {loaded.wing.plural}, one row a {by}")
-    return Result("\n".join(lines), lambda: found.table, path)
+    return Result("\n".join(lines), lambda: found.table, path, f"in Python, pandas.read_parquet({str(path)!r})")

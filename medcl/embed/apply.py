@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
@@ -25,6 +24,7 @@ from medcl.embed.metadata import (
     schema_of,
 )
 from medcl.embed.pooling import DivergedError, Plan, Vectors, pooled, rows_of
+from medcl.engine.progress import Progress, progress
 from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"
@@ -183,7 +183,7 @@ def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Pa
     old = [number for number in range(count) if shards.there(number)]
     left_out = {record: reason for part in parts for record, reason in part.prepared.left_out.items()}
     total = sum(len(part.plan.numbers) for part in parts)
-    with tqdm(total=total, desc="embed", unit="piece", disable=None) as bar:
+    with progress("embed", total, "window") as bar:
         for part in parts:
             _embed(part, chosen, config, schema, shards, weights, bar)
     told = replace(about, left_out=dict(list(left_out.items())[:LEFT_OUT]), n_left_out=len(left_out))
@@ -239,7 +239,7 @@ def _parts(sides: list[Side], every: Manifest, chosen: Manifest, config: EmbedCo
 
 
 def _embed(
-    part: _Part, manifest: Manifest, config: EmbedConfig, schema: pa.Schema, shards: Shards, weights: str, bar: Any
+    part: _Part, manifest: Manifest, config: EmbedConfig, schema: pa.Schema, shards: Shards, weights: str, bar: Progress
 ) -> None:
     """Embed the shards of a side that are not finished."""
     plan, pieces = part.plan, part.prepared.pieces
@@ -261,7 +261,7 @@ def _embed(
         ) from error
 
 
-def _counted(embedded: Iterator[tuple[slice, Vectors]], bar: Any) -> Iterator[tuple[slice, Vectors]]:
+def _counted(embedded: Iterator[tuple[slice, Vectors]], bar: Progress) -> Iterator[tuple[slice, Vectors]]:
     for which, z in embedded:
         yield which, z
         bar.update(len(z))

@@ -209,7 +209,7 @@ def _embed(
         parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), chosen, config)
     rows = np.unique(parts.rows)
     encoder = Projected(run.encoder, kind, run.card.projection).to(device())
-    z = torch.from_numpy(embed_records(encoder, parts, rows, device()))
+    z = torch.from_numpy(embed_records(encoder, parts, rows, device(), title=f"embed {kind}s"))
     return rows, F.normalize(z, dim=1).numpy()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.archive.stratify import first_appearance
 from medcl.embed.encoders import Side, device, prepare
+from medcl.engine.progress import progress
 from medcl.errors import UsageError
 from medcl.evaluate.items import Steps
 from medcl.evaluate.models import Model
@@ -21,6 +22,7 @@ from medcl.modality import WINGS, wing
 
 Rule = Literal["youden", "specificity"]
 VERSION = 1
+_TOGETHER = 512  # items between two looks at the clock
 KEY = b"medcl"
 LEVELS = ("patient", "study")
 
@@ -105,7 +107,12 @@ def predict(
     if model.segments and masks is not None:
         outputs: dict[str, Any] = _label_maps(model, chosen, usable, pieces, masks)
     else:
-        prediction = model.of_items(pieces, items, usable)
+        parts = []
+        with progress("predict", len(usable)) as bar:
+            for part in np.array_split(usable, max(1, len(usable) // _TOGETHER)):
+                parts.append(model.of_items(pieces, items, part))
+                bar.update(len(part))
+        prediction = np.concatenate(parts)
         total = np.zeros((len(row), *prediction.shape[1:]))
         np.add.at(total, owner, prediction)
         mean = total[there] / held[there].reshape(-1, *[1] * (prediction.ndim - 1))

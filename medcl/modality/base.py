@@ -106,6 +106,9 @@ class Wing(ABC):
     has_slices: bool
     """Whether a record can be cut into slices across an axis (`original`)."""
 
+    first_recipes: Mapping[str, str] = {}
+    """Modality of the manifest -> shipped recipe to begin with; `""` for all others, `report` where there are texts."""
+
     config: type[Any]
     """Of samples."""
     encoder_config: type[Any]

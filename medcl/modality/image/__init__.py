@@ -36,6 +36,7 @@ class ImageWing(SpatialWing):
     shows_samples = True
     takes_arrays = True
     has_slices = False
+    first_recipes = {"": "image_simclr", "report": "image_report_convirt"}
     config = ImageConfig
 
     @property

@@ -36,6 +36,7 @@ class ReportWing(Wing):
     shows_samples = False
     takes_arrays = False
     has_slices = False
+    first_recipes = {"": "report_simclr"}
     config = TextConfig
     encoder_config = TextEncoderConfig
     views_config = TextViewsConfig

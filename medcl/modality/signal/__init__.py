@@ -37,6 +37,7 @@ class SignalWing(Wing):
     shows_samples = False
     takes_arrays = True
     has_slices = False
+    first_recipes = {"ecg": "ecg_comet", "eeg": "eeg_comet", "": "signal_simclr"}
     config = SignalConfig
     encoder_config = SignalEncoderConfig
     views_config = SignalViewsConfig

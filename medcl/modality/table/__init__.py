@@ -34,6 +34,7 @@ class TableWing(Wing):
     shows_samples = False
     takes_arrays = True
     has_slices = False
+    first_recipes = {"": "table_simclr"}
     config = TableConfig
     encoder_config = TableEncoderConfig
     views_config = TableViewsConfig

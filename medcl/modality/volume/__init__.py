@@ -39,6 +39,7 @@ class VolumeWing(SpatialWing):
     shows_samples = False
     takes_arrays = True
     has_slices = True
+    first_recipes = {"": "volume_simclr"}
     config = VolumeConfig
 
     @property
