@@ -149,5 +149,5 @@ def evaluate(
     results = evaluate_multimodal(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
-    then = next_step.after_evaluate(run, manifest)
+    then = next_step.after_evaluate(folders[0], manifest)
     return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder, then)

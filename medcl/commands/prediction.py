@@ -19,28 +19,33 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def load(folder: PathSource) -> Any:
+def load(source: PathSource, *, download: bool = False, revision: str | None = None) -> Any:
     """Load a finished run or model.
 
     Args:
-        folder: run folder that `medcl pretrain` wrote, or model folder, OUTPUT/models/NAME of `medcl finetune`.
+        source: run folder that `medcl pretrain` wrote; model folder, OUTPUT/models/NAME of `medcl finetune`; or
+            `user/name` of a model hub, of which what was fetched before is taken.
+        download: whether what was not fetched before may be fetched from the hub.
+        revision: of the hub: a commit, tag or branch; default: the newest when the model was first fetched.
 
     Returns:
         Of a run an `Embedder`, which embeds: `load(run).embed(recording, sampling_rate=500, channels=leads)`. Of a
         model a `Model`, which predicts: `load(model).predict(recording, sampling_rate=500, channels=leads)`.
 
     Raises:
-        MedclError: it is neither, is damaged, or was written by a newer medcl.
+        UsageError: there is no such folder, and the hub may not be asked.
+        MedclError: it is neither, is damaged, or was written by a newer medcl; or the hub has no such model.
     """
+    from medcl.evaluate.models import MODEL, load
+    from medcl.export.hub import local
     from medcl.runs import ENVIRONMENT, is_run
 
-    path = Path(folder)
+    path = Path(source)
     if is_run(path):
         from medcl.embed.embedder import Embedder
 
         return Embedder(path).fit([])
-    from medcl.evaluate.models import MODEL, load
-
+    path = local(source, download=download, revision=revision)
     if not (path / MODEL).is_file():
         raise MedclError(
             f"{path}: neither a run folder ({ENVIRONMENT} and recipe.yaml are missing) nor a model folder ({MODEL} is "

@@ -159,7 +159,7 @@ class Model:
         info, samples = self.info, every if items is None else items.samples(every)
         pooling: Any = info.pooling
         if info.protocol == "finetune":
-            found = predict(self._network(self.network), self.task, samples, rows, device())
+            found = predict(self.joined(self.network), self.task, samples, rows, device())
             return self.task.adjusted(found, info.calibrator)
         if info.arm.kind == "baseline":
             assert items is not None
@@ -169,13 +169,13 @@ class Model:
             z = embedded(self.network, samples, rows, pooling, info.top_k)
         if "group" in z:
             scaled = (z["z"] - self.arrays("scaling")["mean"]) / self.arrays("scaling")["scale"]
-            network = self._network(AsTheyAre(scaled.shape[1]), linear=True)
+            network = self.joined(AsTheyAre(scaled.shape[1]), linear=True)
             found = predict(network, self.task, Embedded(scaled, z["group"]), np.arange(len(rows)), device())
         else:
             found = predict_linear(self.task, Linear(**self.arrays("linear")), z["z"].astype(np.float64))
         return self.task.adjusted(found, info.calibrator)
 
-    def _network(self, encoder: Any, *, linear: bool = False) -> Network:
+    def joined(self, encoder: Any, *, linear: bool = False) -> Network:
         """The encoder with its head and pooling."""
         dim, pooling = encoder.config.dim, Pooling(self.info.pooling, encoder.config.dim, self.info.top_k)  # type: ignore[arg-type]
         head = head_of(self.task, dim, linear=linear)

@@ -215,6 +215,12 @@ def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequen
 
     Raises:
         MedclError: as in `Predictions.of`.
+
+    Example:
+        >>> from medcl.stats.metrics import measure
+        >>> found = measure("binary", [0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], ["healthy", "ill"])
+        >>> round(found.metrics["auroc"], 2), round(found.metrics["auprc"], 2)
+        (0.75, 0.83)
     """
     macro, per_class = Predictions.of(kind, truth, prediction).metrics(np.ones((len(np.asarray(truth)), 1)))
     metrics = {metric: float(found[0]) for metric, found in macro.items()}
@@ -234,6 +240,11 @@ def confusion(kind: Kind, truth: ArrayLike, prediction: ArrayLike) -> Ints:
 
     Raises:
         MedclError: as in `Predictions.of`, or the target is a regression.
+
+    Example:
+        >>> from medcl.stats.metrics import confusion
+        >>> confusion("binary", [0, 0, 1, 1], [0.1, 0.6, 0.4, 0.8]).tolist()
+        [[1, 1], [1, 1]]
     """
     from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 

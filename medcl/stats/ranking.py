@@ -101,6 +101,11 @@ def recall(candidates: ArrayLike, hits: ArrayLike, k: ArrayLike) -> Floats:
     """Probability that at least one hit is among the first k, (queries,): 1 - C(n - h, k) / C(n, k).
 
     Of each query n are the candidates and h, from 1 to n, the hits, (queries,) each.
+
+    Example:
+        >>> from medcl.stats.ranking import recall
+        >>> recall(candidates=[100, 100], hits=[1, 5], k=10).round(3).tolist()  # by chance
+        [0.1, 0.416]
     """
     from scipy.special import gammaln
 
