@@ -160,6 +160,8 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         several = is_several(x, cards)
         if level == "window" and several:
             raise UsageError("level='window' is of one object: embed the objects of a list one by one")
+        if several and not x:
+            return np.empty((0, sides[0].dim), dtype=np.float32)
         with written(x, cards, given) as (manifest, store):
             config = EmbedConfig(level=level, pool=self.pool, kind=self.kind, jobs=1)
             done = embed_manifest(Path(self.run), manifest, config, store, store / "embeddings.parquet", loaded=sides)

@@ -56,7 +56,7 @@ def written(x: Any, cards: Mapping[str, Any], given: Given) -> Iterator[tuple[Ma
     """
     with tempfile.TemporaryDirectory(prefix="medcl-") as folder:
         named = []
-        for number, one in enumerate(objects_in(x, cards)):
+        for number, one in enumerate(x if is_several(x, cards) else [x]):
             place = Path(folder) / f"{number:06d}"
             if isinstance(one, PathLike):
                 place = Path(one)
@@ -68,15 +68,8 @@ def written(x: Any, cards: Mapping[str, Any], given: Given) -> Iterator[tuple[Ma
         yield manifest, Path(folder) / "store"
 
 
-def objects_in(x: Any, cards: Mapping[str, Any]) -> list[Any]:
-    """The objects of a list, or the only one; DICOM slices of an encoder that takes volumes are one object."""
-    if not is_several(x, cards):
-        return [x]
-    return list(x)
-
-
 def is_several(x: Any, cards: Mapping[str, Any]) -> bool:
-    """Whether something is a list of objects."""
+    """Whether something is a list of objects; the DICOM slices of an encoder that takes volumes are one."""
     several = isinstance(x, list | tuple)
     of_slices = several and bool(x) and all(map(is_dicom, x)) and any(wing(kind).has_slices for kind in cards)
     return several and not of_slices

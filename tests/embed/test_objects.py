@@ -183,6 +183,7 @@ def test_what_is_missing_or_does_not_fit_is_named(tmp_path: Path) -> None:
         encoder.embed([x, x[:, :50]], sampling_rate=100, channels=leads)
     with pytest.raises(MedclError, match="too short"):
         encoder.embed(x[:, :50], sampling_rate=100, channels=leads)
+    assert encoder.embed([]).shape == (0, 8)
     Image.new("L", (16, 16)).save(tmp_path / "a.png")
     with pytest.raises(MedclError, match="no encoder for images"):
         encoder.embed(tmp_path / "a.png")

@@ -32,5 +32,5 @@ def write(x: Any, place: Path, given: Given) -> bool:
     if not isinstance(x, Pillow.Image) or x.mode == "F":
         return False
     shown = x.convert("RGB") if x.mode in _OTHER else x
-    shown.save(place / "image.png", exif=x.getexif().tobytes())
+    shown.save(place / "image.png", exif=x.getexif().tobytes(), compress_level=1)
     return True
