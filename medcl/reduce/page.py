@@ -99,7 +99,7 @@ def per_patient(manifest: Manifest, one: Selection) -> Figure:
         "hovertemplate": "%{y} patients: about %{x}% kept<extra></extra>",
     }
     title = {"text": "units kept of a patient (%)", "standoff": 6}
-    across = {"range": [0, 100], "dtick": 25, "title": title}
+    across = {"range": [0, 101], "dtick": 25, "title": title}
     up = {"title": {"text": "number of patients", "standoff": 4}, "rangemode": "tozero"}
     return {"data": [bars], "layout": _layout(240, across, {**up, "dtick": max(1, -(-int(counts.max()) // 5))})}
 
