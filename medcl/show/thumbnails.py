@@ -17,8 +17,8 @@ from medcl.data.decode import sources
 from medcl.engine.parallel import quiet, run_chunks
 from medcl.errors import UsageError, reason
 from medcl.modality import wing
-from medcl.modality.base import Miniature
 from medcl.modality.formats import DECODED_APART
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Source
 from medcl.show.images import contact_sheet, data_uri, encoded, png
 

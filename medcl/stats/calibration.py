@@ -109,7 +109,13 @@ def to_logits(kind: Kind, probabilities: ArrayLike) -> Floats:
 
 
 def tempered(kind: Kind, logits: ArrayLike, temperature: float) -> Floats:
-    """Probabilities of logits (records, outputs) divided by the temperature: softmax or sigmoid, by the kind."""
+    """Probabilities of logits (records, outputs) divided by the temperature: softmax or sigmoid, by the kind.
+
+    Example:
+        >>> from medcl.stats.calibration import tempered
+        >>> tempered("multiclass", [[2.0, 0.0]], temperature=2.0).round(3).tolist()
+        [[0.731, 0.269]]
+    """
     from scipy import special
 
     z = np.asarray(logits, dtype=np.float64) / temperature

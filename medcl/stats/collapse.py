@@ -16,6 +16,12 @@ def dead_share(z: Tensor) -> float:
 
     Returns:
         From 0 to 1; NaN for fewer than two embeddings.
+
+    Example:
+        >>> import torch
+        >>> from medcl.stats.collapse import dead_share
+        >>> dead_share(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])), dead_share(torch.ones(3, 2))
+        (0.0, 1.0)
     """
     if len(z) < 2:
         return float("nan")
@@ -32,6 +38,12 @@ def modality_gap(a: Tensor, b: Tensor) -> float:
 
     Returns:
         From 0 to 2; NaN where one input has none.
+
+    Example:
+        >>> import torch
+        >>> from medcl.stats.collapse import modality_gap
+        >>> modality_gap(torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]]))
+        2.0
     """
     means = [F.normalize(one.double(), dim=1).mean(dim=0) for one in (a, b)]
     return float((means[0] - means[1]).norm())

@@ -23,6 +23,11 @@ def youden_threshold(truth: ArrayLike, score: ArrayLike) -> float:
 
     Raises:
         MedclError: there is no positive or no negative record.
+
+    Example:
+        >>> from medcl.stats.decisions import youden_threshold
+        >>> round(youden_threshold([0, 0, 1, 1], [0.1, 0.3, 0.7, 0.9]), 2)
+        0.7
     """
     false, true, thresholds = _roc(truth, score)
     return float(thresholds[np.argmax(true - false)])
@@ -32,6 +37,11 @@ def specificity_threshold(truth: ArrayLike, score: ArrayLike, specificity: float
     """Lowest score from which a record can be called positive with at least so much specificity.
 
     Arguments and errors as for `youden_threshold`; infinity where only calling none positive is specific enough.
+
+    Example:
+        >>> from medcl.stats.decisions import specificity_threshold
+        >>> round(specificity_threshold([0, 0, 0, 1], [0.1, 0.2, 0.6, 0.9], specificity=1.0), 2)
+        0.9
     """
     false, _, thresholds = _roc(truth, score)
     return float(thresholds[false <= 1 - specificity + 1e-9][-1])

@@ -23,6 +23,13 @@ def dice(truth: Labels, prediction: Labels, n_classes: int) -> Floats:
 
     Raises:
         MedclError: the shapes differ, or a label is not among the classes.
+
+    Example:
+        >>> import numpy as np
+        >>> from medcl.stats.label_maps import dice
+        >>> truth, prediction = np.array([[[0, 1, 1, 2]]]), np.array([[[0, 1, 0, 2]]])
+        >>> dice(truth, prediction, n_classes=3).round(2).tolist()
+        [0.67, 1.0]
     """
     _check(truth, prediction, n_classes)
     pairs = truth.ravel().astype(np.int64) * n_classes + prediction.ravel()

@@ -45,6 +45,12 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, weights: Floats | None = Non
         time: (records,).
         event: (records,).
         weights: (records, resamples) gives the curve of each resample; None counts each record once.
+
+    Example:
+        >>> from medcl.stats.survival import kaplan_meier
+        >>> curve = kaplan_meier([1, 2, 3, 4], [1, 0, 1, 1])
+        >>> curve.times.tolist(), curve.values.round(3).tolist()
+        ([1.0, 2.0, 3.0, 4.0], [0.75, 0.75, 0.375, 0.0])
     """
     times, followed = _checked(time, event)
     return _product_limit(times, followed, weights, delayed=None)
@@ -63,6 +69,11 @@ def breslow(time: ArrayLike, event: ArrayLike, risk: ArrayLike) -> Steps:
     """Cumulative baseline hazard of a Cox model with log hazard ratios `risk` (records,) (Breslow 1972).
 
     H0(t) is the sum over the events until t of 1 / sum of exp(risk) of the records at risk then.
+
+    Example:
+        >>> from medcl.stats.survival import breslow
+        >>> breslow([1, 2, 3], [1, 1, 0], risk=[0.0, 0.0, 0.0]).values.round(3).tolist()
+        [0.333, 0.833, 0.833]
     """
     times, followed = _checked(time, event)
     hazard = np.exp(np.asarray(risk, dtype=np.float64))

@@ -34,6 +34,16 @@ class MomentumQueue(nn.Module):
     Attributes:
         embeddings: (size, dim).
         ids_LEVEL: (size,) int64, for each level.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import MomentumQueue
+        >>> queue = MomentumQueue(size=4, dim=2, levels=["patient"])
+        >>> for patient in range(3):
+        ...     queue.enqueue(torch.ones(2, 2), {"patient": torch.tensor([patient, patient])})
+        ...
+        >>> len(queue), sorted(queue.ids_patient.tolist())
+        (4, [1, 1, 2, 2])
     """
 
     embeddings: Tensor

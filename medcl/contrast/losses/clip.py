@@ -79,6 +79,14 @@ def clip(
 
     Raises:
         UsageError: for a weight outside 0 to 1, for one temperature an anchor, and as in `info_nce`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import clip, same
+        >>> images, reports = torch.eye(3), torch.eye(3)
+        >>> text = torch.tensor([5, 5, 8])  # the first two reports have the same text
+        >>> round(clip(images, reports, same(text), temperature=0.5).item(), 3)
+        0.906
     """
     pairing = both_directions(pairing, temperature, weight)
     there = info_nce(

@@ -75,6 +75,14 @@ def debiased(
 
     Raises:
         UsageError: for another similarity, a soft pairing, tau_plus or beta out of range, and as in `over_anchors`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import among_views, debiased
+        >>> z = torch.eye(3).repeat(2, 1)
+        >>> pairing = among_views(torch.arange(3))
+        >>> round(debiased(z, z, pairing, tau_plus=0.0).item(), 3)
+        0.433
     """
     on_the_sphere(similarity, "debiased")
     pairing = yes_or_no(pairing, "debiased")

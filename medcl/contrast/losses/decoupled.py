@@ -71,6 +71,13 @@ def decoupled(
 
     Raises:
         UsageError: for a sigma that is not above 0, and as in `over_anchors`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import among_views, decoupled
+        >>> z = torch.eye(3).repeat(2, 1)  # two views of three samples
+        >>> round(decoupled(z, z, among_views(torch.arange(3))).item(), 3)
+        -8.614
     """
     group = scale.get("group")
     if sigma is None:

@@ -53,6 +53,13 @@ def gram(
 
     Raises:
         UsageError: for weighted positives, a smoothing outside its range, and shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import gram, same
+        >>> report = image = ecg = torch.eye(4)[:3]
+        >>> round(gram(report, [image, ecg], same(torch.arange(3)), smoothing=0.0).item(), 3)
+        1.095
     """
     if not 0 <= smoothing < 1:
         raise UsageError(f"smoothing must be from 0 to below 1, got {smoothing}")

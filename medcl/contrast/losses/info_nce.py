@@ -78,6 +78,14 @@ def info_nce(
 
     Raises:
         UsageError: when shapes do not fit, the temperature is not above 0, or an option is unknown.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import info_nce, same
+        >>> a, b = torch.eye(4), torch.eye(4)
+        >>> patients = torch.tensor([0, 0, 1, 2])
+        >>> round(info_nce(a, b, same(patients), temperature=0.5).item(), 3)
+        0.841
     """
     if log not in ("outside", "inside") or denominator not in ("all", "own"):
         raise UsageError(
@@ -124,6 +132,15 @@ def info_nce_levels(
 
     Raises:
         UsageError: without a level, for soft pairings, and as in `info_nce`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import info_nce_levels, itself, same
+        >>> z = torch.eye(4)[[0, 0, 1, 1]]
+        >>> levels = {"patient": same(torch.tensor([0, 0, 1, 1])), "trial": same(torch.tensor([0, 1, 0, 1]))}
+        >>> losses = info_nce_levels(z, z, levels, without=itself(z))
+        >>> {level: round(loss.item(), 2) for level, loss in losses.items()}
+        {'patient': 0.0, 'trial': 10.0}
     """
     if not levels or any(pairing.soft for pairing in levels.values()):
         raise UsageError("info_nce_levels takes one pairing of yes and no a level; use info_nce for weights")
@@ -178,6 +195,13 @@ def info_nce_views(
     Raises:
         TypeError: when ids are not integers.
         UsageError: when shapes do not fit; see `info_nce`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import info_nce_views
+        >>> z1, z2 = torch.eye(4), torch.eye(4)
+        >>> round(info_nce_views(z1, z2, ids=torch.arange(4)).item(), 5)
+        0.00027
     """
     z, pairing = torch.cat([z1, z2]), among_views(ids)
     return info_nce(

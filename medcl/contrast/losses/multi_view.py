@@ -40,6 +40,13 @@ def mv_infonce(
 
     Raises:
         UsageError: for fewer than two views, shapes that do not fit, and more than one temperature.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import mv_infonce
+        >>> views = torch.eye(4).expand(3, 4, 4)  # three equal views of four samples
+        >>> round(mv_infonce(views).item(), 3)
+        0.03
     """
     units, attraction = _views(views, temperature)
     every = units.flatten(0, 1)

@@ -56,6 +56,13 @@ def siglip(
 
     Raises:
         UsageError: when the bias is neither a scalar nor one an anchor, and as in `over_anchors`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import same, siglip
+        >>> images, reports = torch.eye(3), torch.eye(3)
+        >>> round(siglip(images, reports, same(torch.arange(3)), bias=-5.0).item(), 4)
+        0.0201
     """
     first = a if isinstance(a, Tensor) else a[0]
     rows = (per_anchor(bias, first, "bias"),)

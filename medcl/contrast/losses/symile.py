@@ -67,6 +67,13 @@ def symile(
 
     Raises:
         UsageError: for fewer than two modalities, other negatives, and shapes that do not fit.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import symile
+        >>> image = ecg = labs = torch.eye(4)
+        >>> round(symile([image, ecg, labs], negatives="all", temperature=0.5).item(), 3)
+        1.109
     """
     if negatives not in get_args(Negatives):
         raise UsageError(f"symile knows the negatives {', '.join(get_args(Negatives))}, got {negatives!r}")

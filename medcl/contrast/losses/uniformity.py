@@ -51,6 +51,12 @@ def alignment(
 
     Raises:
         UsageError: for another similarity, an alpha that is not above 0, and as in `over_anchors`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import alignment, same
+        >>> alignment(torch.eye(2), torch.eye(2).flip(0), same(torch.arange(2))).item()
+        2.0
     """
     on_the_sphere(similarity, "alignment")
     if not alpha > 0:
@@ -98,6 +104,12 @@ def uniformity(
 
     Raises:
         UsageError: for another similarity, a t that is not above 0, and as in `over_anchors`.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import uniformity
+        >>> round(uniformity(torch.eye(4)).item(), 3)
+        -4.0
     """
     on_the_sphere(similarity, "uniformity")
     if not t > 0:

@@ -149,6 +149,15 @@ def same(ids_a: Tensor, ids_b: Tensor | None = None) -> Pairing:
     Raises:
         TypeError: when ids are not integers: neighbouring int64 ids become equal as floats.
         UsageError: when ids are not vectors.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import same
+        >>> patients = torch.tensor([7, 7, 9])
+        >>> same(patients).pairs().positive.int()
+        tensor([[1, 1, 0],
+                [1, 1, 0],
+                [0, 0, 1]], dtype=torch.int32)
     """
     ids_b = ids_a if ids_b is None else ids_b
     for ids in (ids_a, ids_b):
@@ -225,6 +234,15 @@ def among_views(ids: Tensor) -> Pairing:
     Raises:
         TypeError: when ids are not integers.
         UsageError: when ids are not a vector.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import among_views
+        >>> among_views(torch.tensor([0, 1])).pairs().positive.int()
+        tensor([[0, 0, 1, 0],
+                [0, 0, 0, 1],
+                [1, 0, 0, 0],
+                [0, 1, 0, 0]], dtype=torch.int32)
     """
     both = torch.cat([ids, ids])
     return same(both).without(itself(both))

@@ -23,6 +23,14 @@ def partition(position: Tensor, parts: int = 4, *, slices: Tensor | int | None =
 
     Raises:
         UsageError: without a part, for indices without `slices` and for positions with it.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import partition
+        >>> partition(torch.tensor([0.0, 0.3, 0.6, 1.0]), parts=4)
+        tensor([0, 1, 2, 3])
+        >>> partition(torch.tensor([0, 15, 29]), parts=3, slices=30)
+        tensor([0, 1, 2])
     """
     if parts < 1:
         raise UsageError(f"a volume has at least one part, got {parts}")

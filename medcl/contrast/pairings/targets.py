@@ -30,6 +30,15 @@ def near(y_a: Tensor, y_b: Tensor | None = None, *, within: float) -> Pairing:
 
     Raises:
         UsageError: when targets are not vectors or `within` is not above 0.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import near
+        >>> age = torch.tensor([40.0, 43.0, 60.0])
+        >>> near(age, within=5.0).pairs().positive.int()
+        tensor([[1, 1, 0],
+                [1, 1, 0],
+                [0, 0, 1]], dtype=torch.int32)
     """
     if not within > 0:
         raise UsageError(f"targets are near within more than 0, got {within}")
@@ -80,6 +89,15 @@ def kernel(y_a: Tensor, y_b: Tensor | None = None, *, bandwidth: float | Tensor)
 
     Raises:
         UsageError: when shapes do not fit or a number is not above 0.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import kernel
+        >>> age = torch.tensor([40.0, 45.0, 60.0])
+        >>> kernel(age, bandwidth=5.0).pairs().positive.round(decimals=2)
+        tensor([[1.0000, 0.6100, 0.0000],
+                [0.6100, 1.0000, 0.0100],
+                [0.0000, 0.0100, 1.0000]])
     """
     if not isinstance(bandwidth, Tensor) and not bandwidth > 0:
         raise UsageError(f"a bandwidth must be above 0, got {bandwidth}")

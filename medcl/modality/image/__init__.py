@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.modality.base import Miniature
 from medcl.modality.baselines import Baseline
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Source
 from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig

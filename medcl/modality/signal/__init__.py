@@ -5,8 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from medcl.errors import MedclError
-from medcl.modality.base import Miniature, Training, Wing
+from medcl.modality.base import Training, Wing
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Numbered
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig

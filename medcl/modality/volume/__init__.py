@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medcl.errors import UnreadableError
-from medcl.modality.base import Miniature
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Rows, Source
 from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig

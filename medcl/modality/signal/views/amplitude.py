@@ -214,6 +214,11 @@ def mirror_order(channels: Sequence[str]) -> tuple[int, ...]:
     Raises:
         UsageError: when a name is not one of that system, as an ECG lead's is not, when its mirror is absent, or when a
             name is there twice.
+
+    Example:
+        >>> from medcl.modality.signal.views.amplitude import mirror_order
+        >>> mirror_order(["C3", "Cz", "C4"])
+        (2, 1, 0)
     """
     index = {channel.strip().lower(): position for position, channel in enumerate(channels)}
     if len(index) < len(channels):
