@@ -40,12 +40,11 @@ def load(source: PathSource, *, download: bool = False, revision: str | None = N
     from medcl.export.hub import local
     from medcl.runs import ENVIRONMENT, is_run
 
-    path = Path(source)
+    path = local(source, download=download, revision=revision)
     if is_run(path):
         from medcl.embed.embedder import Embedder
 
         return Embedder(path).fit([])
-    path = local(source, download=download, revision=revision)
     if not (path / MODEL).is_file():
         raise MedclError(
             f"{path}: neither a run folder ({ENVIRONMENT} and recipe.yaml are missing) nor a model folder ({MODEL} is "

@@ -53,6 +53,8 @@ def test_a_hub_folder_is_taken_wherever_a_run_is(run: Path, hub: Path, ecg_manif
         for folder in (run, hub)
     ]
     np.testing.assert_array_equal(*(one.value.vectors() for one in found))
+    leads, x = ("I", "II", "V1", "V5"), np.random.default_rng(0).standard_normal((4, 1000))
+    np.testing.assert_array_equal(*(medcl.load(one).embed(x, sampling_rate=100, channels=leads) for one in (run, hub)))
 
 
 def test_patients_and_places_stay_at_home(run: Path, hub: Path, ecg_manifest: Manifest) -> None:
