@@ -142,7 +142,7 @@ def evaluate_multimodal(
         target=ResultTarget("retrieval", "retrieval"),
         arms=tuple(infos),
         protocols=tuple(dict.fromkeys(score.protocol for score in (*scores, *between))),
-        metric=f"recall@{config.ranks[-1]}",
+        metric=f"recall@{max(config.ranks)}",
         config=plain({"evaluation": asdict(config), "pretraining": {name: run.config for name, run in arms.items()}}),
         splits={
             "test": Split(
