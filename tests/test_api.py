@@ -73,7 +73,7 @@ def test_a_command_prints_the_text_of_its_function(
     words = ["--fractions", "0.5", "0.25", "0.25", "--seed", "3"]
     assert main(["split", str(scanned.path), "-o", str(folder / "split.parquet"), *words]) == 0
     told = medcl.split(scanned.value, folder / "split.parquet", fractions=(0.5, 0.25, 0.25), seed=3)
-    assert capsys.readouterr().out == f"{told}\n"
+    assert capsys.readouterr().out == f"{told}\nnext: {told.then}\n"
     with pytest.raises(UsageError, match="needs output="):
         medcl.split(scanned.value)
 
@@ -85,7 +85,7 @@ def test_from_a_recipe_to_a_page(run: Result[object], scanned: Result[Manifest],
     assert found.path is not None
     assert found.path.parent == folder / "run" / "eval" / "diagnosis"
     assert found.value.find("knn", "pretrained", "100%", found.value.metric) is not None
-    assert "paired difference" in repr(found)
+    assert "Paired differences of pretrained" in repr(found)
     assert "100%" in str(medcl.compare([found], markdown=True))
     # A manifest in memory is as good as its path, where the place of its prepared records is given.
     embedded = medcl.embed(run, scanned.value, folder / "e.parquet", store=folder / "m.store", level="patient", jobs=1)

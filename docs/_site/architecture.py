@@ -21,6 +21,7 @@ TOLD = {
     "engine": "many processes",
     "evaluate": "labels, intervals",
     "explore": "the map",
+    "export": "other formats",
     "ground": "errors, files",
     "modality": "the five wings",
     "networks": "shared parts",
@@ -48,7 +49,9 @@ def rooms() -> dict[str, set[str]]:
 def _room(name: str) -> str:
     if name in ROOF:
         return "commands"
-    return name if (ROOT / "medcl" / name).is_dir() or name == "runs" else GROUND
+    if name in ("runs", "run_card"):
+        return "runs"
+    return name if (ROOT / "medcl" / name).is_dir() else GROUND
 
 
 def _imported(path: Path) -> set[str]:

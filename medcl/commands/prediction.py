@@ -36,8 +36,7 @@ def load(source: PathSource, *, download: bool = False, revision: str | None = N
         UsageError: there is no such folder, and the hub may not be asked.
         MedclError: it is neither, is damaged, or was written by a newer medcl; or the hub has no such model.
     """
-    from medcl.evaluate.models import MODEL, load
-    from medcl.export.hub import local
+    from medcl.export.fetch import local
     from medcl.runs import ENVIRONMENT, is_run
 
     path = local(source, download=download, revision=revision)
