@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.errors import MedclError, UnreadableError, UsageError
+from medcl.errors import MedclError, UnreadableError, UsageError, not_installed
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -61,7 +61,7 @@ def read(folder: Path) -> "pd.DataFrame":
     try:
         import rdata
     except ImportError as error:
-        raise UsageError("the package rdata reads this file and is not installed: pip install rdata") from error
+        raise UsageError(not_installed("rdata", "reading R's data file")) from error
     try:
         table = rdata.read_rda(path)["eegdata"]
         return table[["subject", "group", "condition", "trial", "channel", "time", "voltage"]]

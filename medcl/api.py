@@ -7,6 +7,7 @@ from medcl.commands.archive import phantom, scan, split
 from medcl.commands.arguments import Result
 from medcl.commands.embeddings import embed, explore
 from medcl.commands.evaluation import compare, evaluate, finetune
+from medcl.commands.export import export
 from medcl.commands.prediction import predict
 from medcl.commands.recipes import recipes
 from medcl.commands.reduction import reduce
@@ -28,6 +29,7 @@ __all__ = [
     "retrieve",
     "embed",
     "explore",
+    "export",
 ]
 COMMANDS: dict[str, Callable[..., Result[Any]]] = {name: globals()[name] for name in __all__}
 """Name of a command -> its function, in the order in which they are used."""

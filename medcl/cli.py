@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         from medcl.commands.parsers import parse
 
-        told = str(COMMANDS[name](**parse(COMMANDS[name], rest, _SHOWS.get(name))))
+        done = COMMANDS[name](**parse(COMMANDS[name], rest, _SHOWS.get(name)))
+        told = "\n".join(filter(None, (str(done), f"next: {done.then}" if done.then else "")))
         print(told, end="\n" if told else "")
     except MedclError as error:
         if isinstance(error, LeakError) and error.told:

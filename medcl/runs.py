@@ -37,6 +37,8 @@ _SUMS = "checksums"
 _COPY = "take it from a copy of the run folder, or train anew in another one"
 LOCK, BOARD, MONITOR = ".lock", "tensorboard", "monitor.csv"
 WEIGHTS, CONFIG, METRICS = "encoder.safetensors", "recipe.yaml", "metrics.csv"
+HUB_WEIGHTS = "model.safetensors"
+"""The weights in a folder of a model hub, such as `medcl export` makes of a run."""
 CONFIGS = CONFIG, "config.yaml"
 """The recipe, and its name in version 0.1."""
 PATIENTS, ENVIRONMENT, CHECKPOINT = "patients.txt", "environment.json", "last.ckpt"
@@ -94,6 +96,11 @@ def alone(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is one of a run, finished or not."""
+    return (folder / ENVIRONMENT).is_file() and any((folder / name).is_file() for name in CONFIGS)
+
+
 def is_begun(folder: Path) -> bool:
     """Whether there is something to go on from: a run that was killed before its first checkpoint begins anew."""
     return (folder / CHECKPOINT).exists() or (folder / WEIGHTS).exists()
@@ -114,6 +121,12 @@ def save_encoder(folder: Path, encoder: nn.Module, card: Card) -> None:
     weights.write(folder / WEIGHTS, weights.of(encoder), cards.to_json(card))
 
 
+def weights_in(folder: Path) -> Path:
+    """The file of the weights of a run folder, or of a hub folder that was made of one."""
+    hub = folder / HUB_WEIGHTS
+    return hub if hub.is_file() else folder / WEIGHTS
+
+
 def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """Load a finished run.
 
@@ -126,7 +139,7 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
     """
     if not folder.is_dir():
         raise MedclError(f"{folder}: no such folder; a run folder is what `medcl pretrain -o` writes")
-    if not (folder / ENVIRONMENT).is_file() or not any((folder / name).is_file() for name in CONFIGS):
+    if not is_run(folder):
         raise MedclError(f"{folder}: not a run folder ({ENVIRONMENT} or {CONFIG} is missing)")
     about = read_json(folder / ENVIRONMENT, _COPY)
     found = about.get("run_version")
@@ -136,9 +149,10 @@ def load(folder: Path, kinds: Collection[str] | None = None) -> Run[Any, Any]:
         raise MedclError(
             f"{folder}: version {found} of the run folder, newer than this medcl reads ({RUN_VERSION}): update medcl"
         )
-    if not (folder / WEIGHTS).is_file():
+    path = weights_in(folder)
+    if not path.is_file():
         raise MedclError(f"{folder}: pretraining has not finished; `medcl pretrain ... -o {folder} --resume` goes on")
-    path, remedy = folder / WEIGHTS, f"`medcl pretrain ... -o {folder} --resume` writes it again from {CHECKPOINT}"
+    remedy = f"`medcl pretrain ... -o {folder} --resume` writes it again from {CHECKPOINT}"
     try:
         card = cards.from_json(weights.read_about(path, remedy))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:

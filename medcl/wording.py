@@ -68,6 +68,17 @@ METRICS = {
     "ibs": "integrated Brier score",
     "dice": "Dice",
     "hd95": "95% Hausdorff distance (mm)",
+    "recall": "recall",
+    "precision": "precision",
+    "mAP": "mAP",
+    "median_rank": "median rank",
+    "centroid_distance": "distance between centroids",
+    "variance_between": "share of variance between centroids",
+    "alignment": "alignment of pairs",
+    "alignment_all": "alignment of all pairs",
+    "uniformity_first": "uniformity of the first modality",
+    "uniformity_second": "uniformity of the second modality",
+    "separability": "separability",
 }
 
 

@@ -82,7 +82,8 @@ def test_from_a_recipe_to_a_page(run: Result[object], scanned: Result[Manifest],
     found = medcl.finetune(
         run, scanned, "diagnosis", labels=["100%"], protocols=["knn"], repeats=2, bootstrap=20, jobs=1
     )
-    assert found.path == folder / "run" / "eval" / "diagnosis"
+    assert found.path is not None
+    assert found.path.parent == folder / "run" / "eval" / "diagnosis"
     assert found.value.find("knn", "pretrained", "100%", found.value.metric) is not None
     assert "paired difference" in repr(found)
     assert "100%" in str(medcl.compare([found], markdown=True))

@@ -64,8 +64,8 @@ def test_the_whole_way(phantom_archive: Path, tmp_path: Path, capsys: pytest.Cap
     assert main([*words, "--repeats", "2", "--finetune.steps", "10", "--bootstrap", "50"]) == 0
     out = capsys.readouterr().out
     assert "report.html" in out
-    assert (run / "eval" / "diagnosis" / "results.json").exists()
-    page = (run / "eval" / "diagnosis" / "report.html").read_text()
+    assert (run / "eval" / "diagnosis" / "latest" / "results.json").exists()
+    page = (run / "eval" / "diagnosis" / "latest" / "report.html").read_text()
     assert "<html" in page
 
 

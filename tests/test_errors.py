@@ -1,10 +1,23 @@
 import errno
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 
-from medcl.errors import UnreadableError, cause, did_you_mean, nearest, no_such, quoted, reason, system_reason
+from medcl.errors import (
+    _EXTRAS,
+    UnreadableError,
+    cause,
+    did_you_mean,
+    nearest,
+    no_such,
+    not_installed,
+    quoted,
+    reason,
+    system_reason,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +77,21 @@ def test_an_error_ends_with_the_nearest_word_or_with_none() -> None:
     assert no_such("column", "agee", ["age", "sex"]) == "no column 'agee'; there are 'age', 'sex'; did you mean 'age'?"
     assert no_such("column", "x", []) == "no column 'x'; there are none"
     assert no_such("column", "x", map(str, range(30))).endswith("'19' and 10 more")
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("wandb", "x needs the package wandb, which is not installed: `pip install 'medcl[wandb]'`"),
+        ("pypdf.errors", "x needs the package pypdf, which is not installed: `pip install 'medcl[reports]'`"),
+        ("umap", "x needs the package umap-learn, which is not installed: `pip install umap-learn`"),
+    ],
+)
+def test_an_optional_package_is_asked_for_with_its_command(module: str, told: str) -> None:
+    assert not_installed(module, "x") == told
+    assert reason(ImportError(name=module)) == told.removeprefix("x ")
+
+
+def test_every_extra_that_is_asked_for_is_one_of_the_project() -> None:
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert {*_EXTRAS.values()} <= {*extras["optional-dependencies"]}

@@ -130,6 +130,9 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         manifest, report_summary = join_reports(
             manifest, rules, request.folder, salt=salt, pattern=compiled, missing=missing, jobs=request.jobs
         )
+    if card is not None:
+        about = {name: getattr(card, name) for name in ("name", "version", "source", "licence", "citation")}
+        manifest = replace(manifest, metadata={**manifest.metadata, "dataset": about})
     manifest.write(request.output)
     patients = manifest.column("patient")
     splits = {name: len(np.unique(patients[manifest.split_rows(name)])) for name in ("train", "val", "test")}

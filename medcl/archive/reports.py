@@ -19,8 +19,9 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.report_place import Places, ReportPlace
 from medcl.archive.report_read import Clean, Draft, ReadFiles, ReportRule, check_deidentifier, table_drafts
 from medcl.archive.table import read_table
-from medcl.archive.walk import walk
+from medcl.archive.walk import Walk, walk
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import MedclError, UsageError
 from medcl.modality.formats import suffix_of
 from medcl.wording import counted, line
@@ -75,6 +76,7 @@ def join_reports(
     pattern: re.Pattern[str] | None = None,
     missing: Sequence[str] = (),
     jobs: int = -1,
+    found: Walk | None = None,
 ) -> tuple[Manifest, ReportSummary]:
     """Add reports to the records.
 
@@ -90,6 +92,7 @@ def join_reports(
         pattern: of ids in paths.
         missing: words of tables for a missing value, beside the usual ones.
         jobs: processes.
+        found: files that a rule's glob is not asked for; None: those that match it.
 
     Returns:
         The manifest with its reports behind the records, and the counts. Empty reports, binary files and those in
@@ -100,7 +103,7 @@ def join_reports(
         MedclError: what is no table, or a key that is the name of several records.
     """
     manifest = manifest.select(manifest.kinds != "report")
-    drafts = [_drafts(rule, manifest, folder, pattern, missing, jobs) for rule in rules]
+    drafts = [_drafts(rule, manifest, folder, pattern, missing, jobs, found) for rule in rules]
     files = {draft.path for own in drafts for draft in own if draft.format != "table"}
     listed = manifest.column("path")
     # A damaged DICOM file that a rule claims is a report that cannot be read, not a volume.
@@ -135,6 +138,7 @@ def _drafts(
     pattern: re.Pattern[str] | None,
     missing: Sequence[str],
     jobs: int,
+    found: Walk | None,
 ) -> list[Draft]:
     check_deidentifier(rule.deidentify)
     clean = Clean(rule.deidentify)
@@ -147,17 +151,26 @@ def _drafts(
         paths = [relative[path] for path in table.files]
         sections = rule.sections or {"": str(rule.column)}
         cells = table_drafts(table, paths, sections, rule.key, rule.patient, rule.belongs == "record", pattern)
-        return [draft for part in run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True) for draft in part]
-    taken = _files_of_records(manifest)
-    paths = [path for path in walk(folder, rule.files).files if path not in taken]
-    if not paths:
+        return _counted(run_chunks(clean, cells, jobs=jobs, chunk=_CHUNK, ordered=True), len(cells))
+    taken = files_of_records(manifest)
+    paths = [path for path in (walk(folder, rule.files) if found is None else found).files if path not in taken]
+    if not paths and found is None:
         raise UsageError(f"reports {rule.files!r}: all files of the pattern are records, none is a report")
     read = ReadFiles(folder, pattern, clean)
-    found = [draft for part in run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal) for draft in part]
-    return sorted(found, key=lambda draft: draft.path)
+    drafts = _counted(run_chunks(read, paths, jobs=jobs, chunk=_CHUNK, instead=read.fatal), len(paths))
+    return sorted(drafts, key=lambda draft: draft.path)
 
 
-def _files_of_records(manifest: Manifest) -> set[str]:
+def _counted(parts: Iterable[Sequence[Draft]], total: int) -> list[Draft]:
+    drafts: list[Draft] = []
+    with progress("scan: reports", total, "report") as bar:
+        for part in parts:
+            drafts += part
+            bar.update(len(part))
+    return drafts
+
+
+def files_of_records(manifest: Manifest) -> set[str]:
     """The files that are records, or parts of one."""
     found = manifest.select(manifest.column("trial") >= 0)
     taken = set(found.column("path"))

@@ -25,8 +25,9 @@ from medcl.archive.rows_on_disk import pieces
 from medcl.archive.schema import SCHEMA
 from medcl.archive.sorted_names import SortedNames
 from medcl.archive.summary import ScanSummary, summary
-from medcl.archive.walk import archive_folder, walk
+from medcl.archive.walk import Walk, archive_folder, walk
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import UnreadableError
 from medcl.modality.formats import SERIES, SUFFIXES, suffix_of
 from medcl.modality.signal.config import Stated
@@ -60,6 +61,7 @@ def scan(
     masks: MaskRule | None = None,
     stated: Stated | None = None,
     strict: bool = False,
+    found: Walk | None = None,
 ) -> Manifest:
     """Find the recordings and volumes of a folder.
 
@@ -85,6 +87,7 @@ def scan(
         masks: where label maps are; they are no records.
         stated: of signals whose files leave it open: sampling rate, names of channels, unit.
         strict: refuse recordings whose samples are not what was recorded, by a checksum or a length; all are read.
+        found: the files of the folder that are looked at; None: all of them.
 
     Returns:
         One row a file or DICOM volume that is a record or claims to be, sorted by path, with the reason in `status`
@@ -96,7 +99,9 @@ def scan(
     """
     folder = archive_folder(folder)
     pattern = compile_pattern(id_pattern) if id_pattern is not None else None
-    found = walk(folder, include, SUFFIXES)
+    if found is None:
+        with progress("scan: files found", unit="file") as bar:
+            found = walk(folder, include, SUFFIXES, bar.update)
     wanted = found.files
     if masks is not None:
         maps = label_maps(masks, found.files, pattern)
@@ -130,19 +135,22 @@ def scan(
             reused += len(taken)
         series = KnownSeries(of_series, folder, wanted)
 
-        def read(new: Iterable[str], apart: bool = False) -> None:
+        def read(new: Iterable[str], apart: bool = False, total: int | None = None) -> None:
             fragile: list[str] = []
             one, chunk = replace(scanner, apart=apart), _FEW if apart else _CHUNK
-            for result in run_chunks(one, new, jobs=jobs, chunk=chunk, instead=one.fatal, apart=apart, cluster=cluster):
-                kept.add(result.rows)
-                spool.add(result.dicom)
-                fragile += result.fragile
-                others.update(result.others)
+            how: dict[str, Any] = {"instead": one.fatal, "apart": apart, "cluster": cluster}
+            with progress("scan", total, "file") as bar:
+                for result in run_chunks(one, new, jobs=jobs, chunk=chunk, **how):
+                    kept.add(result.rows)
+                    spool.add(result.dicom)
+                    fragile += result.fragile
+                    others.update(result.others)
+                    bar.update(len(result))
             if fragile:
-                read(sorted(fragile), apart=True)
+                read(sorted(fragile), apart=True, total=len(fragile))
 
         done = SortedNames(chain(_paths(kept), spool.keep(folder, wanted), series.files()))
-        read(path for path in wanted if path not in done)
+        read((path for path in wanted if path not in done), total=max(0, len(wanted) - len(done)))
         of_volumes = volumes(spool, series, read, root=folder, id_pattern=id_pattern, salt=salt, zero_is_id=zero_is_id)
         for first in iter(lambda: list(islice(of_volumes, _CHUNK)), []):
             kept.add(stored(first))

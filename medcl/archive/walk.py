@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -48,7 +48,12 @@ def archive_folder(path: Path) -> Path:
     return path.parent if path.name.upper() == "DICOMDIR" and path.is_file() else path
 
 
-def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ()) -> Walk:
+def walk(
+    root: Path,
+    include: str | None = None,
+    suffixes: Collection[str] = (),
+    tell: Callable[[], object] = lambda: None,
+) -> Walk:
     """List the files of a folder and all below it.
 
     Hidden files and folders (`.git`) are counted and left out; so are signal files that a header beside them speaks
@@ -60,6 +65,7 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
         root: the archive.
         include: glob that the relative path has to match: `*` stops at /, `**` does not.
         suffixes: a dangling link with one of these is reported; others are of no concern.
+        tell: called once a file.
 
     Returns:
         The files.
@@ -101,6 +107,7 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
             seen.add(identity)
             if is_file:
                 every += 1
+                tell()
                 take(found.files, relative)
                 continue
             with os.scandir(full) as entries:
@@ -124,6 +131,7 @@ def walk(root: Path, include: str | None = None, suffixes: Collection[str] = ())
                     elif entry.is_file():
                         seen.add(f"{about.st_dev} {entry.inode()}")
                         every += 1
+                        tell()
                         take(found.files, path)
                     else:
                         skipped[_SPECIAL] += 1

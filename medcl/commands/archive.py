@@ -1,10 +1,12 @@
 """From files to a manifest: phantom, scan, split."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from medcl import files
+from medcl.commands import next_step
 from medcl.commands.arguments import Column, ManifestSource, PathSource, Result, config_of, one_or_many
 from medcl.errors import UsageError
 
@@ -51,27 +53,32 @@ def phantom(
         raise UsageError("a number of patients is below 0")
     if not any(counts):
         raise UsageError("nothing to write: every number of patients is 0")
+    from medcl.engine.progress import watched
+
+    watch = partial(watched, title="phantom", unit="patient")
     written: list[object] = []
     try:
         if ecg_patients or eeg_subjects:
             from medcl.phantom.archive import write
 
-            written.append(write(folder, ecg_patients=ecg_patients, eeg_subjects=eeg_subjects, seed=seed))
+            written.append(write(folder, ecg_patients, eeg_subjects, seed, watch=watch))
         if ct_patients or mr_patients:
             from medcl.phantom.volumes import write_volumes
 
-            written.append(write_volumes(folder, ct_patients=ct_patients, mr_patients=mr_patients, seed=seed))
+            counted = {"ct_patients": ct_patients, "mr_patients": mr_patients}
+            written.append(write_volumes(folder, **counted, seed=seed, watch=watch))
         if xray_patients:
             from medcl.phantom.radiograph import write_radiographs
 
-            written.append(write_radiographs(folder, xray_patients, seed))
+            written.append(write_radiographs(folder, xray_patients, seed, watch=watch))
         if reports:
             from medcl.phantom.report_files import add_reports
 
             written.append(add_reports(folder, seed))
     except OSError as error:
         raise files.unwritable(folder, error) from error
-    return Result("\n".join(map(str, written)), lambda: folder, folder)
+    then = next_step.after_phantom(folder, bool(ecg_patients), bool(eeg_subjects))
+    return Result("\n".join(map(str, written)), lambda: folder, folder, then)
 
 
 @one_or_many
@@ -143,7 +150,8 @@ def scan(
         reports=_report_rules(reports, report_column, report_key, report_patient, report_belongs),
         stated=Stated(sampling_rate, tuple(channels), unit),
     )
-    return Result(str(build_manifest(request)), lambda: Manifest.read(output), output)
+    found = build_manifest(request)
+    return Result(str(found), lambda: Manifest.read(output), output, next_step.after_scan(found, output))
 
 
 @one_or_many
@@ -194,7 +202,7 @@ def split(
     patients = after.column("patient")
     if hint := splits.missing_splits({name: len(set(patients[own])) for name, own in rows.items()}, path):
         lines.append(hint)
-    return Result("\n".join(lines), lambda: after, path)
+    return Result("\n".join(lines), lambda: after, path, next_step.after_manifest(after, path))
 
 
 def _report_rules(

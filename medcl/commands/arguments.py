@@ -4,11 +4,13 @@ import html
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from inspect import signature
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, get_args, get_origin
 
 from medcl.errors import UsageError, no_such
@@ -28,11 +30,13 @@ class Result(Generic[T]):
         text: as the command prints it; names no patient.
         load: returns the object, which `value` keeps.
         path: the file or folder that was written, if any.
+        then: the command that comes next as a rule, for the command line; may be empty.
     """
 
     text: str
     load: Callable[[], T]
     path: Path | None = None
+    then: str = ""
 
     @cached_property
     def value(self) -> T:
@@ -70,6 +74,8 @@ def printed(show: "Callable[[Console], None]") -> str:
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from medcl.archive.manifest import Manifest
     from medcl.commands.arguments import Result
     from medcl.embed.embeddings import EmbeddingsFile
@@ -121,6 +127,42 @@ def manifest_and_store(source: "ManifestSource", store: "PathSource | None" = No
         return source, Path(store)
     path = Path(source)
     return Manifest.read(path), path.with_suffix(".store") if store is None else Path(store)
+
+
+Inputs = Sequence[Annotated[PathSource, "FILE"]]
+NO_MANIFEST = "give --manifest, or with --input the files themselves"
+
+
+@contextmanager
+def named_or_scanned(
+    manifest: "ManifestSource | None",
+    files: Sequence["PathSource"],
+    cards: Mapping[str, Any],
+    store: "PathSource | None",
+    jobs: int,
+) -> "Iterator[tuple[Manifest, Path]]":
+    """The records of a manifest, or those of files that are named, and the folder of prepared ones.
+
+    Args:
+        manifest: the manifest, or its path.
+        files: in its place, files and folders.
+        cards: {kind: card} of the encoders that shall take them.
+        store: folder of prepared records; default: beside the manifest, of files a temporary one.
+        jobs: number of processes that read files.
+
+    Raises:
+        UsageError: neither or both are given, or as `manifest_and_store`, `scan_files`.
+    """
+    if (manifest is None) == (not files):
+        raise UsageError(NO_MANIFEST if manifest is None else "--manifest and --input both name records: give one")
+    if manifest is not None:
+        yield manifest_and_store(manifest, store)
+        return
+    from medcl.embed.inputs import records_of
+
+    with TemporaryDirectory(prefix="medcl-") as folder:
+        found = records_of([Path(one) for one in files], cards, jobs=jobs)
+        yield found, Path(folder if store is None else store)
 
 
 def config_of(kind: type[T], settings: Mapping[str, Any], **own: Any) -> T:
@@ -180,6 +222,15 @@ def quarantined(reasons: Mapping[str, str], total: int, what: str) -> list[str]:
     if rest:
         lines.append(f"{sum(map(len, rest)):>8}  for {len(rest)} other reasons")
     return lines
+
+
+def unknown(manifest: "Manifest") -> list[str]:
+    """Say which of the files that were named are no records; they are told by their numbers, for names may be clear."""
+    numbers = manifest.metadata.get("unknown") or []
+    if not numbers:
+        return []
+    some = f"{', '.join(map(str, numbers[:_REASONS]))}{' and more' if len(numbers) > _REASONS else ''}"
+    return [f"no records: {len(numbers)} of the inputs (number {some}, from 0) hold files that medcl does not read"]
 
 
 def filled(voxels: Mapping[str, int]) -> list[str]:

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from medcl.commands import next_step
 from medcl.commands.arguments import (
     Column,
     EmbeddingsSource,
+    Inputs,
     ManifestSource,
     PathSource,
     Result,
     config_of,
-    manifest_and_store,
+    named_or_scanned,
     one_or_many,
     quarantined,
+    unknown,
 )
 from medcl.errors import UsageError
 
@@ -61,7 +64,9 @@ def explore(
     from medcl.embed.embeddings import EmbeddingsFile
     from medcl.embed.vectors import vectors_of
     from medcl.explore.assemble import page_data
+    from medcl.explore.in_run import note_in_run
     from medcl.explore.page import write_page
+    from medcl.run_card import CARD
 
     if thumbnails is not None and thumbnails < 0:
         raise UsageError(f"--thumbnails {thumbnails}: a number, or none")
@@ -76,11 +81,14 @@ def explore(
         found, vectors, methods=projection, manifest=of, color=color, thumbnails=thumbnails or 0, seed=seed
     )
     write_page(data, page)
+    run = note_in_run(found, data.confounders)
     if write_xy:
         from medcl.explore.embeddings import write_xy as write_columns
 
         write_columns(found, next(iter(data.projections.values())))
     lines = [f"{page}: {len(data):,} points, {page.stat().st_size / 1e6:.1f} MB; open it in any browser"]
+    if run is not None:
+        lines.append(f"{run / CARD}: model card with the confounders")
     if unusual is not None:
         from medcl.explore.outliers import write_unusual_of
 
@@ -88,25 +96,28 @@ def explore(
         lines.append(f"{unusual}: the most unusual records")
     if open:
         webbrowser.open(page.absolute().as_uri())
-    return Result("\n".join(lines), lambda: page, page)
+    return Result("\n".join(lines), lambda: page, page, next_step.after_explore(beside))
 
 
 @one_or_many
 def embed(
     run: PathSource,
-    manifest: ManifestSource,
-    output: PathSource,
+    manifest: ManifestSource | None = None,
+    output: Annotated[PathSource | None, "OUTPUT", "required"] = None,
     *,
+    input: Inputs = (),
     store: PathSource | None = None,
     **settings: Annotated[Any, "medcl.embed.config:EmbedConfig"],
 ) -> "Result[Embeddings]":
-    """Write the embeddings of the records of a manifest to one Parquet file; an interrupted call goes on.
+    """Write the embeddings of the records of a manifest, or of files, to one Parquet file; an interrupted call goes on.
 
     Args:
         run: run folder that `medcl pretrain` wrote.
         manifest: manifest that `medcl scan` wrote.
         output: the Parquet file.
-        store: folder of prepared records; default: beside the manifest.
+        input: files or folders that are embedded in the place of a manifest; the embeddings hold no file names, but the
+            column `input`, the number of the file from 0.
+        store: folder of prepared records; default: beside the manifest, of files a temporary one.
         settings: fields of `medcl.embed.config.EmbedConfig`, such as `level="patient"`.
 
     Returns:
@@ -116,8 +127,14 @@ def embed(
         UsageError: the run has no encoder for any record, or the file holds other embeddings.
         MedclError: nothing can be decoded, or an embedding is not a number.
     """
+    from medcl.archive.named_files import without_names
     from medcl.embed.apply import embed_manifest
     from medcl.embed.config import EmbedConfig
+    from medcl.embed.encoders import sides_of
+    from medcl.embed.inputs import refused
+
+    if output is None:
+        raise UsageError("give output=, the Parquet file")
 
     def load() -> "Embeddings":
         from medcl.explore.embeddings import Embeddings
@@ -125,12 +142,16 @@ def embed(
         return Embeddings.read(done.path)
 
     config = config_of(EmbedConfig, settings)
-    records, prepared = manifest_and_store(manifest, store)
-    done = embed_manifest(Path(run), records, config, prepared, Path(output))
-    lines = quarantined(done.left_out, len(records), "records")
+    sides = sides_of(Path(run), config.kind, config.side)
+    cards = {side.kind: side.card for side in sides}
+    with named_or_scanned(manifest, input, cards, store, config.jobs) as (records, prepared):
+        shown = without_names(records) if input else None
+        done = embed_manifest(Path(run), records, config, prepared, Path(output), loaded=sides, shown=shown)
+    left_out = (refused(records, cards) if input else {}) | done.left_out
+    lines = [*unknown(records), *quarantined(left_out, len(records), "records")]
     if done.already:
         lines.append(f"{done.path}: was there already, of the same run, records and settings")
     elif done.taken_over:
         lines.append(f"went on behind {done.taken_over} parts that an interrupted call had finished")
     lines.append(f"{done.path}: {done.rows} embeddings of width {done.dim}, one a {config.level}")
-    return Result("\n".join(lines), load, done.path)
+    return Result("\n".join(lines), load, done.path, next_step.after_embed(done.path))

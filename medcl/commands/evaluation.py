@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from medcl.commands import next_step
 from medcl.commands.arguments import (
     ManifestSource,
     PathSource,
@@ -15,7 +16,6 @@ from medcl.commands.arguments import (
 )
 
 if TYPE_CHECKING:
-    from medcl.evaluate.multimodal_results import MultimodalResults
     from medcl.evaluate.results import Results
 
 
@@ -59,8 +59,9 @@ def finetune(
     results = measure(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
+    then = next_step.after_finetune(folder, folders)
     models = "".join(f"model: {one}\n" for one in sorted((folder / "models").glob("*")))
-    return Result(f"{text}{models}report: {folder / 'report.html'}", lambda: results, folder)
+    return Result(f"{text}{models}report: {folder / 'report.html'}", lambda: results, folder, then)
 
 
 @one_or_many
@@ -104,25 +105,27 @@ def compare(
         merged.save(folder / comparing.RESULTS)
         write_page(merged, folder / "report.html")
         lines.append(f"report: {folder / 'report.html'}")
-    return Result("\n".join(lines), lambda: merged, folder)
+    then = "" if markdown or folder else "the same command with -o FOLDER writes results.json and report.html"
+    return Result("\n".join(lines), lambda: merged, folder, then)
 
 
 @one_or_many
 def evaluate(
-    run: PathSource,
+    run: Sequence[PathSource],
     manifest: ManifestSource,
     output: PathSource | None = None,
     *,
     ranks: Sequence[Annotated[int, "K"]] = (1, 5, 10),
     store: PathSource | None = None,
     **settings: Annotated[Any, "medcl.evaluate.config:MultimodalEvaluateConfig"],
-) -> "Result[MultimodalResults]":
-    """Measure retrieval, zero-shot classification and the modality gap of a run on several modalities.
+) -> "Result[Results]":
+    """Measure retrieval, zero-shot classification and the modality gap of runs on several modalities.
 
     Args:
-        run: run folder that `medcl pretrain` wrote.
+        run: run folders that `medcl pretrain` wrote; several are compared on the same patients.
         manifest: manifest of records and reports, with splits.
-        output: folder of results.json and report.html; default: RUN/eval/joint.
+        output: new folder of results.json and report.html; default: RUN/eval/joint/DATE-N of the first run, and
+            RUN/eval/joint/latest points at it.
         ranks: values of k in recall@k and precision@k.
         store: folder of prepared records; default: beside the manifest.
         settings: the other fields of `medcl.evaluate.config.MultimodalEvaluateConfig`, such as `prompts="ptbxl"`.
@@ -131,17 +134,20 @@ def evaluate(
         The results.
 
     Raises:
-        UsageError: the run has one modality only, or a setting is invalid.
-        MedclError: the run has seen patients that would be tested, or records cannot be prepared.
+        UsageError: a run has one modality only, or a setting is invalid.
+        MedclError: a run has seen patients that would be tested, or records cannot be prepared.
     """
     from medcl.evaluate.config import MultimodalEvaluateConfig
+    from medcl.evaluate.folder import begin, finish
     from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-    from medcl.evaluate.multimodal_results import show
+    from medcl.evaluate.terminal import show
 
     config = config_of(MultimodalEvaluateConfig, settings, ranks=tuple(sorted(set(ranks))))
-    run = Path(run)
-    folder = run / "eval" / "joint" if output is None else Path(output)
     records, prepared = manifest_and_store(manifest, store)
-    results = evaluate_multimodal(run, records, config, prepared, folder)
+    folders = [Path(one) for one in run]
+    folder = begin(folders[0], "joint") if output is None else begin(None, "joint", Path(output))
+    results = evaluate_multimodal(folders, records, config, prepared, folder)
+    finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
-    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder)
+    then = next_step.after_evaluate(folders[0], manifest)
+    return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder, then)

@@ -2,29 +2,37 @@
 
 import argparse
 import pkgutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from inspect import Parameter, signature
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
+from typing import Any, NoReturn
 
 import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
+from medcl.commands import option_help
+from medcl.commands.options import options_of
 from medcl.errors import UsageError
 from medcl.spelling import not_a_choice, plain, refuse_unknown, settings_of
 
 _RENAMED = {"--of": "--kind", "--pictures": "--images"}
-_KINDS_OF_WORD = {int: "a whole number", float: "a number", NoneType: "none"}
 
 
 class _HelpFormatter(DefaultHelpFormatter):
-    """Help that says of settings what they are by default and of which type, of flags only what is written of them."""
+    """Help that says of flags what is written of them, of settings their default too, and nothing of Python's types."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)  # type: ignore[no-untyped-call]
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        plain_flag = type(action).__module__ == "argparse" and action.dest != "help"
-        return action.help or "" if plain_flag else super()._get_help_string(action)
+        if type(action).__module__ == "argparse":
+            return action.help or ""
+        if "Path to a configuration file" in (action.help or ""):
+            return "YAML file of the settings below (default: none)"
+        return re.sub(r"\.? \(type: .+, default: (.+)\)$", r" (default: \1)", super()._get_help_string(action))
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        return super()._expand_help(action).replace("(default: null)", "(default: none)")
 
 
 class _Verbatim(_HelpFormatter):
@@ -67,6 +75,7 @@ class ConfigParser(ArgumentParser):
         """
         start, colon, names = message.partition("are required: ")
         flags = {one.dest: "/".join(one.option_strings) or one.dest for one in self._actions}
+        flags |= {str(one.metavar): one.dest for one in self._actions if not one.option_strings}
         names = ", ".join(flags.get(name, name) for name in names.split(", "))
         raise UsageError(f"{plain(f'{start}{colon}{names}')} (see `{self.prog} --help`)") from ex
 
@@ -87,55 +96,6 @@ class Show(argparse.Action):
         """Print what the function named by `shown` returns, and end."""
         print(pkgutil.resolve_name(self.shown)())
         parser.exit()
-
-
-@dataclass(frozen=True)
-class _Option:
-    """A parameter of a command.
-
-    Args:
-        name: in Python.
-        hint: its type; `Annotated[type, "METAVAR"]` names its value in the help, and `Annotated[type, "METAVAR",
-            "repeated", names]` takes several values from one flag each, and lists names in the help.
-        default: `MISSING` where it has to be given.
-        told: its help.
-        positional: given by its place rather than by a flag.
-    """
-
-    name: str
-    hint: Any
-    default: Any
-    told: str
-    positional: bool = False
-
-    @property
-    def many(self) -> bool:
-        """Whether it takes several words."""
-        return any(get_origin(one) in (tuple, list, Sequence) for one in _types(self.hint))
-
-    def add_to(self, parser: ArgumentParser) -> None:
-        """Add it to a parser."""
-        if isinstance(self.hint, type) and is_dataclass(self.hint):
-            parser.add_class_arguments(self.hint, self.name)
-            return
-        rest = {**_words(self.hint, self.default), "help": self.told}
-        for names in get_args(self.hint)[3:] if get_origin(self.hint) is Annotated else ():
-            rest["help"] += f". There are {', '.join(names)}"
-        known = self.default if isinstance(self.default, tuple | list) else [self.default]
-        worth_telling = bool(known) and not any(one is False or one in (None, MISSING, "") for one in known)
-        if worth_telling and "default" not in self.told:
-            rest["help"] += f" (default: {' '.join(map(str, known))})"
-        if self.positional:
-            rest.setdefault("metavar", self.name.upper() if self.name == "recipe" else None)
-            if self.default is not MISSING:
-                rest["nargs"] = "?"
-            parser.add_argument(self.name, **rest)
-            return
-        flag = f"-{self.name}" if len(self.name) == 1 else f"--{self.name.replace('_', '-')}"
-        flags = ("-o", flag) if self.name == "output" else (flag,)
-        parser.add_argument(
-            *flags, dest=self.name, required=self.default is MISSING or "required" in get_args(self.hint), **rest
-        )
 
 
 def parse(
@@ -160,15 +120,19 @@ def parse(
     for flag, (told, shown) in (shows or {}).items():
         parser.add_argument(flag, action=Show, shown=shown, help=told)
     words = [_renamed(word) for word in words]
-    options = list(_options(command))
+    options = list(options_of(command))
     takes_recipe = next(iter(signature(command).parameters)) == "recipe"
+    everything = words[:1] in (["--help"], ["-h"]) and words[1:] == ["all"]
+    if everything:
+        words = words[:1]
+    elif "--help" in words or "-h" in words:
+        option_help.hide_others(parser, command.__name__)
     if takes_recipe:
         from medcl.commands import recipe_help, recipes
 
-        everything = list(words[:2]) == ["--help", "all"]
-        parser.epilog = recipe_help.everything() if everything else recipe_help.summary(command.__name__)
+        told = recipe_help.everything() if everything else recipe_help.summary(command.__name__)
+        parser.epilog = "\n\n".join(filter(None, (parser.epilog, told)))
         parser.formatter_class = _Verbatim
-        words = words[:1] if everything else words
         own = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         words, sources, settings = recipes.of_words(words, own)
         parser.further = recipe_help.known_flags
@@ -184,91 +148,19 @@ def parser_of(command: Callable[..., Any]) -> ConfigParser:
     """The parser of a command's own flags."""
     told = docstring_parser.parse(command.__doc__ or "")
     description = "\n\n".join(filter(None, (told.short_description, told.long_description)))
-    parser = ConfigParser(prog=f"medcl {command.__name__}", description=description)
-    for one in _options(command):
-        one.add_to(parser)
+    name, options = command.__name__, list(options_of(command))
+    needed = sorted((one for one in options if one.positional or one.is_required), key=lambda one: not one.positional)
+    usage = " ".join(["medcl", name, *(one.usage for one in needed), "[options]"])
+    parser = ConfigParser(prog=f"medcl {name}", description=description, usage=usage)
+    groups = {title: parser.add_argument_group(title) for title in ("arguments", *option_help.titles(name))}
+    for one in options:
+        title = "arguments" if one in needed else option_help.group_of(name, one.name)
+        one.add_to(parser if one.is_settings else groups.get(title, parser))
+    parser._actions[0].help = "show this help and exit; `--help all` shows every option"
+    # What all commands have comes last.
+    listed: Any = parser._action_groups
+    listed.append(listed.pop(listed.index(parser._optionals)))
     return parser
-
-
-def _options(command: Callable[..., Any]) -> Iterator[_Option]:
-    """The parameters of a command, but for its recipe."""
-    told = _told(command)
-    parameters = signature(command).parameters
-    for place, one in enumerate(parameters.values()):
-        if one.kind is Parameter.VAR_KEYWORD:
-            taken = {*parameters}
-            for source in get_args(one.annotation)[1:]:
-                kind = pkgutil.resolve_name(source)
-                yield from _fields(kind, taken)
-                taken |= {field.name for field in fields(kind)}
-        else:
-            if isinstance(one.annotation, str):
-                # Objects that words cannot give have types in quotes, which are not imported.
-                continue
-            default = MISSING if one.default is Parameter.empty else one.default
-            # A recipe may be named by --config, too.
-            default = None if one.name == "recipe" and not place else default
-            positional = not place or "placed" in get_args(one.annotation)
-            yield _Option(one.name, one.annotation, default, told.get(one.name, ""), positional)
-
-
-def _fields(kind: type, taken: Collection[str]) -> Iterator[_Option]:
-    told = _told(kind)
-    for one in fields(kind):
-        # Objects that words cannot give have types in quotes, which are not imported.
-        if one.name not in taken and not isinstance(one.type, str):
-            default = one.default if one.default_factory is MISSING else one.default_factory()
-            yield _Option(one.name, one.type, default, told.get(one.name, ""))
-
-
-def _told(documented: Any) -> dict[str, str]:
-    """The help of each parameter, from a docstring in Google's style."""
-    found = docstring_parser.parse(documented.__doc__ or "").params
-    return {one.arg_name: " ".join((one.description or "").split()).removesuffix(".") for one in found}
-
-
-def _words(hint: Any, default: Any) -> dict[str, Any]:
-    """What argparse has to know of a type."""
-    rest: dict[str, Any] = {}
-    if get_origin(hint) is Annotated:
-        rest["metavar"] = get_args(hint)[1]
-    types = [one for one in _types(hint) if one is not NoneType]
-    if types == [bool]:
-        no_flag = {"action": argparse.BooleanOptionalAction, "default": True}
-        return no_flag if default is True else {"action": "store_true"}
-    # Of what is something else by default, `none` says that it is not wanted.
-    if len(types) < len(_types(hint)) and default not in (None, MISSING):
-        types.append(NoneType)
-    if get_origin(types[0]) in (tuple, list, Sequence):
-        inner = [one for one in get_args(types[0]) if one is not Ellipsis]
-        repeated = "repeated" in get_args(hint)
-        many = {"action": "append"} if repeated else {"nargs": "+" if len(inner) == 1 else len(inner)}
-        rest = {**_words(inner[0], MISSING), **many, **rest}
-        default = default if default in (None, MISSING) else list(default)
-    elif get_origin(types[0]) is Literal:
-        rest["choices"] = list(get_args(types[0]))
-    elif types != [str]:
-        rest["type"] = _reader(types)
-    return rest if default is MISSING else {**rest, "default": default}
-
-
-def _types(hint: Any) -> tuple[Any, ...]:
-    hint = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-
-
-def _reader(types: Sequence[Any]) -> Callable[[str], Any]:
-    """What reads a word as the first of some types that it fits."""
-
-    def read(word: str) -> Any:
-        if word == "none" and NoneType in types:
-            return None
-        for one in types:
-            with suppress(ValueError, TypeError):
-                return one(word)
-        raise argparse.ArgumentTypeError(f"{word!r} is not {' or '.join(_KINDS_OF_WORD[one] for one in types)}")
-
-    return read
 
 
 def _renamed(word: str) -> str:

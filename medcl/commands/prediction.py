@@ -1,46 +1,73 @@
 """Apply finished models: predict."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from medcl.commands.arguments import ManifestSource, PathSource, Result, manifest_and_store, quarantined
-from medcl.errors import UsageError
+from medcl.commands.arguments import (
+    Inputs,
+    ManifestSource,
+    PathSource,
+    Result,
+    named_or_scanned,
+    one_or_many,
+    quarantined,
+    unknown,
+)
+from medcl.errors import MedclError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from medcl.evaluate.models import Model
 
-
-def load(model: PathSource) -> "Model":
-    """Load a finished model.
+def load(source: PathSource, *, download: bool = False, revision: str | None = None) -> Any:
+    """Load a finished run or model.
 
     Args:
-        model: model folder, OUTPUT/models/NAME of `medcl finetune`.
+        source: run folder that `medcl pretrain` wrote; model folder, OUTPUT/models/NAME of `medcl finetune`; or
+            `user/name` of a model hub, of which what was fetched before is taken.
+        download: whether what was not fetched before may be fetched from the hub.
+        revision: of the hub: a commit, tag or branch; default: the newest when the model was first fetched.
 
     Returns:
-        What predicts: `load(model).predict(record)`.
+        Of a run an `Embedder`, which embeds: `load(run).embed(recording, sampling_rate=500, channels=leads)`. Of a
+        model a `Model`, which predicts: `load(model).predict(recording, sampling_rate=500, channels=leads)`.
 
     Raises:
-        MedclError: it is no model folder, is damaged, or was written by a newer medcl.
+        UsageError: there is no such folder, and the hub may not be asked.
+        MedclError: it is neither, is damaged, or was written by a newer medcl; or the hub has no such model.
     """
-    from medcl.evaluate.models import load
+    from medcl.evaluate.models import MODEL, load
+    from medcl.export.hub import local
+    from medcl.runs import ENVIRONMENT, is_run
 
-    return load(Path(model))
+    path = Path(source)
+    if is_run(path):
+        from medcl.embed.embedder import Embedder
+
+        return Embedder(path).fit([])
+    path = local(source, download=download, revision=revision)
+    if not (path / MODEL).is_file():
+        raise MedclError(
+            f"{path}: neither a run folder ({ENVIRONMENT} and recipe.yaml are missing) nor a model folder ({MODEL} is "
+            "missing); `medcl pretrain` writes the one, `medcl finetune` the others into OUTPUT/models"
+        )
+    return load(path)
 
 
+@one_or_many
 def predict(
     model: PathSource,
-    manifest: ManifestSource,
-    output: PathSource,
+    manifest: ManifestSource | None = None,
+    output: Annotated[PathSource | None, "OUTPUT", "required"] = None,
     *,
+    input: Inputs = (),
     split: str = "",
     by: Literal["record", "patient"] = "record",
     threshold: Literal["youden", "specificity"] = "youden",
     store: PathSource | None = None,
     jobs: int = -1,
 ) -> "Result[pa.Table]":
-    """Apply a model that `medcl finetune` has saved to the records of a manifest.
+    """Apply a model that `medcl finetune` has saved to the records of a manifest, or to files.
 
     Args:
         model: model folder, RUN/eval/TARGET/latest/models/NAME.
@@ -50,7 +77,9 @@ def predict(
         by: a row a `record`, or a `patient` with the mean prediction of its records.
         threshold: rule by which classes are decided for: highest sensitivity + specificity on the validation patients
             (`youden`), or a specificity of 0.90 on them (`specificity`).
-        store: folder of prepared records; default: beside the manifest.
+        input: files or folders that are predicted in the place of a manifest; the predictions hold no file names, but
+            the column `input`, the number of the file from 0.
+        store: folder of prepared records; default: beside the manifest, of files a temporary one.
         jobs: number of processes that decode records; -1 is one a core.
 
     Returns:
@@ -64,6 +93,8 @@ def predict(
     from medcl.evaluate import prediction
     from medcl.evaluate.models import load
 
+    if output is None:
+        raise UsageError("give output=, the Parquet file of predictions")
     path = Path(output)
     folder = path.with_suffix("")
     if path.suffix != ".parquet":
@@ -72,12 +103,12 @@ def predict(
     taken = next((one for one in (path, *([folder] if loaded.segments else [])) if one.exists()), None)
     if taken is not None:
         raise UsageError(f"{taken}: is there, and is not overwritten: choose another -o")
-    records, prepared = manifest_and_store(manifest, store)
-    found = prediction.predict(
-        loaded, records, prepared, split=split, by=by, threshold=threshold, jobs=jobs, masks=folder
-    )
+    with named_or_scanned(manifest, input, {loaded.wing.name: loaded.card}, store, jobs) as (records, prepared):
+        found = prediction.predict(
+            loaded, records, prepared, split=split, by=by, threshold=threshold, jobs=jobs, masks=folder
+        )
     parquet.write(path, found.table, private=True)
     predicted = found.n_records - len(found.left_out)
-    lines = [*found.warnings, *quarantined(found.left_out, found.n_records, loaded.wing.plural)]
+    lines = [*unknown(records), *found.warnings, *quarantined(found.left_out, found.n_records, loaded.wing.plural)]
     lines.append(f"{path}: predictions of {predicted} of {found.n_records} {loaded.wing.plural}, one row a {by}")
-    return Result("\n".join(lines), lambda: found.table, path)
+    return Result("\n".join(lines), lambda: found.table, path, f"in Python, pandas.read_parquet({str(path)!r})")

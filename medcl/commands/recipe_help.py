@@ -1,9 +1,11 @@
 """What the help of commands tells of recipes."""
 
+import json
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 
+from medcl import documents
 from medcl.spelling import settings_of
 
 
@@ -65,7 +67,17 @@ def _described(title: str, kind: type) -> str:
         help_of |= {one.arg_name: " ".join((one.description or "").split()) for one in told.params}
     lines = [f"{title or 'recipe'}: {told.short_description}"]
     for one in fields(kind):
-        default = getattr(kind, one.name, None) if not callable(getattr(one, "default_factory", None)) else None
-        shown = "" if default is None or is_dataclass(default) else f" (default: {default})"
-        lines.append(f"  {one.name}: {help_of.get(one.name, '')}{shown}")
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        shown = "" if default is MISSING or is_dataclass(default) else f" (default: {_as_yaml(default)})"
+        text = f"{one.name}: {help_of.get(one.name, '').removesuffix('.')}{shown}"
+        lines += textwrap.wrap(text, 110, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
     return "\n".join(lines)
+
+
+def _as_yaml(default: object) -> str:
+    """A default as a recipe would have it; what is empty is said in a word."""
+    if default is None or isinstance(default, bool | int | float):
+        return json.dumps(default)
+    if isinstance(default, str):
+        return default or "empty"
+    return json.dumps(documents.plain(default)) if default else "empty"

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 
 from medcl import documents, files
 from medcl.commands.arguments import ManifestSource, PathSource, Result, manifest_and_store
+from medcl.commands.next_step import path_of
 from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError
 from medcl.spelling import not_a_choice
@@ -117,7 +119,7 @@ def recipes(
     if action == "list":
         known = documents.shipped("recipe")
         lines = [f"{name:<28} {_first_line(path)}" for name, path in known.items()]
-        return Result("\n".join(lines), lambda: known)
+        return Result("\n".join(lines), lambda: known, then="medcl recipes show NAME")
     if recipe is None:
         raise UsageError(f"recipes {action}: name a recipe; `medcl recipes` lists them")
     path = documents.find("recipe", Path(recipe))
@@ -130,7 +132,8 @@ def recipes(
         found = forecast(complete, manifest_and_store(manifest, Path())[0])
         if found.problems:
             raise MedclError(f"{path.stem} does not fit this archive\n{found}")
-        return Result(str(found), lambda: found)
+        then = join(["medcl", "pretrain", str(recipe), "--manifest", path_of(manifest), "-o", "runs/NAME"])
+        return Result(str(found), lambda: found, then=then)
     text = complete.as_yaml() if action == "show" else path.read_text(encoding="utf-8")
     target = Path(output) if output is not None else Path(path.name) if action == "copy" else None
     if target is None:
@@ -138,9 +141,8 @@ def recipes(
     if target.exists():
         raise UsageError(f"{target}: is there already; choose another name by -o")
     files.write(target, text)
-    return Result(
-        f"recipe: {target}; `medcl pretrain {target} --manifest M -o RUN` trains it", lambda: complete, target
-    )
+    then = join(["medcl", "pretrain", str(target), "--manifest", "MANIFEST", "-o", "runs/NAME"])
+    return Result(f"recipe: {target}", lambda: complete, target, then)
 
 
 def _first_line(path: Path) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from medcl.commands import next_step
 from medcl.commands.arguments import (
     ManifestSource,
     PathSource,
@@ -193,7 +194,12 @@ def reduce(
             lines.append("kept, for they cannot be compared:")
             lines += quarantined(reduced.incomparable, len(records), "records")
         lines += [f"dropped: {dropped}", f"manifest: {kept}"]
-    return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept)
+    then = ""
+    if reduced is not None:
+        then = next_step.after_manifest(reduced.manifest, kept)
+    elif preview is not None and alone:
+        then = next_step.after_preview(manifest, names[0])
+    return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept, then)
 
 
 def _share(given: str | float | None) -> float | None:

@@ -77,6 +77,7 @@ def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output:
 
 
 _WIDTH = 90  # characters of a report's line
+_SHEET = "the same command with -o found.png writes a contact sheet of what was found"
 
 
 def _table(found: "Sequence[Near | FoundRecord]", words: Sequence[str]) -> list[str]:
@@ -160,7 +161,7 @@ def retrieve(
         if sheet is not None:
             _write_sheet(manifest, near, sheet)
             lines.append(f"sheet: {sheet}")
-        return Result("\n".join(lines), lambda: near, sheet)
+        return Result("\n".join(lines), lambda: near, sheet, _SHEET if sheet is None else "")
     if run is None or manifest is None:
         raise UsageError("RUN and --manifest are needed, or --embeddings")
     if add or other_patients:
@@ -177,4 +178,4 @@ def retrieve(
     if sheet is not None:
         write_sheet(archive, found, record or text or "", sheet)
         lines.append(f"sheet: {sheet}")
-    return Result("\n".join(lines), lambda: found, sheet)
+    return Result("\n".join(lines), lambda: found, sheet, _SHEET if sheet is None else "")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from medcl.commands import recipes
+from medcl.commands import next_step, recipes
 from medcl.commands.arguments import (
     ManifestSource,
     PathSource,
@@ -75,7 +75,7 @@ def prepare(
         lines += filled(getattr(found, "filled", {}))
         for name, reasons in getattr(found, "mask_quarantine", {}).items():
             lines += quarantined(reasons, total, f"label maps {name!r}")
-    return Result("\n".join(lines), lambda: stores, folder)
+    return Result("\n".join(lines), lambda: stores, folder, next_step.after_prepare(manifest))
 
 
 @one_or_many
@@ -132,4 +132,5 @@ def pretrain(
         source, prepared = manifest_and_store(manifest, store)
     done = train(complete, source, prepared, Path(output), resume=resume, until=until, logger=logger)
     # Of several processes that train, one tells.
-    return Result(str(done) if done.speaks else "", lambda: done, done.folder)
+    then = next_step.after_pretrain(done.folder, source if manifest is not None else None, manifest)
+    return Result(str(done) if done.speaks else "", lambda: done, done.folder, then * (done.speaks and done.finished))

@@ -10,13 +10,13 @@ from typing import Any
 
 import joblib
 import numpy as np
-from tqdm.auto import tqdm
 
 from medcl.archive.file_state import scanned, scanned_masks
 from medcl.archive.manifest import Manifest
 from medcl.data.decode import AppendedWriter, DecodingJob, Outcome, decode_all, died, sources, too_large
 from medcl.data.store import open_store, publish, write_index
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing, wing_of
 from medcl.modality.base import Wing
@@ -154,7 +154,7 @@ class _Run:
         todo, ordered = self.todo, not isinstance(self.todo.layout, Apart)
         room = available() if self.cluster is None else None
         work = []
-        with tqdm(total=len(self._items), desc="prepare", unit=self.wing.unit, disable=None) as bar:
+        with progress("prepare", len(self._items), self.wing.unit) as bar:
             for job, need in zip(self._work(folder, strict), todo.memory[self._items].tolist(), strict=True):
                 invalid = todo.invalid[job.number] if todo.invalid is not None else ""
                 if room is not None and need > room:

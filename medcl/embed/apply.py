@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from medcl import files, parquet
 from medcl.archive.manifest import Manifest
@@ -25,6 +24,7 @@ from medcl.embed.metadata import (
     schema_of,
 )
 from medcl.embed.pooling import DivergedError, Plan, Vectors, pooled, rows_of
+from medcl.engine.progress import Progress, progress
 from medcl.errors import MedclError, UsageError, reason
 
 _PLAN = "plan.json"
@@ -135,13 +135,31 @@ class _Part:
     first: int
 
 
-def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Path, output: Path) -> Done:
+def embed_manifest(
+    run: Path,
+    manifest: Manifest,
+    config: EmbedConfig,
+    store: Path,
+    output: Path,
+    *,
+    loaded: list[Side] | None = None,
+    shown: Manifest | None = None,
+) -> Done:
     """Embed the records of a manifest into one file.
 
     The work is written in shards beside the file. A call that was interrupted goes on behind those that it had
     finished; a call for a file that is there does nothing.
 
     Records of the manifest that the run has no encoder for are passed over. Those that are prepared stay in `store`.
+
+    Args:
+        run: folder of the run.
+        manifest: the records.
+        config: what is embedded and how.
+        store: folder of prepared records.
+        output: the file.
+        loaded: encoders of the run that `sides_of` gave; None loads them.
+        shown: the same records as the file shall have them, where it shall not have all that is known of them.
 
     Raises:
         UsageError: the run has no encoder for any record of the manifest, or the file holds other embeddings.
@@ -161,13 +179,15 @@ def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Pa
     if output.exists():
         return _there(output, plan)
     chosen = _chosen(manifest, config)
-    sides = of_kinds(sides_of(run, config.kind, config.side), chosen, str(run))
-    schema = schema_of(manifest, sides[0].dim, config.half)
+    rows = chosen if shown is None else _chosen(shown, config)
+    loaded = sides_of(run, config.kind, config.side) if loaded is None else loaded
+    sides = of_kinds(loaded, chosen, str(run))
+    schema = schema_of(rows, sides[0].dim, config.half)
     about = EmbeddingsMetadata(
         run=weights,
         run_name=run.resolve().name,
         manifest=records_fingerprint(manifest),
-        root=str(manifest.root),
+        root=str(rows.root),
         level=config.level,
         pool=config.pool,
         dim=sides[0].dim,
@@ -183,12 +203,12 @@ def embed_manifest(run: Path, manifest: Manifest, config: EmbedConfig, store: Pa
     old = [number for number in range(count) if shards.there(number)]
     left_out = {record: reason for part in parts for record, reason in part.prepared.left_out.items()}
     total = sum(len(part.plan.numbers) for part in parts)
-    with tqdm(total=total, desc="embed", unit="piece", disable=None) as bar:
+    with progress("embed", total, "window") as bar:
         for part in parts:
-            _embed(part, chosen, config, schema, shards, weights, bar)
+            _embed(part, rows, config, schema, shards, weights, bar)
     told = replace(about, left_out=dict(list(left_out.items())[:LEFT_OUT]), n_left_out=len(left_out))
-    rows = shards.join(count, told.into(schema))
-    return Done(output, rows, about.dim, left_out, taken_over=len(old))
+    written = shards.join(count, told.into(schema))
+    return Done(output, written, about.dim, left_out, taken_over=len(old))
 
 
 def _chosen(manifest: Manifest, config: EmbedConfig) -> Manifest:
@@ -239,7 +259,7 @@ def _parts(sides: list[Side], every: Manifest, chosen: Manifest, config: EmbedCo
 
 
 def _embed(
-    part: _Part, manifest: Manifest, config: EmbedConfig, schema: pa.Schema, shards: Shards, weights: str, bar: Any
+    part: _Part, manifest: Manifest, config: EmbedConfig, schema: pa.Schema, shards: Shards, weights: str, bar: Progress
 ) -> None:
     """Embed the shards of a side that are not finished."""
     plan, pieces = part.plan, part.prepared.pieces
@@ -261,7 +281,7 @@ def _embed(
         ) from error
 
 
-def _counted(embedded: Iterator[tuple[slice, Vectors]], bar: Any) -> Iterator[tuple[slice, Vectors]]:
+def _counted(embedded: Iterator[tuple[slice, Vectors]], bar: Progress) -> Iterator[tuple[slice, Vectors]]:
     for which, z in embedded:
         yield which, z
         bar.update(len(z))

@@ -1,8 +1,8 @@
-"""An encoder as a scikit-learn transformer: records in, embeddings out."""
+"""An encoder in Python: objects in memory in, embeddings out; and as a scikit-learn transformer of records."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -15,9 +15,11 @@ from medcl.archive.manifest import Manifest
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.embeddings import EmbeddingsFile
-from medcl.embed.encoders import sides_of
+from medcl.embed.encoders import Side, sides_of
+from medcl.embed.inputs import by_object, is_several, written
 from medcl.embed.metadata import manifest_fingerprint, run_fingerprint
 from medcl.errors import MedclError, UsageError
+from medcl.modality.objects import Given
 
 Records: TypeAlias = Manifest | Sequence[Any] | NDArray[Any]
 
@@ -70,7 +72,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             MedclError: the folder is no finished run.
             UsageError: it has no encoder of this kind.
         """
-        self.n_features_out_ = sides_of(Path(self.run), self.kind)[0].dim
+        self.n_features_out_ = self._sides()[0].dim
         self.run_ = run_fingerprint(Path(self.run))
         return self
 
@@ -113,6 +115,68 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         rows = np.array([place[str(one)] for one in ids], dtype=np.int64)
         vectors: NDArray[np.float32] = np.asarray(found.vectors()[rows], dtype=np.float32)
         return vectors
+
+    def embed(
+        self,
+        x: Any,
+        *,
+        sampling_rate: float | None = None,
+        channels: Sequence[str] = (),
+        unit: str = "",
+        spacing: Sequence[float] | None = None,
+        about: Mapping[str, Any] | None = None,
+        level: Literal["record", "window"] = "record",
+    ) -> NDArray[np.float32]:
+        """Embed objects in memory, as `medcl embed` embeds the files that they came from.
+
+        They are written into a temporary folder that only this user can read, without loss, and pass through the
+        readers and checks of an archive: channels are chosen by name, units converted, recordings resampled, filtered
+        and standardised, volumes turned and resampled, images scaled as in pretraining. `TMPDIR` says where.
+
+        Args:
+            x: what the encoder's modality takes, or a list: of recordings arrays (channels, samples) with
+                `sampling_rate` and `channels`, MNE `Raw` and `Epochs`; of volumes arrays (x, y, z) in RAS+ with
+                `spacing`, nibabel images, the DICOM slices of one; of images arrays (rows, columns) uint8 or uint16,
+                PIL images; of reports strings; of tables data frames of pandas or pyarrow; of any of them pydicom
+                data sets and paths (`pathlib.Path`) of files.
+            sampling_rate: of arrays, in Hz.
+            channels: names of the channels of arrays, in their order.
+            unit: of arrays: V, mV or uV; default: mV of an ECG, uV of an EEG.
+            spacing: of arrays, in mm along x, y, z.
+            about: of data frames, what the JSON side-car of their file would say.
+            level: one embedding a `record`, or one a `window`.
+
+        Returns:
+            (dim,) float32 of one object; (n, dim) of a list, of a data frame (n patients, in the order of their first
+            rows), and of windows.
+
+        Raises:
+            UsageError: the encoder does not take such objects, or the sampling rate, channels or spacing are missing.
+            MedclError: an object cannot be embedded, with the reason that the archive would have been told.
+        """
+        sides = self._sides()
+        cards = {side.kind: side.card for side in sides}
+        given = Given.of(sampling_rate, channels, unit, spacing, about)
+        several = is_several(x, cards)
+        if level == "window" and several:
+            raise UsageError("level='window' is of one object: embed the objects of a list one by one")
+        with written(x, cards, given) as (manifest, store):
+            config = EmbedConfig(level=level, pool=self.pool, kind=self.kind, jobs=1)
+            done = embed_manifest(Path(self.run), manifest, config, store, store / "embeddings.parquet", loaded=sides)
+            found = EmbeddingsFile.read(done.path)
+            place = {str(one): row for row, one in enumerate(manifest.column("record_id"))}
+            rows = np.array([place[str(one)] for one in found.column("record_id")], dtype=np.int64)
+            order = by_object(manifest, rows, done.left_out, several)
+            vectors: NDArray[np.float32] = np.asarray(found.vectors()[order], dtype=np.float32)
+        one = level == "record" and not several and not hasattr(x, "columns") and len(vectors) == 1
+        return vectors[0] if one else vectors
+
+    def _sides(self) -> list[Side]:
+        """The encoders, loaded once."""
+        key = (run_fingerprint(Path(self.run)), self.kind)
+        if getattr(self, "_loaded", (None,))[0] != key:
+            self._loaded = (key, sides_of(Path(self.run), self.kind))
+        return self._loaded[1]
 
     def _archive(self) -> Manifest | None:
         if self.manifest is None or isinstance(self.manifest, Manifest):

@@ -16,6 +16,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.data.prepare import prepare as decode
 from medcl.data.store import open_store
+from medcl.engine.progress import progress
 from medcl.errors import UsageError
 from medcl.modality import WINGS, wing, wing_of
 from medcl.modality.sampling import SampleSet
@@ -119,15 +120,20 @@ def _arrived(part: slice, host: Tensor, copied: torch.cuda.Event | None) -> tupl
 
 @torch.inference_mode()
 def embed_records(
-    encoder: Embeds, windows: SampleSet, rows: NDArray[np.int64], device: torch.device
+    encoder: Embeds, windows: SampleSet, rows: NDArray[np.int64], device: torch.device, title: str = ""
 ) -> NDArray[np.float32]:
-    """Embed records as (R, dim): rows (R,) of the manifest, each with at least one piece among the windows."""
+    """Embed records as (R, dim): rows (R,) of the manifest, each with at least one piece among the windows.
+
+    A title shows how far it has come.
+    """
     order = np.concatenate([windows.samples_of(int(row)) for row in rows])
     counts = np.array([len(windows.samples_of(int(row))) for row in rows])
     group = torch.from_numpy(np.repeat(np.arange(len(rows)), counts)).to(device)
     total = torch.zeros(len(rows), encoder.config.dim, device=device)
-    for part, z in embed_pieces(encoder, windows, order, device):
-        total.index_add_(0, group[part], z.float())
+    with progress(title, len(order), "window", hidden=not title) as bar:
+        for part, z in embed_pieces(encoder, windows, order, device):
+            total.index_add_(0, group[part], z.float())
+            bar.update(len(z))
     embedded: NDArray[np.float32] = (total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy()
     return embedded
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError, cause
-from medcl.runs import WEIGHTS
+from medcl.runs import weights_in
 
 _KEYED = ("record_id", "checksum", "size", "mtime_ns", "part", "report")
 _ROWS = 1 << 16
@@ -23,7 +23,7 @@ def run_fingerprint(folder: Path) -> str:
     Raises:
         MedclError: the run has no weights.
     """
-    weights = folder / WEIGHTS
+    weights = weights_in(folder)
     try:
         return _digest(weights, weights.stat().st_mtime_ns)
     except OSError as error:

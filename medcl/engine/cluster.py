@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from medcl.errors import MedclError, UsageError
+from medcl.errors import MedclError, UsageError, not_installed
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -46,10 +46,7 @@ def run_on_cluster(
     try:
         import distributed
     except ImportError as error:
-        raise UsageError(
-            "a cluster needs the package distributed: install it with `pip install 'medcl[cluster]'`, here and where "
-            "the workers run, or leave --cluster out"
-        ) from error
+        raise UsageError(f"{not_installed('distributed', '--cluster')}, here and where the workers run") from error
     with _client(distributed, address) as client:
         yield from _Run(distributed, client, function, instead).results(chunks, ordered)
 

@@ -140,6 +140,13 @@ def _pooled(z: NDArray[Any], group: NDArray[np.int64], n: int, pooling: PoolingN
     return {"z": pool(torch.from_numpy(z), torch.from_numpy(group), n).numpy()}
 
 
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Names of the arms of runs: `pretrained`, or of several run folders their names, numbered where they repeat."""
+    names = [folder.resolve().name for folder in folders]
+    numbered = [f"{one} {names[: i + 1].count(one)}" if names.count(one) > 1 else one for i, one in enumerate(names)]
+    return numbered if len(folders) > 1 else ["pretrained"]
+
+
 def of_run(name: str, folders: Sequence[Path], store: Path, side: str | None = None, **facts: float) -> Arm:
     """The arm of a pretrained run; of several run folders, one a repeat, where pretraining was repeated."""
     run = only(runs.load(folders[0]), side)

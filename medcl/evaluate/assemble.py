@@ -1,6 +1,6 @@
 """Results out of the finished models of an experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from statistics import median
@@ -29,6 +29,13 @@ def made_with() -> dict[str, Any]:
     return {"software": software, "created": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
+def left_out(classes: Iterable[str]) -> list[str]:
+    """A sentence on classes that the test records leave undefined, where there are any."""
+    told = ", ".join(sorted(classes))
+    reason = "Left out of a macro mean, since the test records include no positive or no negative"
+    return [f"{reason}: {told}."] if told else []
+
+
 def tested_of(model: Planned, measured: Any, classes: tuple[str, ...], content: str) -> Tested:
     """A finished model beside what its predictions measure."""
     label = model.subset.label
@@ -53,12 +60,7 @@ def results_of(
     patients = {fold.number: items.patient[fold.test] for fold in folds}
     n_patients = len(np.unique(np.concatenate(list(patients.values()))))
     scores, undefined = scores_of(finished)
-    if undefined:
-        notes = [
-            *notes,
-            "Left out of a macro mean, since the test records include no positive or no negative: "
-            f"{', '.join(sorted(undefined))}.",
-        ]
+    notes = [*notes, *left_out(undefined)]
     if len(folds) > 1:
         notes = [
             *notes,

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from medcl import files
 from medcl.documents import plain
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import MedclError
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
@@ -82,7 +82,7 @@ def compute(
         jobs = 1 if torch.cuda.is_available() else os.cpu_count() or 1
     work = [(folder, cell.key, cell.function, cell.arguments) for cell in missing.values()]
     done = len({cell.key for cell in cells}) - len(work)
-    with tqdm(total=len(work) + done, initial=done, unit=unit, disable=None) as bar:
+    with progress("evaluate", len(work) + done, unit, done=done) as bar:
         for finished in run_chunks(_finish, work, jobs=jobs, chunk=1, cluster=cluster):
             bar.update(finished)
     return [cell.key for cell in cells]

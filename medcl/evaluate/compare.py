@@ -30,8 +30,9 @@ def evaluations(path: Path) -> dict[str, Path]:
     # An evaluation of version 0.1 lies in the folder of its target.
     latest = {one.parent.name: one.parent / LATEST / RESULTS for one in found}
     latest = {name: (new if new.is_file() else path / "eval" / name / RESULTS) for name, new in latest.items()}
+    # Those of version 0.1 of several modalities are not read.
     known = {
-        Results.load(one).target.name: one for one in latest.values() if one.is_file() and "joint" not in one.parts
+        Results.load(one).target.name: one for one in latest.values() if one.is_file() and one.parent.name != "joint"
     }
     if not known:
         raise UsageError(f"{path}: holds no evaluation; `medcl finetune` makes one, or name its results.json")
@@ -110,6 +111,8 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Results:
         confusion=tuple(_unique((c for one in named for c in one.confusion), (*keys[:3], "class_name"))),
         learning=tuple(_unique((c for one in named for c in one.learning), ("arm", "label", "repeat", "fold"))),
         speed=tuple(row for one in named for row in one.speed),
+        queries=tuple(_unique((row for one in named for row in one.queries), ("protocol",))),
+        grounding=tuple(row for one in named for row in one.grounding),
     )
 
 
@@ -165,7 +168,7 @@ def with_names(results: Results, names: dict[str, str]) -> Results:
         suffix = names[arm.name].removeprefix(arm.name)
         title = arm.title + suffix if arm.title and suffix != names[arm.name] else arm.title
         arms.append(replace(arm, name=names[arm.name], title=title))
-    fields = ("scores", "summary", "calibration", "confusion", "learning", "speed")
+    fields = ("scores", "summary", "calibration", "confusion", "learning", "speed", "grounding")
     changed: dict[str, Any] = {field: named(getattr(results, field), "arm") for field in fields}
     return replace(results, arms=tuple(arms), differences=named(results.differences, "arm", "other"), **changed)
 

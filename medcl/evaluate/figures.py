@@ -15,7 +15,7 @@ import numpy as np
 
 from medcl.evaluate.results import Estimate, Fraction, Results
 from medcl.evaluate.styles import Style
-from medcl.evaluate.wording import estimate, repeats_bounds
+from medcl.evaluate.wording import estimate, fraction_name, repeats_bounds
 from medcl.show.page import Figure
 from medcl.wording import NOTHING, count
 
@@ -198,7 +198,7 @@ def _hover(fractions: Sequence[Fraction], line: Series, *, signed: bool) -> list
     for fraction, row in zip(fractions, line.rows, strict=True):
         over = repeats_bounds(row)
         texts.append(
-            f"{escape(line.name)}, {escape(fraction.label)} ({count(fraction.patients)} patients)"
+            f"{escape(line.name)}, {escape(fraction_name(fraction))}"
             f"<br>{estimate(row, signed=signed)}" + (f"<br>over repeats {over}" if over != NOTHING else "")
         )
     return texts

@@ -164,9 +164,8 @@ def _minutes(manifest: Manifest, items: Items) -> NDArray[np.float64] | None:
 
 def _arms_of_runs(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path) -> list[Arm]:
     """An arm a run: `pretrained`, or by the names of several run folders."""
-    names = ["pretrained"] if len(folders) == 1 else _unique([folder.resolve().name for folder in folders])
     found: list[Arm] = []
-    for name, folder in zip(names, folders, strict=True):
+    for name, folder in zip(making.names_of(folders), folders, strict=True):
         loaded = runs.load(folder)
         side = choose(loaded.card, manifest, config.target, config.side) if config.target in manifest.targets else None
         data = encoders.config_of(only(loaded, side).card)
@@ -177,11 +176,6 @@ def _arms_of_runs(folders: Sequence[Path], manifest: Manifest, config: EvaluateC
             )
         found.append(making.of_run(name, [folder], encoders.prepared(manifest, data, store, config.jobs), side))
     return found
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """The names, numbered where they repeat."""
-    return [f"{name} {names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> list[Arm]:

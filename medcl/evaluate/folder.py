@@ -6,7 +6,7 @@ from datetime import date
 from itertools import count
 from pathlib import Path
 
-from medcl import files
+from medcl import files, run_card, runs
 from medcl.errors import UsageError
 from medcl.evaluate.compare import LATEST, RESULTS
 
@@ -40,10 +40,12 @@ def begin(run: Path | None, target: str, output: Path | None = None) -> Path:
 
 
 def finish(folder: Path, *, is_own: bool) -> None:
-    """Let `latest` point at a finished evaluation that lies in its run's folder."""
+    """Let `latest` point at a finished evaluation that lies in its run's folder, and its model card tell of it."""
     if not is_own:
         return
     link = folder.with_name(LATEST)
     draft = folder.with_name(f".{LATEST}-{os.getpid()}")
     draft.symlink_to(folder.name, target_is_directory=True)
     os.replace(draft, link)
+    if runs.is_run(run := folder.parents[2]):
+        run_card.write(run)

@@ -1,83 +1,23 @@
-"""Grounding: the similarity of every cell of an image with a phrase, drawn over the image."""
+"""Grounding of the pairs that were retrieved best and worst."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from medcl import files
 from medcl.archive.manifest import Manifest
 from medcl.embed import encoders
 from medcl.embed.encoders import device
-from medcl.errors import UsageError
-from medcl.evaluate.multimodal_results import Grounded
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, tokenizer_of
-from medcl.evaluate.retrieval import Ints
+from medcl.evaluate.results_tables import Grounded
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import draws
-from medcl.networks.multimodal import REPORT, MultimodalEncoder
-from medcl.show.images import data_uri, grey, png
-
-CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 232, 56))
-"""From low to high: blue, grey, yellow. Lightness grows evenly, so that it reads the same to the colour-blind and in
-print (Nuñez, Anderton and Renslow, 2018)."""
-OPACITY = 0.5
-
-
-@torch.inference_mode()
-def phrase_map(encoder: MultimodalEncoder, kind: str, x: Tensor, tokens: Tensor) -> NDArray[np.float32]:
-    """Cosine similarity of every cell of an image with a phrase, enlarged to the image.
-
-    With a local projection the phrase is the mean of its words there; without one its projection, and the image's
-    projection head is applied to each cell. The image is (C, rows, columns), as the encoder takes it, the tokens (L,).
-
-    Returns:
-        (rows, columns) from -1 to 1.
-
-    Raises:
-        UsageError: the side does not take images of 2 dimensions.
-    """
-    side = cast(Any, encoder.side(kind))
-    if not hasattr(side, "grid") or x.ndim != 3:
-        raise UsageError(f"grounding needs images of 2 dimensions; {kind!r} has the shape {tuple(x.shape)}")
-    dense, _ = encoder.encode(kind, x[None])
-    cells = encoder.project_dense(kind, dense)[0]
-    similarity = (cells @ phrase_vector(encoder, tokens)).reshape(side.grid(x.shape[1:]))
-    size = (int(x.shape[1]), int(x.shape[2]))
-    larger = F.interpolate(similarity[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-    values: NDArray[np.float32] = larger.float().cpu().numpy()
-    return values
-
-
-def phrase_vector(encoder: MultimodalEncoder, tokens: Tensor) -> Tensor:
-    """The phrase (L,) as a vector of length 1 in the space of the cells."""
-    dense, pooled = encoder.encode(REPORT, tokens[None])
-    if not encoder.local:
-        return encoder.project(REPORT, pooled)[0]
-    words = encoder.project_dense(REPORT, dense)[0]
-    keep = cast(Any, encoder.side(REPORT)).keep(tokens[None])[0]
-    return F.normalize(words[keep].mean(0) if keep.any() else words.mean(0), dim=0)
-
-
-def overlay(image: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A map (rows, columns) over an image (C, rows, columns) from 0 to 1: dark blue is low, yellow high."""
-    low, high = float(similarity.min()), float(similarity.max())
-    place = (similarity - low) / (high - low) if high > low else np.zeros_like(similarity)
-    stops = np.linspace(0, 1, len(CIVIDIS))
-    colours = np.stack([np.interp(place, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=2)
-    return np.rint((1 - OPACITY) * grey(image).astype(np.float64) + OPACITY * colours).astype(np.uint8)
-
-
-def file_name(record_id: str, words: Sequence[str] = ()) -> str:
-    """A file name of a record id, which is a code or public, and of words; nothing that a path could be made of."""
-    parts = ["".join(c if c.isalnum() else "-" for c in text).strip("-") for text in (*words, record_id)]
-    return "_".join(part for part in parts if part)[:120] + ".png"
-
+from medcl.networks.grounding import phrase_map
+from medcl.networks.multimodal import REPORT
+from medcl.show.images import data_uri, grey, overlay, png
+from medcl.stats.retrieval import Ints
 
 _WORDS = 24  # maximum length of a phrase
 _BLOCK = 1024  # pairs at a time
@@ -91,6 +31,7 @@ def ground(
     linked: Ints,
     store: Path,
     output: Path,
+    arm: str,
     *,
     number: int,
     jobs: int = -1,
@@ -99,7 +40,7 @@ def ground(
 
     Pairs, `linked` (pairs, 2) numbers of images and reports that belong together, are ordered by the rank of the image
     among all tested ones when its report is the query, then by their similarity; a report and an image are shown once.
-    So many pairs from each end are written as overlays, below `grounding` of the output.
+    So many pairs from each end are written as overlays, below `grounding` of the output, under the name of the arm.
 
     Returns:
         (description, image, overlay) of each, as data URIs; the best first.
@@ -120,12 +61,12 @@ def ground(
             tokens = torch.from_numpy(text.encode([phrase], text.length)[0].astype(np.int64))
             cells = phrase_map(encoder, "image", x.to(device()), tokens.to(device()))
             record_id = str(record_ids[images.rows[image]])
-            file = Path("grounding") / file_name(record_id, [title, str(place)])
+            file = Path("grounding") / (files.safe_name(f"{arm}_{title}_{place}_{record_id}") + ".png")
             ground_png = png(grey(x.numpy()))
             drawn = png(overlay(x.numpy(), cells))
             files.write(output / file, drawn, private=True)
             numbers = int(ranks[pair]), float(own[pair]), float(cells.min()), float(cells.max())
-            about = Grounded(title, phrase, record_id, *numbers, str(file))
+            about = Grounded(arm, title, phrase, record_id, *numbers, str(file))
             shown.append((about, data_uri(ground_png), data_uri(drawn)))
     return shown
 

@@ -35,6 +35,7 @@ from medcl.evaluate.tasks.base import Calibrator, Floats, Linear, Rows, Task
 from medcl.files import damaged, file_checksum
 from medcl.modality import spec as cards
 from medcl.modality import wing
+from medcl.modality.objects import Given
 from medcl.modality.sampling import NumberedSamples, SampleSet
 from medcl.modality.spec import JointCard, SideCard
 from medcl.modality.volume.prepare import slice_axis
@@ -158,7 +159,7 @@ class Model:
         info, samples = self.info, every if items is None else items.samples(every)
         pooling: Any = info.pooling
         if info.protocol == "finetune":
-            found = predict(self._network(self.network), self.task, samples, rows, device())
+            found = predict(self.joined(self.network), self.task, samples, rows, device())
             return self.task.adjusted(found, info.calibrator)
         if info.arm.kind == "baseline":
             assert items is not None
@@ -168,13 +169,13 @@ class Model:
             z = embedded(self.network, samples, rows, pooling, info.top_k)
         if "group" in z:
             scaled = (z["z"] - self.arrays("scaling")["mean"]) / self.arrays("scaling")["scale"]
-            network = self._network(AsTheyAre(scaled.shape[1]), linear=True)
+            network = self.joined(AsTheyAre(scaled.shape[1]), linear=True)
             found = predict(network, self.task, Embedded(scaled, z["group"]), np.arange(len(rows)), device())
         else:
             found = predict_linear(self.task, Linear(**self.arrays("linear")), z["z"].astype(np.float64))
         return self.task.adjusted(found, info.calibrator)
 
-    def _network(self, encoder: Any, *, linear: bool = False) -> Network:
+    def joined(self, encoder: Any, *, linear: bool = False) -> Network:
         """The encoder with its head and pooling."""
         dim, pooling = encoder.config.dim, Pooling(self.info.pooling, encoder.config.dim, self.info.top_k)  # type: ignore[arg-type]
         head = head_of(self.task, dim, linear=linear)
@@ -182,30 +183,36 @@ class Model:
             runs.fill(one, self.part(name), self.folder / WEIGHTS, _COPY)
         return Network(encoder, head, pooling).to(device())
 
-    def predict(self, x: Any, store: Path | str | None = None) -> Any:
-        """Predict a record in memory, or the records of a manifest.
+    def predict(self, x: Any, store: Path | str | None = None, **given: Any) -> Any:
+        """Predict objects in memory, or the records of a manifest.
 
         Args:
-            x: one record as the encoder's modality takes it from memory, in its units: a recording (C, T) in mV (EEG:
-                uV) at the encoder's sampling rate; an image (C, rows, columns) or a prepared volume (C, x, y, z) from 0
-                to 1; the text of a report. Or a manifest, or its path.
+            x: one object or a list, as `Embedder.embed` takes them: they pass through the checks of an archive. Or an
+                array of one record as the encoder itself takes it, of which nothing is given: a recording (C, T) in mV
+                (EEG: uV) at the encoder's sampling rate; an image (C, rows, columns) or a prepared volume (C, x, y, z)
+                from 0 to 1. Or a manifest, or its path.
             store: folder of prepared records; of a manifest in memory.
+            given: `sampling_rate`, `channels` and `unit`, or `spacing`, of arrays; `about` of data frames.
 
         Returns:
             Of a record its prediction, (columns,): probabilities in the order of the classes, of a binary target that
-            of the second; of a segmentation the label map (x, y, z). Of a manifest the table of `medcl predict`.
+            of the second; of a segmentation the label map (x, y, z), on the grid of an object's file. Of a list one a
+            record. Of a manifest the table of `medcl predict`.
 
         Raises:
             UsageError: it does not fit the encoder.
+            MedclError: an object is damaged.
         """
-        if isinstance(x, Manifest | Path | PathLike) or (isinstance(x, str) and x.endswith(".parquet")):
-            from medcl.evaluate import prediction
+        from medcl.evaluate import prediction
 
+        if isinstance(x, Manifest) or (isinstance(x, str | PathLike) and str(x).endswith(".parquet")):
             manifest = x if isinstance(x, Manifest) else Manifest.read(Path(x))
             beside = None if isinstance(x, Manifest) else Path(x).with_suffix(".store")
             if store is None and beside is None:
                 raise UsageError("a manifest in memory has no folder of prepared records: give store=")
             return prediction.predict(self, manifest, Path(store or beside or "")).table
+        if given or not isinstance(x, np.ndarray | Tensor):
+            return prediction.predict_objects(self, x, Given.of(**given))
         if self.segments:
             volume = torch.as_tensor(np.asarray(x, dtype=np.float32))
             if volume.ndim != 4 or len(volume) != 1:

@@ -1,298 +1,294 @@
-"""`medcl evaluate` as one function: a run of several modalities and a manifest in, results.json and a page out."""
+"""`medcl evaluate` as one function: runs of several modalities and a manifest in, results.json and a page out."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
-from itertools import combinations
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial, reduce
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from medcl import runs
-from medcl.archive.links import PARTNERS, Links, Partners, links, taking_part, text_ids
+from medcl.archive.links import PARTNERS, Links, links, taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.archive.split import check
 from medcl.archive.stratify import is_labelled
+from medcl.documents import plain
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
-from medcl.evaluate.assemble import made_with
+from medcl.evaluate.arms import names_of
+from medcl.evaluate.assemble import left_out, made_with
+from medcl.evaluate.cells import fingerprint
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
-from medcl.evaluate.multimodal_page import write_page
-from medcl.evaluate.multimodal_results import Between, Classified, Direction, MultimodalResults
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
-from medcl.evaluate.retrieval import Ints, RelevanceIds, Retrieval, SharedIds, rank, summarise
-from medcl.evaluate.zero_shot import classify, measure_zero_shot
-from medcl.modality import WINGS, wing
+from medcl.evaluate.page import write_page
+from medcl.evaluate.relevance import (
+    Marks,
+    among,
+    any_hit,
+    each_text_once,
+    label_relevance,
+    linked_rows,
+    pairs,
+    patient_relevance,
+    rows_of,
+    texts_in_words,
+)
+from medcl.evaluate.results import ArmInfo, Fraction, Results, ResultTarget, Score, Split
+from medcl.evaluate.results_tables import Procedure, Queries
+from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
+from medcl.evaluate.tasks.base import Measured
+from medcl.modality import WINGS, plural
 from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
-
-Marks = tuple[RelevanceIds, RelevanceIds]
-"""Of queries and of candidates."""
-_BLOCK_NUMBERS = 4_000_000  # pairs at a time
-
-
-def among(links: Links, rows: NDArray[np.bool_]) -> Links:
-    """The pairs whose report is among the rows (rows,)."""
-    kept = rows[links.reports]
-    return Links(links.records[kept], links.reports[kept], links.n_rows)
-
-
-def each_text_once(manifest: Manifest, side: Embedded) -> Embedded:
-    """Reports of which equal texts are one, the first of them; other records as they are.
-
-    Equal texts are indistinguishable: as several candidates they would fill the first ranks with one text, found or
-    not, and as several queries count one answer several times. Case and white space are ignored.
-    """
-    if side.kind != REPORT:
-        return side
-    ids = text_ids(manifest)[side.rows]
-    _, first, number = np.unique(ids, return_index=True, return_inverse=True)
-    order = np.argsort(number, kind="stable")
-    same = np.split(side.rows[order], np.cumsum(np.bincount(number))[:-1])
-    kept = np.argsort(first)
-    return Embedded(side.kind, side.rows[first[kept]], side.z[first[kept]], tuple(same[k] for k in kept))
-
-
-def pairs(
-    manifest: Manifest, links: Links, first: Embedded, second: Embedded, reports: Partners = "all"
-) -> tuple[Marks, str]:
-    """RelevanceIds of two sides by which their records belong together, and what they go by.
-
-    Between records and reports: a report that describes the record, or has the same text as one that does. Between
-    other kinds: of one study, where any two are of one; else of one patient.
-
-    Raises:
-        MedclError: no two of them belong together.
-    """
-    if REPORT in (first.kind, second.kind):
-        texts = text_ids(manifest)
-        marks = (_text_relevance(links, texts, first), _text_relevance(links, texts, second))
-        word = f"own {PARTNERS[reports]}" if second.kind == REPORT else f"described by the {PARTNERS[reports]}"
-        _some(marks, first, second)
-        return marks, word
-    for level in ("study", "patient"):
-        codes = manifest.column(level)
-        marks = (RelevanceIds.of(codes[first.rows]), RelevanceIds.of(codes[second.rows]))
-        if len(np.intersect1d(marks[0].id, marks[1].id)):
-            return marks, f"same {level}"
-    _some(marks, first, second)
-    raise AssertionError
-
-
-def linked_rows(manifest: Manifest, links: Links, first: Embedded, second: Embedded) -> Ints:
-    """(pairs, 2) numbers of the records of both sides that belong together, in the order of the first side.
-
-    Unlike `pairs`, a report is paired with what it describes alone: a text that many have would pair each with each.
-    """
-    if REPORT in (first.kind, second.kind):
-        marks = tuple(
-            RelevanceIds.of(side.rows if side.kind == REPORT else [links.reports_of(int(row)) for row in side.rows])
-            for side in (first, second)
-        )
-    else:
-        marks, _ = pairs(manifest, links, first, second)
-    return SharedIds.of(marks[0], marks[1], np.arange(marks[1].size)).pairs()
-
-
-def any_hit(marks: Marks, leave_out: Marks) -> bool:
-    """Whether any query has a hit that is not left out; asks for blocks until there is one."""
-    order = np.arange(marks[1].size, dtype=np.int64)
-    hits, out = SharedIds.of(*marks, order), SharedIds.of(*leave_out, order)
-    step = max(1, _BLOCK_NUMBERS // max(1, marks[1].size))
-    return any(
-        bool((hits.block(start, step) & ~out.block(start, step)).any()) for start in range(0, marks[0].size, step)
-    )
-
-
-def label_relevance(manifest: Manifest, links: Links, side: Embedded, target: str) -> RelevanceIds:
-    """RelevanceIds by the classes of a target; a report has those of the records that it, or an equal text, describes.
-
-    Raises:
-        UsageError: there is no such target.
-    """
-    labels = manifest.labels(target)
-    table = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(manifest.targets[target].classes))
-    table = np.asarray(table == 1)
-    described = side.members
-    if side.kind == REPORT:
-        described = tuple(np.concatenate([links.records_of(int(row)) for row in rows]) for rows in described)
-    return RelevanceIds.of([np.flatnonzero(table[some].any(axis=0)) for some in described])
-
-
-def patient_relevance(manifest: Manifest, side: Embedded) -> RelevanceIds:
-    """RelevanceIds by patient; a text that several patients have carries all of them."""
-    patient = manifest.column("patient")
-    return RelevanceIds.of([patient[rows] for rows in side.members])
-
-
-def _text_relevance(links: Links, texts: Ints, side: Embedded) -> RelevanceIds:
-    if side.kind == REPORT:
-        return RelevanceIds.of(texts[side.rows])
-    return RelevanceIds.of([texts[links.reports_of(int(row))] for row in side.rows])
-
-
-def _some(marks: Marks, first: Embedded, second: Embedded) -> None:
-    if not len(np.intersect1d(marks[0].id, marks[1].id)):
-        raise MedclError(
-            f"none of {first.z.shape[0]} {wing(first.kind).plural} belongs to any of {second.z.shape[0]} "
-            f"{wing(second.kind).plural}: a report belongs to a record by its trial, study or patient, others by study "
-            "or patient"
-        )
-
+from medcl.stats.retrieval import Ints, RelevanceIds, rank, values_of
 
 Sides = dict[Kind, Embedded]
+CHANCE = "chance"
+LABEL = "0"
+"""The one label fraction: no labels."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What every arm did with the same queries or records.
+
+    Args:
+        queries: their numbers.
+        measured: of each arm, that of chance the last.
+        patient: (queries,) patient of each.
+        classes: names of the values by class.
+    """
+
+    queries: Queries
+    measured: dict[str, Measured]
+    patient: Ints
+    classes: tuple[str, ...] = ()
 
 
 def evaluate_multimodal(
-    run_folder: Path, manifest: Manifest, config: MultimodalEvaluateConfig, store: Path, output: Path
-) -> MultimodalResults:
+    folders: Sequence[Path], manifest: Manifest, config: MultimodalEvaluateConfig, store: Path, output: Path
+) -> Results:
     """Measure retrieval between modalities, zero-shot classification from prompts, grounding and the modality gap.
 
-    Records are prepared once in `store`; results.json, report.html and the grounding images are written to `output`.
+    Every run is an arm, measured on the records that all of them can prepare; chance is one as well. A protocol is a
+    direction of retrieval, a target with prompts, or the gap of two modalities. Records are prepared once in `store`;
+    results.json, report.html and the grounding images are written to `output`.
 
     Raises:
-        MedclError: the run, the records or the prompts do not allow it.
+        MedclError: the runs, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.
     """
-    run = require_multimodal(runs.load(run_folder))
+    arms = {n: require_multimodal(runs.load(one)) for n, one in zip(names_of(folders), folders, strict=True)}
     asked = prompts.read_prompts(config.prompts) if config.prompts else []
     for one in asked:
         prompts.check(one, manifest)
-    if config.text not in ("whole", "sentence"):
-        raise UsageError(f"--text {config.text}: choose from whole, sentence")
-    if (asked or config.reports != "all") and REPORT not in run.card.sides:
-        what = "--prompts" if asked else f"--reports {config.reports}"
-        raise UsageError(f"{run.folder}: was pretrained without reports, so that {what} does not apply")
+    _check(list(arms.values()), asked, config)
     manifest = manifest.ok()
     check(manifest)
     known, counted = links(manifest), taking_part(manifest, config.reports)
-    rows = _rows(manifest, known, config.split)
+    rows = rows_of(manifest, known, config.split)
     rows, known = rows[counted[rows]], among(known, counted)
-    warning = runs.guard(run, manifest, rows, allow=config.allow_transductive)
-    notes = [warning] if warning else []
-    sides: Sides = {}
-    for kind in [one for one in WINGS if one in run.card.sides]:
+    said = [runs.guard(run, manifest, rows, allow=config.allow_transductive) for run in arms.values()]
+    notes = [note for note in dict.fromkeys(said) if note]
+    sides = _embedded(arms, manifest, rows, config, store, notes)
+    once = {name: {kind: each_text_once(manifest, side) for kind, side in own.items()} for name, own in sides.items()}
+    first, patient = next(iter(sides.values())), manifest.column("patient")
+    trials = [*_retrieval(manifest, known, once, [one.target for one in asked], config)]
+    trials += _zero_shot(arms, manifest, sides, asked, config)
+    shown = []
+    for name, run in arms.items():
+        if can_ground(run) and config.images:
+            both = sides[name]["image"], sides[name][REPORT]
+            linked = linked_rows(manifest, known, *both)
+            if len(linked):
+                number, jobs = config.images, config.jobs
+                shown += ground(run, manifest, *both, linked, store, output, name, number=number, jobs=jobs)
+    infos = [
+        ArmInfo(name, "run", run=str(folder), method=str(run.config.get("method", "")))
+        for folder, (name, run) in zip(folders, arms.items(), strict=True)
+    ]
+    infos.append(ArmInfo(CHANCE, "baseline", CHANCE))
+    scores, summary, gaps = [], [], []
+    for trial in trials:
+        protocol = trial.queries.protocol
+        tested = [
+            Tested(protocol, name, LABEL, 0, config.seed, 0, one, trial.classes, name)
+            for name, one in trial.measured.items()
+        ]
+        found, undefined = scores_of(tested)
+        table = table_of(found, bootstrap(tested, {0: trial.patient}, config.bootstrap, config.seed))
+        scores += found
+        # What a random order is expected to find is known: only its difference to a run has an interval.
+        summary += [
+            replace(row, low=math.nan, high=math.nan) if row.arm == CHANCE else row
+            for row in summaries(table, trial.queries.patients)
+        ]
+        gaps += differences(table, infos, trial.queries.patients)
+        notes += [f"{protocol}: {note}" for note in left_out(undefined)]
+        if trial.queries.without_hit:
+            notes.append(f"{protocol}: {trial.queries.without_hit:,} queries have no hit and are not counted.")
+    between = [*_gaps(manifest, known, sides, config)]
+    table = table_of(between)
+    if REPORT in first:
+        notes.append(
+            texts_in_words(len(first[REPORT].rows), len(next(iter(once.values()))[REPORT].rows), config.reports)
+        )
+    tested_rows = np.concatenate([side.rows for side in first.values()])
+    results = Results(
+        target=ResultTarget("retrieval", "retrieval"),
+        arms=tuple(infos),
+        protocols=tuple(dict.fromkeys(score.protocol for score in (*scores, *between))),
+        metric=f"recall@{max(config.ranks)}",
+        config=plain({"evaluation": asdict(config), "pretraining": {name: run.config for name, run in arms.items()}}),
+        splits={
+            "test": Split(
+                len(np.unique(patient[tested_rows])),
+                len(tested_rows),
+                {plural(kind): len(side.rows) for kind, side in first.items()},
+                fingerprint(manifest.column("record_id")[tested_rows]),
+            )
+        },
+        notes=(*notes, *([f"Tested on the split {config.split}."] if config.split != "test" else [])),
+        fractions=(Fraction(LABEL, 0, 0),),
+        procedure=Procedure(config.seed, 1, config.bootstrap),
+        scores=(*scores, *between),
+        summary=(*summary, *summaries(table, 0)),
+        differences=(*gaps, *differences(table, infos, 0)),
+        queries=tuple(trial.queries for trial in trials),
+        grounding=tuple(about for about, _, _ in shown),
+        **made_with(),
+    )
+    results.save(output / "results.json")
+    write_page(results, output / "report.html", overlays=[(image, overlay) for _, image, overlay in shown])
+    return results
+
+
+def _check(arms: Sequence[MultimodalRun], asked: Sequence[prompts.Prompts], config: MultimodalEvaluateConfig) -> None:
+    if config.text not in ("whole", "sentence"):
+        raise UsageError(f"--text {config.text}: choose from whole, sentence")
+    first = arms[0]
+    for run in arms[1:]:
+        if set(run.card.sides) != set(first.card.sides):
+            raise UsageError(
+                f"{run.folder}: has encoders of {', '.join(run.card.sides)}, {first.folder} of "
+                f"{', '.join(first.card.sides)}: evaluate them one by one"
+            )
+    if (asked or config.reports != "all") and REPORT not in first.card.sides:
+        what = "--prompts" if asked else f"--reports {config.reports}"
+        raise UsageError(f"{first.folder}: was pretrained without reports, so that {what} does not apply")
+
+
+def _embedded(
+    arms: Mapping[str, MultimodalRun],
+    manifest: Manifest,
+    rows: Ints,
+    config: MultimodalEvaluateConfig,
+    store: Path,
+    notes: list[str],
+) -> dict[str, Sides]:
+    """The records of every kind in the space of every run, those that all can prepare; notes on the others."""
+    sides: dict[str, Sides] = {name: {} for name in arms}
+    first = next(iter(arms.values()))
+    for kind in [one for one in WINGS if one in first.card.sides]:
         wanted = int((manifest.kinds[rows] == kind).sum())
         if not wanted:
             which = f" ({PARTNERS[config.reports]})" if kind == REPORT and config.reports != "all" else ""
             raise MedclError(
-                f"the split {config.split!r} holds no {wing(kind).plural}{which}, which {run.folder} was trained on"
+                f"the split {config.split!r} holds no {plural(kind)}{which}, which {first.folder} was trained on"
             )
-        sides[kind] = embed_kind(run, manifest, kind, rows, store, text=config.text, jobs=config.jobs)
-        if wanted > len(sides[kind].rows):
-            notes.append(
-                f"{wanted - len(sides[kind].rows)} {wing(kind).plural} were left out: they could not be prepared."
-            )
-    once: Sides = {kind: each_text_once(manifest, side) for kind, side in sides.items()}
-    targets = [one.target for one in asked]
-    patient = manifest.column("patient")
-    shown = []
-    if can_ground(run) and config.images:
-        both = sides["image"], sides["report"]
-        linked = linked_rows(manifest, known, *both)
-        if len(linked):
-            shown = ground(run, manifest, *both, linked, store, output, number=config.images, jobs=config.jobs)
-    results = MultimodalResults(
-        run=str(run_folder),
-        method=str(run.config.get("method", "")),
-        split=config.split,
-        records={kind: len(side.rows) for kind, side in sides.items()},
-        patients={kind: len(np.unique(patient[side.rows])) for kind, side in sides.items()},
-        retrieval=tuple(_retrieval(manifest, known, once, targets, config)),
-        zero_shot=tuple(_zero_shot(run, manifest, sides, asked, config)),
-        gaps=tuple(_gaps(manifest, known, sides, config)),
-        grounding=tuple(about for about, _, _ in shown),
-        notes=tuple(notes),
-        reports=config.reports,
-        texts=len(once[REPORT].rows) if REPORT in once else 0,
-        config={"evaluation": asdict(config), "pretraining": run.config},
-        **made_with(),
-    )
-    results.save(output / "results.json")
-    write_page(results, output / "report.html", [(image, overlay) for _, image, overlay in shown])
-    return results
-
-
-def _rows(manifest: Manifest, known: Links, split: str) -> Ints:
-    """Rows of a split; a report without one is in the split of the records that it describes.
-
-    Raises:
-        UsageError: the split holds nothing.
-    """
-    splits = manifest.column("split")
-    chosen = np.asarray(splits == split)
-    for row in np.flatnonzero((manifest.kinds == REPORT) & (splits == None)):  # noqa: E711  (of each element)
-        own = chosen[known.records_of(int(row))]
-        chosen[row] = len(own) > 0 and own.all()
-    if not chosen.any():
-        there = ", ".join(sorted({str(one) for one in splits if one is not None})) or "none"
-        raise UsageError(f"--split {split}: the manifest has the splits {there}; `medcl split` makes them")
-    return np.flatnonzero(chosen)
+        found = {
+            name: embed_kind(run, manifest, kind, rows, store, text=config.text, jobs=config.jobs)
+            for name, run in arms.items()
+        }
+        common = reduce(np.intersect1d, [one.rows for one in found.values()])
+        for name, one in found.items():
+            sides[name][kind] = Embedded(kind, common, one.z[np.flatnonzero(np.isin(one.rows, common))])
+        if wanted > len(common):
+            notes.append(f"{wanted - len(common)} {plural(kind)} were left out: they could not be prepared.")
+    return sides
 
 
 def _retrieval(
-    manifest: Manifest, known: Links, sides: Sides, targets: list[str], config: MultimodalEvaluateConfig
-) -> Iterator[Direction]:
+    manifest: Manifest, known: Links, sides: Mapping[str, Sides], targets: list[str], config: MultimodalEvaluateConfig
+) -> Iterator[Trial]:
     """Both ways between every two kinds by what belongs together and by label, then within each kind.
 
     Equal texts are one query and one candidate. For its interval such a query is of the patient of the first of them.
     """
-    patient = manifest.column("patient")
+    patient, held = manifest.column("patient"), next(iter(sides.values()))
 
-    def found(a: Embedded, b: Embedded, marks: Marks, out: Marks | None) -> Retrieval:
-        ranking = rank(a.z, b.z, marks, out, ranks=config.ranks, seed=config.seed)
-        return summarise(ranking, patient[a.rows], n_boot=config.bootstrap, seed=config.seed)
+    def found(a: Kind, b: Kind, hit: str, marks: Marks, out: Marks | None) -> Trial:
+        measured: dict[str, Measured] = {}
+        for name, own in sides.items():
+            ranking = rank(own[a].z, own[b].z, marks, out, ranks=config.ranks, seed=config.seed)
+            measured[name], by_chance = values_of(ranking)
+        kept = ranking.answerable  # the same for all arms
+        asking = patient[held[a].rows][kept]
+        numbers = int(kept.sum()), len(np.unique(asking)), int(ranking.candidates[kept].max()), int((~kept).sum())
+        return Trial(Queries(f"{a} to {b}: {hit}", *numbers), {**measured, CHANCE: by_chance}, asking)
 
-    for first, second in combinations(sides.values(), 2):
-        for a, b in ((first, second), (second, first)):
-            marks, word = pairs(manifest, known, a, b, config.reports)
-            yield Direction(a.kind, b.kind, word, found(a, b, marks, None))
-    of_label = {
-        (kind, target): label_relevance(manifest, known, side, target)
-        for kind, side in sides.items()
-        for target in targets
-    }
+    for one, two in combinations(held, 2):
+        for a, b in ((one, two), (two, one)):
+            marks, word = pairs(manifest, known, held[a], held[b], config.reports)
+            yield found(a, b, word, marks, None)
+    own = {kind: patient_relevance(manifest, side) for kind, side in held.items()}
     for target in targets:
-        for a in sides.values():
-            for b in sides.values():
-                marks = of_label[a.kind, target], of_label[b.kind, target]
-                # A record of the query's own patient would be found for other reasons than its label.
-                out = patient_relevance(manifest, a), patient_relevance(manifest, b)
-                if any_hit(marks, out):
-                    yield Direction(a.kind, b.kind, f"same {target}, another patient", found(a, b, marks, out), target)
-    for side in sides.values():
-        own, itself = patient_relevance(manifest, side), RelevanceIds.of(np.arange(len(side.rows)))
-        if any_hit((own, own), (itself, itself)):
-            another = found(side, side, (own, own), (itself, itself))
-            yield Direction(side.kind, side.kind, "another of the same patient", another)
+        of_label = {kind: label_relevance(manifest, known, side, target) for kind, side in held.items()}
+        for a, b in product(held, held):
+            # A record of the query's own patient would be found for other reasons than its label.
+            if any_hit(marks := (of_label[a], of_label[b]), out := (own[a], own[b])):
+                yield found(a, b, f"same {target}, another patient", marks, out)
+    for kind, side in held.items():
+        itself = RelevanceIds.of(np.arange(len(side.rows)))
+        if any_hit(marks := (own[kind], own[kind]), out := (itself, itself)):
+            yield found(kind, kind, "another of the same patient", marks, out)
 
 
 def _zero_shot(
-    run: MultimodalRun, manifest: Manifest, sides: Sides, asked: list[prompts.Prompts], config: MultimodalEvaluateConfig
-) -> Iterator[Classified]:
-    patient = manifest.column("patient")
-    for one in asked:
+    arms: Mapping[str, MultimodalRun],
+    manifest: Manifest,
+    sides: Mapping[str, Sides],
+    asked: list[prompts.Prompts],
+    config: MultimodalEvaluateConfig,
+) -> Iterator[Trial]:
+    for one, kind in product(asked, next(iter(sides.values()))):
         target, labels = manifest.targets[one.target], manifest.labels(one.target)
-        known = is_labelled(labels)
-        for kind, side in sides.items():
-            labelled = known[side.rows]
-            if kind == REPORT or not labelled.any():
-                continue
-            rows = side.rows[labelled]
-            z, embed = side.z[np.flatnonzero(labelled)], partial(embed_texts, run)
-            said = classify(z, one, target, embed, temperature=config.temperature)
-            result = measure_zero_shot(
-                target, labels[rows], said, patient[rows], n_boot=config.bootstrap, seed=config.seed
-            )
-            yield Classified(kind, result)
+        every = next(iter(sides.values()))[kind].rows
+        labelled = np.flatnonzero(is_labelled(labels)[every])
+        if kind == REPORT or not len(labelled):
+            continue
+        rows, measured = every[labelled], {}
+        for name, run in arms.items():
+            z, embed = sides[name][kind].z[labelled], partial(embed_texts, run)
+            said = prompts.classify(z, one, target, embed, temperature=config.temperature)
+            measured[name], by_chance = prompts.measured(target, labels[rows], said)
+        asking = manifest.column("patient")[rows]
+        name = f"zero-shot {target.name} of {plural(kind)}"
+        about = Queries(name, len(rows), len(np.unique(asking)), len(target.classes))
+        classes = target.classes[-1:] if target.kind == "binary" else target.classes
+        yield Trial(about, {**measured, CHANCE: by_chance}, asking, tuple(classes))
 
 
-def _gaps(manifest: Manifest, known: Links, sides: Sides, config: MultimodalEvaluateConfig) -> Iterator[Between]:
+def _gaps(
+    manifest: Manifest, known: Links, sides: Mapping[str, Sides], config: MultimodalEvaluateConfig
+) -> Iterator[Score]:
     patient = manifest.column("patient")
-    for first, second in combinations(sides.values(), 2):
-        linked, patients = linked_rows(manifest, known, first, second), (patient[first.rows], patient[second.rows])
-        a, b = first.z.numpy(), second.z.numpy()
-        yield Between(first.kind, second.kind, measure_gap(a, b, linked, *patients, seed=config.seed))
+    for name, own in sides.items():
+        for first, second in combinations(own.values(), 2):
+            linked, patients = linked_rows(manifest, known, first, second), (patient[first.rows], patient[second.rows])
+            gap = measure_gap(first.z.numpy(), second.z.numpy(), linked, *patients, seed=config.seed)
+            metrics = {
+                "centroid_distance": gap.distance,
+                "variance_between": gap.variance,
+                "alignment": gap.alignment,
+                "alignment_all": gap.alignment_all,
+                "uniformity_first": gap.uniformity[0],
+                "uniformity_second": gap.uniformity[1],
+                "separability": gap.separable,
+            }
+            protocol = f"modality gap of {plural(first.kind)} and {plural(second.kind)}"
+            yield Score(protocol, name, LABEL, 0, config.seed, metrics)

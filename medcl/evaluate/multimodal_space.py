@@ -23,7 +23,6 @@ from medcl.embed import encoders
 from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError
-from medcl.evaluate.retrieval import Ints
 from medcl.modality import WINGS, plural
 from medcl.modality.report import ReportWing
 from medcl.modality.report.prepare import TokenisedConfig
@@ -33,6 +32,7 @@ from medcl.modality.spec import Card, JointCard, TextCard
 from medcl.networks.multimodal import REPORT, MultimodalEncoder
 from medcl.runs import Run, load_joint
 from medcl.spelling import not_a_choice
+from medcl.stats.retrieval import Ints
 
 
 def choose(card: Card, manifest: Manifest, target: str, name: str = "") -> str | None:
@@ -209,7 +209,7 @@ def _embed(
         parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), chosen, config)
     rows = np.unique(parts.rows)
     encoder = Projected(run.encoder, kind, run.card.projection).to(device())
-    z = torch.from_numpy(embed_records(encoder, parts, rows, device()))
+    z = torch.from_numpy(embed_records(encoder, parts, rows, device(), title=f"embed {kind}s"))
     return rows, F.normalize(z, dim=1).numpy()
 
 

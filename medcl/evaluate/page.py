@@ -1,7 +1,7 @@
 """The page of an experiment: the finding, its curves and tables, and the procedure; of one evaluation or of several."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -27,8 +27,10 @@ from medcl.evaluate.wording import (
     headline_fraction,
     headline_protocol,
     interval_words,
+    main_metric,
     metric_name,
     other_repeats,
+    own_protocol,
     p_value,
     protocol_name,
     repeats_bounds,
@@ -40,6 +42,8 @@ from medcl.wording import NOTHING, count, number
 
 DOTS = 3
 """Arms with single repeats as dots, at most: of more they would hide the means."""
+ASIDES = 3
+"""Protocols whose finding is told in a sentence, at most."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Group:
-    """One metric, folded unless it is the main one; `glance` is what is told of it while it is folded."""
+    """One metric, folded unless it is a main one; `glance` is what is told of it while it is folded."""
 
     metric: str
+    main: bool
     glance: str
     lower: bool
     panels: tuple[Panel, ...]
@@ -93,16 +98,24 @@ class ClassTable:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
 
-def write_page(results: Results, path: Path, images: SegmentImages | None = None) -> None:
+def write_page(
+    results: Results, path: Path, images: SegmentImages | None = None, overlays: Sequence[tuple[str, str]] = ()
+) -> None:
     """Write the page as one self-contained HTML file.
+
+    Args:
+        results: of an experiment.
+        path: of the file.
+        images: of segmented volumes.
+        overlays: (image, overlay) as data URIs, in the order of `results.grounding`.
 
     Raises:
         UsageError: the results have no label fraction.
     """
-    page.write(path, render_page(results, images))
+    page.write(path, render_page(results, images, overlays))
 
 
-def render_page(results: Results, images: SegmentImages | None = None) -> str:
+def render_page(results: Results, images: SegmentImages | None = None, overlays: Sequence[tuple[str, str]] = ()) -> str:
     """The page as HTML; see `write_page`."""
     charts: dict[str, page.Figure] = {}
     main, styles, many = headline_protocol(results), styles_of(results), results.procedure
@@ -118,7 +131,7 @@ def render_page(results: Results, images: SegmentImages | None = None) -> str:
         results=results,
         headline=headline,
         main=protocol_name(main),
-        asides=[f"{protocol_name(p)}: {finding(results, p)}" for p in results.protocols if p != main],
+        asides=[f"{protocol_name(p)}: {finding(results, p)}" for p in results.protocols[:ASIDES] if p != main],
         clause=baseline_clause(results),
         test=results.splits["test"],
         legend=legend,
@@ -128,6 +141,8 @@ def render_page(results: Results, images: SegmentImages | None = None) -> str:
         calibration=calibrations(results, styles, charts),
         confusion=confusions(results),
         images=images or SegmentImages(),
+        grounding=list(zip(results.grounding, overlays, strict=False)),
+        protocol_name=protocol_name,
         learning=learning_charts(results, styles, charts),
         facts=list(dict.fromkeys(name for arm in results.arms for name in arm.facts)),
         sizes=sizes(results),
@@ -145,6 +160,7 @@ def render_page(results: Results, images: SegmentImages | None = None) -> str:
 
 
 def _groups(results: Results, styles: Mapping[str, Style], charts: dict[str, page.Figure]) -> Iterator[Group]:
+    main = {main_metric(results, protocol) for protocol in results.protocols}
     for i, metric in enumerate(
         m for m in results.metrics if any(r.metric == m and not r.class_name for r in results.summary)
     ):
@@ -156,23 +172,19 @@ def _groups(results: Results, styles: Mapping[str, Style], charts: dict[str, pag
         every.append(figures.value_range([one for some in gaps.values() for one in some], with_zero=True))
         draw = figures.curve if len(results.fractions) > 1 else figures.forest
         panels = []
-        for j, protocol in enumerate(results.protocols):
+        shown = [p for p in results.protocols if lines[p]]
+        for j, protocol in enumerate(shown):
             chart = f"curve-{i}-{j}"
             charts[chart] = draw(results.fractions, lines[protocol], gaps[protocol], name, every)
             arms, first, others = _rows(results, protocol, metric, styles)
             panels.append(Panel(protocol_name(protocol), chart, arms, first, others))
-        yield Group(name, _glance(results, metric), metric in LOWER_IS_BETTER, tuple(panels))
-
-
-def _own(results: Results, protocol: str, arm: str) -> str:
-    """The protocol by which an arm is measured: a simple baseline has one."""
-    return "probe" if results.arm(arm).kind == "baseline" else protocol
+        yield Group(name, metric in main, _glance(results, metric, shown), metric in LOWER_IS_BETTER, tuple(panels))
 
 
 def _lines(results: Results, protocol: str, metric: str, styles: Mapping[str, Style]) -> list[figures.Series]:
     lines = []
     for arm in results.arms:
-        own = _own(results, protocol, arm.name)
+        own = own_protocol(results, protocol, arm.name)
         rows = [results.find(own, arm.name, f.label, metric) for f in results.fractions]
         single = figures.singles(results, own, arm.name, metric) if len(results.arms) <= DOTS else []
         if any(rows):
@@ -196,7 +208,7 @@ def _rows(
 ) -> tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]:
     arms, gaps, first = [], [], results.arms[0].name
     for arm in results.arms:
-        own = _own(results, protocol, arm.name)
+        own = own_protocol(results, protocol, arm.name)
         cells = [_cell(results.find(own, arm.name, f.label, metric)) for f in results.fractions]
         if any(cell.value != NOTHING for cell in cells) or arm.name == first:
             arms.append(Row(arm_name(protocol, arm), styles[arm.name], tuple(cells)))
@@ -218,27 +230,29 @@ def _cell(row: Estimate | None) -> Cell:
     return Cell(estimate(row, signed=True), over, p_value(row.p_holm), row.excludes_zero)
 
 
-def _glance(results: Results, metric: str) -> str:
-    """The means of the first two arms at the headline's fraction."""
-    protocol, label = headline_protocol(results), headline_fraction(results).label
+def _glance(results: Results, metric: str, protocols: Sequence[str]) -> str:
+    """The means of the first two arms at the headline's fraction, of the headline's protocol if it has the metric."""
+    main, label = headline_protocol(results), headline_fraction(results).label
+    protocol = main if main in protocols else protocols[0]
     told = []
     for arm in results.arms[:2]:
-        row = results.find(_own(results, protocol, arm.name), arm.name, label, metric)
+        row = results.find(own_protocol(results, protocol, arm.name), arm.name, label, metric)
         told += [f"{arm_name(protocol, arm)} {number(row.mean)}"] if row and not math.isnan(row.mean) else []
-    return f"{', '.join(told)} ({label})" if told else ""
+    return f"{', '.join(told)} ({label if protocol == main else protocol_name(protocol)})" if told else ""
 
 
 def _class_tables(results: Results, styles: Mapping[str, Style]) -> Iterator[ClassTable]:
     """A class or a metric that no score has is left out."""
     rows = {(r.protocol, r.arm, r.label, r.metric, r.class_name): r for r in results.summary if r.class_name}
-    names = [name for name in results.target.classes if any(key[4] == name for key in rows)]
+    every = dict.fromkeys([*results.target.classes, *(key[4] for key in rows)])
     for fraction in results.fractions:
         for protocol in results.protocols:
             for metric in dict.fromkeys(key[3] for key in rows):
                 keys = {
-                    arm.name: (_own(results, protocol, arm.name), arm.name, fraction.label, metric)
+                    arm.name: (own_protocol(results, protocol, arm.name), arm.name, fraction.label, metric)
                     for arm in results.arms
                 }
+                names = [name for name in every if any((*key, name) in rows for key in keys.values())]
                 arms = [arm for arm in results.arms if any((*keys[arm.name], name) in rows for name in names)]
                 if arms:
                     yield ClassTable(

@@ -146,7 +146,7 @@ def sizes(results: Results) -> list[tuple[str, list[str]]]:
     rows = [("patients", [count(one.patients) for one in held]), (results.items, [count(one.records) for one in held])]
     return rows + [
         (name, [count(one.per_class.get(name, math.nan)) for one in held])
-        for name in results.target.classes
+        for name in dict.fromkeys([*results.target.classes, *(name for one in held for name in one.per_class)])
         if any(name in one.per_class for one in held)
     ]
 

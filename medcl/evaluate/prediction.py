@@ -10,17 +10,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
+from medcl.archive.named_files import INPUT
 from medcl.archive.stratify import first_appearance
 from medcl.embed.encoders import Side, device, prepare
+from medcl.embed.inputs import by_object, is_several, written
+from medcl.engine.progress import progress
 from medcl.errors import UsageError
 from medcl.evaluate.items import Steps
 from medcl.evaluate.models import Model
 from medcl.evaluate.segment_predict import HeldOut, file_name
 from medcl.evaluate.tasks.base import Rows
 from medcl.modality import WINGS, wing
+from medcl.modality.objects import Given
 
 Rule = Literal["youden", "specificity"]
 VERSION = 1
+_TOGETHER = 512  # items between two looks at the clock
 KEY = b"medcl"
 LEVELS = ("patient", "study")
 
@@ -99,13 +104,20 @@ def predict(
         columns["records"] = pa.array(np.bincount(group[records], minlength=len(row)))
     if isinstance(items.grouping, Steps):
         columns["time"] = _with_nulls(items.grouping.start[usable] + model.data.window, owner, len(row))
+    if chosen.has(INPUT):
+        columns[INPUT] = pa.array(chosen.column(INPUT)[row])
     columns["split"] = pa.array(list(chosen.column("split")[row]), pa.string())
     reasons = [left_out.get(str(one), model.wing.no_sample) for one in ids[row]]
     columns["status"] = pa.array(np.where(held > 0, "ok", reasons))
     if model.segments and masks is not None:
         outputs: dict[str, Any] = _label_maps(model, chosen, usable, pieces, masks)
     else:
-        prediction = model.of_items(pieces, items, usable)
+        parts = []
+        with progress("predict", len(usable)) as bar:
+            for part in np.array_split(usable, max(1, len(usable) // _TOGETHER)):
+                parts.append(model.of_items(pieces, items, part))
+                bar.update(len(part))
+        prediction = np.concatenate(parts)
         total = np.zeros((len(row), *prediction.shape[1:]))
         np.add.at(total, owner, prediction)
         mean = total[there] / held[there].reshape(-1, *[1] * (prediction.ndim - 1))
@@ -123,6 +135,37 @@ def predict(
     }
     table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(about)})
     return Predicted(table, left_out, len(chosen), warnings)
+
+
+def predict_objects(model: Model, x: Any, given: Given) -> Any:
+    """Predict objects in memory, see `Model.predict`.
+
+    Args:
+        model: to apply.
+        x: one object, or a list.
+        given: what the user says of arrays.
+    """
+    cards = {model.wing.name: model.card}
+    several = is_several(x, cards)
+    with written(x, cards, given) as (manifest, store):
+        prepared = prepare(Side(model.wing.name, model.card, None), manifest, manifest, store, 1)  # type: ignore[arg-type]
+        items = model.items(manifest, prepared.pieces)
+        usable = np.unique(items.samples(prepared.pieces).rows)
+        each = several and model.info.bag == "record"
+        order = by_object(manifest, items.row[usable], prepared.left_out, each)
+        if model.segments:
+            names = _label_maps(model, manifest, usable, prepared.pieces, store)["label_map"]
+            found: Any = [_voxels(store.parent / names[one]) for one in order]
+        else:
+            found = model.of_items(prepared.pieces, items, usable)[order]
+    alone = not several and len(found) == 1 and model.info.bag != "step" and not hasattr(x, "columns")
+    return found[0] if alone else found
+
+
+def _voxels(path: Path) -> NDArray[Any]:
+    import nibabel as nib
+
+    return np.asarray(nib.load(path).dataobj).copy()
 
 
 def _chosen(model: Model, manifest: Manifest, split: str) -> Manifest:

@@ -11,12 +11,14 @@ from typing import Any, Literal
 from medcl import files
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
-from medcl.evaluate.results_tables import CalibrationCurve, Confusion, LearningCurve, Procedure, Speed
+from medcl.evaluate import results_tables as tables
 from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
 ArmKind = Literal["run", "random", "baseline", "foreign"]
-TaskKind = Literal["binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation"]
+TaskKind = Literal[
+    "binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation", "retrieval"
+]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ResultTarget:
 
     Args:
         name: of the column.
-        kind: of the task.
+        kind: of the task; `retrieval` with zero-shot classification, which use no labels.
         classes: names in order; of a segmentation the structures without the background.
         unit: of a regression, of the time of survival; empty where it is not known.
     """
@@ -198,6 +200,8 @@ class Results:
         confusion: at the largest fraction.
         learning: of segmentations with validation volumes.
         speed: how soon pretrained weights are as good as random ones in the end; of segmentations.
+        queries: numbers of queries and candidates; of retrieval and zero-shot classification.
+        grounding: images with a phrase of their report; of retrieval.
         items: what is counted as a record, in the plural: `records`, `volumes`, `patients`.
         software: package -> version.
         created: when, in ISO 8601; empty where it is not known.
@@ -212,14 +216,16 @@ class Results:
     splits: dict[str, Split]
     notes: tuple[str, ...]
     fractions: tuple[Fraction, ...]
-    procedure: Procedure
+    procedure: tables.Procedure
     scores: tuple[Score, ...]
     summary: tuple[MetricSummary, ...]
     differences: tuple[Difference, ...]
-    calibration: tuple[CalibrationCurve, ...] = ()
-    confusion: tuple[Confusion, ...] = ()
-    learning: tuple[LearningCurve, ...] = ()
-    speed: tuple[Speed, ...] = ()
+    calibration: tuple[tables.CalibrationCurve, ...] = ()
+    confusion: tuple[tables.Confusion, ...] = ()
+    learning: tuple[tables.LearningCurve, ...] = ()
+    speed: tuple[tables.Speed, ...] = ()
+    queries: tuple[tables.Queries, ...] = ()
+    grounding: tuple[tables.Grounded, ...] = ()
     items: str = "records"
     software: dict[str, str] = field(default_factory=dict)
     created: str = ""
@@ -259,9 +265,9 @@ class Results:
         return (s for s in self.scores if (s.protocol, s.arm, s.label) == (protocol, arm, label))
 
     def save(self, path: Path) -> None:
-        """Write the results as JSON, whole or not at all; NaN becomes null."""
+        """Write the results as JSON, whole or not at all; NaN becomes null; private with phrases of reports."""
         text = json.dumps(sealed(plain(self)), indent=1, ensure_ascii=False, allow_nan=False)
-        files.write(path, text + "\n")
+        files.write(path, text + "\n", private=bool(self.grounding))
 
     @classmethod
     def load(cls, path: Path) -> "Results":
@@ -275,6 +281,8 @@ class Results:
         except FileNotFoundError as error:
             raise MedclError(f"{path}: not found; pass the results.json of a finished evaluation") from error
         version = content.get("version")
+        if "retrieval" in content:
+            raise MedclError(f"{path}: `medcl evaluate` of version 0.1 wrote it, which is not read: evaluate again")
         if not isinstance(version, int):
             raise MedclError(
                 f"{path}: states no version, so it is no results file of medcl, or one of `medcl reduce --evaluate` by "

@@ -1,9 +1,28 @@
-"""What results hold beside the scores: calibration, confusion, the course of training, and the procedure."""
+"""Parts of results beside the scores: procedure, calibration, confusion, course of training, queries, grounding."""
 
 from dataclasses import dataclass
 
 SETTLED = 5
 """Number of last evaluations whose mean is the final validation score: a single one of two volumes is noisy."""
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """How the intervals were computed.
+
+    Args:
+        seed: first seed of the repeats and seed of the bootstrap.
+        repeats: number of labelled subsets drawn for each fraction.
+        bootstrap: number of resamples of the test patients.
+        unit: what a fraction counts: `patient` or `record`.
+        folds: number of test folds; 1 for a plain evaluation.
+    """
+
+    seed: int
+    repeats: int
+    bootstrap: int
+    unit: str = "patient"
+    folds: int = 1
 
 
 @dataclass(frozen=True)
@@ -94,19 +113,46 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Procedure:
-    """How the intervals were computed.
+class Queries:
+    """What one direction of retrieval, or a zero-shot classification, was measured on.
 
     Args:
-        seed: first seed of the repeats and seed of the bootstrap.
-        repeats: number of labelled subsets drawn for each fraction.
-        bootstrap: number of resamples of the test patients.
-        unit: what a fraction counts: `patient` or `record`.
-        folds: number of test folds; 1 for a plain evaluation.
+        protocol: name of the direction or classification.
+        records: number of queries that have a hit among the candidates; of a classification, of labelled records.
+        patients: number of their patients.
+        candidates: number of candidates; of a classification, of classes.
+        without_hit: number of queries without a hit among the candidates, which are not counted.
     """
 
-    seed: int
-    repeats: int
-    bootstrap: int
-    unit: str = "patient"
-    folds: int = 1
+    protocol: str
+    records: int
+    patients: int
+    candidates: int
+    without_hit: int = 0
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A grounding image: the similarity of its cells with a phrase.
+
+    Args:
+        arm: name of the arm.
+        title: `best` or `worst`.
+        phrase: of the de-identified report.
+        record_id: of the image: a code, or public.
+        rank: of the image among all, when its whole report is the query.
+        similarity: of image and report.
+        low: smallest similarity of a cell with the phrase.
+        high: largest.
+        file: of the overlay, in the folder of the results.
+    """
+
+    arm: str
+    title: str
+    phrase: str
+    record_id: str
+    rank: int
+    similarity: float
+    low: float
+    high: float
+    file: str

@@ -24,12 +24,12 @@ from medcl.evaluate.multimodal_space import (
     require_multimodal,
     with_side,
 )
-from medcl.evaluate.retrieval import Ints
 from medcl.modality import WINGS, wing
 from medcl.networks.multimodal import REPORT
 from medcl.show import page
 from medcl.show.images import TILE, contact_sheet, grey, png
 from medcl.show.thumbnails import Thumbnail, thumbnails
+from medcl.stats.retrieval import Ints
 from medcl.wording import number
 
 

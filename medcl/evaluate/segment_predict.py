@@ -17,6 +17,7 @@ from medcl.archive.manifest import Manifest, Masks
 from medcl.archive.stratify import Ints
 from medcl.data.decode import sources
 from medcl.data.store import open_store
+from medcl.engine.progress import watched
 from medcl.errors import UnreadableError
 from medcl.modality import wing
 from medcl.modality.rows import Source
@@ -136,7 +137,8 @@ class HeldOut:
     def write(self, network: nn.Module, overlap: float | None, device: torch.device, folder: Path) -> None:
         """Write the predicted label maps as NIfTI, on the grids of the files, named by the code of the record."""
         ids = self.manifest.column("record_id")
-        for number, predicted in self.predictions(network, overlap, device):
+        predictions = self.predictions(network, overlap, device)
+        for number, predicted in watched(predictions, "label maps", "volume", len(self.rows)):
             row, record = int(self.rows[number]), int(self.patches.records[number])
             write_labels(
                 folder / file_name(str(ids[row])), predicted, self.patches.store, record, source_of(self.manifest, row)

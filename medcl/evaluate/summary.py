@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from medcl.evaluate.results import ArmInfo, Difference, Estimate, MetricSummary, Score
 from medcl.evaluate.tasks.base import Floats, Measured
 from medcl.stats.intervals import (
-    UNBOUNDED,
     crossed_difference,
     crossed_interval,
     holm,
@@ -20,7 +19,7 @@ from medcl.stats.intervals import (
     paired_interval,
     patient_weights,
 )
-from medcl.stats.metrics import BOUNDS
+from medcl.stats.metrics import bounds_of
 
 Key: TypeAlias = tuple[str, str, str]
 """Protocol, arm, label fraction."""
@@ -184,7 +183,7 @@ def summaries(table: Table, n_patients: int) -> Iterator[MetricSummary]:
 
 
 def _estimate(repeats: Floats, spread: Floats, boot: Floats, metric: str, n_patients: int, label: str) -> Estimate:
-    bounds = BOUNDS.get(metric, UNBOUNDED)
+    bounds = bounds_of(metric)
     alone = mean_interval(spread, bounds=bounds)
     main = crossed_interval(repeats, boot, bounds, n_patients) if len(boot) else alone
     return Estimate(label, metric, alone.mean, main.low, main.high, len(repeats), alone.low, alone.high)
@@ -217,12 +216,13 @@ def differences(table: Table, arms: Sequence[ArmInfo], n_patients: int) -> list[
 
 
 def _cell(table: Table, protocol: str, arm: ArmInfo, label: str) -> dict[Metric, Values] | None:
-    return table.get((protocol if arm.kind != "baseline" else "probe", arm.name, label))
+    own = table.get((protocol, arm.name, label))
+    return table.get(("probe", arm.name, label)) if own is None and arm.kind == "baseline" else own
 
 
 def _difference(one: Values, two: Values, metric: str, n_patients: int, label: str) -> Difference:
     both = [repeat for repeat in one.repeats if repeat in two.repeats]
-    bounds = BOUNDS.get(metric, UNBOUNDED)
+    bounds = bounds_of(metric)
     main = alone = paired_interval(one.spread(both), two.spread(both), bounds=bounds)
     if len(one.boot):
         main = crossed_difference(one.over(both), two.over(both), one.boot, two.boot, bounds, n_patients)

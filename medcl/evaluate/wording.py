@@ -13,7 +13,19 @@ MACRO = ("auroc", "auprc")
 
 def protocol_name(protocol: str) -> str:
     """The protocol as a heading."""
-    return PROTOCOLS.get(protocol, protocol)
+    return PROTOCOLS.get(protocol, protocol[:1].upper() + protocol[1:])
+
+
+def own_protocol(results: Results, protocol: str, arm: str) -> str:
+    """The protocol by which an arm is measured: a simple baseline has one, the probe, where there are labels."""
+    simple = results.arm(arm).kind == "baseline" and results.target.kind != "retrieval"
+    return "probe" if simple else protocol
+
+
+def main_metric(results: Results, protocol: str) -> str:
+    """The main metric of the results, or the first of a protocol that does not have it."""
+    own = [row.metric for row in results.summary if row.protocol == protocol and not row.class_name]
+    return results.metric if results.metric in own or not own else own[0]
 
 
 def arm_name(protocol: str, arm: ArmInfo) -> str:
@@ -54,6 +66,8 @@ def p_value(p: float) -> str:
 
 def fraction_words(fraction: Fraction, unit: str = "patient") -> str:
     """What a fraction is, for a sentence: `With 10% of the labels (36 patients)`."""
+    if not fraction.patients:
+        return "Without labels"
     held = f"{count(fraction.patients)} patient" + ("" if fraction.patients == 1 else "s")
     if unit == "record":
         held = f"{count(fraction.records)} record" + ("" if fraction.records == 1 else "s") + f" of {held}"
@@ -61,6 +75,11 @@ def fraction_words(fraction: Fraction, unit: str = "patient") -> str:
         return f"With the labels of {held}"
     share = "all labels" if fraction.label == "100%" else f"{fraction.label} of the labels"
     return f"With {share} ({'raised to ' if fraction.raised else ''}{held})"
+
+
+def fraction_name(fraction: Fraction) -> str:
+    """A fraction and its size, for a heading."""
+    return f"{fraction.label} ({count(fraction.patients)} patients)" if fraction.patients else "no labels"
 
 
 def repeats_words(many: Procedure) -> str:
@@ -143,7 +162,7 @@ def _turned(row: Difference) -> Difference:
 
 def finding(results: Results, protocol: str) -> str:
     """What a protocol found at the headline's fraction, in a sentence that claims no more than its interval."""
-    fraction, metric, other = headline_fraction(results), results.metric, reference(results)
+    fraction, metric, other = headline_fraction(results), main_metric(results, protocol), reference(results)
     first = results.find(protocol, results.arms[0].name, fraction.label, metric)
     name, main = metric_name(metric, results.target), arm_name(protocol, results.arms[0])
     start = fraction_words(fraction, results.procedure.unit)
@@ -167,7 +186,7 @@ def change(paired: Difference) -> str:
 
 
 def _by(arm: str) -> str:
-    return arm if arm.startswith(("pretrained", "from scratch")) else f"with {arm}"
+    return arm if arm.startswith(("pretrained", "from scratch")) else f"{'by' if arm == 'chance' else 'with'} {arm}"
 
 
 def baseline_clause(results: Results) -> str:
@@ -177,12 +196,14 @@ def baseline_clause(results: Results) -> str:
     rows = [
         (row, arm)
         for arm in results.arms
-        if arm.kind == "baseline" and (row := results.find("probe", arm.name, fraction.label, metric))
+        if arm.kind == "baseline" and arm != reference(results)
+        if (row := results.find(own_protocol(results, protocol, arm.name), arm.name, fraction.label, metric))
     ]
     rows = [(row, arm) for row, arm in rows if not math.isnan(row.mean)]
     if not rows:
         return ""
     row, arm = max(rows, key=lambda one: one[0].mean)
     paired = gap(results, protocol, results.arms[0].name, arm.name, fraction.label, metric)
-    best = f"The best simple baseline, {arm_name('probe', arm)}, has {estimate(row)}"
+    unlabelled = results.target.kind == "retrieval"
+    best = f"{'Chance' if unlabelled else f'The best simple baseline, {arm.title or arm.name},'} has {estimate(row)}"
     return f"{best}; the difference to it is {estimate(paired, signed=True)}." if paired else f"{best}."

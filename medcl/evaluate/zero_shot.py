@@ -1,6 +1,5 @@
 """Classification without labels: each class is a direction made of prompts, the nearest one is chosen."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -16,10 +15,7 @@ from medcl import documents
 from medcl.archive.manifest import Manifest, Target
 from medcl.documents import read_yaml
 from medcl.errors import MedclError, UsageError, did_you_mean
-from medcl.evaluate.retrieval import Measure
-from medcl.stats.class_metrics import balanced_accuracy
-from medcl.stats.intervals import patient_weights
-from medcl.stats.metrics import Kind, Predictions, measure
+from medcl.stats.metrics import Kind, Predictions
 from medcl.stats.ranking import Floats
 
 
@@ -121,31 +117,26 @@ Embed = Callable[[Sequence[str]], Tensor]
 
 
 @dataclass(frozen=True)
-class ZeroShot:
-    """Zero-shot classification of one target.
+class PromptPredictions:
+    """Predictions of which some metrics are shown, ready to be measured under any weights.
 
     Args:
-        target: name of the target.
-        kind: of the target.
-        measures: `auroc` (macro, one versus rest); `accuracy` and `balanced accuracy` where a class is chosen. Their
-            chance is 0.5, the share of the largest class, and one over the number of classes.
-        per_class: class -> AUROC, NaN where it is undefined.
-        undefined: classes without a positive or a negative record, left out of the macro mean.
-        records: number of records that were classified.
-        patients: number of their patients.
+        predictions: beside the labels.
+        shown: names of the metrics.
     """
 
-    target: str
-    kind: str
-    measures: tuple[Measure, ...]
-    per_class: dict[str, float]
-    undefined: tuple[str, ...]
-    records: int
-    patients: int
+    predictions: Predictions
+    shown: tuple[str, ...]
 
-    def of(self, metric: str) -> Measure:
-        """One measure by its name."""
-        return next(one for one in self.measures if one.metric == metric)
+    @property
+    def n_items(self) -> int:
+        """Number of records."""
+        return self.predictions.n_items
+
+    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """{metric: (resamples,)} under weights (records, resamples), and the AUROC by class."""
+        macro, by_class = self.predictions.metrics(weights)
+        return {name: macro[name] for name in self.shown}, {"auroc": by_class["auroc"]}
 
 
 def directions(prompts: dict[str, tuple[str, ...]], classes: Sequence[str], embed: Embed) -> Tensor:
@@ -184,18 +175,14 @@ def classify(z: Tensor, prompts: Prompts, target: Target, embed: Embed, *, tempe
     return values
 
 
-def measure_zero_shot(
-    target: Target,
-    labels: NDArray[np.generic],
-    probabilities: Floats,
-    patients: ArrayLike,
-    *,
-    n_boot: int = 1000,
-    seed: int = 0,
-) -> ZeroShot:
-    """Metrics of zero-shot probabilities (records, classes) with intervals over `n_boot` resamples of patients.
+def measured(
+    target: Target, labels: NDArray[np.generic], probabilities: Floats
+) -> tuple[PromptPredictions, PromptPredictions]:
+    """Zero-shot probabilities (records, classes) beside the labels, and those of chance: the shares of the classes.
 
-    Labels are (records,) class numbers, or (records, classes) of 0 and 1, without unlabelled records.
+    Labels are (records,) class numbers, or (records, classes) of 0 and 1, without unlabelled records. The metrics are
+    `auroc` (macro, one versus rest) and, where a class is chosen, `accuracy` and `balanced_accuracy`. By chance they
+    are 0.5, the share of the largest class, and one over the number of classes.
 
     Raises:
         MedclError: there is no record, or a probability is not finite.
@@ -203,27 +190,7 @@ def measure_zero_shot(
     if not len(labels):
         raise MedclError(f"zero-shot: no test record has a label for {target.name!r}")
     kind: Kind = target.kind
-    scores = measure(kind, labels, probabilities, target.classes)
-    predictions = Predictions.of(kind, labels, probabilities)
-    chosen = kind != "multilabel"
-    names = ("auroc", "accuracy", "balanced accuracy") if chosen else ("auroc",)
-    expected = {"auroc": 0.5, "accuracy": math.nan, "balanced accuracy": math.nan}
-    if chosen:
-        count = np.bincount(labels.astype(np.int64), minlength=len(target.classes))
-        expected["accuracy"] = float(count.max() / count.sum())
-        expected["balanced accuracy"] = 1 / int((count > 0).sum())
-
-    def values(weights: Floats) -> dict[str, Floats]:
-        macro, _ = predictions.metrics(weights)
-        return macro | ({"balanced accuracy": balanced_accuracy(predictions, weights)[0]} if chosen else {})
-
-    point = values(np.ones((len(labels), 1)))
-    boots = [values(weights) for weights in patient_weights(patients, n_boot=n_boot, seed=seed)]
-    measures = tuple(
-        Measure.of(name, float(point[name][0]), [one[name] for one in boots], expected[name]) for name in names
-    )
-    per_class = {name: row["auroc"] for name, row in scores.per_class.items()}
-    undefined = tuple(name for name, value in per_class.items() if math.isnan(value))
-    return ZeroShot(
-        target.name, kind, measures, per_class, undefined, len(labels), len(np.unique(np.asarray(patients)))
-    )
+    shown = ("auroc",) if kind == "multilabel" else ("auroc", "accuracy", "balanced_accuracy")
+    own = Predictions.of(kind, labels, probabilities)
+    shares = np.broadcast_to(own.truth.mean(0), own.truth.shape)
+    return PromptPredictions(own, shown), PromptPredictions(Predictions.of(kind, labels, shares), shown)

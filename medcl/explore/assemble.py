@@ -13,6 +13,7 @@ from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import START
 from medcl.embed.vectors import Vectors, principal_axes
+from medcl.engine.progress import progress
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.explore.cache import projection_of
 from medcl.explore.columns import columns_of, levels_of
@@ -113,6 +114,7 @@ def page_data(
         measures=measured.tables,
         notes=notes,
         color=color,
+        confounders=measured.confounders,
     )
 
 
@@ -162,16 +164,18 @@ def cards(
     made: dict[int, Thumbnail] = {}
     used = enlarged = 0
     shuffled = np.random.default_rng(seed).permutation(order)
-    for start in range(0, len(shuffled), _TOGETHER):
-        some = shuffled[start : start + _TOGETHER]
-        wanted = [(int(rows[one]), None if pieces is None else pieces[one]) for one in some]
-        drawn = thumbnails(manifest, wanted, enlarged=enlarged < LARGE)
-        for one, shown in zip(some, drawn, strict=True):
-            made[int(one)] = shown
-            enlarged += len(shown.large)
-            used += 0 if shown.missing else len(shown.png) + len(shown.text.encode())
-        if used >= budget:
-            break
+    with progress("explore: thumbnails", len(shuffled), "thumbnail") as bar:
+        for start in range(0, len(shuffled), _TOGETHER):
+            some = shuffled[start : start + _TOGETHER]
+            wanted = [(int(rows[one]), None if pieces is None else pieces[one]) for one in some]
+            drawn = thumbnails(manifest, wanted, enlarged=enlarged < LARGE)
+            for one, shown in zip(some, drawn, strict=True):
+                made[int(one)] = shown
+                enlarged += len(shown.large)
+                used += 0 if shown.missing else len(shown.png) + len(shown.text.encode())
+            bar.update(len(some))
+            if used >= budget:
+                break
     return made, _notes(made, len(drawable), len(rows), seed)
 
 

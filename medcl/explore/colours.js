@@ -1,7 +1,7 @@
 // Colours: eight that colour-blind people can distinguish, in three shapes; viridis for numbers; grey for what is missing.
 const SHAPES = ["circle", "diamond", "square"], HUES = 8, STEPS = 40;
 const VIRIDIS = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
-const NONE = { light: "#aab1b8", dark: "#5b646c" }, REST = { light: "#7c6a58", dark: "#b09a84" };
+const NONE = { light: "#868e96", dark: "#78828c" }, REST = { light: "#7c6a58", dark: "#b09a84" };
 
 const darkRule = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]).find((rule) => rule instanceof CSSMediaRule && rule.conditionText.includes("prefers-color-scheme: dark"));
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
@@ -30,14 +30,22 @@ function painted(one) {
   return one.numbers ? paintedNumbers(one, missing) : paintedCategories(one, missing);
 }
 
+// Several labels at once are one class, however many combinations of them there are.
+const isFolded = (one) => about.columns.some((other) => other.name.startsWith(`${one.name}: `));
+
 function paintedCategories(one, missing) {
-  const codes = array(one.codes), most = HUES * SHAPES.length;
-  const own = one.names.length > most ? most - 1 : one.names.length;
-  const classes = one.names.slice(0, own).map((name, i) => ({ name, colour: cssColour(`--line-${i % HUES}`), shape: SHAPES[Math.floor(i / HUES)] }));
-  if (own < one.names.length) classes.push({ name: `${one.names.length - own} others`, colour: REST[scheme], shape: "square" });
+  const codes = array(one.codes), most = HUES * SHAPES.length, folded = isFolded(one);
+  const single = [], several = [];
+  one.names.forEach((name, code) => (folded && name.includes(" + ") ? several : single).push(code));
+  const own = single.length > most - 1 ? most - 2 : single.length;
+  const classes = single.slice(0, own).map((code, i) => ({ name: one.names[code], colour: cssColour(`--line-${i % HUES}`), shape: SHAPES[Math.floor(i / HUES)] }));
+  const place = new Uint8Array(one.names.length);
+  single.forEach((code, i) => { place[code] = Math.min(i, own); });
+  if (own < single.length) classes.push({ name: `${single.length - own} others`, colour: REST[scheme], shape: "square", holds: single.slice(own) });
+  several.forEach((code) => { place[code] = classes.length; });
+  if (several.length) classes.push({ name: "several labels", colour: REST[scheme], shape: "diamond", holds: several });
   const last = classes.length;
-  const of = Uint8Array.from(codes, (code) => (code < 0 ? last : Math.min(code, last - 1)));
-  return { of, classes: [...classes, missing] };
+  return { of: Uint8Array.from(codes, (code) => (code < 0 ? last : place[code])), classes: [...classes, missing], column: one };
 }
 
 function paintedNumbers(one, missing) {
@@ -53,22 +61,43 @@ function paintedNumbers(one, missing) {
   return { of, classes: [...classes, missing], low, high, clipped };
 }
 
+let order = "number", unfolded = false;
+
+function sorter(changed) {
+  const choice = element("select", { id: "legend-order", "aria-label": "Order of the legend" }, ...["number", "name"].map((one) => element("option", { value: one, selected: one === order }, `by ${one}`)));
+  choice.addEventListener("change", () => { order = choice.value; changed(); document.getElementById("legend-order")?.focus(); });
+  return element("label", { className: "field" }, "Sort", choice);
+}
+
+// The names that share a colour, on demand.
+function held(one, codes, byName) {
+  const of = array(one.codes), counts = new Map(codes.map((code) => [code, 0]));
+  for (const code of of) if (counts.has(code)) counts.set(code, counts.get(code) + 1);
+  const rows = [...counts].sort((a, b) => (byName ? one.names[a[0]].localeCompare(one.names[b[0]], "en", { numeric: true }) : b[1] - a[1]));
+  const list = element("details", { open: unfolded }, element("summary", {}, `list ${rows.length}`), element("ul", { className: "held" }, ...rows.map(([code, count]) => element("li", {}, element("span", {}, one.names[code]), element("small", {}, count.toLocaleString("en"))))));
+  list.addEventListener("toggle", () => { unfolded = list.open; });
+  return list;
+}
+
 function drawLegend(paint, name, off, toggle) {
   const place = document.getElementById("legend"), counts = new Array(paint.classes.length).fill(0);
   if (paint.of) for (const one of paint.of) counts[one]++;
   else counts[0] = about.count;
   document.getElementById("legend-title").textContent = name || "Points";
   const entries = paint.classes.map((one, i) => ({ ...one, number: i })).filter((one) => counts[one.number]);
-  const numeric = paint.low !== undefined;
-  const list = element("ul", {}, ...entries.filter((one) => !numeric || one.missing).map((one) => {
+  const numeric = paint.low !== undefined, listed = entries.filter((one) => !numeric || one.missing);
+  const byName = order === "name", placed = (one) => (one.missing ? 2 : one.holds ? 1 : 0);
+  listed.sort((a, b) => placed(a) - placed(b) || (byName ? a.name.localeCompare(b.name, "en", { numeric: true }) : counts[b.number] - counts[a.number]));
+  const list = element("ul", {}, ...listed.map((one) => {
     const mark = element("i", { className: `swatch ${one.shape}` });
     mark.style.setProperty("--mark", one.colour);
     const button = element("button", { type: "button", title: "show or hide; with Shift only this one", "aria-pressed": String(!off.has(one.number)) },
       mark, element("span", {}, one.name), element("small", {}, counts[one.number].toLocaleString("en")));
     button.addEventListener("click", (event) => toggle(one.number, event.shiftKey, entries.map((other) => other.number)));
-    return element("li", {}, button);
+    return element("li", {}, button, one.holds ? held(paint.column, one.holds, byName) : "");
   }));
   place.replaceChildren();
+  if (listed.length > 2) place.append(sorter(() => drawLegend(paint, name, off, toggle)));
   if (numeric) {
     const bar = element("div", { className: "colourbar", role: "img", "aria-label": `from ${shortNumber(paint.low)} to ${shortNumber(paint.high)}` });
     bar.style.background = `linear-gradient(to right, ${Array.from({ length: 11 }, (_, i) => ramp(i / 10)).join(",")})`;

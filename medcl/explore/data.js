@@ -62,7 +62,13 @@ function valueOf(one, row) {
 
 function thumbnail(row) {
   const all = json(about.thumbnails), found = all.rows[row];
-  return found && { image: all.images[found[0]], text: found[1], missing: found[2], large: found[3] };
+  return found && { image: all.images[found[0]], text: found[1], missing: found[2], large: found[3], slice: found[4] };
+}
+
+// Wilson's 95% interval of a share; of points, so that several of one patient make the true one wider.
+function interval(part, whole) {
+  const z = 1.959964, share = part / whole, middle = share + (z * z) / (2 * whole), spread = z * Math.sqrt((share * (1 - share)) / whole + (z * z) / (4 * whole * whole));
+  return [middle - spread, middle + spread].map((bound) => Math.min(1, Math.max(0, bound / (1 + (z * z) / whole))));
 }
 
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;

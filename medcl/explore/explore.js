@@ -7,33 +7,31 @@ let traces = [], paint = null, placed = null;
 const kind = document.createElement("canvas").getContext("webgl") ? "scattergl" : "scatter";
 
 const xy = () => array(about.projections[state.projection].xy);
-const shownRows = () => traces.flatMap((trace) => Array.from(trace.rows));
+let shown = new Int32Array(0), dense = false;
 
 // One trace a class: a colour for each point would have to be told a browser 200,000 times.
-function build() {
-  const points = xy(), count = about.count, buckets = paint.classes.map(() => []);
-  const take = (row) => {
-    const number = paint.of ? paint.of[row] : 0;
-    if (!state.off.has(number) && !Number.isNaN(points[row]) && !Number.isNaN(points[count + row])) buckets[number].push(row);
-  };
-  if (state.rows) state.rows.forEach(take);
-  else for (let row = 0; row < count; row++) take(row);
+function build(ranges) {
+  const points = xy(), count = about.count, buckets = paint.classes.map(() => []), all = state.rows ?? Array.from({ length: count }, (_, row) => row);
+  shown = Int32Array.from(all).filter((row) => !state.off.has(paint.of ? paint.of[row] : 0) && !Number.isNaN(points[row] + points[count + row]));
+  let drawn = shown.length > DENSE ? inside(shown, points, ranges) : shown;
+  dense = drawn.length > DENSE;
+  if (dense) drawn = some(drawn);
+  for (const row of drawn) buckets[paint.of ? paint.of[row] : 0].push(row);
   const selected = state.selected.length ? new Set(state.selected) : null;
   const made = paint.classes.map((one, i) => ({ one, rows: Int32Array.from(buckets[i]) })).filter((part) => part.rows.length);
   // What is missing lies below all others.
   made.sort((a, b) => Boolean(b.one.missing) - Boolean(a.one.missing));
-  const total = made.reduce((sum, part) => sum + part.rows.length, 0);
-  const opacity = total > 100000 ? 0.45 : total > 10000 ? 0.7 : 0.85;
+  const opacity = dense ? 0 : drawn.length > 10000 ? 0.7 : 0.85;
   traces = made.map(({ one, rows }) => {
     const dim = selected ? { selectedpoints: [...rows.keys()].filter((i) => selected.has(rows[i])) } : {};
     return {
       type: kind, mode: "markers", hoverinfo: "none", showlegend: false, rows, name: one.name,
       x: Float32Array.from(rows, (row) => points[row]), y: Float32Array.from(rows, (row) => points[count + row]),
       marker: { color: one.colour, symbol: one.shape, size: one.shape === "circle" ? state.size : state.size * 1.15, opacity, line: { width: 0 } },
-      selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.14 } }, ...dim,
+      selected: { marker: { opacity: dense ? 0 : 1 } }, unselected: { marker: { opacity: dense ? 0 : 0.14 } }, ...dim,
     };
   });
-  document.getElementById("shown").textContent = total.toLocaleString("en");
+  document.getElementById("shown").textContent = shown.length.toLocaleString("en");
 }
 
 // The middle of the points and enough around it, with one scale for both directions.
@@ -56,9 +54,9 @@ function frame() {
 
 async function draw() {
   paint = painted(column(state.color));
-  build();
   const moved = frame();
   const now = map.layout ? [map.layout.xaxis.range, map.layout.yaxis.range] : null;
+  build(moved["xaxis.range"] ? state.home : now.map((one) => one.map(Number)));
   const axis = { showgrid: false, zeroline: false, showticklabels: false, ticks: "", fixedrange: false };
   const layout = {
     xaxis: { ...axis, range: [...(moved["xaxis.range"] ?? now[0])] }, yaxis: { ...axis, range: [...(moved["yaxis.range"] ?? now[1])], scaleanchor: "x" },
@@ -68,7 +66,27 @@ async function draw() {
   };
   await Plotly.react(map, traces, layout, { responsive: true, displayModeBar: false, scrollZoom: true, doubleClick: "reset" });
   drawLegend(paint, state.color, state.off, toggleClass);
+  crowd();
   overlay();
+}
+
+// The cloud follows the axes; when a hand has come to rest, points take its place where they are few enough.
+function crowd() {
+  sheet.hidden = !dense;
+  document.getElementById("crowd").hidden = !dense;
+  const { xaxis, yaxis } = map._fullLayout;
+  if (dense) shade(shown, xy(), [xaxis.range.map(Number), yaxis.range.map(Number)], paint, state.selected.length ? new Set(state.selected) : null);
+}
+
+let waiting = null, resting = null;
+function moving() {
+  if (shown.length <= DENSE) return;
+  waiting ??= requestAnimationFrame(() => { waiting = null; crowd(); });
+}
+function rested() {
+  if (shown.length <= DENSE) return;
+  clearTimeout(resting);
+  resting = setTimeout(draw, 150);
 }
 
 function toggleClass(number, alone, all) {
@@ -90,9 +108,25 @@ const svg = (tag, attributes, text = "") => {
   return made;
 };
 
+// Where a number stands beside its ring without covering another one: to the right, else around it, else further away.
+function spot([cx, cy], text, taken) {
+  const width = 7.5 * text.length + 1, height = 11;
+  let box = null;
+  for (let far = state.size / 2 + 11; far < 150 && !box; far += 7) {
+    for (let turn = 0; turn < 12 && !box; turn++) {
+      const angle = (turn % 2 ? -1 : 1) * Math.ceil(turn / 2) * (Math.PI / 6);
+      const x = cx + far * Math.cos(angle) - width / 2, y = cy + far * Math.sin(angle) - height / 2;
+      if (taken.every((other) => x + width <= other.x || other.x + other.width <= x || y + height <= other.y || other.y + other.height <= y)) box = { x, y, width, height };
+    }
+  }
+  box ??= { x: cx, y: cy, width, height };
+  taken.push(box);
+  return [box.x, box.y + height - 1];
+}
+
 // Lines and rings lie above the points, so that a hand's every movement does not draw 200,000 of them again.
 function overlay() {
-  const parts = [], placeable = (row) => { const at = pixel(row); return !Number.isNaN(at[0] + at[1]); };
+  const parts = [], numbers = [], placeable = (row) => { const at = pixel(row); return !Number.isNaN(at[0] + at[1]); };
   const ring = (row, radius, kind = "") => {
     const [cx, cy] = pixel(row);
     parts.push(svg("circle", { cx, cy, r: radius, class: "under" }), svg("circle", { cx, cy, r: radius, class: kind, "data-row": row }));
@@ -107,14 +141,16 @@ function overlay() {
     }
   }
   if (state.chosen !== null && placeable(state.chosen)) {
-    nearest(state.chosen).filter(placeable).forEach((row, i) => {
-      const [x, y] = ring(row, state.size / 2 + 3.5, "near");
-      parts.push(svg("text", { x: x + state.size / 2 + 6, y: y + 4 }, String(i + 1)));
+    const near = nearest(state.chosen).filter(placeable), radius = state.size / 2 + 4;
+    const rings = [...near.map((row) => ring(row, radius - 0.5, "near")), ring(state.chosen, radius + 1, "chosen")];
+    const taken = rings.map(([x, y]) => ({ x: x - radius, y: y - radius, width: 2 * radius, height: 2 * radius }));
+    near.forEach((_, i) => {
+      const [x, y] = spot(rings[i], String(i + 1), taken);
+      numbers.push(svg("text", { x, y }, String(i + 1)));
     });
-    ring(state.chosen, state.size / 2 + 5, "chosen");
   }
   if (state.hovered !== null && placeable(state.hovered)) ring(state.hovered, state.size / 2 + 3, "hovered");
-  marks.replaceChildren(...parts);
+  marks.replaceChildren(...parts, ...numbers);
 }
 
 function choose(row) {
@@ -132,7 +168,7 @@ function only(name, code) {
 
 function select(rows) {
   state.selected = [...rows].sort((a, b) => a - b);
-  showSelection(state.selected, state.color, { choose, clear: () => { select([]); draw(); }, all: () => { select(shownRows()); draw(); } });
+  showSelection(state.selected, state.color, { choose, clear: () => { select([]); draw(); }, all: () => { select(shown); draw(); } });
 }
 
 function refilter() {
@@ -175,11 +211,13 @@ function listen() {
   map.on("plotly_selected", (event) => {
     // Drawing anew tells of a selection as well, of nothing that a hand has drawn.
     if (!event?.lassoPoints && !event?.range) return;
-    select(event.points.map((point) => traces[point.curveNumber].rows[point.pointNumber]));
+    select(dense ? enclosed(shown, xy(), event) : event.points.map((point) => traces[point.curveNumber].rows[point.pointNumber]));
     draw();
   });
   map.on("plotly_deselect", () => { if (state.selected.length) { select([]); draw(); } });
   for (const name of ["plotly_relayout", "plotly_relayouting", "plotly_afterplot"]) map.on(name, overlay);
+  for (const name of ["plotly_relayout", "plotly_relayouting"]) map.on(name, moving);
+  map.on("plotly_relayout", rested);
   map.addEventListener("keydown", (event) => {
     const act = { ArrowLeft: [1, -0.15, 0], ArrowRight: [1, 0.15, 0], ArrowUp: [1, 0, 0.15], ArrowDown: [1, 0, -0.15], "+": [0.8], "=": [0.8], "-": [1.25] }[event.key];
     if (event.key === "0") whole();

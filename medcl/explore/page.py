@@ -112,6 +112,7 @@ class PageData:
         measures: tables next to the plot.
         notes: sentences that a reader should know.
         color: the column that colours first; empty for the first.
+        confounders: what can be read off the embeddings, for the model card of the run.
     """
 
     title: str
@@ -125,6 +126,7 @@ class PageData:
     measures: Sequence[MeasureTable] = ()
     notes: Sequence[str] = ()
     color: str = ""
+    confounders: Sequence[Any] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -220,11 +222,17 @@ def _renumbered(codes: Ints) -> NDArray[np.int32]:
     return new
 
 
+def _sliced(one: Thumbnail) -> dict[str, Any] | None:
+    """Plane, sides and scale of a slice."""
+    length, share = one.scale
+    return {"label": one.label, "ends": one.ends, "length": length, "share": share} if one.label else None
+
+
 def _thumbnails(thumbnails: Mapping[int, Thumbnail]) -> dict[str, Any]:
     """Each image once: all records whose files are missing share one."""
     images: dict[str, int] = {}
     rows = {
-        str(row): [images.setdefault(one.uri, len(images)), one.text, one.missing, one.large_uri]
+        str(row): [images.setdefault(one.uri, len(images)), one.text, one.missing, one.large_uri, _sliced(one)]
         for row, one in thumbnails.items()
     }
     return {"images": list(images), "rows": rows}

@@ -13,8 +13,16 @@ function look(row, large) {
     // The card that follows the pointer cannot be clicked.
     const opens = large && shown.large;
     place.append(opens ? element("button", { type: "button", className: "enlarge", "data-large": shown.large, "aria-label": "Enlarge" }, drawn) : drawn);
+    if (shown.slice) place.replaceChildren(framed(drawn, shown.slice), element("p", { className: "muted sliced" }, shown.slice.label));
   }
   return place;
+}
+
+// A slice with the sides of the patient and a length.
+function framed(drawn, { ends, length, share }) {
+  const bar = element("i", { className: "scale" }, `${length} mm`);
+  bar.style.width = `${100 * share}%`;
+  return element("div", { className: "framed" }, drawn, element("b", {}, ends[0]), element("b", {}, ends[1]), length ? bar : "");
 }
 
 // The column that colours comes first, what is missing not at all.
@@ -96,8 +104,9 @@ function shares(rows, one) {
   const percent = (part, whole) => `${((100 * part) / whole).toFixed(part / whole < 0.0995 ? 1 : 0)}%`;
   const body = [...inside].sort((a, b) => b[1] - a[1]).slice(0, 6).map(([code, count]) => element("tr", {},
     element("th", { scope: "row", className: "word" }, code < 0 ? "missing" : one.names[code]), element("td", {}, count.toLocaleString("en")),
-    element("td", {}, percent(count, rows.length)), element("td", { className: "muted" }, percent(all.get(code), about.count))));
-  const head = ["", "points", "selection", "all"].map((text) => element("th", { scope: "col" }, text));
+    element("td", {}, percent(count, rows.length)), element("td", { className: "muted" }, `${interval(count, rows.length).map((bound) => (100 * bound).toFixed(bound < 0.0995 ? 1 : 0)).join("–")}%`),
+    element("td", {}, percent(all.get(code), about.count))));
+  const head = ["", "points", "selection", "95% CI", "all"].map((text) => element("th", { scope: "col" }, text));
   return element("table", { className: "shares" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
 }
 
@@ -140,7 +149,7 @@ function showSelection(rows, first, actions) {
       button("save ids .txt", "save-txt", () => save(`${about.file}.selection.txt`, `${rows.map((row) => names[row]).join("\n")}\n`, "text/plain")),
       button("save table .csv", "save-csv", () => save(`${about.file}.selection.csv`, csv(rows), "text/csv")),
       button("clear", "clear-selection", actions.clear)),
-    ...(one?.names ? [element("p", { className: "muted" }, `${first} in the selection and in all points`), shares(rows, one)] : []),
+    ...(one?.names ? [element("p", { className: "muted" }, `${first} in the selection, with Wilson's interval of its points (wider where patients have several), and in all points`), shares(rows, one)] : []),
     ...(tiles.length ? [element("ul", { className: "tiles" }, ...tiles.map((row) => tile(row, 0, first, actions.choose)))] : []),
     element("p", { className: "muted" }, "Ids"), list);
 }

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.embed.vectors import BLOCK, Axes, Ints, Vectors, blocks, principal_axes, sample
-from medcl.errors import UsageError, did_you_mean
+from medcl.engine.progress import progress
+from medcl.errors import UsageError, did_you_mean, not_installed
 from medcl.explore.neighbours import euclidean_index, nearest
 
 Method = Literal["pca", "tsne", "umap"]
@@ -16,6 +17,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 NAMES = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}
 MOST = 12_000
 """Points that t-SNE and UMAP are fitted on; others are placed among them."""
+_FIRST_STEPS, _STEPS, _COUNTED = 250, 500, 25
+"""Steps of t-SNE in which groups form and those after them; how many are counted at a time."""
 _QUICK_STEPS, _QUICK_GRID = 250, 2
 """Steps of t-SNE and width of a cell of its grid where most points are placed among those that it is fitted on. It
 takes a quarter of the time of all steps on a fine grid; of 100,000 points, the nearest neighbours are as often near."""
@@ -150,9 +153,22 @@ def _fit_tsne(x: Plane, seed: int, quick: bool) -> tuple[Plane, str]:
     affinities = PerplexityBasedNN(perplexity=perplexity, knn_index=PrecomputedNeighbors(places, distances))
     start = initialization.rescale(_two(x).astype(np.float64))
     start = initialization.jitter(start, inplace=True, random_state=seed)
-    options = {"n_iter": _QUICK_STEPS, "ints_in_interval": _QUICK_GRID} if quick else {}
-    tsne = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1 if len(x) <= _ONE_CORE else -1, **options)
-    xy = np.asarray(tsne.fit(affinities=affinities, initialization=start), dtype=np.float32)
+    options = {"n_iter": _QUICK_STEPS, "ints_in_interval": _QUICK_GRID} if quick else {"n_iter": _STEPS}
+    with progress("explore: t-SNE", _FIRST_STEPS + options["n_iter"], "step") as bar:
+
+        def count(*_: object) -> None:
+            bar.update(_COUNTED)
+
+        tsne = TSNE(
+            perplexity=perplexity,
+            early_exaggeration_iter=_FIRST_STEPS,
+            random_state=seed,
+            n_jobs=1 if len(x) <= _ONE_CORE else -1,
+            callbacks=count,
+            callbacks_every_iters=_COUNTED,
+            **options,
+        )
+        xy = np.asarray(tsne.fit(affinities=affinities, initialization=start), dtype=np.float32)
     note = f"t-SNE, perplexity {perplexity:.3g}: near points are alike; distances between groups mean little."
     if perplexity < PERPLEXITY:
         note += f" {len(x):,} embeddings are too few for a perplexity of {PERPLEXITY:.0f}."
@@ -179,7 +195,7 @@ def _umap_model(x: Plane, seed: int) -> Any:
     try:
         from umap import UMAP  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise UsageError("UMAP is not installed: `pip install umap-learn`, or take tsne or pca") from error
+        raise UsageError(f"{not_installed('umap', '--projection umap')}, or take tsne or pca") from error
     if len(x) < 4:
         raise UsageError(f"UMAP needs four embeddings or more, these are {len(x)}: take pca")
     return UMAP(n_neighbors=min(15, len(x) - 1), init="pca", random_state=seed, n_jobs=1).fit(x)

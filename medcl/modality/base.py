@@ -11,40 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Draws, LevelSamples, Numbered, SampleSet
 from medcl.modality.storing import DecodedRecord, LabelMap, Preparation, StoredArrays, StoreIndex
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import Tensor, nn
 
+    from medcl.modality.preprocessing import Preprocessing
     from medcl.modality.views import Compose
-
-
-@dataclass(frozen=True)
-class Miniature:
-    """What a record looks like, small, before it is written as a PNG file; or the words of a report.
-
-    Args:
-        pixels: (rows, columns) or (rows, columns, 3) uint8, which is scaled to the width asked for; None for a text.
-        spacing: length of a pixel down and across, in any unit.
-        drawn: in the place of `pixels` what was drawn at the width asked for, few colours.
-        enlarged: draws what a reader sees who asks for more than the miniature; it may have no more to show.
-        text: plain, de-identified.
-        missing: why there is nothing to show.
-    """
-
-    pixels: NDArray[np.uint8] | None = None
-    spacing: tuple[float, float] = (1.0, 1.0)
-    drawn: "Image.Image | None" = None
-    enlarged: "Callable[[], Image.Image | None] | None" = None
-    text: str = ""
-    missing: str = ""
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -106,6 +83,9 @@ class Wing(ABC):
     has_slices: bool
     """Whether a record can be cut into slices across an axis (`original`)."""
 
+    first_recipes: Mapping[str, str] = {}
+    """Modality of the manifest -> shipped recipe to begin with; `""` for all others, `report` where there are texts."""
+
     config: type[Any]
     """Of samples."""
     encoder_config: type[Any]
@@ -141,12 +121,7 @@ class Wing(ABC):
         return self.encoder_config()
 
     def sketch(self, config: Any, encoder: Any) -> "tuple[nn.Module, tuple[int, ...]] | None":
-        """An encoder and the shape of a sample (C, ...) where both follow from the settings; None: the archive decides.
-
-        Args:
-            config: of samples.
-            encoder: of the encoder.
-        """
+        """An encoder and the shape of a sample (C, ...) where both follow from settings; None: the archive decides."""
         return None
 
     def is_published(self, encoder: Any) -> bool:
@@ -282,6 +257,10 @@ class Wing(ABC):
     @abstractmethod
     def data_of(self, spec: Any) -> Any:
         """The configuration of samples that an encoder takes in evaluation: as in training, without overlap."""
+
+    def preprocessing(self, spec: Any) -> "Preprocessing":
+        """How a record becomes what the encoder of a spec takes, for those who have no medcl."""
+        return self._part("preprocessing").preprocessing(spec)  # type: ignore[no-any-return]
 
     def encoder(self, spec: Any) -> "nn.Module":
         """A network as training begins with it: with new random weights, or those of a published model."""

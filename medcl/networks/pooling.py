@@ -1,6 +1,6 @@
 """How the embeddings of several samples become one: the samples of a record, or of all records of a patient."""
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,15 +43,20 @@ class Attention(nn.Module):
         self.gate = nn.Linear(dim, hidden) if gated else None
         self.score = nn.Linear(hidden, 1)
 
-    def forward(self, z: Tensor, group: Tensor, n_groups: int) -> Tensor:
-        """Embeddings (N, D) of groups (N,) to weights (N,) that sum to 1 in each group."""
+    def scores(self, z: Tensor) -> Tensor:
+        """Embeddings (N, D) to the logarithms of their weights (N,), but for a constant of each group."""
         hidden = torch.tanh(self.hidden(z))
         if self.gate is not None:
             hidden = hidden * torch.sigmoid(self.gate(z))
-        score = self.score(hidden)[:, 0]
+        scores: Tensor = self.score(hidden)[:, 0]
+        return scores
+
+    def forward(self, z: Tensor, group: Tensor, n_groups: int) -> Tensor:
+        """Embeddings (N, D) of groups (N,) to weights (N,) that sum to 1 in each group."""
+        score = self.scores(z)
         largest = score.new_full((n_groups,), -torch.inf).scatter_reduce(0, group, score.detach(), "amax")
         share = (score - largest[group]).exp()
-        return cast(Tensor, share / share.new_zeros(n_groups).index_add(0, group, share)[group])
+        return share / share.new_zeros(n_groups).index_add(0, group, share)[group]
 
 
 class Pooling(nn.Module):
@@ -77,3 +82,11 @@ class Pooling(nn.Module):
         return (
             mean_by_group(z, group, n_groups) if self.name == "mean" else top_by_group(z, group, n_groups, self.top_k)
         )
+
+    def whole(self, z: Tensor) -> Tensor:
+        """Embeddings (N, D) of one group to (1, D): what `forward` gives, in operations that exporters know."""
+        if self.attention is not None:
+            return (z * self.attention.scores(z).softmax(dim=0)[:, None]).sum(dim=0, keepdim=True)
+        if self.name == "mean":
+            return z.mean(dim=0, keepdim=True)
+        return z.sort(dim=0, descending=True).values[: self.top_k].mean(dim=0, keepdim=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.phantom import ecg, eeg
-from medcl.phantom.person import write_csv
+from medcl.phantom.person import Watch, write_csv
 from medcl.phantom.site import Site, record
 
 Signals = NDArray[np.float32]
@@ -53,15 +53,18 @@ class Phantom:
         return f"{self.folder}: {', '.join(told) or 'no recordings'}"
 
 
-def write(folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: int = 0) -> Phantom:
+def write(
+    folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: int = 0, *, watch: Watch = iter
+) -> Phantom:
     """Write the whole archive: `ecg/` with `labels.csv`, `eeg/` with `labels.csv`, and `ecg/damaged/`.
 
     The same seed gives the same bytes; a patient is the same whatever the number of patients.
 
-    Without patients with ECGs there is no `ecg/`, without subjects with EEGs no `eeg/`.
+    Without patients with ECGs there is no `ecg/`, without subjects with EEGs no `eeg/`. The numbers of patients are
+    iterated over by `watch`, which may tell how many are done.
     """
-    ecg_records = write_ecg(folder / "ecg", ecg_patients, seed) if ecg_patients else 0
-    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed) if eeg_subjects else 0
+    ecg_records = write_ecg(folder / "ecg", ecg_patients, seed, watch=watch) if ecg_patients else 0
+    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed, watch=watch) if eeg_subjects else 0
     damaged = write_damaged(folder / "ecg" / "damaged", seed) if ecg_patients else []
     return Phantom(
         folder=folder,
@@ -81,6 +84,7 @@ def write_ecg(
     duration: float = 10.0,
     sampling_rate: float = 100.0,
     sites: Sequence[Site] = (),
+    watch: Watch = iter,
 ) -> int:
     """Write one to four 12-lead recordings a patient as WFDB (format 16, mV) and `labels.csv`.
 
@@ -95,12 +99,13 @@ def write_ecg(
         sampling_rate: Hz.
         sites: Hospitals, one of which each patient goes to, whatever she has. Those that change nothing give the
             recordings that there are without sites.
+        watch: Iterates over the numbers of the patients.
 
     Returns:
         The number of records.
     """
     rows: list[Sequence[str | int]] = []
-    for number in range(patients):
+    for number in watch(range(patients)):
         block = np.random.default_rng([seed, 1, number // len(ECG_MIX)]).permutation(len(ECG_MIX))
         diagnosis = ECG_MIX[block[number % len(ECG_MIX)]]
         rng = np.random.default_rng([seed, 2, number])
@@ -124,7 +129,13 @@ def write_ecg(
 
 
 def write_eeg(
-    folder: Path, subjects: int = 30, seed: int = 0, *, duration: float = 20.0, sampling_rate: float = 128.0
+    folder: Path,
+    subjects: int = 30,
+    seed: int = 0,
+    *,
+    duration: float = 20.0,
+    sampling_rate: float = 128.0,
+    watch: Watch = iter,
 ) -> int:
     """Write one to three recordings a subject as EDF (uV, 0.1 uV a step) and `labels.csv`.
 
@@ -137,12 +148,13 @@ def write_eeg(
         seed: Random seed.
         duration: Of a recording, whole s.
         sampling_rate: Hz.
+        watch: Iterates over the numbers of the subjects.
 
     Returns:
         The number of records.
     """
     rows: list[Sequence[str | int]] = []
-    for number in range(subjects):
+    for number in watch(range(subjects)):
         pair = np.random.default_rng([seed, 3, number // 2]).permutation(2)
         group = eeg.GROUPS[pair[number % 2]]
         rng = np.random.default_rng([seed, 4, number])

@@ -1,12 +1,16 @@
 """The identity of a synthetic patient in the headers of a hospital: everything that de-identification has to remove."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+
+Watch: TypeAlias = Callable[[range], Iterable[int]]
+"""Iterates over numbers of patients, and may tell how many are done."""
 
 FAMILIES = ("Phantom", "Sample", "Testmann", "Exemple", "Muster", "Grün", "Prøve", "Ficción")
 GIVEN = {"F": ("Ada", "Änne", "Inès", "Maren", "Zoë"), "M": ("Bruno", "Jörg", "René", "Tomás", "Ulf")}

@@ -12,7 +12,7 @@ from scipy.ndimage import zoom
 from medcl.phantom import ct
 from medcl.phantom.anatomy import Anatomy
 from medcl.phantom.ct import Scan
-from medcl.phantom.person import Study, draw_person, draw_studies, write_csv
+from medcl.phantom.person import Study, Watch, draw_person, draw_studies, write_csv
 from medcl.phantom.scan_files import DicomSeries, new_instance, save
 
 
@@ -150,7 +150,12 @@ class Radiographs:
 
 
 def write_radiographs(
-    folder: Path, patients: int, seed: int = 0, *, shape: tuple[int, int, int] = (64, 64, 32)
+    folder: Path,
+    patients: int,
+    seed: int = 0,
+    *,
+    shape: tuple[int, int, int] = (64, 64, 32),
+    watch: Watch = iter,
 ) -> Radiographs:
     """Write a radiograph a study of the patients whom `volumes.write_volumes` scans, whether it is called or not.
 
@@ -160,7 +165,7 @@ def write_radiographs(
     """
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[tuple[str | int, ...]] = []
-    for number in range(patients):
+    for number in watch(range(patients)):
         patient = draw_chest_patient(number, seed)
         lesion = patient.anatomy.lesion
         side = "none" if lesion is None else lesion.host.removesuffix("_lung")

@@ -10,7 +10,7 @@ import yaml
 from pydicom import dcmread
 
 from medcl.phantom import ct, mr
-from medcl.phantom.person import draw_person, draw_studies, write_csv
+from medcl.phantom.person import Watch, draw_person, draw_studies, write_csv
 from medcl.phantom.radiograph import draw_chest_patient, draw_finding
 from medcl.phantom.scan_files import DicomSeries, write_localizer, write_nifti, write_series
 
@@ -161,20 +161,23 @@ class Volumes:
         return "\n".join((held, *scans))
 
 
-def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12, seed: int = 0) -> Volumes:
+def write_volumes(
+    folder: Path, *, ct_patients: int = 12, mr_patients: int = 12, seed: int = 0, watch: Watch = iter
+) -> Volumes:
     """Write `ct/` and `mr/`, each with `labels.csv`, `damaged/` and a card, and the label maps of both below `masks/`.
 
     The label maps lie apart, so that a scan of `ct/` or `mr/` meets none of them. The same seed gives the same bytes; a
     patient is the same whatever the number of patients. Without patients with CTs there is no `ct/`, likewise `mr/`.
+    The numbers of patients are iterated over by `watch`, which may tell how many are done.
     """
     ct_series = mr_volumes = 0
     damaged: list[Path] = []
     if ct_patients:
-        ct_series = write_ct(folder / "ct", folder / "masks" / "ct", ct_patients, seed)
+        ct_series = write_ct(folder / "ct", folder / "masks" / "ct", ct_patients, seed, watch=watch)
         damaged += write_damaged_ct(folder / "ct" / "damaged", seed)
         write_ct_card(folder / "ct.yaml")
     if mr_patients:
-        mr_volumes = write_mr(folder / "mr", folder / "masks" / "mr", mr_patients, seed)
+        mr_volumes = write_mr(folder / "mr", folder / "masks" / "mr", mr_patients, seed, watch=watch)
         damaged += write_damaged_mr(folder / "mr" / "damaged", seed)
         write_mr_card(folder / "mr.yaml")
     return Volumes(
@@ -188,7 +191,13 @@ def write_volumes(folder: Path, *, ct_patients: int = 12, mr_patients: int = 12,
 
 
 def write_ct(
-    folder: Path, masks: Path, patients: int = 12, seed: int = 0, *, shape: tuple[int, int, int] = (64, 64, 32)
+    folder: Path,
+    masks: Path,
+    patients: int = 12,
+    seed: int = 0,
+    *,
+    shape: tuple[int, int, int] = (64, 64, 32),
+    watch: Watch = iter,
 ) -> int:
     """Write one to three studies a patient as DICOM: a localizer and the chest with one or both kernels.
 
@@ -199,7 +208,7 @@ def write_ct(
     """
     spacing = 352 / shape[0], 352 / shape[1], 224 / shape[2]
     rows: list[Sequence[str | int]] = []
-    for number in range(patients):
+    for number in watch(range(patients)):
         patient = draw_chest_patient(number, seed)
         anatomy, code, rng = patient.anatomy, patient.code, patient.rng
         for visit, study in enumerate(patient.studies, start=1):
@@ -240,7 +249,13 @@ def write_ct(
 
 
 def write_mr(
-    folder: Path, masks: Path, patients: int = 12, seed: int = 0, *, shape: tuple[int, int, int] = (64, 64, 32)
+    folder: Path,
+    masks: Path,
+    patients: int = 12,
+    seed: int = 0,
+    *,
+    shape: tuple[int, int, int] = (64, 64, 32),
+    watch: Watch = iter,
 ) -> int:
     """Write one to three visits a patient as NIfTI (int16, without a unit), each with a label map on the same axes.
 
@@ -251,7 +266,7 @@ def write_mr(
     """
     spacing = 224 / shape[0], 224 / shape[1], 176 / shape[2]
     rows: list[Sequence[str | int]] = []
-    for number in range(patients):
+    for number in watch(range(patients)):
         lesion = draw_finding(mr.LESIONS, number, [seed, 9])
         rng = np.random.default_rng([seed, 10, number])
         anatomy = mr.draw_head(lesion, rng)

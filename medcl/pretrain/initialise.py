@@ -12,7 +12,7 @@ from medcl import runs, weights
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.modality.spec import JointCard
-from medcl.pretrain.inputs import HUB_WEIGHTS, is_run, side_in
+from medcl.pretrain.inputs import is_run, side_in
 from medcl.pretrain.recipe import InputConfig, Recipe
 from medcl.runs import Run
 
@@ -102,7 +102,7 @@ def load_file(encoder: nn.Module, config: InputConfig, name: str, *, told: bool 
         MedclError: the file is missing or damaged.
     """
     path = Path(config.init)
-    path = path / HUB_WEIGHTS if path.is_dir() else path
+    path = path / runs.HUB_WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"inputs.{name}.init: there is no file {path}")
     own = encoder.state_dict()

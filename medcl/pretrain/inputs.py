@@ -25,9 +25,6 @@ from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.views import Compose
 from medcl.pretrain.recipe import InputConfig, Recipe
 
-HUB_WEIGHTS = "model.safetensors"
-"""The weights in a local folder of a model hub, beside its `config.json`."""
-
 
 @dataclass(frozen=True)
 class Made:
@@ -204,7 +201,8 @@ def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:
 
 def is_run(init: str) -> bool:
     """Whether an encoder begins with that of a run, rather than with a file of weights or a hub folder."""
-    return bool(init) and not init.endswith(".safetensors") and not (Path(init) / HUB_WEIGHTS).is_file()
+    foreign = (Path(init) / runs.HUB_WEIGHTS).is_file() and not (Path(init) / runs.CONFIG).is_file()
+    return bool(init) and not init.endswith(".safetensors") and not foreign
 
 
 def side_in(run: runs.Run[Any, Any], kind: str, name: str) -> str:

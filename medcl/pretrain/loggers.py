@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from medcl.errors import UsageError
+from medcl.errors import UsageError, not_installed
 
 LoggerName = Literal["none", "wandb", "mlflow"]
 
@@ -27,7 +27,7 @@ def loggers(name: LoggerName, folder: Path) -> Iterator[list[Any]]:
         yield []
         return
     if find_spec(name) is None:
-        raise UsageError(f"--logger {name}: the package {name} is not installed; `pip install 'medcl[{name}]'` does it")
+        raise UsageError(not_installed(name, f"--logger {name}"))
     made = _wandb(folder) if name == "wandb" else _mlflow(folder)
     status = "failed"
     try:

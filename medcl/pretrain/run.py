@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.fabric import Fabric
 
-from medcl import runs
+from medcl import run_card, runs
 from medcl.archive.manifest import Manifest
 from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
+from medcl.modality import wing
+from medcl.modality.formats import scan_of
 from medcl.pretrain.check import check
 from medcl.pretrain.devices import fabric_for
+from medcl.pretrain.inputs import in_splits
 from medcl.pretrain.loggers import LoggerName, loggers
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.reading import read
@@ -122,11 +126,13 @@ def _pretrain(
             plan.model(stage, None, told=False)
         if fabric.is_global_zero:
             runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), plan.salt))
+            run_card.note_data(folder, _facts(plan, manifest))
     fabric.barrier()
     trained = train(plan, fabric, folder, resume=begun, until=until)
     finished = trained.step >= plan.recipe.steps
     if finished and fabric.is_global_zero:
         runs.save_encoder(folder, trained.model.kept(), plan.card)
+        run_card.write(folder)
     return Pretrained(
         folder=folder,
         patients=len(plan.source.patients),
@@ -138,6 +144,20 @@ def _pretrain(
         finished=finished,
         speaks=fabric.is_global_zero,
     )
+
+
+def _facts(plan: Plan, manifest: Manifest | Mapping[str, Any]) -> dict[str, Any]:
+    """What the model card tells of the records, without a name."""
+    facts: dict[str, Any] = {"size": plan.source.size, "left_out": plan.source.left_out, "records": {}, "dataset": None}
+    if isinstance(manifest, Manifest):
+        own = in_splits(manifest.ok(), plan.recipe.splits)
+        own = own.select(np.isin(own.column("patient"), plan.source.patients))
+        for kind in dict.fromkeys(one.config.modality for one in plan.made.values()):
+            table = own.of_kind(kind).table
+            words = getattr(scan_of(kind), "summary", lambda rows: None)(table)
+            facts["records"][wing(kind).plural] = words or f"{len(table)}"
+        facts["dataset"] = manifest.metadata.get("dataset")
+    return facts
 
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:

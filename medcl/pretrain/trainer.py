@@ -18,9 +18,9 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
-from tqdm.auto import tqdm
 
 from medcl.data.ahead import ahead
+from medcl.engine.progress import progress
 from medcl.errors import MedclError
 from medcl.pretrain.checkpoint import State, resume_from, save, step_of
 from medcl.pretrain.metrics import Log
@@ -150,8 +150,8 @@ def _train(
         monitor = stack.enter_context(closing(Monitor(plan, stage, named, fabric, folder, step))) if watched else None
         look()  # Of a run that was stopped before it.
         asked = stack.enter_context(_stop_asked())
-        title, hidden = named.get("stage", ""), None if log else True
-        bar = stack.enter_context(tqdm(total=end, initial=step, desc=title, unit="step", disable=hidden))
+        title = named.get("stage", "pretrain")
+        bar = stack.enter_context(progress(title, end, "step", done=step, hidden=log is None))
         batches = plan.batches(number, stage, fabric, step - before, last - before)
         for batch in ahead(batches, fabric.device):
             # One batch for all processes: the same views; dropout differs.

@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from tqdm.auto import tqdm
 
 from medcl import files
 from medcl.archive.folds import fold_of, held_out
 from medcl.archive.manifest import Manifest
 from medcl.archive.stratify import Bools
 from medcl.documents import read_json, sealed
+from medcl.engine.progress import progress
 from medcl.errors import UsageError
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.run import kept_by, reduce_manifest
@@ -192,7 +192,7 @@ def pretrain_all(
         MedclError: a pretraining failed.
     """
     found = []
-    with tqdm(total=seeds * sum(map(len, folds)), desc="pretrain", unit="run", disable=None) as bar:
+    with progress("experiment", seeds * sum(map(len, folds)), "run") as bar:
         for number, subsets in enumerate(folds):
             runs: list[list[tuple[Path, int, float]]] = [[] for _ in subsets]
             for seed in range(seeds):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from medcl import files
 from medcl.archive.file_state import Scanned, require_unchanged, scanned
@@ -20,6 +19,7 @@ from medcl.archive.schema import Kind
 from medcl.data.decode import sources
 from medcl.documents import read_json, sealed
 from medcl.engine.parallel import quiet, run_chunks
+from medcl.engine.progress import progress
 from medcl.errors import MedclError, UnreadableError, reason
 from medcl.files import damaged, file_checksum
 from medcl.modality import wing
@@ -221,7 +221,7 @@ def describe(
     missing = [row for row in key if key[row] not in cache]
     found = Described({})
     work = originals(manifest, missing, axis if units.family.unit == "slice" else None)
-    with tqdm(total=len(work), desc=strategy.name, unit="record", disable=None if work else True) as bar:
+    with progress(strategy.name, len(work)) as bar:
         for outcomes in run_chunks(
             partial(described, strategy=strategy),
             work,

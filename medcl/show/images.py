@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 LONGEST = 320  # pixels of the longer side
 
+CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 232, 56))
+"""From low to high: blue, grey, yellow. Lightness grows evenly, so that it reads the same to the colour-blind and in
+print (Nuñez, Anderton and Renslow, 2018)."""
+OPACITY = 0.5
+
 
 def grey(image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """An image (C, rows, columns) from 0 to 1 as (rows, columns, 3) bytes; of other than three channels, the first."""
@@ -85,3 +90,12 @@ def _fitting(text: str) -> str:
     """The end of a text that is too long for a tile: record ids differ at their ends."""
     letters = TILE // 6  # the built-in font's letters are 6 pixels wide
     return text if len(text) <= letters else "\N{HORIZONTAL ELLIPSIS}" + text[-letters + 1 :]
+
+
+def overlay(image: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A map (rows, columns) over an image (C, rows, columns) from 0 to 1: dark blue is low, yellow high."""
+    low, high = float(similarity.min()), float(similarity.max())
+    place = (similarity - low) / (high - low) if high > low else np.zeros_like(similarity)
+    stops = np.linspace(0, 1, len(CIVIDIS))
+    colours = np.stack([np.interp(place, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=2)
+    return np.rint((1 - OPACITY) * grey(image).astype(np.float64) + OPACITY * colours).astype(np.uint8)

@@ -17,8 +17,8 @@ from medcl.data.decode import sources
 from medcl.engine.parallel import quiet, run_chunks
 from medcl.errors import UsageError, reason
 from medcl.modality import wing
-from medcl.modality.base import Miniature
 from medcl.modality.formats import DECODED_APART
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Source
 from medcl.show.images import contact_sheet, data_uri, encoded, png
 
@@ -36,6 +36,9 @@ class Thumbnail:
         large: a PNG file that shows more of it, such as all leads of an ECG; empty where there is no more.
         text: of a report, plain, to be escaped where it is put into a page; its beginning.
         missing: why the record cannot be shown, empty where it can: the image then says no more than that.
+        label: what of the record is shown, such as `axial slice 12 of 40`.
+        ends: sides of the patient at the left and at the right of the image, such as `R` and `L`.
+        width: of what is shown, in mm; 0 where it is not known.
     """
 
     kind: str
@@ -43,6 +46,17 @@ class Thumbnail:
     large: bytes = b""
     text: str = ""
     missing: str = ""
+    label: str = ""
+    ends: tuple[str, str] = ("", "")
+    width: float = 0.0
+
+    @property
+    def scale(self) -> tuple[int, float]:
+        """A round length in mm of a quarter to a half of the image, and its share of the width; zeros where unknown."""
+        if self.width <= 0:
+            return 0, 0.0
+        length = max((one for one in (1, 2, 5, 10, 20, 50, 100, 200) if one <= self.width / 2), default=0)
+        return length, length / self.width
 
     @property
     def uri(self) -> str:
@@ -134,7 +148,8 @@ def _encoded(kind: str, small: Miniature, width: int, enlarged: bool) -> Thumbna
     if small.pixels is not None:
         # Few greys: half the bytes, and no difference to the eye at this size.
         step = 256 // _LEVELS
-        return Thumbnail(kind, png(small.pixels // step * step, width, small.spacing))
+        image = png(small.pixels // step * step, width, small.spacing)
+        return Thumbnail(kind, image, label=small.label, ends=small.ends, width=small.width)
     if small.missing and wing(kind).reads_files:
         return placeholder(kind, small.missing, width)
     return Thumbnail(kind, text=small.text, missing=small.missing)

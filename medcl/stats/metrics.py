@@ -177,10 +177,26 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "ibs": _SHARE,
     "dice": _SHARE,
     "hd95": _SIZE,
+    "recall": _SHARE,
+    "precision": _SHARE,
+    "mAP": _SHARE,
+    "median_rank": (1.0, math.inf),
+    "centroid_distance": (0.0, 2.0),
+    "variance_between": _SHARE,
+    "alignment": (0.0, 4.0),
+    "alignment_all": (0.0, 4.0),
+    "uniformity_first": (-8.0, 0.0),
+    "uniformity_second": (-8.0, 0.0),
+    "separability": _SHARE,
 }
 """The lowest and the highest value that a metric can take; a metric that is not here is not bounded."""
-LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse", "ibs", "hd95"})
-"""The metrics that are errors; of all others the higher value is the better one."""
+LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse", "ibs", "hd95", "median_rank"})
+"""The metrics that are errors or ranks; of all others the higher value is the better one."""
+
+
+def bounds_of(metric: str) -> tuple[float, float]:
+    """The bounds of a metric, of `recall@5` those of `recall`."""
+    return BOUNDS.get(metric.partition("@")[0], (-math.inf, math.inf))
 
 
 def measure(kind: Kind, truth: ArrayLike, prediction: ArrayLike, classes: Sequence[str] = ()) -> Scores:

@@ -97,7 +97,7 @@ def _running_sum(weights: Floats) -> Floats:
     return total
 
 
-def recall(candidates: ArrayLike, hits: ArrayLike, k: int) -> Floats:
+def recall(candidates: ArrayLike, hits: ArrayLike, k: ArrayLike) -> Floats:
     """Probability that at least one hit is among the first k, (queries,): 1 - C(n - h, k) / C(n, k).
 
     Of each query n are the candidates and h, from 1 to n, the hits, (queries,) each.
@@ -110,7 +110,7 @@ def recall(candidates: ArrayLike, hits: ArrayLike, k: int) -> Floats:
     from scipy.special import gammaln
 
     n, h = np.asarray(candidates, dtype=np.float64), np.asarray(hits, dtype=np.float64)
-    misses = n - h
+    misses, k = n - h, np.asarray(k)
     possible = misses >= k  # otherwise there are not k candidates without a hit
     safe = np.where(possible, misses, k)
     logarithm = gammaln(safe + 1) - gammaln(safe - k + 1) - gammaln(n + 1) + gammaln(np.maximum(n - k, 0) + 1)
@@ -130,21 +130,24 @@ def average_precision(candidates: ArrayLike, hits: ArrayLike) -> Floats:
     return expected
 
 
-def median_rank(candidates: ArrayLike, hits: ArrayLike) -> float:
+def median_rank(candidates: ArrayLike, hits: ArrayLike, weights: Floats) -> Floats:
     """Median over queries and random orders of the rank of the best hit: the first at which half have found one.
 
-    Candidates n and hits h as in `recall`.
+    Candidates n and hits h as in `recall`; each query counts as often as its column of weights (queries, resamples)
+    says.
+
+    Returns:
+        (resamples,).
     """
-    n, h = np.asarray(candidates), np.asarray(hits)
-    kinds, count = np.unique(np.stack([n, h]), axis=1, return_counts=True)
-    low, high = 1, int(n.max())
-    while low < high:
+    kinds, of_query = np.unique(np.stack([candidates, hits]), axis=1, return_inverse=True)
+    share = np.zeros((kinds.shape[1], weights.shape[1]))
+    np.add.at(share, of_query.ravel(), weights / weights.sum(0))
+    low, high = np.ones(weights.shape[1]), np.full(weights.shape[1], float(kinds[0].max()))
+    while (low < high).any():
         middle = (low + high) // 2
-        if np.average(recall(kinds[0], kinds[1], middle), weights=count) >= 0.5 - 1e-12:
-            high = middle
-        else:
-            low = middle + 1
-    return float(low)
+        half = (share * recall(kinds[0][:, None], kinds[1][:, None], middle)).sum(0) >= 0.5 - 1e-12
+        low, high = np.where(half, low, middle + 1), np.where(half, middle, high)
+    return low
 
 
 def weighted_median(values: Floats, weights: Floats) -> Floats:

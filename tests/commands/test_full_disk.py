@@ -13,7 +13,7 @@ from medcl.cli import main
 from medcl.data.prepare import prepare
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
-from medcl.evaluate.multimodal_results import MultimodalResults
+from medcl.evaluate.results import Results
 from medcl.pretrain.run import pretrain
 from tests.disks import on_read_only_disk, small_disk
 from tests.evaluate import multimodal_run as joint_run
@@ -179,7 +179,7 @@ def test_an_evaluation_that_a_disk_takes_in_part_leaves_whole_files(
     assert "report.html: cannot be written" in error
     written = {one.relative_to(tmp_path).parts[0] for one in tmp_path.rglob("*") if one.is_file()}
     assert written == {"grounding", "results.json"}
-    assert MultimodalResults.load(tmp_path / "results.json").records == {"image": 6, "report": 6}
+    assert Results.load(tmp_path / "results.json").splits["test"].per_class == {"images": 6, "reports": 6}
 
 
 def test_a_read_only_disk_is_one_sentence(made: Path, phantom_archive: Path, tmp_path: Path) -> None:

@@ -52,10 +52,31 @@ def test_evaluate_prints_tables_and_writes_the_report(folder: Path, capsys: pyte
     ]
     assert medcl(folder, "evaluate", *words) == 0
     printed = capsys.readouterr().out
-    for part in ("recall@3", "median rank", "chance", "Zero-shot", "Modality gap", f"report: {folder}/out/report.html"):
+    for part in (
+        "recall@3",
+        "median rank",
+        "chance",
+        "Zero-shot pattern",
+        "Modality gap",
+        f"report: {folder}/out/report.html",
+    ):
         assert part in printed
-    assert json.loads((folder / "out" / "results.json").read_text())["records"] == {"image": 6, "report": 6}
+    held = json.loads((folder / "out" / "results.json").read_text())["splits"]["test"]["per_class"]
+    assert held == {"images": 6, "reports": 6}
     assert len(list((folder / "out" / "grounding").glob("*.png"))) == 6
+    assert medcl(folder, "evaluate", *words) == 2
+    assert "holds the results of another evaluation" in capsys.readouterr().err
+
+
+def test_evaluations_are_kept_and_the_latest_is_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert medcl(folder, "evaluate", "--bootstrap", "5", "--images", "0") == 0
+    home = folder / "run" / "eval" / "joint"
+    kept = sorted(one.name for one in home.iterdir())
+    assert [name[-2:] for name in kept[:2]] == ["-1", "-2"]
+    assert (home / "latest" / "results.json").samefile(home / kept[1] / "results.json")
+    assert main(["compare", str(folder / "run"), "--markdown"]) == 0
+    assert "| Image to report: own report | chance | " in capsys.readouterr().out
 
 
 def test_a_text_finds_pictures_and_a_sheet_shows_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

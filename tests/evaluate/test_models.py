@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -407,3 +408,8 @@ def test_label_maps_are_those_of_the_evaluation(tmp_path: Path, size: tuple[int,
     assert labels.shape == (20, 16, 8)
     with pytest.raises(UsageError, match="expected a volume"):
         model.predict(np.zeros((20, 16, 8)))
+    row = int(manifest.split_rows("test")[0])
+    known = nib.load(tmp_path / found["label_map"][0].as_py())
+    np.testing.assert_array_equal(
+        model.predict(nib.load(manifest.root / manifest.column("path")[row])), np.asarray(known.dataobj)
+    )

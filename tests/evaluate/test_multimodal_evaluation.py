@@ -10,17 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from medcl.evaluate.evaluation import evaluate
 from PIL import Image
+from rich.console import Console
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
 from medcl.errors import LeakError, MedclError, UsageError
 from medcl.evaluate import multimodal_space as joint_space
+from medcl.evaluate.compare import compare
 from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
+from medcl.evaluate.finetune import finetune
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-from medcl.evaluate.multimodal_results import MultimodalResults
 from medcl.evaluate.multimodal_space import embed_kind, kept_before, require_multimodal
+from medcl.evaluate.results import Results
+from medcl.evaluate.results_tables import Queries
+from medcl.evaluate.terminal import show
 from tests.evaluate import multimodal_run as joint_run
 
 CONFIG = MultimodalEvaluateConfig(bootstrap=50, images=1, jobs=1)
@@ -35,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     joint_run.trained(folder / "run", manifest, folder / "m.store", steps=10)
     (folder / "prompts.yaml").write_text(joint_run.PROMPTS)
     config = replace(CONFIG, prompts=folder / "prompts.yaml")
-    evaluate_multimodal(folder / "run", manifest, config, folder / "m.store", folder / "out")
+    evaluate_multimodal([folder / "run"], manifest, config, folder / "m.store", folder / "out")
     return folder
 
 
@@ -43,56 +47,106 @@ def manifest(folder: Path) -> Manifest:
     return Manifest.read(folder / "m.parquet")
 
 
-def measured(
-    folder: Path, config: MultimodalEvaluateConfig = CONFIG, archive: Manifest | None = None
-) -> MultimodalResults:
+def measured(folder: Path, config: MultimodalEvaluateConfig = CONFIG, archive: Manifest | None = None) -> Results:
     return evaluate_multimodal(
-        folder / "run", archive or manifest(folder), config, folder / "m.store", folder / "again"
+        [folder / "run"], archive or manifest(folder), config, folder / "m.store", folder / "again"
     )
 
 
+def value(results: Results, protocol: str, metric: str, arm: str = "pretrained") -> float:
+    row = results.find(protocol, arm, "0", metric)
+    assert row is not None, (protocol, metric, arm)
+    return row.mean
+
+
+def held(results: Results) -> dict[str, float]:
+    return results.splits["test"].per_class
+
+
+THERE, BACK = "image to report: own report", "report to image: described by the report"
+
+
 def test_both_ways_by_link_and_label_against_chance(folder: Path) -> None:
-    results = MultimodalResults.load(folder / "out" / "results.json")
-    assert results.records == {"image": 12, "report": 12}
-    assert results.patients == {"image": 6, "report": 6}
-    by = {(one.query, one.candidate, one.hit): one.found for one in results.retrieval}
-    there = by["image", "report", "own report"]
-    back = by["report", "image", "described by the report"]
-    for found in (there, back):
-        assert (found.queries, found.candidates, found.patients, found.without_hit) == (12, 12, 6, 0)
-        assert found.of("recall@5").chance == pytest.approx(5 / 12)
-        assert found.of("recall@1").low <= found.of("recall@1").value <= found.of("recall@1").high
+    results = Results.load(folder / "out" / "results.json")
+    assert held(results) == {"images": 12, "reports": 12}
+    assert results.splits["test"].patients == 6
+    assert [(arm.name, arm.kind) for arm in results.arms] == [("pretrained", "run"), ("chance", "baseline")]
+    asked = {one.protocol: one for one in results.queries}
+    for protocol in (THERE, BACK):
+        assert asked[protocol] == Queries(protocol, 12, 6, 12)
+        assert value(results, protocol, "recall@5", "chance") == pytest.approx(5 / 12)
+        row = results.find(protocol, "pretrained", "0", "recall@5")
+        gap = results.difference(protocol, "pretrained", "chance", "0", "recall@5")
+        assert row is not None
+        assert gap is not None
+        assert row.low <= row.mean <= row.high
+        assert gap.low <= gap.mean <= gap.high
+        assert gap.mean == pytest.approx(row.mean - 5 / 12)
     # Of 12 candidates two are of the patient who asks, and two of the ten others have its label.
-    labelled = by["image", "report", "same pattern, another patient"]
-    assert labelled.candidates == 10
-    assert labelled.of("precision@10").value == pytest.approx(0.2)
-    assert labelled.of("precision@10").chance == pytest.approx(0.2)
-    within = by["image", "image", "another of the same patient"]
-    assert within.candidates == 11
-    assert within.of("recall@1").chance == pytest.approx(1 / 11)
-    (zero_shot,) = results.zero_shot
-    assert (zero_shot.kind, zero_shot.result.target, zero_shot.result.records) == ("image", "pattern", 12)
-    assert results.gaps[0].gap.records == (12, 12)
+    labelled = "image to report: same pattern, another patient"
+    assert asked[labelled].candidates == 10
+    assert value(results, labelled, "precision@10") == pytest.approx(0.2)
+    assert value(results, labelled, "precision@10", "chance") == pytest.approx(0.2)
+    within = "image to image: another of the same patient"
+    assert asked[within].candidates == 11
+    assert value(results, within, "recall@1", "chance") == pytest.approx(1 / 11)
+    zero_shot = "zero-shot pattern of images"
+    assert asked[zero_shot] == Queries(zero_shot, 12, 6, 4)
+    assert 0 <= value(results, zero_shot, "auroc") <= 1
+    by_class = [results.find(zero_shot, "pretrained", "0", "auroc", name) for name in joint_run.CLASSES]
+    assert np.mean([row.mean for row in by_class if row]) == pytest.approx(value(results, zero_shot, "auroc"))
+    assert 0 < value(results, "modality gap of images and reports", "centroid_distance") <= 2
+
+
+def test_runs_are_arms_of_one_evaluation_or_compared(folder: Path, tmp_path: Path) -> None:
+    own, store = manifest(folder), folder / "m.store"
+    other = joint_run.trained(tmp_path / "other", own, store, steps=2)
+    config = replace(CONFIG, images=0)
+    both = evaluate_multimodal([folder / "run", other], own, config, store, tmp_path / "both")
+    assert [arm.name for arm in both.arms] == ["run", "other", "chance"]
+    gap = both.difference(THERE, "run", "other", "0", "recall@10")
+    assert gap is not None
+    assert gap.low <= gap.mean <= gap.high
+    assert gap.mean == pytest.approx(value(both, THERE, "recall@10", "run") - value(both, THERE, "recall@10", "other"))
+    for name in ("run", "other"):
+        place = folder / "run" if name == "run" else other
+        alone = evaluate_multimodal([place], own, config, store, tmp_path / name)
+        assert {(row.protocol, row.metric): row.mean for row in alone.summary if row.arm == "pretrained"} == {
+            (row.protocol, row.metric): row.mean for row in both.summary if row.arm == name
+        }
+    together = compare([tmp_path / name / "results.json" for name in ("run", "other")])
+    assert [arm.name for arm in together.arms] == ["run", "other", "chance"]
+    assert value(together, BACK, "recall@5", "other") == value(both, BACK, "recall@5", "other")
+    output = io.StringIO()
+    show(together, Console(file=output, width=100))
+    assert "Without labels recall@10 is" in output.getvalue()
+
+
+def test_results_of_version_0_1_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{"version": 1, "run": "r", "retrieval": []}')
+    with pytest.raises(MedclError, match="of version 0.1 wrote it, which is not read: evaluate again"):
+        Results.load(tmp_path / "results.json")
 
 
 def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
     page = (folder / "out" / "report.html").read_text()
-    uris = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    uris = re.findall(r"<img src=\"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
     assert len(uris) == 4  # best and worst, each the picture and the map over it
     assert max(Image.open(io.BytesIO(base64.b64decode(uris[0]))).size) == 320
-    results = MultimodalResults.load(folder / "out" / "results.json")
+    results = Results.load(folder / "out" / "results.json")
     assert [one.title for one in results.grounding] == ["best", "worst"]
     assert results.grounding[0].rank <= results.grounding[1].rank
     for one in results.grounding:
-        assert re.fullmatch(r"grounding/(best|worst)_1_image-\d+\.png", one.file)
+        assert re.fullmatch(r"grounding/pretrained_(best|worst)_1_image-\d+\.png", one.file)
         assert (folder / "out" / one.file).read_bytes()[:4] == b"\x89PNG"
         assert one.phrase.startswith("The picture shows")
-    for hit in ("Retrieval", "Zero-shot", "Modality gap", "Chance", "Retrieval between images and reports"):
+    for hit in ("own report", "Zero-shot pattern", "Modality gap", "Grounding", "chance"):
         assert hit in page
-    assert "images \N{RIGHTWARDS ARROW} reports" in page
-    folded = re.findall(r"<summary>(\w[^<]*)</summary>", page)
-    assert folded[:3] == ["precision", "mAP", "median rank"], "recall is open"
-    assert "http:" not in page.replace("http-equiv", "")
+    folded = re.findall(r'<details class="metric"><summary>([^<]*) <small>', page)
+    assert folded[:5] == ["recall@1", "recall@5", "precision@1", "precision@5", "precision@10"]
+    assert not {"recall@10", "AUROC"} & {*folded}, "the main metrics are open"
+    body = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "http:" not in body.replace("http-equiv", "")
 
 
 def test_embeddings_are_of_the_weights_and_the_records(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,17 +193,17 @@ def test_reports_without_a_split_are_where_their_records_are(folder: Path) -> No
     report = own.kinds == "report"
     splits = [None if is_report else split for is_report, split in zip(report, own.column("split"), strict=True)]
     results = measured(folder, archive=own.with_column("split", pa.array(splits, pa.string())))
-    assert results.records == {"image": 12, "report": 12}
+    assert held(results) == {"images": 12, "reports": 12}
 
 
 def test_equal_texts_are_hits_of_each_other(folder: Path) -> None:
     own = manifest(folder)
     texts = [None if text is None else "No change." for text in own.column("report")]
     results = measured(folder, archive=own.with_column("report", pa.array(texts, pa.string())))
-    there, back = (one.found for one in results.retrieval[:2])
-    assert there.of("recall@1").value == there.of("recall@1").chance == 1.0
-    assert (there.queries, there.candidates, back.queries, back.candidates) == (12, 1, 1, 12)
-    assert (results.records["report"], results.texts) == (12, 1)
+    there, back = results.queries[:2]
+    assert value(results, THERE, "recall@1") == value(results, THERE, "recall@1", "chance") == 1.0
+    assert (there.records, there.candidates, back.records, back.candidates) == (12, 1, 1, 12)
+    assert held(results)["reports"] == 12
     assert "number of reports 12, of distinct texts 1." in (folder / "again" / "report.html").read_text()
 
 
@@ -163,14 +217,13 @@ def test_captions_alone_or_reports_of_studies_alone(folder: Path) -> None:
     of_record = (own.kinds == "report") & ~of_study
     for reports, rows in (("record", of_record), ("study", of_study)):
         results = measured(folder, replace(CONFIG, reports=reports), changed)
-        there, back = (one.found for one in results.retrieval[:2])
+        there, back = results.queries[:2]
         n = int((rows & tested).sum())
-        assert results.records == {"image": 12, "report": n}
-        assert results.reports == MultimodalResults.load(folder / "again" / "results.json").reports == reports
-        assert (there.candidates, back.queries) == (n, n)
-        assert results.retrieval[0].hit == "own report of " + (
-            "one record" if reports == "record" else "a study or patient"
-        )
+        assert held(results) == {"images": 12, "reports": n}
+        assert results.config["evaluation"]["reports"] == reports
+        assert (there.candidates, back.records) == (n, n)
+        whose = "one record" if reports == "record" else "a study or patient"
+        assert there.protocol == f"image to report: own report of {whose}"
         page = (folder / "again" / "report.html").read_text()
         assert ("such as captions" in page) == (reports == "record")
         assert ("Only reports of a whole study" in page) == (reports == "study")
@@ -202,14 +255,12 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
 
 
 def test_labels_are_learned_with_the_side_that_carries_them_beside_raw_pixels(folder: Path, tmp_path: Path) -> None:
-    config = EvaluateConfig("pattern", ["100%"], protocols=["probe", "pixels"], repeats=1, bootstrap=20, jobs=1)
-    results = evaluate(folder / "run", manifest(folder), config, folder / "m.store", tmp_path)
-    assert {(one.protocol, one.init) for one in results.scores} == {
-        (protocol, init) for protocol in ("probe", "pixels") for init in ("pretrained", "random")
-    }
+    config = EvaluateConfig("pattern", labels=["100%"], protocols=["probe"], repeats=1, bootstrap=20, jobs=1)
+    results = finetune([folder / "run"], manifest(folder), config, folder / "m.store", tmp_path)
+    assert {"pretrained", "random", "pixels"} <= {score.arm for score in results.scores}
     assert results.splits["test"].records == 12
     # What the pattern is can be read off the pixels.
-    assert results.find("pixels", "random", "100%", "auroc").mean > 0.9  # type: ignore[union-attr]
-    assert results.find("pixels", "pretrained", "100%", "auroc") is not None
-    page = (tmp_path / "report.html").read_text()
-    assert "Raw 16 x 16 pixels" in page
+    pixels = results.find("probe", "pixels", "100%", "auroc")
+    assert pixels is not None
+    assert pixels.mean > 0.9
+    assert "Raw" in (tmp_path / "report.html").read_text()

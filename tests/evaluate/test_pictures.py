@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from medcl.evaluate.evaluation import evaluate
 
 from medcl import runs
 from medcl.archive.manifest import Manifest, Target
 from medcl.errors import MedclError
 from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.finetune import finetune
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.spec import ImageCard, from_json, to_json
@@ -51,12 +51,12 @@ def _run(folder: Path) -> Path:
 def test_a_run_on_pictures_is_evaluated_on_the_pictures_of_a_mixed_manifest(tmp_path: Path) -> None:
     manifest, run = _manifest(tmp_path / "archive"), _run(tmp_path / "run")
     config = EvaluateConfig(target="finding", labels=("100%",), repeats=1, protocols=("probe",), bootstrap=20, jobs=1)
-    results = evaluate(run, manifest, config, tmp_path / "store", tmp_path / "out")
+    results = finetune([run], manifest, config, tmp_path / "store", tmp_path / "out")
     assert {name: split.records for name, split in results.splits.items()} == {"train": 32, "val": 14, "test": 14}
     assert not [note for note in results.notes if "left out" in note]
     assert (tmp_path / "out" / "report.html").stat().st_size > 1000
-    found = {score.init: score for score in results.scores}
-    assert found.keys() == {"pretrained", "random"}
+    found = {score.arm: score for score in results.scores}
+    assert found.keys() == {"pretrained", "random", "pixels"}
 
 
 def test_a_card_of_pictures_survives_its_file(tmp_path: Path) -> None:

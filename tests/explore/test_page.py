@@ -262,3 +262,121 @@ def test_what_does_not_fit_together_is_refused(changed: dict[str, Any], told: st
     with pytest.raises(UsageError, match=told):
         write_page(replace(data(), **changed), tmp_path / "p.html")
     assert not list(tmp_path.iterdir())
+
+
+LABELS = ("none", "MI", "CD", "MI + CD", "MI + CD + HYP")
+
+
+def larger(count: int, neighbours: int = 0) -> PageData:
+    """Labels and their combinations, and slices; all points in a heap."""
+    xy = np.random.default_rng(1).normal(0, 1, (count, 2))
+    codes = np.arange(count) % 6 - 1
+    columns: dict[str, Any] = {"label": Categories(codes, LABELS), "label: MI": Categories(codes > 0, ("no", "yes"))}
+    columns["site"] = Categories(np.arange(count) % 30, tuple(f"site {number}" for number in range(30)))
+    shown = Thumbnail("volume", encoded(Image.new("L", (64, 48), 90)), label="axial slice 3 of 9", ends=("R", "L"))
+    near = (np.arange(count)[:, None] + np.arange(1, neighbours + 1)) % count if neighbours else None
+    return PageData(
+        title="a run",
+        file="embeddings.parquet",
+        ids=[f"rec{row}" for row in range(count)],
+        projections={"PCA": xy / (1000 if neighbours else 1)},
+        columns=columns,
+        neighbours=near,
+        thumbnails={3: replace(shown, width=320.0)},
+    )
+
+
+def test_combinations_are_folded_and_the_legend_is_whole_and_sorted(browser: Any, tmp_path: Path) -> None:
+    write_page(larger(600), tmp_path / "page.html")
+    with browsers.opened(browser, tmp_path / "page.html") as page:
+        names = page.locator("#legend > ul > li > button > span")
+        assert names.all_inner_texts() == ["none", "MI", "CD", "several labels", "missing"]
+        page.locator("#legend summary").click()
+        assert page.locator("#legend .held span").all_inner_texts() == ["MI + CD", "MI + CD + HYP"]
+        page.select_option("#color", "site")
+        page.wait_for_selector("#legend li:nth-child(20)")
+        page.select_option("#legend-order", "name")
+        assert names.all_inner_texts()[:3] == ["site 0", "site 1", "site 2"]
+        assert page.locator("#legend .held li").count() + names.count() - 1 == 30, "each of them is named"
+        cut = "document.querySelector('#legend ul').scrollHeight - document.querySelector('#legend ul').clientHeight"
+        assert page.evaluate(cut) <= 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_points_without_a_label_can_be_seen(browser: Any, tmp_path: Path, scheme: Any) -> None:
+    write_page(larger(60), tmp_path / "page.html")
+    with browsers.opened(browser, tmp_path / "page.html", color_scheme=scheme) as page:
+        colour = page.evaluate("document.getElementById('map').data.find((one) => one.name === 'missing').marker.color")
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    one = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    other = [int(part) for part in ground.removeprefix("rgb(").rstrip(")").split(",")]
+
+    def luminance(rgb: list[int]) -> float:
+        linear = [(part / 255 / 12.92) if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in rgb]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    assert (high + 0.05) / (low + 0.05) >= 3, "WCAG 2.1, 1.4.11"
+
+
+def test_a_slice_says_plane_sides_and_scale(browser: Any, tmp_path: Path) -> None:
+    write_page(larger(60), tmp_path / "page.html")
+    with browsers.opened(browser, tmp_path / "page.html") as page:
+        page.locator("#find").fill("rec3")
+        page.locator("#find").press("Enter")
+        assert page.locator("#record .framed b").all_inner_texts() == ["R", "L"]
+        assert page.inner_text("#record .scale") == "100 mm"
+        ends = [page.locator(f"#record {part}").bounding_box()["width"] for part in (".scale", ".framed img")]
+        assert ends[0] / ends[1] == pytest.approx(100 / 320, abs=0.01)
+        assert page.inner_text("#record .sliced") == "axial slice 3 of 9"
+
+
+def test_the_numbers_of_neighbours_do_not_overlap(browser: Any, tmp_path: Path) -> None:
+    write_page(larger(12, neighbours=10), tmp_path / "page.html")
+    with browsers.opened(browser, tmp_path / "page.html") as page:
+        for _ in range(6):
+            page.locator("#further").click()
+        page.locator("#find").fill("rec0")
+        page.locator("#find").press("Enter")
+        boxes = [one.bounding_box() for one in page.locator("#marks text").all()]
+    assert len(boxes) == 10
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            apart = abs(a["x"] - b["x"]) >= min(a["width"], b["width"]) - 4 or abs(a["y"] - b["y"]) >= 8
+            assert apart, (a, b)
+
+
+def test_shares_have_intervals(browser: Any, tmp_path: Path) -> None:
+    write_page(larger(600), tmp_path / "page.html")
+    with browsers.opened(browser, tmp_path / "page.html") as page:
+        page.locator("#select-shown").click()
+        cells = page.locator(".shares tbody tr").first.locator("td").all_inner_texts()
+    # Wilson's interval of 100 of 600.
+    assert cells == ["100", "17%", "14–20%", "17%"]
+
+
+def test_many_points_are_a_density_until_one_looks_closer(browser: Any, tmp_path: Path) -> None:
+    count = 70_000
+    write_page(larger(count), tmp_path / "page.html")
+    drawn = "document.getElementById('map').data.reduce((sum, one) => sum + one.x.length, 0)"
+    with browsers.opened(browser, tmp_path / "page.html") as page:
+        assert page.inner_text("#shown") == f"{count:,}"
+        assert not page.evaluate("document.getElementById('density').hidden")
+        assert page.evaluate(drawn) < 5_000
+        ink = """() => { const one = document.getElementById('density');
+        const { data } = one.getContext('2d').getImageData(0, 0, one.width, one.height);
+        return data.filter((value, i) => i % 4 === 3 && value > 0).length; }"""
+        assert page.evaluate(ink) > 5_000
+        page.locator("#modes label").filter(has_text="box").click()
+        box = page.locator("#map").bounding_box()
+        page.mouse.move(box["x"] + 3, box["y"] + 3)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3, steps=4)
+        page.mouse.up()
+        page.wait_for_selector("#selected")
+        assert page.inner_text("#selected") == f"{count:,} points", "the box holds those that are not drawn too"
+        page.locator("#clear-selection").click()
+        for _ in range(6):
+            page.locator("#nearer").click()
+        page.wait_for_selector("#density", state="hidden")
+        assert 0 < page.evaluate(drawn) < 60_000

@@ -20,7 +20,7 @@ def test_a_package_that_is_not_installed_is_named_with_its_command(name: str, tm
     if find_spec(name) is not None:
         pytest.skip(f"{name} is installed")
     with (
-        pytest.raises(UsageError, match=rf"--logger {name}: .* `pip install 'medcl\[{name}\]'`"),
+        pytest.raises(UsageError, match=rf"--logger {name} needs .* `pip install 'medcl\[{name}\]'`"),
         loggers(name, tmp_path),
     ):  # type: ignore[arg-type]
         pass

@@ -55,6 +55,8 @@ def test_a_transformers_text_side_trains_loads_and_is_evaluated(archive: Manifes
     assert bool(changed) == (how == "lora")
     assert all("lora_" in name for name in changed)
     config = MultimodalEvaluateConfig(bootstrap=20, images=0, jobs=1)
-    results = evaluate_multimodal(tmp_path / "run3", archive, config, tmp_path / "store", tmp_path / "eval")
-    assert results.records == {"image": 4, "report": 4}
-    assert all(np.isfinite(one.found.of("recall@1").value) for one in results.retrieval)
+    results = evaluate_multimodal([tmp_path / "run3"], archive, config, tmp_path / "store", tmp_path / "eval")
+    assert results.splits["test"].per_class == {"images": 4, "reports": 4}
+    recall = [row.mean for row in results.summary if row.metric == "recall@1"]
+    assert recall
+    assert np.isfinite(recall).all()

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from medcl.evaluate.evaluation import evaluate
 
 from medcl import runs
 from medcl.archive.build import build_manifest
@@ -13,6 +12,7 @@ from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig, MultimodalEvaluateConfig
+from medcl.evaluate.finetune import finetune
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.modality.spec import TextCard, VolumeCard
 from medcl.phantom.report_files import add_reports
@@ -70,17 +70,17 @@ def test_the_run_loads_and_its_retrieval_is_measured(folder: Path) -> None:
     assert [type(card) for card in run.card.sides.values()] == [VolumeCard, TextCard]
     config = MultimodalEvaluateConfig(bootstrap=20, images=1, jobs=1)
     results = evaluate_multimodal(
-        folder / "r", Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out"
+        [folder / "r"], Manifest.read(folder / "m.parquet"), config, folder / "s", folder / "out"
     )
-    assert results.records["volume"] >= results.patients["volume"] >= 2
-    ways = {(one.query, one.candidate) for one in results.retrieval}
-    assert {("volume", "report"), ("report", "volume")} <= ways
+    assert results.splits["test"].per_class["volumes"] >= 2
+    ways = {one.protocol.partition(":")[0] for one in results.queries}
+    assert {"volume to report", "report to volume"} <= ways
     assert (folder / "out" / "report.html").is_file()
 
 
 def test_the_volume_side_is_finetuned_as_any_encoder_of_volumes(folder: Path) -> None:
     manifest = Manifest.read(folder / "m.parquet")
     config = EvaluateConfig(target="lesion", labels=["100%"], protocols=["probe"], repeats=1, bootstrap=20, jobs=1)
-    results = evaluate(folder / "r", manifest, config, folder / "s", folder / "probe")
+    results = finetune([folder / "r"], manifest, config, folder / "s", folder / "probe")
     assert results.target.name == "lesion"
-    assert {(one.protocol, one.init) for one in results.scores} == {("probe", "pretrained"), ("probe", "random")}
+    assert {("probe", "pretrained"), ("probe", "random")} <= {(one.protocol, one.arm) for one in results.scores}

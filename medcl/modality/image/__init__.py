@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.modality.base import Miniature
 from medcl.modality.baselines import Baseline
 from medcl.modality.image.config import ImageConfig
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Source
 from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
@@ -36,6 +36,7 @@ class ImageWing(SpatialWing):
     shows_samples = True
     takes_arrays = True
     has_slices = False
+    first_recipes = {"": "image_simclr", "report": "image_report_convirt"}
     config = ImageConfig
 
     @property

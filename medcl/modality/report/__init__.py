@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medcl.modality.base import Miniature, Training, Wing, frozen, plain
+from medcl.modality.base import Training, Wing, frozen, plain
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.report.config import TextConfig, TextEncoderConfig, TextViewsConfig
 from medcl.modality.rows import Rows, Source
 
@@ -36,6 +37,7 @@ class ReportWing(Wing):
     shows_samples = False
     takes_arrays = False
     has_slices = False
+    first_recipes = {"": "report_simclr"}
     config = TextConfig
     encoder_config = TextEncoderConfig
     views_config = TextViewsConfig

@@ -5,8 +5,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from medcl.errors import MedclError
-from medcl.modality.base import Miniature, Training, Wing
+from medcl.modality.base import Training, Wing
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Rows, Source
 from medcl.modality.sampling import Numbered
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig, SignalViewsConfig
@@ -37,6 +38,7 @@ class SignalWing(Wing):
     shows_samples = False
     takes_arrays = True
     has_slices = False
+    first_recipes = {"ecg": "ecg_comet", "eeg": "eeg_comet", "": "signal_simclr"}
     config = SignalConfig
     encoder_config = SignalEncoderConfig
     views_config = SignalViewsConfig

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.designs import NOTCH_EDGE, designs
 from medcl.modality.signal.record import Signal
 
 NAN, FLAT, CLIPPED = 1, 2, 4
@@ -57,8 +58,6 @@ def _clipped(x: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 Floats = NDArray[np.float64]
-_NOTCH_EDGE = 1.0
-"""Hz to either side of a notch in which the signal comes back. The filter has 3.7 s; half of this would double it."""
 
 
 def check(config: SignalConfig, sampling_rate: float) -> None:
@@ -69,7 +68,7 @@ def check(config: SignalConfig, sampling_rate: float) -> None:
     low, high = band
     if low is not None and high is not None and low >= high:
         raise UsageError(f"data.band: {low:g} Hz is not below {high:g} Hz")
-    for name, edge, beyond in (("band", low, 0.0), ("band", high, 0.0), ("notch", config.notch, _NOTCH_EDGE)):
+    for name, edge, beyond in (("band", low, 0.0), ("band", high, 0.0), ("notch", config.notch, NOTCH_EDGE)):
         if edge is not None and not beyond < edge < sampling_rate / 2 - beyond:
             raise UsageError(
                 f"data.{name}: {edge:g} Hz is not between {beyond:g} and {sampling_rate / 2 - beyond:g} Hz, "
@@ -110,26 +109,17 @@ def band_and_notch(x: Floats, rate: float, config: SignalConfig) -> Floats:
     Raises:
         TooShortError: if the recording is shorter than a filter.
     """
-    if config.band is not None and config.band != [None, None]:
-        x = _fir(x, rate, config.band[0], config.band[1], "auto")
-    if config.notch is not None:
-        # A band-stop, which mne writes as a high-pass that begins above where the low-pass ends.
-        x = _fir(x, rate, config.notch + _NOTCH_EDGE, config.notch - _NOTCH_EDGE, 0.9 * _NOTCH_EDGE)
-    return x
-
-
-def _fir(x: Floats, rate: float, low: float | None, high: float | None, transition: float | str) -> Floats:
     import mne
 
-    shape = {"l_trans_bandwidth": transition, "h_trans_bandwidth": transition, "verbose": "error"}
-    length = len(mne.filter.create_filter(None, rate, low, high, **shape))
-    if length > x.shape[1]:
-        raise TooShortError(
-            f"too short for its filter: {x.shape[1] / rate:g} s, and the filter has {length / rate:.1f} s; "
-            "a higher low edge of data.band or no data.notch shortens it"
-        )
-    filtered: Floats = mne.filter.filter_data(x, rate, low, high, **shape)
-    return filtered
+    for one in designs(config):
+        length = len(one.taps(rate))
+        if length > x.shape[1]:
+            raise TooShortError(
+                f"too short for its filter: {x.shape[1] / rate:g} s, and the filter has {length / rate:.1f} s; "
+                "a higher low edge of data.band or no data.notch shortens it"
+            )
+        x = mne.filter.filter_data(x, rate, **one.mne)
+    return x
 
 
 NO_INVALID = np.iinfo(np.int64).min

@@ -37,7 +37,8 @@ class ImageViewsConfig:
         crop_depth: range of the share of the third axis that is cut out.
         crop_margin: shares at the beginning and at the end of each axis that crops stay away from.
         flip: probability of mirroring along each of `flip_axes`.
-        flip_axes: of space, counted from 0: (1,) is left and right of an image (H, W), (0,) of a volume in RAS+.
+        flip_axes: axes of space that are mirrored, counted from 0: (1,) is left and right of an image (H, W), (0,) of a
+            volume in RAS+.
         rotate90: probability of a turn by 90, 180 or 270 degrees in the plane, which must be square.
         rotation: largest rotation in the plane, either way (degrees).
         tilt: largest rotation out of the plane, either way (degrees); volumes only.
@@ -45,14 +46,14 @@ class ImageViewsConfig:
         shear: largest shear between two axes, either way (degrees).
         translation: largest move along each axis, either way, as a share of the image.
         elastic: standard deviation of the displacement of the points of a coarse grid (voxels or mm).
-        elastic_points: of that grid, along each axis.
+        elastic_points: number of points of that grid along each axis.
         padding: what is read outside of the image.
         contrast: range of the factor of the distance from the mean.
-        brightness: largest constant added, either way.
+        brightness: largest constant added, either way, in units of the image.
         gamma: range of the exponent.
         gamma_window: the values that are 0 and 1 for gamma.
         blur: range of the standard deviation of a Gaussian (voxels or mm).
-        noise: largest standard deviation of white Gaussian noise.
+        noise: largest standard deviation of white Gaussian noise, in units of the image.
         clip: lowest and highest value after all of these; None leaves the values.
         shuffle: share of small blocks whose voxels are shuffled.
         shuffle_side: largest share of a side that a block takes.
@@ -61,7 +62,7 @@ class ImageViewsConfig:
         inpainting_window: range of that noise.
         cutout: number of boxes filled with one value.
         cutout_side: range of the share of a side that such a box takes.
-        cutout_value: in units of the image.
+        cutout_value: value of those boxes, in units of the image.
     """
 
     crop_side: tuple[float, float] = (1.0, 1.0)

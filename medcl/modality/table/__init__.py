@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from medcl.errors import UsageError
-from medcl.modality.base import Miniature, Training, Wing, plain
+from medcl.modality.base import Training, Wing, plain
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Rows, Source
 from medcl.modality.storing import DecodedRecord, LabelMap
 from medcl.modality.table.config import TableConfig, TableEncoderConfig, TableViewsConfig
@@ -34,6 +35,7 @@ class TableWing(Wing):
     shows_samples = False
     takes_arrays = True
     has_slices = False
+    first_recipes = {"": "table_simclr"}
     config = TableConfig
     encoder_config = TableEncoderConfig
     views_config = TableViewsConfig

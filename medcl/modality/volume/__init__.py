@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medcl.errors import UnreadableError
-from medcl.modality.base import Miniature
 from medcl.modality.baselines import Baseline
+from medcl.modality.miniature import Miniature
 from medcl.modality.rows import Rows, Source
 from medcl.modality.spatial import SpatialWing
 from medcl.modality.spatial.config import ImageEncoderConfig, ImageViewsConfig
@@ -39,6 +39,7 @@ class VolumeWing(SpatialWing):
     shows_samples = False
     takes_arrays = True
     has_slices = True
+    first_recipes = {"": "volume_simclr"}
     config = VolumeConfig
 
     @property
@@ -88,7 +89,7 @@ class VolumeWing(SpatialWing):
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """Slices."""
         from medcl.modality.volume.original import read_original
-        from medcl.modality.volume.thumbnail import slice_image, window_of
+        from medcl.modality.volume.thumbnail import ENDS, PLANES, slice_image, window_of
 
         volume, _ = read_original(source, nan="minimum")
         window = window_of(volume, str(source.row["modality"]))
@@ -99,7 +100,10 @@ class VolumeWing(SpatialWing):
             except IndexError as error:
                 made.append(Miniature(missing=str(error)))
             else:
-                made.append(Miniature(grey, spacing))
+                number = volume.grid.shape[axis] // 2 if piece is None else int(piece)
+                label = f"{PLANES[axis]} slice {number + 1} of {volume.grid.shape[axis]}"
+                width = grey.shape[1] * spacing[1]
+                made.append(Miniature(grey, spacing, label=label, ends=ENDS[axis], width=width))
         return made
 
     def samples(self, store: "VolumeStore", manifest: Rows, config: VolumeConfig) -> "VolumeTiles":

@@ -8,6 +8,10 @@ from medcl.modality.volume.record import Volume
 SOFT_TISSUE = (-160.0, 240.0)
 """HU that are shown black and white: level 40, width 400."""
 PERCENTILES = (1.0, 99.5)
+PLANES = ("sagittal", "coronal", "axial")
+"""Of slices across each axis of RAS+."""
+ENDS = (("A", "P"), ("R", "L"), ("R", "L"))
+"""Sides of the patient at the left and at the right of such an image: front and back, right and left."""
 _SAMPLE = 200_000  # voxels that percentiles are taken of
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
 import pytest
 import torch
 
@@ -52,6 +53,10 @@ def test_laboratory_values_with_the_joint_recipe(tmp_path):
     assert auroc(run, manifest, "infection") > 0.85
     embedded = medcl.embed(run, manifest, tmp_path / "e.parquet", jobs=1)
     assert embedded.value.vectors().shape == (80, 16)
+    frame = pyarrow.csv.read_csv(phantom.folder / "laboratory.csv")
+    about = json.loads((phantom.folder / "laboratory.json").read_text(encoding="utf-8"))
+    for x in (frame, frame.to_pandas()):
+        np.testing.assert_allclose(medcl.load(run).embed(x, about=about), embedded.value.vectors(), atol=1e-6)
     card = runs.load(tmp_path / "run").card
     training = manifest.value.column("split") == "train"
     values = [table.values[0, 2] for table in read_tables(phantom.folder / "laboratory.csv")]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from xml.etree.ElementTree import Element
 
-from medcl.errors import UnreadableError
+from medcl.errors import UnreadableError, not_installed
 from medcl.modality.foreign import refusal
 from medcl.modality.report.formats.text import Report
 from medcl.modality.report.formats.xml import local, parse_xml
@@ -32,7 +32,7 @@ def read_pdf(content: bytes) -> Report:
         from pypdf import PdfReader
         from pypdf.errors import DependencyError
     except ImportError:
-        raise UnreadableError("PDF: reading it needs pypdf: pip install 'medcl[reports]'") from None
+        raise UnreadableError(not_installed("pypdf", "reading PDF")) from None
     # Its warnings quote what the file holds.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import unescape
 from typing import NamedTuple
 
-from medcl.errors import UnreadableError, reason
+from medcl.errors import UnreadableError, not_installed, reason
 from medcl.modality.report.text import canonical, sections, spaced
 
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -205,7 +205,7 @@ def read_rtf(content: bytes) -> Report:
     try:
         from striprtf.striprtf import rtf_to_text
     except ImportError:
-        raise UnreadableError("RTF: reading it needs striprtf: pip install 'medcl[reports]'") from None
+        raise UnreadableError(not_installed("striprtf", "reading RTF")) from None
     page = _CODE_PAGE.search(content[:4096])
     encoding = f"cp{page[1].decode()}" if page else WESTERN
     try:

@@ -121,7 +121,7 @@ def check_statistics(network: nn.Module, x: Tensor, coarsest: int) -> None:
     Raises:
         UsageError: when the coarsest map of the whole batch has one position and a BatchNorm is training.
     """
-    if x.shape[0] * prod(-(-size // coarsest) for size in x.shape[2:]) > 1:
+    if not network.training or x.shape[0] * prod(-(-size // coarsest) for size in x.shape[2:]) > 1:
         return
     if any(isinstance(module, _BatchNorm) and module.training for module in network.modules()):
         raise UsageError(

@@ -1,7 +1,8 @@
 """How well one side finds the other: ranks of the hits among all candidates, against the chance of a random order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from medcl.errors import MedclError, UsageError
 from medcl.stats import ranking as chance
-from medcl.stats.intervals import patient_weights, percentile_interval
 from medcl.stats.ranking import Floats, weighted_median
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -104,45 +104,34 @@ class Ranking:
     hits: Ints
     candidates: Ints
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric, its 95% interval over patients, and the expected value for a random order."""
-
-    metric: str
-    value: float
-    low: float
-    high: float
-    chance: float
-
-    @classmethod
-    def of(cls, metric: str, value: float, resamples: Sequence[Floats], chance: float) -> "Measure":
-        """A measure with the interval of its resamples, where there are some."""
-        interval = percentile_interval(np.concatenate(resamples) if len(resamples) else [])
-        return cls(metric, value, interval.low, interval.high, chance)
+    @property
+    def answerable(self) -> NDArray[np.bool_]:
+        """(queries,) whether a query has a hit among the candidates; the others are not counted."""
+        return self.hits > 0
 
 
 @dataclass(frozen=True)
-class Retrieval:
-    """One direction of retrieval.
+class QueryValues:
+    """Values of each query, of which metrics are means, ready to be measured under any weights.
 
     Args:
-        measures: `recall@k`, `precision@k`, `median rank` and `mAP`.
-        queries: number of queries with at least one hit; the others are not counted.
-        without_hit: number of queries without a hit among the candidates.
-        candidates: number of candidates.
-        patients: number of patients of the queries.
+        means: metric -> (queries,).
+        median: weights (queries, resamples) -> median rank of the best hit, (resamples,).
     """
 
-    measures: tuple[Measure, ...]
-    queries: int
-    without_hit: int
-    candidates: int
-    patients: int
+    means: dict[str, Floats]
+    median: Callable[[Floats], Floats]
 
-    def of(self, metric: str) -> Measure:
-        """One measure by its name."""
-        return next(one for one in self.measures if one.metric == metric)
+    @property
+    def n_items(self) -> int:
+        """Number of queries."""
+        return len(next(iter(self.means.values())))
+
+    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """{metric: (resamples,)} under weights (queries, resamples); there are no values by class."""
+        total = weights.sum(0)
+        found = {name: value @ weights / total for name, value in self.means.items()}
+        return {**found, "median_rank": self.median(weights)}, {}
 
 
 def rank(
@@ -197,42 +186,34 @@ def rank(
     return Ranking(tuple(ranks), *columns)
 
 
-def summarise(ranking: Ranking, patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0) -> Retrieval:
-    """Means over the queries with intervals over patients, and the chance of a random order.
+def values_of(ranking: Ranking) -> tuple[QueryValues, QueryValues]:
+    """What the queries with a hit among the candidates find, and what they find in a random order: the chance.
 
     `recall@k` is the share of queries with a hit among the first k, `precision@k` the share of the first k that are
-    hits (as in CheXpert 8x200; of all candidates where there are fewer than k), `median rank` that of the best hit,
-    `mAP` the mean of the average precision. The intervals resample the queries' patients (queries,), `n_boot` times;
-    the candidates stay.
+    hits (as in CheXpert 8x200; of all candidates where there are fewer than k), `mAP` the mean of the average
+    precision, `median_rank` that of the best hit.
 
     Raises:
         MedclError: no query has a hit among the candidates.
     """
-    kept = ranking.hits > 0
+    kept = ranking.answerable
     if not kept.any():
         raise MedclError(f"retrieval: none of {len(kept)} queries has a hit among the candidates")
-    ids = np.asarray(patients)[kept]
     found, hits, candidates = ranking.found[kept], ranking.hits[kept], ranking.candidates[kept]
+    own: dict[str, Floats] = {}
+    expected: dict[str, Floats] = {}
+    for column, k in enumerate(ranking.ranks):
+        own[f"recall@{k}"] = (found[:, column] > 0).astype(np.float64)
+        expected[f"recall@{k}"] = chance.recall(candidates, hits, k)
+    for column, k in enumerate(ranking.ranks):
+        own[f"precision@{k}"] = found[:, column] / np.minimum(k, candidates)
+        expected[f"precision@{k}"] = hits / candidates
+    own["mAP"], expected["mAP"] = ranking.precision[kept], chance.average_precision(candidates, hits)
     best = ranking.best[kept].astype(np.float64)
-    values: dict[str, Floats] = {}
-    expected: dict[str, float] = {}
-    for column, k in enumerate(ranking.ranks):
-        values[f"recall@{k}"] = (found[:, column] > 0).astype(np.float64)
-        expected[f"recall@{k}"] = float(chance.recall(candidates, hits, k).mean())
-    for column, k in enumerate(ranking.ranks):
-        values[f"precision@{k}"] = found[:, column] / np.minimum(k, candidates)
-        expected[f"precision@{k}"] = float((hits / candidates).mean())
-    values["mAP"] = ranking.precision[kept]
-    expected["mAP"] = float(chance.average_precision(candidates, hits).mean())
-    boots: dict[str, list[Floats]] = {name: [] for name in [*values, "median rank"]}
-    for weights in patient_weights(ids, n_boot=n_boot, seed=seed):
-        for name, value in values.items():
-            boots[name].append(value @ weights / weights.sum(0))
-        boots["median rank"].append(weighted_median(best, weights))
-    point = {name: float(value.mean()) for name, value in values.items()}
-    point["median rank"], expected["median rank"] = float(np.median(best)), chance.median_rank(candidates, hits)
-    measures = tuple(Measure.of(name, mean, boots[name], expected[name]) for name, mean in point.items())
-    return Retrieval(measures, int(kept.sum()), int((~kept).sum()), int(candidates.max()), len(np.unique(ids)))
+    return (
+        QueryValues(own, partial(weighted_median, best)),
+        QueryValues(expected, partial(chance.median_rank, candidates, hits)),
+    )
 
 
 def _looked_up(hit: Tensor, kept: Tensor, ranks: Sequence[int]) -> tuple[Ints, Ints, Floats, Ints, Ints]:

@@ -12,7 +12,8 @@ from medcl.archive.links import links, taking_part
 from medcl.archive.manifest import Manifest, Target
 from medcl.archive.schema import SCHEMA, Kind
 from medcl.errors import MedclError
-from medcl.evaluate.multimodal_evaluation import (
+from medcl.evaluate.multimodal_space import Embedded
+from medcl.evaluate.relevance import (
     among,
     any_hit,
     each_text_once,
@@ -21,8 +22,7 @@ from medcl.evaluate.multimodal_evaluation import (
     pairs,
     patient_relevance,
 )
-from medcl.evaluate.multimodal_space import Embedded
-from medcl.evaluate.retrieval import RelevanceIds, SharedIds
+from medcl.stats.retrieval import RelevanceIds, SharedIds
 
 
 def manifest(*rows: dict[str, Any]) -> Manifest:

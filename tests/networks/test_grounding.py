@@ -1,14 +1,10 @@
-"""Grounding: a map that is high where the picture shows the phrase, drawn so that everybody can read it."""
-
-import io
+"""Grounding: a map that is high where the picture shows the phrase."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from medcl.errors import UsageError
-from medcl.evaluate import grounding
 from medcl.modality.report import encoders as text
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
@@ -16,8 +12,8 @@ from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.networks import grounding
 from medcl.networks.multimodal import MultimodalEncoder
-from medcl.show import images as pictures
 
 
 @pytest.fixture(params=[0, 8], ids=["head", "local"])
@@ -55,22 +51,3 @@ def test_padding_behind_a_phrase_changes_nothing(joint: MultimodalEncoder) -> No
 def test_only_pictures_are_drawn_over(joint: MultimodalEncoder) -> None:
     with pytest.raises(UsageError, match="images of 2 dimensions"):
         grounding.phrase_map(joint, "signal", torch.rand(1, 100), torch.tensor([5]))
-
-
-def test_high_is_yellow_and_light_low_is_blue_and_dark() -> None:
-    similarity = np.array([[-0.2, 0.4]], dtype=np.float32)
-    low, high = grounding.overlay(np.zeros((1, 1, 2), dtype=np.float32), similarity)[0].astype(int)
-    assert low[2] > low[0]
-    assert high[0] > high[2]
-    lightness = np.array(grounding.CIVIDIS) @ [0.2126, 0.7152, 0.0722]
-    assert (np.diff(lightness) > 0).all()
-    flat = grounding.overlay(np.ones((3, 4, 4), dtype=np.float32), np.full((4, 4), 0.3, dtype=np.float32))
-    assert (flat == flat[0, 0]).all()
-
-
-def test_a_png_keeps_the_shape_and_a_file_name_holds_no_path() -> None:
-    picture = pictures.grey(np.random.default_rng(0).random((1, 10, 20), dtype=np.float32))
-    opened = Image.open(io.BytesIO(pictures.png(picture, 80)))
-    assert opened.size == (80, 40)
-    assert pictures.data_uri(pictures.png(picture)).startswith("data:image/png;base64,")
-    assert grounding.file_name("../a/b", ["best", "1"]) == "best_1_a-b.png"

@@ -12,8 +12,9 @@ from torchmetrics.functional.retrieval import (
 )
 
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate import retrieval
-from medcl.evaluate.retrieval import RelevanceIds
+from medcl.stats import retrieval
+from medcl.stats.intervals import bootstrap_metrics
+from medcl.stats.retrieval import RelevanceIds
 
 Z = torch.Generator().manual_seed(0)
 
@@ -67,8 +68,9 @@ def test_a_record_may_carry_several_ids_and_an_image_several_reports() -> None:
     assert found.hits.tolist() == [2, 0]
     assert found.best.tolist() == [2, -1]
     assert found.precision[0] == pytest.approx((1 / 2 + 2 / 3) / 2)
-    summary = retrieval.summarise(found, [1, 2], n_boot=10)
-    assert (summary.queries, summary.without_hit, summary.patients) == (1, 1, 1)
+    assert found.answerable.tolist() == [True, False]
+    own, by_chance = retrieval.values_of(found)
+    assert own.n_items == by_chance.n_items == 1
 
 
 def test_multilabel_hits_share_a_class() -> None:
@@ -94,9 +96,10 @@ def test_a_collapsed_encoder_is_at_chance() -> None:
     n = 400
     marks = RelevanceIds.of(np.arange(n))
     found = retrieval.rank(torch.ones(n, 4), torch.ones(n, 4), (marks, marks))
-    summary = retrieval.summarise(found, np.arange(n), n_boot=0)
+    own, by_chance = (one.metrics(np.ones((n, 1)))[0] for one in retrieval.values_of(found))
     for k in (1, 5, 10):
-        assert summary.of(f"recall@{k}").value == pytest.approx(k / n) == summary.of(f"recall@{k}").chance
+        assert own[f"recall@{k}"] == pytest.approx(k / n) == by_chance[f"recall@{k}"]
+    assert own["median_rank"] == pytest.approx(n / 2, abs=1) == by_chance["median_rank"]
 
 
 def test_intervals_resample_patients_not_records() -> None:
@@ -107,12 +110,25 @@ def test_intervals_resample_patients_not_records() -> None:
     queries = z[:100].clone()
     queries[90:] = z[100]
     found = retrieval.rank(queries, z, (RelevanceIds.of(marks[:100]), RelevanceIds.of(marks)), ranks=(1,))
-    recall = retrieval.summarise(found, patients).of("recall@1")
-    assert recall.value == pytest.approx(0.9)
-    assert recall.low == 0.0  # some resamples miss the one patient
-    apart = retrieval.summarise(found, np.arange(100)).of("recall@1")
-    assert apart.low > 0.8
-    assert retrieval.summarise(found, patients, seed=1).of("recall@1").value == recall.value
+    own, _ = retrieval.values_of(found)
+    assert own.metrics(np.ones((100, 1)))[0]["recall@1"] == pytest.approx(0.9)
+    boot = bootstrap_metrics([own], patients)["recall@1"]
+    assert boot.min() == 0.0  # some resamples miss the one patient
+    assert np.quantile(bootstrap_metrics([own], np.arange(100))["recall@1"], 0.025) > 0.8
+
+
+def test_metrics_under_weights_are_those_of_repeated_queries() -> None:
+    marks = RelevanceIds.of(labels(20, 4))
+    found = retrieval.rank(embeddings(20), embeddings(20), (marks, marks), ranks=(1, 5))
+    own, by_chance = retrieval.values_of(found)
+    weights = np.random.default_rng(0).integers(0, 3, (20, 1)).astype(float)
+    often = np.repeat(np.arange(20), weights[:, 0].astype(int))
+    for one in (own, by_chance):
+        metrics, by_class = one.metrics(weights)
+        assert not by_class
+        for name, values in one.means.items():
+            assert metrics[name] == pytest.approx(values[often].mean())
+    assert own.metrics(weights)[0]["median_rank"] == np.median(found.best[often])
 
 
 def test_refusals() -> None:
@@ -125,4 +141,4 @@ def test_refusals() -> None:
         retrieval.rank(embeddings(3), embeddings(3), (marks, marks), ranks=(0, 1))
     none = retrieval.rank(embeddings(3), embeddings(3), (marks, RelevanceIds.of(np.array([-1, -1, -1]))))
     with pytest.raises(MedclError, match="none of 3 queries has a hit"):
-        retrieval.summarise(none, np.arange(3))
+        retrieval.values_of(none)
