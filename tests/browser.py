@@ -24,7 +24,7 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, **settings: Any) -> Iterator[Any]:
+def opened(browser: Any, path: Path, ready: str = READY, **settings: Any) -> Iterator[Any]:
     """A page that has loaded, with the network off; until it is closed it may ask for nothing and tell no error."""
     context = browser.new_context(
         offline=True, accept_downloads=True, viewport={"width": 1200, "height": 800}, **settings
@@ -37,7 +37,7 @@ def opened(browser: Any, path: Path, **settings: Any) -> Iterator[Any]:
     foreign = lambda request: not request.url.startswith(("file:", "data:", "blob:"))  # noqa: E731
     page.on("request", lambda request: troubles.append(request.url) if foreign(request) else None)
     page.goto(path.as_uri())
-    page.wait_for_selector(READY, state="attached")
+    page.wait_for_selector(ready, state="attached")
     yield page
     context.close()
     assert not troubles

@@ -85,7 +85,7 @@ def test_from_a_recipe_to_a_page(run: Result[object], scanned: Result[Manifest],
     assert found.path is not None
     assert found.path.parent == folder / "run" / "eval" / "diagnosis"
     assert found.value.find("knn", "pretrained", "100%", found.value.metric) is not None
-    assert "paired difference" in repr(found)
+    assert "Paired differences of pretrained" in repr(found)
     assert "100%" in str(medcl.compare([found], markdown=True))
     # A manifest in memory is as good as its path, where the place of its prepared records is given.
     embedded = medcl.embed(run, scanned.value, folder / "e.parquet", store=folder / "m.store", level="patient", jobs=1)

@@ -39,8 +39,8 @@ def after_scan(found: "BuildReport", path: Path) -> str:
 
 def after_manifest(manifest: "Manifest", path: Any) -> str:
     """As `after_scan`, for a manifest that was changed."""
-    kinds = Counter(map(str, manifest.kinds))
-    modalities = Counter(map(str, manifest.column("modality")))
+    readable = manifest.ok()
+    kinds, modalities = Counter(map(str, readable.kinds)), Counter(map(str, readable.column("modality")))
     return _pretrain([one for one, _ in kinds.most_common()], [one for one, _ in modalities.most_common()], False, path)
 
 

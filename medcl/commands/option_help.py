@@ -34,6 +34,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "running": "*jobs store",
     },
     "embed": {
+        "what is embedded": "*manifest *input",
         "rows": "*level *split pool kind side half",
         "running": "*jobs batch cluster store",
     },

@@ -197,8 +197,10 @@ def reduce(
     then = ""
     if reduced is not None:
         then = next_step.after_manifest(reduced.manifest, kept)
-    elif preview is not None and alone:
+    elif preview is not None:
         then = next_step.after_preview(manifest, names[0])
+    elif found is not None and report is None:
+        then = "the same command with --report leaks.html shows the pairs"
     return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept, then)
 
 

@@ -57,14 +57,16 @@ def _of_text(text: str, source: Path | None, embeddings: "EmbeddingsFile") -> "V
     return vector
 
 
-def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output: Path) -> None:
-    """Write what was found as a contact sheet.
+def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", record: str, text: str, output: Path) -> None:
+    """Write what was found as a contact sheet, behind the record that it was looked for with.
 
     Raises:
         UsageError: another ending than .png, reports, or no manifest that knows the records.
     """
     from medcl.archive.manifest import Manifest
     from medcl.embed.embeddings import EmbeddingsFile
+    from medcl.evaluate.search import HOW_FOUND
+    from medcl.modality import wing
     from medcl.show.thumbnails import write_contact_sheet
     from medcl.wording import number
 
@@ -72,8 +74,13 @@ def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", output:
         manifest = EmbeddingsFile.read(found[0].path).manifest()
     else:
         manifest = source if isinstance(source, Manifest) else Manifest.read(Path(source))
-    captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-    write_contact_sheet(manifest, [one.record_id for one in found], captions, output)
+    captions = [(f"rank {one.rank}, cosine {number(one.similarity, digits=3)}", one.record_id) for one in found]
+    ids = [one.record_id for one in found]
+    # A report that was looked for with has no image.
+    known = zip(manifest.column("record_id"), manifest.kinds, strict=True)
+    if any(own == record and wing(kind).reads_files for own, kind in known):
+        ids, captions = [record, *ids], [("query", record), *captions]
+    write_contact_sheet(manifest, ids, captions, output, (f"Nearest to: {record or text}", HOW_FOUND))
 
 
 _WIDTH = 90  # characters of a report's line
@@ -159,7 +166,7 @@ def retrieve(
         starts = [" ".join(f"{value:g}" for value in one.start) for one in near]
         lines += _table(near, [f"{one.kind}{' @ ' * bool(at)}{at}" for one, at in zip(near, starts, strict=True)])
         if sheet is not None:
-            _write_sheet(manifest, near, sheet)
+            _write_sheet(manifest, near, record or "", text or "", sheet)
             lines.append(f"sheet: {sheet}")
         return Result("\n".join(lines), lambda: near, sheet, _SHEET if sheet is None else "")
     if run is None or manifest is None:

@@ -114,18 +114,14 @@ def on_host(embedded: Iterator[tuple[slice, Tensor]]) -> Iterator[tuple[slice, N
 def _arrived(part: slice, host: Tensor, copied: torch.cuda.Event | None) -> tuple[slice, NDArray[np.float32]]:
     if copied is not None:
         copied.synchronize()
-    z: NDArray[np.float32] = host.numpy()
-    return part, z
+    return part, np.asarray(host.numpy())
 
 
 @torch.inference_mode()
 def embed_records(
     encoder: Embeds, windows: SampleSet, rows: NDArray[np.int64], device: torch.device, title: str = ""
 ) -> NDArray[np.float32]:
-    """Embed records as (R, dim): rows (R,) of the manifest, each with at least one piece among the windows.
-
-    A title shows how far it has come.
-    """
+    """Embed records (R,), each with a piece among the windows, as (R, dim); a title shows how far it has come."""
     order = np.concatenate([windows.samples_of(int(row)) for row in rows])
     counts = np.array([len(windows.samples_of(int(row))) for row in rows])
     group = torch.from_numpy(np.repeat(np.arange(len(rows)), counts)).to(device)
@@ -134,8 +130,7 @@ def embed_records(
         for part, z in embed_pieces(encoder, windows, order, device):
             total.index_add_(0, group[part], z.float())
             bar.update(len(z))
-    embedded: NDArray[np.float32] = (total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy()
-    return embedded
+    return np.asarray((total / torch.from_numpy(counts).to(device)[:, None]).cpu().numpy())
 
 
 def embed_samples(

@@ -178,6 +178,13 @@ class Archive:
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 
 
+HOW_FOUND = (
+    "Rank 1 is nearest. Cosine similarity of the embeddings: 1 is the same direction, 0 is unrelated; it compares "
+    "results of one run, and is no probability."
+)
+"""How rank and score of what is found are to be read."""
+
+
 def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path: Path) -> None:
     """Write a contact sheet: `.png`, which shows images; or `.html`, which shows reports as well.
 
@@ -190,12 +197,15 @@ def write_sheet(archive: Archive, found: Sequence[FoundRecord], query: str, path
     seen = ending == ".png" or wing(found[0].kind).shows_samples
     shown = archive.images(found) if seen else []
     if ending == ".png":
-        captions = [(f"{one.rank}  {number(one.similarity, digits=3)}", one.record_id) for one in found]
-        files.write(path, contact_sheet([png(one, TILE) for one in shown], captions), private=True)
+        captions = [(f"rank {one.rank}, cosine {number(one.similarity, digits=3)}", one.record_id) for one in found]
+        sheet = contact_sheet([png(one, TILE) for one in shown], captions, (f"Nearest to: {query}", HOW_FOUND))
+        files.write(path, sheet, private=True)
         return
     drawn = [Thumbnail(one.kind, png(image)) for one, image in zip(found, shown, strict=False)]
     if not seen:
         wanted = [(one.row, None) for one in found]
         drawn = thumbnails(archive.manifest.ok(), wanted, enlarged=True)
     pairs = list(zip(found, drawn, strict=True))
-    page.write(path, page.render("evaluate/sheet.html", {}, query=query, found=pairs, seen=seen, number=number))
+    page.write(
+        path, page.render("evaluate/sheet.html", {}, query=query, how=HOW_FOUND, found=pairs, seen=seen, number=number)
+    )

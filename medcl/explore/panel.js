@@ -58,7 +58,7 @@ function tile(row, number, first, choose) {
   // Ids that are paths differ at their ends.
   const short = ids()[row].split("/").pop();
   const button = element("button", { type: "button", title: ids()[row] },
-    shown && shown.image && !shown.missing ? element("img", { src: shown.image, alt: "", loading: "lazy" }) : "",
+    shown && shown.image && !shown.missing ? element("img", { src: shown.image, alt: "", decoding: "async" }) : "",
     number ? element("b", {}, String(number)) : "", value || (number ? "" : short),
     value || number ? element("span", {}, short) : "");
   button.addEventListener("click", () => choose(row));

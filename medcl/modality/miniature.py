@@ -22,7 +22,7 @@ class Miniature:
         enlarged: draws what a reader sees who asks for more than the miniature; it may have no more to show.
         text: plain, de-identified.
         missing: why there is nothing to show.
-        label: what of the record is shown, such as `axial slice 12 of 40`.
+        label: what of the record is shown, such as `axial slice 12 (0 to 39)`.
         ends: sides of the patient that are at the left and at the right of the image, such as `R` and `L`.
         width: of what is shown, in mm; 0 where it is not known.
     """

@@ -10,6 +10,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.stratify import is_labelled
 from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Ints, Selection
+from medcl.reduce.strategies import STRATEGIES
 from medcl.reduce.units import WHOLE, Units, shown_at
 from medcl.show import page
 from medcl.show.page import Figure
@@ -71,12 +72,14 @@ def curve(one: StrategyPreview) -> Figure:
             data.append(
                 {"type": "scatter", "mode": "markers", "x": [x], "y": [y], "marker": marker, "hovertemplate": hover}
             )
-    across = {"title": {"text": chosen.how, "standoff": 6}, "showgrid": False}
-    return {"data": data, "layout": _layout(260, across, {"range": [0, 104], "ticksuffix": "%"})}
+    entry = STRATEGIES.get(chosen.strategy)
+    across = {"title": {"text": entry.axis if entry else chosen.how, "standoff": 6}, "showgrid": False}
+    up = {"title": {"text": "units kept (%)", "standoff": 4}, "range": [0, 104]}
+    return {"data": data, "layout": _layout(260, across, up)}
 
 
 def _layout(height: int, x: Figure, y: Figure) -> Figure:
-    return {"height": height, "margin": {"l": 44, "r": 10, "t": 8, "b": 44}, "xaxis": x, "yaxis": y}
+    return {"height": height, "margin": {"l": 56, "r": 10, "t": 8, "b": 44}, "xaxis": x, "yaxis": y}
 
 
 def per_patient(manifest: Manifest, one: Selection) -> Figure:
@@ -95,9 +98,9 @@ def per_patient(manifest: Manifest, one: Selection) -> Figure:
         "marker": {"color": "var(--line-0)"},
         "hovertemplate": "%{y} patients: about %{x}% kept<extra></extra>",
     }
-    title = {"text": "share kept of a patient", "standoff": 6}
-    across = {"range": [0, 100], "dtick": 25, "ticksuffix": "%", "title": title}
-    up = {"title": {"text": "patients", "standoff": 4}, "rangemode": "tozero"}
+    title = {"text": "units kept of a patient (%)", "standoff": 6}
+    across = {"range": [0, 101], "dtick": 25, "title": title}
+    up = {"title": {"text": "number of patients", "standoff": 4}, "rangemode": "tozero"}
     return {"data": [bars], "layout": _layout(240, across, {**up, "dtick": max(1, -(-int(counts.max()) // 5))})}
 
 

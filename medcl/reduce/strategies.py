@@ -19,49 +19,90 @@ class StrategyEntry:
         compares: records, in words.
         path: `module:Class` below `medcl.reduce`; empty for a strategy that needs more than settings.
         settings: keyword arguments of the class.
+        axis: what a threshold is, with its unit, as an axis of a chart says it.
     """
 
     words: str
     compares: str
     path: str
     settings: dict[str, Any] = field(default_factory=dict)
+    axis: str = ""
 
 
 _VALUES, _GREY, _RECORDINGS, _REPORTS = "volumes, images, recordings", "volumes, images", "recordings", "reports"
 EMBEDDING = "embedding"
 STRATEGIES: dict[str, StrategyEntry] = {
-    "hash": StrategyEntry("Hamming distance of difference hashes", _VALUES, "hamming:Hash"),
+    "hash": StrategyEntry(
+        "Hamming distance of difference hashes", _VALUES, "hamming:Hash", axis="Hamming distance (bits)"
+    ),
     "average-hash": StrategyEntry(
-        "Hamming distance of average hashes", _VALUES, "hamming:Hash", {"name": "average-hash", "method": "average"}
+        "Hamming distance of average hashes",
+        _VALUES,
+        "hamming:Hash",
+        {"name": "average-hash", "method": "average"},
+        axis="Hamming distance (bits)",
     ),
     "perceptual-hash": StrategyEntry(
         "Hamming distance of perceptual hashes",
         _VALUES,
         "hamming:Hash",
         {"name": "perceptual-hash", "method": "perceptual"},
+        axis="Hamming distance (bits)",
     ),
-    "every-n": StrategyEntry("position: every n-th unit of a group is kept", "all records", "image_strategies:EveryN"),
-    "ssim": StrategyEntry("structural similarity", _GREY, "image_strategies:Ssim"),
+    "every-n": StrategyEntry(
+        "position: every n-th unit of a group is kept", "all records", "image_strategies:EveryN", axis="n (units)"
+    ),
+    "ssim": StrategyEntry(
+        "structural similarity", _GREY, "image_strategies:Ssim", axis="structural similarity (at most 1)"
+    ),
     "mutual-information": StrategyEntry(
-        "mutual information of grey values, bits", _GREY, "image_strategies:MutualInformation"
+        "mutual information of grey values, bits",
+        _GREY,
+        "image_strategies:MutualInformation",
+        axis="mutual information (bits)",
     ),
     "normalised-mutual-information": StrategyEntry(
         "mutual information as a share of the mean entropy",
         _GREY,
         "image_strategies:MutualInformation",
         {"normalised": True},
+        axis="mutual information (share of entropy)",
     ),
-    "entropy": StrategyEntry("entropy of each unit, bits: a score", _VALUES, "image_strategies:Entropy"),
-    "correlation": StrategyEntry("Pearson correlation at the best shift", _RECORDINGS, "signal_strategies:Correlation"),
-    "beats": StrategyEntry("Hamming distance of hashes of the median beat", _RECORDINGS, "signal_strategies:Beats"),
-    "exact-text": StrategyEntry("equal texts", _REPORTS, "text_strategies:SameText"),
+    "entropy": StrategyEntry(
+        "entropy of each unit, bits: a score", _VALUES, "image_strategies:Entropy", axis="entropy (bits)"
+    ),
+    "correlation": StrategyEntry(
+        "Pearson correlation at the best shift",
+        _RECORDINGS,
+        "signal_strategies:Correlation",
+        axis="Pearson correlation (at most 1)",
+    ),
+    "beats": StrategyEntry(
+        "Hamming distance of hashes of the median beat",
+        _RECORDINGS,
+        "signal_strategies:Beats",
+        axis="Hamming distance (bits)",
+    ),
+    "exact-text": StrategyEntry("equal texts", _REPORTS, "text_strategies:SameText", axis="different text (0 or 1)"),
     "normalised-text": StrategyEntry(
-        "equal texts but for case, spaces and punctuation", _REPORTS, "text_strategies:SameText", {"normalised": True}
+        "equal texts but for case, spaces and punctuation",
+        _REPORTS,
+        "text_strategies:SameText",
+        {"normalised": True},
+        axis="different text (0 or 1)",
     ),
     "minhash": StrategyEntry(
-        "Jaccard similarity of three-word shingles, estimated", _REPORTS, "text_strategies:MinHash"
+        "Jaccard similarity of three-word shingles, estimated",
+        _REPORTS,
+        "text_strategies:MinHash",
+        axis="Jaccard similarity (0 to 1)",
     ),
-    EMBEDDING: StrategyEntry("cosine similarity of embeddings (--run, --encoder)", _VALUES + ", reports", ""),
+    EMBEDDING: StrategyEntry(
+        "cosine similarity of embeddings (--run, --encoder)",
+        _VALUES + ", reports",
+        "",
+        axis="cosine similarity (at most 1)",
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,22 +63,28 @@ def data_uri(file: bytes) -> str:
 COLUMNS, TILE, LINE, GAP = 5, 192, 14, 8  # the last three in pixels
 
 
-def contact_sheet(images: Sequence[bytes], captions: Sequence[Sequence[str]]) -> bytes:
+def contact_sheet(images: Sequence[bytes], captions: Sequence[Sequence[str]], heading: Sequence[str] = ()) -> bytes:
     """Images side by side, each with its lines of text below, as a PNG file.
 
     Args:
         images: PNG files; those larger than `TILE` pixels are reduced.
         captions: lines of text for each, one number of lines for all.
+        heading: lines above them all; a long one goes on below.
     """
     from PIL import Image, ImageDraw
 
     columns, lines = max(1, min(COLUMNS, len(images))), max((len(one) for one in captions), default=0)
     rows = -(-len(images) // columns)
     width, height = TILE + GAP, TILE + lines * LINE + GAP
-    whole = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
+    above = [part for text in heading for part in wrap(text, max(columns, 2) * width // 6)]
+    top_of_all = len(above) * LINE + GAP * bool(above)
+    across = max(columns, 2 if above else 1) * width + GAP
+    whole = Image.new("RGB", (across, top_of_all + rows * height + GAP), "white")
     draw = ImageDraw.Draw(whole)
+    for number, text in enumerate(above):
+        draw.text((GAP, GAP + number * LINE), text, fill="black")
     for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        left, top = GAP + place % columns * width, GAP + place // columns * height
+        left, top = GAP + place % columns * width, GAP + top_of_all + place // columns * height
         tile = Image.open(io.BytesIO(image))
         tile.thumbnail((TILE, TILE))
         whole.paste(tile, (left + (TILE - tile.width) // 2, top + (TILE - tile.height) // 2))

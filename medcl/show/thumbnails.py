@@ -36,7 +36,7 @@ class Thumbnail:
         large: a PNG file that shows more of it, such as all leads of an ECG; empty where there is no more.
         text: of a report, plain, to be escaped where it is put into a page; its beginning.
         missing: why the record cannot be shown, empty where it can: the image then says no more than that.
-        label: what of the record is shown, such as `axial slice 12 of 40`.
+        label: what of the record is shown, such as `axial slice 12 (0 to 39)`.
         ends: sides of the patient at the left and at the right of the image, such as `R` and `L`.
         width: of what is shown, in mm; 0 where it is not known.
     """
@@ -168,7 +168,11 @@ def placeholder(kind: str, why: str, width: int = WIDTH) -> Thumbnail:
 
 
 def write_contact_sheet(
-    manifest: Manifest, record_ids: Sequence[str | None], captions: Sequence[Sequence[str]], path: Path
+    manifest: Manifest,
+    record_ids: Sequence[str | None],
+    captions: Sequence[Sequence[str]],
+    path: Path,
+    heading: Sequence[str] = (),
 ) -> None:
     """Draw records side by side.
 
@@ -177,6 +181,7 @@ def write_contact_sheet(
         record_ids: which, None for what is of several records.
         captions: lines below each.
         path: `.png`.
+        heading: lines above them all.
 
     Raises:
         UsageError: another ending, a record that the manifest does not have, or that no image can be made of.
@@ -194,4 +199,4 @@ def write_contact_sheet(
     shown = thumbnails(manifest, [(place[one], None) for one in record_ids])
     if any(not one.png for one in shown):
         raise UsageError(f"-o {path}: a contact sheet shows images, volumes and recordings, not reports")
-    files.write(path, contact_sheet([one.png for one in shown], captions), private=True)
+    files.write(path, contact_sheet([one.png for one in shown], captions, heading), private=True)

@@ -100,6 +100,7 @@ def test_a_split_limits_what_is_found_and_a_page_shows_it(folder: Path, capsys: 
     html = page.read_text()
     assert html.count("data:image/png;base64,") == 6
     assert "lower &lt;b&gt;" in html
+    assert "Rank 1 is nearest. Cosine similarity" in html
 
 
 def test_a_picture_finds_reports_and_a_report_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,7 +273,7 @@ def larger(count: int, neighbours: int = 0) -> PageData:
     codes = np.arange(count) % 6 - 1
     columns: dict[str, Any] = {"label": Categories(codes, LABELS), "label: MI": Categories(codes > 0, ("no", "yes"))}
     columns["site"] = Categories(np.arange(count) % 30, tuple(f"site {number}" for number in range(30)))
-    shown = Thumbnail("volume", encoded(Image.new("L", (64, 48), 90)), label="axial slice 3 of 9", ends=("R", "L"))
+    shown = Thumbnail("volume", encoded(Image.new("L", (64, 48), 90)), label="axial slice 3 (0 to 8)", ends=("R", "L"))
     near = (np.arange(count)[:, None] + np.arange(1, neighbours + 1)) % count if neighbours else None
     return PageData(
         title="a run",
@@ -328,7 +328,7 @@ def test_a_slice_says_plane_sides_and_scale(browser: Any, tmp_path: Path) -> Non
         assert page.inner_text("#record .scale") == "100 mm"
         ends = [page.locator(f"#record {part}").bounding_box()["width"] for part in (".scale", ".framed img")]
         assert ends[0] / ends[1] == pytest.approx(100 / 320, abs=0.01)
-        assert page.inner_text("#record .sliced") == "axial slice 3 of 9"
+        assert page.inner_text("#record .sliced") == "axial slice 3 (0 to 8)"
 
 
 def test_the_numbers_of_neighbours_do_not_overlap(browser: Any, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from medcl.archive.manifest import Manifest
 from medcl.errors import MedclError, UsageError
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.leaks import find_leaks
+from medcl.reduce.leaks import find_leaks, write_leaks
+from tests.browser import chromium, opened
 
 from .volumes import archive
 
@@ -42,6 +43,23 @@ def test_a_patient_on_both_sides_and_patients_that_are_not_known(tmp_path: Path)
         (0, 3, False, True),
         (1, 3, False, True),
     ]
+
+
+def test_the_page_is_whole_on_paper_and_says_sides_and_scale(tmp_path: Path) -> None:
+    manifest = made(tmp_path, [0, 0, 1, 2], ["train"] * 4)
+    write_leaks(tmp_path / "leaks.html", find_leaks(manifest, ReduceConfig(threshold=0.0), tmp_path / "store", jobs=1))
+    html = (tmp_path / "leaks.html").read_text()
+    assert 'loading="lazy"' not in html
+    with chromium() as browser, opened(browser, tmp_path / "leaks.html", ready="figure") as page:
+        page.emulate_media(media="print")
+        images = page.locator("main img")
+        assert images.count() == 4
+        loaded = page.evaluate(
+            "[...document.querySelectorAll('img')].map((one) => one.complete && one.naturalWidth > 0)"
+        )
+        assert all(loaded)
+        assert page.locator(".framed b").all_inner_texts()[:2] == ["R", "L"]
+        assert page.locator(".framed .scale").first.inner_text().endswith(" mm")
 
 
 def test_slices_count_for_their_records(tmp_path: Path) -> None:

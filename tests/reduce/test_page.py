@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 
 from medcl.archive.manifest import Manifest, Target
-from medcl.reduce.page import balance, per_patient, render_page, write_page
+from medcl.reduce.page import balance, curve, per_patient, render_page, write_page
 from medcl.reduce.preview import Preview, StrategyPreview
 from medcl.reduce.selection import Selection
+from medcl.reduce.strategies import STRATEGIES
 from medcl.reduce.units import WHOLE, Family, Units
 
 EVIL = "<script>alert('x')</script>"
@@ -50,6 +51,16 @@ def test_the_page_says_what_is_kept_and_shows_what_is_not(ecgs: Manifest, tmp_pa
     assert "50.0%" in str(found)
     for column in ("patient", "path"):
         assert not any(f'"{value}"' in body or f">{value}<" in body for value in ecgs.column(column))
+
+
+def test_axes_say_what_they_show_and_in_which_unit(ecgs: Manifest) -> None:
+    drawn = curve(preview_of(ecgs))["layout"]
+    assert drawn["xaxis"]["title"]["text"] == "Hamming distance (bits)"
+    assert drawn["yaxis"]["title"]["text"] == "units kept (%)"
+    bars = per_patient(ecgs, preview_of(ecgs).selection)["layout"]
+    assert bars["xaxis"]["title"]["text"] == "units kept of a patient (%)"
+    assert bars["yaxis"]["title"]["text"] == "number of patients"
+    assert all(entry.axis for entry in STRATEGIES.values())
 
 
 def test_a_page_of_files_that_have_gone_still_shows_the_numbers(ecgs: Manifest) -> None:

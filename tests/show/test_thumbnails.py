@@ -17,7 +17,7 @@ from medcl.modality.signal import thumbnail as strips
 from medcl.modality.signal.record import Signal
 from medcl.modality.volume import thumbnail as slices
 from medcl.modality.volume.record import Grid, Volume
-from medcl.show.images import TILE, contact_sheet
+from medcl.show.images import LINE, TILE, contact_sheet
 from medcl.show.thumbnails import thumbnail, thumbnails
 
 
@@ -52,7 +52,12 @@ def test_a_slice_has_the_patients_right_on_the_left_and_the_shape_of_the_body(vo
     rows, columns = np.nonzero(image[..., 0] > 240)
     assert rows.mean() < 30, "the front is at the top"
     assert columns.mean() < 30, "the right of the patient is on the left"
-    side = opened(thumbnail(volumes, 0, 15, axis=0, width=80).png)
+    assert (shown.label, shown.ends) == ("axial slice 5 (0 to 9)", ("R", "L"))
+    assert shown.width == 40, "20 voxels of 2 mm"
+    assert shown.scale == (20, 0.5)
+    sagittal = thumbnail(volumes, 0, 15, axis=0, width=80)
+    assert (sagittal.label, sagittal.ends) == ("sagittal slice 15 (0 to 19)", ("A", "P"))
+    side = opened(sagittal.png)
     assert side.shape[:2] == (60, 80), "10 slices of 3 mm beside 40 of 1 mm"
     assert len(shown.png) < 5000
 
@@ -133,3 +138,9 @@ def test_a_contact_sheet_shows_as_many_as_there_are(volumes: Manifest) -> None:
     assert sheet.shape[1] > 5 * TILE
     assert 2 * TILE < sheet.shape[0] < 3 * TILE
     contact_sheet([], [])
+    headed = opened(contact_sheet(images, [("",)] * 7, ["Nearest to: rec 5", "How to read it. " * 20]))
+    plain = opened(contact_sheet(images, [("",)] * 7))
+    added = len(headed) - len(plain)
+    assert added > 3 * LINE, "a long line goes on below"
+    assert (headed[:added] < 128).any(), "and is written"
+    assert (headed[added:] == plain).all(), "above the images, which stay as they are"

@@ -101,7 +101,7 @@ class VolumeWing(SpatialWing):
                 made.append(Miniature(missing=str(error)))
             else:
                 number = volume.grid.shape[axis] // 2 if piece is None else int(piece)
-                label = f"{PLANES[axis]} slice {number + 1} of {volume.grid.shape[axis]}"
+                label = f"{PLANES[axis]} slice {number} (0 to {volume.grid.shape[axis] - 1})"
                 width = grey.shape[1] * spacing[1]
                 made.append(Miniature(grey, spacing, label=label, ends=ENDS[axis], width=width))
         return made
