@@ -44,6 +44,8 @@ def load(source: PathSource, *, download: bool = False, revision: str | None = N
         from medcl.embed.embedder import Embedder
 
         return Embedder(path).fit([])
+    from medcl.evaluate.models import MODEL, load
+
     if not (path / MODEL).is_file():
         raise MedclError(
             f"{path}: neither a run folder ({ENVIRONMENT} and recipe.yaml are missing) nor a model folder ({MODEL} is "
