@@ -68,8 +68,8 @@ The largest difference between the original and this export was {difference:.2g}
 
 ## Data, intended use, limits
 
-{_carried(taken.source)}**To be filled in** by whoever hands this model on: intended use, who may use it, on which patients
-and devices it was not tested.
+{_carried(taken.source)}**To be filled in** by whoever hands this model on: intended use, who may use it, on which
+patients and devices it was not tested.
 """
 
 
