@@ -75,7 +75,7 @@ test: $(BIN)/installed
 docs: $(BIN)/installed
 	@echo "== the documentation, strict and without a network: build/site/index.html"
 	@$(BIN)/python docs/_site/architecture.py
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 RELEASE := build/release
 

@@ -73,7 +73,7 @@ def test_a_command_prints_the_text_of_its_function(
     words = ["--fractions", "0.5", "0.25", "0.25", "--seed", "3"]
     assert main(["split", str(scanned.path), "-o", str(folder / "split.parquet"), *words]) == 0
     told = medcl.split(scanned.value, folder / "split.parquet", fractions=(0.5, 0.25, 0.25), seed=3)
-    assert capsys.readouterr().out == f"{told}\n"
+    assert capsys.readouterr().out == f"{told}\nnext: {told.then}\n"
     with pytest.raises(UsageError, match="needs output="):
         medcl.split(scanned.value)
 

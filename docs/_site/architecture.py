@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 DIAGRAM = ROOT / "docs" / "architecture.svg"
 GROUND = "ground"
 """Small modules that any room may use, such as errors and files, drawn as one."""
+RUNS = ("runs", "run_card")
 ROOF = ("cli", "api", "__init__", "__main__")
 TOLD = {
     "archive": "files to manifest",
@@ -21,6 +22,7 @@ TOLD = {
     "engine": "many processes",
     "evaluate": "labels, intervals",
     "explore": "the map",
+    "export": "models taken away",
     "ground": "errors, files",
     "modality": "the five wings",
     "networks": "shared parts",
@@ -48,7 +50,9 @@ def rooms() -> dict[str, set[str]]:
 def _room(name: str) -> str:
     if name in ROOF:
         return "commands"
-    return name if (ROOT / "medcl" / name).is_dir() or name == "runs" else GROUND
+    if name in RUNS:
+        return "runs"
+    return name if (ROOT / "medcl" / name).is_dir() else GROUND
 
 
 def _imported(path: Path) -> set[str]:

@@ -36,16 +36,16 @@ def load(source: PathSource, *, download: bool = False, revision: str | None = N
         UsageError: there is no such folder, and the hub may not be asked.
         MedclError: it is neither, is damaged, or was written by a newer medcl; or the hub has no such model.
     """
-    from medcl.evaluate.models import MODEL, load
-    from medcl.export.hub import local
+    from medcl.export.fetch import local
     from medcl.runs import ENVIRONMENT, is_run
 
-    path = Path(source)
+    path = local(source, download=download, revision=revision)
     if is_run(path):
         from medcl.embed.embedder import Embedder
 
         return Embedder(path).fit([])
-    path = local(source, download=download, revision=revision)
+    from medcl.evaluate.models import MODEL, load
+
     if not (path / MODEL).is_file():
         raise MedclError(
             f"{path}: neither a run folder ({ENVIRONMENT} and recipe.yaml are missing) nor a model folder ({MODEL} is "

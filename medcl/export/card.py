@@ -43,10 +43,12 @@ def card_of(taken: Taken, network: str, difference: float, samples: int) -> str:
         gives = f"the prediction of {about['target']}: {about['task']}{classes}"
     needs = " and ".join(("numpy", *own.packages))
     head = "---\nlibrary_name: medcl\ntags: [medcl, medical]\n---\n\n" if network == "model.safetensors" else ""
+    whole = "Give the network all samples of one record: it pools them."
+    each = "The embedding of a record is the mean of those of its samples."
+    pooled = "" if about.get("patch") else whole if about["kind"] == "model" else each
     return f"""{head}# {taken.source.resolve().name}
 
-Takes {taken.kind} samples ({rows}), gives {gives}. `network.json` says it in full: classes, thresholds, temperature
-(already applied), and how samples of one record are pooled (the network does it: give it all samples of one record).
+Takes {taken.kind} samples ({rows}), gives {gives}. {pooled} `network.json` says it in full.
 
 ```python
 {_USES[network]}
@@ -66,8 +68,8 @@ The largest difference between the original and this export was {difference:.2g}
 
 ## Data, intended use, limits
 
-{_carried(taken.source)}To be filled in by whoever hands this model on: intended use, who may use it, on which patients
-and devices it was not tested.
+{_carried(taken.source)}**To be filled in** by whoever hands this model on: intended use, who may use it, on which
+patients and devices it was not tested.
 """
 
 
@@ -77,4 +79,5 @@ def _carried(source: Path) -> str:
     if not card.is_file():
         return ""
     lines = card.read_text(encoding="utf-8").strip().splitlines()
-    return "\n".join(f"##{line}" if line.startswith("#") else line for line in lines) + "\n\n"
+    told = "The card of what was exported; files that it names, such as `patients.txt`, stayed there.\n\n"
+    return told + "\n".join(f"##{line}" if line.startswith("#") else line for line in lines) + "\n\n"

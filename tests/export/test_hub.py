@@ -53,6 +53,8 @@ def test_a_hub_folder_is_taken_wherever_a_run_is(run: Path, hub: Path, ecg_manif
         for folder in (run, hub)
     ]
     np.testing.assert_array_equal(*(one.value.vectors() for one in found))
+    leads, x = ("I", "II", "V1", "V5"), np.random.default_rng(0).standard_normal((4, 1000))
+    np.testing.assert_array_equal(*(medcl.load(one).embed(x, sampling_rate=100, channels=leads) for one in (run, hub)))
 
 
 def test_patients_and_places_stay_at_home(run: Path, hub: Path, ecg_manifest: Manifest) -> None:
@@ -125,11 +127,16 @@ class Served(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def asked(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A hub with two commits of one model, an empty cache, and what the hub is asked for."""
-    folders = {commit: export(model, "hub", tmp_path / commit).folder for commit in (COMMIT, OTHER)}
+def served(model: Path, tmp_path: Path) -> dict[str, Path]:
+    """Two commits of one model."""
+    return {commit: export(model, "hub", tmp_path / commit).folder for commit in (COMMIT, OTHER)}
+
+
+@pytest.fixture
+def asked(served: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What a hub is asked for that is served here, with an empty cache."""
     found: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Served, folders=folders, asked=found))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Served, folders=served, asked=found))
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
@@ -151,6 +158,14 @@ def test_the_hub_is_asked_only_if_that_is_allowed_and_once(model: Path, asked: l
     asked.clear()
     assert medcl.load("ward/ecg").folder == medcl.load("ward/ecg", download=True).folder == loaded.folder
     assert not asked, "what was fetched is taken from here"
+
+
+def test_a_run_is_fetched_as_well(run: Path, asked: list[str], served: dict[str, Path], tmp_path: Path) -> None:
+    served[COMMIT] = export(run, "hub", tmp_path / "run").folder
+    recording = np.random.default_rng(0).standard_normal((4, 1000))
+    given = {"sampling_rate": 100.0, "channels": ["I", "II", "V1", "V5"], "unit": "mV"}
+    found = medcl.load("ward/ecg", download=True).embed(recording, **given)
+    np.testing.assert_array_equal(found, medcl.load(run).embed(recording, **given))
 
 
 def test_a_revision_is_pinned(asked: list[str]) -> None:
