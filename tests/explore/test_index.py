@@ -105,7 +105,8 @@ def test_the_command_finds_records_without_a_run(
 ) -> None:
     path = str(embeddings.paths[0])
     assert main(["retrieve", "--embeddings", path, "--record", "R3", "-k", "2", "--other-patients"]) == 0
-    lines = capsys.readouterr().out.splitlines()[1:]
+    _, *lines, then = capsys.readouterr().out.splitlines()
+    assert then.startswith("next: "), "a sheet"
     rows = np.arange(40)
     assert [line.split()[2] for line in lines] == by_hand(3, rows // 2 != 1)[:2]
     sheet = tmp_path / "sheet.png"
