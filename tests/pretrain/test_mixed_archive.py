@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from medcl.evaluate.evaluation import evaluate
 from safetensors.torch import load_file
 
 from medcl import runs
@@ -14,6 +13,7 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.archive.report_read import ReportRule
 from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.finetune import finetune
 from medcl.phantom.archive import write_ecg
 from medcl.phantom.report_files import add_reports
 from medcl.pretrain.run import pretrain
@@ -69,12 +69,10 @@ def test_finetune_finds_the_same_with_reports_and_without(folder: Path) -> None:
         allow_transductive=True,
         jobs=1,
     )
-    found = [
-        evaluate(
-            folder / kind, Manifest.read(folder / f"{kind}.parquet"), config, folder / f"{kind}.store", folder / "out"
-        )
-        for kind in KINDS
-    ]
+    found = []
+    for kind in KINDS:
+        manifest = Manifest.read(folder / f"{kind}.parquet")
+        found.append(finetune([folder / kind], manifest, config, folder / f"{kind}.store", folder / f"out_{kind}"))
     for first, second in zip(found[0].scores, found[1].scores, strict=True):
         assert first.metrics == pytest.approx(second.metrics)
     assert {name: split.records for name, split in found[0].splits.items()} == {

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from medcl.evaluate.evaluation import evaluate
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
@@ -21,6 +20,7 @@ from medcl.embed.config import EmbedConfig
 from medcl.embed.encoders import sides_of
 from medcl.errors import UsageError
 from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.finetune import finetune
 from medcl.evaluate.multimodal_space import require_multimodal
 from medcl.explore.embeddings import Embeddings
 from medcl.pretrain.plan import Plan
@@ -155,9 +155,18 @@ def serves(folder: Path, manifest: Manifest, store: Path, out: Path, side: str) 
     if set(runs.load(folder).config["inputs"]) == {"report"}:
         return  # Reports carry no labels.
     probe = EvaluateConfig(
-        "age", labels=["100%"], protocols=["probe"], repeats=1, bootstrap=4, jobs=1, side=side, allow_transductive=True
+        "age",
+        labels=["100%"],
+        protocols=["probe"],
+        baselines=["none"],
+        repeats=1,
+        bootstrap=4,
+        jobs=1,
+        side=side,
+        save_models="none",
+        allow_transductive=True,
     )
-    assert np.isfinite(evaluate(folder, manifest, probe, store, out / f"probe{side}").scores[0].metrics["mae"])
+    assert np.isfinite(finetune([folder], manifest, probe, store, out / f"probe{side}").scores[0].metrics["mae"])
 
 
 def test_encoders_without_a_common_space_are_told_apart_by_name(
@@ -174,7 +183,7 @@ def test_encoders_without_a_common_space_are_told_apart_by_name(
         require_multimodal(runs.load(folder))
     probe = EvaluateConfig("age", labels=["100%"], protocols=["probe"], side="salien", jobs=1)
     with pytest.raises(UsageError, match="--side 'salien' is none of common, salient; did you mean 'salient'"):
-        evaluate(folder, manifest, probe, store, tmp_path / "probe")
+        finetune([folder], manifest, probe, store, tmp_path / "probe")
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from medcl.evaluate.evaluation import evaluate
 
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import prepare
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
+from medcl.evaluate.finetune import finetune
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
@@ -48,8 +48,8 @@ def test_labels_of_volumes_are_predicted_by_every_protocol(
 ) -> None:
     manifest = Manifest.read(heads / "mr.parquet")
     run = write_run(tmp_path / "run", manifest, network=network, data=data)
-    finetune = FinetuneConfig(steps=2, batch=4, evaluate_every=2)
-    config = EvaluateConfig("lesion", ["100%"], repeats=1, bootstrap=10, finetune=finetune, jobs=1)
-    results = evaluate(run, manifest, config, heads / "store", tmp_path / "out")
+    tuning = FinetuneConfig(steps=2, batch=4, evaluate_every=2)
+    config = EvaluateConfig("lesion", labels=["100%"], repeats=1, bootstrap=10, finetune=tuning, jobs=1)
+    results = finetune([run], manifest, config, heads / "store", tmp_path / "out")
     assert {score.protocol for score in results.scores} == {"probe", "knn", "finetune"}
     assert all(np.isfinite(score.metrics["auroc"]) for score in results.scores)
