@@ -79,13 +79,13 @@ def test_embeddings_tell_the_site_that_was_planted(tmp_path: Path, monkeypatch: 
 
 def test_the_label_curve_is_paired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = executed("02_label_efficiency", tmp_path, monkeypatch)
-    folder = tmp_path / "demo" / "efficiency" / "run" / "eval" / "diagnosis"
+    folder = tmp_path / "demo" / "efficiency" / "run" / "eval" / "diagnosis" / "latest"
     assert (folder / "report.html").exists()
     found = json.loads((folder / "results.json").read_text())
     assert [one["label"] for one in found["fractions"]] == ["10%", "30%", "100%"]
     drawn = {
-        init: {(s["label"], s["repeat"], s["seed"]) for s in found["scores"] if s["init"] == init}
-        for init in ("pretrained", "random")
+        arm: {(s["label"], s["repeat"], s["seed"]) for s in found["scores"] if s["arm"] == arm}
+        for arm in ("pretrained", "random")
     }
     # With all labels there is one draw, and one encoder that was pretrained.
     assert {one for one in drawn["pretrained"] if one[0] != "100%"} == {
