@@ -35,7 +35,7 @@ from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested
 from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
-from medcl.evaluate.tasks.base import Task
+from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
 from medcl.spelling import not_a_choice
 
@@ -195,12 +195,14 @@ def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> 
 
 def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: EvaluateConfig) -> list[str]:
     """Refuse to test on patients that a run was trained on; sentences where something must be said."""
-    said = [
-        runs.guard(runs.load(folder), manifest, items.row[fold.test], allow=config.allow_transductive)
-        for fold in folds
-        for arm in fold.arms
-        for folder in arm.folders
-    ]
+    tested: dict[Path, list[Rows]] = {}
+    for fold in folds:
+        for folder in (folder for arm in fold.arms for folder in arm.folders):
+            tested.setdefault(folder, []).append(items.row[fold.test])
+    said = []
+    for folder, every in tested.items():
+        run = runs.load(folder)
+        said += [runs.guard(run, manifest, rows, allow=config.allow_transductive) for rows in every]
     return list(dict.fromkeys(one for one in said if one))
 
 

@@ -1,6 +1,6 @@
 """How images are decoded for the store, without margins, in one range, at one size; and the store, opened for reading.
 
-A store is one array `pictures.b2nd` (images, channels, rows, columns) uint8, 0 black and 255 white. Each image is a
+A store is one array (images, channels, rows, columns) uint8, 0 black and 255 white. Each image is a
 block of its own; the index says which record lies where.
 
 Sizes change by Pillow's HAMMING filter: where an image becomes smaller, a pixel is the weighted mean of the area that
