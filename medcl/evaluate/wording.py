@@ -107,13 +107,19 @@ def other_repeats(results: Results) -> list[str]:
 
 
 def deterministic(results: Results) -> list[str]:
-    """A sentence for each protocol and fraction of which no repeat differs from another."""
+    """A sentence for each protocol and fraction of which no repeat differs from another.
+
+    Random weights are drawn anew in each repeat: where theirs are equal, the fit is not deterministic.
+    """
     same: dict[tuple[str, str], list[str]] = {}
+    if results.procedure.folds > 1:
+        return []
     for row in results.summary:
         if (
             row.metric == results.metric
             and not row.class_name
             and row.repeats > 1
+            and results.arm(row.arm).kind != "random"
             and row.repeats_low == row.repeats_high
         ):
             same.setdefault((row.protocol, row.label), []).append(arm_name(row.protocol, results.arm(row.arm)))

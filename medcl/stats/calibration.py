@@ -125,7 +125,8 @@ def tempered(kind: Kind, logits: ArrayLike, temperature: float) -> Floats:
 def fit_temperature(kind: Kind, truth: ArrayLike, logits: ArrayLike) -> float:
     """Temperature that makes the labels of the validation records most likely (Guo et al., ICML 2017).
 
-    One number, above 1 for a model that is too certain. It changes no ranking, and no decision but that of a binary or
+    One number, above 1 for a model that is too certain. It changes no ranking of a binary or multilabel target (of a
+    multiclass one, whose classes are scaled together, it may), and no decision but that of a binary or
     multilabel target whose threshold is not 0.5. Fit it on other patients than those tested.
 
     Args:
