@@ -145,7 +145,14 @@ def test_an_index_of_embeddings(folder: Path) -> None:
     assert index.nearest(index.vector(record), 1)[0].record_id == record
 
 
-@pytest.mark.parametrize(("name", "cell"), [("signal", "| one | 0.593 ["), ("volume", "| one | 0.026 [0.025, 0.027]")])
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("signal", "| one | 0.593 ["),
+        ("volume", "| one | 0.026 [0.025, 0.027]"),
+        ("joint", "| Image to report: own report | one | 0.312 [0.137, 0.478] |"),
+    ],
+)
 def test_results_are_compared(folder: Path, name: str, cell: str, capsys: pytest.CaptureFixture[str]) -> None:
     results = str(folder / "results" / name / "results.json")
     assert main(["compare", results, results, "--names", "one", "other", "--markdown"]) == 0

@@ -30,10 +30,7 @@ def evaluations(path: Path) -> dict[str, Path]:
     # An evaluation of version 0.1 lies in the folder of its target.
     latest = {one.parent.name: one.parent / LATEST / RESULTS for one in found}
     latest = {name: (new if new.is_file() else path / "eval" / name / RESULTS) for name, new in latest.items()}
-    # Those of version 0.1 of several modalities are not read.
-    known = {
-        Results.load(one).target.name: one for one in latest.values() if one.is_file() and one.parent.name != "joint"
-    }
+    known = {Results.load(one).target.name: one for one in latest.values() if one.is_file()}
     if not known:
         raise UsageError(f"{path}: holds no evaluation; `medcl finetune` makes one, or name its results.json")
     return known

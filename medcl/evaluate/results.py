@@ -12,6 +12,7 @@ from medcl import files
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
 from medcl.evaluate import results_tables as tables
+from medcl.evaluate import retrieval_results_version_1 as retrieval
 from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
@@ -281,8 +282,6 @@ class Results:
         except FileNotFoundError as error:
             raise MedclError(f"{path}: not found; pass the results.json of a finished evaluation") from error
         version = content.get("version")
-        if "retrieval" in content:
-            raise MedclError(f"{path}: `medcl evaluate` of version 0.1 wrote it, which is not read: evaluate again")
         if not isinstance(version, int):
             raise MedclError(
                 f"{path}: states no version, so it is no results file of medcl, or one of `medcl reduce --evaluate` by "
@@ -293,7 +292,9 @@ class Results:
                 f"{path}: written in version {version} of the format, this medcl reads up to {VERSION}; update medcl"
             )
         try:
-            loaded: Results = build(cls, upgraded(content) if version == 1 else content, "results")
+            if version == 1:
+                content = retrieval.upgraded(content) if retrieval.is_old(content) else upgraded(content)
+            loaded: Results = build(cls, content, "results")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MedclError(f"{path}: not a complete medcl results file ({error})") from error
         return loaded

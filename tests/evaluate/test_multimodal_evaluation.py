@@ -122,12 +122,6 @@ def test_runs_are_arms_of_one_evaluation_or_compared(folder: Path, tmp_path: Pat
     assert "Without labels recall@10 is" in output.getvalue()
 
 
-def test_results_of_version_0_1_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text('{"version": 1, "run": "r", "retrieval": []}')
-    with pytest.raises(MedclError, match="of version 0.1 wrote it, which is not read: evaluate again"):
-        Results.load(tmp_path / "results.json")
-
-
 def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:
     page = (folder / "out" / "report.html").read_text()
     uris = re.findall(r"<img src=\"data:image/png;base64,([A-Za-z0-9+/=]+)", page)

@@ -118,7 +118,7 @@ def test_an_interval_excludes_zero_only_if_it_lies_on_one_side(low: float, high:
 
 
 def test_results_of_version_1_say_the_same_in_arms() -> None:
-    path = next((Path(__file__).parents[1] / "fixtures" / "v0_1" / "results").glob("*/results.json"))
+    path = next((Path(__file__).parents[1] / "fixtures" / "v0_1" / "results").glob("signal/results.json"))
     old, new = json.loads(path.read_text()), Results.load(path)
     assert [(arm.name, arm.kind) for arm in new.arms] == [("pretrained", "run"), ("random", "random")]
     for row in old["summary"]:
@@ -130,6 +130,36 @@ def test_results_of_version_1_say_the_same_in_arms() -> None:
         found = new.difference(row["protocol"], "pretrained", "random", row["label"], row["metric"])
         assert found is not None
         assert found.mean == row["mean"]
+
+
+def test_retrieval_of_version_0_1_says_the_same_in_arms() -> None:
+    path = Path(__file__).parents[1] / "fixtures" / "v0_1" / "results" / "joint" / "results.json"
+    old, new = json.loads(path.read_text()), Results.load(path)
+    assert [(arm.name, arm.kind) for arm in new.arms] == [("pretrained", "run"), ("chance", "baseline")]
+    for one, queries in zip(old["retrieval"], new.queries, strict=False):
+        assert queries.protocol == f"{one['query']} to {one['candidate']}: {one['hit']}"
+        assert (queries.records, queries.candidates) == (one["found"]["queries"], one["found"]["candidates"])
+        for measure in one["found"]["measures"]:
+            cell = queries.protocol, "0", measure["metric"].replace(" ", "_")
+            run, chance = (new.find(cell[0], arm, *cell[1:]) for arm in ("pretrained", "chance"))
+            assert run is not None
+            assert chance is not None
+            assert (run.mean, run.low, run.high) == (measure["value"], measure["low"], measure["high"])
+            assert chance.mean == measure["chance"]
+            gap = new.difference(cell[0], "pretrained", "chance", *cell[1:])
+            assert gap is not None
+            assert gap.mean == pytest.approx(measure["value"] - measure["chance"])
+            assert math.isnan(gap.low)
+    (classified,) = (one["result"] for one in old["zero_shot"])
+    for name, value in classified["per_class"].items():
+        found = new.find("zero-shot lesion of images", "pretrained", "0", "auroc", name)
+        assert found is not None
+        assert found.mean == value
+    (gap_of_old,) = (one["gap"] for one in old["gaps"])
+    found = new.find("modality gap of images and reports", "pretrained", "0", "centroid_distance")
+    assert found is not None
+    assert found.mean == gap_of_old["distance"]
+    assert new.splits["test"].records == sum(old["records"].values())
 
 
 def test_the_schema_page_names_every_key_of_the_file() -> None:
