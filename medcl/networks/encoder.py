@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 
@@ -21,7 +22,7 @@ class EncoderSizes(Protocol):
 
     @property
     def pooling(self) -> str:
-        """How positions are pooled: `mean` or `max`."""
+        """How positions are pooled: `mean`, `max`, or `both`, each of half of the features."""
 
 
 class Encoder(nn.Module, ABC):
@@ -45,6 +46,9 @@ class Encoder(nn.Module, ABC):
 
     def pool(self, dense: Tensor) -> Tensor:
         """Pool a dense embedding (B, positions, dim) to (B, dim), by `config.pooling`."""
+        if self.config.pooling == "both":
+            half = dense.shape[2] // 2
+            return torch.cat([dense[..., :half].mean(dim=1), dense[..., half:].amax(dim=1)], dim=1)
         return dense.amax(dim=1) if self.config.pooling == "max" else dense.mean(dim=1)
 
     def embed(self, x: Tensor) -> Tensor:

@@ -78,6 +78,8 @@ def _input(name: str, value: dict[str, Any], start: Path | None, shared: bool) -
         small |= {"hidden": 32, "depth": 1, "dropout": 0.0, "vocabulary": 280, "patients": 1}
     else:
         small |= {"hidden": 8, "depth": min(encoder["depth"], 3), "dropout": 0.0}
+        if encoder.get("name") == "xresnet":
+            small |= {"name": "resnet", "stride": 8} if shared else {"depth": 18}
     data = value.get("data", {})
     size = {"image": [16, 16], "volume": [1 if one == 1 else 16 for one in data.get("size", ())]}
     if kind in size:

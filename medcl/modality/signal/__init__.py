@@ -107,7 +107,7 @@ class SignalWing(Wing):
         """Random changes of windows."""
         from medcl.modality.signal.views import build
 
-        return build(config, store.channels, store.sampling_rate)
+        return build(config, store.channels, store.sampling_rate, physical=data.standardise == "none")
 
     def spec_of(
         self, encoder: SignalEncoderConfig, data: SignalConfig, store: "SignalStore", modality: str

@@ -41,7 +41,7 @@ class SignalViewsConfig:
     """Which random views of a window are made, and how strong they are; 0 switches a view off.
 
     They are applied in the order: crop, time warp, permutation, reversal, frequency shift, phase surrogate, reflection,
-    sign flip, scale, jitter, channel dropout.
+    sign flip, heart vector, scale, jitter, powerline, wander, muscle, channel dropout, kept channels, channel mask.
 
     Args:
         mask: time steps hidden from the encoder: `none`, `continuous` (random segments, COMET's default) or
@@ -57,9 +57,20 @@ class SignalViewsConfig:
         phase_surrogate: share of the circle from which the new phases of the spectrum are drawn; 1 draws them all anew.
         reflect: probability of exchanging the left and right EEG channels, by their 10-20 names.
         sign_flip: probability of reversing the sign of all channels.
+        heart_rotation: largest rotation of the heart vector of an ECG about each axis, either way (degrees; 3KG takes
+            45), from which all leads are made again; it takes `standardise: none`, as does the next.
+        heart_scale: largest factor of each axis of the heart vector (3KG takes 1.5); 1 leaves it.
+        heart_residual: whether what no heart vector explains is kept.
         scale: largest relative change of a channel's amplitude.
         jitter: largest standard deviation of added white noise, in units of the standardised signal.
-        channel_dropout: probability of setting a channel to 0.
+        powerline: largest amplitude of the hum of the mains, in units of the signal. Where an ECG is not standardised,
+            the limb leads get what follows from the noise of I and II, of this and the next two.
+        powerline_frequency: of the mains (Hz).
+        wander: largest amplitude of a wander of the baseline of 0.01 to 0.2 Hz, in units of the signal.
+        muscle: largest standard deviation of white noise with one amplitude a channel, in units of the signal.
+        channel_dropout: probability of setting a channel to 0 (random lead masking takes 0.5).
+        keep_channels: number of channels that are kept, the others being set to 0; 0 keeps all.
+        channel_mask: share of each channel's time steps that is set to 0, a run at a place of its own (3KG takes 0.5).
     """
 
     mask: Literal["none", "continuous", "binomial"] = "none"
@@ -74,9 +85,18 @@ class SignalViewsConfig:
     phase_surrogate: float = 0.0
     reflect: float = 0.0
     sign_flip: float = 0.0
+    heart_rotation: float = 0.0
+    heart_scale: float = 1.0
+    heart_residual: bool = False
     scale: float = 0.0
     jitter: float = 0.0
+    powerline: float = 0.0
+    powerline_frequency: float = 50.0
+    wander: float = 0.0
+    muscle: float = 0.0
     channel_dropout: float = 0.0
+    keep_channels: int = 0
+    channel_mask: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,22 +104,24 @@ class SignalEncoderConfig:
     """What turns a window (channels, time) into embeddings.
 
     Args:
-        name: `dilated` (COMET and TS2Vec), `resnet` (1-D ResNet) or `transformer` (patches).
+        name: `dilated` (COMET and TS2Vec), `resnet` (1-D ResNet), `transformer` (patches) or `xresnet` (xresnet1d of
+            the PTB-XL benchmark, with BatchNorm).
         dim: width of the embedding.
         hidden: width inside the encoder.
-        depth: residual blocks (dilated), stages (resnet) or layers (transformer).
+        depth: residual blocks (dilated), stages (resnet), layers (transformer), or 18, 34, 50 or 101 (xresnet).
         stride: time steps that one position of the dense embedding covers.
         dropout: probability of dropping a feature.
-        pooling: how a dense embedding becomes one vector over time.
+        pooling: how a dense embedding becomes one vector over time; `both` takes the mean of the first half of the
+            features and the maximum of the others.
     """
 
-    name: Literal["dilated", "resnet", "transformer"] = "dilated"
+    name: Literal["dilated", "resnet", "transformer", "xresnet"] = "dilated"
     dim: int = 320
     hidden: int = 64
     depth: int = 10
     stride: int = 1
     dropout: float = 0.1
-    pooling: Literal["max", "mean"] = "max"
+    pooling: Literal["max", "mean", "both"] = "max"
 
 
 @dataclass(frozen=True)

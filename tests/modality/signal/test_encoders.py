@@ -16,6 +16,7 @@ SMALL: dict[str, SignalEncoderConfig] = {
     "dilated, patches": SignalEncoderConfig("dilated", dim=24, hidden=16, depth=3, stride=4, dropout=0.0),
     "resnet": SignalEncoderConfig("resnet", dim=24, hidden=16, depth=3, stride=4, dropout=0.0),
     "transformer": SignalEncoderConfig("transformer", dim=24, hidden=32, depth=2, stride=5, dropout=0.0),
+    "xresnet": SignalEncoderConfig("xresnet", dim=24, hidden=16, depth=18, stride=8, dropout=0.0),
 }
 every_encoder = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
 
@@ -70,7 +71,7 @@ def test_every_parameter_gets_a_gradient(config: SignalEncoderConfig, masked: bo
 
 @every_encoder
 def test_a_window_does_not_depend_on_its_batch(config: SignalEncoderConfig) -> None:
-    encoder = build(config, 3)
+    encoder = build(config, 3).eval()  # in training BatchNorm, where a network was published with it, looks at all
     x = torch.randn(5, 3, 40)
     torch.testing.assert_close(encoder(x)[3:4], encoder(x[3:4]))
 
@@ -197,3 +198,49 @@ def test_wrong_shapes_are_named(config: SignalEncoderConfig) -> None:
 def test_configurations_that_cannot_be_meant_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(replace(SignalEncoderConfig(), **changes), 12)
+
+
+@every_encoder
+def test_both_poolings_share_the_features(config: SignalEncoderConfig) -> None:
+    encoder = build(replace(config, pooling="both"), 3)
+    dense = encoder(torch.randn(2, 3, 40))
+    pooled = encoder.pool(dense)
+    torch.testing.assert_close(pooled, torch.cat([dense[..., :12].mean(dim=1), dense[..., 12:].amax(dim=1)], dim=1))
+
+
+def published_parameters(blocks: list[int], n_channels: int) -> int:
+    """Of xresnet1d with bottlenecks of width 64, as the paper lists its layers; each convolution has a BatchNorm."""
+
+    def layer(width_in: int, width_out: int, kernel: int) -> int:
+        return width_in * width_out * kernel + 2 * width_out
+
+    stem = layer(n_channels, 32, 5) + layer(32, 32, 5) + layer(32, 64, 5)
+    first = layer(64, 64, 1) + layer(64, 64, 5) + layer(64, 256, 1) + layer(64, 256, 1)
+    other = layer(256, 64, 1) + layer(64, 64, 5) + layer(64, 256, 1)
+    return stem + first + (sum(blocks) - 1) * other
+
+
+def test_xresnet1d101_has_the_published_size_and_stride() -> None:
+    config = SignalEncoderConfig("xresnet", dim=256, hidden=64, depth=101, stride=32, pooling="both")
+    encoder = build(config, 12)
+    found = sum(parameter.numel() for parameter in encoder.parameters())
+    assert found == published_parameters([3, 4, 23, 3], 12)
+    assert encoder(torch.randn(2, 12, 250)).shape == (2, 8, 256)
+
+
+@pytest.mark.parametrize(
+    ("depth", "stride", "said"), [(20, 32, "depth of 18, 34, 50, 101"), (18, 64, "stride of 2, 4")]
+)
+def test_an_xresnet_of_another_layout_is_refused(depth: int, stride: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        build(SignalEncoderConfig("xresnet", depth=depth, stride=stride), 12)
+
+
+def test_an_xresnet_tells_apart_what_differs_in_amplitude_alone() -> None:
+    encoder = build(replace(SMALL["xresnet"], stride=32), 3)
+    x = torch.randn(8, 3, 100)
+    for _ in range(3):
+        encoder(x)
+    encoder.eval()
+    low, high = encoder.embed(x), encoder.embed(2 * x)
+    assert (high - low).norm(dim=1).min() > 0.2 * low.norm(dim=1).mean()

@@ -3,6 +3,7 @@
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
+from medcl.modality.signal.encoders.xresnet import XResNetEncoder
 from medcl.networks import foreign
 from medcl.networks.config import ForeignEncoderConfig
 from medcl.networks.encoder import Encoder
@@ -13,6 +14,7 @@ ENCODERS: dict[str, type[SignalEncoder]] = {
     "dilated": DilatedEncoder,
     "resnet": ResNetEncoder,
     "transformer": TransformerEncoder,
+    "xresnet": XResNetEncoder,
 }
 
 
@@ -37,6 +39,6 @@ def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int) -
             raise UsageError(f"an encoder needs {name} of at least 1, got {name}={size}")
     if not 0 <= config.dropout < 1:
         raise UsageError(f"an encoder's dropout lies in [0, 1), got dropout={config.dropout}")
-    if config.pooling not in ("max", "mean"):
-        raise UsageError(f"an encoder pools by 'max' or 'mean', got pooling={config.pooling!r}")
+    if config.pooling not in ("max", "mean", "both"):
+        raise UsageError(f"an encoder pools by 'max', 'mean' or 'both', got pooling={config.pooling!r}")
     return ENCODERS[config.name](config, n_channels)
