@@ -51,8 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from medcl.commands.parsers import parse
 
         done = COMMANDS[name](**parse(COMMANDS[name], rest, _SHOWS.get(name)))
-        told = "\n".join(filter(None, (str(done), f"next: {done.then}" if done.then else "")))
-        print(told, end="\n" if told else "")
+        if text := str(done):
+            print(text)
+        if done.then:
+            print(f"next: {done.then}", file=sys.stderr if done.is_document else sys.stdout)
     except MedclError as error:
         if isinstance(error, LeakError) and error.told:
             print(error.told)

@@ -77,8 +77,9 @@ def phantom(
             written.append(add_reports(folder, seed))
     except OSError as error:
         raise files.unwritable(folder, error) from error
-    then = next_step.after_phantom(folder, bool(ecg_patients), bool(eeg_subjects))
-    return Result("\n".join(map(str, written)), lambda: folder, folder, then)
+    first, *others = next_step.after_phantom(folder, *map(bool, counts))
+    lines = [*map(str, written), *(f"to scan the others: {one}" for one in others)]
+    return Result("\n".join(lines), lambda: folder, folder, first)
 
 
 @one_or_many

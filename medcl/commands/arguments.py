@@ -31,12 +31,14 @@ class Result(Generic[T]):
         load: returns the object, which `value` keeps.
         path: the file or folder that was written, if any.
         then: the command that comes next as a rule, for the command line; may be empty.
+        is_document: the text is YAML or Markdown that may be written to a file: what comes next is told apart from it.
     """
 
     text: str
     load: Callable[[], T]
     path: Path | None = None
     then: str = ""
+    is_document: bool = False
 
     @cached_property
     def value(self) -> T:

@@ -105,8 +105,7 @@ def compare(
         merged.save(folder / comparing.RESULTS)
         write_page(merged, folder / "report.html")
         lines.append(f"report: {folder / 'report.html'}")
-    then = "" if markdown or folder else "the same command with -o FOLDER writes results.json and report.html"
-    return Result("\n".join(lines), lambda: merged, folder, then)
+    return Result("\n".join(lines), lambda: merged, folder, next_step.after_compare(folder), is_document=markdown)
 
 
 @one_or_many
@@ -149,5 +148,6 @@ def evaluate(
     results = evaluate_multimodal(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
-    then = next_step.after_evaluate(folders[0], manifest)
+    reads_texts = any("report" in one.protocol for one in results.queries)
+    then = next_step.after_evaluate(folders[0], manifest, reads_texts)
     return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder, then)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from medcl.commands import next_step
 from medcl.commands.arguments import ManifestSource, PathSource, Result
 
 
@@ -45,6 +46,7 @@ def export(
         f"{done.folder}: {done.network}, preprocessing.json, preprocess.py, network.json, README.md\n"
         f"largest difference between original and export: {done.difference:.2g}, of numbers up to {done.largest:.3g}, "
         f"over {done.samples} samples {of}\n"
-        f"{done.folder / 'README.md'} says how it is opened"
+        f"{done.folder / 'README.md'} says how it is used"
     )
-    return Result(text, lambda: f"{done.difference:.2g}", done.folder)
+    then = next_step.after_export(done.folder, done.network)
+    return Result(text, lambda: f"{done.difference:.2g}", done.folder, then)

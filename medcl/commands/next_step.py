@@ -20,13 +20,25 @@ def path_of(source: Any, instead: str = "MANIFEST") -> str:
         return instead
 
 
-def after_phantom(folder: Path, ecg: bool, eeg: bool) -> str:
-    """Scan what was written; of volumes and radiographs the summary says it already."""
-    name, patient, target = ("ecg", "patient", "diagnosis") if ecg else ("eeg", "subject", "group")
-    if not (ecg or eeg):
-        return ""
-    table = ["--labels", str(folder / name / "labels.csv"), "--record-column", "record", "--patient-column", patient]
-    return join(["medcl", "scan", str(folder / name), *table, "--target-columns", target, "-o", f"{name}.parquet"])
+def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: bool) -> list[str]:
+    """Scan what was written, a command a kind."""
+
+    def scan(place: str, patient: str, *words: str) -> str:
+        table = ["--labels", str(folder / place / "labels.csv"), "--record-column", "record"]
+        return join(["medcl", "scan", str(folder / place), *table, "--patient-column", patient, *words])
+
+    def by_card(name: str) -> str:
+        return join(["medcl", "scan", str(folder / name), "--card", f"{folder / name}.yaml", "-o", f"{name}.parquet"])
+
+    targets = ["--target-columns", "lesion", "side", "--modality", "xray"]
+    commands = {
+        scan("ecg", "patient", "--target-columns", "diagnosis", "-o", "ecg.parquet"): ecg,
+        scan("eeg", "subject", "--target-columns", "group", "-o", "eeg.parquet"): eeg,
+        by_card("ct"): ct,
+        by_card("mr"): mr,
+        scan("xray_png", "patient", *targets, "-o", "xray.parquet"): xray,
+    }
+    return [command for command, written in commands.items() if written]
 
 
 def after_scan(found: "BuildReport", path: Path) -> str:
@@ -66,9 +78,11 @@ def after_prepare(manifest: Any) -> str:
     return join(["medcl", "pretrain", "RECIPE", "--manifest", path_of(manifest), "-o", str(_RUNS / "NAME")])
 
 
-def after_pretrain(run: Path, manifest: "Manifest | None", path: Any) -> str:
-    """Measure the encoder at the first target, or embed the archive where there is none."""
+def after_pretrain(run: Path, manifest: "Manifest | None", path: Any, finished: bool = True) -> str:
+    """Measure the encoder at the first target, or embed the archive where there is none; or go on."""
     rest = ["--manifest", path_of(path)]
+    if not finished:
+        return "the same command with --resume and without --until goes on"
     if manifest is not None and manifest.targets:
         return join(["medcl", "finetune", str(run), *rest, "--target", next(iter(manifest.targets))])
     return join(["medcl", "embed", str(run), *rest, "-o", str(run / "embeddings.parquet")])
@@ -92,7 +106,43 @@ def after_explore(path: Any) -> str:
     return join(["medcl", "retrieve", "--embeddings", path_of(path, "EMBEDDINGS"), "--record", "ID", "-o", "near.png"])
 
 
-def after_evaluate(run: Path, manifest: Any) -> str:
-    """Search the archive in words."""
-    words = ["--manifest", path_of(manifest), "--text", "left pleural effusion", "-o", "found.html"]
-    return join(["medcl", "retrieve", str(run), *words])
+def after_compare(folder: Path | None) -> str:
+    """Look at the page, or have it written."""
+    if folder is None:
+        return "the same command with -o FOLDER writes results.json and report.html"
+    return f"open {folder / 'report.html'} in a browser"
+
+
+def after_evaluate(run: Path, manifest: Any, reads_texts: bool) -> str:
+    """Search the archive, in words where the run reads them."""
+    query = ["--text", "left pleural effusion"] if reads_texts else ["--record", "ID"]
+    return join(["medcl", "retrieve", str(run), "--manifest", path_of(manifest), *query, "-o", "found.html"])
+
+
+def after_retrieve(of: list[str], found: str, sheet: Path | None) -> str:
+    """Have a contact sheet written, or search with what was found first."""
+    if sheet is None:
+        return "the same command with -o found.png writes a contact sheet of what was found"
+    return join(["medcl", "retrieve", *of, "--record", found, "-o", str(sheet.with_stem(f"{sheet.stem}_2"))])
+
+
+def after_leaks(manifest: "Manifest", path: Any, found: int, report: Path | None) -> str:
+    """Look at the pairs, and correct what they tell; go on where there are none."""
+    if not found:
+        return after_manifest(manifest, path)
+    if report is None:
+        return "the same command with --report leaks.html shows the pairs"
+    return f"open {report} in a browser, then correct the patients (medcl scan) or the split (medcl split)"
+
+
+def after_export(folder: Path, network: str) -> str:
+    """Open what was written."""
+    calls = {
+        "model.onnx": "onnxruntime.InferenceSession",
+        "model.pt2": "torch.export.load",
+        "model.ts": "torch.jit.load",
+        "configs/inference.json": "monai.bundle.ConfigParser.load_config_file",
+    }
+    if network in calls:
+        return f"in Python, {calls[network]}({str(folder / network)!r})"
+    return f"in Python, medcl.load({str(folder)!r})"

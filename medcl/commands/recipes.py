@@ -137,7 +137,8 @@ def recipes(
     text = complete.as_yaml() if action == "show" else path.read_text(encoding="utf-8")
     target = Path(output) if output is not None else Path(path.name) if action == "copy" else None
     if target is None:
-        return Result(text.rstrip(), lambda: complete)
+        then = join(["medcl", "recipes", "copy", str(recipe)])
+        return Result(text.rstrip(), lambda: complete, then=then, is_document=True)
     if target.exists():
         raise UsageError(f"{target}: is there already; choose another name by -o")
     files.write(target, text)

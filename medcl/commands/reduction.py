@@ -194,13 +194,12 @@ def reduce(
             lines.append("kept, for they cannot be compared:")
             lines += quarantined(reduced.incomparable, len(records), "records")
         lines += [f"dropped: {dropped}", f"manifest: {kept}"]
-    then = ""
     if reduced is not None:
         then = next_step.after_manifest(reduced.manifest, kept)
-    elif preview is not None:
+    elif found is not None:
+        then = next_step.after_leaks(records, manifest, len(found.leaks), None if report is None else Path(report))
+    else:
         then = next_step.after_preview(manifest, names[0])
-    elif found is not None and report is None:
-        then = "the same command with --report leaks.html shows the pairs"
     return Result("\n".join(lines), lambda: Reduction(reduced, preview, found, experiment), kept, then)
 
 

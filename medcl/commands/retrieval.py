@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from medcl.commands import next_step
 from medcl.commands.arguments import (
     EmbeddingsSource,
     KindName,
@@ -84,7 +85,6 @@ def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", record:
 
 
 _WIDTH = 90  # characters of a report's line
-_SHEET = "the same command with -o found.png writes a contact sheet of what was found"
 
 
 def _table(found: "Sequence[Near | FoundRecord]", words: Sequence[str]) -> list[str]:
@@ -168,7 +168,8 @@ def retrieve(
         if sheet is not None:
             _write_sheet(manifest, near, record or "", text or "", sheet)
             lines.append(f"sheet: {sheet}")
-        return Result("\n".join(lines), lambda: near, sheet, _SHEET if sheet is None else "")
+        then = next_step.after_retrieve(["--embeddings", str(of.paths[0])], near[0].record_id, sheet)
+        return Result("\n".join(lines), lambda: near, sheet, then)
     if run is None or manifest is None:
         raise UsageError("RUN and --manifest are needed, or --embeddings")
     if add or other_patients:
@@ -185,4 +186,6 @@ def retrieve(
     if sheet is not None:
         write_sheet(archive, found, record or text or "", sheet)
         lines.append(f"sheet: {sheet}")
-    return Result("\n".join(lines), lambda: found, sheet, _SHEET if sheet is None else "")
+    of_archive = [str(Path(run)), "--manifest", next_step.path_of(manifest)]
+    then = next_step.after_retrieve(of_archive, found[0].record_id, sheet)
+    return Result("\n".join(lines), lambda: found, sheet, then)

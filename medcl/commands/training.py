@@ -132,5 +132,5 @@ def pretrain(
         source, prepared = manifest_and_store(manifest, store)
     done = train(complete, source, prepared, Path(output), resume=resume, until=until, logger=logger)
     # Of several processes that train, one tells.
-    then = next_step.after_pretrain(done.folder, source if manifest is not None else None, manifest)
-    return Result(str(done) if done.speaks else "", lambda: done, done.folder, then * (done.speaks and done.finished))
+    then = next_step.after_pretrain(done.folder, source if manifest is not None else None, manifest, done.finished)
+    return Result(str(done) if done.speaks else "", lambda: done, done.folder, then * done.speaks)

@@ -142,11 +142,8 @@ class Radiographs:
 
     def __str__(self) -> str:
         """What a person is told."""
-        root = self.folder
         held = f"{self.images} radiographs of {self.patients} patients ({DICOM}/, DICOM, and the same in {PNG}/)"
-        table = f"--labels {root / PNG / 'labels.csv'} --record-column record --patient-column patient"
-        scan = f"medcl scan {root / PNG} --modality xray {table} --target-columns lesion side -o xray.parquet"
-        return f"{root}: {held}\nto scan them: {scan}"
+        return f"{self.folder}: {held}"
 
 
 def write_radiographs(

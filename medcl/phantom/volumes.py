@@ -153,12 +153,7 @@ class Volumes:
         masks = ", ".join(f"masks/{name}/" for name in names)
         damaged = ", ".join(f"{name}/damaged/" for name in names)
         told = ", ".join(words for words, _ in written)
-        held = f"{self.folder}: {told}, label maps ({masks}), {len(self.damaged)} damaged volumes ({damaged})"
-        root = self.folder
-        scans = [
-            f"to scan them: medcl scan {root / name} --card {root / name}.yaml -o {name}.parquet" for name in names
-        ]
-        return "\n".join((held, *scans))
+        return f"{self.folder}: {told}, label maps ({masks}), {len(self.damaged)} damaged volumes ({damaged})"
 
 
 def write_volumes(

@@ -57,9 +57,7 @@ class Pretrained:
         size = f"{self.patients} patients, {self.size}, {self.steps} steps"
         text = f"{size}, {self.samples_per_second:.0f} samples/s; loss: {losses}"
         text += f"\n{self.left_out}" if self.left_out else ""
-        if self.finished:
-            return f"{text}\nrun folder: {self.folder}"
-        return f"{text}\nstopped before the last step; the same command with --resume goes on"
+        return f"{text}\nrun folder: {self.folder}{'' if self.finished else ' (stopped before the last step)'}"
 
 
 def pretrain(

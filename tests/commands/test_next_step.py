@@ -10,6 +10,15 @@ from medcl.api import COMMANDS
 from medcl.cli import main
 from medcl.commands.parsers import parse
 from medcl.modality import WINGS, wing
+from tests.evaluate import multimodal_run
+
+RECIPE = """
+inputs:
+  image: {modality: image, data: {size: [16, 16]}, encoder: {name: resnet, widths: [8, 8, 8, 8], dim: 8, norm: group}}
+objectives: {pair: {of: image, positives: item}}
+batch: {patients: 4}
+optimiser: {steps: 2}
+"""
 
 
 def next_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -47,6 +56,73 @@ def test_each_line_is_the_next_command(
     assert main([*words[1:], "--projection", "pca", "--thumbnails", "none"]) == 0
     words = next_of(capsys)
     assert parse(COMMANDS[words[1]], words[2:])["record"] == "ID"
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on images with reports, its manifest and its embeddings."""
+    folder = tmp_path_factory.mktemp("joint run")
+    manifest = multimodal_run.archive(folder / "archive", patients=12)
+    manifest.write(folder / "m.parquet")
+    multimodal_run.trained(folder / "run", manifest, folder / "m.store", steps=1)
+    words = ["embed", str(folder / "run"), "--manifest", str(folder / "m.parquet"), "--jobs", "1"]
+    assert main([*words, "-o", str(folder / "e.parquet")]) == 0
+    measured = ["evaluate", *words[1:], "--bootstrap", "0", "--images", "0"]
+    assert main(measured) == 0
+    return folder
+
+
+FORMS = [
+    "phantom new --ecg-patients 0 --eeg-subjects 0 --mr-patients 1",
+    "recipes",
+    "recipes show image_simclr",
+    "recipes copy image_simclr",
+    "recipes check one.yaml --manifest m.parquet",
+    "prepare one.yaml --manifest m.parquet --jobs 1",
+    "pretrain one.yaml --manifest m.parquet -o stopped --optimiser.steps 2 --until 1",
+    "split m.parquet -o split.parquet --fractions 0.5 0.25 0.25",
+    "embed run --input archive/15.png -o one.parquet --side image --jobs 1",
+    "explore e.parquet --projection pca --thumbnails none",
+    "evaluate run --manifest m.parquet --bootstrap 20 --images 0 --jobs 1",
+    "compare run",
+    "compare run --markdown",
+    "compare run -o compared",
+    "retrieve run --manifest m.parquet --text stripes --jobs 1",
+    "retrieve run --manifest m.parquet --text stripes -o found.html --jobs 1",
+    "retrieve --embeddings e.parquet --record image-0",
+    "retrieve --embeddings e.parquet --record image-0 --kind image -o found.png",
+    "export run --to hub --side image -o hub",
+    "export run --to torch --side image -o torch",
+    "reduce m.parquet --by hash -o reduced.parquet --jobs 1",
+    "reduce m.parquet --by hash --report redundant.html --jobs 1",
+    "reduce m.parquet --leaks --jobs 1",
+    "reduce m.parquet --leaks --report leaks.html --jobs 1",
+]
+"""Forms of every command but those of the first test."""
+
+
+@pytest.mark.parametrize("words", FORMS)
+def test_every_form_ends_with_what_comes_next(
+    words: str, joint: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(joint)
+    (joint / "one.yaml").write_text(RECIPE)
+    assert main(shlex.split(words)) == 0
+    told = capsys.readouterr()
+    document = "show" in words or "--markdown" in words
+    assert ("next: " in told.out) is not document, "a document holds nothing else"
+    last = (told.err if document else told.out).rstrip().splitlines()[-1]
+    assert last.startswith("next: ")
+    line = last.removeprefix("next: ")
+    if line.startswith("medcl "):
+        name, *rest = shlex.split(line)[1:]
+        known = {"MANIFEST": "m.parquet", "NAME": "image_simclr", "RECIPE": "image_simclr"}
+        parse(COMMANDS[name], [known.get(word, word) for word in rest])
+
+
+def test_every_command_is_walked() -> None:
+    first = {"scan", "finetune", "predict"}
+    assert {form.split()[0] for form in FORMS} | first == set(COMMANDS)
 
 
 def test_every_wing_begins_with_a_shipped_recipe() -> None:
