@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.embed.vectors import Ints, Vectors
+from medcl.engine.progress import watched
 from medcl.explore.page import Categories, Column
 from medcl.stats.intervals import patient_weights, percentile_interval
 from medcl.stats.ranking import Floats, Ranks
@@ -82,7 +83,7 @@ def confounders(
     rows = _rows(patients, seed)
     found = [
         _look(vectors[rows], name, taken(column, rows), patients[rows], seed, permutations)
-        for name, column in columns.items()
+        for name, column in watched(columns.items(), "explore: confounders", "column")
     ]
     return sorted(_corrected(found), key=lambda one: (bool(one.reason), one.p, -one.share))
 

@@ -1,6 +1,7 @@
 """Selection rules: which units of a group are kept, and what stands for each that is not."""
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,15 @@ def checked_size(size: int, units: int) -> int:
     return min(size, units)
 
 
-def k_centre(signatures: Signatures, strategy: Strategy, size: int) -> GroupSelection:
+Counted = Callable[[int], object]
+"""Told how many units are decided on, while a rule works."""
+
+
+def _uncounted(units: int) -> None:
+    pass
+
+
+def k_centre(signatures: Signatures, strategy: Strategy, size: int, *, counted: Counted = _uncounted) -> GroupSelection:
     """Keep the first unit, then the farthest from it, then the farthest from both, and so on.
 
     At most twice as far from every unit is a kept one as with the best choice of as many (Gonzalez, 1985). Of units as
@@ -69,6 +78,7 @@ def k_centre(signatures: Signatures, strategy: Strategy, size: int) -> GroupSele
         distance = sign * strategy.compare(signatures[centre : centre + 1], signatures)[0].astype(np.float64)
         nearer = distance < nearest
         nearest[nearer], duplicate_of[nearer] = distance[nearer], centre
+        counted(n // size)
     duplicate_of[keep] = np.flatnonzero(keep)
     measure = np.where(keep, np.nan, sign * nearest).astype(np.float32)
     return GroupSelection(keep, duplicate_of, measure)
@@ -78,7 +88,15 @@ STARTS, ITERATIONS = 4, 50
 Ints = NDArray[np.int64]
 
 
-def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: int, seed: int = 0) -> GroupSelection:
+def balanced(
+    signatures: Signatures,
+    strategy: Strategy,
+    size: int,
+    clusters: int,
+    seed: int = 0,
+    *,
+    counted: Counted = _uncounted,
+) -> GroupSelection:
     """Cluster by k-means, give each cluster the same number of places, and fill them by k-centre.
 
     Small clusters are kept whole, and the places that they do not need go to the others. SemDeDup (Abbas et al.) drops
@@ -107,6 +125,7 @@ def balanced(signatures: Signatures, strategy: Strategy, size: int, clusters: in
         units = np.flatnonzero(cluster == number)
         kept = k_centre(signatures[units], strategy, places)
         keep[units], duplicate_of[units], measure[units] = kept.keep, units[kept.duplicate_of], kept.measure
+        counted(len(units))
     return GroupSelection(keep, duplicate_of, measure)
 
 
@@ -138,7 +157,9 @@ LEAF, CHEAP_LEAF = 32, 256
 """Units of which all pairs are compared at once: few where a measure is costly, more where it can be searched for."""
 
 
-def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None = None) -> GroupSelection:
+def greedy(
+    signatures: Signatures, strategy: Strategy, threshold: float | None = None, *, counted: Counted = _uncounted
+) -> GroupSelection:
     """Keep the first unit, drop all that duplicate it, keep the first of what remains, and so on.
 
     A unit is dropped for the earliest kept unit that it duplicates, so halves can be worked through one after the
@@ -157,7 +178,7 @@ def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None =
     if strategy.measure == "score":
         score = np.asarray(signatures[:, 0], dtype=np.float32)
         return by_score(score, within(strategy, score, threshold))
-    selection = _Selection(signatures, strategy, threshold)
+    selection = _Selection(signatures, strategy, threshold, counted)
     keep = np.zeros(n, dtype=bool)
     keep[selection.of(np.arange(n))] = True
     return GroupSelection(keep, selection.duplicate_of, selection.measure)
@@ -166,8 +187,8 @@ def greedy(signatures: Signatures, strategy: Strategy, threshold: float | None =
 class _Selection:
     """The state of one selection: who stands for whom."""
 
-    def __init__(self, signatures: Signatures, strategy: Strategy, threshold: float) -> None:
-        self.signatures, self.strategy, self.threshold = signatures, strategy, threshold
+    def __init__(self, signatures: Signatures, strategy: Strategy, threshold: float, counted: Counted) -> None:
+        self.signatures, self.strategy, self.threshold, self.counted = signatures, strategy, threshold, counted
         self.leaf = CHEAP_LEAF if isinstance(strategy, Searchable) else LEAF
         self.duplicate_of = np.arange(len(signatures))
         self.measure = np.full(len(signatures), np.nan, dtype=np.float32)
@@ -182,11 +203,13 @@ class _Selection:
         dropped = found < len(kept)
         self.duplicate_of[second[dropped]] = kept[found[dropped]]
         self.measure[second[dropped]] = measure[dropped]
+        self.counted(int(dropped.sum()))
         return np.concatenate([kept, self.of(second[~dropped])])
 
     def _leaf(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
         if not len(units):
             return units
+        self.counted(len(units))
         measure = self.strategy.compare(self.signatures[units], self.signatures[units])
         near = np.triu(within(self.strategy, measure, self.threshold), 1)
         left = np.ones(len(units), dtype=bool)

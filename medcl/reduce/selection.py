@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.engine.parallel import run_chunks
+from medcl.engine.progress import progress, watched
 from medcl.reduce.config import ReduceConfig
-from medcl.reduce.rules import GroupSelection, balanced, by_score, greedy, k_centre
+from medcl.reduce.rules import Counted, GroupSelection, balanced, by_score, greedy, k_centre
 from medcl.reduce.signatures import Described
 from medcl.reduce.strategy import Measure, Range, Searchable, Signatures, Strategy
 from medcl.reduce.units import Units
 
 Ints = NDArray[np.int64]
-Apply = Callable[[Signatures], GroupSelection]
+Apply = Callable[..., GroupSelection]
 _BYTES = 1 << 28
 """Signatures that are in memory at a time, unless a single group has more."""
 _PARALLEL = 1 << 30
@@ -68,13 +69,19 @@ def select(
     measure = np.full(len(units), np.nan, dtype=np.float32)
     apply = _rule(strategy, config, threshold)
     groups = units.by_group()
-    for own, kept in zip(groups, _worked_through(groups, units, described, apply, jobs, cluster), strict=True):
-        keep[own], measure[own] = kept.keep, kept.measure
-        duplicate_of[own] = np.where(kept.duplicate_of < 0, -1, own[kept.duplicate_of])
+    with progress("reduce: comparison", len(units), "unit") as bar:
+        if len(groups) == 1 and cluster is None:
+            done: Iterable[GroupSelection] = [apply(described.gather(units, groups[0]), counted=bar.update)]
+        else:
+            done = _worked_through(groups, units, described, apply, jobs, cluster)
+        for own, kept in zip(groups, done, strict=True):
+            keep[own], measure[own] = kept.keep, kept.measure
+            duplicate_of[own] = np.where(kept.duplicate_of < 0, -1, own[kept.duplicate_of])
+            bar.update(0 if isinstance(done, list) else len(own))
     return Selection(units, keep, duplicate_of, measure, strategy.name, strategy.measure, threshold)
 
 
-def highest(signatures: Signatures, share: float) -> GroupSelection:
+def highest(signatures: Signatures, share: float, *, counted: Counted | None = None) -> GroupSelection:
     """Keep a share of units, at least one, of the highest scores (n, 1), in case of doubt the earlier ones."""
     score = np.asarray(signatures[:, 0], dtype=np.float32)
     keep = np.zeros(len(score), dtype=bool)
@@ -95,12 +102,12 @@ def _rule(strategy: Strategy, config: ReduceConfig, threshold: float | None) -> 
     return partial(_share, strategy=strategy, config=config)
 
 
-def _share(signatures: Signatures, strategy: Strategy, config: ReduceConfig) -> GroupSelection:
+def _share(signatures: Signatures, strategy: Strategy, config: ReduceConfig, **counted: Counted) -> GroupSelection:
     size = size_of(config.keep or 1.0, len(signatures))
     if config.rule == "balanced":
         clusters = config.clusters or max(1, round(size / 10))
-        return balanced(signatures, strategy, size, min(clusters, size), config.seed)
-    return k_centre(signatures, strategy, size)
+        return balanced(signatures, strategy, size, min(clusters, size), config.seed, **counted)
+    return k_centre(signatures, strategy, size, **counted)
 
 
 def _worked_through(
@@ -173,7 +180,8 @@ def curve_of(groups: Iterable[Signatures], strategy: Strategy, thresholds: Itera
     total = sum(map(len, chosen))
     share = np.ones(len(at))
     if total:
-        share = np.sum([_kept(group, strategy, at) for group in chosen], axis=0) / total
+        watch = watched(chosen, "reduce: curve", "group")
+        share = np.sum([_kept(group, strategy, at) for group in watch], axis=0) / total
     return RedundancyCurve(at, share, knee(at, share, strategy), total)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
+from medcl.engine.progress import watched
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ def within(strategy: Strategy, measure: NDArray[Any], threshold: float) -> NDArr
     return np.asarray(measure <= threshold if strategy.measure == "distance" else measure >= threshold)
 
 
+_PART, _PARTS = 8192, 32
+"""Signatures that are compared with all behind them before the progress is told, at least; and number of such parts."""
 BLOCK = 1024
 """Signatures a side that are compared at a time."""
 
@@ -181,9 +184,11 @@ def duplicates(strategy: Strategy, signatures: Signatures, threshold: float) -> 
 
     An archive of n equal pieces has n (n - 1) / 2 pairs: only a selection rule is quick for it.
     """
-    for pairs in matches(strategy, signatures, signatures, threshold):
-        later = pairs.first < pairs.second
-        yield DuplicatePairs(pairs.first[later], pairs.second[later], pairs.measure[later])
+    step = max(_PART, -(-len(signatures) // _PARTS))
+    for top in watched(range(0, len(signatures), step), "reduce: comparison", "part"):
+        for pairs in matches(strategy, signatures[top : top + step], signatures[top:], threshold):
+            later = pairs.first < pairs.second
+            yield DuplicatePairs(pairs.first[later] + top, pairs.second[later] + top, pairs.measure[later])
 
 
 def earliest(

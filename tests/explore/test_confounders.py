@@ -8,6 +8,7 @@ import pytest
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.vectors import groups_of, vectors_of
+from medcl.engine import progress
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.confounders import Confounder, confounders
 from medcl.explore.page import Categories
@@ -32,6 +33,14 @@ def test_the_site_effect_of_a_phantom_is_found(tmp_path: Path) -> None:
     assert found["site"].share > 0
     assert not found["sex"].found
     assert not found["split"].found
+
+
+def test_how_far_it_is_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    columns = {name: Categories(np.arange(40) % 2, ("A", "B")) for name in ("site", "sex")}
+    confounders(np.random.default_rng(0).normal(size=(40, 4)), columns, np.arange(40), permutations=19)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "explore: confounders: 2 of 2 columns (100%), 0 s left"
 
 
 def test_no_site_effect_is_found_where_none_was_planted(tmp_path: Path) -> None:

@@ -49,6 +49,13 @@ def test_the_size_of_the_parts_changes_nothing(leaf: int, monkeypatch: pytest.Mo
     np.testing.assert_array_equal(found.measure, expected.measure)
 
 
+@pytest.mark.parametrize("hashes", [range(300), [7] * 300, [2**k - 1 for k in range(64)]])
+def test_every_unit_is_counted_once(hashes: list[int]) -> None:
+    counts: list[int] = []
+    greedy(as_bytes(list(hashes)), Hash(), 1, counted=counts.append)
+    assert sum(counts) == len(hashes)
+
+
 def test_an_archive_of_one_picture_keeps_one_quickly() -> None:
     found = greedy(np.zeros((200_000, 8), dtype=np.uint8), Hash())
     assert np.flatnonzero(found.keep).tolist() == [0]

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from medcl.engine import progress
 from medcl.reduce import selection as module
+from medcl.reduce import strategy as comparing
 from medcl.reduce.hamming import Hash
 from medcl.reduce.image_strategies import Entropy, MutualInformation
 from medcl.reduce.rules import greedy
 from medcl.reduce.selection import curve_of, knee
+from medcl.reduce.strategy import duplicates
 
 
 def scenes(copies: int, flips: int) -> np.ndarray:
@@ -53,3 +56,22 @@ def test_large_archives_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "MOST", 40)
     assert curve_of([scenes(1, 0)] * 10, Hash()).units == 40
     assert curve_of([scenes(5, 0)], Hash()).units == 40
+
+
+def test_pairs_are_the_same_in_parts_and_how_far_it_is_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found() -> set[tuple[int, int, float]]:
+        pairs = list(duplicates(Hash(), scenes(5, 2), 6))
+        listed = [row for one in pairs for row in zip(one.first, one.second, one.measure, strict=True)]
+        assert len(set(listed)) == len(listed)
+        return {(int(a), int(b), float(c)) for a, b, c in listed}
+
+    whole = found()
+    assert len(whole) > 100
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(comparing, "_PART", 7)
+    monkeypatch.setattr(comparing, "_PARTS", 4)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    assert found() == whole
+    assert capsys.readouterr().err.splitlines()[-1] == "reduce: comparison: 4 of 4 parts (100%), 0 s left"
