@@ -46,14 +46,10 @@ def checked_size(size: int, units: int) -> int:
 
 
 Counted = Callable[[int], object]
-"""Told how many units are decided on, while a rule works."""
+"""Told how many units are decided on, while a rule works; `int` takes the number, and makes nothing of it."""
 
 
-def _uncounted(units: int) -> None:
-    pass
-
-
-def k_centre(signatures: Signatures, strategy: Strategy, size: int, *, counted: Counted = _uncounted) -> GroupSelection:
+def k_centre(signatures: Signatures, strategy: Strategy, size: int, *, counted: Counted = int) -> GroupSelection:
     """Keep the first unit, then the farthest from it, then the farthest from both, and so on.
 
     At most twice as far from every unit is a kept one as with the best choice of as many (Gonzalez, 1985). Of units as
@@ -95,7 +91,7 @@ def balanced(
     clusters: int,
     seed: int = 0,
     *,
-    counted: Counted = _uncounted,
+    counted: Counted = int,
 ) -> GroupSelection:
     """Cluster by k-means, give each cluster the same number of places, and fill them by k-centre.
 
@@ -158,7 +154,7 @@ LEAF, CHEAP_LEAF = 32, 256
 
 
 def greedy(
-    signatures: Signatures, strategy: Strategy, threshold: float | None = None, *, counted: Counted = _uncounted
+    signatures: Signatures, strategy: Strategy, threshold: float | None = None, *, counted: Counted = int
 ) -> GroupSelection:
     """Keep the first unit, drop all that duplicate it, keep the first of what remains, and so on.
 
