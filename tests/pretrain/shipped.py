@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Sequence
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,10 @@ RECIPES = tuple(sorted(path.stem for path in PIPELINES.glob("*.yaml")))
 PATIENTS, VALUES = 14, 4
 START = "image_simclr"
 """The recipe whose run others begin with."""
+OWN: dict[str, dict[str, Any]] = {
+    "temporal_scl": {"objectives": {one: {"target": "diagnosis"} for one in ("outcome", "neighbours")}},
+}
+"""What a recipe says of an archive that is not ours."""
 
 
 def content(name: str) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def tiny(name: str, steps: int, start: Path | None = None, *, shared: bool = Fal
     short = {"steps": steps, "learning_rate": 3e-3, "schedule": "constant", "warmup": 0.0, "weight_decay": 0.0}
     found["optimiser"] = {**found["optimiser"], **short}
     found["hardware"] = {"accelerator": "cpu"}
-    return read(merge(found, changes))
+    return read(merge(merge(found, OWN.get(name, {})), changes))
 
 
 def _input(name: str, value: dict[str, Any], start: Path | None, shared: bool) -> dict[str, Any]:
@@ -87,10 +93,17 @@ def _input(name: str, value: dict[str, Any], start: Path | None, shared: bool) -
             {"spacing": None, "window": None, "foreground": False} if kind == "volume" else {}
         )
     else:
-        small_data = {"signal": {"window": 1.0, "stride": 1.0}, "report": {"length": 24}}.get(kind, {})
+        in_time = {"window": 6.0, "step": 2.0}
+        small_data = {"signal": {"window": 1.0, "stride": 1.0}, "report": {"length": 24}, "table": in_time}[kind]
     own = {} if "like" in value else {"data": {**data, **small_data}}
     begun = {"init": str(start)} if "init" in value and start else {}
     return {**value, **own, **begun, "encoder": {**encoder, **small}}
+
+
+def _has_head(kind: str) -> bool:
+    from medcl.pretrain.objectives import objective_class
+
+    return "head" in {one.name for one in fields(objective_class(kind).Config)}
 
 
 def _objective(value: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +111,7 @@ def _objective(value: dict[str, Any]) -> dict[str, Any]:
     kind = found.get("kind", "contrast")
     if kind in ("densecl", "pixpro", "slotcon", "regions"):
         found |= {"projection": 8}
-    elif kind != "hierarchical" and not isinstance(found.get("head"), str) and found.get("head", {}).get("dim", 1):
+    elif _has_head(kind) and not isinstance(found.get("head"), str) and found.get("head", {}).get("dim", 1):
         head = found.get("head", {})
         found["head"] = {**head, "hidden": min(head.get("hidden", 16), 16), "dim": 8, "dropout": 0.0}
     if kind in ("densecl", "pixpro", "slotcon"):
@@ -157,12 +170,16 @@ def scanned(folder: Path) -> Path:
 
 
 def _write_values(archive: Path) -> None:
-    """Laboratory values of the patients, a row each."""
+    """Laboratory values of the patients, in six hours, around values of their own."""
     rng = np.random.default_rng(0)
     names = [f"value{number}" for number in range(VALUES)]
-    rows = [[f"P{one + 1:04d}", *(f"{value:.2f}" for value in rng.normal(5, 1, VALUES))] for one in range(PATIENTS)]
-    _write(archive / "laboratory.csv", ["pid", *names], rows)
-    about = {"medcl": {"patient": "pid"}, **{name: {"Units": "mmol/l"} for name in names}}
+    rows = [
+        [f"P{one + 1:04d}", hour, *(f"{value:.2f}" for value in rng.normal(level, 0.3))]
+        for one, level in enumerate(rng.normal(5, 1, (PATIENTS, VALUES)))
+        for hour in range(6)
+    ]
+    _write(archive / "laboratory.csv", ["pid", "hours", *names], rows)
+    about = {"medcl": {"patient": "pid", "time": "hours"}, **{name: {"Units": "mmol/l"} for name in names}}
     (archive / "laboratory.json").write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -171,6 +188,6 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _write(path: Path, columns: list[str], rows: list[list[str]]) -> None:
+def _write(path: Path, columns: list[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([columns, *rows])

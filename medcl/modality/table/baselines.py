@@ -16,12 +16,12 @@ class TableColumns:
     """The variables of a table, scaled, and which of them are missing.
 
     Of a variable of numbers that is its value; in time the last, mean, lowest and highest one and the share of the
-    steps that have one. Of a category it is one feature a class, 1 where it holds (in time, last), and that share. What
-    is missing has the mean of the training samples.
+    steps that have one, or the last alone. Of a category it is one feature a class, 1 where it holds (in time, last),
+    and that share. What is missing has the mean of the training samples.
 
     Args:
         n_classes: of each variable, 0 for numbers.
-        timed: whether samples have steps.
+        timed: whether samples have steps, of which more than the last value counts.
         title: in words, for tables.
     """
 
@@ -76,5 +76,9 @@ class TableColumns:
 def baselines(config: TableConfig) -> dict[str, Baseline]:
     """See `Wing.baselines`."""
     timed = config.window is not None
-    title = "last, mean, lowest and highest values" if timed else "the columns themselves"
-    return {"columns": TableColumns(config.n_classes, timed, title)}
+    if not timed:
+        return {"columns": TableColumns(config.n_classes, timed, "the columns themselves")}
+    return {
+        "columns": TableColumns(config.n_classes, timed, "last, mean, lowest and highest values"),
+        "last": TableColumns(config.n_classes, False, "last values"),
+    }

@@ -23,6 +23,8 @@ OBJECTIVES = {
     "swav": "swav:SwAV",
     "momentum-distillation": "distillation:MomentumDistillation",
     "sepclr": "sepclr:SepCLR",
+    "temporal-scl": "temporal_scl:TemporalSCL",
+    "glocal-ib": "glocal_ib:GlocalIB",
 }
 """Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
 

@@ -50,6 +50,16 @@ def test_tables_in_time_have_statistics_of_each_variable():
     np.testing.assert_allclose(found, expected)
 
 
+def test_last_values_alone_are_a_baseline_of_tables_in_time():
+    own = samples(Stored([[0, 1, NAN, 0], [1, 4, NAN, 1], [3, -2, NAN, NAN]]), replace(PLAIN, window=4, step=1))
+    last = wing("table").baselines(own.config)["last"]
+
+    (found,) = last.transform(own, np.array([0]), last.fit(own, np.array([0])))
+
+    # a, b (without a value anywhere), classes of sex; then which of them are missing.
+    np.testing.assert_allclose(found, [-2, 0, 0, 1, 0, 1, 0])
+
+
 def test_windows_of_a_record_are_averaged():
     rows = [[0, 1, 1, 0], [1, 4, 1, 1], [2, 7, 1, 1], [3, 2, 1, 1]]
     own = samples(Stored(rows), replace(PLAIN, window=2, step=1, stride=2))
