@@ -95,12 +95,17 @@ def compared(original: Runs, exported: Runs, inputs: Sequence[Tensor]) -> tuple[
     """The largest absolute difference over all inputs, and the largest absolute number of the original.
 
     Raises:
-        MedclError: the export gives another shape, or what is not a number.
+        MedclError: the export fails, gives another shape, or what is not a number.
     """
     difference = largest = 0.0
     for x in inputs:
         with torch.inference_mode():
-            wanted, found = original(x).double(), exported(x).double().cpu()
+            wanted = original(x).double()
+            try:
+                found = exported(x).double().cpu()
+            except RuntimeError as error:
+                shape = "x".join(map(str, x.shape))
+                raise MedclError(f"the export does not take samples of the shape {shape}: it was not kept") from error
         if wanted.shape != found.shape or not torch.isfinite(found).all():
             raise MedclError(
                 f"the export gives {tuple(found.shape)} where the original gives {tuple(wanted.shape)}, or what is not "

@@ -29,6 +29,7 @@ from medcl.modality.spec import ImageCard, SignalCard, TextCard
 from medcl.modality.volume.config import VolumeConfig
 from tests.embed import archives
 from tests.evaluate import segment_archive, signal_run
+from tests.modality.table.laboratory import write_laboratory, write_stays
 
 torch.set_num_threads(1)
 BESIDE = {"preprocessing.json", "preprocess.py", "network.json", "README.md"}
@@ -134,6 +135,40 @@ def test_reports_of_any_length(tmp_path: Path) -> None:
         torch.testing.assert_close(program(ids), taken.original(ids), atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["mlp", "transformer"])
+@pytest.mark.parametrize("in_time", [False, True])
+def test_tables_with_gaps_and_categories(name: str, in_time: bool, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    archive = (write_stays if in_time else write_laboratory)(tmp_path / "archive", 16)
+    manifest = medcl.scan(archive.folder, tmp_path / "m.parquet", jobs=1)
+    recipe = {
+        "inputs": {
+            "table": {
+                "modality": "table",
+                "data": {"window": 24.0, "step": 2.0} if in_time else {},
+                "encoder": {"name": name, "dim": 8, "hidden": 16},
+            }
+        },
+        "objectives": {"own": {"of": "table", "positives": "item"}},
+        "batch": {"patients": 4},
+        "optimiser": {"steps": 1},
+    }
+    run = Path(medcl.pretrain(recipe, manifest, tmp_path / "run"))
+    for to, file in (("torch", "model.pt2"), ("onnx", "model.onnx")):
+        done = export(run, to, tmp_path / to, manifest=manifest.value)  # type: ignore[arg-type]
+        assert (done.network, done.records) == (file, 8)
+        assert done.difference < TOLERANCE < done.largest
+    taken = take(run)
+    session = onnxruntime.InferenceSession(str(tmp_path / "onnx" / "model.onnx"))
+    program = torch.export.load(str(tmp_path / "torch" / "model.pt2")).module()
+    for x in taken.real(manifest.value):
+        assert x.isnan().any() or not in_time
+        with torch.inference_mode():
+            wanted = taken.original(x).numpy()
+        np.testing.assert_allclose(session.run(None, {"x": x.numpy()})[0], wanted, atol=TOLERANCE)
+        np.testing.assert_allclose(program(x).numpy(), wanted, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("name", ["resnet", "unet", "vit"])
 def test_images_as_a_bundle(name: str, tmp_path: Path) -> None:
     from monai.bundle import ConfigParser
@@ -191,6 +226,8 @@ def test_an_export_that_gives_something_else_is_not_kept(run: Path, tmp_path: Pa
         compared(taken.original, lambda one: taken.network(one)[:, :3], x)
     with pytest.raises(MedclError, match="not a number"):
         compared(taken.original, lambda one: taken.network(one) * float("nan"), x)
+    with pytest.raises(MedclError, match="does not take samples of the shape"):
+        compared(taken.original, lambda one: taken.network(one).view(9, 9), x)
     with pytest.raises(UsageError, match="is not overwritten"):
         export(run, "torch", tmp_path)
     with pytest.raises(MedclError, match="no such folder"):

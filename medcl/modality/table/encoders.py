@@ -147,23 +147,40 @@ class TableTransformer(TableEncoder):
 
     def encode(self, x: Tensor) -> Tensor:
         """Encode (B, C, T) as (B, T, dim)."""
-        batch, _, steps = x.shape
+        place = positions(x.shape[2], self.step.shape[0], x.device).to(x.dtype)
+        values, empty = (self._every if torch.compiler.is_compiling() else self._present)(x, place)
+        tokens = torch.cat(((self.step + place).expand(x.shape[0], -1, -1), values), dim=1)
+        encoded = self.layers(tokens, src_key_padding_mask=F.pad(empty, (x.shape[2], 0), value=False))
+        return cast(Tensor, self.output(encoded[:, : x.shape[2]]))
+
+    def _present(self, x: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens of what is there, (B, longest, width), and which of them only fill up (B, longest)."""
+        batch = len(x)
         sample, step, variable = torch.nonzero(~x.isnan().transpose(1, 2), as_tuple=True)
         value = x[sample, variable, step]
-        place = positions(steps, self.step.shape[0], x.device).to(x.dtype)
-        is_number = (self._classes[variable] == 0).to(x.dtype)
-        code = codes(value * (1 - is_number), self._classes[variable].clamp(min=1))
-        token = self.vectors[self._first[variable] + code] + self.slopes[variable] * (value * is_number).unsqueeze(1)
-        token = token + place[step]
+        token = self._token(value, variable) + place[step]
         # (B, longest, width): the tokens of each sample one behind the other, then what fills it up.
         counts = torch.bincount(sample, minlength=batch)
         order = torch.arange(len(sample), device=x.device) - (counts.cumsum(0) - counts)[sample]
         longest = int(counts.max())
         values = token.new_zeros(batch, longest, token.shape[1]).index_put((sample, order), token)
-        empty = torch.arange(longest, device=x.device) >= counts.unsqueeze(1)
-        tokens = torch.cat(((self.step + place).expand(batch, -1, -1), values), dim=1)
-        encoded = self.layers(tokens, src_key_padding_mask=F.pad(empty, (steps, 0), value=False))
-        return cast(Tensor, self.output(encoded[:, :steps]))
+        return values, torch.arange(longest, device=x.device) >= counts.unsqueeze(1)
+
+    def _every(self, x: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with a token for each place of the table, (B, T C, width): its shape does not depend on the values.
+
+        A network that is exported has to be of that kind; what is missing is masked in the place of left out.
+        """
+        value = x.transpose(1, 2)
+        missing = value.isnan()
+        token = self._token(value.masked_fill(missing, 0), torch.arange(x.shape[1], device=x.device))
+        return (token + place.unsqueeze(1)).flatten(1, 2), missing.flatten(1)
+
+    def _token(self, value: Tensor, variable: Tensor) -> Tensor:
+        """(..., width) of values (...) of variables, without their time."""
+        is_number = (self._classes[variable] == 0).to(value.dtype)
+        code = codes(value * (1 - is_number), self._classes[variable].clamp(min=1))
+        return self.vectors[self._first[variable] + code] + self.slopes[variable] * (value * is_number).unsqueeze(-1)
 
     @property
     def _first(self) -> Tensor:
