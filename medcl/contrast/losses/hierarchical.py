@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from medcl.contrast.core.blockwise import accurate, no_autocast
+from medcl.contrast.core.blockwise import accurate, no_autocast, rows_at_once
 from medcl.contrast.core.gather import Group, gather, mean, processes
 from medcl.errors import UsageError
 
@@ -50,7 +50,7 @@ def _pairs(z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 BLOCK = 2**20
-"""Similarities of one kind that are held at a time: few enough to stay in a processor's cache, enough to fill a GPU."""
+"""Similarities of one kind that are held at a time: few enough to stay in a processor's cache."""
 NEGLIGIBLE = -75.0
 """Exponents from here down become 0. Next to the 1 of the row's maximum no number format of ours holds exp(-75), but
 products with denormal weights make a CPU several times slower."""
@@ -79,7 +79,7 @@ def contrast_views(a: Tensor, b: Tensor, grads: Sequence[Tensor], scale: float) 
     groups, n, _ = a.shape
     scale /= 2 * groups * n
     total = a.new_zeros(())
-    step = max(1, BLOCK // n**2)
+    step = max(1, _held(a.device) // n**2)
     for start in range(0, groups, step):
         block = slice(start, start + step)
         x, y = a[block], b[block]
@@ -94,6 +94,16 @@ def contrast_views(a: Tensor, b: Tensor, grads: Sequence[Tensor], scale: float) 
             grads[0][block].baddbmm_(xx + xx.mT, x, alpha=scale).baddbmm_(cross, y, alpha=scale)
             grads[1][block].baddbmm_(yy + yy.mT, y, alpha=scale).baddbmm_(cross.mT, x, alpha=scale)
     return total * scale
+
+
+def _held(device: torch.device) -> int:
+    """Similarities of one kind that are held at a time.
+
+    On a GPU, where many small kernels wait for the CPU that starts them, as many as memory allows.
+    """
+    if device.type == "cuda" and not torch.compiler.is_compiling():
+        return rows_at_once(1, device)
+    return BLOCK
 
 
 def _softmax_(own: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
