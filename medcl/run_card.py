@@ -14,6 +14,8 @@ from typing import Any
 from medcl import files, runs
 from medcl.documents import read_json
 from medcl.errors import MedclError
+from medcl.modality import wing
+from medcl.modality.base import frozen
 from medcl.wording import METRICS, number
 
 CARD, DATA, CONFOUNDERS = "README.md", "data.json", "confounders.json"
@@ -102,6 +104,10 @@ def _recipe(folder: Path) -> Iterator[str]:
             encoder = one.get("encoder") or {}
             dim = encoder.get("dim") or encoder.get("projection")
             yield from _row(name, one.get("modality", ""), f"{encoder.get('name', '')}{f', {dim} wide' if dim else ''}")
+        for name, one in inputs.items():
+            own = wing(one.get("modality") or name)
+            if note := own.note(own.config(**frozen(one.get("data") or {}))):
+                yield f"\n{note}"
     if isinstance(objectives, Mapping):
         yield from ("", *_row("objective", "kind", "of", "positives", "loss", "weight"), *_rule(6))
         for name, one in objectives.items():

@@ -125,7 +125,8 @@ def measure(
     Raises:
         MedclError: the labels do not allow it; `LeakError` where a test patient was trained on.
     """
-    notes = [*notes, *_guarded(manifest, items, folds, config)]
+    said = dict.fromkeys(wing_of(arm.data).note(arm.data) for arm in folds[0].arms)
+    notes = [*notes, *filter(None, said), *_guarded(manifest, items, folds, config)]
     plan = LabelPlan(manifest, items, task, config, store / FOLDER, _minutes(manifest, items))
     models, drawn = run(plan, folds, config, config.fractions or DEFAULT_LABELS, plan.folder)
     by_number = {fold.number: fold for fold in folds}

@@ -254,6 +254,10 @@ class Wing(ABC):
             modality: of the records, as the manifest has it; several joined by `+`.
         """
 
+    def note(self, config: Any) -> str:
+        """What reports and model cards say of samples that are made from several records; empty, as by default."""
+        return ""
+
     @abstractmethod
     def data_of(self, spec: Any) -> Any:
         """The configuration of samples that an encoder takes in evaluation: as in training, without overlap."""

@@ -32,6 +32,8 @@ class SignalCard:
         standardise: how a window was scaled: by `record`, by `window` or not (`none`).
         band: pass band in Hz that the recordings were filtered to, if any.
         notch: frequency in Hz that was removed, if any.
+        align: whose recordings are aligned together, as in `SignalConfig`.
+        align_online: whether each by itself and those before it alone.
     """
 
     encoder: SignalEncoderConfig | ForeignEncoderConfig
@@ -41,6 +43,8 @@ class SignalCard:
     standardise: str
     band: tuple[float | None, ...] | None = None
     notch: float | None = None
+    align: str = "none"
+    align_online: bool = False
 
     def build(self) -> Encoder:
         """The network that the card describes, with new random weights."""

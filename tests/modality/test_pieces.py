@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,14 +21,17 @@ from medcl.modality.volume.config import VolumeConfig
 from tests.evaluate import segment_archive
 
 
-@pytest.mark.parametrize("standardise", ["record", "window", "none"])
-def test_windows_of_a_recording(ecg_manifest: Manifest, tmp_path: Path, standardise: str) -> None:
+@pytest.mark.parametrize(
+    ("standardise", "align"), [("record", "none"), ("window", "none"), ("none", "none"), ("none", "recording")]
+)
+def test_windows_of_a_recording(ecg_manifest: Manifest, tmp_path: Path, standardise: Any, align: Any) -> None:
     config = SignalConfig(
         sampling_rate=100.0,
         channels=["I", "V5"],
         window=2.0,
         stride=2.0,
-        standardise=standardise,  # type: ignore[arg-type]
+        standardise=standardise,
+        align=align,
     )
     store = prepare(ecg_manifest, config, tmp_path, jobs=1)
     samples = wing("signal").samples(store, ecg_manifest, config)
@@ -37,7 +41,7 @@ def test_windows_of_a_recording(ecg_manifest: Manifest, tmp_path: Path, standard
     expected = samples.__getitems__(samples.samples_of(row).tolist())["x"]
     torch.testing.assert_close(wing("signal").pieces(whole, config), expected, rtol=1e-4, atol=1e-5)
     whole[0] = 3.0
-    if standardise != "none":
+    if (standardise, align) != ("none", "none"):
         assert not wing("signal").pieces(whole, config)[:, 0].any(), "a flat channel is 0"
     whole[0, 10] = np.nan
     assert len(wing("signal").pieces(whole, config)) == len(expected) - 1

@@ -75,18 +75,18 @@ def compared(manifest: Manifest, kind: str, config: Any, store: Path, made: Any)
 
 
 @pytest.mark.parametrize(
-    ("rate", "band", "notch", "standardise"),
+    ("rate", "band", "notch", "standardise", "align"),
     [
-        (100.0, None, None, "record"),
-        (100.0, None, None, "none"),
-        (100.0, None, None, "window"),
-        (80.0, [0.5, 35.0], None, "record"),
-        (125.0, [None, 40.0], 50.0, "window"),
-        (64.0, [1.0, None], None, "none"),
+        (100.0, None, None, "record", "none"),
+        (100.0, None, None, "none", "none"),
+        (100.0, None, None, "window", "none"),
+        (80.0, [0.5, 35.0], None, "record", "none"),
+        (125.0, [None, 40.0], 50.0, "window", "none"),
+        (64.0, [1.0, None], None, "none", "recording"),
     ],
 )
 def test_windows_of_an_ecg(
-    ecg_manifest: Manifest, tmp_path: Path, rate: float, band: Any, notch: float | None, standardise: Any
+    ecg_manifest: Manifest, tmp_path: Path, rate: float, band: Any, notch: float | None, standardise: Any, align: Any
 ) -> None:
     config = SignalConfig(
         sampling_rate=rate,
@@ -96,9 +96,10 @@ def test_windows_of_an_ecg(
         band=band,
         notch=notch,
         standardise=standardise,
+        align=align,
     )
     manifest = ecg_manifest.select(np.flatnonzero(ecg_manifest.column("status") == "ok")[:6])
-    card = SignalCard(SignalEncoderConfig(), ("V5", "I"), rate, 2.0, standardise, band and tuple(band), notch)
+    card = SignalCard(SignalEncoderConfig(), ("V5", "I"), rate, 2.0, standardise, band and tuple(band), notch, align)
 
     def made(row: int) -> NDArray[np.float32]:
         path = manifest.root / str(manifest.column("path")[row])

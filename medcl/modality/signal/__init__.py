@@ -121,7 +121,15 @@ class SignalWing(Wing):
             data.standardise,
             tuple(data.band) if data.band else None,
             data.notch,
+            data.align,
+            data.align_online,
         )
+
+    def note(self, config: SignalConfig) -> str:
+        """How recordings were aligned."""
+        from medcl.modality.signal.alignment import note
+
+        return note(config)
 
     def data_of(self, spec: "SignalCard") -> SignalConfig:
         """Windows as in pretraining, side by side."""
@@ -133,6 +141,8 @@ class SignalWing(Wing):
             band=list(spec.band) if spec.band else None,
             notch=spec.notch,
             standardise=spec.standardise,  # type: ignore[arg-type]
+            align=spec.align,  # type: ignore[arg-type]
+            align_online=spec.align_online,
         )
 
     def baselines(self, config: SignalConfig) -> dict[str, Baseline]:

@@ -24,6 +24,11 @@ class SignalConfig:
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
             `none`.
+        align: whose recordings are aligned together (Euclidean alignment): the channels are turned so that the mean
+            covariance of the recordings of a `patient`, of a `session`, or of the `recording` by itself is the
+            identity. It needs no labels, and takes the place of `standardise`, which has to be `none`.
+        align_online: align each recording by itself and those before it, in the order of the manifest, as a device
+            can; otherwise by all of its group.
     """
 
     sampling_rate: float | None = None
@@ -34,6 +39,8 @@ class SignalConfig:
     band: list[float | None] | None = None
     notch: float | None = None
     standardise: Literal["record", "window", "none"] = "record"
+    align: Literal["none", "patient", "session", "recording"] = "none"
+    align_online: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,24 +111,28 @@ class SignalEncoderConfig:
     """What turns a window (channels, time) into embeddings.
 
     Args:
-        name: `dilated` (COMET and TS2Vec), `resnet` (1-D ResNet), `transformer` (patches) or `xresnet` (xresnet1d of
-            the PTB-XL benchmark, with BatchNorm).
+        name: `dilated` (COMET and TS2Vec), `resnet` (1-D ResNet), `transformer` (patches), `xresnet` (xresnet1d of the
+            PTB-XL benchmark, with BatchNorm), or of EEG `shallow` (ShallowConvNet), `eegnet` (EEGNet) and `conformer`
+            (EEG Conformer).
         dim: width of the embedding.
-        hidden: width inside the encoder.
-        depth: residual blocks (dilated), stages (resnet), layers (transformer), or 18, 34, 50 or 101 (xresnet).
+        hidden: width inside the encoder; of the networks of EEG their maps after the spatial filters.
+        depth: residual blocks (dilated), stages (resnet), layers (transformer, conformer), or 18, 34, 50 or 101
+            (xresnet).
         stride: time steps that one position of the dense embedding covers.
         dropout: probability of dropping a feature.
         pooling: how a dense embedding becomes one vector over time; `both` takes the mean of the first half of the
             features and the maximum of the others.
+        kernel: time steps of the temporal filters of `shallow`, `eegnet` and `conformer`.
     """
 
-    name: Literal["dilated", "resnet", "transformer", "xresnet"] = "dilated"
+    name: Literal["dilated", "resnet", "transformer", "xresnet", "shallow", "eegnet", "conformer"] = "dilated"
     dim: int = 320
     hidden: int = 64
     depth: int = 10
     stride: int = 1
     dropout: float = 0.1
     pooling: Literal["max", "mean", "both"] = "max"
+    kernel: int = 25
 
 
 @dataclass(frozen=True)

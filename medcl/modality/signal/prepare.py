@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
 from medcl.modality.rows import Rows, Source
-from medcl.modality.signal import filters
+from medcl.modality.signal import alignment, filters
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
@@ -53,6 +53,7 @@ def resolve(manifest: Rows, config: SignalConfig) -> SignalConfig:
     if not rate > 0:
         raise UsageError(f"data.sampling_rate: {rate:g} Hz is not above 0")
     filters.check(config, rate)
+    alignment.check(config)
     stated = config.channels if config.channels is not None else manifest.table.column("channels")[0].as_py()
     # The channels of the first recording have the names of the files; those in the recipe are what is wanted.
     channels = list(map(canonical, stated if config.channels is not None else renamed(stated, config.channel_names)))

@@ -24,6 +24,7 @@ def preprocessing(spec: SignalCard) -> Preprocessing:
         "notch": spec.notch,
         "filters": [one.taps(spec.sampling_rate).tolist() for one in designs(config)],
         "standardise": spec.standardise,
+        "align": spec.align,
         "window": spec.window,
     }
     length = round(spec.window * spec.sampling_rate)

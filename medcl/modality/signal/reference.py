@@ -3,8 +3,8 @@
     settings = json.load(open("preprocessing.json"))
     x = preprocess(recording, 500.0, ["I", "II"], ["mV", "mV"], settings)
 
-Steps: choose channels, bring them to one unit, resample, filter, cut into windows, standardise. The recording has no
-gap in time; where it is resampled or filtered, every value is a number.
+Steps: choose channels, bring them to one unit, resample, filter, cut into windows, standardise or align. The recording
+has no gap in time; where it is resampled or filtered, every value is a number.
 """
 
 from fractions import Fraction
@@ -56,6 +56,8 @@ def preprocess(
         windows = windows - windows.mean(axis=2, keepdims=True)
         own = windows.std(axis=2)
         windows = windows / np.where((spread > 0) & (own > ROUNDING * spread), own, np.inf)[:, :, None]
+    if settings.get("align", "none") != "none" and len(windows):
+        windows = aligned(windows)
     return np.asarray(windows, dtype=np.float32)
 
 
@@ -108,6 +110,19 @@ def _convolved(x: Floats, taps: Floats) -> Floats:
     length = x.shape[1] + len(taps) - 1
     size = 1 << (length - 1).bit_length()
     return np.asarray(np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(taps, size), size)[:, :length])
+
+
+def aligned(windows: Floats) -> Floats:
+    """Turn the channels of windows (n, channels, samples) so that the mean covariance of 64 of them is the identity.
+
+    It is that of one recording: where a person has several, join them in time, as long as their channels are the same.
+    """
+    windows = windows - windows.mean(axis=2, keepdims=True)
+    some = windows[np.linspace(0, len(windows) - 1, min(len(windows), 64)).round().astype(int)]
+    matrix = (some @ some.swapaxes(1, 2)).mean(axis=0) / (some.shape[2] - 1)
+    values, vectors = np.linalg.eigh(matrix)
+    seen = values > 1e-6 * values.mean()
+    return np.asarray((vectors * np.where(seen, 1 / np.sqrt(np.where(seen, values, 1)), 0)) @ vectors.T @ windows)
 
 
 def _windows(x: Floats, rate: float, length: int) -> Floats:

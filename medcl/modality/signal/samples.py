@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from medcl.errors import UsageError
 from medcl.modality.rows import Rows
 from medcl.modality.sampling import Batch, NumberedSamples, within
+from medcl.modality.signal import alignment
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN, second_of
 from medcl.modality.signal.store import SignalStore
@@ -78,9 +79,12 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
             if manifest.has(level) and manifest.table.column(level).null_count == 0
         }
         self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + window
+        self._align = None if config.align == "none" else self._alignment(config)
 
     def read(self, numbers: Ints) -> Tensor:
-        """Windows (B, C, T) float32, standardised, a flat channel being 0."""
+        """Windows (B, C, T) float32, standardised or aligned, a flat channel being 0."""
+        if self._align is not None:
+            return torch.from_numpy(self._align(numbers, self.centred(numbers)))
         return torch.from_numpy(self._read(numbers, self.config.standardise))
 
     def centred(self, numbers: Ints) -> NDArray[np.float32]:
@@ -130,6 +134,12 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
             "are shorter than a window": self.too_short,
             "windows have gaps": self.with_gaps,
         }
+
+    def _alignment(self, config: SignalConfig) -> alignment.Alignment:
+        if config.align not in ("recording", *self.ids):
+            raise UsageError(f"data.align: the manifest does not have a {config.align} of every recording")
+        groups = self.rows if config.align == "recording" else self.ids[config.align]
+        return alignment.Alignment(groups, self.rows, self.centred, online=config.align_online)
 
     def _read(self, numbers: Ints, scale: str) -> NDArray[np.float32]:
         records = self._records[numbers]
@@ -191,6 +201,8 @@ def pieces(record: NDArray[Any], config: SignalConfig) -> Tensor:
     windows = windows[np.isfinite(windows).all(axis=(1, 2))]
     if not len(windows):
         raise UsageError(f"a recording of {x.shape[1]} samples: no window of {length} samples without a missing value")
+    if config.align != "none":
+        return torch.from_numpy(alignment.aligned_alone(windows.astype(np.float32)))
     if config.standardise != "none":
         of = x[None] if config.standardise == "record" else windows
         mean, std = (f(of, axis=2, keepdims=True) for f in (np.nanmean, np.nanstd))

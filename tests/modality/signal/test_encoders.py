@@ -17,6 +17,9 @@ SMALL: dict[str, SignalEncoderConfig] = {
     "resnet": SignalEncoderConfig("resnet", dim=24, hidden=16, depth=3, stride=4, dropout=0.0),
     "transformer": SignalEncoderConfig("transformer", dim=24, hidden=32, depth=2, stride=5, dropout=0.0),
     "xresnet": SignalEncoderConfig("xresnet", dim=24, hidden=16, depth=18, stride=8, dropout=0.0),
+    "shallow": SignalEncoderConfig("shallow", dim=24, hidden=16, stride=3, dropout=0.0, kernel=5),
+    "eegnet": SignalEncoderConfig("eegnet", dim=24, hidden=16, stride=8, dropout=0.0, kernel=8),
+    "conformer": SignalEncoderConfig("conformer", dim=24, hidden=16, depth=2, stride=3, dropout=0.0, kernel=5),
 }
 every_encoder = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
 

@@ -2,6 +2,7 @@
 
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.encoders.eeg import ConformerEncoder, EEGNetEncoder, ShallowEncoder
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
 from medcl.modality.signal.encoders.xresnet import XResNetEncoder
 from medcl.networks import foreign
@@ -15,6 +16,9 @@ ENCODERS: dict[str, type[SignalEncoder]] = {
     "resnet": ResNetEncoder,
     "transformer": TransformerEncoder,
     "xresnet": XResNetEncoder,
+    "shallow": ShallowEncoder,
+    "eegnet": EEGNetEncoder,
+    "conformer": ConformerEncoder,
 }
 
 
