@@ -260,7 +260,7 @@ class Wing(ABC):
 
     @abstractmethod
     def data_of(self, spec: Any) -> Any:
-        """The configuration of samples that an encoder takes in evaluation: as in training, without overlap."""
+        """The configuration of samples that an encoder takes in evaluation: as in training, but for their overlap."""
 
     def preprocessing(self, spec: Any) -> "Preprocessing":
         """How a record becomes what the encoder of a spec takes, for those who have no medcl."""

@@ -22,14 +22,17 @@ from tests.evaluate import segment_archive
 
 
 @pytest.mark.parametrize(
-    ("standardise", "align"), [("record", "none"), ("window", "none"), ("none", "none"), ("none", "recording")]
+    ("standardise", "align", "stride"),
+    [("record", "none", 2.0), ("window", "none", 0.5), ("none", "none", 2.0), ("none", "recording", 2.0)],
 )
-def test_windows_of_a_recording(ecg_manifest: Manifest, tmp_path: Path, standardise: Any, align: Any) -> None:
+def test_windows_of_a_recording(
+    ecg_manifest: Manifest, tmp_path: Path, standardise: Any, align: Any, stride: float
+) -> None:
     config = SignalConfig(
         sampling_rate=100.0,
         channels=["I", "V5"],
         window=2.0,
-        stride=2.0,
+        stride=stride,
         standardise=standardise,
         align=align,
     )

@@ -75,31 +75,41 @@ def compared(manifest: Manifest, kind: str, config: Any, store: Path, made: Any)
 
 
 @pytest.mark.parametrize(
-    ("rate", "band", "notch", "standardise", "align"),
+    ("rate", "band", "notch", "standardise", "align", "overlap"),
     [
-        (100.0, None, None, "record", "none"),
-        (100.0, None, None, "none", "none"),
-        (100.0, None, None, "window", "none"),
-        (80.0, [0.5, 35.0], None, "record", "none"),
-        (125.0, [None, 40.0], 50.0, "window", "none"),
-        (64.0, [1.0, None], None, "none", "recording"),
+        (100.0, None, None, "record", "none", 0.0),
+        (100.0, None, None, "record", "none", 0.75),
+        (100.0, None, None, "none", "none", 0.0),
+        (100.0, None, None, "window", "none", 0.0),
+        (80.0, [0.5, 35.0], None, "record", "none", 0.0),
+        (125.0, [None, 40.0], 50.0, "window", "none", 0.5),
+        (64.0, [1.0, None], None, "none", "recording", 0.0),
     ],
 )
 def test_windows_of_an_ecg(
-    ecg_manifest: Manifest, tmp_path: Path, rate: float, band: Any, notch: float | None, standardise: Any, align: Any
+    ecg_manifest: Manifest,
+    tmp_path: Path,
+    rate: float,
+    band: Any,
+    notch: float | None,
+    standardise: Any,
+    align: Any,
+    overlap: float,
 ) -> None:
     config = SignalConfig(
         sampling_rate=rate,
         channels=["V5", "I"],
         window=2.0,
-        stride=2.0,
+        stride=2.0 * (1 - overlap),
         band=band,
         notch=notch,
         standardise=standardise,
         align=align,
     )
     manifest = ecg_manifest.select(np.flatnonzero(ecg_manifest.column("status") == "ok")[:6])
-    card = SignalCard(SignalEncoderConfig(), ("V5", "I"), rate, 2.0, standardise, band and tuple(band), notch, align)
+    card = SignalCard(
+        SignalEncoderConfig(), ("V5", "I"), rate, 2.0, standardise, band and tuple(band), notch, align, overlap=overlap
+    )
 
     def made(row: int) -> NDArray[np.float32]:
         path = manifest.root / str(manifest.column("path")[row])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
 from medcl.modality.base import Training, Wing
 from medcl.modality.baselines import Baseline
 from medcl.modality.miniature import Miniature
@@ -60,8 +60,9 @@ class SignalWing(Wing):
         return build(encoder, len(config.channels)), size
 
     def check(self, config: SignalConfig, encoder: SignalEncoderConfig) -> None:
-        """Accept: what is invalid is known with the sampling rate of the archive."""
-        return
+        """Refuse an overlap that leaves no step; the rest is known with the sampling rate of the archive."""
+        if not 0 <= config.overlap < 1:
+            raise UsageError(f"data.overlap lies from 0 to below 1, got {config.overlap:g}")
 
     def completed(self, config: SignalConfig, manifest: Rows, training: Training) -> SignalConfig:
         """The configuration with a sampling rate and canonical channel names."""
@@ -123,6 +124,7 @@ class SignalWing(Wing):
             data.notch,
             data.align,
             data.align_online,
+            data.overlap,
         )
 
     def note(self, config: SignalConfig) -> str:
@@ -132,12 +134,13 @@ class SignalWing(Wing):
         return note(config)
 
     def data_of(self, spec: "SignalCard") -> SignalConfig:
-        """Windows as in pretraining, side by side."""
+        """Windows as in pretraining, side by side or with the overlap of the recipe."""
         return SignalConfig(
             sampling_rate=spec.sampling_rate,
             channels=list(spec.channels),
             window=spec.window,
-            stride=spec.window,
+            stride=spec.window * (1 - spec.overlap),
+            overlap=spec.overlap,
             band=list(spec.band) if spec.band else None,
             notch=spec.notch,
             standardise=spec.standardise,  # type: ignore[arg-type]

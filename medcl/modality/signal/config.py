@@ -20,6 +20,8 @@ class SignalConfig:
         channel_names: name in the files -> name it is wanted by, where they are not two spellings of one name.
         window: length in seconds.
         stride: from one window to the next, in seconds.
+        overlap: of neighbouring windows as a share of their length, when the trained encoder is used on labels or to
+            embed; 0 sets them side by side (PTB-XL's benchmark takes 0.5).
         band: pass band [low, high] in Hz, a null end being open; None does not filter.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
@@ -36,6 +38,7 @@ class SignalConfig:
     channel_names: dict[str, str] | None = None
     window: float = 2.5
     stride: float = 1.25
+    overlap: float = 0.0
     band: list[float | None] | None = None
     notch: float | None = None
     standardise: Literal["record", "window", "none"] = "record"

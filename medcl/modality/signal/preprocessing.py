@@ -26,6 +26,7 @@ def preprocessing(spec: SignalCard) -> Preprocessing:
         "standardise": spec.standardise,
         "align": spec.align,
         "window": spec.window,
+        "stride": spec.window * (1 - spec.overlap),
     }
     length = round(spec.window * spec.sampling_rate)
 

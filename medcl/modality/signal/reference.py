@@ -33,7 +33,8 @@ def preprocess(
         settings: content of `preprocessing.json`.
 
     Returns:
-        (windows, channels, samples), windows side by side; those that touch a second without a value are left out.
+        (windows, channels, samples), `stride` seconds from one to the next; those that touch a second without a value
+        are left out.
 
     Raises:
         ValueError: a channel or a unit is not known, or there are gaps where a filter would spread over them.
@@ -49,7 +50,7 @@ def preprocess(
             values = filtered(values, np.asarray(taps))
         values = values.astype(np.float32).astype(np.float64)
     spread = np.where(constant, 0.0, np.nanstd(values, axis=1))
-    windows = _windows(values, rate, round(settings["window"] * rate))
+    windows = _windows(values, rate, round(settings["window"] * rate), max(1, round(settings["stride"] * rate)))
     if settings["standardise"] == "record":
         windows = (windows - np.nanmean(values, axis=1)[:, None]) / np.where(spread > 0, spread, np.inf)[:, None]
     elif settings["standardise"] == "window":
@@ -125,10 +126,10 @@ def aligned(windows: Floats) -> Floats:
     return np.asarray((vectors * np.where(seen, 1 / np.sqrt(np.where(seen, values, 1)), 0)) @ vectors.T @ windows)
 
 
-def _windows(x: Floats, rate: float, length: int) -> Floats:
-    """Windows (windows, channels, length) side by side that touch no second without a value."""
+def _windows(x: Floats, rate: float, length: int, stride: int) -> Floats:
+    """Windows (windows, channels, length), a stride from one to the next, that touch no second without a value."""
     second = (np.arange(x.shape[1]) / rate).astype(np.int64)
     lost = np.unique(second[np.isnan(x).any(axis=0)])
-    starts = [at for at in range(0, x.shape[1] - length + 1, length)]
+    starts = [at for at in range(0, x.shape[1] - length + 1, stride)]
     kept = [at for at in starts if not ((lost >= second[at]) & (lost <= second[at + length - 1])).any()]
     return np.stack([x[:, at : at + length] for at in kept]) if kept else np.empty((0, len(x), length))

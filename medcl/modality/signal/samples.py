@@ -197,7 +197,9 @@ def pieces(record: NDArray[Any], config: SignalConfig) -> Tensor:
             f"an array of the shape {x.shape}: expected a recording ({n_channels}, samples) at {rate:g} Hz, with the "
             f"channels {', '.join(config.channels or ())}"
         )
-    windows = x[:, : x.shape[1] // length * length].reshape(n_channels, -1, length).swapaxes(0, 1)
+    step = max(1, round(config.stride * rate))
+    every = np.lib.stride_tricks.sliding_window_view(x, min(length, x.shape[1]), axis=1)[:, ::step].swapaxes(0, 1)
+    windows = every if x.shape[1] >= length else every[:0]
     windows = windows[np.isfinite(windows).all(axis=(1, 2))]
     if not len(windows):
         raise UsageError(f"a recording of {x.shape[1]} samples: no window of {length} samples without a missing value")

@@ -10,10 +10,12 @@ import torch
 
 from medcl.data.prepare import prepare
 from medcl.data.sampler import Sampler, loader
-from medcl.errors import MedclError
-from medcl.modality.signal.config import SignalConfig
+from medcl.errors import MedclError, UsageError
+from medcl.modality import wing
+from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig
 from medcl.modality.signal.filters import CLIPPED, FLAT
 from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.spec import from_json, to_json
 from tests.data.wfdb_archive import archive, noise, scanned, write_record
 
 CONFIG = SignalConfig(window=1.0, stride=0.5, standardise="none")
@@ -138,3 +140,17 @@ def test_processes_share_the_batches_of_an_epoch(tmp_path: Path) -> None:
         [batch["index"].tolist() for batch in loader(windows, sampler, 0, 6, rank=rank, world=2)] for rank in (0, 1)
     ]
     assert [first + second for first, second in zip(*ranks, strict=True)] == alone
+
+
+def test_windows_of_a_trained_encoder_overlap_as_the_recipe_says(tmp_path: Path) -> None:
+    manifest = archive(tmp_path / "a", patients=1, trials=1)
+    own, config = wing("signal"), replace(CONFIG, overlap=0.75)
+    store = prepare(manifest, config, tmp_path / "s", jobs=1)
+    card = own.spec_of(SignalEncoderConfig(), config, store, "ecg")
+    again = from_json(to_json(card))
+    windows = SignalWindows(store, manifest, own.data_of(again))
+    assert windows.starts.tolist() == list(range(0, 501, 25))
+    beside = SignalWindows(store, manifest, own.data_of(replace(card, overlap=0.0)))
+    assert beside.starts.tolist() == [0, 100, 200, 300, 400, 500]
+    with pytest.raises(UsageError, match="overlap lies from 0 to below 1"):
+        own.check(replace(CONFIG, overlap=1.0), SignalEncoderConfig())
