@@ -10,6 +10,8 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.manifest import Manifest
 from medcl.phantom.archive import write
 
+# Two processes of pytest share two cores: `--jobs -1`, one process a core, is one of them.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 SALT = "the salt of every test of medcl"
 
 

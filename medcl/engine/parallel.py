@@ -134,11 +134,13 @@ def _run(
     ordered: bool,
 ) -> Iterator[R]:
     """Work on chunks; those that are not done yet are in the dictionary."""
+    # Processes live longer than one call, and the folder of this one may have changed in between.
+    folder = os.getcwd()
 
     def calls() -> Iterator[object]:
         for number, part in chunks:
             flying[number] = part
-            yield joblib.delayed(_numbered)(function, number, part)
+            yield joblib.delayed(_numbered)(function, number, part, folder)
 
     kind = "generator" if ordered else "generator_unordered"
     # Not more in flight than are worked on one by one, should a process die. One job would stay in this process.
@@ -156,7 +158,8 @@ def _run(
             results.close()
 
 
-def _numbered(function: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T]) -> tuple[int, R]:
+def _numbered(function: Callable[[Sequence[T]], R], number: int, chunk: Sequence[T], folder: str) -> tuple[int, R]:
+    os.chdir(folder)
     # What ends this process is told as the reason of a record, not as a page of frames on the terminal.
     faulthandler.disable()
     return number, function(chunk)
@@ -166,7 +169,7 @@ def _alone(function: Callable[[Sequence[T]], R], item: T, instead: Callable[[T],
     """One item in a process of its own."""
     try:
         # Two jobs, since one would stay in this process.
-        results: list[tuple[int, R]] = workers(2)([joblib.delayed(_numbered)(function, 0, [item])])
+        results: list[tuple[int, R]] = workers(2)([joblib.delayed(_numbered)(function, 0, [item], os.getcwd())])
     except TerminatedWorkerError:
         return instead(item)
     return results[0][1]

@@ -47,6 +47,22 @@ def test_one_chunk_stays_in_this_process_and_several_leave_it() -> None:
     assert list(run_chunks(process_of, [], jobs=2)) == []
 
 
+def test_all_cores_are_used_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert os.getpid() not in set(run_chunks(process_of, range(10), chunk=5))
+
+
+def folder_of(numbers: Sequence[int]) -> str:
+    return os.getcwd()
+
+
+def test_processes_are_in_the_folder_of_their_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert set(run_chunks(folder_of, range(4), jobs=2, chunk=1)) == {str(tmp_path / name)}
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_of_the_function_reaches_the_caller(jobs: int) -> None:
     with pytest.raises(ValueError, match="cannot work on"):

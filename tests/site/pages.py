@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from joblib.externals.loky import get_reusable_executor
-
 from medcl import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -29,8 +27,6 @@ def run(page: str, folder: Path) -> None:
 
     Commands of medcl run in this process, since a process each would load torch each time.
     """
-    # Processes that an earlier page started are in its folder, and would look there.
-    get_reusable_executor().shutdown(wait=True)
     for language, text in blocks(page):
         if language == "python":
             exec(compile(text, page, "exec"), {"__name__": "__main__"})  # noqa: S102
