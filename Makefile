@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo demo-reports test docs release chaos fuzz lint benchmark clean
+.PHONY: demo demo-reports test docs links release chaos fuzz lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -76,6 +76,10 @@ docs: $(BIN)/installed
 	@echo "== the documentation, strict and without a network: build/site/index.html"
 	@$(BIN)/python docs/_site/architecture.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+links: $(BIN)/installed
+	@echo "== links to other sites, each looked up once: needs a network"
+	@$(BIN)/python docs/_site/links.py
 
 RELEASE := build/release
 
