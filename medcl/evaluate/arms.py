@@ -22,7 +22,7 @@ from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.multimodal_space import only
 from medcl.evaluate.results import ArmInfo
 from medcl.modality import wing_of
-from medcl.modality.baselines import Baseline
+from medcl.modality.baselines import Baseline, Supervised
 from medcl.modality.rows import Rows
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import to_json
@@ -82,6 +82,14 @@ class Arm:
         torch.manual_seed(seed)
         return self.spec.build()
 
+    @property
+    def learner(self) -> Supervised | None:
+        """Of a baseline that learns its features of labels, what learns them."""
+        if self.info.kind != "baseline":
+            return None
+        found = wing_of(self.data).baselines(self.data)[self.name]
+        return found if isinstance(found, Supervised) else None
+
     def embed(
         self,
         manifest: Rows,
@@ -120,17 +128,22 @@ def features(
     pooling: PoolingName = "mean",
     top_k: int = 8,
     state: Arrays | None = None,
+    learned: Arrays | None = None,
 ) -> Arrays:
     """A baseline's features of items, of all samples of their records or of their time steps, as `Arm.embed`.
 
-    Its state is what it learned before, or is learned of the training items.
+    Its state is what it learned before, or is learned of the training items; of a finished model that learned features
+    of labels, too, `learned` are these.
     """
     bags = items.grouping if isinstance(items.grouping, Bags) else None
     samples = every if bags else items.samples(every)
     records, group = bags.records_of(rows) if bags else (rows, np.arange(len(rows)))
     state = baseline.fit(samples, records[items.split[rows][group] == "train"]) if state is None else state
     z = baseline.transform(samples, records, state)
-    return {**_pooled(z, group, len(rows), pooling, top_k), **{f"state.{name}": one for name, one in state.items()}}
+    pooled = _pooled(z, group, len(rows), pooling, top_k)
+    if learned and isinstance(baseline, Supervised):
+        pooled["z"] = baseline.apply(pooled["z"], learned)
+    return {**pooled, **{f"state.{name}": one for name, one in state.items()}}
 
 
 def _pooled(z: NDArray[Any], group: NDArray[np.int64], n: int, pooling: PoolingName, top_k: int) -> Arrays:
@@ -161,19 +174,23 @@ def untrained(name: str, arm: Arm) -> Arm:
     return replace(arm, info=ArmInfo(name, "random"), folders=(), side=None, about=to_json(arm.spec))
 
 
-def baselines(arm: Arm, wanted: Sequence[str]) -> list[Arm]:
+def baselines(arm: Arm, wanted: Sequence[str], *, supervised: bool = False) -> list[Arm]:
     """The simple baselines that fit the samples of an arm.
 
     Args:
         arm: whose prepared records are used.
         wanted: names, or `all`, or `none`.
+        supervised: whether there are those that learn their features of classes.
 
     Raises:
-        UsageError: the wing has no such baseline for these samples.
+        UsageError: the wing has no such baseline for these samples, or for this task.
     """
-    known = wing_of(arm.data).baselines(arm.data)
+    found = wing_of(arm.data).baselines(arm.data)
+    known = {name: one for name, one in found.items() if supervised or not isinstance(one, Supervised)}
     names = list(known) if "all" in wanted else [name for name in wanted if name != "none"]
     for name in names:
+        if name in found and name not in known:
+            raise UsageError(f"--baselines {name}: takes a target of classes and a pooling that is not learned")
         if name not in known:
             raise UsageError(no_such("baseline", name, list(known)))
     return [

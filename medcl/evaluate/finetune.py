@@ -37,6 +37,7 @@ from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
+from medcl.networks.pooling import LEARNED
 from medcl.spelling import not_a_choice
 
 DEFAULT_LABELS = ("1%", "10%", "100%")
@@ -90,7 +91,8 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
     manifest = manifest.select(making.usable(main, manifest))
     task, items = task_of(manifest, config, main[0])
-    arms = [*main, *_others(main, manifest, config)]
+    supervised = task.one_class and config.pooling not in LEARNED
+    arms = [*main, *_others(main, manifest, config, supervised=supervised)]
     folds = divided(items, task, config, arms)
     notes = _notes(manifest, config, task, items, n_records - len(manifest))
     results, models, plan = measure(manifest, items, task, folds, config, store, notes, first.config)
@@ -179,7 +181,7 @@ def _arms_of_runs(folders: Sequence[Path], manifest: Manifest, config: EvaluateC
     return found
 
 
-def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> list[Arm]:
+def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig, *, supervised: bool = False) -> list[Arm]:
     """Every different network from random weights, foreign encoders, and the simple baselines."""
     found: list[Arm] = []
     if config.scratch:
@@ -191,7 +193,7 @@ def _others(main: Sequence[Arm], manifest: Manifest, config: EvaluateConfig) -> 
             if arm in kinds.values()
         ]
     found += [making.foreign(path, main[0], manifest) for path in config.encoders]
-    return [*found, *making.baselines(main[0], config.baselines)]
+    return [*found, *making.baselines(main[0], config.baselines, supervised=supervised)]
 
 
 def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: EvaluateConfig) -> list[str]:

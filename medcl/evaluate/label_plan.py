@@ -31,6 +31,7 @@ from medcl.evaluate.protocols import (
     predict_linear,
 )
 from medcl.evaluate.tasks.base import Floats, Rows, Task
+from medcl.modality.baselines import Supervised
 from medcl.modality.sampling import SampleSet
 from medcl.networks.pooling import LEARNED, PoolingName
 
@@ -137,7 +138,7 @@ class LabelPlan:
         if protocol != "finetune":
             about |= {"features": features.key, "protocol": protocol}
             if self.config.pooling not in LEARNED:
-                return Cell(_frozen, (self.folder, features.key, self.task, rows, *parts, protocol), about)
+                return Cell(_frozen, (self.folder, features.key, self.task, rows, *parts, protocol, arm.learner), about)
             pooling = {"pooling": self.config.pooling, "seed": seed, "finetune": asdict(PROBE)}
             learned = (self.folder, features.key, self.task, rows, *parts, self.config.pooling, seed)
             return Cell(_attending, learned, about | pooling)
@@ -163,10 +164,25 @@ def _features(folder: Path, key: str) -> Arrays:
 
 
 def _frozen(
-    folder: Path, key: str, task: Task, rows: Rows, train: Rows, validation: Rows, test: Rows, protocol: str
+    folder: Path,
+    key: str,
+    task: Task,
+    rows: Rows,
+    train: Rows,
+    validation: Rows,
+    test: Rows,
+    protocol: str,
+    learner: Supervised | None,
 ) -> Arrays:
-    """Fit on frozen embeddings: predictions of the validation and the test items, and the numbers of a linear model."""
+    """Fit on frozen embeddings: predictions of the validation and the test items, and the numbers of a linear model.
+
+    Of a baseline that learns its features of the labels they are learned of the training items, as `learned.NAME`.
+    """
+    learned: Arrays = {}
     found = _features(folder, key)["z"]
+    if learner is not None:
+        learned = learner.learn(found[np.searchsorted(rows, train)], task.classes_of(train).argmax(axis=1))
+        found = learner.apply(found, learned)
     z: Floats = np.full((int(rows.max()) + 1, found.shape[1]), np.nan)
     z[rows] = found
     if protocol == "knn":
@@ -177,6 +193,7 @@ def _frozen(
         "validation": predict_linear(task, model, z[validation]),
         "test": predict_linear(task, model, z[test]),
         **{f"linear.{name}": value for name, value in vars(model).items()},
+        **{f"learned.{name}": value for name, value in learned.items()},
     }
 
 

@@ -97,7 +97,8 @@ class Model:
         folder: of the model.
         info: what it is.
         card: of its encoder, or of what a baseline takes.
-        tensors: all of it by name, `encoder.*`, `head.*`, `linear.*`, `state.*`, `scaling.*`, `pooling.*`, `network.*`.
+        tensors: all of it by name, `encoder.*`, `head.*`, `linear.*`, `state.*`, `learned.*`, `scaling.*`,
+            `pooling.*`, `network.*`.
         patients: those that it has seen.
     """
 
@@ -163,8 +164,8 @@ class Model:
             return self.task.adjusted(found, info.calibrator)
         if info.arm.kind == "baseline":
             assert items is not None
-            baseline = self.wing.baselines(self.data)[info.arm.name]
-            z = features(baseline, every, items, rows, pooling, info.top_k, self.arrays("state"))
+            baseline, learned = self.wing.baselines(self.data)[info.arm.name], map(self.arrays, ("state", "learned"))
+            z = features(baseline, every, items, rows, pooling, info.top_k, *learned)
         else:
             z = embedded(self.network, samples, rows, pooling, info.top_k)
         if "group" in z:

@@ -93,7 +93,7 @@ def _tensors(one: Planned, plan: LabelPlan, fold: Fold) -> dict[str, Tensor]:
         return _kept(arrays, ("encoder.", "head.", "pooling."))
     # Attention on frozen embeddings has a head in the place of a linear model, and scales what it takes.
     scaling = {f"scaling.{name}": arrays[name] for name in ("mean", "scale") if name in arrays}
-    found = _kept({**arrays, **scaling}, ("linear.", "head.", "pooling.", "scaling."))
+    found = _kept({**arrays, **scaling}, ("linear.", "learned.", "head.", "pooling.", "scaling."))
     if one.arm.info.kind == "baseline":
         return found | _kept(read(plan.folder, plan.embedding(fold, one.arm, one.repeat).key), ("state.",))
     network = one.arm.encoder(*plan.seed_of(one.arm, one.repeat))

@@ -1,7 +1,7 @@
 """Simple baselines: features by hand, which an encoder has to beat, and how they are averaged over a record."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,22 @@ class Baseline(Protocol):
             rows: (R,) of the manifest, each with at least one sample.
             state: that `fit` returned.
         """
+
+
+@runtime_checkable
+class Supervised(Baseline, Protocol):
+    """A baseline whose features are learned of labels in the end: of classes, by a probe's own labelled records."""
+
+    def learn(self, z: Floats, classes: Ints) -> State:
+        """What it learns of the features (R, dim) of labelled records.
+
+        Args:
+            z: that `transform` returned.
+            classes: (R,) numbers of their classes, at least two of them.
+        """
+
+    def apply(self, z: Floats, state: State) -> Floats:
+        """The features (R, new dim), finite, of features (R, dim), by what `learn` returned."""
 
 
 class Fixed:

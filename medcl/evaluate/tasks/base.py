@@ -87,6 +87,8 @@ class Task(ABC):
     """By which models are chosen on the validation patients, and the first of the page."""
     protocols: ClassVar[tuple[str, ...]] = ("probe", "knn", "finetune")
     """By which it can be measured."""
+    one_class = False
+    """Whether an item has one of several classes."""
     calibrated = True
     """Whether predictions are probabilities, to which a temperature and thresholds are fitted."""
 

@@ -85,6 +85,8 @@ class _Classes(Task):
 class _Numbered(_Classes):
     """Labels are numbers of classes, -1 where there is none."""
 
+    one_class = True
+
     @cached_property
     def labelled(self) -> Bools:
         """See `Task`."""

@@ -1,4 +1,4 @@
-"""What an encoder of recordings has to beat: power in bands, covariance of channels, and an ECG's mean beat."""
+"""What an encoder of recordings has to beat: power in bands, covariance of channels, EEG patterns, an ECG's beat."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from medcl.modality.rows import Ints
 from medcl.modality.sampling import SampleSet
 from medcl.modality.signal.beats import LOWEST_RATE, MeanBeat
 from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.covariances import products, shrunk
 from medcl.modality.signal.record import modality_of
 from medcl.modality.signal.samples import SignalWindows
+from medcl.modality.signal.spatial_patterns import CommonSpatialPatterns
 
 BANDS = {"delta": (1.0, 4.0), "theta": (4.0, 8.0), "alpha": (8.0, 13.0), "beta": (13.0, 30.0), "gamma": (30.0, 45.0)}
 """Hz; the lower edge belongs to a band, the upper one to the next."""
@@ -104,19 +106,7 @@ def _blocks(rows: Ints) -> list[Ints]:
 
 def _matrices(samples: SampleSet, rows: Ints) -> Floats:
     """Regularised covariance matrices (R, C, C)."""
-    flat = mean_of_records(samples, rows, _products, cast(SignalWindows, samples).centred)
-    channels = round(np.sqrt(flat.shape[1]))
-    raw = flat.reshape(-1, channels, channels)
-    scale = np.maximum(np.trace(raw, axis1=1, axis2=2) / channels, _LEAST)
-    matrices: Floats = (1 - _SHRINKAGE) * raw + _SHRINKAGE * scale[:, None, None] * np.eye(channels)
-    return matrices
-
-
-def _products(x: Floats) -> Floats:
-    """Windows (B, C, T) -> their covariance (B, C * C)."""
-    x = x - x.mean(axis=2, keepdims=True)
-    products: Floats = (x @ x.transpose(0, 2, 1)).astype(np.float64) / x.shape[2]
-    return products.reshape(len(x), -1)
+    return shrunk(mean_of_records(samples, rows, products, cast(SignalWindows, samples).centred), _SHRINKAGE)
 
 
 def _of_eigenvalues(matrices: Floats, function: Callable[[Floats], Floats]) -> Floats:
@@ -140,6 +130,8 @@ def baselines(config: SignalConfig) -> dict[str, Baseline]:
         offered["band_power"] = BandPower()
     if CHANNELS[0] <= len(channels) <= CHANNELS[1]:
         offered["covariance"] = Covariance()
+        if modality_of(channels, "eeg") == "eeg":
+            offered["csp"] = CommonSpatialPatterns()
     if modality_of(channels, "eeg") == "ecg" and rate >= LOWEST_RATE:
         offered["beats"] = MeanBeat()
     return offered

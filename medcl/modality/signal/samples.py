@@ -84,8 +84,12 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
     def read(self, numbers: Ints) -> Tensor:
         """Windows (B, C, T) float32, standardised or aligned, a flat channel being 0."""
         if self._align is not None:
-            return torch.from_numpy(self._align(numbers, self.centred(numbers)))
+            return torch.from_numpy(self.aligned(numbers))
         return torch.from_numpy(self._read(numbers, self.config.standardise))
+
+    def aligned(self, numbers: Ints) -> NDArray[np.float32]:
+        """Windows (B, C, T), aligned where the configuration says so, else as `centred`."""
+        return self.centred(numbers) if self._align is None else self._align(numbers, self.centred(numbers))
 
     def centred(self, numbers: Ints) -> NDArray[np.float32]:
         """Windows (B, C, T) in the store's unit, less the mean of their recording, however samples are standardised."""

@@ -124,7 +124,7 @@ def test_what_is_offered_depends_on_channels_and_rate() -> None:
         return list(wing("signal").baselines(SignalConfig(sampling_rate=rate, channels=list(channels))))
 
     assert names(100, "I", "II", "V1") == ["band_power", "covariance", "beats"]
-    assert names(250, "C3", "Cz", "C4") == ["band_power", "covariance"]
+    assert names(250, "C3", "Cz", "C4") == ["band_power", "covariance", "csp"]
     assert names(250, "Cz") == ["band_power"]
     assert names(250, *(f"E{n}" for n in range(129))) == ["band_power"]
     assert names(40, "II") == ["band_power"]
