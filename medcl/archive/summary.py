@@ -91,7 +91,8 @@ def summary(manifest: Manifest) -> ScanSummary:
     """
     ok = manifest.ok()
     kinds = manifest.kinds
-    there = [wing for wing in WINGS if (kinds == wing).any()]
+    usable = Counter(map(str, ok.kinds))
+    there = sorted((wing for wing in WINGS if (kinds == wing).any()), key=lambda wing: -usable[wing])
     wings = {wing: scan_of(wing).summary(manifest.select(kinds == wing).table) for wing in there}
     reasons = Counter[str]()
     for reason, number in occurrences(manifest.table.column("status")).items():

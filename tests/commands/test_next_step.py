@@ -123,6 +123,16 @@ def test_every_command_is_walked() -> None:
     assert {form.split()[0] for form in FORMS} | first == set(COMMANDS)
 
 
+def test_a_mixed_archive_begins_with_what_it_has_most_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, patients in (("ecg", 2), ("mr", 8)):
+        counts = {f"--{kind}-{who}": "0" for kind, who in (("ecg", "patients"), ("eeg", "subjects"))}
+        words = [word for pair in (counts | {f"--{name}-patients": str(patients)}).items() for word in pair]
+        assert main(["phantom", str(tmp_path / "archive" / name), *words]) == 0
+    words = ["--patient-per-record", "-o", str(tmp_path / "m.parquet")]
+    assert main(["scan", str(tmp_path / "archive"), *words]) == 0
+    assert next_of(capsys)[2] == "volume_simclr"
+
+
 def test_every_wing_begins_with_a_shipped_recipe() -> None:
     shipped = documents.shipped("recipe")
     for name in WINGS:
