@@ -17,6 +17,8 @@ class MultimodalEvaluateConfig:
         split: split whose records are tested.
         text: text of a report: the `whole` report, cut at the encoder's length, or the mean of its sentences
             (`sentence`).
+        swaps: ask each record to tell its report from the same with one word exchanged: side, negation, severity, size,
+            change, organ (English and German words).
         reports: reports that count as partners: `all`; those of one `record`, such as captions; or those of a whole
             `study` or patient. The others are neither queries nor candidates.
         ranks: values of k in recall@k and precision@k.
@@ -31,6 +33,7 @@ class MultimodalEvaluateConfig:
     prompts: Path | None = None
     split: str = "test"
     text: Literal["whole", "sentence"] = "whole"
+    swaps: bool = False
     reports: Literal["all", "record", "study"] = "all"
     ranks: tuple[int, ...] = field(default=(1, 5, 10))
     bootstrap: int = 1000

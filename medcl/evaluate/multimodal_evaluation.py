@@ -8,6 +8,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
+from torch.nn import functional as F  # noqa: N812
 
 from medcl import runs
 from medcl.archive.links import PARTNERS, Links, links, taking_part
@@ -23,7 +24,14 @@ from medcl.evaluate.assemble import left_out, made_with
 from medcl.evaluate.cells import fingerprint
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
-from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_kind, embed_texts, require_multimodal
+from medcl.evaluate.multimodal_space import (
+    Embedded,
+    MultimodalRun,
+    embed_kind,
+    embed_texts,
+    report_texts,
+    require_multimodal,
+)
 from medcl.evaluate.page import write_page
 from medcl.evaluate.relevance import (
     Marks,
@@ -42,9 +50,10 @@ from medcl.evaluate.results_tables import Procedure, Queries
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
 from medcl.evaluate.tasks.base import Measured
 from medcl.modality import WINGS, plural
+from medcl.modality.report.swaps import SWAPS, first_swapped
 from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
-from medcl.stats.retrieval import Ints, RelevanceIds, rank, values_of
+from medcl.stats.retrieval import Ints, QueryValues, RelevanceIds, rank, values_of
 
 Sides = dict[Kind, Embedded]
 CHANCE = "chance"
@@ -99,6 +108,8 @@ def evaluate_multimodal(
     first, patient = next(iter(sides.values())), manifest.column("patient")
     trials = [*_retrieval(manifest, known, once, [one.target for one in asked], config)]
     trials += _zero_shot(arms, manifest, sides, asked, config)
+    if config.swaps:
+        trials += _swaps(arms, manifest, known, sides, store, config)
     shown = []
     for name, run in arms.items():
         if can_ground(run) and config.images:
@@ -177,8 +188,8 @@ def _check(arms: Sequence[MultimodalRun], asked: Sequence[prompts.Prompts], conf
                 f"{run.folder}: has encoders of {', '.join(run.card.sides)}, {first.folder} of "
                 f"{', '.join(first.card.sides)}: evaluate them one by one"
             )
-    if (asked or config.reports != "all") and REPORT not in first.card.sides:
-        what = "--prompts" if asked else f"--reports {config.reports}"
+    if (asked or config.swaps or config.reports != "all") and REPORT not in first.card.sides:
+        what = "--prompts" if asked else "--swaps" if config.swaps else f"--reports {config.reports}"
         raise UsageError(f"{first.folder}: was pretrained without reports, so that {what} does not apply")
 
 
@@ -271,6 +282,39 @@ def _zero_shot(
         about = Queries(name, len(rows), len(np.unique(asking)), len(target.classes))
         classes = target.classes[-1:] if target.kind == "binary" else target.classes
         yield Trial(about, {**measured, CHANCE: by_chance}, asking, tuple(classes))
+
+
+def _swaps(
+    arms: Mapping[str, MultimodalRun],
+    manifest: Manifest,
+    known: Links,
+    sides: Mapping[str, Sides],
+    store: Path,
+    config: MultimodalEvaluateConfig,
+) -> Iterator[Trial]:
+    """Whether a record is nearer to its report than to the same with one word exchanged, of each kind of word.
+
+    Read by `sentence`, it is the sentence with that word that is compared.
+    """
+    name, run = next(iter(arms.items()))
+    held = sides[name]
+    texts = report_texts(run, manifest, held[REPORT].rows, store, config.text, config.jobs)
+    patient = manifest.column("patient")
+    for what, kind in product(SWAPS, (one for one in held if one != REPORT)):
+        linked = linked_rows(manifest, known, held[kind], held[REPORT])
+        pairs = [(int(record), *pair) for record, report in linked if (pair := first_swapped(texts[int(report)], what))]
+        if not pairs:
+            continue
+        records, said, changed = zip(*pairs, strict=True)
+        measured: dict[str, Measured] = {}
+        for name, run in arms.items():
+            z = F.normalize(sides[name][kind].z[list(records)], dim=1)
+            true, false = (F.normalize(embed_texts(run, one), dim=1) for one in (said, changed))
+            nearer = ((z * true).sum(1) - (z * false).sum(1)).sign()
+            measured[name] = QueryValues({"accuracy": (nearer.double().numpy() + 1) / 2})
+        asking = patient[held[kind].rows[list(records)]]
+        about = Queries(f"{kind} to report or its opposite: {what}", len(pairs), len(np.unique(asking)), 2)
+        yield Trial(about, {**measured, CHANCE: QueryValues({"accuracy": np.full(len(pairs), 0.5)})}, asking)
 
 
 def _gaps(

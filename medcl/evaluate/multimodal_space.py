@@ -221,6 +221,17 @@ def reports_of(
     return Reports(prepare(every, config, store, jobs=jobs), chosen, config)
 
 
+def report_texts(
+    run: MultimodalRun, manifest: Manifest, rows: Ints, store: Path, text: str, jobs: int = -1
+) -> list[list[str]]:
+    """Of each report what the run reads as one text: the whole, or its sentences."""
+    reports = reports_of(run, manifest.of_kind(REPORT), manifest.select(rows), store, text, jobs)
+    texts: list[list[str]] = [[] for _ in rows]
+    for draw, row in enumerate(reports.rows):
+        texts[row].append(reports.text_of(draw))
+    return texts
+
+
 def _path(store: Path, run: MultimodalRun, chosen: Manifest, kind: str, text: str) -> Path:
     """Where embeddings are kept: the name says of which weights and records they are."""
     digest = hashlib.blake2b(json.dumps([_VERSION, kind, text if kind == REPORT else ""]).encode(), digest_size=12)

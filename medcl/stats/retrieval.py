@@ -116,11 +116,11 @@ class QueryValues:
 
     Args:
         means: metric -> (queries,).
-        median: weights (queries, resamples) -> median rank of the best hit, (resamples,).
+        median: weights (queries, resamples) -> median rank of the best hit, (resamples,); None where nothing is ranked.
     """
 
     means: dict[str, Floats]
-    median: Callable[[Floats], Floats]
+    median: Callable[[Floats], Floats] | None = None
 
     @property
     def n_items(self) -> int:
@@ -131,7 +131,7 @@ class QueryValues:
         """{metric: (resamples,)} under weights (queries, resamples); there are no values by class."""
         total = weights.sum(0)
         found = {name: value @ weights / total for name, value in self.means.items()}
-        return {**found, "median_rank": self.median(weights)}, {}
+        return found if self.median is None else {**found, "median_rank": self.median(weights)}, {}
 
 
 def rank(
