@@ -6,6 +6,7 @@ long they are. (CE-CLIP, Zhang et al., CVPR 2024, and DeGLA exchange words in th
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from medcl.modality.report.text import sentences
 
@@ -88,9 +89,12 @@ def _exchanged(pairs: Iterable[tuple[str, str]]) -> list[Rule]:
 
 def _replaced(pairs: Iterable[tuple[str, str]]) -> list[Rule]:
     return [
-        (re.compile(rf"(?<![\w-])(?:{old})(?![\w-])", re.IGNORECASE), lambda match, new=new: match.expand(new).lower())
-        for old, new in pairs
+        (re.compile(rf"(?<![\w-])(?:{old})(?![\w-])", re.IGNORECASE), partial(_expanded, new)) for old, new in pairs
     ]
+
+
+def _expanded(new: str, match: re.Match[str]) -> str:
+    return match.expand(new).lower()
 
 
 _RULES: dict[str, list[Rule]] = {
