@@ -61,10 +61,11 @@ def convert(folder: Path, out: Path, seconds: tuple[float, float] = (0.0, 4.0)) 
             name = place / f"t{number:03d}.npy"
             np.save(name, trial[:, first:last].astype(np.float32))
             name.with_suffix(".json").write_text(json.dumps(SIDECAR), encoding="utf-8")
-            rows.append((name.relative_to(out).as_posix(), subject, session, HANDS[int(hand)]))
+            record = name.relative_to(out).as_posix()
+            rows.append((record, subject, session, f"{subject}-{session}", HANDS[int(hand)]))
     with (out / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("record", "subject", "session", "hand"))
+        writer.writerow(("record", "subject", "session", "visit", "hand"))
         writer.writerows(rows)
     return len(rows)
 

@@ -34,6 +34,7 @@ class SignalCard:
         notch: frequency in Hz that was removed, if any.
         align: whose recordings are aligned together, as in `SignalConfig`.
         align_online: whether each by itself and those before it alone.
+        reference: what channels were measured against, as in `SignalConfig`.
         overlap: of neighbouring windows of a recording, as a share of their length.
     """
 
@@ -46,6 +47,7 @@ class SignalCard:
     notch: float | None = None
     align: str = "none"
     align_online: bool = False
+    reference: str = "none"
     overlap: float = 0.0
 
     def build(self) -> Encoder:

@@ -124,6 +124,7 @@ class SignalWing(Wing):
             data.notch,
             data.align,
             data.align_online,
+            data.reference,
             data.overlap,
         )
 
@@ -146,6 +147,7 @@ class SignalWing(Wing):
             standardise=spec.standardise,  # type: ignore[arg-type]
             align=spec.align,  # type: ignore[arg-type]
             align_online=spec.align_online,
+            reference=spec.reference,  # type: ignore[arg-type]
         )
 
     def baselines(self, config: SignalConfig) -> dict[str, Baseline]:

@@ -23,6 +23,8 @@ class SignalConfig:
         overlap: of neighbouring windows as a share of their length, when the trained encoder is used on labels or to
             embed; 0 sets them side by side (PTB-XL's benchmark takes 0.5).
         band: pass band [low, high] in Hz, a null end being open; None does not filter.
+        reference: what EEG channels are measured against: as they are (`none`), the `average` of all channels, or the
+            four nearest electrodes (`laplacian`). A channel `C3-P3` is the difference of two, if the file has these.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
             `none`.
@@ -42,6 +44,7 @@ class SignalConfig:
     band: list[float | None] | None = None
     notch: float | None = None
     standardise: Literal["record", "window", "none"] = "record"
+    reference: Literal["none", "average", "laplacian"] = "none"
     align: Literal["none", "patient", "session", "recording"] = "none"
     align_online: bool = False
 

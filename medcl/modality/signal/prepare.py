@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
 from medcl.modality.rows import Rows, Source
-from medcl.modality.signal import alignment, filters
+from medcl.modality.signal import alignment, filters, montage
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
@@ -63,6 +63,7 @@ def resolve(manifest: Rows, config: SignalConfig) -> SignalConfig:
             f"data.channels must name each channel once: {f'{twice[0]} is there twice' if twice else 'it is empty'}"
             + ("" if config.channels is not None else "; name them, or tell them apart with data.channel_names")
         )
+    montage.check(config, channels, kinds[0])
     return replace(config, sampling_rate=rate, channels=channels)
 
 
@@ -71,8 +72,9 @@ def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
     config = resolve(manifest, config)
     settings: list[Any] = [VERSION, config.sampling_rate, config.channels, config.band, config.notch]
     settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
+    settings += [config.reference] if config.reference != "none" else []
     values = manifest.column("n_samples").astype(np.float64)
-    changes = config.band is not None or config.notch is not None
+    changes = config.band is not None or config.notch is not None or config.reference != "none"
     rates, wanted = manifest.column("sampling_rate"), config.sampling_rate or 0
     width = np.where(changes | (rates != wanted), 4, 2) * len(config.channels or ())
     about = {
@@ -111,7 +113,10 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     groups = (signal, *signal.aside)
     every = [(group, channel) for group in groups for channel in range(len(group.channels))]
     present = [group.channels[channel] for group, channel in every]
-    chosen = positions(names, present, names=config.channel_names, unusable=signal.unusable)
+    needed, mixing = montage.ends(names, present, config.channel_names)
+    chosen = positions(needed, present, names=config.channel_names, unusable=signal.unusable)
+    mixing = montage.matrix(config.reference, names) @ mixing
+    mixes = len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
     parts = [
         (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
@@ -125,10 +130,12 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     others = [(group.channels[i], group.units[i]) for group, i in asked if group.units[i] not in VOLTS]
     notes += [f"channel in {unit or 'no unit'}: {name}" for name, unit in others]
     only = parts[0][0]
-    if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None:
+    if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None and not mixes:
         return _kept(only, notes)
     notes += [_resampled(part, signal, rate) for part, _ in parts if part.rate != rate]
     made, constant, starts, flagged = at_one_rate(parts, signal, config, rate)
+    if mixes:
+        made, constant = (mixing @ made).astype(np.float32), ((mixing != 0) & ~constant).sum(axis=1) == 0
     mean: NDArray[np.float64] = np.nanmean(made, axis=1, dtype=np.float64)
     std: NDArray[np.float64] = np.where(constant, 0, np.nanstd(made, axis=1, dtype=np.float64))
     ones, data = np.ones(len(made)), np.ascontiguousarray(made.T)

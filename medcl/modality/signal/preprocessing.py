@@ -8,6 +8,7 @@ from medcl.modality.preprocessing import Preprocessing
 from medcl.modality.signal.channels import is_lead
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.designs import designs
+from medcl.modality.signal.montage import matrix
 from medcl.modality.spec import SignalCard
 
 
@@ -25,6 +26,7 @@ def preprocessing(spec: SignalCard) -> Preprocessing:
         "filters": [one.taps(spec.sampling_rate).tolist() for one in designs(config)],
         "standardise": spec.standardise,
         "align": spec.align,
+        "reference": matrix(spec.reference, spec.channels).tolist() if spec.reference != "none" else None,
         "window": spec.window,
         "stride": spec.window * (1 - spec.overlap),
     }

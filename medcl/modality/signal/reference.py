@@ -49,6 +49,9 @@ def preprocess(
         for taps in settings["filters"]:
             values = filtered(values, np.asarray(taps))
         values = values.astype(np.float32).astype(np.float64)
+    if settings.get("reference"):
+        mixing = np.asarray(settings["reference"])
+        values, constant = mixing @ values, ((mixing != 0) & ~constant).sum(axis=1) == 0
     spread = np.where(constant, 0.0, np.nanstd(values, axis=1))
     windows = _windows(values, rate, round(settings["window"] * rate), max(1, round(settings["stride"] * rate)))
     if settings["standardise"] == "record":
@@ -65,13 +68,15 @@ def preprocess(
 def _chosen(x: Floats, channels: list[str], units: list[str], settings: dict[str, Any]) -> Floats:
     """The channels of the network in their order and unit."""
     place = {name.strip().casefold(): number for number, name in enumerate(channels)}
-    missing = [name for name in settings["channels"] if name.casefold() not in place]
+    # A channel C3-P3 that a recording does not have is the difference of two that it has.
+    pairs = [(name,) if name.casefold() in place else tuple(name.split("-", 1)) for name in settings["channels"]]
+    missing = [name for pair in pairs for name in pair if name.casefold() not in place]
     unknown = sorted(set(units) - VOLTS.keys())
     if missing or unknown or x.ndim != 2 or not len(x) == len(channels) == len(units):
         raise ValueError(f"missing channels {missing}, unknown units {unknown}, values {x.shape} of {len(channels)}")
-    rows = [place[name.casefold()] for name in settings["channels"]]
-    factors = [VOLTS[units[row]] / VOLTS[settings["unit"]] for row in rows]
-    return np.asarray(x[rows] * np.array(factors)[:, None])
+    factors = np.array([VOLTS[unit] for unit in units])[:, None] / VOLTS[settings["unit"]]
+    rows = [[x[place[name.casefold()]] * factors[place[name.casefold()]] for name in pair] for pair in pairs]
+    return np.stack([row[0] if len(row) == 1 else row[0] - row[1] for row in rows])
 
 
 def resampled(x: Floats, rate: float, wanted: float) -> Floats:
