@@ -94,7 +94,9 @@ def _input(name: str, value: dict[str, Any], start: Path | None, shared: bool) -
         )
     else:
         in_time = {"window": 6.0, "step": 2.0}
-        small_data = {"signal": {"window": 1.0, "stride": 1.0}, "report": {"length": 24}, "table": in_time}[kind]
+        # The filter of a band is longer than recordings of some seconds.
+        short = {"window": 1.0, "stride": 1.0, "band": None}
+        small_data = {"signal": short, "report": {"length": 24}, "table": in_time}[kind]
     own = {} if "like" in value else {"data": {**data, **small_data}}
     begun = {"init": str(start)} if "init" in value and start else {}
     return {**value, **own, **begun, "encoder": {**encoder, **small}}
