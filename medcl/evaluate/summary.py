@@ -4,13 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.evaluate.results import ArmInfo, Difference, Estimate, MetricSummary, Score
-from medcl.evaluate.tasks.base import Floats, Measured
 from medcl.stats.intervals import (
     crossed_difference,
     crossed_interval,
@@ -20,6 +19,10 @@ from medcl.stats.intervals import (
     patient_weights,
 )
 from medcl.stats.metrics import bounds_of
+from medcl.stats.ranking import Floats
+
+if TYPE_CHECKING:
+    from medcl.evaluate.tasks.base import Measured
 
 Key: TypeAlias = tuple[str, str, str]
 """Protocol, arm, label fraction."""
@@ -49,7 +52,7 @@ class Tested:
     repeat: int
     seed: int
     fold: int
-    measured: Measured
+    measured: "Measured"
     classes: tuple[str, ...]
     content: str
 
