@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         retrieve,
         scan,
         split,
+        tune,
     )
     from medcl.commands.prediction import load
     from medcl.embed.embedder import Embedder
@@ -46,6 +47,7 @@ __all__ = [
     "retrieve",
     "scan",
     "split",
+    "tune",
 ]
 
 

@@ -13,6 +13,7 @@ from medcl.commands.recipes import recipes
 from medcl.commands.reduction import reduce
 from medcl.commands.retrieval import retrieve
 from medcl.commands.training import prepare, pretrain
+from medcl.commands.tuning import tune
 
 __all__ = [
     "phantom",
@@ -22,6 +23,7 @@ __all__ = [
     "recipes",
     "prepare",
     "pretrain",
+    "tune",
     "finetune",
     "predict",
     "compare",

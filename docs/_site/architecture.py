@@ -32,6 +32,7 @@ TOLD = {
     "runs": "the run folder",
     "show": "pages, thumbnails",
     "stats": "metrics, intervals",
+    "tune": "settings of a recipe",
 }
 """What stands below the name of a room; a new room needs a line."""
 WIDTH, HEIGHT, GAP, FLOOR = 124, 46, 48, 96

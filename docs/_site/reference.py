@@ -26,7 +26,7 @@ def commands() -> str:
             del os.environ["COLUMNS"]
         else:
             os.environ["COLUMNS"] = columns
-    parts.append("Settings of a recipe are flags of `pretrain` and `prepare` too: see [Settings](recipe.md).\n")
+    parts.append("Settings of a recipe are flags of `pretrain`, `prepare` and `tune` too: see [Settings](recipe.md).\n")
     return "\n".join(parts)
 
 

@@ -88,6 +88,11 @@ def after_pretrain(run: Path, manifest: "Manifest | None", path: Any, finished: 
     return join(["medcl", "embed", str(run), *rest, "-o", str(run / "embeddings.parquet")])
 
 
+def after_tune(recipe: Path, manifest: Any) -> str:
+    """Pretrain by the recipe that scored best."""
+    return join(["medcl", "pretrain", str(recipe), "--manifest", path_of(manifest), "-o", str(_RUNS / "best")])
+
+
 def after_finetune(folder: Path, runs: list[Path]) -> str:
     """Apply the model that was kept, or put runs side by side."""
     models = sorted((folder / "models").glob("*"))

@@ -44,6 +44,11 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "results": "*k *output",
         "running": "jobs store",
     },
+    "tune": {
+        "search": "*budget *vary rounds trials factor",
+        "score": "*labels *repeats",
+        "running": "jobs store",
+    },
     "pretrain": {"running": "*resume until logger store"},
 }
 """Command -> title -> names of its options in Python; those with a star are shown by `--help`."""

@@ -70,18 +70,25 @@ def _read(content: Mapping[str, Any], settings: Mapping[str, Any], where: str) -
     return reading.read(documents.merge(schema.as_settings(built), _in_full(changes, built)))
 
 
-def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
-    """Settings with the short names of inputs in full: `encoder` of the only input, `image` for `inputs.image`."""
+def full_name(name: str, recipe: "Recipe") -> str:
+    """The dotted name of a setting with the short names of inputs in full.
+
+    `encoder.dim` is of the only input, `image.data` is `inputs.image.data`.
+    """
     from medcl.pretrain import recipe as schema
 
+    first = name.partition(".")[0]
+    if first in recipe.inputs and first not in schema.ROOTS:
+        return f"inputs.{name}"
+    if first in ("data", "views", "encoder") and len(recipe.inputs) == 1:
+        return f"inputs.{next(iter(recipe.inputs))}.{name}"
+    return name
+
+
+def _in_full(changes: Mapping[str, Any], recipe: "Recipe") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in changes.items():
-        full = {name: value}
-        if name in recipe.inputs and name not in schema.ROOTS:
-            full = {"inputs": {name: value}}
-        elif name in ("data", "views", "encoder") and len(recipe.inputs) == 1:
-            full = {"inputs": {next(iter(recipe.inputs)): {name: value}}}
-        found = documents.merge(found, full)
+        found = documents.merge(found, documents.nested({full_name(name, recipe): value}))
     return found
 
 

@@ -1,6 +1,5 @@
 """Does a reduction help? Pretrain on all units, on those that are kept and on as many at random, and probe each."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +50,7 @@ def run_experiment(
         UsageError: no such target, too few patients, or the folder holds another experiment.
         MedclError: a metric is undefined on the test or the validation patients, or a pretraining failed.
     """
+    from medcl.commands.training import train
     from medcl.embed.encoders import prepared, samples_in
     from medcl.evaluate.arms import of_run, untrained
     from medcl.evaluate.config import EvaluateConfig
@@ -91,7 +91,7 @@ def run_experiment(
         for one in divided
     ]
     subsets = [subsets_of(one, configs, store, jobs, cluster) for one in divided]
-    done = pretrain_all(subsets, recipe, store, folder, _pretrained, seeds)
+    done = pretrain_all(subsets, recipe, store, folder, train, seeds)
     # One description of an arm for all folds.
     facts = {
         one[0].subset.name: {
@@ -148,16 +148,3 @@ def told(results: "Results") -> str:
         if arm.facts
     ]
     return "\n".join([*findings(results), "", printed(lambda console: show(results, console)), *took])
-
-
-def _pretrained(recipe: "Recipe", manifest: "Manifest", store: Path, folder: Path) -> tuple[int, float]:
-    """Pretrain, or go on with an interrupted run; steps taken, and seconds of all of them at the last part's pace."""
-    from medcl import runs
-    from medcl.pretrain.checkpoint import step_of
-    from medcl.pretrain.run import pretrain
-
-    resume = (folder / runs.ENVIRONMENT).exists()
-    taken = step_of(folder / runs.CHECKPOINT) if resume and (folder / runs.CHECKPOINT).exists() else 0
-    begun = time.monotonic()
-    done = pretrain(recipe, manifest, store, folder, resume=resume)
-    return done.steps, (time.monotonic() - begun) * done.steps / max(1, done.steps - taken)

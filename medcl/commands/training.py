@@ -1,5 +1,6 @@
 """From a manifest to an encoder: prepare, pretrain."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -17,6 +18,7 @@ from medcl.commands.arguments import (
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
+    from medcl.archive.manifest import Manifest
     from medcl.pretrain.recipe import Recipe
     from medcl.pretrain.run import Pretrained
 
@@ -117,7 +119,7 @@ def pretrain(
     """
     # What is wrong with the recipe is told before torch is imported.
     complete = recipes.recipe(recipe, settings)
-    from medcl.pretrain.run import pretrain as train
+    from medcl.pretrain.run import pretrain as run
 
     if (manifest is None) == (samples is None) or output is None:
         missing = ["--manifest"] * (manifest is None) + ["-o/--output"] * (output is None)
@@ -130,7 +132,20 @@ def pretrain(
     prepared = Path()
     if manifest is not None:
         source, prepared = manifest_and_store(manifest, store)
-    done = train(complete, source, prepared, Path(output), resume=resume, until=until, logger=logger)
+    done = run(complete, source, prepared, Path(output), resume=resume, until=until, logger=logger)
     # Of several processes that train, one tells.
     then = next_step.after_pretrain(done.folder, source if manifest is not None else None, manifest, done.finished)
     return Result(str(done) if done.speaks else "", lambda: done, done.folder, then * done.speaks)
+
+
+def train(recipe: "Recipe", manifest: "Manifest", store: Path, folder: Path) -> tuple[int, float]:
+    """Pretrain, or go on with an interrupted run; steps taken, and seconds of all of them at the last part's pace."""
+    from medcl import runs
+    from medcl.pretrain.checkpoint import step_of
+    from medcl.pretrain.run import pretrain as run
+
+    resume = (folder / runs.ENVIRONMENT).exists()
+    taken = step_of(folder / runs.CHECKPOINT) if resume and (folder / runs.CHECKPOINT).exists() else 0
+    begun = time.monotonic()
+    done = run(recipe, manifest, store, folder, resume=resume)
+    return done.steps, (time.monotonic() - begun) * done.steps / max(1, done.steps - taken)

@@ -57,13 +57,18 @@ def finetune(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig
         UsageError: the configuration is invalid, or does not fit the runs.
         MedclError: the runs, the labels or the splits do not allow it; `LeakError` where a test patient was trained on.
     """
-    _check(config, manifest)
+    check(config, manifest)
     manifest = manifest.ok()
     measured = masks if config.target in manifest.masks else labels
     return measured(folders, manifest, config, store, output)
 
 
-def _check(config: EvaluateConfig, manifest: Manifest) -> None:
+def check(config: EvaluateConfig, manifest: Manifest) -> None:
+    """Refuse a target, label fractions, protocols or settings of segmentation that do not fit, before anything is read.
+
+    Raises:
+        UsageError: names what is invalid, and the nearest valid one.
+    """
     if config.target not in (*manifest.targets, *manifest.masks):
         known = [*manifest.targets, *manifest.masks]
         raise UsageError(
@@ -80,6 +85,17 @@ def _check(config: EvaluateConfig, manifest: Manifest) -> None:
 
 def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path, output: Path) -> Results:
     """The experiment of a column of labels; see `finetune`."""
+    results, models, plan, folds = measure_runs(folders, manifest, config, store)
+    results.save(output / "results.json")
+    write_page(results, output / "report.html")
+    save_models(models, plan, folds, results, folds[0].arms[0].spec, output / "models")
+    return results
+
+
+def measure_runs(
+    folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path
+) -> tuple[Results, list[Planned], LabelPlan, list[Fold]]:
+    """The experiment of a column of labels of readable records, without its pages; as `measure`, and the folds."""
     first = runs.load(folders[0])
     side = choose(first.card, manifest, config.target, config.side)
     data = encoders.config_of(only(first, side).card)
@@ -95,11 +111,7 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     arms = [*main, *_others(main, manifest, config, supervised=supervised)]
     folds = divided(items, task, config, arms)
     notes = _notes(manifest, config, task, items, n_records - len(manifest))
-    results, models, plan = measure(manifest, items, task, folds, config, store, notes, first.config)
-    results.save(output / "results.json")
-    write_page(results, output / "report.html")
-    save_models(models, plan, folds, results, main[0].spec, output / "models")
-    return results
+    return *measure(manifest, items, task, folds, config, store, notes, first.config), folds
 
 
 def measure(

@@ -221,6 +221,15 @@ class Recipe:
         """Of all stages."""
         return sum(one.steps for one in self.trained)
 
+    def shortened(self, share: float) -> "Recipe":
+        """The recipe with a share of its steps, in every stage, and at least one."""
+
+        def fewer(steps: int) -> int:
+            return max(1, round(share * steps))
+
+        stages = tuple(replace(one, steps=fewer(one.steps)) if one.steps else one for one in self.stages)
+        return replace(self, optimiser=replace(self.optimiser, steps=fewer(self.optimiser.steps)), stages=stages)
+
     def as_yaml(self) -> str:
         """The recipe with every default filled in."""
         return yaml.safe_dump(as_settings(self), sort_keys=False, allow_unicode=True)

@@ -119,13 +119,7 @@ class Subset:
     def recipe(self, recipe: Any, seed: int) -> Any:
         """The recipe with this seed, and the steps that these units get."""
         share = self.units / self.of if self.budget == "epochs" else 1.0
-
-        def fewer(steps: int) -> int:
-            return max(1, round(share * steps))
-
-        optimiser = replace(recipe.optimiser, steps=fewer(recipe.optimiser.steps))
-        stages = tuple(replace(one, steps=fewer(one.steps)) if one.steps else one for one in recipe.stages)
-        return replace(recipe, seed=seed, splits=("train",), optimiser=optimiser, stages=stages)
+        return replace(recipe.shortened(share), seed=seed, splits=("train",))
 
 
 def subsets_of(
