@@ -47,8 +47,10 @@ def lines_of(found: Search) -> list[str]:
     """The settings with the highest scores, and the recipe as it is, one a line."""
     best = found.ranked[:_SHOWN]
     best += [one for one in found.ranked[_SHOWN:] if not one.number]
-    rows = [["score", *_labels(found), "steps", "settings"]]
-    rows += [[number(one.score), *_scores(found, one), steps(one), settings(found, one)] for one in best]
+    rows = [["number", "score", *_labels(found), "steps", "settings"]]
+    rows += [
+        [str(one.number), number(one.score), *_scores(found, one), steps(one), settings(found, one)] for one in best
+    ]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]) - 1)]
     return [
         "  ".join([*(word.ljust(width) for word, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
@@ -115,7 +117,7 @@ def write_page(found: Search, path: Path, headline: str, facts: list[tuple[str, 
         facts=facts,
         names=[one.name for one in shown],
         columns=_labels(found),
-        rows=[(number(one.score), _scores(found, one), steps(one), settings(found, one)) for one in ranked],
+        rows=[(one.number, number(one.score), _scores(found, one), steps(one), settings(found, one)) for one in ranked],
         failed=[(settings(found, one), one.reason) for one in found.trials if one.reason],
     )
     page.write(path, html)

@@ -78,6 +78,8 @@ FORMS = [
     "recipes check one.yaml --manifest m.parquet",
     "prepare one.yaml --manifest m.parquet --jobs 1",
     "pretrain one.yaml --manifest m.parquet -o stopped --optimiser.steps 2 --until 1",
+    "tune one.yaml --manifest m.parquet --target pattern --vary optimiser.learning_rate=0.01,0.02 -o tuned --rounds 1 "
+    "--trials 2 --factor 3 --labels 100% --repeats 1 --jobs 1",
     "split m.parquet -o split.parquet --fractions 0.5 0.25 0.25",
     "embed run --input archive/15.png -o one.parquet --side image --jobs 1",
     "explore e.parquet --projection pca --thumbnails none",
