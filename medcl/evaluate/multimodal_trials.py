@@ -18,10 +18,10 @@ from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, embed_texts, report_texts
 from medcl.evaluate.relevance import Marks, any_hit, label_relevance, linked_rows, pairs, patient_relevance
 from medcl.evaluate.results_tables import Queries
-from medcl.evaluate.tasks.base import Measured
 from medcl.modality import plural
 from medcl.modality.report.swaps import SWAPS, first_swapped
 from medcl.networks.multimodal import REPORT
+from medcl.stats.intervals import Measured
 from medcl.stats.retrieval import Ints, QueryValues, RelevanceIds, rank, values_of
 
 Sides = dict[Kind, Embedded]

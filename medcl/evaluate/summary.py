@@ -4,25 +4,23 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medcl.evaluate.results import ArmInfo, Difference, Estimate, MetricSummary, Score
 from medcl.stats.intervals import (
+    Measured,
+    bootstrap_metrics,
     crossed_difference,
     crossed_interval,
     holm,
     mean_interval,
     paired_interval,
-    patient_weights,
 )
 from medcl.stats.metrics import bounds_of
 from medcl.stats.ranking import Floats
-
-if TYPE_CHECKING:
-    from medcl.evaluate.tasks.base import Measured
 
 Key: TypeAlias = tuple[str, str, str]
 """Protocol, arm, label fraction."""
@@ -52,7 +50,7 @@ class Tested:
     repeat: int
     seed: int
     fold: int
-    measured: "Measured"
+    measured: Measured
     classes: tuple[str, ...]
     content: str
 
@@ -102,7 +100,7 @@ def scores_of(tested: Sequence[Tested]) -> tuple[list[Score], set[str]]:
     """Test metrics of every model, and the classes that the test items leave undefined."""
     found, undefined = [], set()
     for one in tested:
-        macro, by_class = one.measured.metrics(np.ones((_length(one), 1)))
+        macro, by_class = one.measured.metrics(np.ones((one.measured.n_items, 1)))
         per_class = {
             name: {metric: float(values[k, 0]) for metric, values in by_class.items()}
             for k, name in enumerate(one.classes)
@@ -157,23 +155,14 @@ def _resampled(
 ) -> dict[Metric, Floats]:
     # Equal predictions are measured once, and count as often as they occur.
     different = {one.content: one for one in members}
-    share = np.array([sum(one.content == content for one in members) for content in different]) / len(members)
+    shares = np.array([sum(one.content == content for one in members) for content in different]) / len(members)
     first = seed if seed[1] else seed[0]
-    parts: list[dict[Metric, Floats]] = []
-    for weights in patient_weights(patients, n_boot=n_boot, seed=first):
-        each: list[dict[Metric, Floats]] = []
-        for one in different.values():
-            macro, by_class = one.measured.metrics(weights)
-            values: dict[Metric, Floats] = {(metric, ""): row for metric, row in macro.items()}
-            for metric, rows in by_class.items():
-                values |= {(metric, name): rows[k] for k, name in enumerate(one.classes)}
-            each.append(values)
-        parts.append({metric: share @ np.stack([one[metric] for one in each]) for metric in each[0]})
-    return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
-
-
-def _length(one: Tested) -> int:
-    return one.measured.n_items
+    repeats = [one.measured for one in different.values()]
+    macro, by_class = bootstrap_metrics(repeats, patients, shares, n_boot=n_boot, seed=first)
+    found: dict[Metric, Floats] = {(metric, ""): row for metric, row in macro.items()}
+    for metric, rows in by_class.items():
+        found |= {(metric, name): rows[k] for k, name in enumerate(members[0].classes)}
+    return found
 
 
 def summaries(table: Table, n_patients: int) -> Iterator[MetricSummary]:

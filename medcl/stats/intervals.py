@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medcl.errors import MedclError
-from medcl.stats.metrics import Kind, Predictions
 from medcl.stats.ranking import Floats, Ints
 from medcl.stats.scales import Scale, constant_ends, t_ends
 
@@ -92,7 +91,7 @@ def crossed_interval(
 
     Args:
         values: (repeats,) the metric of every repeat on all test patients; one is enough.
-        boot: (resamples,) the mean over repeats of the metric in resamples of the patients, from `patient_bootstrap`;
+        boot: (resamples,) the mean over repeats of the metric in resamples of the patients, from `bootstrap_metrics`;
             NaN, a resample in which it is undefined, is left out.
         bounds: lowest and highest value of the metric, from `medcl.stats.metrics.BOUNDS`.
         n_patients: number of test patients.
@@ -240,55 +239,58 @@ def _numbered(patients: ArrayLike) -> tuple[Ints, int]:
     return codes.indices.to_numpy(), len(codes.dictionary)
 
 
-def patient_bootstrap(
-    kind: Kind, truth: ArrayLike, predictions: ArrayLike, patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0
-) -> dict[str, Floats]:
+class Measured(Protocol):
+    """Predictions of test items beside their labels, such as `Predictions` or `SurvivalPredictions`."""
+
+    @property
+    def n_items(self) -> int:
+        """Number of test items."""
+
+    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """Macro means {metric: (resamples,)}, and by class (classes, resamples), under weights (items, resamples)."""
+
+
+def bootstrap_metrics(
+    repeats: Sequence[Measured],
+    patients: ArrayLike,
+    shares: ArrayLike | None = None,
+    *,
+    n_boot: int = 1000,
+    seed: int | Sequence[int] = 0,
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Distribution of every metric under resampling of the test patients, averaged over repeats.
 
     In each resample, see `patient_weights`, a metric is computed for every repeat and averaged. Calls with the same
-    patients, `n_boot` and `seed` draw the same resamples, so the difference of two results is a paired one:
-    `percentile_interval(boot_pretrained["auroc"] - boot_random["auroc"])`. A class that a resample does not hold is
-    left out of that resample's macro mean.
+    patients, `n_boot` and `seed` draw the same resamples, so the difference of two results is a paired one. A class
+    that a resample does not hold is left out of that resample's macro mean.
 
     Args:
-        kind: what the target is.
-        truth: (records, ...), as in `medcl.stats.metrics.Predictions.of`.
-        predictions: (repeats, records, ...): the predictions of every repeat for the same records.
-        patients: (records,) id of the patient of each record.
+        repeats: the predictions of every repeat for the same items.
+        patients: (items,) id of the patient of each item.
+        shares: (repeats,) weight of each in the average; None weighs all alike.
         n_boot: number of resamples.
         seed: seed of the resamples.
 
     Returns:
-        {metric: (n_boot,)}, the macro metrics.
-
-    Raises:
-        MedclError: shapes do not match, a record is unlabelled, or a prediction is not finite.
+        The macro metrics {metric: (n_boot,)}, and those by class {metric: (classes, n_boot)}.
     """
-    labels, repeats, ids = np.asarray(truth), np.asarray(predictions, dtype=np.float64), np.asarray(patients)
-    if repeats.ndim < 2 or not len(repeats) or repeats.shape[1] != len(ids) or len(labels) != len(ids):
-        raise MedclError(
-            f"bootstrap: {len(labels)} labels, {len(ids)} patient ids and predictions of the shape {repeats.shape}, "
-            "expected (repeats, records, ...)"
-        )
-    return bootstrap_metrics([Predictions.of(kind, labels, one) for one in repeats], ids, n_boot=n_boot, seed=seed)
+    share = np.full(len(repeats), 1 / len(repeats)) if shares is None else np.asarray(shares, dtype=np.float64)
+    drawn = patient_weights(patients, n_boot=n_boot, seed=seed)
+    blocks = [[one.metrics(weights) for one in repeats] for weights in drawn]
+
+    def joined(kind: int) -> dict[str, Floats]:
+        names = blocks[0][0][kind]
+        parts = {name: [_averaged(share, [one[kind][name] for one in block]) for block in blocks] for name in names}
+        return {name: np.concatenate(own, axis=-1) for name, own in parts.items()}
+
+    return joined(0), joined(1)
 
 
-class Measured(Protocol):
-    """Test records with predictions, such as `Predictions` or `SurvivalPredictions`."""
-
-    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """{metric: (resamples,)} under weights (records, resamples), and metrics by class."""
-
-
-def bootstrap_metrics(
-    repeats: Sequence[Measured], patients: ArrayLike, *, n_boot: int = 1000, seed: int = 0
-) -> dict[str, Floats]:
-    """`patient_bootstrap` of predictions of every repeat for the same records, whatever their kind."""
-    parts: list[dict[str, Floats]] = []
-    for weights in patient_weights(patients, n_boot=n_boot, seed=seed):
-        macros = [one.metrics(weights)[0] for one in repeats]
-        parts.append({metric: np.mean([macro[metric] for macro in macros], axis=0) for metric in macros[0]})
-    return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
+def _averaged(share: Floats, values: Sequence[Floats]) -> Floats:
+    """Mean of arrays (..., resamples) weighed by shares, row by row."""
+    if values[0].ndim == 1:
+        return np.asarray(share @ np.stack(values))
+    return np.array([share @ np.stack(rows) for rows in zip(*values, strict=True)])
 
 
 def _differences(values: ArrayLike, baseline: ArrayLike) -> Floats:

@@ -12,16 +12,17 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from medcl.errors import MedclError
 from medcl.stats import intervals as statistics
 from medcl.stats.intervals import (
+    bootstrap_metrics,
     crossed_difference,
     crossed_interval,
     holm,
     mean_interval,
     paired_interval,
-    patient_bootstrap,
     patient_sums,
     patient_weights,
     percentile_interval,
 )
+from medcl.stats.metrics import Kind, Predictions
 from tests.stats.coverage import simulate
 
 
@@ -67,10 +68,17 @@ def cohort(seed: int, n_patients: int = 40) -> tuple[np.ndarray, np.ndarray, np.
     return patients, truth, np.round(rng.random((3, len(patients), 2)), 1)
 
 
+def bootstrapped(
+    kind: Kind, truth: np.ndarray, predictions: np.ndarray, patients: np.ndarray, **how: int
+) -> dict[str, np.ndarray]:
+    """The macro metrics in resamples of the patients."""
+    return bootstrap_metrics([Predictions.of(kind, truth, one) for one in predictions], patients, **how)[0]
+
+
 def test_bootstrap_equals_writing_out_the_drawn_patients(monkeypatch: pytest.MonkeyPatch) -> None:
     patients, truth, predictions = cohort(2)
     monkeypatch.setattr(statistics, "_BLOCK_NUMBERS", 7 * len(patients))  # several blocks, the last one shorter
-    boot = patient_bootstrap("multilabel", truth, predictions, patients, n_boot=24, seed=5)
+    boot = bootstrapped("multilabel", truth, predictions, patients, n_boot=24, seed=5)
     _, first = np.unique(patients, return_index=True)
     in_order = patients[np.sort(first)]
     drawn = np.random.default_rng(5).multinomial(40, np.full(40, 1 / 40), size=24)
@@ -86,11 +94,11 @@ def test_bootstrap_equals_writing_out_the_drawn_patients(monkeypatch: pytest.Mon
 
 def test_bootstrap_depends_on_who_shares_a_patient_and_not_on_codes() -> None:
     patients, truth, predictions = cohort(3)
-    boot = patient_bootstrap("multilabel", truth, predictions, patients, n_boot=50, seed=0)
-    recoded = patient_bootstrap("multilabel", truth, predictions, patients // 3 * 2 + 1, n_boot=50, seed=0)
+    boot = bootstrapped("multilabel", truth, predictions, patients, n_boot=50, seed=0)
+    recoded = bootstrapped("multilabel", truth, predictions, patients // 3 * 2 + 1, n_boot=50, seed=0)
     np.testing.assert_array_equal(boot["auroc"], recoded["auroc"])
     # All records of one patient: every resample is the test set itself.
-    alone = patient_bootstrap("multilabel", truth, predictions, np.zeros(len(truth)), n_boot=50, seed=0)
+    alone = bootstrapped("multilabel", truth, predictions, np.zeros(len(truth)), n_boot=50, seed=0)
     assert np.ptp(alone["auroc"]) == 0
 
 
@@ -106,23 +114,17 @@ def test_records_of_few_patients_widen_the_interval() -> None:
     rng = np.random.default_rng(4)
     patient_truth, patient_score = rng.random(30) < 0.5, rng.random(30)
     truth, score = np.repeat(patient_truth, 10), np.repeat(patient_score, 10)[None]
-    by_patient = percentile_interval(patient_bootstrap("binary", truth, score, np.repeat(np.arange(30), 10))["auroc"])
-    by_record = percentile_interval(patient_bootstrap("binary", truth, score, np.arange(300))["auroc"])
+    by_patient = percentile_interval(bootstrapped("binary", truth, score, np.repeat(np.arange(30), 10))["auroc"])
+    by_record = percentile_interval(bootstrapped("binary", truth, score, np.arange(300))["auroc"])
     assert by_patient.high - by_patient.low > 2 * (by_record.high - by_record.low)
 
 
 def test_same_seed_pairs_two_methods() -> None:
     patients, truth, predictions = cohort(6)
-    boot = patient_bootstrap("multilabel", truth, predictions, patients, n_boot=200)
-    monotone = patient_bootstrap("multilabel", truth, predictions**3, patients, n_boot=200)
+    boot = bootstrapped("multilabel", truth, predictions, patients, n_boot=200)
+    monotone = bootstrapped("multilabel", truth, predictions**3, patients, n_boot=200)
     interval = percentile_interval(boot["auroc"] - monotone["auroc"])
     assert (interval.low, interval.high) == pytest.approx((0, 0), abs=1e-12)
-
-
-def test_bootstrap_refuses_predictions_for_other_records() -> None:
-    patients, truth, predictions = cohort(7)
-    with pytest.raises(MedclError, match="expected \\(repeats, records"):
-        patient_bootstrap("multilabel", truth, predictions[:, 1:], patients)
 
 
 def test_percentile_interval_leaves_undefined_resamples_out() -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import recall_score
 from medcl.evaluate.page import render_page
 from medcl.evaluate.terminal import markdown, tables
 from medcl.stats import metrics
-from medcl.stats.intervals import patient_bootstrap
+from medcl.stats.intervals import bootstrap_metrics
 from tests.evaluate.made_results import make_results
 
 
@@ -27,7 +27,7 @@ def test_a_new_metric_is_measured_resampled_and_shown(monkeypatch: pytest.Monkey
     each = recall_score(truth, probability >= 0.5, average=None)
     assert [row["sensitivity"] for row in found.per_class.values()] == pytest.approx(each)
     assert found.metrics["sensitivity"] == pytest.approx(np.mean(each))
-    boot = patient_bootstrap("multilabel", truth, probability[None], np.arange(60), n_boot=20)
+    boot = bootstrap_metrics([metrics.Predictions.of("multilabel", truth, probability)], np.arange(60), n_boot=20)[0]
     assert np.mean(boot["sensitivity"]) == pytest.approx(np.mean(each), abs=0.1)
     results = make_results(repeats=3)
     console = Console(file=io.StringIO(), width=100)

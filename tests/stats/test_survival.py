@@ -98,7 +98,7 @@ def test_weights_repeat_records(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_patients_are_resampled_like_those_of_any_metric() -> None:
     ours, *_ = predictions(5)
-    boot = bootstrap_metrics([ours, ours], np.arange(150) // 2, n_boot=60)
+    boot, _ = bootstrap_metrics([ours, ours], np.arange(150) // 2, n_boot=60)
     plain, _ = ours.metrics(np.ones((150, 1)))
     for name in OF_SURVIVAL:
         assert np.std(boot[name]) > 0

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +13,11 @@ from torch import Tensor
 from medcl.errors import MedclError
 from medcl.evaluate.fractions import Ordering, order
 from medcl.evaluate.results import ResultTarget
+from medcl.stats.intervals import Measured
 
 Floats: TypeAlias = NDArray[np.float64]
 Bools: TypeAlias = NDArray[np.bool_]
 Rows: TypeAlias = NDArray[np.int64]
-
-
-class Measured(Protocol):
-    """Predictions of the test items beside their labels, ready to be measured under any weights."""
-
-    @property
-    def n_items(self) -> int:
-        """Number of test items."""
-
-    def metrics(self, weights: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
-        """Macro means {metric: (resamples,)} and values by class {metric: (classes, resamples)}.
-
-        Args:
-            weights: (items, resamples), how often each item occurs in a resample.
-        """
 
 
 @dataclass(frozen=True)
