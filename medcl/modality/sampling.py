@@ -26,7 +26,7 @@ class Batch(TypedDict, total=False):
     ids: "dict[str, Tensor]"
     """{level: (B,) int64}."""
     position: "Tensor"
-    """(B,) float32 from 0 to 1: the place of a slice or crop in its volume."""
+    """(B,) float32: the place of a slice or crop in its volume, from 0 to 1; where a window begins, in seconds."""
     y: "Tensor"
     """(B, *spatial) uint8: label map."""
 

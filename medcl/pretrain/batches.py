@@ -15,7 +15,7 @@ from medcl.errors import UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
-from medcl.pretrain.inputs import Made
+from medcl.pretrain.inputs import Made, channels_elsewhere
 from medcl.pretrain.recipe import InputConfig, Recipe
 from medcl.spelling import not_a_choice
 
@@ -142,14 +142,17 @@ def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], 
     if missing := [name for name in real if name not in given]:
         raise UsageError(f"samples: none for the input {', '.join(missing)}")
     data = InMemory({name: Samples.of(given[name], name) for name in real})
-    made = {name: _made(name, config, data.samples[config.like or name]) for name, config in recipe.inputs.items()}
+    made = {
+        name: _made(name, config, data.samples[config.like or name], channels_elsewhere(recipe, name))
+        for name, config in recipe.inputs.items()
+    }
     batch = recipe.batch
     sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
     size = f"{len(data)} samples"
     return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
 
 
-def _made(name: str, config: InputConfig, samples: Samples) -> Made:
+def _made(name: str, config: InputConfig, samples: Samples, elsewhere: tuple[str, ...]) -> Made:
     if config.modality not in _IN_MEMORY:
         raise UsageError(f"samples[{name!r}]: {wing(config.modality).plural} are trained on from an archive only")
     first = samples.read([0])
@@ -160,4 +163,5 @@ def _made(name: str, config: InputConfig, samples: Samples) -> Made:
         raise UsageError(f"samples[{name!r}].channels: {len(channels)} names of {n_channels} channels")
     changes = {"window": size[0] / rate, "sampling_rate": rate, "channels": list(channels)}
     data: Any = replace(config.data, **changes) if hasattr(config.data, "sampling_rate") else config.data
-    return Made.of(name, config, data, _Shape(channels, n_channels, rate), config.modality, first)
+    shape = _Shape(channels, n_channels, rate)
+    return Made.of(name, config, data, shape, config.modality, first, elsewhere=elsewhere)

@@ -24,6 +24,8 @@ from medcl.modality.rows import Ints
 from medcl.modality.spec import JointCard, SideCard, kind_of
 from medcl.modality.views import Compose
 from medcl.pretrain.recipe import InputConfig, Recipe
+from medcl.pretrain.views import Drawn
+from medcl.spelling import not_a_choice
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Made:
         size: of a sample: (C, ...), of texts (L,).
         dtype: of a sample.
         missing: number of chosen records that could not be prepared.
+        spec: what an encoder of a configuration expects.
+        channels: (C,) places in a sample of the channels that are encoded; empty are all.
     """
 
     config: InputConfig
@@ -53,6 +57,8 @@ class Made:
     size: tuple[int, ...]
     dtype: torch.dtype
     missing: int
+    spec: Callable[[Any], SideCard]
+    channels: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -65,12 +71,25 @@ class Made:
         sample: Tensor,
         draws: Linkable | None = None,
         missing: int = 0,
+        elsewhere: Sequence[str] = (),
     ) -> "Made":
-        """An input of a name in the recipe, whose samples of a modality of the manifest are like a batch (1, ...)."""
+        """An input of a name in the recipe, whose samples of a modality of the manifest are like a batch (1, ...).
+
+        `elsewhere` are channels that inputs like this one encode.
+
+        Raises:
+            UsageError: there are no such channels, or none are left.
+        """
         own = wing(config.modality)
+        picked = channels_of(name, config, elsewhere, store)
+        encoded = Channels(tuple(store.channels[one] for one in picked), store.sampling_rate) if picked else store
+
+        def spec(encoder: Any) -> SideCard:
+            found: SideCard = own.spec_of(encoder, data, encoded, modality)
+            return found
 
         def network(encoder: Any) -> nn.Module:
-            return own.encoder(own.spec_of(encoder, data, store, modality))
+            return own.encoder(spec(encoder))
 
         @cache
         def views(called: str) -> Compose | None:
@@ -83,11 +102,11 @@ class Made:
                 return own_views.build(wanted, f"inputs.{name}.{f'more_views.{called}' if called else 'views'}")
             return own.views(wanted, data, store)
 
-        card = own.spec_of(config.encoder, data, store, modality)
         # A tokenizer that comes with the weights is no setting.
         config = replace(config, data=data) if type(data) is type(config.data) else config
-        size = tuple(sample.shape[1:])
-        return cls(config, store, draws, network, views, card, data, size, sample.dtype, missing)
+        size = (len(picked) or sample.shape[1], *sample.shape[2:])
+        card = spec(config.encoder)
+        return cls(config, store, draws, network, views, card, data, size, sample.dtype, missing, spec, picked)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Made":
         """Itself: an averaged copy of a model reads the same store."""
@@ -96,6 +115,40 @@ class Made:
     def nothing(self, device: torch.device) -> Tensor:
         """A batch without a sample, (0, ...)."""
         return torch.zeros((0, *self.size), dtype=self.dtype, device=device)
+
+    def encoded(self, drawn: Drawn) -> Drawn:
+        """Views of all channels, with those alone that are encoded."""
+        if not self.channels:
+            return drawn
+        return replace(drawn, x=drawn.x[:, self.channels], source=drawn.source[:, self.channels])
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Those of a store that an input encodes.
+
+    Args:
+        channels: names.
+        sampling_rate: Hz.
+    """
+
+    channels: tuple[str, ...]
+    sampling_rate: float
+
+
+def channels_of(name: str, config: InputConfig, elsewhere: Sequence[str], store: Any) -> tuple[int, ...]:
+    """The places of the channels that an input encodes: those that it names, or those not `elsewhere`; none: all."""
+    wanted = config.channels or elsewhere
+    if not wanted:
+        return ()
+    there = list(store.channels)
+    if missing := [one for one in config.channels if one not in there]:
+        raise UsageError(f"inputs.{name}.channels: {not_a_choice(missing[0], there)}")
+    picked = [there.index(one) for one in wanted] if config.channels else range(len(there))
+    found = tuple(place for place in picked if config.channels or there[place] not in elsewhere)
+    if not found:
+        raise UsageError(f"inputs.{name}: inputs like it encode all of its channels {', '.join(there)}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -161,8 +214,8 @@ def stores_of(recipe: Recipe, manifest: Manifest, folder: Path, **how: Any) -> d
     }
 
 
-def make(name: str, config: InputConfig, found: Stored) -> Made:
-    """An input of prepared records, ready to train.
+def make(name: str, config: InputConfig, found: Stored, elsewhere: Sequence[str] = ()) -> Made:
+    """An input of prepared records, ready to train; some channels may be encoded elsewhere.
 
     Raises:
         MedclError: no record has a sample.
@@ -173,14 +226,22 @@ def make(name: str, config: InputConfig, found: Stored) -> Made:
     sample = draws.read([draws.draw(int(draws.rows[0]), np.random.default_rng(0))])
 
     missing = len(trained) - len(draws.rows)
-    return Made.of(name, config, data, made, modality, sample, Linkable(draws, found.where), missing)
+    return Made.of(name, config, data, made, modality, sample, Linkable(draws, found.where), missing, elsewhere)
 
 
 def made_inputs(recipe: Recipe, manifest: Manifest, folder: Path) -> dict[str, Made]:
     """The inputs of a recipe, whose records are prepared where they are not yet; errors are those of `stored`."""
     found = stores_of(recipe, manifest, folder)
     # An input that is like another one has its records, and an encoder of its own.
-    return {name: make(name, config, found[config.like or name]) for name, config in recipe.inputs.items()}
+    return {
+        name: make(name, config, found[config.like or name], channels_elsewhere(recipe, name))
+        for name, config in recipe.inputs.items()
+    }
+
+
+def channels_elsewhere(recipe: Recipe, name: str) -> tuple[str, ...]:
+    """Channels of the samples of an input that inputs like it encode."""
+    return tuple(one for config in recipe.inputs.values() if config.like == name for one in config.channels)
 
 
 def in_splits(manifest: Manifest, splits: Sequence[str]) -> Manifest:

@@ -217,7 +217,7 @@ class Model(nn.Module):
                 drawn[place] = draw_views(x, views, replace(look, copies=copies[place]), generator, group)
             own = ids if len(x) == len(there) else {n: value[there] for n, value in ids.items()}
             seen[name, key] = Seen(
-                drawn[place],
+                self.made[name].encoded(drawn[place]),
                 blocks[name, key],
                 self.encoders[name],
                 own,

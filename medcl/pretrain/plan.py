@@ -8,7 +8,6 @@ from typing import Any, cast
 from lightning.fabric import Fabric
 
 from medcl.archive.manifest import Manifest
-from medcl.modality import wing
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
 from medcl.pretrain.batches import Source, made_of, source
@@ -71,11 +70,7 @@ class Plan:
     @property
     def card(self) -> Card:
         """What the encoder expects that is kept."""
-        cards = {}
-        for name, one in self.made.items():
-            own = wing(one.config.modality)
-            modality = str(getattr(one.card, "modality", ""))
-            cards[name] = own.spec_of(self.recipe.inputs[name].encoder, one.data, one.store, modality)
+        cards = {name: one.spec(self.recipe.inputs[name].encoder) for name, one in self.made.items()}
         if len(cards) == 1:
             return cast(Card, next(iter(cards.values())))
         names = side_names(self.recipe)

@@ -35,6 +35,11 @@ def read(content: Mapping[str, Any]) -> Recipe:
     for name, one in read_inputs.items():
         if one.like and (one.like == name or one.like not in read_inputs or read_inputs[one.like].like):
             raise UsageError(f"inputs.{name}.like: {one.like!r} is no other input with samples of its own")
+        if one.channels and not (one.like and hasattr(one.data, "sampling_rate")):
+            raise UsageError(
+                f"inputs.{name}.channels: are of an input of signals that is `like` another; "
+                f"otherwise set inputs.{name}.data.channels"
+            )
     stages = content.get("stages") or ()
     if not isinstance(stages, list | tuple):
         raise UsageError("stages: a list, such as [{name: first, objectives: [pair], steps: 100}]")

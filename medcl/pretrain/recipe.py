@@ -137,6 +137,8 @@ class InputConfig:
         reports: of reports, which ones are trained on: `all`; those of one `record`, such as captions; or those of a
             whole `study` or patient.
         like: another input whose samples and views this one encodes, by an encoder of its own.
+        channels: of an input `like` another one of signals, the channels that it encodes, such as a stimulus that was
+            recorded with an EEG; the other input encodes the rest.
     """
 
     modality: str
@@ -150,6 +152,7 @@ class InputConfig:
     locked: bool = False
     reports: Literal["all", "record", "study"] = "all"
     like: str = ""
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

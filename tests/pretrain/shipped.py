@@ -16,6 +16,7 @@ from medcl.archive.config import ScanRequest
 from medcl.archive.report_read import ReportRule
 from medcl.documents import merge
 from medcl.phantom.archive import write_ecg
+from medcl.phantom.morphology import DIAGNOSES
 from medcl.phantom.radiograph import write_radiographs
 from medcl.phantom.report_files import add_reports
 from medcl.phantom.volumes import write_mr
@@ -28,6 +29,12 @@ PATIENTS, VALUES = 14, 4
 START = "image_simclr"
 """The recipe whose run others begin with."""
 OWN: dict[str, dict[str, Any]] = {
+    "brain_decoding": {"inputs": {"stimulus": {"channels": ["V6"]}}},
+    # Its recordings are ECGs, which have no two sides.
+    "mvcnet": {
+        "inputs": {"network": {"more_views": {"sides": {"reflect": 0.0}}}},
+        "objectives": {"imagery": {"target": "diagnosis", "classes": [*DIAGNOSES], "exchanged": []}},
+    },
     "temporal_scl": {"objectives": {one: {"target": "diagnosis"} for one in ("outcome", "neighbours")}},
 }
 """What a recipe says of an archive that is not ours."""

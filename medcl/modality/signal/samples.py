@@ -1,6 +1,6 @@
 """Windows of prepared recordings, as batches of tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -80,6 +80,11 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
         }
         self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + window
         self._align = None if config.align == "none" else self._alignment(config)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """As of all numbered samples, with `position`, where windows begin in their recording (s)."""
+        begin = self.starts[np.asarray(indices, dtype=np.int64)] / self.store.sampling_rate
+        return {**super().__getitems__(indices), "position": torch.from_numpy(begin.astype(np.float32))}
 
     def read(self, numbers: Ints) -> Tensor:
         """Windows (B, C, T) float32, standardised or aligned, a flat channel being 0."""

@@ -25,6 +25,9 @@ OBJECTIVES = {
     "sepclr": "sepclr:SepCLR",
     "temporal-scl": "temporal_scl:TemporalSCL",
     "glocal-ib": "glocal_ib:GlocalIB",
+    "mvcnet": "mvcnet:MVCNet",
+    "conr": "conr:ConR",
+    "autotcl": "autotcl:AutoTCL",
 }
 """Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
 

@@ -180,8 +180,10 @@ class Contrast(Objective):
     def _between(self, step: Step) -> Tensor:
         first, second = (step.see(name, self.wanted[name]) for name in self.names)
         sides = [self._side(step, seen, (name,), 1) for seen, name in zip((first, second), self.names, strict=True)]
-        a, b = (self._z(seen, name, 1) for seen, name in zip((first, second), self.names, strict=True))
-        a, b = (F.normalize(z.float(), dim=-1) for z in (a, b))
+        a, b = (self._z(seen, name, 1).float() for seen, name in zip((first, second), self.names, strict=True))
+        # An inner product of what is not at unit length says so, and means it.
+        if self._loss.similarity.unit or not self._loss.similarity.inner:
+            a, b = (F.normalize(z, dim=-1) for z in (a, b))
         # A loss that weighs pairs by frozen embeddings itself is told who belongs together.
         rules = replace(self.config, positives=ITEM) if "frozen" in self._loss.parameters else self.config
         given: dict[str, Any] = {"a": a, "b": b, "pairing": pair(rules, sides[0], sides[1], step.group)}

@@ -47,8 +47,8 @@ class ContrastConfig(ObjectiveConfig):
         between: the inputs that are contrasted with each other.
         positives: what two samples share that attract each other: a level (`patient`, `trial`, `study`), `item` (the
             sample itself, or records that belong together), `text`, `label:COLUMN`, `value:COLUMN` (continuous),
-            `position` or `partition` (of slices), `neighbours` (in raw features), `soft:INPUT` (weighted by a frozen
-            encoder); or several with their shares.
+            `position` (of slices in their volume, of windows in seconds), `partition` (of slices), `neighbours` (in raw
+            features), `soft:INPUT` (weighted by a frozen encoder); or several with their shares.
         exclude: levels; pairs that share one without being positive are left out, neither positive nor negative.
         within: a level; only samples that share it are compared at all.
         labels: share of the training patients whose labels are used.
@@ -68,7 +68,7 @@ class ContrastConfig(ObjectiveConfig):
         apart: whether its views are drawn for it alone, in passes of its own.
         negatives: candidates beside those of the batch.
         width: largest difference of positives by `value` or `position`.
-        bandwidth: of a Gaussian kernel that weighs positives by `value`; 0 takes `width`.
+        bandwidth: of a Gaussian kernel that weighs positives by `value` or `position`; 0 takes `width`.
         parts: equal parts of a volume, for `partition`.
     """
 

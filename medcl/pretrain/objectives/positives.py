@@ -87,11 +87,9 @@ def _positive(word: str, rules: "ContrastConfig", a: Side, b: Side | None, group
         return _item(a)
     if word == ITEM:
         return _own_key(a, other) if PLACE in a.ids else linked(a, other)
-    if word == POSITION:
-        return near(a.of(POSITION), other.of(POSITION), within=rules.width)
     if word == PARTITION:
         return _partition(rules, a)
-    if word.startswith(VALUE):
+    if word.startswith((VALUE, POSITION)):
         if rules.bandwidth:
             return kernel(a.of(word), other.of(word), bandwidth=rules.bandwidth)
         return near(a.of(word), other.of(word), within=rules.width)
@@ -142,7 +140,8 @@ def _places(side: Side) -> Tensor:
 def linked(a: Side, b: Side) -> Pairing:
     """Records that were drawn together, are the same record, or have the same text."""
     names = [ITEM, *a.names, *b.names, *([TEXT] if TEXT in a.ids else [])]
-    names = [name for name in dict.fromkeys(names) if name in a.ids]
+    # Samples of the same records, by two encoders, have no partners but themselves.
+    names = [name for name in dict.fromkeys(names) if name in a.ids] or ["sample"]
     return reduce(or_, (same(a.of(name), b.of(name)) for name in names))
 
 
