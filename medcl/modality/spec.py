@@ -35,6 +35,7 @@ class SignalCard:
         align: whose recordings are aligned together, as in `SignalConfig`.
         align_online: whether each by itself and those before it alone.
         reference: what channels were measured against, as in `SignalConfig`.
+        interpolate: whether channels that a recording lacks were filled in.
         overlap: of neighbouring windows of a recording, as a share of their length.
     """
 
@@ -48,6 +49,7 @@ class SignalCard:
     align: str = "none"
     align_online: bool = False
     reference: str = "none"
+    interpolate: bool = False
     overlap: float = 0.0
 
     def build(self) -> Encoder:

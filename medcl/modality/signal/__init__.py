@@ -125,6 +125,7 @@ class SignalWing(Wing):
             data.align,
             data.align_online,
             data.reference,
+            data.interpolate,
             data.overlap,
         )
 
@@ -148,6 +149,7 @@ class SignalWing(Wing):
             align=spec.align,  # type: ignore[arg-type]
             align_online=spec.align_online,
             reference=spec.reference,  # type: ignore[arg-type]
+            interpolate=spec.interpolate,
         )
 
     def baselines(self, config: SignalConfig) -> dict[str, Baseline]:

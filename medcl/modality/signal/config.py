@@ -25,6 +25,8 @@ class SignalConfig:
         band: pass band [low, high] in Hz, a null end being open; None does not filter.
         reference: what EEG channels are measured against: as they are (`none`), the `average` of all channels, or the
             four nearest electrodes (`laplacian`). A channel `C3-P3` is the difference of two, if the file has these.
+        interpolate: fill EEG channels that a recording lacks, or that never change, in from the others (spherical
+            splines), a quarter of them at most; otherwise a recording that lacks one is left out.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
             `none`.
@@ -45,6 +47,7 @@ class SignalConfig:
     notch: float | None = None
     standardise: Literal["record", "window", "none"] = "record"
     reference: Literal["none", "average", "laplacian"] = "none"
+    interpolate: bool = False
     align: Literal["none", "patient", "session", "recording"] = "none"
     align_online: bool = False
 

@@ -17,12 +17,14 @@ _POSITIONS = ("colin27_1005", "standard_1005")
 
 
 def check(config: SignalConfig, channels: Sequence[str], modality: str) -> None:
-    """Refuse (UsageError) a reference that the channels do not have."""
-    if config.reference == "none":
+    """Refuse (UsageError) a reference, or an interpolation, that the channels do not have."""
+    if config.reference == "none" and not config.interpolate:
         return
     if modality != "eeg":
-        raise UsageError(f"data.reference: {config.reference} is of EEG, the manifest holds {modality}")
+        raise UsageError(f"data.reference and data.interpolate are of EEG, the manifest holds {modality}")
     matrix(config.reference, channels)
+    if config.interpolate:
+        place_of(channels)
 
 
 def ends(wanted: Sequence[str], present: Sequence[str], names: Mapping[str, str] | None) -> tuple[list[str], Floats]:
@@ -68,6 +70,21 @@ def matrix(reference: str, channels: Sequence[str]) -> Floats:
         raise UsageError(f"data.reference: {reference} takes two channels or more, data.channels has {n}")
     if reference == "average":
         return np.eye(n) - 1 / n
+    places = np.array(list(place_of(channels).values()))
+    distance = np.linalg.norm(places[:, None] - places, axis=2)
+    np.fill_diagonal(distance, np.inf)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, : min(NEIGHBOURS, n - 1)]
+    found = np.eye(n)
+    np.put_along_axis(found, nearest, -1 / nearest.shape[1], axis=1)
+    return found
+
+
+def place_of(channels: Sequence[str]) -> dict[str, Floats]:
+    """Where electrodes lie on the head, (3,) in m, by mne's positions of the 10-05 system.
+
+    Raises:
+        UsageError: a channel whose position is not known.
+    """
     from mne.channels import get_builtin_montages, make_standard_montage
 
     named = next(name for name in _POSITIONS if name in get_builtin_montages())
@@ -76,13 +93,7 @@ def matrix(reference: str, channels: Sequence[str]) -> Floats:
     unknown = [name for name in channels if canonical(name).casefold() not in known]
     if unknown:
         raise UsageError(
-            f"data.reference: laplacian takes electrodes of the scalp, and no position is known of {listed(unknown)}: "
-            "name the others with data.channels"
+            "data.reference laplacian and data.interpolate take electrodes of the scalp, and no position is known of "
+            f"{listed(unknown)}: name the others with data.channels"
         )
-    places = np.array([known[canonical(name).casefold()] for name in channels])
-    distance = np.linalg.norm(places[:, None] - places, axis=2)
-    np.fill_diagonal(distance, np.inf)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, : min(NEIGHBOURS, n - 1)]
-    found = np.eye(n)
-    np.put_along_axis(found, nearest, -1 / nearest.shape[1], axis=1)
-    return found
+    return {name: known[canonical(name).casefold()] for name in channels}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
 from medcl.modality.rows import Rows, Source
-from medcl.modality.signal import alignment, filters, montage
+from medcl.modality.signal import alignment, bad_channels, filters, montage
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
@@ -73,8 +73,9 @@ def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
     settings: list[Any] = [VERSION, config.sampling_rate, config.channels, config.band, config.notch]
     settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
     settings += [config.reference] if config.reference != "none" else []
+    settings += ["interpolate"] if config.interpolate else []
     values = manifest.column("n_samples").astype(np.float64)
-    changes = config.band is not None or config.notch is not None or config.reference != "none"
+    changes = config.band is not None or config.notch is not None or config.reference != "none" or config.interpolate
     rates, wanted = manifest.column("sampling_rate"), config.sampling_rate or 0
     width = np.where(changes | (rates != wanted), 4, 2) * len(config.channels or ())
     about = {
@@ -114,9 +115,12 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     every = [(group, channel) for group in groups for channel in range(len(group.channels))]
     present = [group.channels[channel] for group, channel in every]
     needed, mixing = montage.ends(names, present, config.channel_names)
-    chosen = positions(needed, present, names=config.channel_names, unusable=signal.unusable)
+    lost = bad_channels.absent(needed, present, config.channel_names) if config.interpolate else []
+    held = [place for place, name in enumerate(needed) if name not in lost]
+    asked_for = [needed[place] for place in held]
+    chosen = positions(asked_for, present, names=config.channel_names, unusable=signal.unusable)
     mixing = montage.matrix(config.reference, names) @ mixing
-    mixes = len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
+    mixes = config.interpolate or len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
     parts = [
         (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
@@ -134,6 +138,11 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
         return _kept(only, notes)
     notes += [_resampled(part, signal, rate) for part, _ in parts if part.rate != rate]
     made, constant, starts, flagged = at_one_rate(parts, signal, config, rate)
+    if config.interpolate and (lost or constant.any()):
+        good = ~constant
+        notes.append(f"channels filled in: {listed(lost + [asked_for[i] for i in np.flatnonzero(constant)])}")
+        made = bad_channels.filled(made[good], [held[i] for i in np.flatnonzero(good)], needed)
+        constant = np.zeros(len(needed), dtype=bool)
     if mixes:
         made, constant = (mixing @ made).astype(np.float32), ((mixing != 0) & ~constant).sum(axis=1) == 0
     mean: NDArray[np.float64] = np.nanmean(made, axis=1, dtype=np.float64)
