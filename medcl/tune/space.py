@@ -162,8 +162,9 @@ def usual(recipe: Any, longest: float = np.inf) -> list[Varied]:
         if getattr(one, "temperature", 0.0) and not getattr(one, "learn_temperature", False):
             found.append(Range(f"{where}.temperature", *TEMPERATURES, log=True))
         if isinstance(levels, Mapping):
-            found += [Choices(f"{where}.levels.{level}", WEIGHTS) for level in levels]
-        elif len(recipe.objectives) > 1:
+            # Without any level the objective would have no loss: that is its own weight of 0.
+            found += [Choices(f"{where}.levels.{level}", WEIGHTS[1:]) for level in levels]
+        if len(recipe.objectives) > 1:
             found.append(Choices(f"{where}.weight", WEIGHTS))
     for name, one in recipe.inputs.items():
         window = getattr(one.data, "window", None)

@@ -55,11 +55,14 @@ def test_a_recipe_says_what_is_usual() -> None:
         "objectives.patient.weight",
         "objectives.trial.temperature",
         "objectives.trial.weight",
+        "objectives.within.weight",
         "objectives.within.levels.sample",
         "objectives.within.levels.observation",
         "inputs.signal.data.window",
         "inputs.signal.views.jitter",
     }
+    assert 0.0 in space["objectives.within.weight"].values
+    assert 0.0 not in space["objectives.within.levels.sample"].values
     # A window of 4 s does not fit into records of 3 s.
     assert space["inputs.signal.data.window"].values == (1.0, 2.0)
     assert space["inputs.signal.views.jitter"].values == (0.0, 0.05, 0.1)
