@@ -113,6 +113,28 @@ def test_convirt_is_its_loss_with_lambda_on_the_way_to_the_reports() -> None:
     torch.testing.assert_close(trained(batch_of(x))["pair"], expected)
 
 
+def test_a_one_sided_similarity_keeps_the_length_of_the_first_side() -> None:
+    x = {kind: torch.randn(8, BITS) for kind in ("image", "signal")}
+    settings = {"similarity": "one_sided", "settings": {"weight": 1.0}, "temperature": 1.0}
+    trained = Trained({"pair": between(*x, **settings)}, bits(*x))
+    own: Any = trained.objectives["pair"]
+    a, b = (own.head(kind)(trained.encoders[kind](one)[:, 0]) for kind, one in x.items())
+    expected = torch.nn.functional.cross_entropy(a @ torch.nn.functional.normalize(b, dim=1).T, torch.arange(8))
+    torch.testing.assert_close(trained(batch_of(x))["pair"], expected)
+
+
+def test_windows_attract_each_other_by_their_distance_in_time() -> None:
+    ids = {"trial": torch.tensor([1, 1, 1, 2]), "position": torch.tensor([0.0, 2.0, 8.0, 0.0])}
+    side = Side(ids, 1, 4, ("signal",))
+    masks = pair(ContrastConfig(positives="position", bandwidth=2.0, within="trial"), side, None, None).pairs()
+    apart = ids["position"][:, None] - ids["position"]
+    same_trial = ids["trial"][:, None] == ids["trial"]
+    assert masks.candidate is not None
+    assert torch.equal(masks.candidate, same_trial & ~torch.eye(4, dtype=torch.bool))
+    weights = torch.exp(-((apart / 2.0) ** 2) / 2)
+    torch.testing.assert_close(masks.positive[masks.candidate].float(), weights[masks.candidate])
+
+
 def test_distillation_mixes_targets_and_the_queue_fills_with_earlier_batches() -> None:
     x = {kind: torch.randn(8, BITS) for kind in ("image", "signal")}
     common = between(*x, temperature=0.2)
