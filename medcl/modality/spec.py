@@ -36,6 +36,7 @@ class SignalCard:
         align_online: whether each by itself and those before it alone.
         reference: what channels were measured against, as in `SignalConfig`.
         interpolate: whether channels that a recording lacks were filled in.
+        clip: largest absolute value of a sample; 0 is no limit.
         overlap: of neighbouring windows of a recording, as a share of their length.
     """
 
@@ -50,6 +51,7 @@ class SignalCard:
     align_online: bool = False
     reference: str = "none"
     interpolate: bool = False
+    clip: float = 0.0
     overlap: float = 0.0
 
     def build(self) -> Encoder:

@@ -23,7 +23,13 @@ from tests.evaluate import segment_archive
 
 @pytest.mark.parametrize(
     ("standardise", "align", "stride"),
-    [("record", "none", 2.0), ("window", "none", 0.5), ("none", "none", 2.0), ("none", "recording", 2.0)],
+    [
+        ("record", "none", 2.0),
+        ("window", "none", 0.5),
+        ("none", "none", 2.0),
+        ("robust", "none", 2.0),
+        ("none", "recording", 2.0),
+    ],
 )
 def test_windows_of_a_recording(
     ecg_manifest: Manifest, tmp_path: Path, standardise: Any, align: Any, stride: float

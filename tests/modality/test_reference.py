@@ -80,6 +80,7 @@ def compared(manifest: Manifest, kind: str, config: Any, store: Path, made: Any)
         (100.0, None, None, "record", "none", 0.0),
         (100.0, None, None, "record", "none", 0.75),
         (100.0, None, None, "none", "none", 0.0),
+        (100.0, None, None, "robust", "none", 0.0),
         (100.0, None, None, "window", "none", 0.0),
         (80.0, [0.5, 35.0], None, "record", "none", 0.0),
         (125.0, [None, 40.0], 50.0, "window", "none", 0.5),
@@ -101,6 +102,7 @@ def test_windows_of_an_ecg(
         channels=["V5", "I"],
         window=2.0,
         stride=2.0 * (1 - overlap),
+        clip=2.0 if standardise == "robust" else 0.0,
         band=band,
         notch=notch,
         standardise=standardise,
@@ -108,7 +110,16 @@ def test_windows_of_an_ecg(
     )
     manifest = ecg_manifest.select(np.flatnonzero(ecg_manifest.column("status") == "ok")[:6])
     card = SignalCard(
-        SignalEncoderConfig(), ("V5", "I"), rate, 2.0, standardise, band and tuple(band), notch, align, overlap=overlap
+        SignalEncoderConfig(),
+        ("V5", "I"),
+        rate,
+        2.0,
+        standardise,
+        band and tuple(band),
+        notch,
+        align,
+        overlap=overlap,
+        clip=config.clip,
     )
 
     def made(row: int) -> NDArray[np.float32]:

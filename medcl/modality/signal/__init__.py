@@ -126,6 +126,7 @@ class SignalWing(Wing):
             data.align_online,
             data.reference,
             data.interpolate,
+            data.clip,
             data.overlap,
         )
 
@@ -150,6 +151,7 @@ class SignalWing(Wing):
             align_online=spec.align_online,
             reference=spec.reference,  # type: ignore[arg-type]
             interpolate=spec.interpolate,
+            clip=spec.clip,
         )
 
     def baselines(self, config: SignalConfig) -> dict[str, Baseline]:

@@ -26,6 +26,8 @@ def check(config: SignalConfig) -> None:
             f"data.align scales the channels of a recording together, data.standardise ({config.standardise}) each by "
             "itself: set data.standardise to none"
         )
+    if config.clip < 0:
+        raise UsageError(f"data.clip: {config.clip:g} is below 0; 0 does not clip")
     if config.align_online and config.align == "none":
         raise UsageError("data.align_online: say with data.align whose recordings are aligned together")
 

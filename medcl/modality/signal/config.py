@@ -29,7 +29,9 @@ class SignalConfig:
             splines), a quarter of them at most; otherwise a recording that lacks one is left out.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
-            `none`.
+            `none`; or to median 0 and the interquartile range of such noise, over the record (`robust`), which single
+            large artefacts do not change.
+        clip: largest absolute value after that or after alignment, such as 20; 0 does not clip.
         align: whose recordings are aligned together (Euclidean alignment): the channels are turned so that the mean
             covariance of the recordings of a `patient`, of a `session`, or of the `recording` by itself is the
             identity. It needs no labels, and takes the place of `standardise`, which has to be `none`.
@@ -45,7 +47,8 @@ class SignalConfig:
     overlap: float = 0.0
     band: list[float | None] | None = None
     notch: float | None = None
-    standardise: Literal["record", "window", "none"] = "record"
+    standardise: Literal["record", "window", "none", "robust"] = "record"
+    clip: float = 0.0
     reference: Literal["none", "average", "laplacian"] = "none"
     interpolate: bool = False
     align: Literal["none", "patient", "session", "recording"] = "none"

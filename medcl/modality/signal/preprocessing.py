@@ -26,6 +26,7 @@ def preprocessing(spec: SignalCard) -> Preprocessing:
         "filters": [one.taps(spec.sampling_rate).tolist() for one in designs(config)],
         "standardise": spec.standardise,
         "align": spec.align,
+        "clip": spec.clip,
         "reference": matrix(spec.reference, spec.channels).tolist() if spec.reference != "none" else None,
         "window": spec.window,
         "stride": spec.window * (1 - spec.overlap),

@@ -60,9 +60,19 @@ def preprocess(
         windows = windows - windows.mean(axis=2, keepdims=True)
         own = windows.std(axis=2)
         windows = windows / np.where((spread > 0) & (own > ROUNDING * spread), own, np.inf)[:, :, None]
+    elif settings["standardise"] == "robust" and len(windows):
+        low, centre, high = np.percentile(_some(windows).swapaxes(0, 1).reshape(len(values), -1), [25, 50, 75], axis=1)
+        width = np.where(high > low, high - low, np.inf)
+        windows = (windows - centre[:, None]) * 1.349 / width[:, None]
     if settings.get("align", "none") != "none" and len(windows):
         windows = aligned(windows)
-    return np.asarray(windows, dtype=np.float32)
+    largest = settings.get("clip") or np.inf
+    return np.asarray(np.clip(windows, -largest, largest), dtype=np.float32)
+
+
+def _some(windows: Floats) -> Floats:
+    """At most 64 of the windows, evenly spread."""
+    return np.asarray(windows[np.linspace(0, len(windows) - 1, min(len(windows), 64)).round().astype(int)])
 
 
 def _chosen(x: Floats, channels: list[str], units: list[str], settings: dict[str, Any]) -> Floats:
@@ -124,7 +134,7 @@ def aligned(windows: Floats) -> Floats:
     It is that of one recording: where a person has several, join them in time, as long as their channels are the same.
     """
     windows = windows - windows.mean(axis=2, keepdims=True)
-    some = windows[np.linspace(0, len(windows) - 1, min(len(windows), 64)).round().astype(int)]
+    some = _some(windows)
     matrix = (some @ some.swapaxes(1, 2)).mean(axis=0) / (some.shape[2] - 1)
     values, vectors = np.linalg.eigh(matrix)
     seen = values > 1e-6 * values.mean()

@@ -16,6 +16,7 @@ from medcl.modality.sampling import Batch, NumberedSamples, within
 from medcl.modality.signal import alignment
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN, second_of
+from medcl.modality.signal.robust import RobustScale, centre_and_scale, clipped
 from medcl.modality.signal.store import SignalStore
 from medcl.modality.storing import records_of
 
@@ -80,6 +81,7 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
         }
         self.ids["sample"] = self.rows * _SAMPLES_OF_A_RECORD + window
         self._align = None if config.align == "none" else self._alignment(config)
+        self._robust = RobustScale(self.samples_of, self.centred) if config.standardise == "robust" else None
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """As of all numbered samples, with `position`, where windows begin in their recording (s)."""
@@ -89,8 +91,12 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
     def read(self, numbers: Ints) -> Tensor:
         """Windows (B, C, T) float32, standardised or aligned, a flat channel being 0."""
         if self._align is not None:
-            return torch.from_numpy(self.aligned(numbers))
-        return torch.from_numpy(self._read(numbers, self.config.standardise))
+            x = self.aligned(numbers)
+        elif self._robust is not None:
+            x = self._robust(self.rows[numbers], self.centred(numbers))
+        else:
+            x = self._read(numbers, self.config.standardise)
+        return torch.from_numpy(clipped(x, self.config.clip))
 
     def aligned(self, numbers: Ints) -> NDArray[np.float32]:
         """Windows (B, C, T), aligned where the configuration says so, else as `centred`."""
@@ -213,13 +219,16 @@ def pieces(record: NDArray[Any], config: SignalConfig) -> Tensor:
     if not len(windows):
         raise UsageError(f"a recording of {x.shape[1]} samples: no window of {length} samples without a missing value")
     if config.align != "none":
-        return torch.from_numpy(alignment.aligned_alone(windows.astype(np.float32)))
-    if config.standardise != "none":
+        windows = alignment.aligned_alone(windows.astype(np.float32)).astype(np.float64)
+    elif config.standardise == "robust":
+        centre, factor = centre_and_scale(windows.astype(np.float32))
+        windows = (windows - centre) * factor
+    elif config.standardise != "none":
         of = x[None] if config.standardise == "record" else windows
         mean, std = (f(of, axis=2, keepdims=True) for f in (np.nanmean, np.nanstd))
         varies = np.nanmax(of, axis=2, keepdims=True) > np.nanmin(of, axis=2, keepdims=True)
         windows = (windows - mean) / np.where(varies, std, np.inf)
-    return torch.from_numpy(windows.astype(np.float32))
+    return torch.from_numpy(clipped(windows.astype(np.float32), config.clip))
 
 
 def _stretches(store: SignalStore, records: Ints, rows: Ints) -> tuple[Ints, Ints, Ints]:

@@ -62,6 +62,22 @@ def test_standardising_by_record_and_by_window(tmp_path: Path) -> None:
     assert (by_window[0, 2] == 0).all(), "a flat channel becomes zeros, not NaN and not noise"
 
 
+def test_robust_scaling_is_not_changed_by_an_artefact_and_clips_it(tmp_path: Path) -> None:
+    signal = noise(8)
+    spoilt = signal.copy()
+    spoilt[100:120] = 30.0
+    for patient, one in (("p0", signal), ("p1", spoilt)):
+        write_record(tmp_path / "a", patient, "r", one)
+    manifest = scanned(tmp_path / "a")
+    config = SignalConfig(window=2.0, stride=2.0, standardise="robust", clip=20.0)
+    windows = SignalWindows(prepare(manifest, config, tmp_path / "s", jobs=1), manifest, config)
+    clean, touched = (windows.read(np.flatnonzero(windows.rows == row)).numpy() for row in (0, 1))
+    low, high = np.percentile(clean.swapaxes(0, 1).reshape(3, -1), [25, 75], axis=1)
+    np.testing.assert_allclose(high - low, 1.349, rtol=1e-4)
+    assert touched.max() == 20.0
+    np.testing.assert_allclose(touched[1:], clean[1:], atol=0.25)
+
+
 def test_gaps_leave_and_flat_and_clipped_stretches_are_flagged(tmp_path: Path) -> None:
     signal = noise(10)
     signal[250:260, 0] = np.nan
