@@ -27,6 +27,7 @@ def phantom(
     xray_patients: int = 0,
     reports: bool = False,
     seed: int = 0,
+    stimulus: bool = False,
 ) -> Result[Path]:
     """Write synthetic patients as real files with label tables: WFDB, EDF, DICOM, NIfTI, and reports of them.
 
@@ -39,6 +40,7 @@ def phantom(
         xray_patients: number of patients with radiographs of the chest; the same patients as those of the CTs.
         reports: write reports too, of the ECGs (text), CTs and radiographs (DICOM SR).
         seed: random seed; the same seed writes the same bytes.
+        stimulus: let the subjects of EEGs hear speech, whose envelope is a further channel, `envelope`.
 
     Returns:
         The folder.
@@ -61,7 +63,7 @@ def phantom(
         if ecg_patients or eeg_subjects:
             from medcl.phantom.archive import write
 
-            written.append(write(folder, ecg_patients, eeg_subjects, seed, watch=watch))
+            written.append(write(folder, ecg_patients, eeg_subjects, seed, stimulus=stimulus, watch=watch))
         if ct_patients or mr_patients:
             from medcl.phantom.volumes import write_volumes
 

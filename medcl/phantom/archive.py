@@ -54,17 +54,24 @@ class Phantom:
 
 
 def write(
-    folder: Path, ecg_patients: int = 120, eeg_subjects: int = 30, seed: int = 0, *, watch: Watch = iter
+    folder: Path,
+    ecg_patients: int = 120,
+    eeg_subjects: int = 30,
+    seed: int = 0,
+    *,
+    stimulus: bool = False,
+    watch: Watch = iter,
 ) -> Phantom:
     """Write the whole archive: `ecg/` with `labels.csv`, `eeg/` with `labels.csv`, and `ecg/damaged/`.
 
     The same seed gives the same bytes; a patient is the same whatever the number of patients.
 
     Without patients with ECGs there is no `ecg/`, without subjects with EEGs no `eeg/`. The numbers of patients are
-    iterated over by `watch`, which may tell how many are done.
+    iterated over by `watch`, which may tell how many are done. With `stimulus` the subjects of EEGs hear speech, see
+    `write_eeg`.
     """
     ecg_records = write_ecg(folder / "ecg", ecg_patients, seed, watch=watch) if ecg_patients else 0
-    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed, watch=watch) if eeg_subjects else 0
+    eeg_records = write_eeg(folder / "eeg", eeg_subjects, seed, stimulus=stimulus, watch=watch) if eeg_subjects else 0
     damaged = write_damaged(folder / "ecg" / "damaged", seed) if ecg_patients else []
     return Phantom(
         folder=folder,
@@ -135,6 +142,7 @@ def write_eeg(
     *,
     duration: float = 20.0,
     sampling_rate: float = 128.0,
+    stimulus: bool = False,
     watch: Watch = iter,
 ) -> int:
     """Write one to three recordings a subject as EDF (uV, 0.1 uV a step) and `labels.csv`.
@@ -148,6 +156,7 @@ def write_eeg(
         seed: Random seed.
         duration: Of a recording, whole s.
         sampling_rate: Hz.
+        stimulus: Whether the subjects hear speech, whose envelope is a further channel, `envelope`, of rms 100.
         watch: Iterates over the numbers of the subjects.
 
     Returns:
@@ -164,7 +173,11 @@ def write_eeg(
         for recording in range(1, 1 + int(rng.integers(1, 4))):
             name = f"{code}_r{recording}"
             signal = eeg.simulate(subject, duration, sampling_rate, rng)
-            _write_edf(folder / code / f"{name}.edf", signal, sampling_rate, code)
+            names = [*eeg.CHANNELS, eeg.STIMULUS][: None if stimulus else -1]
+            if stimulus:
+                signal, envelope = eeg.hear(signal.astype(np.float64), sampling_rate, rng)
+                signal = np.vstack([signal, 100 * envelope])
+            _write_edf(folder / code / f"{name}.edf", signal, sampling_rate, code, names)
             rows.append((f"{code}/{name}", code, group, subject.age, subject.sex))
     write_csv(folder / "labels.csv", ("record", "subject", "group", "age", "sex"), rows)
     return len(rows)
@@ -211,13 +224,15 @@ def _write_wfdb(folder: Path, name: str, signal: Signals, sampling_rate: float, 
     (folder / f"{name}.hea").write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
 
 
-def _write_edf(path: Path, signal: Signals, sampling_rate: float, code: str) -> None:
+def _write_edf(
+    path: Path, signal: Signals, sampling_rate: float, code: str, names: Sequence[str] = eeg.CHANNELS
+) -> None:
     from edfio import Edf, EdfSignal, Patient, Recording
 
     physical = (-EDF_RANGE, EDF_RANGE - 2 * EDF_RANGE / 2**16)
     how = {"physical_dimension": "uV", "physical_range": physical}
     channels = [
         EdfSignal(np.clip(row.astype(np.float64), *physical), sampling_rate, label=name, **how)
-        for name, row in zip(eeg.CHANNELS, signal, strict=True)
+        for name, row in zip(names, signal, strict=True)
     ]
     Edf(channels, patient=Patient(code=code), recording=Recording(), data_record_duration=1.0).write(path)

@@ -24,6 +24,14 @@ CHANNELS = (
 )
 
 BACKGROUND_SOURCES = 40
+STIMULUS = "envelope"
+"""Channel of what was heard."""
+HEARING: tuple[Place, Place] = ((-0.55, 0.0, 0.25), (0.55, 0.0, 0.25))
+"""The two sources that follow it, in the temporal lobes."""
+DELAY = 0.15
+"""s, from what was heard to the response."""
+RESPONSE = 6.0
+"""Root mean square of the response, at the electrode that sees it best, uV."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,29 @@ def simulate(
     if alive.any():
         recorded[alive] -= recorded[alive].mean(axis=0)
     return recorded.astype(np.float32)
+
+
+def hear(recorded: Floats, sampling_rate: float, rng: np.random.Generator) -> tuple[NDArray[np.float32], Floats]:
+    """Let the subject of a recording hear speech: its envelope, below 8 Hz, and the brain's response to it.
+
+    Args:
+        recorded: (19, time) uV; failed electrodes, which are 0 throughout, stay so.
+        sampling_rate: Hz.
+        rng: Random number generator.
+
+    Returns:
+        The recording with the response of `HEARING`, `DELAY` later, uV; and the envelope (time,), of rms 1.
+    """
+    n = recorded.shape[1]
+    frequency = np.fft.rfftfreq(n, 1 / sampling_rate)
+    envelope = _noise(np.exp(-0.5 * (frequency / 3) ** 2) * (frequency > 0.3), n, rng)
+    late = round(DELAY * sampling_rate)
+    response = np.concatenate([np.zeros(min(late, n)), envelope[: max(0, n - late)]])
+    field = _outward(electrodes(), HEARING).sum(axis=1)
+    alive = np.any(recorded != 0, axis=1)
+    field = np.where(alive, field - field[alive].mean() if alive.any() else field, 0)
+    size = RESPONSE / max(np.abs(field).max(), 1e-12)
+    return (recorded + size * np.outer(field, response)).astype(np.float32), envelope
 
 
 def _outward(positions: Floats, places: Sequence[Place]) -> Floats:

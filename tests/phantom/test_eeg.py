@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from medcl.phantom.eeg import ARTEFACTS, CHANNELS, CLEAN, draw_subject, electrodes, simulate
+from medcl.phantom.eeg import ARTEFACTS, CHANNELS, CLEAN, DELAY, draw_subject, electrodes, hear, simulate
 from medcl.phantom.site import Artefacts
 
 RATE = 128.0
@@ -103,3 +103,19 @@ def test_wrong_requests_are_refused():
         draw_subject("placebo", np.random.default_rng(0))
     with pytest.raises(ValueError, match="no sample"):
         simulate(draw_subject("case", np.random.default_rng(0)), 0, 128, np.random.default_rng(0))
+
+
+def test_what_is_heard_is_seen_at_the_sides_of_the_head_after_a_delay():
+    subject = subjects("control", 1)[0]
+    quiet = simulate(subject, 60, RATE, np.random.default_rng(0), CLEAN).astype(float)
+    recorded, envelope = hear(quiet, RATE, np.random.default_rng(1))
+    late = round(DELAY * RATE)
+    temporal = recorded[[CHANNELS.index("T7"), CHANNELS.index("T8")]].mean(axis=0)
+    at_once, delayed = (
+        np.corrcoef(temporal[late:], envelope[late - shift : len(envelope) - shift])[0, 1] for shift in (0, late)
+    )
+    assert abs(delayed) > 0.3
+    assert abs(at_once) < abs(delayed) / 2
+    silent = np.zeros_like(quiet)
+    silent[0] = quiet[0]
+    assert not hear(silent, RATE, np.random.default_rng(1))[0][1:].any()
