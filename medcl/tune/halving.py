@@ -55,7 +55,7 @@ class Halving:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SettingsTrial:
     """One pretraining and its score.
 
     Args:
@@ -94,22 +94,22 @@ class Search:
     """
 
     space: tuple[Varied, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[SettingsTrial, ...]
     ended: str
 
     @property
-    def ranked(self) -> list[Trial]:
+    def ranked(self) -> list[SettingsTrial]:
         """The last trial of each setting that was scored: those with more steps first, then by score."""
         last = {one.number: one for one in sorted(self.trials, key=lambda one: -one.divided) if not one.reason}
         return sorted(last.values(), key=lambda one: (one.divided, -one.score, one.number))
 
     @property
-    def best(self) -> Trial:
+    def best(self) -> SettingsTrial:
         """The settings with the highest score among those with the most steps."""
         return self.ranked[0]
 
     @property
-    def unchanged(self) -> Trial | None:
+    def unchanged(self) -> SettingsTrial | None:
         """The recipe as it is, with as many steps as the best; None where it failed."""
         return next((one for one in self.ranked if not one.number and one.divided == self.best.divided), None)
 
@@ -139,7 +139,7 @@ def search(
         MedclError: no settings could be trained.
     """
     _keep_plan(folder, [*map(str, space), how.trials, how.factor, how.seed, plain(about)])
-    done: list[Trial] = []
+    done: list[SettingsTrial] = []
     settings: list[Mapping[str, Any]] = []
 
     def ended(why: str) -> Search:
@@ -158,9 +158,9 @@ def search(
             if not new:
                 return ended("every setting was tried")
             for left in reversed(range(1 + int(math.log(len(alive), how.factor) + 1e-9))):
-                tried: list[Trial] = []
+                tried: list[SettingsTrial] = []
                 for one in alive:
-                    trial = Trial(one, number, dict(settings[one]), how.factor**left)
+                    trial = SettingsTrial(one, number, dict(settings[one]), how.factor**left)
                     spent = sum(other.seconds for other in done)
                     found = _done(trial, train, folder / TRIALS, begin=spent < how.budget)
                     if found is None:
@@ -196,12 +196,12 @@ def _keep_plan(folder: Path, plan: list[Any]) -> None:
         )
 
 
-def _done(trial: Trial, train: Train, folder: Path, *, begin: bool) -> Trial | None:
+def _done(trial: SettingsTrial, train: Train, folder: Path, *, begin: bool) -> SettingsTrial | None:
     """Do a trial, or find it done; None where it would have to begin and may not."""
     name = f"{trial.number:03d}-{trial.divided}"
     path, work = folder / f"{name}.json", folder / name
     try:
-        found: Trial = build(Trial, read_json(path, _ANEW), "trial")
+        found: SettingsTrial = build(SettingsTrial, read_json(path, _ANEW), "trial")
         return found
     except FileNotFoundError:
         if not begin:
@@ -216,14 +216,14 @@ def _done(trial: Trial, train: Train, folder: Path, *, begin: bool) -> Trial | N
     if not reason and not all(math.isfinite(mean) for mean, *_ in scores.values()):
         scores, reason = {}, "its score is undefined on the validation patients"
     seconds = time.monotonic() - begun
-    found = Trial(trial.number, trial.round, trial.settings, trial.divided, scores, seconds, reason)
+    found = SettingsTrial(trial.number, trial.round, trial.settings, trial.divided, scores, seconds, reason)
     files.write(path, json.dumps(sealed(plain(found)), indent=1) + "\n")
     # Weights are trained again by the recipe that is found.
     shutil.rmtree(work, ignore_errors=True)
     return found
 
 
-def _tell(bar: Progress, done: Sequence[Trial]) -> None:
+def _tell(bar: Progress, done: Sequence[SettingsTrial]) -> None:
     scores = [one.score for one in done if not one.reason]
     bar.set_postfix({"highest score": f"{max(scores):.3f}"} if scores else {})
     bar.update()

@@ -10,7 +10,7 @@ from medcl import files
 from medcl.engine.progress import in_words
 from medcl.show import page
 from medcl.show.page import Figure
-from medcl.tune.halving import Search, Trial
+from medcl.tune.halving import Search, SettingsTrial
 from medcl.wording import bounds, number
 
 TABLE, PAGE = "trials.csv", "report.html"
@@ -72,7 +72,7 @@ def verdict(found: Search, patients: int) -> str:
     return text
 
 
-def settings(found: Search, one: Trial) -> str:
+def settings(found: Search, one: SettingsTrial) -> str:
     """The settings of a trial by their shortest clear names."""
     if not one.number:
         return "the recipe as it is"
@@ -80,7 +80,7 @@ def settings(found: Search, one: Trial) -> str:
     return ", ".join(f"{short[name]} {value}" for name, value in one.settings.items())
 
 
-def steps(one: Trial) -> str:
+def steps(one: SettingsTrial) -> str:
     """The share of the recipe's steps that a trial had."""
     return "all" if one.divided == 1 else f"1/{one.divided}"
 
@@ -101,7 +101,7 @@ def _labels(found: Search) -> list[str]:
     return list(dict.fromkeys(label for one in found.trials for label in one.scores))
 
 
-def _scores(found: Search, one: Trial) -> list[str]:
+def _scores(found: Search, one: SettingsTrial) -> list[str]:
     """Mean and interval at each label fraction."""
     return [f"{number(one.scores[label][0])} {bounds(*one.scores[label][1:])}" for label in _labels(found)]
 
@@ -123,7 +123,7 @@ def write_page(found: Search, path: Path, headline: str, facts: list[tuple[str, 
     page.write(path, html)
 
 
-def _scatter(ranked: list[Trial], name: str) -> Figure:
+def _scatter(ranked: list[SettingsTrial], name: str) -> Figure:
     """The score of each setting against one of its values; those with more steps are larger, the recipe is marked."""
     values: list[Any] = [one.settings[name] for one in ranked]
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

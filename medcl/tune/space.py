@@ -39,7 +39,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Range:
+class NumberRange:
     """A setting that takes any number of a range.
 
     Args:
@@ -73,7 +73,7 @@ class Range:
         return f"{self.name}: {self.low:g} to {self.high:g}{' (log)' if self.log else ''}"
 
 
-Varied: TypeAlias = Choices | Range
+Varied: TypeAlias = Choices | NumberRange
 
 
 def read(vary: Sequence[str] | Mapping[str, Any]) -> list[Varied]:
@@ -124,7 +124,7 @@ def _of_values(name: str, values: Any) -> Varied:
     return Choices(name, tuple(values))
 
 
-def _range(name: str, text: str) -> Range:
+def _range(name: str, text: str) -> NumberRange:
     ends, colon, way = text.partition(":")
     try:
         low, high = (_number(end) for end in ends.split("..", 1))
@@ -134,7 +134,7 @@ def _range(name: str, text: str) -> Range:
         raise UsageError(f"--vary {name}: {text}: behind the colon stands `log` or nothing")
     if low >= high or (colon and low <= 0):
         raise UsageError(f"--vary {name}: {text}: the lower end comes first{', and is above 0' if colon else ''}")
-    return Range(name, low, high, bool(colon))
+    return NumberRange(name, low, high, bool(colon))
 
 
 def _number(text: str) -> float:
@@ -156,11 +156,11 @@ def usual(recipe: Any, longest: float = np.inf) -> list[Varied]:
         longest: length of the records in s, which no window exceeds.
     """
     rate = recipe.optimiser.learning_rate
-    found: list[Varied] = [Range("optimiser.learning_rate", rate / 3, rate * 3, log=True)]
+    found: list[Varied] = [NumberRange("optimiser.learning_rate", rate / 3, rate * 3, log=True)]
     for name, one in recipe.objectives.items():
         where, levels = f"objectives.{name}", getattr(one, "levels", None)
         if getattr(one, "temperature", 0.0) and not getattr(one, "learn_temperature", False):
-            found.append(Range(f"{where}.temperature", *TEMPERATURES, log=True))
+            found.append(NumberRange(f"{where}.temperature", *TEMPERATURES, log=True))
         if isinstance(levels, Mapping):
             # Without any level the objective would have no loss: that is its own weight of 0.
             found += [Choices(f"{where}.levels.{level}", WEIGHTS[1:]) for level in levels]

@@ -3,7 +3,7 @@
 import pytest
 
 from medcl.errors import UsageError
-from medcl.tune.space import Choices, Range, drawn, read, usual
+from medcl.tune.space import Choices, NumberRange, drawn, read, usual
 from tests.pretrain.recipe import small
 
 
@@ -13,7 +13,7 @@ def test_words_and_values_are_the_same() -> None:
     values = {"batch.patients": [8, 16], "views": views, "optimiser.learning_rate": "1e-4..1e-2:log"}
     assert words == read(values)
     assert words[0] == Choices("batch.patients", (8, 16))
-    assert words[2] == Range("optimiser.learning_rate", 1e-4, 1e-2, log=True)
+    assert words[2] == NumberRange("optimiser.learning_rate", 1e-4, 1e-2, log=True)
 
 
 @pytest.mark.parametrize(
