@@ -55,7 +55,7 @@ def finetune(
     config = config_of(EvaluateConfig, settings, target=target)
     records, prepared = manifest_and_store(manifest, store)
     folders = [Path(one) for one in run]
-    folder = begin(folders[0], target) if output is None else begin(None, target, Path(output))
+    folder = begin(folders[0], target, None if output is None else Path(output))
     results = measure(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
@@ -144,7 +144,7 @@ def evaluate(
     config = config_of(MultimodalEvaluateConfig, settings, ranks=tuple(sorted(set(ranks))))
     records, prepared = manifest_and_store(manifest, store)
     folders = [Path(one) for one in run]
-    folder = begin(folders[0], "joint") if output is None else begin(None, "joint", Path(output))
+    folder = begin(folders[0], "joint", None if output is None else Path(output))
     results = evaluate_multimodal(folders, records, config, prepared, folder)
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))

@@ -11,11 +11,11 @@ from medcl.errors import UsageError
 from medcl.evaluate.compare import LATEST, RESULTS
 
 
-def begin(run: Path | None, target: str, output: Path | None = None) -> Path:
+def begin(run: Path, target: str, output: Path | None = None) -> Path:
     """The folder of a new evaluation: `output`, or RUN/eval/TARGET/DATE-N.
 
     Args:
-        run: run folder, unless there is an output.
+        run: run folder.
         target: name of the target.
         output: where the user wants it.
 
@@ -27,8 +27,6 @@ def begin(run: Path | None, target: str, output: Path | None = None) -> Path:
         if (output / RESULTS).exists():
             raise UsageError(f"-o {output}: holds the results of another evaluation: choose another folder")
         return output
-    if run is None:
-        raise UsageError("an evaluation needs a run, or a folder for its results")
     home = run / "eval" / files.safe_name(target)
     for number in count(1):
         folder = home / f"{date.today().isoformat()}-{number}"
