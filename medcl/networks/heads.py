@@ -35,6 +35,15 @@ class ProjectionHead(nn.Module):
         return cast(Tensor, self.layers(z))
 
 
+def projecting(head: nn.Module) -> nn.Module:
+    """A linear map as the projection head of one layer that it is; any other head as it is."""
+    if not isinstance(head, nn.Linear):
+        return head
+    same = ProjectionHead(head.in_features, out=head.out_features, layers=1)
+    same.layers[0] = head
+    return same
+
+
 class Perceptron(nn.Module):
     """A perceptron with batch normalisation over all rows and GELU between its layers.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
+from medcl.networks.heads import projecting
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.networks.text_cache import TextCache
 from medcl.pretrain.initialise import copy_weights
@@ -122,7 +123,7 @@ class Model(nn.Module):
         joint = MultimodalEncoder(sides, *widths(self.recipe))
         if space:
             owner = cast(Contrast, self.objectives[space])
-            joint.heads = nn.ModuleDict({names[name]: owner.head(name) for name in self.encoders})
+            joint.heads = nn.ModuleDict({names[name]: projecting(owner.head(name)) for name in self.encoders})
         if local:
             owner = cast(Contrast, self.objectives[local])
             joint.local = nn.ModuleDict({names[name]: owner.head(name) for name in owner.heads})

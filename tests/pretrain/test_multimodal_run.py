@@ -122,6 +122,15 @@ def test_six_steps_equal_three_a_stop_and_three_to_the_bit(archive: Manifest, fo
     assert {"pair", "words", "total"} < curve(folder / "whole")[0].keys()
 
 
+def test_words_and_cells_alone_are_a_space_that_loads(archive: Manifest, folder: Path) -> None:
+    train(small(1, {"words": WORDS}), archive, folder, "words")
+    joint = runs.load_joint(folder / "words").encoder
+    trained = weights(folder / "words")
+    for name, value in joint.heads.state_dict().items():
+        torch.testing.assert_close(value, trained[f"heads.{name}"], rtol=0, atol=0)
+    assert joint.project("image", torch.ones(2, 8)).shape == (2, 8)
+
+
 def test_two_workers_train_the_same_weights_as_none(archive: Manifest, folder: Path) -> None:
     for workers in (0, 2):
         config = small(steps=3, hardware={"workers": workers})
