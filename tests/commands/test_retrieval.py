@@ -83,7 +83,8 @@ def test_a_text_finds_pictures_and_a_sheet_shows_them(folder: Path, capsys: pyte
     sheet = folder / "sheets" / "sheet.png"
     words = ["--text", "vertical stripes", "-k", "7", "-o", str(sheet)]
     assert medcl(folder, "retrieve", *words) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, then = capsys.readouterr().out.splitlines()
+    assert then.startswith("next: ")
     assert len([line for line in lines if "image-" in line]) == 7
     cosines = [float(line.split()[1]) for line in lines if "image-" in line]
     assert cosines == sorted(cosines, reverse=True)
@@ -95,7 +96,7 @@ def test_a_text_finds_pictures_and_a_sheet_shows_them(folder: Path, capsys: pyte
 def test_a_split_limits_what_is_found_and_a_page_shows_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = folder / "sheet.html"
     assert medcl(folder, "retrieve", "--text", "lower <b>", "--split", "test", "-k", "99", "-o", str(page)) == 0
-    found = [line.split()[2] for line in capsys.readouterr().out.splitlines() if "image-" in line]
+    found = [line.split()[2] for line in capsys.readouterr().out.splitlines()[:-1] if "image-" in line]
     assert sorted(found) == sorted(f"image-{number}" for number in range(18, 24))
     html = page.read_text()
     assert html.count("data:image/png;base64,") == 6
