@@ -31,7 +31,7 @@ class Result(Generic[T]):
         load: returns the object, which `value` keeps.
         path: the file or folder that was written, if any.
         then: the command that comes next as a rule, for the command line; may be empty.
-        is_document: the text is YAML or Markdown that may be written to a file: what comes next is told apart from it.
+        is_document: the text is YAML or Markdown that may be written to a file: `then` goes to standard error.
     """
 
     text: str
