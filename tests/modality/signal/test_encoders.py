@@ -10,6 +10,7 @@ from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.signal.encoders import build
 from medcl.modality.signal.encoders.networks import DilatedEncoder, PatchEmbedding
+from tests.modality.signal.plain_xresnet import xresnet
 
 SMALL: dict[str, SignalEncoderConfig] = {
     "dilated": SignalEncoderConfig("dilated", dim=24, hidden=16, depth=3, dropout=0.0),
@@ -229,6 +230,15 @@ def test_xresnet1d101_has_the_published_size_and_stride() -> None:
     found = sum(parameter.numel() for parameter in encoder.parameters())
     assert found == published_parameters([3, 4, 23, 3], 12)
     assert encoder(torch.randn(2, 12, 250)).shape == (2, 8, 256)
+
+
+@pytest.mark.parametrize("steps", [250, 251])
+def test_xresnet1d18_is_what_its_layers_give_in_plain_torch(steps: int) -> None:
+    encoder = build(SignalEncoderConfig("xresnet", dim=24, hidden=64, depth=18, stride=32, dropout=0.0), 12)
+    x = torch.randn(4, 12, steps)
+    torch.testing.assert_close(encoder(x), xresnet(encoder, x))
+    encoder.eval()
+    torch.testing.assert_close(encoder(x), xresnet(encoder, x))
 
 
 @pytest.mark.parametrize(
