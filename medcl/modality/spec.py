@@ -36,6 +36,7 @@ class SignalCard:
         align_online: whether each by itself and those before it alone.
         reference: what channels were measured against, as in `SignalConfig`.
         interpolate: whether channels that a recording lacks were filled in.
+        zero_missing: whether channels that a recording lacks were set to 0.
         clip: largest absolute value of a sample; 0 is no limit.
         overlap: of neighbouring windows of a recording, as a share of their length.
     """
@@ -53,10 +54,11 @@ class SignalCard:
     interpolate: bool = False
     clip: float = 0.0
     overlap: float = 0.0
+    zero_missing: bool = False
 
     def build(self) -> Encoder:
         """The network that the card describes, with new random weights."""
-        return signal.build(self.encoder, len(self.channels))
+        return signal.build(self.encoder, len(self.channels), self.channels)
 
 
 @dataclass(frozen=True)

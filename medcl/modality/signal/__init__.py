@@ -57,7 +57,7 @@ class SignalWing(Wing):
         from medcl.modality.signal.encoders import build
 
         size = len(config.channels), round(config.window * config.sampling_rate)
-        return build(encoder, len(config.channels)), size
+        return build(encoder, len(config.channels), config.channels), size
 
     def check(self, config: SignalConfig, encoder: SignalEncoderConfig) -> None:
         """Refuse an overlap that leaves no step; the rest is known with the sampling rate of the archive."""
@@ -128,6 +128,7 @@ class SignalWing(Wing):
             data.interpolate,
             data.clip,
             data.overlap,
+            data.zero_missing,
         )
 
     def note(self, config: SignalConfig) -> str:
@@ -151,6 +152,7 @@ class SignalWing(Wing):
             align_online=spec.align_online,
             reference=spec.reference,  # type: ignore[arg-type]
             interpolate=spec.interpolate,
+            zero_missing=spec.zero_missing,
             clip=spec.clip,
         )
 

@@ -22,6 +22,25 @@ def absent(wanted: Sequence[str], present: Sequence[str], names: Mapping[str, st
     return [name for name in wanted if canonical(name).casefold() not in had]
 
 
+def zero(
+    x: NDArray[np.float32], constant: NDArray[np.bool_], good: Sequence[int], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Give channels that a recording lacks the value 0.
+
+    Args:
+        x: (good, time) values of the others.
+        constant: (good,) which of them never change.
+        good: their places among all channels.
+        count: C.
+
+    Returns:
+        (C, time); and (C,) which channels never change.
+    """
+    every, still = np.zeros((count, x.shape[1]), dtype=np.float32), np.ones(count, dtype=bool)
+    every[list(good)], still[list(good)] = x, constant
+    return every, still
+
+
 def filled(x: NDArray[np.float32], good: Sequence[int], channels: Sequence[str]) -> NDArray[np.float32]:
     """Fill channels in by mne's spherical splines (Perrin et al., Electroenceph. Clin. Neurophysiol. 1989).
 

@@ -27,6 +27,8 @@ class SignalConfig:
             four nearest electrodes (`laplacian`). A channel `C3-P3` is the difference of two, if the file has these.
         interpolate: fill EEG channels that a recording lacks, or that never change, in from the others (spherical
             splines), a quarter of them at most; otherwise a recording that lacks one is left out.
+        zero_missing: keep an EEG recording that lacks channels, if it has one; they are 0, and `encoder.spatial` gives
+            them no weight.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or
             `none`; or to median 0 and the interquartile range of such noise, over the record (`robust`), which single
@@ -51,6 +53,7 @@ class SignalConfig:
     clip: float = 0.0
     reference: Literal["none", "average", "laplacian"] = "none"
     interpolate: bool = False
+    zero_missing: bool = False
     align: Literal["none", "patient", "session", "recording"] = "none"
     align_online: bool = False
 
@@ -135,6 +138,8 @@ class SignalEncoderConfig:
         pooling: how a dense embedding becomes one vector over time; `both` takes the mean of the first half of the
             features and the maximum of the others.
         kernel: time steps of the temporal filters of `shallow`, `eegnet` and `conformer`.
+        spatial: virtual channels in front of the encoder, to which attention over the positions of EEG electrodes maps
+            the channels of any montage (270 as published); 0 takes the channels as they are.
     """
 
     name: Literal["dilated", "resnet", "transformer", "xresnet", "shallow", "eegnet", "conformer"] = "dilated"
@@ -145,6 +150,7 @@ class SignalEncoderConfig:
     dropout: float = 0.1
     pooling: Literal["max", "mean", "both"] = "max"
     kernel: int = 25
+    spatial: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,17 @@ _POSITIONS = ("colin27_1005", "standard_1005")
 
 def check(config: SignalConfig, channels: Sequence[str], modality: str) -> None:
     """Refuse (UsageError) a reference, or an interpolation, that the channels do not have."""
-    if config.reference == "none" and not config.interpolate:
+    if config.reference == "none" and not config.interpolate and not config.zero_missing:
         return
     if modality != "eeg":
-        raise UsageError(f"data.reference and data.interpolate are of EEG, the manifest holds {modality}")
+        raise UsageError(
+            f"data.reference, data.interpolate and data.zero_missing are of EEG, the manifest holds {modality}"
+        )
+    if config.zero_missing and (config.interpolate or config.reference != "none"):
+        raise UsageError(
+            "data.zero_missing: a channel that is 0 is not filled in, and no reference is taken from it: leave out "
+            "data.interpolate and data.reference"
+        )
     matrix(config.reference, channels)
     if config.interpolate:
         place_of(channels)
@@ -79,8 +86,14 @@ def matrix(reference: str, channels: Sequence[str]) -> Floats:
     return found
 
 
-def place_of(channels: Sequence[str]) -> dict[str, Floats]:
+def place_of(
+    channels: Sequence[str], asked: str = "data.reference laplacian and data.interpolate take"
+) -> dict[str, Floats]:
     """Where electrodes lie on the head, (3,) in m, by mne's positions of the 10-05 system.
+
+    Args:
+        channels: names.
+        asked: the settings that take them, and a verb, for the message.
 
     Raises:
         UsageError: a channel whose position is not known.
@@ -93,7 +106,7 @@ def place_of(channels: Sequence[str]) -> dict[str, Floats]:
     unknown = [name for name in channels if canonical(name).casefold() not in known]
     if unknown:
         raise UsageError(
-            "data.reference laplacian and data.interpolate take electrodes of the scalp, and no position is known of "
-            f"{listed(unknown)}: name the others with data.channels"
+            f"{asked} electrodes of the scalp, and no position is known of {listed(unknown)}: name the others with "
+            "data.channels"
         )
     return {name: known[canonical(name).casefold()] for name in channels}

@@ -73,9 +73,10 @@ def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
     settings: list[Any] = [VERSION, config.sampling_rate, config.channels, config.band, config.notch]
     settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
     settings += [config.reference] if config.reference != "none" else []
-    settings += ["interpolate"] if config.interpolate else []
+    settings += [name for name in ("interpolate", "zero_missing") if getattr(config, name)]
     values = manifest.column("n_samples").astype(np.float64)
     changes = config.band is not None or config.notch is not None or config.reference != "none" or config.interpolate
+    changes = changes or config.zero_missing
     rates, wanted = manifest.column("sampling_rate"), config.sampling_rate or 0
     width = np.where(changes | (rates != wanted), 4, 2) * len(config.channels or ())
     about = {
@@ -115,12 +116,15 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     every = [(group, channel) for group in groups for channel in range(len(group.channels))]
     present = [group.channels[channel] for group, channel in every]
     needed, mixing = montage.ends(names, present, config.channel_names)
-    lost = bad_channels.absent(needed, present, config.channel_names) if config.interpolate else []
+    spared = config.interpolate or config.zero_missing
+    lost = bad_channels.absent(needed, present, config.channel_names) if spared else []
     held = [place for place, name in enumerate(needed) if name not in lost]
+    if not held:
+        raise UnreadableError(f"has none of the channels {listed(needed)}; it has {listed(present)}")
     asked_for = [needed[place] for place in held]
     chosen = positions(asked_for, present, names=config.channel_names, unusable=signal.unusable)
     mixing = montage.matrix(config.reference, names) @ mixing
-    mixes = config.interpolate or len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
+    mixes = spared or len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
     parts = [
         (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
@@ -143,6 +147,11 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
         notes.append(f"channels filled in: {listed(lost + [asked_for[i] for i in np.flatnonzero(constant)])}")
         made = bad_channels.filled(made[good], [held[i] for i in np.flatnonzero(good)], needed)
         constant = np.zeros(len(needed), dtype=bool)
+    elif lost:
+        notes.append(f"channels missing: {listed(lost)}")
+        made, constant = bad_channels.zero(made, constant, held, len(needed))
+        # A difference with a channel that is not there is none.
+        mixing[(np.delete(mixing, held, axis=1) != 0).any(axis=1)] = 0
     if mixes:
         made, constant = (mixing @ made).astype(np.float32), ((mixing != 0) & ~constant).sum(axis=1) == 0
     mean: NDArray[np.float64] = np.nanmean(made, axis=1, dtype=np.float64)

@@ -1,9 +1,13 @@
 """Signal encoders by name: `build` makes one from its configuration."""
 
+from collections.abc import Sequence
+
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.encoders.base import SignalEncoder
 from medcl.modality.signal.encoders.eeg import ConformerEncoder, EEGNetEncoder, ShallowEncoder
-from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, SignalEncoder, TransformerEncoder
+from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, TransformerEncoder
+from medcl.modality.signal.encoders.spatial import SpatialAttention
 from medcl.modality.signal.encoders.xresnet import XResNetEncoder
 from medcl.networks import foreign
 from medcl.networks.config import ForeignEncoderConfig
@@ -22,12 +26,13 @@ ENCODERS: dict[str, type[SignalEncoder]] = {
 }
 
 
-def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int) -> Encoder:
+def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int, channels: Sequence[str] = ()) -> Encoder:
     """Make the encoder that a configuration describes, with random weights.
 
     Args:
         config: which encoder, and its sizes.
         n_channels: C of the windows (B, C, T) that it will get.
+        channels: their names (C,), by which `config.spatial` knows where they lie.
 
     Raises:
         UsageError: when the configuration names no encoder or holds invalid sizes.
@@ -45,4 +50,11 @@ def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int) -
         raise UsageError(f"an encoder's dropout lies in [0, 1), got dropout={config.dropout}")
     if config.pooling not in ("max", "mean", "both"):
         raise UsageError(f"an encoder pools by 'max', 'mean' or 'both', got pooling={config.pooling!r}")
-    return ENCODERS[config.name](config, n_channels)
+    if config.spatial < 0:
+        raise UsageError(f"an encoder has 0 or more virtual channels, got spatial={config.spatial}")
+    encoder = ENCODERS[config.name](config, config.spatial or n_channels)
+    if config.spatial:
+        if len(channels) != n_channels:
+            raise UsageError(f"encoder.spatial: {len(channels)} names of {n_channels} channels")
+        encoder.spatial, encoder.n_channels = SpatialAttention(channels, config.spatial), n_channels
+    return encoder

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.networks import SignalEncoder
+from medcl.modality.signal.encoders.base import SignalEncoder
 from medcl.networks.layers import Dropout
 
 KERNEL = 5
