@@ -238,7 +238,8 @@ def _glance(results: Results, metric: str, protocols: Sequence[str]) -> str:
     for arm in results.arms[:2]:
         row = results.find(own_protocol(results, protocol, arm.name), arm.name, label, metric)
         told += [f"{arm_name(protocol, arm)} {number(row.mean)}"] if row and not math.isnan(row.mean) else []
-    return f"{', '.join(told)} ({label if protocol == main else protocol_name(protocol)})" if told else ""
+    where = label if protocol == main and results.target.kind != "retrieval" else protocol_name(protocol)
+    return f"{', '.join(told)} ({where})" if told else ""
 
 
 def _class_tables(results: Results, styles: Mapping[str, Style]) -> Iterator[ClassTable]:
