@@ -148,7 +148,7 @@ def embed(
         shown = without_names(records) if input else None
         done = embed_manifest(Path(run), records, config, prepared, Path(output), loaded=sides, shown=shown)
     left_out = (refused(records, cards) if input else {}) | done.left_out
-    lines = [*unknown(records), *quarantined(left_out, len(records), "records")]
+    lines = [*unknown(records), *done.notes, *quarantined(left_out, len(records), "records")]
     if done.already:
         lines.append(f"{done.path}: was there already, of the same run, records and settings")
     elif done.taken_over:

@@ -34,7 +34,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "running": "*jobs store",
     },
     "embed": {
-        "what is embedded": "*manifest *input",
+        "what is embedded": "*manifest *input zero_missing",
         "rows": "*level *split pool kind side half",
         "running": "*jobs batch cluster store",
     },

@@ -1,5 +1,6 @@
 """Apply finished models: predict."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def load(source: PathSource, *, download: bool = False, revision: str | None = None) -> Any:
+def load(source: PathSource, *, download: bool = False, revision: str | None = None, zero_missing: bool = False) -> Any:
     """Load a finished run or model.
 
     Args:
@@ -27,13 +28,14 @@ def load(source: PathSource, *, download: bool = False, revision: str | None = N
             `user/name` of a model hub, of which what was fetched before is taken.
         download: whether what was not fetched before may be fetched from the hub.
         revision: of the hub: a commit, tag or branch; default: the newest when the model was first fetched.
+        zero_missing: whether it shall take recordings that lack some of its channels, as 0.
 
     Returns:
         Of a run an `Embedder`, which embeds: `load(run).embed(recording, sampling_rate=500, channels=leads)`. Of a
         model a `Model`, which predicts: `load(model).predict(recording, sampling_rate=500, channels=leads)`.
 
     Raises:
-        UsageError: there is no such folder, and the hub may not be asked.
+        UsageError: there is no such folder, and the hub may not be asked; or zero_missing is not of its records.
         MedclError: it is neither, is damaged, or was written by a newer medcl; or the hub has no such model.
     """
     from medcl.export.fetch import local
@@ -43,15 +45,17 @@ def load(source: PathSource, *, download: bool = False, revision: str | None = N
     if is_run(path):
         from medcl.embed.embedder import Embedder
 
-        return Embedder(path).fit([])
+        return Embedder(path, zero_missing=zero_missing).fit([])
     from medcl.evaluate.models import MODEL, load
+    from medcl.modality.spec import zero_missing as with_zeros
 
     if not (path / MODEL).is_file():
         raise MedclError(
             f"{path}: neither a run folder ({ENVIRONMENT} and recipe.yaml are missing) nor a model folder ({MODEL} is "
             "missing); `medcl pretrain` writes the one, `medcl finetune` the others into OUTPUT/models"
         )
-    return load(path)
+    model = load(path)
+    return replace(model, card=with_zeros(model.card)) if zero_missing else model
 
 
 @one_or_many
@@ -65,6 +69,7 @@ def predict(
     by: Literal["record", "patient"] = "record",
     threshold: Literal["youden", "specificity"] = "youden",
     store: PathSource | None = None,
+    zero_missing: bool = False,
     jobs: int = -1,
 ) -> "Result[pa.Table]":
     """Apply a model that `medcl finetune` has saved to the records of a manifest, or to files.
@@ -80,6 +85,8 @@ def predict(
         input: files or folders that are predicted in the place of a manifest; the predictions hold no file names, but
             the column `input`, the number of the file from 0.
         store: folder of prepared records; default: beside the manifest, of files a temporary one.
+        zero_missing: predict recordings that lack some of the encoder's channels, which are 0 then; otherwise they are
+            left out, unless the encoder was trained on such recordings.
         jobs: number of processes that decode records; -1 is one a core.
 
     Returns:
@@ -92,6 +99,7 @@ def predict(
     from medcl import parquet
     from medcl.evaluate import prediction
     from medcl.evaluate.models import load
+    from medcl.modality.spec import zero_missing as with_zeros
 
     if output is None:
         raise UsageError("give output=, the Parquet file of predictions")
@@ -100,6 +108,8 @@ def predict(
     if path.suffix != ".parquet":
         raise UsageError(f"-o {path}: predictions are a .parquet file")
     loaded = load(Path(model))
+    if zero_missing:
+        loaded = replace(loaded, card=with_zeros(loaded.card))
     taken = next((one for one in (path, *([folder] if loaded.segments else [])) if one.exists()), None)
     if taken is not None:
         raise UsageError(f"{taken}: is there, and is not overwritten: choose another -o")

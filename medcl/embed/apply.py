@@ -26,6 +26,7 @@ from medcl.embed.metadata import (
 from medcl.embed.pooling import DivergedError, Plan, Vectors, pooled, rows_of
 from medcl.engine.progress import Progress, progress
 from medcl.errors import MedclError, UsageError, reason
+from medcl.modality.spec import zero_missing
 
 _PLAN = "plan.json"
 _GROUP = 16384  # rows of a row group at least: many small ones would make the file's own index large
@@ -51,7 +52,7 @@ class Shards:
         except (OSError, ValueError, RecursionError) as error:
             raise MedclError(f"{about}: {reason(error)}: delete its folder to start anew") from error
         if known != plan:
-            other = [name for name in plan if known.get(name) != plan[name]]
+            other = [name for name in {**plan, **known} if known.get(name) != plan.get(name)]
             raise UsageError(
                 f"{self.folder}: holds unfinished embeddings of another {' and '.join(other)}: choose another "
                 "-o, or delete that folder to start anew"
@@ -115,6 +116,7 @@ class Done:
         left_out: record id -> why it has none.
         taken_over: shards that an earlier, interrupted call had finished.
         already: whether the file had been there, made of the same run, records and settings.
+        notes: sentences on records that were embedded.
     """
 
     path: Path
@@ -123,6 +125,7 @@ class Done:
     left_out: dict[str, str] = field(default_factory=dict)
     taken_over: int = 0
     already: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ def embed_manifest(
         "kind": config.kind or "all",
         "split": config.split or "all",
         **({"side": config.side} if config.side else {}),
+        **({"treatment of missing channels": "zero"} if config.zero_missing else {}),
     }
     if output.exists():
         return _there(output, plan)
@@ -182,6 +186,8 @@ def embed_manifest(
     rows = chosen if shown is None else _chosen(shown, config)
     loaded = sides_of(run, config.kind, config.side) if loaded is None else loaded
     sides = of_kinds(loaded, chosen, str(run))
+    if config.zero_missing:
+        sides = [replace(side, card=zero_missing(side.card)) for side in sides]
     schema = schema_of(rows, sides[0].dim, config.half)
     about = EmbeddingsMetadata(
         run=weights,
@@ -208,7 +214,8 @@ def embed_manifest(
             _embed(part, rows, config, schema, shards, weights, bar)
     told = replace(about, left_out=dict(list(left_out.items())[:LEFT_OUT]), n_left_out=len(left_out))
     written = shards.join(count, told.into(schema))
-    return Done(output, written, about.dim, left_out, taken_over=len(old))
+    notes = tuple(filter(None, (getattr(part.prepared.pieces, "note", "") for part in parts)))
+    return Done(output, written, about.dim, left_out, taken_over=len(old), notes=notes)
 
 
 def _chosen(manifest: Manifest, config: EmbedConfig) -> Manifest:
@@ -239,7 +246,7 @@ def _there(output: Path, wanted: dict[str, str]) -> Done:
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{output}: is there, and holds no embeddings: choose another -o") from error
     found = EmbeddingsMetadata.of(file.schema, output)
-    other = [name for name, value in wanted.items() if found.made_of.get(name) != value]
+    other = [name for name in {**wanted, **found.made_of} if found.made_of.get(name) != wanted.get(name)]
     if other:
         raise UsageError(
             f"{output}: holds embeddings of another {' and '.join(other)}, which are never mixed: choose another -o"

@@ -17,6 +17,8 @@ class EmbedConfig:
         split: split whose records are embedded: `train`, `val` or `test`; default: all.
         batch: number of windows at a time; changes no embedding. Default: by modality.
         jobs: number of processes that decode records; -1 is one a core.
+        zero_missing: embed recordings that lack some of the encoder's channels, which are 0 then; otherwise they are
+            left out, unless the encoder was trained on such recordings.
         cluster: address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers decode records in the place of
             processes here; they see the archive and the store under the same paths.
     """
@@ -29,4 +31,5 @@ class EmbedConfig:
     split: str = ""
     batch: int | None = None
     jobs: int = -1
+    zero_missing: bool = False
     cluster: str | None = None

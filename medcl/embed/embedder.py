@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -38,6 +39,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         kind: of records, of a run on several modalities.
         pool: over the pieces of a record, `mean` or `max`.
         jobs: processes that decode records.
+        zero_missing: embed recordings that lack some of the encoder's channels, as 0.
 
     Attributes:
         n_features_out_: width of an embedding.
@@ -53,6 +55,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         kind: Literal["image", "volume", "signal", "table", "report"] | None = None,
         pool: Literal["mean", "max"] = "mean",
         jobs: int = 1,
+        zero_missing: bool = False,
     ) -> None:
         self.run = run
         self.manifest = manifest
@@ -60,6 +63,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.kind = kind
         self.pool = pool
         self.jobs = jobs
+        self.zero_missing = zero_missing
 
     def fit(self, X: Records, y: Any = None) -> Self:
         """Look at the run; of the records nothing is learned.
@@ -163,7 +167,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if several and not x:
             return np.empty((0, sides[0].dim), dtype=np.float32)
         with written(x, cards, given) as (manifest, store):
-            config = EmbedConfig(level=level, pool=self.pool, kind=self.kind, jobs=1)
+            config = replace(self._config(), level=level, jobs=1)
             done = embed_manifest(Path(self.run), manifest, config, store, store / "embeddings.parquet", loaded=sides)
             found = EmbeddingsFile.read(done.path)
             place = {str(one): row for row, one in enumerate(manifest.column("record_id"))}
@@ -180,6 +184,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             self._loaded = (key, sides_of(Path(self.run), self.kind))
         return self._loaded[1]
 
+    def _config(self) -> EmbedConfig:
+        return EmbedConfig(pool=self.pool, kind=self.kind, jobs=self.jobs, zero_missing=self.zero_missing)
+
     def _archive(self) -> Manifest | None:
         if self.manifest is None or isinstance(self.manifest, Manifest):
             return self.manifest
@@ -188,8 +195,9 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     def _embedded(self, manifest: Manifest) -> tuple[EmbeddingsFile, dict[str, str]]:
         """The embeddings of an archive, made now or before."""
         store = self._store()
-        config = EmbedConfig(pool=self.pool, kind=self.kind, jobs=self.jobs)
+        config = self._config()
         made_of = [self.run_, manifest_fingerprint(manifest), self.pool, self.kind]
+        made_of += ["zero_missing"] if self.zero_missing else []
         key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:20]
         done = embed_manifest(Path(self.run), manifest, config, store, store / f"embeddings-{key}.parquet")
         return EmbeddingsFile.read(done.path), done.left_out

@@ -38,7 +38,7 @@ class Predicted:
         table: one row a record, or a patient.
         left_out: record id -> why there is no prediction.
         n_records: records that were asked for.
-        warnings: sentences on patients that the model has seen.
+        warnings: sentences on patients that the model has seen, and on records that lack channels.
     """
 
     table: pa.Table
@@ -134,7 +134,7 @@ def predict(
         "threshold": threshold if model.info.calibrator.thresholds else None,
     }
     table = pa.table(columns).replace_schema_metadata({KEY: json.dumps(about)})
-    return Predicted(table, left_out, len(chosen), warnings)
+    return Predicted(table, left_out, len(chosen), (*warnings, *filter(None, [getattr(pieces, "note", "")])))
 
 
 def predict_objects(model: Model, x: Any, given: Given) -> Any:

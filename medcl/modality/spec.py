@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from medcl.errors import UsageError
@@ -167,6 +167,19 @@ _JOINT = "joint"
 def kind_of(card: SideCard) -> str:
     """The kind of record whose encoder a card describes: `signal`, `volume`, `image` or `report`."""
     return next(name for name in WINGS if isinstance(card, wing(name).spec))
+
+
+def zero_missing(card: SideCard) -> SideCard:
+    """A card that also takes recordings which lack some of the channels, as 0 (`SignalConfig.zero_missing`).
+
+    Raises:
+        UsageError: the encoder is not one of recordings.
+    """
+    if not isinstance(card, SignalCard):
+        raise UsageError(
+            f"zero_missing: is of the channels of recordings, the encoder takes {wing(kind_of(card)).plural}"
+        )
+    return replace(card, zero_missing=True)
 
 
 def own_classes(card: Card) -> list[str]:

@@ -13,7 +13,14 @@ LEADS = ["I", "II", "V1"]
 
 
 def write_record(
-    folder: Path, patient: str, name: str, signal: np.ndarray, rate: float = 100, unit: str = "mV", fmt: str = "16"
+    folder: Path,
+    patient: str,
+    name: str,
+    signal: np.ndarray,
+    rate: float = 100,
+    unit: str = "mV",
+    fmt: str = "16",
+    names: list[str] | None = None,
 ) -> None:
     """One record of (time, leads) in a folder of its patient."""
     (folder / patient).mkdir(parents=True, exist_ok=True)
@@ -21,7 +28,7 @@ def write_record(
         name,
         fs=rate,
         units=[unit] * signal.shape[1],
-        sig_name=LEADS[: signal.shape[1]],
+        sig_name=names or LEADS[: signal.shape[1]],
         p_signal=signal,
         fmt=[fmt] * signal.shape[1],
         adc_gain=[1000.0] * signal.shape[1],

@@ -132,10 +132,11 @@ class SignalWing(Wing):
         )
 
     def note(self, config: SignalConfig) -> str:
-        """How recordings were aligned."""
+        """How recordings were aligned, and that some may lack channels."""
         from medcl.modality.signal.alignment import note
 
-        return note(config)
+        missing = "Channels that a recording lacks are 0 in it." if config.zero_missing else ""
+        return " ".join(filter(None, (note(config), missing)))
 
     def data_of(self, spec: "SignalCard") -> SignalConfig:
         """Windows as in pretraining, side by side or with the overlap of the recipe."""

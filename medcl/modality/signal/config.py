@@ -27,7 +27,7 @@ class SignalConfig:
             four nearest electrodes (`laplacian`). A channel `C3-P3` is the difference of two, if the file has these.
         interpolate: fill EEG channels that a recording lacks, or that never change, in from the others (spherical
             splines), a quarter of them at most; otherwise a recording that lacks one is left out.
-        zero_missing: keep an EEG recording that lacks channels, if it has one; they are 0, and `encoder.spatial` gives
+        zero_missing: keep a recording that lacks channels, if it has one; they are 0, and `encoder.spatial` gives
             them no weight.
         notch: frequency in Hz to remove, 50 or 60 for the mains; None does not filter.
         standardise: to mean 0 and standard deviation 1 per channel: over the whole `record`, over each `window`, or

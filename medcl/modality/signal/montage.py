@@ -20,10 +20,8 @@ def check(config: SignalConfig, channels: Sequence[str], modality: str) -> None:
     """Refuse (UsageError) a reference, or an interpolation, that the channels do not have."""
     if config.reference == "none" and not config.interpolate and not config.zero_missing:
         return
-    if modality != "eeg":
-        raise UsageError(
-            f"data.reference, data.interpolate and data.zero_missing are of EEG, the manifest holds {modality}"
-        )
+    if modality != "eeg" and (config.reference != "none" or config.interpolate):
+        raise UsageError(f"data.reference and data.interpolate are of EEG, the manifest holds {modality}")
     if config.zero_missing and (config.interpolate or config.reference != "none"):
         raise UsageError(
             "data.zero_missing: a channel that is 0 is not filled in, and no reference is taken from it: leave out "

@@ -17,7 +17,7 @@ from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.formats.channel_choice import ASIDE
 from medcl.modality.signal.record import Modality, Signal, kept_unit
 from medcl.modality.signal.store import INDEX as INDEX
-from medcl.modality.signal.store import LAYOUT, VERSION, SignalStore
+from medcl.modality.signal.store import LAYOUT, MISSING, VERSION, SignalStore
 from medcl.modality.storing import DecodedRecord, Preparation
 
 UNITS = {"ecg": "mV", "eeg": "uV"}
@@ -124,7 +124,8 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     asked_for = [needed[place] for place in held]
     chosen = positions(asked_for, present, names=config.channel_names, unusable=signal.unusable)
     mixing = montage.matrix(config.reference, names) @ mixing
-    mixes = spared or len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
+    mixes = len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
+    changed = mixes or config.interpolate or bool(lost)
     parts = [
         (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
@@ -138,7 +139,7 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     others = [(group.channels[i], group.units[i]) for group, i in asked if group.units[i] not in VOLTS]
     notes += [f"channel in {unit or 'no unit'}: {name}" for name, unit in others]
     only = parts[0][0]
-    if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None and not mixes:
+    if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None and not changed:
         return _kept(only, notes)
     notes += [_resampled(part, signal, rate) for part, _ in parts if part.rate != rate]
     made, constant, starts, flagged = at_one_rate(parts, signal, config, rate)
@@ -148,7 +149,7 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
         made = bad_channels.filled(made[good], [held[i] for i in np.flatnonzero(good)], needed)
         constant = np.zeros(len(needed), dtype=bool)
     elif lost:
-        notes.append(f"channels missing: {listed(lost)}")
+        notes.append(f"{MISSING}: {listed(lost)}")
         made, constant = bad_channels.zero(made, constant, held, len(needed))
         # A difference with a channel that is not there is none.
         mixing[(np.delete(mixing, held, axis=1) != 0).any(axis=1)] = 0

@@ -17,7 +17,7 @@ from medcl.modality.signal import alignment
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NAN, second_of
 from medcl.modality.signal.robust import RobustScale, centre_and_scale, clipped
-from medcl.modality.signal.store import SignalStore
+from medcl.modality.signal.store import MISSING, SignalStore
 from medcl.modality.storing import records_of
 
 Ints = NDArray[np.int64]
@@ -52,7 +52,6 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
     """
 
     counted = "windows"
-    note = ""
 
     def __init__(self, store: SignalStore, manifest: Rows, config: SignalConfig) -> None:
         self.store, self.config = store, config
@@ -149,6 +148,12 @@ class SignalWindows(NumberedSamples, Dataset[Batch]):
             "are shorter than a window": self.too_short,
             "windows have gaps": self.with_gaps,
         }
+
+    @property
+    def note(self) -> str:
+        """How many of the prepared recordings lack channels."""
+        count = self.store.notes.get(MISSING, 0)
+        return f"{count} of {len(self.store)} recordings lack channels, which are 0 in them" if count else ""
 
     def _alignment(self, config: SignalConfig) -> alignment.Alignment:
         if config.align not in ("recording", *self.ids):

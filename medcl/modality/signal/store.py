@@ -34,6 +34,8 @@ INDEX = StoreIndex(
 """`about`: key, sampling_rate, channels, unit, quarantine."""
 # A window of seconds touches a few blocks, and larger ones compress hardly better.
 LAYOUT = Appended("{number:05d}.b2nd", "shard", "start", "ZSTD", True, block=1 << 14, blocks=32, largest=1 << 30)
+MISSING = "channels missing"
+"""How the note begins that lists the channels which a recording lacks, and which are 0."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
