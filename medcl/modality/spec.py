@@ -37,6 +37,7 @@ class SignalCard:
         reference: what channels were measured against, as in `SignalConfig`.
         interpolate: whether channels that a recording lacks were filled in.
         zero_missing: whether channels that a recording lacks were set to 0.
+        delay: {channel: seconds} by which channels were put later, if any.
         clip: largest absolute value of a sample; 0 is no limit.
         overlap: of neighbouring windows of a recording, as a share of their length.
     """
@@ -55,6 +56,7 @@ class SignalCard:
     clip: float = 0.0
     overlap: float = 0.0
     zero_missing: bool = False
+    delay: dict[str, float] | None = None
 
     def build(self) -> Encoder:
         """The network that the card describes, with new random weights."""

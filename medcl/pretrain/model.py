@@ -5,8 +5,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl.contrast.core.momentum import momentum_update
@@ -23,6 +25,7 @@ from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.fused import fused
 from medcl.pretrain.passes import Seen, Step
 from medcl.pretrain.recipe import Recipe, StageConfig
+from medcl.pretrain.subjects import subjects_of
 from medcl.pretrain.views import Drawn, Wanted, draw_views
 
 
@@ -35,6 +38,7 @@ class Model(nn.Module):
         made: the inputs.
         lookups: what objectives look up in the manifest.
         id_names: of the ids of a batch.
+        patients: codes of those who are trained on, ascending.
         shared: whether the batch is shared by all processes: their samples are contrasted with one another, and the
             views are those of one process with the whole batch.
 
@@ -49,6 +53,7 @@ class Model(nn.Module):
         made: Mapping[str, Made],
         lookups: Lookups,
         id_names: tuple[str, ...],
+        patients: NDArray[np.int64],
         *,
         shared: bool = False,
     ) -> None:
@@ -59,6 +64,7 @@ class Model(nn.Module):
         sizes = {name: one.size for name, one in made.items()}
         self.encoders = nn.ModuleDict(encoders)
         self.objectives = nn.ModuleDict(build(recipe, stage, encoders, sizes, lookups.rows, id_names))
+        self.subjects = subjects_of(encoders, patients)
         self.teachers = nn.ModuleDict()
         self._follow()
         self._frozen = [
@@ -136,6 +142,7 @@ class Model(nn.Module):
         for name, objective in self.objectives.items():
             if name in before.objectives:
                 objective.load_state_dict(before.objectives[name].state_dict())
+        self.subjects.load_state_dict(before.subjects.state_dict())
         self.begin()
 
     def begin(self) -> None:
@@ -225,6 +232,7 @@ class Model(nn.Module):
                 self.recipe.hardware.chunk,
                 self.caches.get(name),
                 dict(self.teachers.items()).get(name),
+                self.subjects[name](own["patient"]) if name in self.subjects else None,
             )
         return Step(seen, ids, present, generator, group)
 

@@ -27,6 +27,7 @@ class Seen:
         chunk: views that pass the encoder at a time; 0 is all of them.
         cache: of texts, where the encoder is locked.
         teacher: its slowly following copy, if there is one.
+        own: (n, C, C) of the samples, what the matrices of their patients differ by from the mean, see `SubjectLayer`.
     """
 
     drawn: Drawn
@@ -36,6 +37,7 @@ class Seen:
     chunk: int = 0
     cache: TextCache | None = None
     teacher: nn.Module | None = None
+    own: Tensor | None = None
 
     def __post_init__(self) -> None:
         self.n = self.drawn.n
@@ -49,7 +51,8 @@ class Seen:
         """(blocks * n, P, dim)."""
         if not self.n:
             return self._nothing()[:, None]
-        parts = (self.x,) if self.keep is None else (self.x, self.keep)
+        own = () if self.own is None else (self.own.repeat(self.blocks, 1, 1),)
+        parts = (self.x, self.keep, *own) if own or self.keep is not None else (self.x,)
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(self.encoder)):
             if isinstance(unet := getattr(self.encoder, "network", None), UNet) and "features" in self.__dict__:
                 features = unet.decode(self.features)
@@ -130,7 +133,7 @@ class Seen:
             drawn = self.drawn
             keep = None if drawn.keep is None else drawn.keep[rows]
             part = Drawn(drawn.x[rows], keep, drawn.source, {}, drawn.views)
-            self._followed[first, blocks] = Seen(part, blocks, self.teacher, self.ids)
+            self._followed[first, blocks] = Seen(part, blocks, self.teacher, self.ids, own=self.own)
         return self._followed[first, blocks]
 
     def repeated(self, name: str, blocks: int) -> Tensor:

@@ -84,7 +84,8 @@ class Plan:
             before: what the stage before trained; None begins with new weights, or those of `init`.
             told: whether what was found in files of weights is printed.
         """
-        made = Model(self.recipe, stage, self.made, self.lookups, self.source.id_names, shared=self.shared)
+        source = self.source
+        made = Model(self.recipe, stage, self.made, self.lookups, source.id_names, source.patients, shared=self.shared)
         if before is not None:
             made.take_over(before)
         else:

@@ -129,6 +129,7 @@ class SignalWing(Wing):
             data.clip,
             data.overlap,
             data.zero_missing,
+            {name: late for name, late in (data.delay or {}).items() if name in store.channels} or None,
         )
 
     def note(self, config: SignalConfig) -> str:
@@ -154,6 +155,7 @@ class SignalWing(Wing):
             reference=spec.reference,  # type: ignore[arg-type]
             interpolate=spec.interpolate,
             zero_missing=spec.zero_missing,
+            delay=spec.delay,
             clip=spec.clip,
         )
 

@@ -34,6 +34,7 @@ class SignalConfig:
             `none`; or to median 0 and the interquartile range of such noise, over the record (`robust`), which single
             large artefacts do not change.
         clip: largest absolute value after that or after alignment, such as 20; 0 does not clip.
+        delay: {channel: seconds} by which channels are put later, such as a stimulus that is answered 0.15 s later.
         align: whose recordings are aligned together (Euclidean alignment): the channels are turned so that the mean
             covariance of the recordings of a `patient`, of a `session`, or of the `recording` by itself is the
             identity. It needs no labels, and takes the place of `standardise`, which has to be `none`.
@@ -51,6 +52,7 @@ class SignalConfig:
     notch: float | None = None
     standardise: Literal["record", "window", "none", "robust"] = "record"
     clip: float = 0.0
+    delay: dict[str, float] | None = None
     reference: Literal["none", "average", "laplacian"] = "none"
     interpolate: bool = False
     zero_missing: bool = False
@@ -140,6 +142,8 @@ class SignalEncoderConfig:
         kernel: time steps of the temporal filters of `shallow`, `eegnet` and `conformer`.
         spatial: virtual channels in front of the encoder, to which attention over the positions of EEG electrodes maps
             the channels of any montage (270 as published); 0 takes the channels as they are.
+        subject_layer: in front of the encoder a matrix of channels for each patient who is trained on; others, and all
+            after training, get the mean of these.
     """
 
     name: Literal["dilated", "resnet", "transformer", "xresnet", "shallow", "eegnet", "conformer"] = "dilated"
@@ -151,6 +155,7 @@ class SignalEncoderConfig:
     pooling: Literal["max", "mean", "both"] = "max"
     kernel: int = 25
     spatial: int = 0
+    subject_layer: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
 from medcl.modality.rows import Rows, Source
-from medcl.modality.signal import alignment, bad_channels, filters, montage
+from medcl.modality.signal import alignment, bad_channels, delays, filters, montage
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
@@ -64,7 +64,7 @@ def resolve(manifest: Rows, config: SignalConfig) -> SignalConfig:
             + ("" if config.channels is not None else "; name them, or tell them apart with data.channel_names")
         )
     montage.check(config, channels, kinds[0])
-    return replace(config, sampling_rate=rate, channels=channels)
+    return replace(config, sampling_rate=rate, channels=channels, delay=delays.check(config.delay, channels))
 
 
 def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
@@ -73,10 +73,11 @@ def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
     settings: list[Any] = [VERSION, config.sampling_rate, config.channels, config.band, config.notch]
     settings += [sorted((config.channel_names or {}).items()), manifest.stated.settings()]
     settings += [config.reference] if config.reference != "none" else []
+    settings += [sorted(config.delay.items())] if config.delay else []
     settings += [name for name in ("interpolate", "zero_missing") if getattr(config, name)]
     values = manifest.column("n_samples").astype(np.float64)
     changes = config.band is not None or config.notch is not None or config.reference != "none" or config.interpolate
-    changes = changes or config.zero_missing
+    changes = changes or config.zero_missing or config.delay is not None
     rates, wanted = manifest.column("sampling_rate"), config.sampling_rate or 0
     width = np.where(changes | (rates != wanted), 4, 2) * len(config.channels or ())
     about = {
@@ -125,7 +126,7 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
     chosen = positions(asked_for, present, names=config.channel_names, unusable=signal.unusable)
     mixing = montage.matrix(config.reference, names) @ mixing
     mixes = len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
-    changed = mixes or config.interpolate or bool(lost)
+    changed = mixes or config.interpolate or bool(lost) or bool(config.delay)
     parts = [
         (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
@@ -155,6 +156,8 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
         mixing[(np.delete(mixing, held, axis=1) != 0).any(axis=1)] = 0
     if mixes:
         made, constant = (mixing @ made).astype(np.float32), ((mixing != 0) & ~constant).sum(axis=1) == 0
+    if config.delay:
+        made = delays.delayed(made, [round(config.delay.get(name, 0) * rate) for name in names], starts)
     mean: NDArray[np.float64] = np.nanmean(made, axis=1, dtype=np.float64)
     std: NDArray[np.float64] = np.where(constant, 0, np.nanstd(made, axis=1, dtype=np.float64))
     ones, data = np.ones(len(made)), np.ascontiguousarray(made.T)

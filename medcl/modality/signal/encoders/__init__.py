@@ -8,6 +8,7 @@ from medcl.modality.signal.encoders.base import SignalEncoder
 from medcl.modality.signal.encoders.eeg import ConformerEncoder, EEGNetEncoder, ShallowEncoder
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, TransformerEncoder
 from medcl.modality.signal.encoders.spatial import SpatialAttention
+from medcl.modality.signal.encoders.subject import SubjectLayer
 from medcl.modality.signal.encoders.xresnet import XResNetEncoder
 from medcl.networks import foreign
 from medcl.networks.config import ForeignEncoderConfig
@@ -52,9 +53,12 @@ def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int, c
         raise UsageError(f"an encoder pools by 'max', 'mean' or 'both', got pooling={config.pooling!r}")
     if config.spatial < 0:
         raise UsageError(f"an encoder has 0 or more virtual channels, got spatial={config.spatial}")
-    encoder = ENCODERS[config.name](config, config.spatial or n_channels)
+    mapped = config.spatial or n_channels
+    encoder = ENCODERS[config.name](config, mapped)
     if config.spatial:
         if len(channels) != n_channels:
             raise UsageError(f"encoder.spatial: {len(channels)} names of {n_channels} channels")
         encoder.spatial, encoder.n_channels = SpatialAttention(channels, config.spatial), n_channels
+    if config.subject_layer:
+        encoder.subject = SubjectLayer(mapped)
     return encoder

@@ -48,6 +48,7 @@ class SignalEncoder(Encoder):
 
     Attributes:
         spatial: what channels pass first, (B, C, T) -> (B, D, T), where the encoder was built for D virtual ones.
+        subject: what these pass then, in training by the matrix of their subject.
     """
 
     config: SignalEncoderConfig
@@ -55,17 +56,19 @@ class SignalEncoder(Encoder):
     def __init__(self, config: SignalEncoderConfig, n_channels: int) -> None:
         super().__init__(config, n_channels)
         self.spatial: nn.Module | None = None
+        self.subject: nn.Module | None = None
 
     @abstractmethod
     def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """Compute what `forward` returns, from an input that has been checked."""
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None = None, own: Tensor | None = None) -> Tensor:
         """Encode every position of a window.
 
         Args:
             x: (B, C, T) standardised signals.
             keep: (B, T) bool, False where a time step is hidden from the encoder; None hides nothing.
+            own: (B, D, D) of each window, see `SubjectLayer`; without such a layer it is not looked at.
 
         Returns:
             (B, T', dim).
@@ -74,4 +77,8 @@ class SignalEncoder(Encoder):
             UsageError: when the shape of `x` or of `keep` is not the expected one.
         """
         check_input(x, keep, self.n_channels)
-        return self.encode(x if self.spatial is None else self.spatial(x), keep)
+        if self.spatial is not None:
+            x = self.spatial(x)
+        if self.subject is not None:
+            x = self.subject(x, own)
+        return self.encode(x, keep)
