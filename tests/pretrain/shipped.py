@@ -29,7 +29,10 @@ PATIENTS, VALUES = 14, 4
 START = "image_simclr"
 """The recipe whose run others begin with."""
 OWN: dict[str, dict[str, Any]] = {
-    "brain_decoding": {"inputs": {"stimulus": {"channels": ["V6"]}}},
+    # Its recordings are ECGs, whose leads lie nowhere on the head.
+    "brain_decoding": {
+        "inputs": {"eeg": {"data": {"delay": None}, "encoder": {"spatial": 0}}, "stimulus": {"channels": ["V6"]}}
+    },
     # Its recordings are ECGs, which have no two sides.
     "mvcnet": {
         "inputs": {"network": {"more_views": {"sides": {"reflect": 0.0}}}},
