@@ -65,12 +65,10 @@ demo-reports: $(BIN)/installed
 test: $(BIN)/installed
 	@echo "== lint"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "== types"
-	@$(BIN)/mypy
-	@echo "== tests, two at a time"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not benchmark"
-	@echo "== benchmarks: memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
-	@$(BIN)/pytest -m benchmark -k "memory or gigabyte or same_loss"
+	@echo "== types, and beside them benchmarks of memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m benchmark -k "memory or gigabyte or same_loss"; values=$$?; wait $$types && exit $$values
+	@echo "== tests, three at a time: some wait"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile -m "not benchmark"
 
 docs: $(BIN)/installed
 	@echo "== the documentation, strict and without a network: build/site/index.html"
