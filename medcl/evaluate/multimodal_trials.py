@@ -119,22 +119,28 @@ def swaps(
 
     Read by `sentence`, it is the sentence with that word that is compared.
     """
-    name, run = next(iter(arms.items()))
-    held = sides[name]
-    texts = report_texts(run, manifest, held[REPORT].rows, store, config.text, config.jobs)
-    patient = manifest.column("patient")
-    for what, kind in product(SWAPS, (one for one in held if one != REPORT)):
-        linked = linked_rows(manifest, known, held[kind], held[REPORT])
-        pairs = [(int(record), *pair) for record, report in linked if (pair := first_swapped(texts[int(report)], what))]
+    first, run = next(iter(arms.items()))
+    held, patient = sides[first], manifest.column("patient")
+    reports = report_texts(run, manifest, held[REPORT].rows, store, config.text, config.jobs)
+    linked = {kind: linked_rows(manifest, known, own, held[REPORT]) for kind, own in held.items() if kind != REPORT}
+    both = {what: [first_swapped(texts, what) for texts in reports] for what in SWAPS}
+    # Every text is embedded once, however many records and words it stands for.
+    place = {
+        text: n for n, text in enumerate(dict.fromkeys(t for some in both.values() for two in some if two for t in two))
+    }
+    if not place:
+        return
+    z = {name: F.normalize(embed_texts(run, list(place)), dim=1) for name, run in arms.items()}
+    for what, kind in product(SWAPS, linked):
+        pairs = [(int(record), *two) for record, report in linked[kind] if (two := both[what][int(report)])]
         if not pairs:
             continue
-        records, said, changed = zip(*pairs, strict=True)
+        records = [record for record, _, _ in pairs]
+        said, changed = ([place[text] for text in texts] for texts in list(zip(*pairs, strict=True))[1:])
         measured: dict[str, Measured] = {}
-        for name, run in arms.items():
-            z = F.normalize(sides[name][kind].z[list(records)], dim=1)
-            true, false = (F.normalize(embed_texts(run, one), dim=1) for one in (said, changed))
-            nearer = ((z * true).sum(1) - (z * false).sum(1)).sign()
+        for name, texts in z.items():
+            nearer = (sides[name][kind].z[records] * (texts[said] - texts[changed])).sum(1).sign()
             measured[name] = QueryValues({"accuracy": (nearer.double().numpy() + 1) / 2})
-        asking = patient[held[kind].rows[list(records)]]
+        asking = patient[held[kind].rows[records]]
         about = Queries(f"{kind} to report or its opposite: {what}", len(pairs), len(np.unique(asking)), 2)
         yield Trial(about, {**measured, CHANCE: QueryValues({"accuracy": np.full(len(pairs), 0.5)})}, asking)

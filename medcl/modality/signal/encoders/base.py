@@ -1,6 +1,7 @@
 """The contract of networks that encode signals: batches are checked, and channels may pass attention over space."""
 
 from abc import abstractmethod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.networks.encoder import Encoder
+from medcl.networks.layers import Dropout
 
 
 def check_input(x: Tensor, keep: Tensor | None, n_channels: int) -> None:
@@ -82,3 +84,25 @@ class SignalEncoder(Encoder):
         if self.subject is not None:
             x = self.subject(x, own)
         return self.encode(x, keep)
+
+
+class StagedEncoder(SignalEncoder):
+    """A stem and blocks of convolutions, and behind them a linear map to `dim` where their width is another.
+
+    A masked step is 0 in every channel of the input. A kind of it makes its `stem` and `blocks`, and then calls `end`.
+    """
+
+    stem: nn.Module
+    blocks: nn.Module
+
+    def end(self, width: int) -> None:
+        """Make what follows blocks of this width."""
+        self.output = nn.Linear(width, self.config.dim) if width != self.config.dim else nn.Identity()
+        self.dropout = Dropout(self.config.dropout)
+
+    def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
+        """Encode (B, C, T) as (B, T', dim)."""
+        if keep is not None:
+            x = x * keep.unsqueeze(1)
+        features = self.blocks(self.stem(x)).transpose(1, 2)
+        return cast(Tensor, self.dropout(self.output(features)))

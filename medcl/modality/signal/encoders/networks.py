@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.base import SignalEncoder
+from medcl.modality.signal.encoders.base import SignalEncoder, StagedEncoder
 from medcl.networks.layers import Dropout, group_normalisation
 from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
 
@@ -184,7 +184,7 @@ class BasicBlock1d(nn.Module):
         return F.relu(self.second_norm(self.second(residual)) + self.skip(x))
 
 
-class ResNetEncoder(SignalEncoder):
+class ResNetEncoder(StagedEncoder):
     """A ResNet-1D: a stem, then `config.depth` stages of two blocks, each stage twice as wide as the one before.
 
     The stem and the stages after the first halve the time axis, in this order, until `config.stride` is reached. A
@@ -222,12 +222,4 @@ class ResNetEncoder(SignalEncoder):
             blocks.append(BasicBlock1d(widths[max(stage - 1, 0)], width, first_stride))
             blocks.append(BasicBlock1d(width, width, 1))
         self.blocks = nn.Sequential(*blocks)
-        self.output = nn.Linear(widths[-1], config.dim) if widths[-1] != config.dim else nn.Identity()
-        self.dropout = Dropout(config.dropout)
-
-    def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """Encode (B, C, T) as (B, T', dim)."""
-        if keep is not None:
-            x = x * keep.unsqueeze(1)
-        features = self.blocks(self.stem(x)).transpose(1, 2)
-        return cast(Tensor, self.dropout(self.output(features)))
+        self.end(widths[-1])

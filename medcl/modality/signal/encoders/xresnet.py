@@ -1,14 +1,13 @@
 """xresnet1d, the residual network of the PTB-XL benchmark."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
-from medcl.modality.signal.encoders.base import SignalEncoder
-from medcl.networks.layers import Dropout
+from medcl.modality.signal.encoders.base import StagedEncoder
 
 KERNEL = 5
 STEM = (32, 32, 64)
@@ -80,7 +79,7 @@ class XBlock(nn.Module):
         return F.relu(self.parts(x) + self.skip(x))
 
 
-class XResNetEncoder(SignalEncoder):
+class XResNetEncoder(StagedEncoder):
     """xresnet1d (Strodthoff et al., IEEE JBHI 2021, Deep Learning for ECG Analysis; 1-D form of He et al. 2019).
 
     Three convolutions (k = 5, widths 32, 32, 64) and a max-pooling, then four stages of residual blocks of the same
@@ -120,12 +119,4 @@ class XResNetEncoder(SignalEncoder):
                 blocks.append(XBlock(width_in, config.hidden, outside, stride, bottleneck=layout.bottleneck))
                 width_in = outside
         self.blocks = nn.Sequential(*blocks)
-        self.output = nn.Linear(outside, config.dim) if outside != config.dim else nn.Identity()
-        self.dropout = Dropout(config.dropout)
-
-    def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
-        """Encode (B, C, T) as (B, T', dim)."""
-        if keep is not None:
-            x = x * keep.unsqueeze(1)
-        features = self.blocks(self.stem(x)).transpose(1, 2)
-        return cast(Tensor, self.dropout(self.output(features)))
+        self.end(outside)
