@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # CPU build of torch first and pinned; a looser range would bring several GB of CUDA along.
 TORCH := torch==2.13.0
 
-.PHONY: demo demo-reports test docs links release chaos fuzz lint benchmark clean
+.PHONY: demo demo-reports test acceptance docs links release chaos fuzz lint benchmark clean
 .DEFAULT_GOAL := demo
 
 $(BIN)/installed: pyproject.toml constraints.txt
@@ -68,7 +68,7 @@ test: $(BIN)/installed
 	@echo "== types, and beside them benchmarks of memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
 	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m benchmark -k "memory or gigabyte or same_loss"; values=$$?; wait $$types && exit $$values
 	@echo "== tests, three at a time: some wait"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile -m "not benchmark"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile -m "not benchmark and not acceptance"
 
 docs: $(BIN)/installed
 	@echo "== the documentation, strict and without a network: build/site/index.html"
@@ -101,6 +101,10 @@ release: $(BIN)/installed
 benchmark: $(BIN)/installed
 	@echo "== benchmarks: speed and memory as ratios, each within its limit, one at a time"
 	@$(BIN)/pytest -m benchmark -s
+
+acceptance: $(BIN)/installed
+	@echo "== acceptance: each published mechanism trained until it shows its effect"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m acceptance
 
 chaos: $(BIN)/installed
 	@echo "== chaos: 100 kills over scan, prepare, pretrain, reduce, embed and finetune; results as of undisturbed runs"
