@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from medcl.commands import next_step
+from medcl.commands import next_step, queries
 from medcl.commands.arguments import (
     Column,
     EmbeddingsSource,
@@ -32,6 +32,11 @@ def explore(
     output: PathSource | None = None,
     *,
     color: Column = "",
+    text: Sequence[str] = (),
+    not_text: Sequence[str] = (),
+    near: Sequence[Annotated[str, "ID"]] = (),
+    far: Sequence[Annotated[str, "ID"]] = (),
+    run: PathSource | None = None,
     projection: Sequence[Literal["tsne", "pca", "umap"]] = ("tsne", "pca"),
     open: bool = False,
     thumbnails: Annotated[int | None, "N"] = 1000,
@@ -45,7 +50,12 @@ def explore(
         embeddings: file that `medcl embed` wrote.
         manifest: manifest of what was embedded, where it has more labels now or has moved.
         output: the page; default: explore.html beside the embeddings.
-        color: column that colours the map at first; default: the first label.
+        color: column that colours the map at first; default: the query, or the first label.
+        text: texts that are to apply; the map shows the cosine of each record with the query.
+        not_text: texts that are not to apply.
+        near: ids of records that are examples of what is looked for.
+        far: ids of records that are examples of what is not looked for.
+        run: run folder that the embeddings are of, which reads the texts.
         projection: maps, in their order; they are kept in a cache.
         open: show the page in the browser.
         thumbnails: number of records with a thumbnail, drawn at random, or `none`.
@@ -77,18 +87,26 @@ def explore(
     found = embeddings if isinstance(embeddings, EmbeddingsFile) else EmbeddingsFile.read(beside)
     of = manifest if isinstance(manifest, Manifest | None) else Manifest.read(Path(manifest))
     vectors = vectors_of(found)
+    asked = None
+    if text or not_text or near or far:
+        from medcl.embed.query import Query
+        from medcl.explore.index import EmbeddingIndex
+
+        query = Query(tuple(text), tuple(not_text), tuple(near), tuple(far))
+        source = None if run is None else Path(run)
+        asked = str(query), queries.direction_of(query, found, EmbeddingIndex.open(found), source)
     data = page_data(
-        found, vectors, methods=projection, manifest=of, color=color, thumbnails=thumbnails or 0, seed=seed
+        found, vectors, methods=projection, manifest=of, color=color, query=asked, thumbnails=thumbnails or 0, seed=seed
     )
     write_page(data, page)
-    run = note_in_run(found, data.confounders)
+    noted = note_in_run(found, data.confounders)
     if write_xy:
         from medcl.explore.embeddings import write_xy as write_columns
 
         write_columns(found, next(iter(data.projections.values())))
     lines = [f"{page}: {len(data):,} points, {page.stat().st_size / 1e6:.1f} MB; open it in any browser"]
-    if run is not None:
-        lines.append(f"{run / CARD}: model card with the confounders")
+    if noted is not None:
+        lines.append(f"{noted / CARD}: model card with the confounders")
     if unusual is not None:
         from medcl.explore.outliers import write_unusual_of
 

@@ -39,7 +39,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "running": "*jobs batch cluster store",
     },
     "retrieve": {
-        "query": "*text *record",
+        "query": "*text *and_text *not_text *record *near *far",
         "what is searched": "*manifest *embeddings add split kind other_patients",
         "results": "*k *output",
         "running": "jobs store",

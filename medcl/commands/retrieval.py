@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from medcl.commands import next_step
+from medcl.commands import next_step, queries
 from medcl.commands.arguments import (
     EmbeddingsSource,
     KindName,
@@ -18,7 +18,7 @@ from medcl.errors import UsageError
 
 if TYPE_CHECKING:
     from medcl.embed.embeddings import EmbeddingsFile
-    from medcl.embed.vectors import Vectors
+    from medcl.embed.query import Query
     from medcl.evaluate.search import FoundRecord
     from medcl.explore.index import EmbeddingIndex, Near
 
@@ -33,33 +33,41 @@ def _other(index: "EmbeddingIndex", embeddings: "EmbeddingsFile", record_id: str
     return "report" if "report" in others else others[0]
 
 
-def _of_text(text: str, source: Path | None, embeddings: "EmbeddingsFile") -> "Vectors":
-    """The embedding of a text by the run that the embeddings are of.
+def _nearest(
+    query: "Query",
+    of: "EmbeddingsFile",
+    index: "EmbeddingIndex",
+    run: Path | None,
+    *,
+    k: int,
+    kind: str,
+    split: str,
+    other_patients: bool,
+) -> "list[Near]":
+    """What is nearest to some examples in a file of embeddings, and far from others.
 
     Raises:
-        UsageError: there is no such run, or it reads no texts.
+        UsageError: there is no such example, or nothing can be found by them.
     """
-    from medcl import runs
-    from medcl.embed.metadata import run_fingerprint
-    from medcl.evaluate.multimodal_space import embed_texts, require_multimodal, with_side
-    from medcl.networks.multimodal import REPORT
-
-    if source is None:
-        raise UsageError("--text is read by an encoder: name the RUN that the embeddings are of")
-    if not text.strip():
-        raise UsageError("--text is empty: write what to look for, such as 'left pleural effusion'")
-    if run_fingerprint(source) != embeddings.about.run:
-        raise UsageError(f"{embeddings.paths[0]}: its embeddings are not of {source}: embed the archive by this run")
-    run = require_multimodal(runs.load(source, kinds=()))
-    if REPORT not in run.card.sides:
-        raise UsageError(f"{source}: reads no texts: look for --record")
-    embedded: Any = embed_texts(with_side(run, REPORT), [text])[0]
-    vector: Vectors = embedded.cpu().numpy()
-    return vector
+    if not kind and query.texts:
+        kind = next((one for one in of.about.kinds if one != "report"), "report")
+    kind = kind or _other(index, of, query.near[0])
+    patients = {index.of(one, "patient") for one in query.records} - {None} if other_patients else set()
+    found = index.nearest(
+        queries.direction_of(query, of, index, run),
+        k,
+        kind=kind,
+        split=split,
+        without_records=query.records,
+        without_patients=patients,
+    )
+    if not found:
+        raise UsageError("no other record is left to be found")
+    return found
 
 
-def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", record: str, text: str, output: Path) -> None:
-    """Write what was found as a contact sheet, behind the record that it was looked for with.
+def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", query: "Query", output: Path) -> None:
+    """Write what was found as a contact sheet, behind the one record that it was looked for with.
 
     Raises:
         UsageError: another ending than .png, reports, or no manifest that knows the records.
@@ -79,9 +87,10 @@ def _write_sheet(source: ManifestSource | None, found: "Sequence[Near]", record:
     ids = [one.record_id for one in found]
     # A report that was looked for with has no image.
     known = zip(manifest.column("record_id"), manifest.kinds, strict=True)
+    record = query.near[0] if len(query.near) == 1 else ""
     if any(own == record and wing(kind).reads_files for own, kind in known):
         ids, captions = [record, *ids], [("query", record), *captions]
-    write_contact_sheet(manifest, ids, captions, output, (f"Nearest to: {record or text}", HOW_FOUND))
+    write_contact_sheet(manifest, ids, captions, output, (f"Nearest to: {query}", HOW_FOUND))
 
 
 _WIDTH = 90  # characters of a report's line
@@ -105,7 +114,11 @@ def retrieve(
     manifest: ManifestSource | None = None,
     *,
     text: str | None = None,
+    and_text: Sequence[str] = (),
+    not_text: Sequence[str] = (),
     record: Annotated[str | None, "ID"] = None,
+    near: Sequence[Annotated[str, "ID"]] = (),
+    far: Sequence[Annotated[str, "ID"]] = (),
     embeddings: EmbeddingsSource | None = None,
     add: Sequence[Annotated[PathSource, "FILE"]] = (),
     other_patients: bool = False,
@@ -116,13 +129,21 @@ def retrieve(
     jobs: int = -1,
     store: PathSource | None = None,
 ) -> "Result[list[FoundRecord] | list[Near]]":
-    """List the records of an archive that are nearest to a text, or to a record.
+    """List the records of an archive that are nearest to texts or to records, and far from others.
+
+    A query of several parts orders records by the sum of their mean cosines with what is looked for, without that with
+    what is not. Cosines between modalities are lower than those within one, so that a record weighs more than a text
+    where records of its own modality are looked for.
 
     Args:
         run: run folder that `medcl pretrain` wrote; with `--embeddings` only needed for `--text`.
         manifest: manifest of the archive that is searched.
         text: text to search for, such as 'left pleural effusion'.
+        and_text: further texts that are to apply as well.
+        not_text: texts that are not to apply, such as 'chest tube'.
         record: id of a record to search with; among several modalities its reports are searched.
+        near: ids of further records that are examples of what is looked for.
+        far: ids of records that are examples of what is not looked for.
         embeddings: file of embeddings that is searched in the place of a manifest, of any run; its index is kept beside
             it.
         add: files of embeddings that are added to the index.
@@ -138,53 +159,48 @@ def retrieve(
         What was found, the nearest first.
 
     Raises:
-        UsageError: not exactly one of `text` and `record`, or nothing can be found by them.
+        UsageError: neither `text`, `record` nor `near`, or nothing can be found by them.
         MedclError: the archive or the embeddings cannot be searched.
     """
-    if (text is None) == (record is None):
-        raise UsageError("give one of --text and --record: the query")
+    from medcl.embed.query import Query
+
+    if text is not None and record is not None:
+        raise UsageError("give one of --text and --record: the query; --near takes records beside a text")
+    texts, records = (() if one is None else (one,) for one in (text, record))
+    query = Query((*texts, *and_text), tuple(not_text), (*records, *near), tuple(far))
     sheet = None if output is None else Path(output)
     if embeddings is not None:
         from medcl.embed.embeddings import EmbeddingsFile
         from medcl.explore.index import EmbeddingIndex
 
         of = embeddings if isinstance(embeddings, EmbeddingsFile) else EmbeddingsFile.read(Path(embeddings))
-        index, lines, wanted, patient = EmbeddingIndex.open(of), [], str(kind or ""), None
+        index, lines = EmbeddingIndex.open(of), []
         for path in map(Path, add):
             index, new = index.add(EmbeddingsFile.read(path))
             lines.append(f"{path}: {new} embeddings added, {len(index)} in all")
-        if record is not None:
-            vector = index.vector(record)
-            wanted = wanted or _other(index, of, record)
-            patient = index.of(record, "patient") if other_patients else None
-        else:
-            vector = _of_text(text or "", None if run is None else Path(run), of)
-            wanted = wanted or next((one for one in of.about.kinds if one != "report"), "report")
-        near = index.nearest(vector, k, kind=wanted, split=split, without_record=record or "", without_patient=patient)
-        if not near:
-            raise UsageError("no other record is left to be found")
-        starts = [" ".join(f"{value:g}" for value in one.start) for one in near]
-        lines += _table(near, [f"{one.kind}{' @ ' * bool(at)}{at}" for one, at in zip(near, starts, strict=True)])
+        source = None if run is None else Path(run)
+        seen = _nearest(query, of, index, source, k=k, kind=str(kind or ""), split=split, other_patients=other_patients)
+        starts = [" ".join(f"{value:g}" for value in one.start) for one in seen]
+        lines += _table(seen, [f"{one.kind}{' @ ' * bool(at)}{at}" for one, at in zip(seen, starts, strict=True)])
         if sheet is not None:
-            _write_sheet(manifest, near, record or "", text or "", sheet)
+            _write_sheet(manifest, seen, query, sheet)
             lines.append(f"sheet: {sheet}")
-        then = next_step.after_retrieve(["--embeddings", str(of.paths[0])], near[0].record_id, sheet)
-        return Result("\n".join(lines), lambda: near, sheet, then)
+        then = next_step.after_retrieve(["--embeddings", str(of.paths[0])], seen[0].record_id, sheet)
+        return Result("\n".join(lines), lambda: seen, sheet, then)
     if run is None or manifest is None:
         raise UsageError("RUN and --manifest are needed, or --embeddings")
     if add or other_patients:
         raise UsageError("--add and --other-patients go with --embeddings")
     from medcl.evaluate.search import Archive, write_sheet
 
-    records, prepared = manifest_and_store(manifest, store)
-    archive = Archive.open(Path(run), records, prepared, split, jobs)
-    found = archive.by_text(text, k, kind) if text is not None else archive.by_record(str(record), k, kind)
-    texts = [" ".join(one.text.split()) for one in found]
+    archive = Archive.open(Path(run), *manifest_and_store(manifest, store), split, jobs)
+    found = archive.by_query(query, k, kind)
+    said = [" ".join(one.text.split()) for one in found]
     lines = _table(
-        found, [one if len(one) <= _WIDTH else f"{one[: _WIDTH - 1]}\N{HORIZONTAL ELLIPSIS}" for one in texts]
+        found, [one if len(one) <= _WIDTH else f"{one[: _WIDTH - 1]}\N{HORIZONTAL ELLIPSIS}" for one in said]
     )
     if sheet is not None:
-        write_sheet(archive, found, record or text or "", sheet)
+        write_sheet(archive, found, str(query), sheet)
         lines.append(f"sheet: {sheet}")
     of_archive = [str(Path(run)), "--manifest", next_step.path_of(manifest)]
     then = next_step.after_retrieve(of_archive, found[0].record_id, sheet)

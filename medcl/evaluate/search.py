@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed import encoders
+from medcl.embed.query import Query, direction
 from medcl.errors import UsageError, did_you_mean
 from medcl.evaluate.multimodal_space import (
     Embedded,
@@ -83,13 +85,34 @@ class Archive:
 
     def by_text(self, text: str, k: int, kind: Kind | None = None) -> list[FoundRecord]:
         """The k records nearest to a text: of the first modality other than reports, unless another is requested."""
-        if not text.strip():
-            raise UsageError("--text is empty: describe the records to find, such as 'left pleural effusion'")
-        kind = kind or self._other("report")
-        return self._nearest(embed_texts(self._reader, [text])[0], kind, k)
+        return self.by_query(Query(texts=(text,)), k, kind)
 
     def by_record(self, record_id: str, k: int, kind: Kind | None = None) -> list[FoundRecord]:
-        """The k records nearest to a record: reports, or else records of the first other modality.
+        """The k records nearest to a record: reports, or else records of the first other modality."""
+        return self.by_query(Query(near=(record_id,)), k, kind)
+
+    def by_query(self, query: Query, k: int, kind: Kind | None = None) -> list[FoundRecord]:
+        """The k records nearest to some examples and far from others, which are left out themselves.
+
+        They are of the first modality other than that of the query, unless another is requested: other than reports
+        where the query has a text, else other than that of its first record.
+
+        Raises:
+            UsageError: there is no such record, it cannot be read, or is of a kind that the run does not know.
+        """
+        sets: dict[str, list[NDArray[np.floating[Any]]]] = {"near": [], "far": []}
+        own: Kind = REPORT if query.texts else self._found(query.near[0])[1]
+        if texts := (*query.texts, *query.not_texts):
+            for number, z in enumerate(embed_texts(self._reader, texts)):
+                sets["near" if number < len(query.texts) else "far"].append(z[None].numpy())
+        for name, records in (("near", query.near), ("far", query.far)):
+            if records:
+                sets[name].append(np.concatenate([self._of_record(one) for one in records]))
+        sought = torch.from_numpy(direction(sets["near"], sets["far"]))
+        return self._nearest(sought, kind or self._other(own), k, query.records)
+
+    def _found(self, record_id: str) -> tuple[Ints, Kind]:
+        """The row of a readable record, and its kind.
 
         Raises:
             UsageError: there is no such record, it cannot be read, or is of a kind that the run does not know.
@@ -101,17 +124,25 @@ class Archive:
         status = self.manifest.column("status")[rows[0]]
         if status != "ok":
             raise UsageError(f"--record {record_id}: the record is quarantined: {status}")
-        readable = self.manifest.ok()
         own: Kind = self.manifest.kinds[rows[0]]
         if own not in self.run.card.sides:
             raise UsageError(
                 f"--record {record_id}: is of the modality {own}, the run has {', '.join(self.run.card.sides)}"
             )
-        place = np.flatnonzero(readable.column("record_id") == record_id)
-        query = self._one(readable, own, place)
-        if not len(query.rows):
+        return np.flatnonzero(self._readable.column("record_id") == record_id), own
+
+    def _of_record(self, record_id: str) -> NDArray[np.floating[Any]]:
+        """The embedding of a record, (1, projection)."""
+        place, own = self._found(record_id)
+        found = self._one(self._readable, own, place)
+        if not len(found.rows):
             raise UsageError(f"--record {record_id}: the record cannot be prepared for the encoder")
-        return self._nearest(query.z[0], kind or self._other(own), k, without=record_id)
+        z: NDArray[np.floating[Any]] = found.z.numpy()
+        return z
+
+    @cached_property
+    def _readable(self) -> Manifest:
+        return self.manifest.ok()
 
     @cached_property
     def _reader(self) -> MultimodalRun:
@@ -133,10 +164,10 @@ class Archive:
             raise UsageError(f"{self.run.folder}: has no modality other than {kind}")
         return "report" if "report" in others else others[0]
 
-    def _nearest(self, query: Tensor, kind: Kind, k: int, without: str = "") -> list[FoundRecord]:
+    def _nearest(self, query: Tensor, kind: Kind, k: int, without: Sequence[str]) -> list[FoundRecord]:
         if k < 1:
             raise UsageError(f"-k {k}: at least one record has to be requested")
-        readable = self.manifest.ok()
+        readable = self._readable
         rows: Ints = np.arange(len(readable))
         if self.split:
             rows = readable.split_rows(self.split)
@@ -149,7 +180,7 @@ class Archive:
         record_ids, texts = readable.column("record_id"), readable.column("report")
         similarity = side.z @ query
         order = torch.argsort(similarity, descending=True, stable=True).tolist()
-        places = [place for place in order if record_ids[side.rows[place]] != without][:k]
+        places = [place for place in order if record_ids[side.rows[place]] not in without][:k]
         return [
             FoundRecord(
                 rank,
@@ -172,8 +203,8 @@ class Archive:
         if not wing(kind).shows_samples:
             raise UsageError(f"a contact sheet shows images, not {wing(kind).plural}")
         config = encoders.config_of(self.run.card.sides[kind])
-        folder = encoders.prepared(self.manifest.ok().of_kind(kind), config, self.store, self.jobs)
-        parts = encoders.samples_in(folder, self.manifest.ok(), config)
+        folder = encoders.prepared(self._readable.of_kind(kind), config, self.store, self.jobs)
+        parts = encoders.samples_in(folder, self._readable, config)
         places = [int(parts.samples_of(one.row)[0]) for one in found]
         return [grey(x.numpy()) for x in parts.__getitems__(places)["x"]]
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from medcl.archive.manifest import Manifest
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.embed.metadata import START
-from medcl.embed.vectors import Vectors, principal_axes
+from medcl.embed.vectors import Vectors, blocks, principal_axes, unit
 from medcl.engine.progress import progress
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.explore.cache import projection_of
 from medcl.explore.columns import columns_of, levels_of
 from medcl.explore.measures import measure
 from medcl.explore.neighbours import COMPONENTS, among
-from medcl.explore.page import MOST, Ints, PageData
+from medcl.explore.page import MOST, Column, Ints, PageData
 from medcl.explore.project import NAMES, Method
 from medcl.show.thumbnails import Thumbnail, thumbnails
 
@@ -43,6 +43,7 @@ def page_data(
     methods: Sequence[Method] = ("tsne", "pca"),
     manifest: Manifest | None = None,
     color: str = "",
+    query: tuple[str, Vectors] | None = None,
     thumbnails: int = COUNT,
     seed: int = 0,
 ) -> PageData:
@@ -54,7 +55,8 @@ def page_data(
         methods: projections, the first of which is shown first.
         manifest: that they are of, which may have more columns, and another root where the archive has moved; None
             for what the file itself says.
-        color: column that colours first; empty for the first target.
+        color: column that colours first; empty for the query, or the first target.
+        query: what is looked for, and the direction (dim,) in which it lies: a column of cosines with it.
         thumbnails: number of thumbnails at most; 0 for none.
         seed: random seed.
 
@@ -78,6 +80,9 @@ def page_data(
         of, rows = manifest, rows_in(manifest, records)
         table = _joined(table, manifest, rows)
     columns = columns_of(table, of)
+    asked: dict[str, Column] = {}
+    if query is not None:
+        asked[f"cosine with {query[0]}"] = np.concatenate([unit(part) @ query[1] for _, part in blocks(vectors)])
     if color and color not in columns:
         hint = did_you_mean(color, columns)
         raise UsageError(f"{path}: no column {color!r} to colour by: there are {', '.join(columns) or 'none'}{hint}")
@@ -107,13 +112,13 @@ def page_data(
         file=path.name,
         ids=_ids(records, starts),
         projections={NAMES[name]: one.xy for name, one in projections.items()},
-        columns=columns,
+        columns={**asked, **columns},
         levels=levels,
         neighbours=near,
         thumbnails=shown,
         measures=measured.tables,
         notes=notes,
-        color=color,
+        color=color or next(iter(asked), ""),
         confounders=measured.confounders,
     )
 

@@ -1,6 +1,6 @@
 """Records found by their embeddings: an index next to the file, which takes in other files of the same run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,8 +139,8 @@ class EmbeddingIndex:
         *,
         kind: str = "",
         split: str = "",
-        without_record: str = "",
-        without_patient: int | None = None,
+        without_records: Collection[str] = (),
+        without_patients: Collection[int] = (),
     ) -> list[Near]:
         """The k nearest records.
 
@@ -149,8 +149,8 @@ class EmbeddingIndex:
             k: number of records; of each its nearest window counts.
             kind: of the records; empty for all.
             split: of the records; empty for all.
-            without_record: one that is not looked for.
-            without_patient: none of whose records is looked for.
+            without_records: ids of those that are not looked for.
+            without_patients: codes of those none of whose records is looked for.
 
         Raises:
             UsageError: k is below 1, the query is of another width, or no record is of this kind and split.
@@ -167,10 +167,9 @@ class EmbeddingIndex:
             raise UsageError(
                 f"there is no record {f'of kind {kind} ' * bool(kind)}{f'in the split {split}' * bool(split)}"
             )
-        if without_record:
-            allowed &= ~self._is(_RECORD, without_record)
-        if without_patient is not None:
-            allowed &= ~self._is(_PATIENT, without_patient)
+        for name, some in ((_RECORD, without_records), (_PATIENT, without_patients)):
+            for one in some:
+                allowed &= ~self._is(name, one)
         wanted, most = k, int(allowed.sum())
         while most:
             found = self._ranked(query, min(wanted, most), allowed)

@@ -115,6 +115,35 @@ def test_a_picture_finds_reports_and_a_report_pictures(folder: Path, capsys: pyt
     assert "image-3 " not in capsys.readouterr().out.replace("\n", " ")
 
 
+def found_records(printed: str) -> list[str]:
+    return [line.split()[2] for line in printed.splitlines() if line.strip()[:1].isdigit()]
+
+
+def test_a_query_has_what_is_looked_for_and_what_is_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--record", "image-0", "--near", "image-4", "--far", "image-2", "image-3", "--kind", "image", "-k", "99"]
+    assert medcl(folder, "retrieve", *words) == 0
+    found = found_records(capsys.readouterr().out)
+    assert set(found) == {f"image-{number}" for number in range(24)} - {"image-0", "image-4", "image-2", "image-3"}
+    assert medcl(folder, "embed", "--kind", "image", "-o", str(folder / "e.parquet")) == 0
+    capsys.readouterr()
+    words = ["--near", "image-4", "image-0", "--far", "image-3", "image-2", "-k", "99"]
+    assert main(["retrieve", "--embeddings", str(folder / "e.parquet"), *words, "--kind", "image"]) == 0
+    assert found_records(capsys.readouterr().out) == found
+    words = ["--text", "stripes", "--and-text", "vertical", "--not-text", "checkerboard", "opacity", "-k", "3"]
+    assert medcl(folder, "retrieve", *words, "-o", str(folder / "algebra.html")) == 0
+    assert "stripes; vertical; not checkerboard; not opacity" in (folder / "algebra.html").read_text()
+    assert main(["retrieve", str(folder / "run"), "--embeddings", str(folder / "e.parquet"), *words]) == 0
+    both = found_records(capsys.readouterr().out)
+    assert len(both) == 6
+    assert both[:3] == both[3:]
+    words = ["--text", "stripes", "--not-text", "opacity", "--near", "image-1", "--run", str(folder / "run")]
+    words += ["--thumbnails", "0", "--projection", "pca", "-o", str(folder / "map.html")]
+    assert main(["explore", str(folder / "e.parquet"), *words]) == 0
+    assert "cosine with stripes; not opacity; near image-1" in (folder / "map.html").read_text()
+    words = ["--far", "image-1"]
+    assert main(["explore", str(folder / "e.parquet"), *words]) == 2
+
+
 def test_a_second_query_computes_no_embedding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert medcl(folder, "retrieve", "--text", "left") == 0
 
@@ -161,6 +190,9 @@ def test_a_record_is_embedded_by_itself_and_not_kept(folder: Path, tmp_path: Pat
         (["--record", "image-999"], "the manifest has no such record"),
         (["--text", " "], "--text is empty"),
         (["--text", "left", "-k", "0"], "-k 0"),
+        (["--text", "left", "--record", "image-1"], "give one of --text and --record"),
+        (["--far", "image-1"], "give one of --text, --record and --near"),
+        (["--text", "left", "--not-text", "left"], "'left' is both what is looked for and what is not"),
         (["--text", "left", "--split", "tset"], "the manifest has the splits test, train, val"),
         (["--text", "left", "--kind", "volume"], "the manifest has no volumes"),
         (["--text", "left", "-o", "sheet.gif"], "is a .png or an .html file"),

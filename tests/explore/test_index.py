@@ -37,14 +37,14 @@ def by_hand(query: int, allowed: np.ndarray) -> list[str]:
 def test_the_nearest_are_those_of_the_largest_cosine(embeddings: Embeddings) -> None:
     index = EmbeddingIndex.open(embeddings)
     rows = np.arange(40)
-    found = index.nearest(index.vector("R3"), 5, without_record="R3")
+    found = index.nearest(index.vector("R3"), 5, without_records=["R3"])
     assert [one.record_id for one in found] == by_hand(3, rows != 3)[:5]
     assert [one.rank for one in found] == [1, 2, 3, 4, 5]
     assert found[0].similarity == pytest.approx(float(UNIT[int(found[0].record_id[1:])] @ UNIT[3]), abs=1e-5)
-    of_test = index.nearest(index.vector("R3"), 50, split="test", without_patient=16)
+    of_test = index.nearest(index.vector("R3"), 50, split="test", without_patients=[16])
     assert [one.record_id for one in of_test] == by_hand(3, (rows >= 30) & (rows // 2 != 16))
     again = EmbeddingIndex.open(Embeddings.read(embeddings.paths[0]))
-    assert again.nearest(VECTORS[3], 5, without_record="R3") == found
+    assert again.nearest(VECTORS[3], 5, without_records=["R3"]) == found
 
 
 def test_an_index_of_many_finds_nearly_the_same(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_later_files_are_added_once_and_kept(embeddings: Embeddings, tmp_path: P
     assert (new, len(index)) == (2, 42)
     again = EmbeddingIndex.open(embeddings)
     assert again.add(more)[1] == 0
-    first = again.nearest(VECTORS[3], 1, without_record="R3")[0]
+    first = again.nearest(VECTORS[3], 1, without_records=["R3"])[0]
     assert (first.record_id, first.path, first.row) == ("N0", more.paths[0].resolve(), 1)
     assert again.vector("N1") == pytest.approx(UNIT[4], abs=1e-6)
     more.paths[0].unlink()
@@ -120,7 +120,7 @@ def test_the_command_finds_records_without_a_run(
 
 def test_a_file_of_one_record_has_no_neighbour(tmp_path: Path) -> None:
     one = embeddings_file(tmp_path / "e.parquet", VECTORS[:1])
-    assert EmbeddingIndex.open(one).nearest(VECTORS[0], 3, without_record="R0") == []
+    assert EmbeddingIndex.open(one).nearest(VECTORS[0], 3, without_records=["R0"]) == []
     assert among(VECTORS[:1], 5).shape == (1, 0)
 
 
