@@ -28,6 +28,8 @@ def phantom(
     reports: bool = False,
     seed: int = 0,
     stimulus: bool = False,
+    shape_patients: int = 0,
+    shape_sites: bool = False,
 ) -> Result[Path]:
     """Write synthetic patients as real files with label tables: WFDB, EDF, DICOM, NIfTI, and reports of them.
 
@@ -41,6 +43,9 @@ def phantom(
         reports: write reports too, of the ECGs (text), CTs and radiographs (DICOM SR).
         seed: random seed; the same seed writes the same bytes.
         stimulus: let the subjects of EEGs hear speech, whose envelope is a further channel, `envelope`.
+        shape_patients: number of patients with small images of shapes, their reports and the boxes of their findings:
+            a test bed of methods for images and reports.
+        shape_sites: let three hospitals mark these images and word their reports differently.
 
     Returns:
         The folder.
@@ -50,7 +55,7 @@ def phantom(
         MedclError: the folder is not empty, or cannot be written.
     """
     folder = Path(folder)
-    counts = ecg_patients, eeg_subjects, ct_patients, mr_patients, xray_patients
+    counts = ecg_patients, eeg_subjects, ct_patients, mr_patients, xray_patients, shape_patients
     if min(counts) < 0:
         raise UsageError("a number of patients is below 0")
     if not any(counts):
@@ -73,6 +78,11 @@ def phantom(
             from medcl.phantom.radiograph import write_radiographs
 
             written.append(write_radiographs(folder, xray_patients, seed, watch=watch))
+        if shape_patients:
+            from medcl.phantom.shapes import SITES, write_shapes
+
+            sites = SITES if shape_sites else ()
+            written.append(write_shapes(folder, shape_patients, seed, sites=sites, watch=watch))
         if reports:
             from medcl.phantom.report_files import add_reports
 

@@ -20,7 +20,7 @@ def path_of(source: Any, instead: str = "MANIFEST") -> str:
         return instead
 
 
-def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: bool) -> list[str]:
+def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: bool, shapes: bool) -> list[str]:
     """Scan what was written, a command a kind."""
 
     def scan(place: str, patient: str, *words: str) -> str:
@@ -31,12 +31,15 @@ def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: 
         return join(["medcl", "scan", str(folder / name), "--card", f"{folder / name}.yaml", "-o", f"{name}.parquet"])
 
     targets = ["--target-columns", "lesion", "side", "--modality", "xray"]
+    told = ["--reports", str(folder / "reports" / "shapes" / "reports.csv"), "--report-key", "record"]
+    reports = [*told, "--report-column", "FINDINGS=findings"]
     commands = {
         scan("ecg", "patient", "--target-columns", "diagnosis", "-o", "ecg.parquet"): ecg,
         scan("eeg", "subject", "--target-columns", "group", "-o", "eeg.parquet"): eeg,
         by_card("ct"): ct,
         by_card("mr"): mr,
         scan("xray_png", "patient", *targets, "-o", "xray.parquet"): xray,
+        scan("shapes", "patient", "--modality", "xray", *reports, "-o", "shapes.parquet"): shapes,
     }
     return [command for command, written in commands.items() if written]
 

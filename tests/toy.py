@@ -1,0 +1,250 @@
+"""Image-text recipes on images of shapes, where all is known: `python -m tests.toy clip gloria` prints a table.
+
+Every arm is a shipped recipe, made small by one rule for all, with changes of its own (`ARMS`). It trains for the same
+steps on the same patients with each of five seeds; beside each mean stands the paired difference to the first arm with
+its 95% interval (t over seeds).
+"""
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from medcl import runs
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
+from medcl.archive.manifest import Manifest
+from medcl.archive.report_read import ReportRule
+from medcl.documents import merge
+from medcl.embed.encoders import config_of, device, embed_records, prepared, samples_in
+from medcl.evaluate.config import MultimodalEvaluateConfig
+from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
+from medcl.evaluate.multimodal_space import MultimodalRun, only, require_multimodal
+from medcl.phantom.shapes import KINDS, PLACE, REPORTS, SITES, write_shapes
+from medcl.pretrain.reading import read
+from medcl.pretrain.recipe import Recipe
+from medcl.pretrain.run import pretrain
+from medcl.stats.ranking import Floats
+from tests.pretrain import shipped
+
+SEEDS, STEPS, PATIENTS, BATCH = 5, 200, 240, 48
+IMAGE: dict[str, Any] = {
+    "modality": "image",
+    "data": {"size": [32, 32], "colour": False},
+    "encoder": {"name": "resnet", "dims": 2, "dim": 64, "widths": [8, 16, 32, 32], "norm": "group"},
+    "views": {"brightness": 0.05},
+}
+REPORT = {"dim": 64, "hidden": 64, "depth": 1, "dropout": 0.0, "vocabulary": 400, "patients": 1}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to train.
+
+    Args:
+        recipe: name of a shipped one.
+        changes: merged into it at last, nested.
+    """
+
+    recipe: str = "image_report_convirt"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+ARMS: dict[str, Arm] = {
+    "clip": Arm(),
+}
+"""Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Images of shapes with reports on disk, scanned and split.
+
+    Args:
+        folder: `archive/` and the manifest.
+        manifest: of images and reports; targets are the findings, and the site where there are sites.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def store(self) -> Path:
+        """Of prepared records, shared by all runs."""
+        return self.folder / "store"
+
+
+def written(folder: Path, patients: int = PATIENTS, *, seed: int = 0, sites: bool = False, test: float = 0.3) -> Toy:
+    """Write patients and scan them as a user would; a share of them is tested on."""
+    write_shapes(folder / "archive", patients, seed, sites=SITES if sites else ())
+    table = folder / "archive" / PLACE / "labels.csv"
+    build_manifest(
+        ScanRequest(
+            folder=folder / "archive" / PLACE,
+            output=folder / "toy.parquet",
+            modality="xray",
+            labels=table,
+            record_column="record",
+            patient_column="patient",
+            target_columns=(*KINDS, *(("site",) if sites else ())),
+            reports=(
+                ReportRule(
+                    table=str(folder / "archive" / REPORTS / "reports.csv"),
+                    sections={"FINDINGS": "findings"},
+                    key="record",
+                ),
+            ),
+            fractions=(1 - test, 0.0, test),
+            jobs=1,
+        )
+    )
+    return Toy(folder, Manifest.read(folder / "toy.parquet"))
+
+
+def recipe(arm: Arm, steps: int = STEPS, seed: int = 0) -> Recipe:
+    """A shipped recipe with the networks of this archive, all of the same size."""
+    found = shipped.content(arm.recipe)
+    for name, value in found["inputs"].items():
+        kind = value.get("modality", name)
+        if kind == "report":
+            data = {**value.get("data", {}), "length": 64}
+            encoder = {**value.get("encoder", {}), **REPORT}
+            found["inputs"][name] = {**value, "data": data, "encoder": encoder}
+        else:
+            found["inputs"][name] = {**IMAGE, **({"init": value["init"]} if "init" in value else {})}
+            found["inputs"][name]["encoder"] = {**IMAGE["encoder"], **_kept(value["encoder"])}
+    for value in found["objectives"].values():
+        if isinstance(value.get("head", {}), dict) and value.get("kind", "contrast") == "contrast":
+            value["head"] = {**value.get("head", {}), "hidden": 0, "dim": 64, "dropout": 0.0}
+    found["stages"] = [{**stage, "steps": steps} for stage in found.get("stages", ())]
+    found["batch"] = {**found.get("batch", {}), "patients": BATCH}
+    found["optimiser"] = {"steps": steps, "learning_rate": 3e-3, "warmup": 0.1, "average": "none"}
+    found["hardware"] = {"accelerator": "cpu"}
+    return read(merge(merge(found, {"seed": seed}), dict(arm.changes)))
+
+
+def _kept(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe's network is part of its method."""
+    return {name: encoder[name] for name in ("pooling",) if name in encoder}
+
+
+def trained(toy: Toy, arm: Arm, folder: Path, *, steps: int = STEPS, seed: int = 0) -> Path:
+    """A finished run."""
+    pretrain(recipe(arm, steps, seed), toy.manifest, toy.store, folder)
+    return folder
+
+
+def measured(toy: Toy, folder: Path) -> dict[str, float]:
+    """What a run of images and reports can do on patients that it has not seen.
+
+    Returns:
+        recall@1 both ways (reports of equal words are one), accuracy on reports with one word exchanged by kind, and
+        the mean balanced accuracy of linear probes of the findings on embeddings of images; with sites, that of the
+        site.
+    """
+    config = MultimodalEvaluateConfig(bootstrap=20, images=0, jobs=1, swaps=True)
+    results = evaluate_multimodal([folder], toy.manifest, config, toy.store, folder / "eval")
+    found: dict[str, float] = {}
+    for row in results.summary:
+        protocol, opposite = row.protocol, "image to report or its opposite: "
+        if row.arm == "chance":
+            continue
+        if protocol.startswith(("image to report: ", "report to image: ")) and row.metric == "recall@1":
+            found[protocol.partition(":")[0]] = row.mean
+        elif protocol.startswith(opposite) and row.metric == "accuracy":
+            found[protocol.removeprefix(opposite)] = row.mean
+    run = require_multimodal(runs.load(folder))
+    found["probe"] = float(np.mean([probed(toy, run, kind) for kind in KINDS]))
+    if "site" in toy.manifest.targets:
+        found["site"] = probed(toy, run, "site")
+    return found
+
+
+def probed(toy: Toy, run: MultimodalRun, target: str) -> float:
+    """Balanced accuracy of a linear probe of a target on embeddings of images, fit on the training patients."""
+    z, split, labels = _embedded(toy, run.folder, target)
+    train = split == "train"
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, class_weight="balanced"))
+    said = probe.fit(z[train], labels[train]).predict(z[~train])
+    true = labels[~train]
+    return float(np.mean([(said[true == one] == one).mean() for one in np.unique(true)]))
+
+
+@cache
+def _images(store: Path, path: Path, folder: Path) -> tuple[Floats, Manifest]:
+    manifest = Manifest.read(path)
+    images = manifest.of_kind("image")
+    run = only(require_multimodal(runs.load(folder)), "image")
+    config = config_of(run.card)
+    parts = samples_in(prepared(images, config, store, 1), images, config)
+    z = embed_records(run.encoder.to(device()), parts, np.arange(len(images)), device(), title="images")
+    return np.asarray(z), images
+
+
+def _embedded(toy: Toy, folder: Path, target: str) -> tuple[Floats, Any, Any]:
+    z, images = _images(toy.store, toy.folder / "toy.parquet", folder)
+    return z, np.asarray(images.column("split")), np.asarray(images.labels(target))
+
+
+def compared(toy: Toy, names: Sequence[str], *, steps: int = STEPS, seeds: int = SEEDS) -> dict[str, dict[str, Floats]]:
+    """{arm: {measure: (seeds,)}}."""
+    torch.set_num_threads(1)
+    table: dict[str, dict[str, Floats]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            arm = ARMS.get(name) or Arm(name)
+            rows = [
+                measured(toy, trained(toy, arm, Path(place) / f"{name}-{seed}", steps=steps, seed=seed))
+                for seed in range(seeds)
+            ]
+            table[name] = {key: np.array([row.get(key, np.nan) for row in rows]) for key in rows[0]}
+            print(lines({key: table[key] for key in (names[0], name)})[-1], flush=True)
+    return table
+
+
+def lines(table: Mapping[str, Mapping[str, Floats]]) -> list[str]:
+    """Rows of a Markdown table: the mean, and the paired difference to the first arm with its interval."""
+    (first, plain), *_ = table.items()
+    keys = list(plain)
+    found = ["| arm | " + " | ".join(keys) + " |", "|---|" + "--:|" * len(keys)]
+    for name, own in table.items():
+        cells = []
+        for key in keys:
+            values = own.get(key, np.array([np.nan]))
+            cell = f"{values.mean():.3f}"
+            if name != first and len(values) > 1:
+                apart = values - plain[key]
+                half = stats.t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
+                cell += f" ({apart.mean():+.3f} [{apart.mean() - half:+.3f}, {apart.mean() + half:+.3f}])"
+            cells.append(cell)
+        found.append(f"| {name} | " + " | ".join(cells) + " |")
+    return found
+
+
+def main() -> None:
+    """Train and print."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("arms", nargs="+", help=f"of {', '.join(ARMS)}, or names of recipes; the first is compared with")
+    asked.add_argument("--steps", type=int, default=STEPS)
+    asked.add_argument("--seeds", type=int, default=SEEDS)
+    asked.add_argument("--patients", type=int, default=PATIENTS)
+    asked.add_argument("--sites", action="store_true")
+    given = asked.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        toy = written(Path(place), given.patients, sites=given.sites)
+        found = compared(toy, given.arms, steps=given.steps, seeds=given.seeds)
+    print("\n".join(lines(found)))
+
+
+if __name__ == "__main__":
+    main()
