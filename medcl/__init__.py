@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medcl.api import (
         compare,
+        differences,
         embed,
         evaluate,
         explore,
@@ -32,6 +33,7 @@ __all__ = [
     "Embeddings",
     "__version__",
     "compare",
+    "differences",
     "embed",
     "evaluate",
     "explore",

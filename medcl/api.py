@@ -5,6 +5,7 @@ from typing import Any
 
 from medcl.commands.archive import phantom, scan, split
 from medcl.commands.arguments import Result
+from medcl.commands.differing import differences
 from medcl.commands.embeddings import embed, explore
 from medcl.commands.evaluation import compare, evaluate, finetune
 from medcl.commands.export import export
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "evaluate",
     "retrieve",
+    "differences",
     "embed",
     "explore",
     "export",

@@ -127,6 +127,11 @@ def after_evaluate(run: Path, manifest: Any, reads_texts: bool) -> str:
     return join(["medcl", "retrieve", str(run), "--manifest", path_of(manifest), *query, "-o", "found.html"])
 
 
+def after_differences(run: Path, manifest: Any, phrase: str) -> str:
+    """Look at what is nearest to the phrase that tells most."""
+    return join(["medcl", "retrieve", str(run), "--manifest", path_of(manifest), "--text", phrase, "-o", "found.html"])
+
+
 def after_retrieve(of: list[str], found: str, sheet: Path | None) -> str:
     """Have a contact sheet written, or search with what was found first."""
     if sheet is None:

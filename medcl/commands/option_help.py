@@ -44,6 +44,12 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "results": "*k *output",
         "running": "jobs store",
     },
+    "differences": {
+        "sets": "*second *kind split",
+        "phrases": "*phrases least most",
+        "results": "*output bootstrap seed",
+        "running": "jobs store",
+    },
     "tune": {
         "search": "*budget *vary rounds trials factor",
         "score": "*labels *repeats",
