@@ -55,7 +55,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "score": "*labels *repeats",
         "running": "jobs store",
     },
-    "pretrain": {"running": "*resume until logger store"},
+    "pretrain": {"running": "*resume *continue_ until logger store"},
 }
 """Command -> title -> names of its options in Python; those with a star are shown by `--help`."""
 

@@ -86,7 +86,8 @@ class Option:
             return
         if not (self.is_flag or "choices" in rest):
             rest.setdefault("metavar", self.word)
-        flag = f"-{self.name}" if len(self.name) == 1 else f"--{self.name.replace('_', '-')}"
+        # A name that Python keeps for itself has an underscore behind it.
+        flag = f"-{self.name}" if len(self.name) == 1 else f"--{self.name.rstrip('_').replace('_', '-')}"
         flags = ("-o", flag) if self.name == "output" else (flag,)
         parser.add_argument(*flags, dest=self.name, required=self.is_required, **rest)
 

@@ -140,6 +140,8 @@ def parse(
     values = {one.name: given[one.name] for one in options}
     values |= {one.name: tuple(values[one.name]) for one in options if one.many and values[one.name] is not None}
     if takes_recipe:
+        if values["recipe"] is None and not sources and (earlier := values.get("continue_")):
+            values["recipe"] = recipes.of_run(earlier)
         values["recipe"] = recipes.from_words(values["recipe"], sources, settings)
     return values
 

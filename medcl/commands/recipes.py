@@ -231,3 +231,17 @@ def from_words(source: Any, more: Sequence[str], settings: Mapping[str, Any]) ->
         text = str(error).removeprefix(where)
         name = next((one for one in settings if f"'{one}'" in text), "")
         raise UsageError(text.replace(f"no setting '{name}'", f"no flag '--{name}'")) from error
+
+
+def of_run(folder: Path) -> Path:
+    """The recipe of a run.
+
+    Raises:
+        UsageError: the folder holds none.
+    """
+    from medcl import runs
+
+    found = next((folder / name for name in runs.CONFIGS if (folder / name).is_file()), None)
+    if found is None:
+        raise UsageError(f"--continue {folder}: not a run folder ({runs.CONFIG} is missing)")
+    return found

@@ -89,6 +89,7 @@ def pretrain(
     samples: "Mapping[str, Any] | None" = None,
     resume: bool = False,
     until: int | None = None,
+    continue_: Annotated[PathSource | None, "RUN"] = None,
     logger: Literal["none", "wandb", "mlflow"] = "none",
     store: PathSource | None = None,
     **settings: Any,
@@ -104,6 +105,9 @@ def pretrain(
             or torch data sets; see `medcl.data.samples.Samples`.
         resume: go on from the folder's last.ckpt.
         until: step after which this call stops, to be resumed: for queues with a time limit.
+        continue_: finished run that goes on with patients whom it has not seen, such as those of another site, by its
+            own recipe unless another one is named; --earlier.replay 0.1 trains on a tenth of its patients again, and an
+            objective `retention` keeps what it has learned without them.
         logger: program that is told of losses and measures, besides metrics.csv and TensorBoard: `wandb` (`pip install
             'medcl[wandb]'`; offline, unless WANDB_MODE is online) or `mlflow` (`pip install 'medcl[mlflow]'`; a folder
             of the run, unless MLFLOW_TRACKING_URI names a server).
@@ -118,6 +122,9 @@ def pretrain(
         MedclError: the archive does not allow it, or training failed.
     """
     # What is wrong with the recipe is told before torch is imported.
+    if continue_ is not None:
+        recipe = recipes.of_run(Path(continue_)) if recipe is None else recipe
+        settings = {**settings, "earlier.run": str(Path(continue_))}
     complete = recipes.recipe(recipe, settings)
     from medcl.pretrain.run import pretrain as run
 

@@ -29,6 +29,8 @@ from medcl.contrast.losses.decoupled import decoupled as decoupled
 from medcl.contrast.losses.dense import corresponding as corresponding
 from medcl.contrast.losses.dense import dense as dense
 from medcl.contrast.losses.focal import focal as focal
+from medcl.contrast.losses.gml import class_scores as class_scores
+from medcl.contrast.losses.gml import gml as gml
 from medcl.contrast.losses.gram import gram as gram
 from medcl.contrast.losses.groco import groco as groco
 from medcl.contrast.losses.hierarchical import hierarchical as hierarchical
@@ -105,6 +107,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "decoupled": decoupled,
     "dense": dense,
     "focal": focal,
+    "gml": gml,
     "gram": gram,
     "groco": groco,
     "hierarchical": hierarchical,

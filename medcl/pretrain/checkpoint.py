@@ -7,7 +7,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from medcl import files
@@ -54,6 +54,19 @@ def step_of(path: Path) -> int:
         MedclError: when there is no checkpoint, or it is damaged.
     """
     return int(_read(path)["step"])
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    """The weights that the run of a checkpoint would keep: the averaged ones, where it keeps an average.
+
+    Raises:
+        MedclError: when there is no checkpoint, or it is damaged.
+    """
+    content = _read(path)
+    average = content.get("average")
+    if average is None:
+        return dict(content["method"])
+    return {name.removeprefix("module."): one for name, one in average.items() if name.startswith("module.")}
 
 
 def resume_from(path: Path, state: State) -> int:

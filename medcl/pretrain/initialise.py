@@ -38,7 +38,9 @@ def initialise(
             continue
         if is_run(config.init):
             run = runs.load(Path(config.init))
-            check_seen(run, patients, salt, f"inputs.{name}.init")
+            if config.init != recipe.earlier.run:
+                # The patients of a run that is continued are listed with those of this one.
+                check_seen(run, patients, salt, f"inputs.{name}.init")
             side = side_in(run, config.modality, name)
             source = run.encoder.side(side) if isinstance(run.card, JointCard) else run.encoder
             copy_weights(encoders[name], source.state_dict(), f"inputs.{name}.encoder")

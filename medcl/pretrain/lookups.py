@@ -11,7 +11,7 @@ from torch import Tensor
 from medcl.archive.manifest import Manifest
 from medcl.data.samples import InMemory
 from medcl.errors import UsageError, did_you_mean
-from medcl.pretrain.objectives.positives import LABEL, VALUE
+from medcl.pretrain.objectives.positives import CLASSES, LABEL, VALUE
 from medcl.pretrain.recipe import Recipe
 
 Columns = Manifest | InMemory
@@ -88,7 +88,7 @@ class Lookups:
 
 def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], share: float, seed: int) -> Tensor:
     """One value a row of the manifest: codes of a level or label, the unknown ones each another, or numbers."""
-    column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).partition("=")
+    column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).removeprefix(CLASSES).partition("=")
     if not chosen.has(column):
         there = (*id_names, *chosen.targets)
         near = did_you_mean(column, there)
@@ -100,6 +100,8 @@ def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], sha
         missing = found < 0 if found.dtype.kind in "iu" else np.isnan(found)
         return torch.from_numpy(np.where(missing, np.nan, found).astype(np.float32))
     rows = np.arange(len(found))
+    if word.startswith(CLASSES):
+        return _places(where, column, value.split("\n"), found.tolist())
     if not word.startswith(LABEL):
         if found.dtype.kind not in "iu":
             raise UsageError(f"{where}: {column} is no level; take label:{column}")
@@ -129,3 +131,13 @@ def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], sha
         hidden = ~np.isin(patients, kept)
         codes[hidden] = -2 - np.flatnonzero(hidden)
     return torch.from_numpy(codes)
+
+
+def _places(where: str, column: str, classes: Sequence[str], values: Sequence[Any]) -> Tensor:
+    """The place of each value among some classes; -1 where there is no such class, no value, or several at once."""
+    place = {one: number for number, one in enumerate(classes)}
+    codes = [-1 if isinstance(one, list) else place.get(str(one), -1) for one in values]
+    if max(codes, default=-1) < 0:
+        there = ", ".join(sorted({str(one) for one in values if one is not None})[:8])
+        raise UsageError(f"{where}.classes: no record has one of {', '.join(classes)} in {column}; it has {there}")
+    return torch.tensor(codes)

@@ -1,7 +1,7 @@
 """What the encoders see in a step and what they make of it: drawn once, encoded once, for all objectives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -124,6 +124,11 @@ class Seen:
         if id(head) not in self._projected:
             self._projected[id(head)] = head(getattr(self, source))
         return self._projected[id(head)][: blocks * self.n]
+
+    def by(self, encoder: nn.Module, blocks: int) -> Tensor:
+        """(blocks * n, dim) of the first views by another encoder of the same input, without derivatives."""
+        with torch.no_grad():
+            return replace(self, blocks=blocks, encoder=encoder, cache=None, own=None).pooled
 
     def followed(self, first: int, blocks: int) -> "Seen":
         """Some views by the slowly following copy of the encoder; call it without derivatives."""

@@ -10,6 +10,7 @@ from lightning.fabric import Fabric
 from medcl.archive.manifest import Manifest
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
+from medcl.pretrain import continual
 from medcl.pretrain.batches import Source, made_of, source
 from medcl.pretrain.held_out import HeldOut, held_out
 from medcl.pretrain.initialise import initialise
@@ -49,15 +50,16 @@ class Plan:
             UsageError: the archive, or the samples, do not have what the recipe needs.
             MedclError: no records of an input, or none that belong together.
         """
+        recipe = continual.begun(recipe)
         if isinstance(manifest, Manifest):
             # The whole archive is prepared, whatever is trained on: the evaluation finds the same store again.
-            manifest = manifest.ok()
+            manifest = continual.later(recipe, manifest.ok())
             columns: Columns = in_splits(manifest, recipe.splits)
             made = made_inputs(recipe, manifest, store)
             batches, salt = source(recipe, made, cast(Manifest, columns)), str(manifest.metadata["salt"])
         else:
             made, batches, columns = made_of(recipe, manifest)
-            salt = "samples in memory"
+            salt = "samples-in-memory"
         last = recipe.trained[-1]
         inputs: dict[str, InputConfig] = {
             name: replace(one.config, encoder=adapted(recipe, last, name), like=recipe.inputs[name].like)
@@ -91,6 +93,7 @@ class Plan:
         else:
             encoders = dict(made.encoders.items())
             initialise(encoders, self.recipe, self.source.patients, self.salt, told=told)
+            continual.take_up(self.recipe, made.objectives)
             made.begin()
         return made
 

@@ -3,7 +3,7 @@
     inputs:      what is encoded: modality, preparation, random changes, encoder
     objectives:  what is contrasted with what, by which loss, each with its weight and its part of the schedule
     stages:      what is trained, for how long; by default all of it at once
-    batch, optimiser, hardware, monitor
+    batch, optimiser, hardware, monitor, earlier
 
 `read` makes a `Recipe` of it with every default filled in, or says which setting is wrong.
 """
@@ -116,6 +116,20 @@ class MonitorConfig:
 
 
 @dataclass(frozen=True)
+class EarlierConfig:
+    """A finished run that this one continues on patients who came later, such as those of another site.
+
+    Args:
+        run: its folder (`--continue RUN`); empty for none. Encoders begin with its weights in the place of `init`,
+            objectives of the same name with what its last.ckpt holds of them, and its patients count as seen.
+        replay: share of its patients in the manifest who are trained on again, at random; the others are left out.
+    """
+
+    run: str = ""
+    replay: float = 0.0
+
+
+@dataclass(frozen=True)
 class InputConfig:
     """What is encoded.
 
@@ -189,6 +203,7 @@ class Recipe:
         optimiser: AdamW and its schedule.
         hardware: device, precision and processes.
         monitor: what is looked at on validation patients.
+        earlier: a run that is continued.
         method: name of the method, for the reader.
         source: the publication that the recipe follows, for the reader.
     """
@@ -202,6 +217,7 @@ class Recipe:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    earlier: EarlierConfig = field(default_factory=EarlierConfig)
     method: str = ""
     source: str = ""
 
@@ -243,6 +259,7 @@ GROUPS: dict[str, type] = {
     "optimiser": OptimiserConfig,
     "hardware": HardwareConfig,
     "monitor": MonitorConfig,
+    "earlier": EarlierConfig,
 }
 """The groups of settings that are the same for all recipes."""
 ROOTS = tuple(one.name for one in fields(Recipe))

@@ -15,6 +15,7 @@ from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing
 from medcl.modality.formats import scan_of
+from medcl.pretrain import continual
 from medcl.pretrain.check import check
 from medcl.pretrain.devices import fabric_for
 from medcl.pretrain.inputs import in_splits
@@ -123,7 +124,8 @@ def _pretrain(
         for stage in plan.recipe.trained:
             plan.model(stage, None, told=False)
         if fabric.is_global_zero:
-            runs.start(folder, as_settings(plan.recipe), runs.SeenPatients.of(plan.source.patients.tolist(), plan.salt))
+            seen = continual.seen(plan.recipe, plan.source.patients.tolist(), plan.salt)
+            runs.start(folder, as_settings(plan.recipe), seen)
             run_card.note_data(folder, _facts(plan, manifest))
     fabric.barrier()
     trained = train(plan, fabric, folder, resume=begun, until=until)

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor
 
+from medcl.contrast.core.gather import Group
 from medcl.contrast.core.momentum import MomentumQueue
 from medcl.contrast.losses.clip import cwcl
 from medcl.contrast.losses.conr import conr
+from medcl.contrast.losses.gml import gml
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.m3col import Mixing, m3col, m3col_soft
 from medcl.contrast.losses.macl import macl
@@ -84,6 +86,11 @@ def taught(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tens
     return info_nce(z1, z2, softened(z2, temperature=0.2), **scale)
 
 
+def of_classes(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, block: int | None = None, group: Group = None) -> Tensor:
+    z, classes = views(z1, z2, (y > 1).long())
+    return gml(z, classes, torch.tensor([5.0, 1.0]), torch.tensor([0.3, 0.5]), group=group)
+
+
 CASES = [
     Case("info_nce, Chaitanya G^D-", g_d_minus),
     Case("info_nce, Chaitanya G^D", g_d, compiled=True),
@@ -94,6 +101,8 @@ CASES = [
     Case("info_nce, softened", taught, compiled=True),
     Case("supremix", mixed, differentiated=False),
     Case("conr", regularised),
+    # What trains temperatures holds embeddings fixed, and the other way round.
+    Case("gml", of_classes, differentiated=False),
     # Rows are mixed within a process, by their order.
     Case("m3col", modalities_mixed, permuted=False, distributed=False),
     Case("m3col_soft", lambda z1, z2, ids, y, **scale: m3col_soft([z1, z2, z1.roll(1, 1)], **scale)),

@@ -16,7 +16,7 @@ from medcl.contrast.losses.mochi import draw_mixing
 from medcl.contrast.losses.symile import draw_permutations
 from tests.contrast import loops as by_loops
 from tests.contrast.compare import draw
-from tests.contrast.losses import test_groco, test_slotcon, test_sparc, test_supremix
+from tests.contrast.losses import test_gml, test_groco, test_slotcon, test_sparc, test_supremix
 from tests.contrast.similarities import test_late
 
 PAGE = Path(__file__).parents[2] / "docs" / "contrast.md"
@@ -45,6 +45,7 @@ PROTOTYPES = draw(3, D, seed=29)
 SCORES = [draw(N, 3, seed=seed) for seed in (30, 31)]
 TARGET = torch.tensor([True, False, True, True, False, False])
 Z, IMAGE = torch.cat([Z1, Z2]), Z1
+PRIOR, WIDTHS = torch.tensor([5.0, 1.0]).double(), torch.tensor([0.3, 0.5]).double()
 EYE = torch.eye(N, dtype=torch.bool)
 
 
@@ -69,7 +70,7 @@ def names(method: str) -> dict[str, Any]:
         **{"regions": REGIONS, "words": WORDS, "dense1": DENSE1, "dense2": DENSE2, "centres": CENTRES},
         **{"cells1": CELLS1, "cells2": CELLS2, "features1": FEATURES1, "features2": FEATURES2, "diagonal": DIAGONAL},
         **{"places1": PLACES1, "places2": PLACES2, "scores": SCORES, "target": TARGET, "x": Z1, "y": Z2},
-        "prototypes": PROTOTYPES,
+        **{"prototypes": PROTOTYPES, "prior": PRIOR, "widths": WIDTHS},
         **{"bias": -3.0, "log_scale": torch.tensor(1.5, dtype=torch.float64), "n_samples": N},
         **{"generator": seeded(), "mixings": mixings(), "sum": sum, "torch": torch},
     }
@@ -466,6 +467,7 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     "y-aware": y_aware,
     "SupReMix": supremix,
     "ConR": conr,
+    "GML": lambda: test_gml.pair_by_pair(Z, LABEL.repeat(2), PRIOR, WIDTHS),
     "Temporal-SCL": temporal_scl,
     "CWCL": cwcl,
     "DCL": dcl,

@@ -28,6 +28,11 @@ OBJECTIVES = {
     "mvcnet": "mvcnet:MVCNet",
     "conr": "conr:ConR",
     "autotcl": "autotcl:AutoTCL",
+    "adversary": "adversary:Adversary",
+    "retention": "retention:Retention",
+    "prd": "prd:PRD",
+    "proxies": "proxies:Proxies",
+    "gml": "gml:GML",
 }
 """Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
 

@@ -1,6 +1,6 @@
 """Who is positive for whom, from a recipe's words: a level, the item itself, labels, values, positions, neighbours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -25,6 +25,8 @@ PLACE = "place"
 EARLIER = -1
 """The place of what comes from an earlier batch."""
 LABEL, VALUE, SOFT = "label:", "value:", "soft:"
+CLASSES = "classes:"
+"""Before a column and classes of it, see `places`."""
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
 """What a batch tells by itself."""
 WORDS = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS, f"{LABEL}COLUMN", f"{VALUE}COLUMN", f"{SOFT}INPUT", "a level")
@@ -156,3 +158,11 @@ def check_words(where: str, words: Mapping[str, float]) -> None:
             raise UsageError(f"{where}.positives: the share of {word} is {share:g}; leave out what does not count")
     if not words:
         raise UsageError(f"{where}.positives: none; name at least one of {', '.join(WORDS)}")
+
+
+def places(column: str, classes: Sequence[str]) -> str:
+    """The word by which a record's place among some classes of a column is looked up; -1 where it is of none.
+
+    The places are those of the list, whichever of the classes an archive has: those of another one are the same.
+    """
+    return f"{CLASSES}{column}=" + "\n".join(classes)

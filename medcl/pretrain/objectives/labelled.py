@@ -1,0 +1,40 @@
+"""What objectives state that are told classes by name, the same ones in every run of an archive that grows."""
+
+from dataclasses import dataclass
+
+from medcl.errors import UsageError
+from medcl.pretrain.objectives.base import OneInputConfig
+from medcl.pretrain.objectives.positives import places
+from medcl.pretrain.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class LabelledConfig(OneInputConfig):
+    """An objective of one input and of classes.
+
+    Args:
+        of: the input.
+        target: column of the manifest; records of other classes, or of none, have no label.
+        classes: of the column.
+    """
+
+    target: str = ""
+    classes: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """By which the class of a record is looked up."""
+        return places(self.target, self.classes)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The classes."""
+        return (self.word,)
+
+    def check(self, where: str, recipe: Recipe) -> None:
+        """Refuse what has no classes."""
+        super().check(where, recipe)
+        if not self.target or len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            raise UsageError(
+                f"{where}: target names a column of the manifest, and classes at least two different values of it"
+            )
