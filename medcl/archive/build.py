@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from medcl import documents
 from medcl.archive import card as cards
 from medcl.archive.config import ScanRequest
+from medcl.archive.events import own_patients, with_events
 from medcl.archive.identity import PUBLIC_SALT, site_salt
 from medcl.archive.labels import JoinReport, join, join_card
 from medcl.archive.manifest import Manifest
@@ -94,6 +94,8 @@ def build_manifest(request: ScanRequest) -> BuildReport:
         stated=_stated(request, card),
         strict=request.strict,
     )
+    if events := list(_stated(request, card).labels.items()):
+        manifest = with_events(manifest, events)
     report = None
     if card is not None:
         manifest, report = join_card(manifest, card, request.folder, salt=salt)
@@ -107,7 +109,7 @@ def build_manifest(request: ScanRequest) -> BuildReport:
             missing=missing,
             salt=salt,
         )
-    manifest = _own_patients(manifest) if request.patient_per_record else require_patients(manifest)
+    manifest = own_patients(manifest) if request.patient_per_record else require_patients(manifest)
     if not manifest.usable.any():
         reasons = ", ".join(sorted({str(reason) for reason in manifest.column("status")})[:3])
         raise MedclError(
@@ -158,10 +160,3 @@ def _report_rules(request: ScanRequest, card: cards.DatasetCard | None) -> list[
     if request.deidentify is not None and not rules:
         raise UsageError("--deidentify is about reports: say where they are with --reports, or with a card that does")
     return rules if request.deidentify is None else [replace(rule, deidentify=request.deidentify) for rule in rules]
-
-
-def _own_patients(manifest: Manifest) -> Manifest:
-    patient = manifest.table.column("patient").combine_chunks()
-    return manifest.with_column(
-        "patient", pa.compute.coalesce(patient, manifest.table.column("trial").combine_chunks())
-    )

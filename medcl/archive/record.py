@@ -156,8 +156,11 @@ class FileScanner:
         own = formats.BY_NAME[form].several and "patient" in header.ids
         stated = header.ids if own else ids_of(path, self.pattern) or header.ids
         place = f"{path}#{number}" if number else path
-        ids = self._owned(place, stated, in_path=stated is not header.ids)
-        row = wing.columns(header) | self._codes(place, ids)
+        row = wing.columns(header)
+        # The epochs of a recording are one person's, and of one session.
+        whole = path if row.get("event") else None
+        ids = self._owned(whole or place, stated, in_path=stated is not header.ids)
+        row |= self._codes(place, ids, whole, number)
         if wing.OWN_STUDY or "study" in header.ids:
             row |= self._levels(place, ids)
         if self.modality in wing.MODALITIES:
@@ -202,8 +205,8 @@ class FileScanner:
         visit = ids.get("session", ids.get("study"))
         return ids | {"patient": stand_in(path if visit is None else f"{posixpath.dirname(path)}\0{visit}")}
 
-    def _codes(self, path: str, ids: dict[str, str]) -> Row:
-        codes: Row = {}
+    def _codes(self, path: str, ids: dict[str, str], whole: str | None, number: int) -> Row:
+        codes: Row = {} if whole is None else {"session": code("session", f"\0{whole}", self.salt)}
         patient = ids.get("patient")
         if patient is not None:
             codes["found_patient"] = code("patient", patient, self.salt)
@@ -213,6 +216,7 @@ class FileScanner:
         visit, series = ids.get("session", ids.get("study", "")), ids.get("series")
         named = f"{patient}\0{visit}\0{ids['trial']}" if "trial" in ids else f"\0{path}"
         named += f"\0{series}" if "trial" in ids and series is not None else ""
+        named += f"#{number}" if whole is not None and "trial" in ids else ""
         return codes | {"trial": code("trial", named, self.salt)}
 
     def _foreign(self, path: str, full: Path) -> Row:

@@ -107,6 +107,8 @@ def scan(
     sampling_rate: Annotated[float | None, "HZ"] = None,
     channels: Sequence[Annotated[str, "NAME"]] = (),
     unit: str = "",
+    events: Sequence[Annotated[str, "NAME"]] = (),
+    epoch: Annotated[tuple[float, float] | None, ("START", "END")] = None,
     reports: Annotated[str | None, "GLOB_OR_TABLE"] = None,
     report_column: Sequence[Column] = (),
     report_key: Annotated[str | None, "COLUMN"] = None,
@@ -128,6 +130,8 @@ def scan(
         sampling_rate: sampling rate in Hz of signals whose files do not state it, such as .npy.
         channels: channel names of signals whose files name none, in their order.
         unit: unit of signals whose files state none: uV, mV or V.
+        events: events that recordings are cut around, each epoch a record; NAME=LABEL labels them otherwise.
+        epoch: seconds from an event to the beginning and to the end of its epoch, such as -0.2 0.8.
         reports: report files by their paths in the folder, such as `reports/**/*.txt` (text, HTML, RTF, PDF, Word, XML,
             HL7, DICOM SR), or, with `--report-column`, a table: CSV, TSV, Parquet, JSON or JSON lines.
         report_column: column of the text; or one a section, such as FINDINGS=findings IMPRESSION=impression.
@@ -161,7 +165,7 @@ def scan(
         labels=None if labels is None else Path(labels),
         masks=None if masks is None else MaskRule(masks, tuple(mask_classes), mask_name),
         reports=_report_rules(reports, report_column, report_key, report_patient, report_belongs),
-        stated=Stated(sampling_rate, tuple(channels), unit),
+        stated=Stated(sampling_rate, tuple(channels), unit, tuple(events), None if epoch is None else tuple(epoch)),
     )
     found = build_manifest(request)
     return Result(str(found), lambda: Manifest.read(output), output, next_step.after_scan(found, output))

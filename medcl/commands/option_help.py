@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 _GROUPS: Mapping[str, Mapping[str, str]] = {
     "scan": {
-        "files": "*card include modality images sampling_rate channels unit strict",
+        "files": "*card include modality images sampling_rate channels unit events epoch strict",
         "patients and labels": "*labels record_column *patient_column *target_columns missing *id_pattern "
         "patient_per_record",
         "label maps": "*masks *mask_classes mask_name",

@@ -39,6 +39,7 @@ class Format:
         confirmed: files of other content begin alike: `is_recording` of its reader decides.
         several: a file holds several records: `read_headers` of its reader returns the header of each.
         series: module of the wing's `formats` with `records`, which makes records of a stack of DICOM slices.
+        events: module of the wing's `formats` with `read_events`; empty where events of the format are not read.
         unread: of a format that is recognised and not read: what to do with such a file.
     """
 
@@ -53,6 +54,7 @@ class Format:
     confirmed: bool = False
     several: bool = False
     series: str = ""
+    events: str = ""
     unread: str = ""
 
 

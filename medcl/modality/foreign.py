@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -95,6 +96,18 @@ def foreign(library: str, what: str) -> Iterator[list[warnings.WarningMessage]]:
             raise
         except Exception as error:
             raise refusal(error, library, what) from None
+
+
+@contextlib.contextmanager
+def linked(path: Path, suffix: str) -> Iterator[Path]:
+    """A file under a name that ends as a library wants it, which chooses its reader by the name."""
+    if path.name.endswith(suffix):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / f"recording{suffix}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def refusal(error: BaseException, library: str, what: str) -> UnreadableError:

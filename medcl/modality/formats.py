@@ -15,6 +15,7 @@ from medcl.modality.installed_formats import installed
 if TYPE_CHECKING:
     from medcl.modality.image.record import Image
     from medcl.modality.signal.config import Stated
+    from medcl.modality.signal.epochs import Events
     from medcl.modality.signal.record import Signal
     from medcl.modality.volume.record import Nan, Volume
 
@@ -125,9 +126,15 @@ def read_header(path: Path, format: str, stated: "Stated | None" = None, *, veri
 def read_headers(
     path: Path, format: str, stated: "Stated | None" = None, *, verify: bool = False
 ) -> Sequence[RecordHeader]:
-    """The headers of all records of a file; arguments and errors as of `read_header`."""
+    """The headers of all records of a file; arguments and errors as of `read_header`.
+
+    A recording that is cut around its events (`Stated.events`) has one an epoch.
+    """
     if not BY_NAME[format].several:
-        return [read_header(path, format, stated, verify=verify)]
+        header = read_header(path, format, stated, verify=verify)
+        if stated is None or not stated.events or not hasattr(header, "event"):
+            return [header]
+        return cast(Sequence[RecordHeader], room(WING[format], "epochs").headers(path, format, header, stated))
     return cast(Sequence[RecordHeader], _reader(format).read_headers(path, format))
 
 
@@ -147,6 +154,15 @@ def read_signal(path: Path, format: str, stated: "Stated | None" = None) -> "Sig
     """
     options = {"stated": stated or _nothing_stated()}
     return cast("Signal", _reader(format, "signal").read_signal(path, **_taken(format, options)))
+
+
+def read_events(path: Path, format: str) -> "Events":
+    """The events of a recording; `UnreadableError` where those of its format are not read, or it has none."""
+    module = BY_NAME[format].events
+    if not module:
+        known = (name for name, one in BY_NAME.items() if one.events)
+        raise UnreadableError(f"events of this format are not read, only those of {', '.join(known)}")
+    return cast("Events", room(WING[format], f"formats.{module}").read_events(path))
 
 
 def read_volume(path: Path, format: str, unit: str = "stored", nan: "Nan" = "refuse") -> "Volume":

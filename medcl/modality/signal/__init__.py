@@ -33,7 +33,7 @@ class SignalWing(Wing):
     sample = "windows"
     no_sample = "shorter than a window of the encoder, or no window without gaps"
     unlinked = "recordings have no partner"
-    columns = ("modality",)
+    columns = ("modality", "part")
     reads_files = True
     shows_samples = False
     takes_arrays = True
@@ -72,17 +72,17 @@ class SignalWing(Wing):
 
     def original(self, source: Source, axis: int | None) -> list[Any]:
         """A recording, (C, samples) in physical units."""
-        from medcl.modality.formats import read_signal
+        from medcl.modality.signal.epochs import read
 
-        return [read_signal(source.file, source.format, source.stated).physical()]
+        return [read(source).physical()]
 
     def thumbnails(self, source: Source, pieces: Sequence[float | None], axis: int, width: int) -> list[Miniature]:
         """Strips of some seconds: an ECG on its paper, which has all leads enlarged; an EEG in its montage."""
-        from medcl.modality.formats import read_signal
         from medcl.modality.signal.ecg_paper import ecg_strip, whole_ecg
+        from medcl.modality.signal.epochs import read
         from medcl.modality.signal.thumbnail import montage_strip
 
-        signal, width = read_signal(source.file, source.format, source.stated), width or _STRIP
+        signal, width = read(source), width or _STRIP
         starts = [float(piece or 0) for piece in pieces]
         if source.row["modality"] == "eeg":
             return [Miniature(drawn=montage_strip(signal, start, width)) for start in starts]

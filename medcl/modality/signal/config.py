@@ -160,30 +160,48 @@ class SignalEncoderConfig:
 
 @dataclass(frozen=True)
 class Stated:
-    """What holds for every file that does not say it itself.
+    """What holds for every file that does not say it itself, and around which events recordings are cut.
 
     Args:
         sampling_rate: Hz; None where each file states its own.
         channels: names of the channels, in the order of the file; empty where each file names its own.
         unit: of all channels; empty where each file states its own.
+        events: names of events, or NAME=LABEL; empty where recordings stay whole.
+        epoch: seconds from an event to the beginning and to the end of what is cut out.
     """
 
     sampling_rate: float | None = None
     channels: tuple[str, ...] = ()
     unit: str = ""
+    events: tuple[str, ...] = ()
+    epoch: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.sampling_rate is not None and not (math.isfinite(self.sampling_rate) and self.sampling_rate > 0):
             raise UsageError("--sampling-rate is a number of Hz above 0")
         if len(set(self.channels)) < len(self.channels) or not all(self.channels):
             raise UsageError("--channels has an empty name, or one name twice")
+        if bool(self.events) != (self.epoch is not None):
+            raise UsageError("--events and --epoch need each other: which events, and where epochs begin and end")
+        if self.epoch is not None and not (all(map(math.isfinite, self.epoch)) and self.epoch[0] < self.epoch[1]):
+            raise UsageError("--epoch: the beginning lies before the end, both in seconds from the event")
+        if len(self.labels) < len(self.events) or not all(map(all, self.labels.items())):
+            raise UsageError("--events has an empty name or label, or one name twice")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """{name of an event that recordings are cut around: its label}."""
+        pairs = [one.rpartition("=") for one in self.events]
+        return {" ".join((name if sign else label).split()): label.strip() for name, sign, label in pairs}
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Stated":
         """From the settings of a scan, as a manifest keeps them."""
-        return cls(settings.get("sampling_rate"), tuple(settings.get("channels") or ()), settings.get("unit") or "")
+        given = {name: tuple(settings[name]) for name in ("channels", "events", "epoch") if settings.get(name)}
+        return cls(settings.get("sampling_rate"), unit=settings.get("unit") or "", **given)
 
     def settings(self) -> dict[str, Any]:
         """As a manifest keeps it: nothing of what was not stated."""
         all_of_it = {"sampling_rate": self.sampling_rate, "channels": list(self.channels), "unit": self.unit}
+        all_of_it |= {"events": list(self.events), "epoch": list(self.epoch or ())}
         return {name: value for name, value in all_of_it.items() if value}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError, UsageError
 from medcl.modality.formats import read_signal
 from medcl.modality.rows import Rows, Source
-from medcl.modality.signal import alignment, bad_channels, delays, filters, montage
+from medcl.modality.signal import alignment, bad_channels, delays, epochs, filters, montage
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
@@ -107,6 +107,8 @@ def decode(source: Source, config: SignalConfig) -> DecodedRecord:
         which hide it; `stretches`, first samples of those without a gap between them; `notes`, what was done and what
         is unusual, in words.
     """
+    if source.stated.events:
+        return epochs.decoded(source, config, _decode)
     return _decode(read_signal(source.file, source.format, source.stated), config, str(source.row["modality"]))
 
 

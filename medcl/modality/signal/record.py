@@ -40,6 +40,8 @@ class SignalHeader:
         files: every file of the recording relative to the folder of the header, the header first.
         segments: header files of the segments of a multi-segment WFDB record; they are no recordings of their own.
         flags: what is unusual, in words: channels that are set aside, gaps, damage that costs nothing else.
+        event: that the recording was cut around; empty where it is a whole one.
+        part: which of the epochs of its file it is, from 0.
     """
 
     modality: Modality
@@ -52,6 +54,8 @@ class SignalHeader:
     files: tuple[str, ...]
     segments: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    event: str = ""
+    part: int = 0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.sampling_rate) and self.sampling_rate > 0):
@@ -150,7 +154,8 @@ _BETWEEN = "\x1f"  # names of channels
 
 def columns(header: SignalHeader) -> dict[str, Any]:
     """The columns of the manifest that a header fills: rate in Hz, samples, channels, units as stated."""
-    return {
+    epoch = {"event": header.event, "part": header.part} if header.event else {}
+    return epoch | {
         "modality": header.modality,
         "sampling_rate": header.sampling_rate,
         "n_samples": header.n_samples,

@@ -1,4 +1,4 @@
-"""BrainVision recordings, through mne: a header .vhdr, and a file of samples that it names."""
+"""BrainVision recordings, through mne: a header .vhdr, and the files of samples and markers that it names."""
 
 import re
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign, named_file
 from medcl.modality.signal.channels import VOLTS, canonical_unit
 from medcl.modality.signal.config import Stated
+from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader
 
@@ -30,7 +31,7 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of a .vhdr; the stated unit is that of channels which state none.
 
     A header that names a file of samples that is missing (renamed recordings do) is read with the file of its own stem,
-    and has a flag. Markers are not read.
+    and has a flag.
 
     Raises:
         UnreadableError: it is damaged, the file of samples is missing, too short or outside the folder, or a rate or a
@@ -53,6 +54,22 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     for row, unit in zip(values, header.units, strict=True):
         row /= VOLTS.get(unit, 1.0)
     return physical_signal(header, values)
+
+
+def read_events(path: Path) -> Events:
+    """Read the markers of the file that the header names: `Stimulus/S 1`.
+
+    Raises:
+        UnreadableError: there is no such file, or it is damaged.
+    """
+    with path.open("rb") as file:
+        name = (_stated(file.read(_LARGEST), "MarkerFile") or b"").decode("utf-8", "surrogateescape")
+    markers, _ = named_file(path, name.replace("$b", path.stem), (".vmrk", ".amrk"), "file of markers")
+    rate = _open(path, None).header.sampling_rate
+    with foreign("mne", "BrainVision files"):
+        read = mne.read_annotations(markers, sfreq=rate)
+        pairs = zip(read.description.tolist(), read.onset.tolist(), strict=True)
+    return Events(tuple(Event(" ".join(name.split()), second) for name, second in pairs))
 
 
 def _open(path: Path, stated: Stated | None) -> _Opened:

@@ -208,7 +208,7 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     numbers, channels = _channels(header)
     choice = choose(channels)
     form, n_samples = "bdf" if header.width == 3 else "edf", header.records * header.samples[numbers[choice.kept[0]]]
-    flags = _flags(header, choice, _breaks(path, header))
+    flags = _flags(header, choice, breaks(path, header))
     return header_of(path, form, channels, choice, n_samples, "eeg", flags, _ids(header.patient))
 
 
@@ -220,18 +220,18 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     header = parse(path, (stated or Stated()).unit)
     numbers, channels = _channels(header)
     choice = choose(channels)
-    breaks = _breaks(path, header)
+    begins = breaks(path, header)
     modality = modality_of([channels[i].name for i in choice.kept], "eeg")
     table = _table(path, header)
 
     def group(chosen: Sequence[int]) -> Signal:
         signals = [numbers[i] for i in chosen]
         data = np.stack([_samples(table, header, signal) for signal in signals])
-        starts = tuple(int(record) * header.samples[signals[0]] for record in breaks)
+        starts = tuple(int(record) * header.samples[signals[0]] for record in begins)
         own = [channels[i] for i in chosen]
         return signal_of(data, own, modality, header.gain[signals], header.offset[signals], starts=starts)
 
-    return grouped(channels, choice, group, _flags(header, choice, breaks))
+    return grouped(channels, choice, group, _flags(header, choice, begins))
 
 
 def _channels(header: EdfHeader) -> tuple[list[int], list[Channel]]:
@@ -256,7 +256,12 @@ def _samples(table: NDArray[Any], header: EdfHeader, signal: int) -> NDArray[Any
     return low | (middle << 8) | (((high ^ 0x80) - 0x80) << 16)
 
 
-def _breaks(path: Path, header: EdfHeader) -> NDArray[np.int64]:
+def samples_of(path: Path, header: EdfHeader, signal: int) -> NDArray[Any]:
+    """The digital values of one signal by its number, (time,)."""
+    return _samples(_table(path, header), header, signal)
+
+
+def breaks(path: Path, header: EdfHeader) -> NDArray[np.int64]:
     """The data records that begin a new stretch, the first always; a file with gaps has to say when each begins."""
     first = np.zeros(1, dtype=np.int64)
     if not header.discontinuous:

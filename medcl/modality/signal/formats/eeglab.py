@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from medcl.errors import UnreadableError
 from medcl.modality.foreign import foreign, named_file
 from medcl.modality.signal.channels import numbered
+from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats import matlab
 from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
 from medcl.modality.signal.record import Signal, SignalHeader
@@ -69,6 +70,26 @@ def read_signal(path: Path) -> Signal:
     else:
         every = about.samples
     return physical_signal(about.header, np.asarray(every[about.kept], dtype=np.float64), about.starts)
+
+
+def read_events(path: Path) -> Events:
+    """Read the events, whose types are names or numbers; those of epochs lie in their epoch.
+
+    Raises:
+        UnreadableError: it is damaged.
+    """
+    with foreign("scipy or h5py", "MATLAB files"):
+        about = _inner(matlab.values(path, ("EEG", *_FIELDS), _LEFT if matlab.is_hdf5(path) else ()))
+        rate = float(_scalar(about, "srate", 0))
+        starts = _starts(about.get("event"), _number(about, "pnts"), _number(about, "trials", 1))
+        marks = [(kind, at) for kind, at in _marks(about.get("event")) if kind != "boundary"]
+        # Samples are counted from 1.
+        events = [Event(_named(kind), (at - 1) / rate) for kind, at in marks]
+    return Events(tuple(sorted(events, key=lambda one: one.second)), tuple(start / rate for start in starts))
+
+
+def _named(kind: Any) -> str:
+    return " ".join(str(kind).split()) if isinstance(kind, str) else f"{float(kind):g}"
 
 
 def _read(path: Path) -> _Set:
@@ -180,15 +201,21 @@ def _locations(chanlocs: Any, count: int) -> tuple[list[str], list[str]]:
 def _starts(events: Any, points: int, trials: int) -> tuple[int, ...]:
     if trials > 1:
         return tuple(range(0, points * trials, points))
+    # A boundary lies half a sample behind the last one before it, counted from 1.
+    at = {int(latency) for kind, latency in _marks(events) if kind == "boundary"}
+    inside = sorted(start for start in at if 0 < start < points)
+    return (0, *inside)
+
+
+def _marks(events: Any) -> list[tuple[Any, float]]:
+    """Types of the events and their latencies, in samples counted from 1."""
     if not isinstance(events, dict):
-        return (0,)
+        return []
     kinds, latencies = events.get("type"), events.get("latency")
     if isinstance(kinds, str):
         kinds, latencies = [kinds], [latencies]
+    kinds = np.asarray(kinds, dtype=object).reshape(-1).tolist() if isinstance(kinds, np.ndarray) else kinds
     if not isinstance(kinds, list) or latencies is None or len(kinds) != np.size(latencies):
-        return (0,)
-    # A boundary lies half a sample behind the last one before it, counted from 1.
-    marks = zip(kinds, np.asarray(latencies, dtype=object).reshape(-1).tolist(), strict=True)
-    at = {int(latency) for kind, latency in marks if kind == "boundary" and isinstance(latency, int | float)}
-    inside = sorted(start for start in at if 0 < start < points)
-    return (0, *inside)
+        return []
+    at = np.asarray(latencies, dtype=object).reshape(-1).tolist()
+    return [(kind, float(one)) for kind, one in zip(kinds, at, strict=True) if isinstance(one, int | float)]

@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import os
 import struct
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ from mne.io.constants import FIFF
 
 from medcl.errors import UnreadableError
 from medcl.modality.content import IncompleteError
-from medcl.modality.foreign import foreign
+from medcl.modality.foreign import foreign, linked
 from medcl.modality.signal.channels import without_person
+from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
+from medcl.modality.signal.formats.mne_events import of_raw
 from medcl.modality.signal.record import Signal, SignalHeader
 
 _UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m", FIFF.FIFF_UNIT_CEL: "degC"}
@@ -69,6 +70,24 @@ def read_signal(path: Path) -> Signal:
         return physical_signal(header, values, opened.starts)
 
 
+def read_events(path: Path) -> Events:
+    """Read the annotations and the codes of the trigger channel; of epochs the event that each is around.
+
+    Events of epochs have the names of their file; those of a trigger channel are numbers.
+
+    Raises:
+        UnreadableError: as of `read_header`.
+    """
+    with _opened(path) as opened, foreign("mne", "FIF"):
+        data, rate = opened.data, opened.header.sampling_rate
+        if isinstance(data, mne.io.BaseRaw):
+            return Events(of_raw(data))
+        names = {code: " ".join(str(name).split()) for name, code in data.event_id.items()}
+        begins = [start / rate for start in opened.starts]
+        events = [Event(names[code], at - data.tmin) for code, at in zip(data.events[:, 2], begins, strict=True)]
+        return Events(tuple(events), tuple(begins))
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[_Opened]:
     with contextlib.ExitStack() as stack:
@@ -77,9 +96,7 @@ def _opened(path: Path) -> Iterator[_Opened]:
         suffix = ".fif.gz" if packed else ".fif"
         source = path
         if not path.name.endswith(suffix):
-            # mne chooses by the name: a link with the right one.
-            source = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"recording_raw{suffix}"
-            source.symlink_to(path.resolve())
+            source = stack.enter_context(linked(path, f"_raw{suffix}"))
         with foreign("mne", "FIF") as said:
             parts, blocks = _parts(source, packed)
             if FIFF.FIFFB_MNE_EPOCHS in blocks:

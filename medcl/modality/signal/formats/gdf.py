@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
+from medcl.modality.foreign import foreign, linked
 from medcl.modality.signal.channels import canonical_unit, numbered, without_person
 from medcl.modality.signal.config import Stated
+from medcl.modality.signal.epochs import Events
 from medcl.modality.signal.formats.channel_choice import (
     Channel,
     Choice,
@@ -20,6 +22,7 @@ from medcl.modality.signal.formats.channel_choice import (
     header_of,
     physical,
 )
+from medcl.modality.signal.formats.mne_events import of_raw
 from medcl.modality.signal.record import Signal, SignalHeader
 
 _FIXED = 256  # bytes of the header, and as many again for each channel
@@ -47,7 +50,7 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     """Read the header of a GDF file, whatever its name.
 
     Channels of another rate than most, without a unit, and triggers are set aside, with a flag. The patient's code is
-    taken as an id, never the name next to it. Events are not read.
+    taken as an id, never the name next to it.
 
     Raises:
         UnreadableError: it is damaged, shorter than it says, or a rate, length, unit or calibration is missing.
@@ -69,6 +72,14 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
         return physical(np.stack(values), [layout.channels[i] for i in positions], layout.header.modality)
 
     return grouped(layout.channels, layout.choice, make, layout.header.flags)
+
+
+def read_events(path: Path) -> Events:
+    """Read the events through mne: the codes of their table (769 is a cue of a movement of the left hand)."""
+    import mne
+
+    with linked(path, ".gdf") as source, foreign("mne", "GDF"):
+        return Events(of_raw(mne.io.read_raw_gdf(source, preload=False, verbose="ERROR")))
 
 
 def _layout(path: Path, stated: Stated | None) -> _Layout:
