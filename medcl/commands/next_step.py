@@ -1,6 +1,7 @@
 """What to type next: one line at the end of a command, for the archive and the files that it was given."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -47,26 +48,37 @@ def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: 
 def after_scan(found: "BuildReport", path: Path) -> str:
     """Pretrain by a shipped recipe that fits most of the records; nothing where there are none."""
     about = found.summary
-    return (
-        _pretrain(list(about.wings), list(about.modalities), found.reports is not None, path) if about.records else ""
-    )
+    if not about.records:
+        return ""
+
+    def opened() -> "Manifest":
+        from medcl.archive.manifest import Manifest
+
+        return Manifest.read(path, in_memory=False).ok()
+
+    return _pretrain(list(about.wings), list(about.modalities), found.reports is not None, path, opened)
 
 
 def after_manifest(manifest: "Manifest", path: Any) -> str:
     """As `after_scan`, for a manifest that was changed."""
     readable = manifest.ok()
     kinds, modalities = Counter(map(str, readable.kinds)), Counter(map(str, readable.column("modality")))
-    return _pretrain([one for one, _ in kinds.most_common()], [one for one, _ in modalities.most_common()], False, path)
+    names = [one for one, _ in kinds.most_common()], [one for one, _ in modalities.most_common()]
+    return _pretrain(*names, False, path, lambda: readable)
 
 
-def _pretrain(kinds: list[str], modalities: list[str], texts: bool, path: Any) -> str:
+def _pretrain(
+    kinds: list[str], modalities: list[str], texts: bool, path: Any, manifest: "Callable[[], Manifest]"
+) -> str:
     from medcl.modality import wing
 
     files = [one for one in kinds if wing(one).reads_files]
-    known = wing((files or kinds)[0]).first_recipes if kinds else {}
-    recipe = next((known[one] for one in modalities if one in known), known.get("", "RECIPE"))
-    if files and (texts or len(kinds) > len(files)):
-        recipe = known.get("report", recipe)
+    recipe = "RECIPE"
+    if kinds:
+        own = wing((files or kinds)[0])
+        recipe = own.first_recipe(next((one for one in modalities if one in own.first_recipes), ""), manifest)
+        if files and (texts or len(kinds) > len(files)):
+            recipe = own.first_recipes.get("report", recipe)
     words = ["pretrain", recipe, "--manifest", path_of(path)]
     return join(["medcl", *words, "-o", str(_RUNS / Path(path_of(path, "NAME")).stem)])
 

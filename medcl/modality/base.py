@@ -93,6 +93,18 @@ class Wing(ABC):
     views_config: type[Any]
     """Of random changes."""
 
+    def first_recipe(self, modality: str, manifest: Callable[[], Rows]) -> str:
+        """A shipped recipe to begin with.
+
+        Args:
+            modality: of most of the records, as the manifest has it.
+            manifest: opens the records.
+
+        Returns:
+            Its name, or a stand-in where there is none.
+        """
+        return self.first_recipes.get(modality) or self.first_recipes.get("", "RECIPE")
+
     def _part(self, module: str) -> Any:
         """A module of the wing's folder, imported when it is first asked for."""
         return importlib.import_module(f"{type(self).__module__}.{module}")

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medcl import documents
@@ -11,6 +12,8 @@ from medcl.cli import main
 from medcl.commands.parsers import parse
 from medcl.modality import WINGS, wing
 from tests.evaluate import multimodal_run
+from tests.modality.signal.formats.write_signals import TWELVE
+from tests.modality.written import waves, write_edf, write_wfdb
 
 RECIPE = """
 inputs:
@@ -141,3 +144,20 @@ def test_every_wing_begins_with_a_shipped_recipe() -> None:
         found = wing(name).first_recipes
         assert found[""] in shipped
         assert set(found.values()) <= set(shipped)
+
+
+def test_recordings_begin_with_the_recipe_that_they_have_enough_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = {"twelve": "ecg_patient", "two": "ecg_comet", "one": "eeg_identity", "several": "eeg_state"}
+    for patient in range(2):
+        for name, leads in (("twelve", TWELVE), ("two", ("I", "II"))):
+            digital = np.arange(12 * 500).reshape(12, 500)[: len(leads)]
+            write_wfdb(tmp_path / name / f"p{patient}", "r", digital, leads=leads)
+        for name, count in (("one", 1), ("several", 2)):
+            for number in range(count):
+                write_edf(tmp_path / name / f"p{patient}" / f"r{number}.edf", waves())
+    for name, recipe in expected.items():
+        words = ["scan", str(tmp_path / name), "--id-pattern", "(?P<patient>p[0-9])/", "--jobs", "1"]
+        assert main([*words, "-o", str(tmp_path / f"{name}.parquet")]) == 0
+        assert next_of(capsys)[2] == recipe

@@ -1,6 +1,6 @@
 """Signals: recordings of ECG and EEG as channels over time, their windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,20 @@ class SignalWing(Wing):
     shows_samples = False
     takes_arrays = True
     has_slices = False
-    first_recipes = {"ecg": "ecg_comet", "eeg": "eeg_comet", "": "signal_simclr"}
+    first_recipes = {"ecg": "ecg_patient", "eeg": "eeg_state", "": "signal_simclr"}
     config = SignalConfig
     encoder_config = SignalEncoderConfig
     views_config = SignalViewsConfig
+
+    def first_recipe(self, modality: str, manifest: Callable[[], Rows]) -> str:
+        """`ecg_comet` where leads are too few to turn the heart vector, `eeg_identity` where a person has one EEG."""
+        from medcl.modality.signal.first_recipe import many_leads, several_recordings
+
+        if modality == "ecg" and not many_leads(manifest()):
+            return "ecg_comet"
+        if modality == "eeg" and not several_recordings(manifest()):
+            return "eeg_identity"
+        return super().first_recipe(modality, manifest)
 
     @property
     def spec(self) -> type["SignalCard"]:
