@@ -6,6 +6,7 @@ its 95% interval (t over seeds).
 """
 
 import argparse
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ from medcl.pretrain.run import pretrain
 from medcl.stats.ranking import Floats
 from tests.pretrain import shipped
 
-SEEDS, STEPS, PATIENTS, BATCH = 5, 200, 240, 48
+SEEDS, STEPS, PATIENTS, BATCH = 5, 150, 240, 48
 IMAGE: dict[str, Any] = {
     "modality": "image",
     "data": {"size": [32, 32], "colour": False},
@@ -62,6 +63,8 @@ class Arm:
 
 ARMS: dict[str, Arm] = {
     "clip": Arm(),
+    "ce_clip": Arm("ce_clip"),
+    "degla": Arm("degla"),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
 
@@ -208,7 +211,6 @@ def compared(toy: Toy, names: Sequence[str], *, steps: int = STEPS, seeds: int =
                 for seed in range(seeds)
             ]
             table[name] = {key: np.array([row.get(key, np.nan) for row in rows]) for key in rows[0]}
-            print(lines({key: table[key] for key in (names[0], name)})[-1], flush=True)
     return table
 
 
@@ -239,11 +241,18 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=SEEDS)
     asked.add_argument("--patients", type=int, default=PATIENTS)
     asked.add_argument("--sites", action="store_true")
+    asked.add_argument("--keep", type=Path, help="JSON of the values by arm and seed; arms in it are not trained again")
     given = asked.parse_args()
+    known: dict[str, Any] = json.loads(given.keep.read_text()) if given.keep and given.keep.exists() else {}
     with tempfile.TemporaryDirectory() as place:
         toy = written(Path(place), given.patients, sites=given.sites)
-        found = compared(toy, given.arms, steps=given.steps, seeds=given.seeds)
-    print("\n".join(lines(found)))
+        for name in given.arms:
+            if name not in known:
+                own = compared(toy, [name], steps=given.steps, seeds=given.seeds)[name]
+                known[name] = {key: values.tolist() for key, values in own.items()}
+                if given.keep:
+                    given.keep.write_text(json.dumps(known))
+    print("\n".join(lines({name: {key: np.array(one) for key, one in known[name].items()} for name in given.arms})))
 
 
 if __name__ == "__main__":

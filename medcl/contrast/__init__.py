@@ -47,6 +47,10 @@ from medcl.contrast.losses.macl import macl as macl
 from medcl.contrast.losses.mochi import mochi as mochi
 from medcl.contrast.losses.multi_view import mv_dhel as mv_dhel
 from medcl.contrast.losses.multi_view import mv_infonce as mv_infonce
+from medcl.contrast.losses.opposites import all_opposites as all_opposites
+from medcl.contrast.losses.opposites import opposite_gaps as opposite_gaps
+from medcl.contrast.losses.opposites import opposites as opposites
+from medcl.contrast.losses.opposites import ranked_opposites as ranked_opposites
 from medcl.contrast.losses.pixpro import pixpro as pixpro
 from medcl.contrast.losses.pixpro import propagate as propagate
 from medcl.contrast.losses.pixpro import same_place as same_place
@@ -124,6 +128,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "mochi": mochi,
     "mv_dhel": mv_dhel,
     "mv_infonce": mv_infonce,
+    "opposites": opposites,
     "pixpro": pixpro,
     "pmrl": pmrl,
     "sepclr": sepclr,

@@ -11,6 +11,7 @@ from medcl.contrast.losses.gml import gml
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.m3col import Mixing, m3col, m3col_soft
 from medcl.contrast.losses.macl import macl
+from medcl.contrast.losses.opposites import opposites
 from medcl.contrast.losses.sepclr import joint_entropy, sepclr, uniform
 from medcl.contrast.losses.supremix import supremix
 from medcl.contrast.losses.temperatures import IndividualTemperatures
@@ -82,6 +83,10 @@ def frozen(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tens
     return cwcl(z1, z2, torch.stack([y, y.cos()], 1), temperature=0.3, **scale)
 
 
+def opposed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    return opposites(z1, z2, torch.stack([z2.roll(1, 1), z2.flip(1)], 1), temperature=0.3, **scale)
+
+
 def taught(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
     return info_nce(z1, z2, softened(z2, temperature=0.2), **scale)
 
@@ -99,6 +104,7 @@ CASES = [
     Case("info_nce, distance magnifying", magnifying, compiled=True),
     Case("cwcl", frozen),
     Case("info_nce, softened", taught, compiled=True),
+    Case("opposites", opposed),
     Case("supremix", mixed, differentiated=False),
     Case("conr", regularised),
     # What trains temperatures holds embeddings fixed, and the other way round.

@@ -71,6 +71,7 @@ def names(method: str) -> dict[str, Any]:
         **{"cells1": CELLS1, "cells2": CELLS2, "features1": FEATURES1, "features2": FEATURES2, "diagonal": DIAGONAL},
         **{"places1": PLACES1, "places2": PLACES2, "scores": SCORES, "target": TARGET, "x": Z1, "y": Z2},
         **{"prototypes": PROTOTYPES, "prior": PRIOR, "widths": WIDTHS},
+        **{"wrong": torch.stack([Z3, Z4], dim=1)},
         **{"bias": -3.0, "log_scale": torch.tensor(1.5, dtype=torch.float64), "n_samples": N},
         **{"generator": seeded(), "mixings": mixings(), "sum": sum, "torch": torch},
     }
@@ -82,6 +83,10 @@ def mixings() -> list[Any]:
 
 def cos(a: Tensor, b: Tensor) -> Tensor:
     return F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).mT
+
+
+def unit(a: Tensor) -> Tensor:
+    return F.normalize(a, dim=-1)
 
 
 def equal(a: Tensor, b: Tensor | None = None) -> Tensor:
@@ -501,6 +506,10 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     "SwAV": swav,
     "M3CoL, first phase": m3col,
     "M3CoL, second phase": m3col_soft,
+    "DeGLA, its own negatives": lambda: nce(
+        torch.stack([(unit(IMAGE) * unit(one)).sum(1) for one in (TEXT, Z3, Z4)], dim=1) / 0.07,
+        torch.tensor([True, False, False]).expand(N, 3),
+    ),
     "SepCLR": sepclr,
     "speech from brain recordings": lambda: nce(Z1 @ F.normalize(Z2, dim=1).T, EYE),
 }

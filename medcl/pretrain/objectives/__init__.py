@@ -33,6 +33,7 @@ OBJECTIVES = {
     "prd": "prd:PRD",
     "proxies": "proxies:Proxies",
     "gml": "gml:GML",
+    "opposites": "opposites:Opposites",
 }
 """Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
 

@@ -20,7 +20,7 @@ class TextEncoder(nn.Module, ABC):
 
     Args:
         config: the encoder's configuration, kept as `config`.
-        tokenizer: whose ids it takes.
+        tokenizer: whose ids it takes, kept as `tokenizer`.
     """
 
     special: Tensor
@@ -31,7 +31,7 @@ class TextEncoder(nn.Module, ABC):
 
     def __init__(self, config: TextEncoderConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.tokenizer = config, tokenizer
         self.register_buffer("special", torch.tensor(tokenizer.special), persistent=False)
 
     @abstractmethod
