@@ -15,7 +15,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
     },
     "reduce": {
         "what is done": "*output *report *leaks *fail_on_leak *evaluate",
-        "comparison": "*by *threshold *keep *unit axis scope split rule clusters run encoder seed",
+        "comparison": "*by *threshold *keep *unit axis scope split rule clusters run encoder wanted least seed",
         "experiment of --evaluate": "*config *target seeds folds",
         "running": "*jobs cluster store",
     },

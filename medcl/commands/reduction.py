@@ -78,8 +78,8 @@ def reduce(
         keep: share of each group that is kept, such as 20%.
         unit: unit of comparison of volumes: slices (the default, but for `--leaks`), or each volume as a whole.
         axis: axis of RAS+ across which slices lie.
-        run: run whose encoder is used by `--by embedding`.
-        encoder: encoder that is used by `--by embedding`: random, or the folder of another encoder.
+        run: run whose encoder is used by `--by embedding` and `--by wanted`.
+        encoder: encoder that is used by these two: random, or the folder of another encoder.
         report: page that shows how redundant the archive is; with `--leaks` its pairs.
         leaks: search near-duplicates across patients and splits.
         fail_on_leak: end with exit code 1 if `--leaks` finds one.
@@ -122,11 +122,12 @@ def reduce(
         raise UsageError(f"--by {' --by '.join(names)}: several strategies are for --report and --evaluate alone")
 
     def config_by(name: str) -> ReduceConfig:
-        # Of several strategies each has its own threshold, and one of them the encoder.
-        encoded = alone or name == "embedding"
+        # Of several strategies each has its own threshold, and those of encoders the encoder.
+        encoded = alone or name in ("embedding", "wanted")
+        own = settings if alone or name == "wanted" else {**settings, "wanted": ""}
         return config_of(
             ReduceConfig,
-            settings,
+            own,
             by=name,
             threshold=threshold if alone else None,
             keep=_share(keep),

@@ -20,6 +20,7 @@ from medcl.archive.schema import Kind
 from medcl.archive.stratify import is_labelled
 from medcl.data.prepare import prepare
 from medcl.embed import encoders
+from medcl.embed import texts as texts_of
 from medcl.embed.encoders import Projected, device, embed_records
 from medcl.embed.metadata import run_fingerprint
 from medcl.errors import UsageError
@@ -75,7 +76,6 @@ def only(run: Run[Any, Any], kind: str | None) -> Run[Any, Any]:
 
 
 MultimodalRun = Run[JointCard, MultimodalEncoder]
-_AT_A_TIME = 256
 _VERSION = 1
 """Raised when the same weights and records give other embeddings."""
 _KEPT = 8
@@ -150,10 +150,9 @@ def tokenizer_of(run: MultimodalRun) -> TokenisedConfig:
 @torch.inference_mode()
 def embed_texts(run: MultimodalRun, texts: Sequence[str]) -> Tensor:
     """Texts in the common space, (texts, projection), on the CPU."""
-    config = tokenizer_of(run)
-    tokens = torch.from_numpy(config.encode(list(texts), config.length).astype(np.int64)).to(device())
+    tokenizer_of(run)
     one = Projected(with_side(run, REPORT).encoder, REPORT, run.card.projection).to(device()).eval()
-    return torch.cat([one.embed(part) for part in torch.split(tokens, _AT_A_TIME)]).cpu()
+    return texts_of.embed_texts(one, run.card.sides[REPORT], texts)
 
 
 def embed_kind(

@@ -31,6 +31,9 @@ class ReduceConfig:
             there is one, else all.
         run: finished run whose encoder the strategy `embedding` takes.
         encoder: another encoder for it: `random`, or a folder.
+        wanted: file of what the strategy `wanted` looks for: a manifest of a few records, or terms, one a line.
+        least: share of the units of each group that is kept at least where a score and a threshold decide, such as
+            0.003; those of the highest score.
         clusters: number of clusters of the rule `balanced`; default: one for about every ten units that are kept.
         seed: random seed of the first centres of `balanced` and of a random encoder.
 
@@ -48,6 +51,8 @@ class ReduceConfig:
     split: str | None = None
     run: str = ""
     encoder: str = ""
+    wanted: str = ""
+    least: float = 0.0
     clusters: int | None = None
     seed: int = 0
 
@@ -73,8 +78,12 @@ class ReduceConfig:
             raise UsageError(f"--clusters {self.clusters}: at least 1")
         if self.run and self.encoder:
             raise UsageError("--run and --encoder both name an encoder: give one of them")
-        if (self.run or self.encoder) and self.by != "embedding":
-            raise UsageError(f"--run and --encoder are for --by embedding, not for {self.by}")
+        if (self.run or self.encoder) and self.by not in ("embedding", "wanted"):
+            raise UsageError(f"--run and --encoder are for --by embedding and --by wanted, not for {self.by}")
+        if self.wanted and self.by != "wanted":
+            raise UsageError(f"--wanted is for --by wanted, not for {self.by}")
+        if not 0 <= self.least < 1:
+            raise UsageError(f"--least {self.least}: a share from 0 to below 1")
 
     def __str__(self) -> str:
         """As it is called in tables: `hash`, `hash 8`, `embedding 20%`."""

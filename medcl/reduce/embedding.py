@@ -125,7 +125,7 @@ def strategy_of(config: ReduceConfig, manifest: Manifest) -> Embedding:
         UsageError: it names neither, or the encoder takes none of the records.
         MedclError: there is no such run, or no such model.
     """
-    found = _encoder(config)
+    found = encoder_of(config)
     held = set(manifest.ok().kinds)
     if not held & set(found.kinds):
         names, have = (", ".join(wing(kind).plural for kind in WINGS if kind in some) for some in (found.kinds, held))
@@ -136,7 +136,13 @@ def strategy_of(config: ReduceConfig, manifest: Manifest) -> Embedding:
     return found
 
 
-def _encoder(config: ReduceConfig) -> Embedding:
+def encoder_of(config: ReduceConfig) -> Embedding:
+    """The encoder that is asked for.
+
+    Raises:
+        UsageError: none is.
+        MedclError: there is no such run, or no such model.
+    """
     if config.run:
         return of_run(Path(config.run))
     if config.encoder == RANDOM:
@@ -144,7 +150,7 @@ def _encoder(config: ReduceConfig) -> Embedding:
     if config.encoder:
         return VisionEncoder(Path(config.encoder))
     raise UsageError(
-        "--by embedding needs an encoder: --run RUN of a finished run, --encoder random, or --encoder FOLDER of a "
+        f"--by {config.by} needs an encoder: --run RUN of a finished run, --encoder random, or --encoder FOLDER of a "
         "vision model of transformers"
     )
 

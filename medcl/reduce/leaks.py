@@ -104,7 +104,7 @@ def find_leaks(
         MedclError: no file can be read.
     """
     config = replace(config, scope="archive", split="all", keep=None, rule=None)
-    strategy = made(config, manifest)
+    strategy = made(config, manifest, store)
     if strategy.measure == "score" or strategy.source == "number":
         raise UsageError(f"--by {config.by} compares no two records: --leaks needs a strategy that does, such as hash")
     rows = chosen_rows(manifest, "all")

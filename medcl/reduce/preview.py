@@ -13,7 +13,7 @@ from medcl.errors import MedclError
 from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.run import compare, made, redundancy, threshold_of
 from medcl.reduce.selection import Selection, select
-from medcl.reduce.strategies import EMBEDDING, STRATEGIES
+from medcl.reduce.strategies import EMBEDDING, STRATEGIES, WANTED
 from medcl.reduce.units import chosen_rows, taken
 from medcl.wording import NOTHING
 
@@ -109,17 +109,18 @@ def preview(
     rows = chosen_rows(manifest, config.split)
     previews: list[StrategyPreview] = []
     skipped: dict[str, str] = {}
-    encoder = config.run or config.encoder
-    for name in names or [one for one in STRATEGIES if one != EMBEDDING or encoder]:
+    encoded = {EMBEDDING: bool(config.run or config.encoder), WANTED: bool(config.wanted)}
+    for name in names or [one for one in STRATEGIES if encoded.get(one, True)]:
         own = replace(
             config,
             by=name,
             threshold=config.threshold if len(names) == 1 else None,
-            run=config.run if name == EMBEDDING else "",
-            encoder=config.encoder if name == EMBEDDING else "",
+            run=config.run if name in encoded else "",
+            encoder=config.encoder if name in encoded else "",
+            wanted=config.wanted if name == WANTED else "",
         )
         try:
-            strategy = made(own, manifest)
+            strategy = made(own, manifest, store)
             if not names and not taken(manifest, own, strategy, rows):
                 continue
             begun = time.monotonic()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +20,13 @@ from medcl.modality import wing
 from medcl.reduce.config import AUTO, ReduceConfig
 from medcl.reduce.selection import RedundancyCurve, Selection, curve_of, select
 from medcl.reduce.signatures import Described
-from medcl.reduce.strategies import EMBEDDING, strategy_of
+from medcl.reduce.strategies import EMBEDDING, WANTED, strategy_of
 from medcl.reduce.strategy import Signatures, Strategy, checked
 from medcl.reduce.units import WHOLE, Units, chosen_rows, taken, units_of, untouched
 from medcl.wording import line
+
+if TYPE_CHECKING:
+    from medcl.reduce.wanted import Wanted
 
 DROPPED_SCHEMA = pa.schema(
     [
@@ -55,6 +58,7 @@ class Reduced:
         quarantine: record id -> why its file cannot be read any more; it is kept as a row with that status.
         incomparable: record id -> why the strategy cannot compare it; it is kept.
         seconds: that it took.
+        terms: of what is wanted -> number of units that it is the nearest to, kept and all.
     """
 
     manifest: Manifest
@@ -65,6 +69,7 @@ class Reduced:
     quarantine: dict[str, str] = field(default_factory=dict)
     incomparable: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    terms: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = []
@@ -75,6 +80,7 @@ class Reduced:
                 line("kept", f"{int(one.keep.sum())} of {len(one.keep)} ({one.share:.1%})"),
             ]
         lines.append(line("records", f"{len(self.manifest)} of {len(self.before)}"))
+        lines += [line(term, f"{kept} of {every} that are nearest to it") for term, (kept, every) in self.terms.items()]
         lines += [line("untouched", f"{count} {what}") for what, count in self.untouched.items() if count]
         lines.append(line("seconds", f"{self.seconds:.1f}"))
         return "\n".join(lines)
@@ -163,10 +169,11 @@ def reduce_manifest(
     """
     begun = time.monotonic()
     rows = chosen_rows(manifest, config.split)
-    strategy = made(config, manifest)
+    strategy = made(config, manifest, store)
     selections: list[Selection] = []
     unreadable: dict[int, str] = {}
     incomparable: dict[int, str] = {}
+    terms: dict[str, tuple[int, int]] = {}
     for compared in compare(manifest, config, strategy, rows, store, jobs=jobs, cluster=cluster):
         unreadable |= compared.described.unreadable
         incomparable |= compared.described.incomparable
@@ -174,6 +181,12 @@ def reduce_manifest(
         selections.append(
             select(compared.units, compared.described, strategy, config, threshold, jobs=jobs, cluster=cluster)
         )
+        if config.by == WANTED and len(compared.units):
+            kept = np.concatenate([selections[-1].keep[own] for own in compared.units.by_group()])
+            found = cast("Wanted", strategy).shares(np.concatenate(compared.signatures()), kept)
+            terms = {
+                term: (a + terms.get(term, (0, 0))[0], b + terms.get(term, (0, 0))[1]) for term, (a, b) in found.items()
+            }
     if not any(len(one.units) for one in selections):
         raise nothing_compared({**unreadable, **incomparable})
     marked = quarantined(manifest, unreadable)
@@ -193,10 +206,11 @@ def reduce_manifest(
         {str(ids[row]): reason for row, reason in unreadable.items()},
         {str(ids[row]): reason for row, reason in incomparable.items()},
         time.monotonic() - begun,
+        terms,
     )
 
 
-def made(config: ReduceConfig, manifest: Manifest) -> Strategy:
+def made(config: ReduceConfig, manifest: Manifest, store: Path) -> Strategy:
     """The strategy that is asked for.
 
     Raises:
@@ -206,6 +220,10 @@ def made(config: ReduceConfig, manifest: Manifest) -> Strategy:
         from medcl.reduce import embedding
 
         found: Strategy = embedding.strategy_of(config, manifest)
+    elif config.by == WANTED:
+        from medcl.reduce import wanted
+
+        found = wanted.strategy_of(config, manifest, store)
     else:
         found = strategy_of(config.by)
     if not isinstance(config.threshold, str):

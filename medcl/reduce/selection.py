@@ -13,7 +13,7 @@ from medcl.engine.progress import progress, watched
 from medcl.reduce.config import ReduceConfig
 from medcl.reduce.rules import Counted, GroupSelection, balanced, by_score, greedy, k_centre
 from medcl.reduce.signatures import Described
-from medcl.reduce.strategy import Measure, Range, Searchable, Signatures, Strategy
+from medcl.reduce.strategy import Measure, Range, Searchable, Signatures, Strategy, within
 from medcl.reduce.units import Units
 
 Ints = NDArray[np.int64]
@@ -89,12 +89,22 @@ def highest(signatures: Signatures, share: float, *, counted: Counted | None = N
     return by_score(score, keep)
 
 
+def at_least(
+    signatures: Signatures, share: float, strategy: Strategy, threshold: float, *, counted: Counted | None = None
+) -> GroupSelection:
+    """Keep the units whose scores (n, 1) pass a threshold; of fewer than a share of them, the highest ones."""
+    score = np.asarray(signatures[:, 0], dtype=np.float32)
+    return by_score(score, within(strategy, score, threshold) | highest(signatures, share).keep)
+
+
 def size_of(share: float, count: int) -> int:
     """Number of units of a group that are kept: the share, rounded, at least one."""
     return min(count, max(1, round(share * count)))
 
 
 def _rule(strategy: Strategy, config: ReduceConfig, threshold: float | None) -> Apply:
+    if config.keep is None and config.least and strategy.measure == "score":
+        return partial(at_least, share=config.least, strategy=strategy, threshold=threshold)
     if config.keep is None:
         return partial(greedy, strategy=strategy, threshold=threshold)
     if strategy.measure == "score":

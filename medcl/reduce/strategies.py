@@ -30,7 +30,7 @@ class StrategyEntry:
 
 
 _VALUES, _GREY, _RECORDINGS, _REPORTS = "volumes, images, recordings", "volumes, images", "recordings", "reports"
-EMBEDDING = "embedding"
+EMBEDDING, WANTED = "embedding", "wanted"
 STRATEGIES: dict[str, StrategyEntry] = {
     "hash": StrategyEntry(
         "Hamming distance of difference hashes", _VALUES, "hamming:Hash", axis="Hamming distance (bits)"
@@ -103,6 +103,12 @@ STRATEGIES: dict[str, StrategyEntry] = {
         "",
         axis="cosine similarity (at most 1)",
     ),
+    WANTED: StrategyEntry(
+        "similarity to what is wanted (--wanted): a score",
+        _VALUES + ", reports",
+        "",
+        axis="highest cosine similarity to what is wanted",
+    ),
 }
 
 
@@ -110,7 +116,7 @@ def strategy_of(name: str) -> "Strategy":
     """Make a strategy.
 
     Args:
-        name: one of STRATEGIES but `embedding`, which needs an encoder: `medcl.reduce.embedding` makes it.
+        name: one of STRATEGIES but `embedding` and `wanted`, which need an encoder: modules of these names make them.
 
     Raises:
         UsageError: there is none of that name.

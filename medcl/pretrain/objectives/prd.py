@@ -42,7 +42,7 @@ class PRDConfig(LabelledConfig):
     prototypes: float = 2.0
     distillation: float = 4.0
     temperature: float = 0.1
-    relation_temperature: float = 0.1
+    relation_temperature: float = 1.0
     head: HeadConfig = field(default_factory=HeadConfig)
     ranges: ClassVar = {"above 0": ("temperature", "relation_temperature")}
 
