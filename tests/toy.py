@@ -65,6 +65,7 @@ ARMS: dict[str, Arm] = {
     "clip": Arm(),
     "ce_clip": Arm("ce_clip"),
     "degla": Arm("degla"),
+    "one_to_k": Arm("one_to_k"),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
 

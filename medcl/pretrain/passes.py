@@ -130,6 +130,28 @@ class Seen:
         with torch.no_grad():
             return replace(self, blocks=blocks, encoder=encoder, cache=None, own=None).pooled
 
+    def pooled_of(self, x: Tensor, slow: bool = False) -> Tensor:
+        """Embeddings of further texts by the encoder, or by its slowly following copy; each different one once.
+
+        Args:
+            x: (M, L) token ids.
+            slow: whether by the copy.
+
+        Returns:
+            (M, dim).
+        """
+        if not len(x):
+            return self._nothing()
+        encoder = cast(Any, self.teacher if slow else self.encoder)
+        texts, place = torch.unique(x, dim=0, return_inverse=True)
+
+        def embed(tokens: Tensor) -> Tensor:
+            return pool(encoder, encoder(tokens), tokens)
+
+        cached = self.cache is not None and not slow
+        found: Tensor = cast(Any, self.cache)(texts, encoder.keep(texts), embed) if cached else embed(texts)
+        return found[place]
+
     def followed(self, first: int, blocks: int) -> "Seen":
         """Some views by the slowly following copy of the encoder; call it without derivatives."""
         assert self.teacher is not None

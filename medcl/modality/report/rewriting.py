@@ -40,7 +40,7 @@ class Known(Generic[T]):
         return found
 
 
-class Opposites:
+class OppositeTexts:
     """Texts with one word exchanged, see `medcl.modality.report.swaps`.
 
     Args:
@@ -84,43 +84,55 @@ class Opposites:
         return text_code(text), made
 
 
-class Sentences:
-    """Which sentence each token of a text is of.
+class SentenceTokens:
+    """The sentences of texts: which one each token is of, and each as a text of its own.
 
     Args:
         tokenizer: of the encoder.
+        most: sentences of a text, the first ones; tokens of further ones are of none.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, most: int = 16) -> None:
+        self._tokenizer, self._most = tokenizer, most
         self._known = Known(self._made)
 
     def __call__(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The sentences of texts (n, L).
 
         Returns:
-            (n, L) number of the sentence of each token, -1 where it is of none; and (n, S) the number of the words of
-            each sentence, equal for equal words, -1 where a text has no further one.
+            (n, L) number of the sentence of each token, -1 where it is of none; and (n, `most`) the number of the words
+            of each sentence, equal for equal words, -1 where a text has no further one.
         """
         found = self._known(ids)
         numbers = torch.full(ids.shape, -1, dtype=torch.int64)
-        codes = torch.full((len(found), max((len(one) for _, one in found), default=1)), -1, dtype=torch.int64)
-        for row, (places, own) in enumerate(found):
+        codes = torch.full((len(found), self._most), -1, dtype=torch.int64)
+        for row, (places, own, _) in enumerate(found):
             numbers[row, : len(places)] = torch.tensor(places, dtype=torch.int64)
             codes[row, : len(own)] = torch.tensor(own, dtype=torch.int64)
         return numbers.to(ids.device), codes.to(ids.device)
 
-    def _made(self, ids: list[int]) -> tuple[list[int], list[int]]:
+    def alone(self, ids: Tensor) -> Tensor:
+        """(M, L') token ids of the sentences of texts (n, L), each a text of its own, in their order."""
+        every = [one for _, _, alone in self._known(ids) for one in alone]
+        tokens = np.zeros((len(every), max(map(len, every), default=1)), dtype=np.int64)
+        for row, one in enumerate(every):
+            tokens[row, : len(one)] = one
+        return torch.from_numpy(tokens).to(ids.device)
+
+    def _made(self, ids: list[int]) -> tuple[list[int], list[int], list[list[int]]]:
         """A token is of the sentence in which the text up to it, decoded, ends."""
         special = set(self._tokenizer.special)
-        parts = sentences(self._tokenizer.decode(ids))
+        parts = [part for part in sentences(self._tokenizer.decode(ids)) if text_code(part) >= 0]
         ends = np.cumsum([len("".join(part.split())) for part in parts])
         numbers, read = [], 0
         for place, one in enumerate(ids):
-            if one in special:
+            if one in special or not parts:
                 numbers.append(-1)
                 continue
             # The middle of a token decides, which may begin with the space behind a sentence.
             before, read = read, len("".join(self._tokenizer.decode(ids[: place + 1]).split()))
-            numbers.append(min(int(np.searchsorted(ends, (before + read) / 2)), len(parts) - 1))
-        return numbers, [text_code(part) for part in parts]
+            number = min(int(np.searchsorted(ends, (before + read) / 2)), len(parts) - 1)
+            numbers.append(number if number < self._most else -1)
+        parts = parts[: self._most]
+        alone = self._tokenizer.encode_many(parts, len(ids) + _LONGER) if parts else []
+        return numbers, [text_code(part) for part in parts], alone

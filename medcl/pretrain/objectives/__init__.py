@@ -34,6 +34,7 @@ OBJECTIVES = {
     "proxies": "proxies:Proxies",
     "gml": "gml:GML",
     "opposites": "opposites:Opposites",
+    "sentences": "sentences:Sentences",
 }
 """Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
 

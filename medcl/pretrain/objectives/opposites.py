@@ -1,7 +1,7 @@
 """Two inputs, one of texts, and texts with one word exchanged as negatives: CE-CLIP and DeGLA, by rules."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,8 @@ from medcl.contrast.core.momentum import momentum_update
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.opposites import all_opposites, opposite_gaps, opposites, ranked_opposites
 from medcl.errors import UsageError
-from medcl.modality.report.rewriting import Opposites as Rewriting
+from medcl.modality.report.rewriting import OppositeTexts
 from medcl.modality.report.swaps import SWAPS
-from medcl.networks.encoder import pool
 from medcl.pretrain.objectives.base import Parts, follower
 from medcl.pretrain.objectives.contrast import Contrast
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
@@ -93,7 +92,7 @@ class Opposites(Contrast):
     def __init__(self, config: OppositesConfig, parts: Parts) -> None:
         super().__init__(config, parts)
         encoder: Any = parts.encoders[config.between[1]]
-        self._rewriting = Rewriting(encoder.tokenizer, config.kinds, encoder.longest)
+        self._rewriting = OppositeTexts(encoder.tokenizer, config.kinds, encoder.longest)
         self.register_buffer("margins", torch.zeros(len(config.kinds)))
         self.follows = config.momentum if config.taught or config.distance else None
         names = self.names if self.follows is not None else ()
@@ -127,22 +126,11 @@ class Opposites(Contrast):
         return {name: found[name] for name in config.losses}
 
     def _of(self, seen: Seen, tokens: Tensor, there: Tensor, slow: bool = False) -> Tensor:
-        """(n, K, width) of exchanged texts, 0 where there is none; each different one passes the encoder once."""
+        """(n, K, width) of exchanged texts, 0 where there is none."""
         name = self.names[1]
         head = self.followers[name] if slow else self.head(name)
-        encoder = cast(Any, seen.teacher if slow else seen.encoder)
-        texts, place = torch.unique(tokens[there], dim=0, return_inverse=True)
-
-        def embed(x: Tensor) -> Tensor:
-            return pool(encoder, encoder(x), x)
-
-        if not len(texts):
-            width = int(head(seen.pooled[:1]).shape[1]) if seen.n else 1
-            return torch.zeros(*there.shape, width, device=tokens.device)
-        cached = seen.cache is not None and not slow
-        pooled = cast(Any, seen.cache)(texts, encoder.keep(texts), embed) if cached else embed(texts)
-        z = head(pooled).float()
-        whole: Tensor = z.new_zeros(*there.shape, z.shape[1]).index_put(there.nonzero(as_tuple=True), z[place])
+        z = head(seen.pooled_of(tokens[there], slow)).float()
+        whole: Tensor = z.new_zeros(*there.shape, z.shape[1]).index_put(there.nonzero(as_tuple=True), z)
         return whole
 
     def _contrast(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medcl.modality.report.encoders.tokens import Tokenizer
-from medcl.modality.report.rewriting import Known, Opposites, Sentences
+from medcl.modality.report.rewriting import Known, OppositeTexts, SentenceTokens
 from medcl.modality.report.swaps import SWAPS
 from medcl.modality.report.text import sentences, text_code
 
@@ -26,7 +26,7 @@ def ids(tokenizer: Tokenizer) -> torch.Tensor:
 
 
 def test_opposites_are_texts_of_which_one_word_says_something_else(tokenizer: Tokenizer, ids: torch.Tensor) -> None:
-    tokens, there, own, wrong = Opposites(tokenizer)(ids)
+    tokens, there, own, wrong = OppositeTexts(tokenizer)(ids)
     said = {
         (row, kind): tokenizer.decode(tokens[row, n].tolist())
         for row in range(3)
@@ -45,13 +45,13 @@ def test_opposites_are_texts_of_which_one_word_says_something_else(tokenizer: To
 
 
 def test_only_some_kinds_are_made_where_only_some_are_asked_for(tokenizer: Tokenizer, ids: torch.Tensor) -> None:
-    tokens, there, _, _ = Opposites(tokenizer, ["severity"])(ids)
+    tokens, there, _, _ = OppositeTexts(tokenizer, ["severity"])(ids)
     assert tokens.shape[:2] == (3, 1)
     assert there[:, 0].tolist() == [True, True, False]
 
 
 def test_every_token_is_of_the_sentence_that_it_stands_in(tokenizer: Tokenizer, ids: torch.Tensor) -> None:
-    numbers, codes = Sentences(tokenizer)(ids)
+    numbers, codes = SentenceTokens(tokenizer)(ids)
     for row, text in enumerate(TEXTS):
         parts = sentences(text)
         found = [tokenizer.decode(ids[row][numbers[row] == n].tolist()) for n in range(len(parts))]
@@ -59,6 +59,17 @@ def test_every_token_is_of_the_sentence_that_it_stands_in(tokenizer: Tokenizer, 
         assert codes[row, : len(parts)].tolist() == [text_code(part) for part in parts]
         assert (codes[row, len(parts) :] == -1).all()
     assert (numbers[torch.isin(ids, torch.tensor(tokenizer.special))] == -1).all()
+
+
+def test_sentences_are_texts_of_their_own_and_no_more_than_asked_for(tokenizer: Tokenizer, ids: torch.Tensor) -> None:
+    alone = SentenceTokens(tokenizer).alone(ids)
+    assert [tokenizer.decode(one.tolist()) for one in alone] == [
+        one.lower() for text in TEXTS for one in sentences(text)
+    ]
+    numbers, codes = SentenceTokens(tokenizer, most=1)(ids)
+    assert codes.shape == (3, 1)
+    assert numbers.max() == 0
+    assert len(SentenceTokens(tokenizer, most=1).alone(ids)) == 3
 
 
 def test_a_text_is_looked_at_once(ids: torch.Tensor) -> None:
