@@ -23,7 +23,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "task": "*task event horizon survival_head",
         "labels": "*labels labels_per_class unit folds *repeats repeats_full seed",
         "methods": "*protocols *baselines encoders scratch side",
-        "samples of a label": "bag pooling top_k",
+        "samples of a label": "bag pooling top_k zero_missing",
         "results": "*output *save_models save_masks bootstrap allow_transductive",
         "running": "*jobs cluster store",
     },

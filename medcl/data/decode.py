@@ -1,7 +1,9 @@
 """From the file of a record to arrays of a store: is it still what was scanned, what does its wing make of it?"""
 
+import contextlib
 import errno
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from medcl.modality import wing
 from medcl.modality.base import Wing
 from medcl.modality.foreign import available
 from medcl.modality.rows import Source
-from medcl.modality.storing import Apart, Appended, DecodedRecord, LabelMap
+from medcl.modality.storing import Apart, Appended, DecodedRecord, LabelMap, OnDisk
 
 _SHIFTS = np.arange(0, 256, 8, dtype=np.int16)
 _COMPARED = 1 << 17
@@ -34,13 +36,11 @@ class _Array:
     waiting: list[NDArray[Any]] = field(default_factory=list)
     n_waiting: int = 0
 
-    def append(self, data: NDArray[Any]) -> int:
-        start = self.rows
+    def append(self, data: NDArray[Any]) -> None:
         self.waiting.append(data)
         self.rows += len(data)
         self.n_waiting += len(data)
         self.write(self.n_waiting - self.n_waiting % self.array.chunks[0])
-        return start
 
     def write(self, count: int) -> None:
         if not count:
@@ -63,8 +63,8 @@ class AppendedWriter:
         self._folder, self._layout, self._arrays = folder, layout, list[_Array]()
         self._open: dict[np.dtype[Any], _Array] = {}
 
-    def append(self, data: NDArray[Any]) -> dict[str, int]:
-        """Append a record (rows, ...).
+    def append(self, data: NDArray[Any] | OnDisk) -> dict[str, int]:
+        """Append a record (rows, ...); what is on the disk is removed there.
 
         Returns:
             Columns of the index: the number of the array, where there may be several, and the record's first row.
@@ -73,13 +73,19 @@ class AppendedWriter:
             OSError: the disk is full.
         """
         layout, held = self._layout, self._open.get(data.dtype)
-        row_bytes = int(np.prod(data.shape[1:])) * data.itemsize
+        row_bytes = int(np.prod(data.shape[1:])) * data.dtype.itemsize
         if held is not None and layout.largest and (held.rows + len(data)) * row_bytes > layout.largest:
             held.write(held.n_waiting)
             held = None
         if held is None:
             held = self._open[data.dtype] = self._begin(data, row_bytes)
-        start = {layout.start: held.append(data)}
+        start = {layout.start: held.rows}
+        if isinstance(data, OnDisk):
+            for piece in data.pieces(held.array.chunks[0]):
+                held.append(piece)
+            data.remove()
+        else:
+            held.append(data)
         return {layout.array: held.number, **start} if layout.array else start
 
     def finish(self) -> None:
@@ -96,7 +102,7 @@ class AppendedWriter:
         """Bytes on the disk."""
         return sum(int(one.array.schunk.cbytes) for one in self._arrays)
 
-    def _begin(self, data: NDArray[Any], row_bytes: int) -> _Array:
+    def _begin(self, data: NDArray[Any] | OnDisk, row_bytes: int) -> _Array:
         import blosc2
 
         layout, row = self._layout, data.shape[1:]
@@ -187,6 +193,7 @@ class DecodingJob:
         config: that decoding gets.
         apart: where arrays are written that are not sent back, and how; None where they are.
         memory: bytes that decoding takes, where that is not known to be there.
+        scratch: folder of the store that is made, for files of its decoding.
     """
 
     number: int
@@ -197,6 +204,7 @@ class DecodingJob:
     config: Any
     apart: tuple[Path, Apart] | None
     memory: float | None
+    scratch: Path
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,8 @@ def _decode(job: DecodingJob) -> Outcome:
         if job.memory is not None and room is not None and job.memory > room:
             raise UnreadableError(too_large(job.memory, room))
         masks = [None if mask is None else _label_map(*mask) for mask in job.masks]
-        decoded = wing(job.wing).decode(job.source, job.config, masks)
+        with _scratch(job.scratch):
+            decoded = wing(job.wing).decode(job.source, job.config, masks)
     except Exception as error:
         return Outcome(job.number, reason=reason(error))
     if job.apart is None:
@@ -235,6 +244,17 @@ def _decode(job: DecodingJob) -> Outcome:
     # What goes wrong from here on is the disk of the store, not the file.
     written = write_apart(job.apart[0], job.number, decoded.arrays, job.apart[1])
     return Outcome(job.number, replace(decoded, arrays={}), "", written)
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[None]:
+    """Let temporary files lie in a folder, which is on the disk where the store will be and is removed if it fails."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _label_map(mask: Scanned, n_classes: int) -> LabelMap:

@@ -189,7 +189,7 @@ class _Run:
             own = tuple(column[number] for column in masks)
             known = files[number] if files is not None else None
             memory = float(todo.memory[self._items[number]]) if self.cluster is not None else None
-            yield DecodingJob(number, self.wing.name, source, known, own, todo.config, apart, memory)
+            yield DecodingJob(number, self.wing.name, source, known, own, todo.config, apart, memory, folder)
 
     def _waves(self, work: list[DecodingJob], room: int | None) -> Iterator[tuple[list[DecodingJob], int, int]]:
         """Jobs that run together, the processes that they run in, and how many a call has."""

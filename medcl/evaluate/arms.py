@@ -160,13 +160,19 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     return numbered if len(folders) > 1 else ["pretrained"]
 
 
-def of_run(name: str, folders: Sequence[Path], store: Path, side: str | None = None, **facts: float) -> Arm:
-    """The arm of a pretrained run; of several run folders, one a repeat, where pretraining was repeated."""
+def of_run(
+    name: str, folders: Sequence[Path], store: Path, side: str | None = None, card: Any = None, **facts: float
+) -> Arm:
+    """The arm of a pretrained run; of several run folders, one a repeat, where pretraining was repeated.
+
+    The card is that of the run, unless another is given.
+    """
     run = only(runs.load(folders[0]), side)
-    data = wing_of_spec(run.card).data_of(run.card)
+    card = run.card if card is None else card
+    data = wing_of_spec(card).data_of(card)
     about = [[run_fingerprint(folder) for folder in folders], side or ""]
     info = ArmInfo(name, "run", run=str(folders[0]), method=str(run.config.get("method", "")), facts=facts)
-    return Arm(info, store, data, run.card, tuple(folders), side, about)
+    return Arm(info, store, data, card, tuple(folders), side, about)
 
 
 def untrained(name: str, arm: Arm) -> Arm:

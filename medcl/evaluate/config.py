@@ -138,7 +138,8 @@ class EvaluateConfig:
         bag: level that a label belongs to, whose samples are pooled: a `record`, or all records of a `study` or a
             `patient`.
         pooling: way in which the samples of one label become one embedding: `mean`, `max`, the mean of the `top-k` of
-            each feature, or learned `attention` and `gated` attention (Ilse et al., ICML 2018).
+            each feature, or learned `attention` and `gated` attention (Ilse et al., ICML 2018); or of full fine-tuning
+            the mean or the maximum of the predictions of each sample (`mean-prediction`, `max-prediction`).
         top_k: number of samples of `top-k`.
         folds: number of test folds by patient, or a column whose values are left out one at a time, such as a site;
             empty: the splits of the manifest.
@@ -155,6 +156,8 @@ class EvaluateConfig:
         segment: settings of training on label maps.
         jobs: number of processes; the result is the same for any number.
         cluster: address of a Dask scheduler (tcp://...) whose workers are used.
+        zero_missing: use recordings that lack some of the encoder's channels, which are 0 then; otherwise they are
+            left out.
         side: name of the encoder, of a run that has several of one modality; default: the first that reads the records
             with labels.
     """
@@ -172,7 +175,7 @@ class EvaluateConfig:
     encoders: list[str] = field(default_factory=list)
     scratch: bool = True
     bag: Literal["record", "study", "patient"] = "record"
-    pooling: Literal["mean", "max", "top-k", "attention", "gated"] = "mean"
+    pooling: Literal["mean", "max", "top-k", "attention", "gated", "mean-prediction", "max-prediction"] = "mean"
     top_k: int = 8
     folds: str = ""
     repeats: int = 5
@@ -186,6 +189,7 @@ class EvaluateConfig:
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     jobs: int = -1
     cluster: str | None = None
+    zero_missing: bool = False
     side: str = ""
 
     @property

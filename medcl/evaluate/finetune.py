@@ -37,7 +37,8 @@ from medcl.evaluate.tables import calibration_curves, confusions
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
-from medcl.networks.pooling import LEARNED
+from medcl.modality.spec import zero_missing
+from medcl.networks.pooling import LEARNED, OF_PREDICTIONS
 from medcl.spelling import not_a_choice
 
 DEFAULT_LABELS = ("1%", "10%", "100%")
@@ -80,6 +81,8 @@ def check(config: EvaluateConfig, manifest: Manifest) -> None:
     for name in config.protocols:
         if name not in PROTOCOLS:
             raise UsageError(f"--protocols {not_a_choice(name, PROTOCOLS)}")
+    if config.pooling in OF_PREDICTIONS and list(config.protocols) != ["finetune"]:
+        raise UsageError(f"--pooling {config.pooling}: is of full fine-tuning alone: add --protocols finetune")
     segmentation.check(config)
 
 
@@ -183,13 +186,15 @@ def _arms_of_runs(folders: Sequence[Path], manifest: Manifest, config: EvaluateC
     for name, folder in zip(making.names_of(folders), folders, strict=True):
         loaded = runs.load(folder)
         side = choose(loaded.card, manifest, config.target, config.side) if config.target in manifest.targets else None
-        data = encoders.config_of(only(loaded, side).card)
+        card = only(loaded, side).card
+        card = zero_missing(card) if config.zero_missing else card
+        data = encoders.config_of(card)
         if wing_of(data) != wing_of(found[0].data if found else data):
             raise UsageError(
                 f"{folder}: reads {wing_of(data).plural}, {folders[0]} reads {wing_of(found[0].data).plural}: evaluate "
                 "them one by one, and `medcl compare` puts their results side by side"
             )
-        found.append(making.of_run(name, [folder], encoders.prepared(manifest, data, store, config.jobs), side))
+        found.append(making.of_run(name, [folder], encoders.prepared(manifest, data, store, config.jobs), side, card))
     return found
 
 

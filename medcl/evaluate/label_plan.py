@@ -33,7 +33,7 @@ from medcl.evaluate.protocols import (
 from medcl.evaluate.tasks.base import Floats, Rows, Task
 from medcl.modality.baselines import Supervised
 from medcl.modality.sampling import SampleSet
-from medcl.networks.pooling import LEARNED, PoolingName
+from medcl.networks.pooling import LEARNED, OF_PREDICTIONS, PoolingName
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ class LabelPlan:
             learned = (self.folder, features.key, self.task, rows, *parts, self.config.pooling, seed)
             return Cell(_attending, learned, about | pooling)
         tuning = self.config.finetune
-        if not tuning.windows and (self.config.pooling != "mean" or isinstance(self.items.grouping, Bags)):
+        of_each = self.config.pooling in ("mean", *OF_PREDICTIONS)
+        if not tuning.windows and (not of_each or isinstance(self.items.grouping, Bags)):
             tuning = replace(tuning, windows=_OF_A_BAG)
         tuned = {**features.about, "seed": seed, "finetune": asdict(tuning), "keep": keep}
         arguments = (arm, self.manifest, self.items, self.task, *parts, tuning, repeat, seed, keep, *self._pooling)

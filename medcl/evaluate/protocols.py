@@ -16,7 +16,7 @@ from medcl.evaluate.config import FinetuneConfig
 from medcl.evaluate.tasks.base import Floats, Linear, Rows, Task
 from medcl.modality.sampling import SampleSet
 from medcl.networks.heads import ClassifierHead
-from medcl.networks.pooling import Pooling, PoolingName
+from medcl.networks.pooling import OF_PREDICTIONS, Pooling, PoolingName
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 NEIGHBOURS = (1, 3, 5, 10, 20, 50)
@@ -178,6 +178,10 @@ def fine_tune(
 def predict(network: Network, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
     """What is predicted of items from all of their samples, (rows, ...)."""
     network.eval()
+    if network.pooling.name in OF_PREDICTIONS:
+        each, group = embed_samples(network.encoder, samples, rows, device)
+        found = predict_head(network.head, task, each, device)
+        return task.together(found, group, len(rows), largest=network.pooling.name == "max-prediction")
     if network.pooling.name == "mean":
         z = embed_records(network.encoder, samples, rows, device)
     else:

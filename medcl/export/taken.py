@@ -22,7 +22,7 @@ from medcl.evaluate.tasks.base import Task
 from medcl.modality import wing
 from medcl.modality.preprocessing import Preprocessing
 from medcl.modality.spec import SideCard, kind_of
-from medcl.networks.pooling import Pooling
+from medcl.networks.pooling import OF_PREDICTIONS, Pooling
 
 _RECORDS, _SAMPLES = 8, 32
 """Of a manifest, by which the exported network is compared with the original: so many records, and samples of each."""
@@ -195,6 +195,10 @@ def _of_model(model: Model) -> Taken:
         about |= {"outputs": list(target.classes), "patch": list(model.data.size), "overlap": info.overlap}
         return Taken(model.folder, model.card, _on_cpu(network), partial(_on_device, network), about)
     by_step = info.bag == "step"
+    if info.pooling in OF_PREDICTIONS:
+        raise UsageError(
+            f"{model.folder}: a model with --pooling {info.pooling} is not exported: take mean or attention"
+        )
     about |= {
         "bag": info.bag,
         "pooling": info.pooling,

@@ -138,22 +138,32 @@ def read_headers(
     return cast(Sequence[RecordHeader], _reader(format).read_headers(path, format))
 
 
-def read_signal(path: Path, format: str, stated: "Stated | None" = None) -> "Signal":
+def read_signal(
+    path: Path, format: str, stated: "Stated | None" = None, span: tuple[int, int] | None = None
+) -> "Signal":
     """Read a recording.
 
     Args:
         path: of its header.
         format: as `identify` returns it.
         stated: as it was given to `read_header`.
+        span: first sample, and the one behind the last; None reads all. It lies within one of `stretches`.
 
     Returns:
-        The whole signal.
+        The signal.
 
     Raises:
         UnreadableError: with what is wrong.
     """
-    options = {"stated": stated or _nothing_stated()}
+    options: dict[str, Any] = {"stated": stated or _nothing_stated(), "span": span}
     return cast("Signal", _reader(format, "signal").read_signal(path, **_taken(format, options)))
+
+
+def stretches(path: Path, format: str) -> tuple[int, ...] | None:
+    """First samples of the stretches of a recording, where `read_signal` takes a span within one; else None."""
+    if "span" not in BY_NAME[format].takes:
+        return None
+    return cast("tuple[int, ...] | None", _reader(format, "signal").stretches(path))
 
 
 def read_events(path: Path, format: str) -> "Events":

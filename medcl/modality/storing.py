@@ -1,7 +1,7 @@
 """How a wing's records become a store: what decoding gives, how arrays lie on the disk, and how they are read again."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -32,16 +32,53 @@ class LabelMap:
 
 
 @dataclass(frozen=True)
+class OnDisk:
+    """An array (rows, ...) too large for memory, in a file that its reader removes.
+
+    Args:
+        file: the numbers and nothing else.
+        kind: of the numbers, as NumPy writes it.
+        shape: of the array.
+    """
+
+    file: Path
+    kind: str
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+        return np.dtype(self.kind)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    def pieces(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Some rows at a time."""
+        width = self.dtype.itemsize * int(np.prod(self.shape[1:]))
+        for first in range(0, len(self), rows):
+            shape = (min(rows, len(self) - first), *self.shape[1:])
+            count = int(np.prod(shape))
+            yield np.fromfile(self.file, self.dtype, count=count, offset=first * width).reshape(shape)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
 class DecodedRecord:
     """A record, decoded for the store.
 
     Args:
-        arrays: the record's array under the key None, those that go with it (label maps) under their numbers.
+        arrays: the record's array under the key None, those that go with it (label maps) under their numbers. Where
+            records lie one behind the other it may be `OnDisk`.
         row: columns of the index, but for `record_id` and those that say where the arrays lie.
         notes: what else is to be told of the record, by name; absent where there is nothing to tell.
     """
 
-    arrays: Mapping[int | None, NDArray[Any]]
+    arrays: Mapping[int | None, Any]
     row: Mapping[str, Any]
     notes: Mapping[str, Any] = field(default_factory=dict)
 

@@ -5,8 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-PoolingName = Literal["mean", "max", "top-k", "attention", "gated"]
+PoolingName = Literal["mean", "max", "top-k", "attention", "gated", "mean-prediction", "max-prediction"]
 LEARNED = ("attention", "gated")
+OF_PREDICTIONS = ("mean-prediction", "max-prediction")
+"""Those of predictions, which are made of each sample; in training, embeddings are averaged."""
 
 
 def mean_by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
@@ -64,7 +66,7 @@ class Pooling(nn.Module):
 
     Args:
         name: `mean`, `max`, `top-k` (the mean of the k largest values of each feature), or learned `attention` and
-            `gated` attention.
+            `gated` attention; of `OF_PREDICTIONS` the mean.
         dim: width of an embedding.
         top_k: k of `top-k`.
     """
@@ -79,9 +81,9 @@ class Pooling(nn.Module):
         if self.attention is not None:
             weighted = z * self.attention(z, group, n_groups)[:, None]
             return z.new_zeros(n_groups, z.shape[1]).index_add(0, group, weighted)
-        return (
-            mean_by_group(z, group, n_groups) if self.name == "mean" else top_by_group(z, group, n_groups, self.top_k)
-        )
+        if self.name == "mean" or self.name in OF_PREDICTIONS:
+            return mean_by_group(z, group, n_groups)
+        return top_by_group(z, group, n_groups, self.top_k)
 
     def whole(self, z: Tensor) -> Tensor:
         """Embeddings (N, D) of one group to (1, D): what `forward` gives, in operations that exporters know."""

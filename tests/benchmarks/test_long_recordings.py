@@ -1,4 +1,4 @@
-"""A recording of a day is embedded in the memory that one of an hour takes."""
+"""A recording of a day is prepared and embedded in the memory that one of an hour takes."""
 
 import subprocess
 import sys
@@ -18,12 +18,11 @@ from tests.embed import archives
 
 RATE, CHANNELS = 100.0, ("I", "II", "V1")
 # Memory of its own: pages of the store that are mapped belong to the system, which takes them back when it needs them.
-CHILD = """
+WATCHED = """
 import sys, threading, time
 from pathlib import Path
 from medcl.archive.manifest import Manifest
-from medcl.embed.apply import embed_manifest
-from medcl.embed.config import EmbedConfig
+{imports}
 
 def own():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon"))
@@ -35,11 +34,31 @@ def watch():
 
 seen = [own()]
 threading.Thread(target=watch, daemon=True).start()
+{work}
+print(max(seen))
+"""
+EMBED = WATCHED.format(
+    imports="from medcl.embed.apply import embed_manifest\nfrom medcl.embed.config import EmbedConfig",
+    work="""
 run, manifest, store, output, level = sys.argv[1:]
 config = EmbedConfig(level=level, batch=32, jobs=1)
 embed_manifest(Path(run), Manifest.read(manifest), config, Path(store), Path(output))
-print(max(seen))
-"""
+""",
+)
+PREPARE = WATCHED.format(
+    imports="from medcl.data.prepare import prepare\nfrom medcl.modality.signal.config import SignalConfig",
+    work="""
+manifest, store, band = sys.argv[1:]
+config = SignalConfig(band=[0.5, 40.0] if band else None)
+prepare(Manifest.read(manifest), config, Path(store), jobs=1)
+""",
+)
+
+
+def peak(script: str, *words: object) -> int:
+    """Bytes of its own that a process took at most."""
+    done = subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1]) * 1024
 
 
 def recording(folder: Path, hours: int) -> Path:
@@ -65,9 +84,7 @@ def test_a_day_takes_the_memory_of_an_hour(tmp_path: Path) -> None:
         prepare(manifest, wing("signal").data_of(card), store, jobs=1)
         for level in ("record", "window"):
             output = tmp_path / f"{hours}-{level}.parquet"
-            command = [sys.executable, "-c", CHILD, *map(str, (run, path, store, output, level))]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            peaks[hours, level] = int(done.stdout.split()[-1]) * 1024
+            peaks[hours, level] = peak(EMBED, run, path, store, output, level)
             assert len(EmbeddingsFile.read(output)) == (1 if level == "record" else hours * 360)
     values = 2 * len(CHANNELS) * 24 * 3600 * RATE
     for level in ("record", "window"):
@@ -75,3 +92,18 @@ def test_a_day_takes_the_memory_of_an_hour(tmp_path: Path) -> None:
         print(f"\n{level}: peak {short / 1e6:.0f} MB for 1 h, {long / 1e6:.0f} MB for 24 h of {values / 1e6:.0f} MB")
         # Rows of windows wait until a shard of 8,192 is whole, which a recording of an hour does not fill.
         assert long - short < {"record": 0.25, "window": 1.25}[level] * values
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's own peak of memory is read from /proc")
+@pytest.mark.parametrize("band", ["", "band"])
+def test_a_day_is_prepared_in_constant_memory(tmp_path: Path, band: str) -> None:
+    peaks = {}
+    for hours in (1, 6, 24):
+        path = recording(tmp_path / f"h{hours}", hours)
+        peaks[hours] = peak(PREPARE, path, tmp_path / f"store{hours}", band)
+    told = ", ".join(f"{hours} h {one / 1e6:.0f} MB" for hours, one in peaks.items())
+    print(f"\nprepare{' with data.band' * bool(band)}: {told}")
+    # From six hours on a recording is read in pieces.
+    assert peaks[24] < 1.15 * peaks[6]
+    assert peaks[24] < 4e8

@@ -164,6 +164,15 @@ class Task(ABC):
             MedclError: a prediction is not finite.
         """
 
+    def together(self, prediction: Floats, group: Rows, count: int, *, largest: bool) -> Floats:
+        """Predictions of samples (N, ...) of items (N,) as those of items (count, ...): their mean or their maximum."""
+        found = np.full((count, *prediction.shape[1:]), -np.inf if largest else 0.0)
+        if largest:
+            np.maximum.at(found, group, prediction)
+            return found
+        np.add.at(found, group, prediction)
+        return found / np.bincount(group, minlength=count).reshape(-1, *[1] * (prediction.ndim - 1))
+
     def finished(self, validation: Rows, predicted: Floats, test: Floats, protocol: str) -> Floats:
         """The predictions of the test items as they are reported, after what is fitted on the validation items.
 

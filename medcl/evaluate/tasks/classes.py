@@ -96,6 +96,11 @@ class _Numbered(_Classes):
         """See `Task`."""
         return np.eye(len(self.target.classes))[self.labels[rows].astype(np.int64)]
 
+    def together(self, prediction: Floats, group: Rows, count: int, *, largest: bool) -> Floats:
+        """See `Task`; the maxima of classes are divided by their sum, since an item has one."""
+        found = super().together(prediction, group, count, largest=largest)
+        return np.asarray(found / found.sum(axis=1, keepdims=True)) if found.shape[1] > 1 else found
+
 
 class Multilabel(_Classes):
     """Any number of classes a record: one logistic regression each."""

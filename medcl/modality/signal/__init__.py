@@ -33,7 +33,7 @@ class SignalWing(Wing):
     sample = "windows"
     no_sample = "shorter than a window of the encoder, or no window without gaps"
     unlinked = "recordings have no partner"
-    columns = ("modality", "part")
+    columns = ("modality", "part", "n_samples", "n_channels")
     reads_files = True
     shows_samples = False
     takes_arrays = True

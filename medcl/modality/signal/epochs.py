@@ -103,8 +103,7 @@ def read(source: Source) -> Signal:
     if not source.stated.events:
         return signal
     own = _own(source, signal)
-    inside = slice(own.first, own.first + own.length)
-    return replace(signal, data=signal.data[:, inside], starts=(0,), aside=())
+    return replace(signal.part(own.first, own.first + own.length), aside=())
 
 
 def decoded(source: Source, config: Any, decode: Callable[[Signal, Any, str], DecodedRecord]) -> DecodedRecord:

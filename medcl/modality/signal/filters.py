@@ -25,8 +25,10 @@ def second_of(sample: NDArray[np.int64], sampling_rate: float) -> NDArray[np.int
     return (sample / sampling_rate).astype(np.int64)
 
 
-def flags(x: NDArray[np.floating], sampling_rate: float) -> NDArray[np.uint8]:
-    """Flag every second of one channel (time,), NaN where there is no value.
+def flags(
+    x: NDArray[np.floating], sampling_rate: float, extremes: tuple[float, float] | None = None
+) -> NDArray[np.uint8]:
+    """Flag every second of one channel (time,), NaN where there is no value; `extremes` are those of x by default.
 
     `FLAT` is a channel that does not change for the whole second: no heart and no brain is so still. `CLIPPED` is one
     that stays at its highest or lowest value of the recording for `CLIPPED_SAMPLES`. `NAN` is a value that is missing.
@@ -40,16 +42,16 @@ def flags(x: NDArray[np.floating], sampling_rate: float) -> NDArray[np.uint8]:
     several = np.diff(first, append=len(x)) > 1
     flat = (low == high) & several
     # What is flat throughout is at its extremes all the time, and yet not clipped.
-    clipped = np.bitwise_or.reduceat(_clipped(x), first) & ~flat
+    clipped = np.bitwise_or.reduceat(_clipped(x, extremes), first) & ~flat
     bits = NAN * np.logical_or.reduceat(missing, first) + FLAT * flat + CLIPPED * clipped
     return np.asarray(bits, dtype=np.uint8)
 
 
-def _clipped(x: NDArray[np.floating]) -> NDArray[np.bool_]:
+def _clipped(x: NDArray[np.floating], extremes: tuple[float, float] | None) -> NDArray[np.bool_]:
     """Samples at which a run of CLIPPED_SAMPLES at the highest or lowest value ends, (time,)."""
     ends = np.zeros(len(x), dtype=bool)
-    low, high = np.fmin.reduce(x), np.fmax.reduce(x)
-    if low == high:
+    low, high = (np.fmin.reduce(x), np.fmax.reduce(x)) if extremes is None else extremes
+    if low == high or len(x) < CLIPPED_SAMPLES:
         return ends
     for extreme in (low, high):
         at = np.concatenate([[0], np.cumsum(x == extreme)])
@@ -181,12 +183,13 @@ class Part:
                     )
             yield rows, x
 
-    def quality(self, x: Floats, rows: slice) -> NDArray[np.uint8]:
-        """(seconds,) flags of some channels."""
+    def quality(self, x: Floats, rows: slice, extremes: Floats | None = None) -> NDArray[np.uint8]:
+        """(seconds,) flags of some channels, whose extremes (channels, 2) are those of x by default."""
         found = np.zeros(int(second_of(np.array(self.data.shape[1] - 1), self.rate)) + 1, dtype=np.uint8)
-        for channel, volts in zip(x, self.voltage[rows], strict=True):
+        for i, (channel, volts) in enumerate(zip(x, self.voltage[rows], strict=True)):
             if volts and self.rate >= 1:
-                found |= flags(channel, self.rate)
+                own = None if extremes is None else (float(extremes[rows][i, 0]), float(extremes[rows][i, 1]))
+                found |= flags(channel, self.rate, own)
         return found
 
 

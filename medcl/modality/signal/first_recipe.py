@@ -17,7 +17,7 @@ def many_leads(manifest: Rows) -> bool:
 
 
 def several_recordings(manifest: Rows) -> bool:
-    """Whether most persons have several EEGs, or epochs of one, which can be told apart."""
+    """Whether most persons have several EEGs, or several epochs of one."""
     patients = manifest.column("patient")[manifest.column("modality") == "eeg"]
     counts = np.unique(patients[patients >= 0], return_counts=True)[1]
     return len(counts) > 0 and float(np.mean(counts > 1)) > _SHARE

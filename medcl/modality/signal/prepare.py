@@ -1,5 +1,6 @@
 """How recordings are decoded for the store: channels in order, in their unit, resampled and filtered if asked for."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -8,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
-from medcl.modality.formats import read_signal
+from medcl.modality.formats import read_signal, stretches
 from medcl.modality.rows import Rows, Source
-from medcl.modality.signal import alignment, bad_channels, delays, epochs, filters, montage
+from medcl.modality.signal import alignment, bad_channels, delays, epochs, filters, long, montage
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.filters import NO_INVALID, Part, at_one_rate
 from medcl.modality.signal.formats.channel_choice import ASIDE
+from medcl.modality.signal.long import Wanted
 from medcl.modality.signal.record import Modality, Signal, kept_unit
 from medcl.modality.signal.store import INDEX as INDEX
 from medcl.modality.signal.store import LAYOUT, MISSING, VERSION, SignalStore
@@ -90,10 +92,20 @@ def preparation(manifest: Rows, config: SignalConfig) -> Preparation:
         config,
         LAYOUT,
         n_bytes=(values * wanted / rates * width).astype(np.int64),
-        memory=values * np.maximum(1, manifest.column("n_channels")) * NEEDED,
+        memory=_memory(manifest, config, values * np.maximum(1, manifest.column("n_channels"))),
         about=lambda notes: about,
         chunk=_CHUNK,
     )
+
+
+def _memory(manifest: Rows, config: SignalConfig, values: NDArray[Any]) -> NDArray[Any]:
+    """(records,) bytes that decoding takes, of the values of each; what is read in pieces takes no more than one."""
+    needed = values * NEEDED
+    for row in np.flatnonzero(values > long.LONGEST) if not config.interpolate and not config.delay else ():
+        file, form = manifest.root / str(manifest.column("path")[row]), str(manifest.column("format")[row])
+        with contextlib.suppress(UnreadableError, OSError):
+            needed[row] = needed[row] if stretches(file, form) is None else min(needed[row], long.LONGEST * NEEDED)
+    return needed
 
 
 def decode(source: Source, config: SignalConfig) -> DecodedRecord:
@@ -109,12 +121,19 @@ def decode(source: Source, config: SignalConfig) -> DecodedRecord:
     """
     if source.stated.events:
         return epochs.decoded(source, config, _decode)
+    starts = stretches(source.file, source.format) if long.is_long(source.row, config) else None
+    if starts is not None:
+        return long.decoded(source, config, starts, _wanted, _decode)
     return _decode(read_signal(source.file, source.format, source.stated), config, str(source.row["modality"]))
 
 
-def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecord:
+def _wanted(signal: Signal, config: SignalConfig, modality: str) -> Wanted:
+    """The channels of a recording that are asked for.
+
+    Raises:
+        UnreadableError: it lacks some.
+    """
     names = list(config.channels or ())
-    rate = config.sampling_rate or signal.sampling_rate
     groups = (signal, *signal.aside)
     every = [(group, channel) for group in groups for channel in range(len(group.channels))]
     present = [group.channels[channel] for group, channel in every]
@@ -126,21 +145,30 @@ def _decode(signal: Signal, config: SignalConfig, modality: str) -> DecodedRecor
         raise UnreadableError(f"has none of the channels {listed(needed)}; it has {listed(present)}")
     asked_for = [needed[place] for place in held]
     chosen = positions(asked_for, present, names=config.channel_names, unusable=signal.unusable)
-    mixing = montage.matrix(config.reference, names) @ mixing
-    mixes = len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
-    changed = mixes or config.interpolate or bool(lost) or bool(config.delay)
     parts = [
         (_part(group, [every[chosen[row]][1] for row in rows], modality), rows)
         for group in groups
         if (rows := [row for row, place in enumerate(chosen) if every[place][0] is group])
     ]
-    empty = [name for part, _ in parts for name, lost in zip(part.names, part.missing(), strict=True) if lost.all()]
-    if empty:
-        raise UnreadableError(f"no value in the channels {listed(empty)}")
-    notes = [flag for flag in signal.flags if not flag.startswith(ASIDE)]
     asked = [every[place] for place in chosen]
     others = [(group.channels[i], group.units[i]) for group, i in asked if group.units[i] not in VOLTS]
+    notes = [flag for flag in signal.flags if not flag.startswith(ASIDE)]
     notes += [f"channel in {unit or 'no unit'}: {name}" for name, unit in others]
+    return Wanted(parts, needed, held, lost, montage.matrix(config.reference, names) @ mixing, notes)
+
+
+def _decode(signal: Signal, config: SignalConfig, modality: str, *, whole: bool = True) -> DecodedRecord:
+    """A recording, or where it is not the whole a piece of one, in which a channel may have no value."""
+    names = list(config.channels or ())
+    rate = config.sampling_rate or signal.sampling_rate
+    wanted = _wanted(signal, config, modality)
+    parts, needed, held, lost = wanted.parts, wanted.needed, wanted.held, wanted.lost
+    asked_for, mixing, notes = [needed[place] for place in held], wanted.mixing.copy(), list(wanted.notes)
+    mixes = len(needed) != len(names) or not np.array_equal(mixing, np.eye(len(names)))
+    changed = mixes or config.interpolate or bool(lost) or bool(config.delay)
+    empty = [name for part, _ in parts for name, one in zip(part.names, part.missing(), strict=True) if one.all()]
+    if empty and whole:
+        raise UnreadableError(f"no value in the channels {listed(empty)}")
     only = parts[0][0]
     if len(parts) == 1 and only.rate == rate and config.band is None and config.notch is None and not changed:
         return _kept(only, notes)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -116,6 +116,15 @@ class Signal:
         if self.invalid is not None:
             values[self.data == self.invalid] = np.nan
         return values
+
+    def part(self, first: int, last: int) -> "Signal":
+        """The samples from one number to before another, counted in the main channels, as one stretch."""
+
+        def cut(one: "Signal") -> "Signal":
+            scale = one.sampling_rate / self.sampling_rate
+            return replace(one, data=one.data[:, round(first * scale) : round(last * scale)], starts=(0,))
+
+        return replace(cut(self), aside=tuple(map(cut, self.aside)))
 
 
 def kept_unit(unit: str, modality: Modality) -> tuple[str, float]:

@@ -36,8 +36,11 @@ class AutoTCLConfig(OneInputConfig):
     the widths 0.5, 1 and 2 times the mean distance, keeps in the view what the encoder tells; the second term makes the
     gate choose. Gates are stretched to [-stretch, 1 + stretch] and cut off at 0 and 1, so that some are exactly so.
 
+    With `adversarial` the first term of the network is - InfoNCE(z_x, z_v) instead: the view is to be as hard to know
+    again as its other terms allow.
+
     The released code alternates between whole passes; its local term looks at the first sample of a batch alone, here
-    at all of them; its adversarial variant of the first term is left out.
+    at all of them.
 
     Args:
         of: the input, a signal, without random views.
@@ -49,6 +52,7 @@ class AutoTCLConfig(OneInputConfig):
         smooth: weight of changes from step to step.
         sharpness: temperature of the concrete distribution.
         stretch: see above.
+        adversarial: whether the network works against the encoder, in the place of MMD.
     """
 
     kind: str = "autotcl"
@@ -60,6 +64,7 @@ class AutoTCLConfig(OneInputConfig):
     smooth: float = 0.1
     sharpness: float = 0.5
     stretch: float = 0.1
+    adversarial: bool = False
     chunks: ClassVar[bool] = False
     ranges: ClassVar = {"above 0": ("temperature", "sharpness"), "from 0 to 1": ("share", "stretch")}
 
@@ -136,8 +141,12 @@ class AutoTCL(Objective):
         kept = h.mean(dim=(1, 2))
         count = torch.tensor(float(len(x)), device=x.device)
         changes = (h[..., 1:] - h[..., :-1]).abs().mean(dim=(1, 2)) if h.shape[2] > 1 else kept * 0
-        sides = [gather(F.normalize(one, dim=1), group) for one in (source, teacher)]
-        losses["distance"] = mmd(*sides)
+        of_sample, of_view = F.normalize(source, dim=1), F.normalize(teacher, dim=1)
+        if config.adversarial:
+            known = info_nce(of_sample, of_view, same(ids, ids), temperature=config.temperature, group=group)
+            losses["distance"] = -known
+        else:
+            losses["distance"] = mmd(gather(of_sample, group), gather(of_view, group))
         losses["kept"] = F.relu(gather(kept, group).mean() - config.share)
         losses["changes"] = mean(changes.sum(), count, group)
         return losses

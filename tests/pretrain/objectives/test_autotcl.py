@@ -1,5 +1,8 @@
 """AutoTCL: gates that open where a signal tells something, and two networks that learn apart from each other."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -22,11 +25,11 @@ CONTENT = {"inputs": {"signal": {}}, "objectives": {"auto": {"kind": "autotcl", 
 RECIPE = read(CONTENT)
 
 
-def made() -> tuple[nn.Module, AutoTCL]:
+def made(**settings: Any) -> tuple[nn.Module, AutoTCL]:
     """An encoder of one channel, and the objective."""
     torch.manual_seed(0)
     encoder = build(SignalEncoderConfig("dilated", 16, 16, 3, 1, 0.0), 1)
-    config = RECIPE.objectives["auto"]
+    config = replace(RECIPE.objectives["auto"], **settings)
     parts = Parts("auto", {"signal": encoder}, {"signal": (1, LENGTH)}, RECIPE, {}, 10, 8, ("patient",))
     objective = objective_class("autotcl").made(config, parts)
     assert isinstance(objective, AutoTCL)
@@ -81,6 +84,23 @@ def test_each_network_learns_from_the_other_as_it_is() -> None:
         assert any(one.grad is not None and one.grad.any() for one in learns.parameters())
         assert not any(one.grad is not None and one.grad.any() for one in teaches.parameters())
     assert encoder.training
+
+
+def test_the_adversary_makes_views_that_are_harder_to_know_again() -> None:
+    """Its term is the encoder's with the other sign, and against an encoder that stays its views become harder."""
+    encoder, objective = made(adversarial=True, neighbours=0.0)
+    rng = np.random.default_rng(0)
+    x = bumps(32, rng)[0]
+    optimiser, values = torch.optim.Adam(objective.parameters(), lr=1e-2), []
+    for _ in range(20):
+        found = losses(encoder, objective, x, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(found["distance"], -found["views"])
+        optimiser.zero_grad()
+        found["distance"].backward()
+        optimiser.step()
+        values.append(float(found["views"]))
+    assert all(one.grad is None for one in encoder.parameters())
+    assert values[-1] > values[0] + 0.1
 
 
 def test_the_discrepancy_is_that_of_loops() -> None:

@@ -10,6 +10,7 @@ from medcl.errors import UnreadableError
 from medcl.modality.signal.channels import without_person
 from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats import edf
+from medcl.modality.signal.formats.edf_header import EdfHeader, parse
 
 _LIST = re.compile(rb"([+-]\d{1,12}(?:\.\d{0,40})?)(?:\x15[^\x14]*)?\x14([^\0]*)\x14\0")
 _STATUS = "status"
@@ -24,7 +25,7 @@ def read_events(path: Path) -> Events:
     Raises:
         UnreadableError: it is damaged, or has neither.
     """
-    header = edf.parse(path)
+    header = parse(path)
     notes = [i for i, channel in enumerate(header.channels) if channel is None]
     if not notes:
         return _of_status(path, header)
@@ -37,7 +38,7 @@ def read_events(path: Path) -> Events:
     return Events(tuple(sorted(safe, key=lambda one: one.second)), stretches)
 
 
-def _lists(path: Path, header: edf.EdfHeader, notes: list[int]) -> tuple[list[tuple[str, float]], NDArray[np.float64]]:
+def _lists(path: Path, header: EdfHeader, notes: list[int]) -> tuple[list[tuple[str, float]], NDArray[np.float64]]:
     """Texts with their times, and when each data record begins, (records,)."""
     frame, texts = int(header.begins[-1]) * header.width, []
     onsets = np.full(header.records, np.nan)
@@ -64,7 +65,7 @@ def _place(second: float, onsets: NDArray[np.float64], duration: float) -> float
     return float(record * duration + within) if record >= 0 and within < duration else None
 
 
-def _of_status(path: Path, header: edf.EdfHeader) -> Events:
+def _of_status(path: Path, header: EdfHeader) -> Events:
     named = [i for i, one in enumerate(header.channels) if one is not None and one.name.casefold() == _STATUS]
     if not named:
         raise UnreadableError("no events: it has no annotations (EDF+, BDF+) and no status channel (BDF)")

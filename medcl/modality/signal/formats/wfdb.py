@@ -22,7 +22,7 @@ from medcl.modality.signal.formats.channel_choice import (
     signal_of,
 )
 from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
-from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, stored, sums
+from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, in_pieces, stored, sums
 from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
 
 QUICK = 1 << 17
@@ -52,8 +52,17 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
     return header_of(path, "wfdb", channels, choice, n_samples, "ecg", (*choice.flags, *flags), files=files)
 
 
-def read_signal(path: Path, stated: Stated | None = None) -> Signal:
+def stretches(path: Path) -> tuple[int, ...] | None:
+    """Where `read_signal` takes a span, the beginning; None where a record has segments or skew, or is compressed."""
+    header = parse(path)
+    return (0,) if not header.segments and in_pieces(header.signals) else None
+
+
+def read_signal(path: Path, stated: Stated | None = None, span: tuple[int, int] | None = None) -> Signal:
     """Read a record; errors as of `read_header`. A checksum that is not that of the samples is a flag.
+
+    With `span` (see `stretches`) only the samples from the first to before the last number are read, counted in the
+    main channels, and checksums are not compared.
 
     Returns:
         Digital values, int16 where the storage format has at most 16 bits, else int32. Physical values (float32, NaN
@@ -68,8 +77,11 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     channels = channels_of(header)
     choice = choose(channels)
     modality = modality_of([channels[i].name for i in choice.kept], "ecg")
-    samples = read_stored(path, header.signals, frames)
-    flags = (*choice.flags, *flags_of(header.signals, wrong_checksums(path, header.signals, frames)))
+    per_frame = header.signals[choice.kept[0]].per_frame
+    first, last = (0, frames) if span is None else (span[0] // per_frame, -(-span[1] // per_frame))
+    samples = read_stored(path, header.signals, last - first, first)
+    wrong = wrong_checksums(path, header.signals, frames) if span is None else []
+    flags = (*choice.flags, *flags_of(header.signals, wrong))
 
     def group(chosen: Sequence[int]) -> Signal:
         lines = [header.signals[i] for i in chosen]
@@ -82,7 +94,8 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
         gain, offset = (np.array([getattr(line, name) for line in lines], float) for name in ("gain", "baseline"))
         return signal_of(np.stack(rows), own, modality, gain, offset, invalid=markers.pop())
 
-    return grouped(channels, choice, group, flags)
+    found = grouped(channels, choice, group, flags)
+    return found if span is None else found.part(span[0] - first * per_frame, span[1] - first * per_frame)
 
 
 def channels_of(header: WfdbHeader) -> list[Channel]:
@@ -163,12 +176,12 @@ def by_file(lines: Sequence[SignalLine]) -> dict[str, list[SignalLine]]:
     return groups
 
 
-def read_stored(path: Path, lines: Sequence[SignalLine], frames: int) -> dict[int, NDArray[Any]]:
-    """Samples as stored, before skew is taken out, by the number of the signal."""
+def read_stored(path: Path, lines: Sequence[SignalLine], frames: int, first: int = 0) -> dict[int, NDArray[Any]]:
+    """Samples as stored from the frame `first` on, before skew is taken out, by the number of the signal."""
     found: dict[int, NDArray[Any]] = {}
     for name, own in by_file(lines).items():
         numbers = [number for number, line in enumerate(lines) if line.file == name]
-        found |= dict(zip(numbers, stored(path.with_name(name), own, frames), strict=True))
+        found |= dict(zip(numbers, stored(path.with_name(name), own, frames, first), strict=True))
     return found
 
 

@@ -78,13 +78,18 @@ def bytes_of(lines: Sequence[SignalLine], frames: int) -> int | None:
     return None if group is None else lines[0].byte_offset + -(-frames * width * group[0] // group[1])
 
 
-def stored(path: Path, lines: Sequence[SignalLine], frames: int) -> list[NDArray[Any]]:
-    """Read a signal file; an UnreadableError where it is damaged.
+def in_pieces(lines: Sequence[SignalLine]) -> bool:
+    """Whether frames can be read without those before them, and no signal is moved against the others."""
+    return all(FORMATS[line.format].group is not None and line.format != "8" and not line.skew for line in lines)
+
+
+def stored(path: Path, lines: Sequence[SignalLine], frames: int, first: int = 0) -> list[NDArray[Any]]:
+    """Read a signal file, from the frame `first` on; an UnreadableError where it is damaged.
 
     Returns:
         Of each signal (frames x samples a frame,) as stored: skew is not taken out.
     """
-    table = _table(path, lines, frames)
+    table = _table(path, lines, frames, first)
     ends = np.cumsum([line.per_frame for line in lines])
     signals = [table[:, end - line.per_frame : end].reshape(-1) for line, end in zip(lines, ends, strict=True)]
     if lines[0].format != "8":
@@ -100,11 +105,11 @@ def sums(path: Path, lines: Sequence[SignalLine], frames: int) -> list[int]:
     """Sums of the samples of each signal as stored, as the checksums of headers are."""
     if lines[0].format == "8":
         return [int(samples.sum(dtype=np.int64)) for samples in stored(path, lines, frames)]
-    table = _table(path, lines, frames)
-    columns = np.zeros(table.shape[1], dtype=np.int64)
-    for start in range(0, frames, _ROWS):
+    columns = np.zeros(sum(line.per_frame for line in lines), dtype=np.int64)
+    at_once = _ROWS if in_pieces(lines) else max(1, frames)
+    for start in range(0, frames, at_once):
         # A product with ones takes a fifth of the time of a sum of integers, and is exact below 2**53.
-        part = table[start : start + _ROWS].astype(np.float64)
+        part = _table(path, lines, min(at_once, frames - start), start).astype(np.float64)
         columns += (np.ones(len(part)) @ part).astype(np.int64)
     begins = np.cumsum([0, *(line.per_frame for line in lines[:-1])])
     found: list[int] = np.add.reduceat(columns, begins).tolist()
@@ -120,17 +125,19 @@ def aligned(samples: NDArray[Any], line: SignalLine) -> NDArray[Any]:
     return np.pad(samples[skew:], (0, skew), constant_values=FORMATS[line.format].invalid or 0) if skew else samples
 
 
-def _table(path: Path, lines: Sequence[SignalLine], frames: int) -> NDArray[Any]:
-    """(frames, samples of a frame) as the file has them."""
+def _table(path: Path, lines: Sequence[SignalLine], frames: int, first: int = 0) -> NDArray[Any]:
+    """(frames, samples of a frame) as the file has them, from the frame `first` on."""
     storage, width = FORMATS[lines[0].format], sum(line.per_frame for line in lines)
     if storage.group is None:
         return _flac(path, lines, frames).reshape(frames, width)
-    size = -(-frames * width // storage.group[1]) * storage.group[0]
+    # Samples are packed in groups: what stands in the first one before the first frame is read, too.
+    groups, before = divmod(first * width, storage.group[1])
+    size = -(-(before + frames * width) // storage.group[1]) * storage.group[0]
     with path.open("rb") as file:
-        file.seek(lines[0].byte_offset)
+        file.seek(lines[0].byte_offset + groups * storage.group[0])
         raw = np.frombuffer(file.read(size), dtype=np.uint8)
     raw = raw if len(raw) == size else np.pad(raw, (0, size - len(raw)))
-    return _unpacked(raw, lines[0].format)[: frames * width].reshape(frames, width)
+    return _unpacked(raw, lines[0].format)[before : before + frames * width].reshape(frames, width)
 
 
 def _unpacked(raw: NDArray[np.uint8], form: str) -> NDArray[Any]:
