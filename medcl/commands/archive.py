@@ -25,6 +25,7 @@ def phantom(
     ct_patients: int = 0,
     mr_patients: int = 0,
     xray_patients: int = 0,
+    organ_patients: int = 0,
     reports: bool = False,
     seed: int = 0,
     stimulus: bool = False,
@@ -40,6 +41,8 @@ def phantom(
         ct_patients: number of patients with CTs of the chest and label maps.
         mr_patients: number of patients with MRs of the head and label maps.
         xray_patients: number of patients with radiographs of the chest; the same patients as those of the CTs.
+        organ_patients: number of patients with MRs of the abdomen of three scanners, in axial or coronal slices, and
+            label maps of seven organs.
         reports: write reports too, of the ECGs (text), CTs and radiographs (DICOM SR).
         seed: random seed; the same seed writes the same bytes.
         stimulus: let the subjects of EEGs hear speech, whose envelope is a further channel, `envelope`.
@@ -55,7 +58,7 @@ def phantom(
         MedclError: the folder is not empty, or cannot be written.
     """
     folder = Path(folder)
-    counts = ecg_patients, eeg_subjects, ct_patients, mr_patients, xray_patients, shape_patients
+    counts = ecg_patients, eeg_subjects, ct_patients, mr_patients, xray_patients, shape_patients, organ_patients
     if min(counts) < 0:
         raise UsageError("a number of patients is below 0")
     if not any(counts):
@@ -83,6 +86,10 @@ def phantom(
 
             sites = SITES if shape_sites else ()
             written.append(write_shapes(folder, shape_patients, seed, sites=sites, watch=watch))
+        if organ_patients:
+            from medcl.phantom.organ_archive import write_organs
+
+            written.append(write_organs(folder, organ_patients, seed, watch=watch))
         if reports:
             from medcl.phantom.report_files import add_reports
 

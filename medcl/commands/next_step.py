@@ -21,7 +21,9 @@ def path_of(source: Any, instead: str = "MANIFEST") -> str:
         return instead
 
 
-def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: bool, shapes: bool) -> list[str]:
+def after_phantom(
+    folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: bool, shapes: bool, organs: bool
+) -> list[str]:
     """Scan what was written, a command a kind."""
 
     def scan(place: str, patient: str, *words: str) -> str:
@@ -41,6 +43,7 @@ def after_phantom(folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: 
         by_card("mr"): mr,
         scan("xray_png", "patient", *targets, "-o", "xray.parquet"): xray,
         scan("shapes", "patient", "--modality", "xray", *reports, "-o", "shapes.parquet"): shapes,
+        by_card("organs"): organs,
     }
     return [command for command, written in commands.items() if written]
 

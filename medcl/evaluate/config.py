@@ -90,6 +90,10 @@ class SegmentConfig:
         learning_rate: learning rate of Adam.
         loss: `dice` is 1 - the mean soft Dice of all classes, the background included, over the whole batch;
             `dice-ce` adds the cross-entropy.
+        semi_supervised: what is learned from the other training volumes, whose label maps are not looked at: `none`;
+            `dssn`, consistency from weak to strong views and dropped features; or `css`, pseudo labels of the
+            classifier and of prototypes where they agree, with a contrast of pixels (Space Engage). Both cost three to
+            six times as much.
         mixup: alpha of the Beta distribution by which pairs of patches and their labels are mixed; 0 is off.
         evaluate_every: number of iterations between two evaluations on the validation patients.
         validation_volumes: number of labelled validation patients, with a volume each, by whose Dice the weights are
@@ -104,6 +108,7 @@ class SegmentConfig:
     batch: int = 16
     learning_rate: float = 1e-3
     loss: Literal["dice", "dice-ce"] = "dice"
+    semi_supervised: Literal["none", "dssn", "css"] = "none"
     mixup: float = 0.0
     evaluate_every: int = 50
     validation_volumes: int = 2

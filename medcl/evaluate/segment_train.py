@@ -1,10 +1,10 @@
 """Training a network to segment: seeded patches of the labelled volumes, augmented together with their label maps."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.config import SegmentConfig
 from medcl.evaluate.segment_predict import predict
+from medcl.evaluate.semi_supervised import semi_supervised
 from medcl.modality.spatial import views as spatial_views
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import ImageEncoder
@@ -45,18 +46,34 @@ class Curve:
 class PaddedUNet(nn.Module):
     """A U-Net with a head for images of any size: zeros at the end of each axis, cut off from the logits."""
 
-    def __init__(self, network: UNet) -> None:
+    def __init__(self, network: UNet, dims: int = 2) -> None:
         super().__init__()
         self.network = network
+        self.width, self.dims = network.widths[0], dims
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The maps of the encoder of images (B, C, x, y[, z])."""
+        missing = [-length % 2**self.network.levels for length in x.shape[2:]]
+        sides = [side for length in reversed(missing) for side in (0, length)]
+        return self.network.encode(F.pad(x, sides) if any(missing) else x)
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The last map of the decoder, padded."""
+        return self.network.decode(features)
+
+    def classify(self, maps: Tensor, space: Sequence[int]) -> Tensor:
+        """Logits (B, n_classes, *space) of the last maps."""
+        return self.cut(self.network.head(maps), space)
+
+    def cut(self, maps: Tensor, space: Sequence[int]) -> Tensor:
+        """Maps without what was padded, (B, C, *space)."""
+        for axis, length in enumerate(space, start=2):
+            maps = maps.narrow(axis, 0, length)
+        return maps
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, x, y[, z]) to logits (B, n_classes, x, y[, z])."""
-        missing = [-length % 2**self.network.levels for length in x.shape[2:]]
-        sides = [side for length in reversed(missing) for side in (0, length)]
-        logits: Tensor = self.network(F.pad(x, sides) if any(missing) else x)
-        for axis, length in enumerate(x.shape[2:], start=2):
-            logits = logits.narrow(axis, 0, length)
-        return logits
+        return self.classify(self.decode(self.encode(x)), x.shape[2:])
 
 
 class DenseSegmenter(nn.Module):
@@ -66,15 +83,35 @@ class DenseSegmenter(nn.Module):
         super().__init__()
         self.encoder = encoder
         config = encoder.config
+        self.width, self.dims = config.dim, config.dims
         self.head = SegmentationHead(config.dim, n_classes, config.dims, config.norm)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The map of embeddings of images (B, C, x, y[, z])."""
+        dense: Tensor = self.encoder(x)
+        return [dense.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])]
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """The map itself."""
+        return features[0]
+
+    def classify(self, maps: Tensor, space: Sequence[int]) -> Tensor:
+        """Logits (B, n_classes, *space) of the map."""
+        return cast(Tensor, self.head(maps))
+
+    def cut(self, maps: Tensor, space: Sequence[int]) -> Tensor:
+        """The map itself: nothing was padded."""
+        return maps
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (B, C, x, y[, z]) to logits (B, n_classes, x, y[, z])."""
-        dense: Tensor = self.encoder(x)
-        return cast(Tensor, self.head(dense.transpose(1, 2).reshape(len(x), -1, *x.shape[2:])))
+        return self.classify(self.decode(self.encode(x)), x.shape[2:])
 
 
-def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder | None = None) -> nn.Module:
+Segmenter: TypeAlias = PaddedUNet | DenseSegmenter
+
+
+def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder | None = None) -> Segmenter:
     """The network that segments: images (B, C, x, y[, z]) of any size to logits (B, n_classes, x, y[, z]).
 
     It starts from the weights of the pretrained encoder, if there is one; the seed is that of all random weights.
@@ -89,7 +126,7 @@ def build(card: VolumeCard, n_classes: int, seed: int, pretrained: ImageEncoder 
     if config.name == "unet":
         widths = WIDTHS["unet"] if config.widths is None else config.widths
         unet = UNet(card.n_channels, n_classes, widths=widths, dims=config.dims, norm=config.norm)
-        network: nn.Module = PaddedUNet(unet)
+        network: Segmenter = PaddedUNet(unet, config.dims)
         part: nn.Module = unet
         source: nn.Module | None = pretrained and pretrained.network
     else:
@@ -150,7 +187,7 @@ def mixup(x: Tensor, y: Tensor, alpha: float, rng: np.random.Generator) -> tuple
 
 
 def train(
-    network: nn.Module,
+    network: Segmenter,
     labelled: VolumePatches,
     validation: VolumePatches | None,
     n_classes: int,
@@ -158,18 +195,23 @@ def train(
     *,
     seed: int,
     device: torch.device,
+    unlabelled: VolumePatches | None = None,
 ) -> Curve:
     """Train a network in place, and leave it with the weights that were best on the validation volumes.
 
     It maps (B, C, *space) to logits (B, n_classes, *space). Without validation volumes the last weights are kept. The
-    seed draws patches, their augmentation and the mixing; nothing that is drawn depends on the weights.
+    seed draws patches, their augmentation and the mixing; nothing that is drawn depends on the weights. With
+    `config.semi_supervised` it also learns from patches of the volumes `unlabelled`, whose labels are not looked at.
     """
     torch.manual_seed(seed)  # of dropout, where the network has any
     flat = labelled.axis is not None
     network.to(device)
     if flat:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+    extra = None if unlabelled is None else semi_supervised(config.semi_supervised, network, n_classes, seed)
+    parameters = [*network.parameters(), *(extra.parameters() if extra else ())]
+    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
+    more = _Unlabelled(unlabelled, config, seed) if extra and unlabelled is not None else None
     criterion = loss_of(config.loss)
     augment, rng = _Augmentation(labelled, config, seed), np.random.default_rng([seed, 2])
     seen: list[tuple[int, float]] = []
@@ -184,11 +226,16 @@ def train(
         if flat:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits: Tensor = network(x)
-        loss = criterion(logits.float(), target)
+            maps: Tensor = network.decode(network.encode(x))
+            logits: Tensor = network.classify(maps, x.shape[2:])
+            loss = criterion(logits.float(), target)
+            if extra is not None and more is not None:
+                loss = loss + extra.loss(network, maps, target, more.draw(device), iteration / config.iterations)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        if extra is not None:
+            extra.follow(network)
         if validation is not None and (iteration % config.evaluate_every == 0 or iteration == config.iterations):
             value = validate(network, validation, n_classes, config.overlap, device)
             if not seen or value > max(one for _, one in seen):
@@ -202,12 +249,25 @@ def train(
 def validate(
     network: nn.Module, volumes: VolumePatches, n_classes: int, overlap: float | None, device: torch.device
 ) -> float:
-    """Mean Dice over structures and volumes, on the prepared grid."""
+    """Mean Dice over structures and volumes, on the prepared grid; slices are predicted whole, which is quicker."""
     found = []
     for number in range(len(volumes.rows)):
-        predicted = predict(network, volumes, number, overlap, device)
+        predicted = predict(network, volumes, number, overlap, device, whole=True)
         found.append(dice(volumes.labels(number).numpy(), predicted, n_classes))
     return float(np.mean(found))
+
+
+class _Unlabelled:
+    """Patches of volumes without labels, moved and changed as the labelled ones are."""
+
+    def __init__(self, patches: VolumePatches, config: SegmentConfig, seed: int) -> None:
+        self.patches, self.augment = patches, _Augmentation(patches, config, seed + 1)
+        self.batches = _batches(patches, config, seed + 1)
+
+    def draw(self, device: torch.device) -> Tensor:
+        """The next batch (B, C, *space)."""
+        x = self.patches.__getitems__(next(self.batches))["x"].to(device)
+        return self.augment(x, torch.zeros(len(x), *x.shape[2:], dtype=torch.uint8, device=device))[0]
 
 
 def _batches(labelled: VolumePatches, config: SegmentConfig, seed: int) -> Iterator[list[Patch]]:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from medcl import weights
 from medcl.archive.manifest import Manifest, Masks
@@ -23,7 +23,7 @@ from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.fractions import Ordering, Subset, random_order
 from medcl.evaluate.results_tables import SETTLED, LearningCurve, Speed
 from medcl.evaluate.segment_predict import HeldOut, overlap_of
-from medcl.evaluate.segment_train import build, train
+from medcl.evaluate.segment_train import Segmenter, build, train
 from medcl.evaluate.tasks.base import Floats
 from medcl.modality.volume.prepare import slice_axis
 from medcl.modality.volume.samples import VolumePatches
@@ -99,6 +99,7 @@ class MaskPlan:
 
     def _cell(self, fold: Fold, arm: Arm, subset: Subset, validation: Ints, repeat: int, seed: int) -> Cell:
         ids, segment = self.manifest.column("record_id"), self.config.segment
+        unlabelled = fold.train if segment.semi_supervised != "none" else None
         # Of a U-Net, how much of it was pretrained does not change what random weights are.
         network = {"dim": 0, "stride": None, "pooling": "mean"} if arm.spec.encoder.name == "unet" else {}
         about = {
@@ -108,15 +109,22 @@ class MaskPlan:
             "store": arm.store.name,
             "masks": asdict(self.masks),
             "segment": {**asdict(segment), "overlap": overlap_of(segment.overlap, slice_axis(arm.data))},
+            "validated on": "cubes" if slice_axis(arm.data) is None else "whole slices",
             "weights": arm.about if arm.info.kind == "run" else "random",
             "run": repeat if len(arm.folders) > 1 else None,
             "seed": seed,
             **{
                 name: list(map(str, ids[rows]))
-                for name, rows in (("train", subset.rows), ("validation", validation), ("test", fold.test))
+                for name, rows in (
+                    ("train", subset.rows),
+                    ("validation", validation),
+                    ("test", fold.test),
+                    *([] if unlabelled is None else [("unlabelled", unlabelled)]),
+                )
             },
         }
-        arguments = (arm, self.manifest, self.masks, subset.rows, validation, fold.test, segment, repeat, seed)
+        volumes = (subset.rows, validation, fold.test, unlabelled)
+        arguments = (arm, self.manifest, self.masks, *volumes, segment, repeat, seed)
         return Cell(_segment, arguments, plain(about))
 
 
@@ -127,6 +135,7 @@ def _segment(
     labelled: Ints,
     validation: Ints,
     test: Ints,
+    unlabelled: Ints | None,
     config: SegmentConfig,
     repeat: int,
     seed: int,
@@ -134,12 +143,14 @@ def _segment(
     """Train a network, and measure it on the test volumes: `dice` and `hd95` (structures, volumes), and its course."""
     network = network_of(arm, len(masks.classes), repeat, seed)
 
-    def patches(rows: Ints) -> VolumePatches:
+    def patches(rows: Ints, mask: str | None = masks.name) -> VolumePatches:
         store: VolumeStore = open_store(arm.store, "volume")
-        return VolumePatches(store, manifest.select(rows), arm.data, mask=masks.name)
+        return VolumePatches(store, manifest.select(rows), arm.data, mask=mask)
 
     held_out = patches(validation) if len(validation) else None
-    curve = train(network, patches(labelled), held_out, len(masks.classes), config, seed=seed, device=device())
+    more = None if unlabelled is None else patches(unlabelled, None)
+    ways: dict[str, Any] = {"seed": seed, "device": device(), "unlabelled": more}
+    curve = train(network, patches(labelled), held_out, len(masks.classes), config, **ways)
     dice, hd95 = HeldOut(arm.store, manifest, test, masks, arm.data).measure(network, config.overlap, device())
     found = {"dice": dice, "hd95": hd95, "iterations": curve.iterations, "values": curve.values, "best": curve.best}
     arrays = {name: np.asarray(value) for name, value in found.items()}
@@ -148,7 +159,7 @@ def _segment(
     return arrays
 
 
-def network_of(arm: Arm, n_classes: int, repeat: int, seed: int, state: Arrays | None = None) -> nn.Module:
+def network_of(arm: Arm, n_classes: int, repeat: int, seed: int, state: Arrays | None = None) -> Segmenter:
     """The network that segments: from the weights of an arm, or with those of a finished cell."""
     pretrained = arm.encoder(repeat, seed) if arm.info.kind == "run" and state is None else None
     network = build(arm.spec, n_classes, seed, pretrained)

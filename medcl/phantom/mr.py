@@ -1,5 +1,6 @@
 """A synthetic person in an MR scanner: relative intensities, the coil's bias field, Rician noise, an arbitrary gain."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,15 +128,18 @@ def scan_mr(
     *,
     shape: tuple[int, int, int] = (64, 64, 32),
     spacing: tuple[float, float, float] = (3.5, 3.5, 5.5),
+    tissues: Mapping[str, tuple[float, float, float]] = TISSUES,
 ) -> Scan:
     """Scan a head; the person lies a little differently each time. For shape and spacing see `grid_affine`.
+
+    Tissues are relative intensities of the structures of the anatomy, as in `TISSUES`.
 
     Returns:
         The volume in stored numbers, from 0 to 32767, rounded.
     """
     affine = grid_affine(shape, spacing)
     drawing = draw_on(anatomy, shape, affine, draw_pose(rng, 3.0, 3.0))
-    mean, between, within = np.array([(0.0, 0, 0), *(TISSUES[name] for name in anatomy.structures)]).T
+    mean, between, within = np.array([(0.0, 0, 0), *(tissues[name] for name in anatomy.structures)]).T
     level = (mean + between * np.array([0.0, *anatomy.tone])).astype(np.float32)
     image = level[drawing.labels] + within.astype(np.float32)[drawing.labels] * drawing.grain
     if anatomy.lesion_class == "ring":

@@ -91,18 +91,26 @@ def write_ct_card(path: Path) -> None:
     """Write the card of `ct/`, next to it, with its label maps in `masks/ct/`."""
     # A study is a folder below its patient's; both kernels of a study share its label map.
     masks = {"pattern": "../masks/ct/{patient}/{study}.nii.gz", "classes": ["background", *ct.STRUCTURES]}
-    _write(path, "ct", ct.LESIONS, id_pattern="^(?P<patient>[^/]+)/(?P<study>[^/]+)/", masks=masks)
+    write_card(
+        path,
+        "ct",
+        {"lesion": ct.LESIONS},
+        modality="ct",
+        id_pattern="^(?P<patient>[^/]+)/(?P<study>[^/]+)/",
+        masks=masks,
+    )
 
 
 def write_mr_card(path: Path) -> None:
     """Write the card of `mr/`, next to it, with its label maps in `masks/mr/`."""
     masks = {"pattern": "../masks/mr/{folder}/{name}", "classes": ["background", *mr.STRUCTURES]}
-    _write(path, "mr", mr.LESIONS, masks=masks)
+    write_card(path, "mr", {"lesion": mr.LESIONS}, masks=masks)
 
 
-def _write(path: Path, modality: str, lesions: Sequence[str], **found: object) -> None:
+def write_card(path: Path, name: str, targets: dict[str, Sequence[str]], modality: str = "mr", **found: object) -> None:
+    """Write the card of a folder with `labels.csv`, whose columns `targets` have these classes."""
     card = {
-        "name": f"phantom_{modality}",
+        "name": f"phantom_{name}",
         "version": "synthetic",
         "source": "medcl phantom",
         "licence": "none needed",
@@ -110,7 +118,10 @@ def _write(path: Path, modality: str, lesions: Sequence[str], **found: object) -
         "modality": modality,
         **found,
         "table": {"file": "labels.csv", "key": "record", "patient": "patient"},
-        "targets": {"lesion": {"column": "lesion", "kind": "multiclass", "classes": list(lesions)}},
+        "targets": {
+            column: {"column": column, "kind": "multiclass", "classes": list(classes)}
+            for column, classes in targets.items()
+        },
         "notes": NOTES,
     }
     path.write_text(yaml.safe_dump(card, sort_keys=False, width=120), encoding="utf-8")

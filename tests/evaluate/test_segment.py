@@ -21,9 +21,10 @@ from medcl.evaluate.compare import compare
 from medcl.evaluate.config import EvaluateConfig, SegmentConfig
 from medcl.evaluate.finetune import finetune
 from medcl.evaluate.results import Results
-from medcl.evaluate.segment_predict import HeldOut
+from medcl.evaluate.segment_predict import HeldOut, predict
 from medcl.modality.spatial.config import ImageEncoderConfig
 from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.samples import VolumePatches
 from medcl.phantom.scan_files import write_nifti
 from tests.evaluate.segment_archive import CLASSES, NETWORK, scan, write_heads, write_run
 
@@ -276,3 +277,15 @@ def test_the_command_takes_label_maps_for_a_target(heads: Path, run: Path, tmp_p
     assert main(["finetune", str(run), "--manifest", str(heads / "mr.parquet"), "--target", "mask", *flags]) == 0
     assert "Dice on 2 test patients" in capsys.readouterr().out
     assert (tmp_path / "results.json").is_file()
+
+
+def test_whole_slices_and_windows_predict_alike(heads: Path, manifest: Manifest) -> None:
+    """Of a network that sees no further than a voxel the same; slices that a window holds are whole anyway."""
+    data = VolumeConfig(size=(8, 8, 1))
+    store = prepare(manifest, data, heads / "whole", jobs=1)
+    patches = VolumePatches(store, manifest.select(manifest.split_rows("test")), data, mask="mask")
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 3, 1)
+    found = [predict(network, patches, 0, None, torch.device("cpu"), whole=one) for one in (False, True)]
+    assert len(np.unique(found[0])) > 1
+    np.testing.assert_array_equal(*found)

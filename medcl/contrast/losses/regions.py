@@ -19,6 +19,7 @@ def local(
     negatives: Tensor | Literal["others"] = "others",
     *,
     temperature: float | Tensor = 0.1,
+    places: Tensor | None = None,
     **scale: Unpack[Scale],
 ) -> Tensor:
     """Tell the regions of an image apart, whatever its intensities: L^R.
@@ -38,12 +39,17 @@ def local(
     The temperature (0.1) decides how much the most similar region counts: the same organ left and right, or the next
     region of one that covers several, look alike and are not errors; with few regions 0.1 is safe.
 
+    Regions far apart can be told by their position alone, which a network of convolutions sees by the padding of its
+    edges: the loss then falls to 0 and the content of a region is never looked at. With `places` (not in the paper) the
+    same region of images of another place is a negative too, in both views, which no position tells from the positive.
+
     Args:
         z1: (N, R, D) embeddings of the regions of each image.
         z2: (N, R, D) of the same regions in the other view.
         negatives: (R, K) int64, the negative regions of each, or "others": all other regions.
         temperature: above 0, one number; a tensor may be learned.
-        **scale: `block`, of images, and `group`, see `Scale`; no image is compared with another.
+        places: (N,) int64, of each image; None compares no image with another.
+        **scale: `block`, of images, and `group`, see `Scale`: it holds the images of other places.
 
     Returns:
         Scalar. With one region the loss is 0.
@@ -75,9 +81,18 @@ def local(
         within = [(x @ x.mT * inverse).masked_fill(~negative, -torch.inf) for x in (a, b)]
         across = a @ b.mT * inverse
         positive = across.diagonal(dim1=1, dim2=2)
+        elsewhere = own[3].unbind(dim=2) if len(own) > 3 else (None, None)
         losses = [
-            torch.cat([scores.masked_fill(~(negative | itself), -torch.inf), same], dim=2).logsumexp(dim=2) - positive
-            for scores, same in zip((across, across.mT), within, strict=True)
+            torch.cat(
+                [
+                    scores.masked_fill(~(negative | itself), -torch.inf),
+                    same,
+                    *([] if more is None else [more[:, :, None]]),
+                ],
+                dim=2,
+            ).logsumexp(dim=2)
+            - positive
+            for scores, same, more in zip((across, across.mT), within, elsewhere, strict=True)
         ]
         total = torch.stack(losses).sum(dim=(0, 2))
         return torch.stack([total, torch.full_like(total, 2 * regions)], dim=1)
@@ -85,8 +100,34 @@ def local(
     with no_autocast(z1):
         a, b = (F.normalize(accurate(z), dim=2) for z in (z1, z2))
         inverse = torch.as_tensor(1 / temperature, dtype=a.dtype, device=a.device).reshape(1, 1).expand(images, 1)
-        lines = over_samples(formula, (a, b, inverse), numbers=6 * regions**2, block=block)
+        more = () if places is None else (_elsewhere(a, b, inverse[:1, :, None], places, group),)
+        lines = over_samples(formula, (a, b, inverse, *more), numbers=6 * regions**2, block=block)
     return mean_over_anchors(lines, group)
+
+
+def _elsewhere(a: Tensor, b: Tensor, inverse: Tensor, places: Tensor, group: Group) -> Tensor:
+    """The logarithm of what the same region of images of other places adds to Z_r.
+
+    Args:
+        a: (N, R, D) of length 1.
+        b: (N, R, D) of the other view.
+        inverse: 1 / temperature.
+        places: (N,) of the images.
+        group: processes that share the batch.
+
+    Returns:
+        (N, R, 2) for anchors in a and in b; -inf without such an image.
+    """
+    other = (places[:, None] != gather(places, group)).repeat(1, 2)[:, None]
+    some = other.any(dim=2, keepdim=True)
+    candidates = torch.cat([gather(a, group), gather(b, group)])
+    found = []
+    for anchors in (a, b):
+        scores = torch.einsum("nrd,mrd->nrm", anchors, candidates) * inverse
+        # Where there is no such image the sum is of zeros, so that its derivative is a number, and is not used.
+        summed = scores.masked_fill(~other & some, -torch.inf).logsumexp(dim=2)
+        found.append(summed.masked_fill(~some[:, :, 0], -torch.inf))
+    return torch.stack(found, dim=2)
 
 
 def local_across(
@@ -98,6 +139,7 @@ def local_across(
     group: Group,
     across: tuple[Tensor, Tensor] | None = None,
     partitions: int = 4,
+    places: Tensor | None = None,
 ) -> Tensor:
     """L^R, or with `across` L^D.
 
@@ -113,11 +155,12 @@ def local_across(
         group: processes that share the batch.
         across: `position` (N,) in [0, 1] and ids of the `volume` (N,) of each image; None: L^R.
         partitions: into which a volume is cut.
+        places: (N,) of the images, see `local`; of the pairs within an image.
 
     Returns:
         Scalar.
     """
-    within = local(first, second, negatives, temperature=temperature, group=group)
+    within = local(first, second, negatives, temperature=temperature, places=places, group=group)
     if across is None:
         return within
     position, volumes = across

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from medcl.contrast.losses.regions import local_across, nearby
+from medcl.contrast.pairings.slices import partition
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import LocalHead
 from medcl.networks.regions import RegionHead
@@ -26,7 +27,9 @@ class RegionsConfig(OneInputConfig):
         blocks: decoder blocks of a U-Net that are trained, counted from the bottleneck; of five, three give a map of a
             quarter of the size. Other networks have one map: their dense embedding.
         across: whether a region is also matched with that of a slice of the same partition of another volume (L^D).
-        parts: partitions of a volume, for `across`.
+        elsewhere: whether the same region of slices of other partitions is a negative too (not in the paper), which no
+            position tells from the positive.
+        parts: partitions of a volume, for `across` and `elsewhere`.
         region: features along each side of a region.
         negatives: nearby regions of the same image, in both views.
         projection: width of what is compared.
@@ -38,6 +41,7 @@ class RegionsConfig(OneInputConfig):
     views: str = ""
     blocks: int = 3
     across: bool = False
+    elsewhere: bool = False
     parts: int = 4
     region: int = 3
     negatives: int = 5
@@ -49,7 +53,7 @@ class RegionsConfig(OneInputConfig):
     @property
     def partitions(self) -> int:
         """Those from which slices are drawn."""
-        return self.parts if self.across else 1
+        return self.parts if self.across or self.elsewhere else 1
 
     def adapted(self, name: str, encoder: Any) -> Any:
         """A U-Net with the decoder blocks that are trained."""
@@ -70,7 +74,7 @@ class RegionsConfig(OneInputConfig):
             )
         if self.parts < 1:
             raise UsageError(f"{where}.parts: {self.parts} is invalid; a volume has at least one")
-        if self.across and recipe.batch.samples % self.parts:
+        if self.partitions > 1 and recipe.batch.samples % self.parts:
             raise UsageError(
                 f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "
                 f"of {where} equally; take a multiple"
@@ -117,5 +121,6 @@ class Regions(Objective):
                 group=step.group,
                 across=across,
                 partitions=config.parts,
+                places=partition(seen.ids["position"], config.parts) if config.elsewhere else None,
             )
         }

@@ -1,14 +1,17 @@
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
 from torch import Tensor
 
+from medcl.contrast.core.gather import Group
 from medcl.contrast.losses.info_nce import info_nce_views
 from medcl.contrast.losses.regions import local, nearby
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
 from tests.contrast.loops import mean
+from tests.contrast.processes import across
 from tests.contrast.similarities.test_late import unit
 
 SOME = torch.tensor([[1, 2], [0, 3], [3, 0], [2, 2]])
@@ -36,6 +39,48 @@ def test_the_loss_and_its_gradient_equal_the_loops(given: bool, block: int | Non
         draw(3, 4, 2),
         draw(3, 4, 2, seed=1),
     )
+
+
+def with_elsewhere(z1: Tensor, z2: Tensor, *, negatives: list[list[int]], places: list[int]) -> Tensor:
+    def e(x: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(unit(x) @ unit(y) / 0.3)
+
+    terms = []
+    for a, b in ((z1, z2), (z2, z1)):
+        for i, r in product(range(len(a)), range(a.shape[1])):
+            positive = e(a[i, r], b[i, r])
+            below = positive + sum(e(a[i, r], a[i, n]) + e(a[i, r], b[i, n]) for n in set(negatives[r]))
+            for j in range(len(a)):
+                if places[j] != places[i]:
+                    below = below + e(a[i, r], a[j, r]) + e(a[i, r], b[j, r])
+            terms.append(-torch.log(positive / below))
+    return mean(terms)
+
+
+@pytest.mark.parametrize("places", [[0, 1, 0, 2], [3, 3, 3, 3]])
+@pytest.mark.parametrize("block", [None, 3])
+def test_the_same_region_of_images_of_other_places_is_a_negative(places: list[int], block: int | None) -> None:
+    assert_same(
+        partial(local, negatives=SOME, temperature=0.3, places=torch.tensor(places), block=block),
+        partial(with_elsewhere, negatives=SOME.tolist(), places=places),
+        draw(4, 4, 2),
+        draw(4, 4, 2, seed=1),
+    )
+
+
+def test_images_of_other_places_in_two_processes() -> None:
+    z1, z2, places = draw(6, 4, 2), draw(6, 4, 2, seed=1), torch.tensor([0, 1, 2, 2, 1, 0])
+    whole = value_and_gradients(partial(local, negatives=SOME, places=places), z1, z2)
+    parts = across(2, _on_one_of_two, z1, z2, places)
+    torch.testing.assert_close(torch.stack([part[0] for part in parts]).mean(), whole[0])
+    for view in (1, 2):
+        # Gradients of processes are averaged.
+        torch.testing.assert_close(torch.cat([part[view] for part in parts]) / 2, whole[view])
+
+
+def _on_one_of_two(rank: int, group: Group, *whole: Tensor) -> tuple[Tensor, ...]:
+    z1, z2, places = (one.chunk(2)[rank] for one in whole)
+    return value_and_gradients(partial(local, negatives=SOME, places=places, group=group), z1, z2)
 
 
 def test_gradcheck() -> None:
