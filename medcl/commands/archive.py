@@ -25,12 +25,12 @@ def phantom(
     ct_patients: int = 0,
     mr_patients: int = 0,
     xray_patients: int = 0,
-    organ_patients: int = 0,
     reports: bool = False,
     seed: int = 0,
     stimulus: bool = False,
     shape_patients: int = 0,
     shape_sites: bool = False,
+    organ_patients: int = 0,
 ) -> Result[Path]:
     """Write synthetic patients as real files with label tables: WFDB, EDF, DICOM, NIfTI, and reports of them.
 
@@ -41,14 +41,14 @@ def phantom(
         ct_patients: number of patients with CTs of the chest and label maps.
         mr_patients: number of patients with MRs of the head and label maps.
         xray_patients: number of patients with radiographs of the chest; the same patients as those of the CTs.
-        organ_patients: number of patients with MRs of the abdomen of three scanners, in axial or coronal slices, and
-            label maps of seven organs.
         reports: write reports too, of the ECGs (text), CTs and radiographs (DICOM SR).
         seed: random seed; the same seed writes the same bytes.
         stimulus: let the subjects of EEGs hear speech, whose envelope is a further channel, `envelope`.
         shape_patients: number of patients with small images of shapes, their reports and the boxes of their findings:
             a test bed of methods for images and reports.
         shape_sites: let three hospitals mark these images and word their reports differently.
+        organ_patients: number of patients with MRs of the abdomen of three scanners, in axial or coronal slices, and
+            label maps of seven organs.
 
     Returns:
         The folder.

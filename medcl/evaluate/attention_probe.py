@@ -63,6 +63,7 @@ def attention_probe(
     pooling: PoolingName,
     seed: int,
     device: torch.device,
+    config: FinetuneConfig = PROBE,
 ) -> tuple[Finetuned, Embedded, Arrays]:
     """Train the pooling and a linear head; the steps are chosen by the rows `validation`.
 
@@ -75,6 +76,7 @@ def attention_probe(
         pooling: one that is learned.
         seed: of the weights and the batches.
         device: to train on.
+        config: how it is learned.
 
     Returns:
         The network, the samples that it takes, and `mean` and `scale` (dim,) of the training samples, by which these
@@ -85,5 +87,5 @@ def attention_probe(
     scale[scale == 0] = 1
     samples = Embedded((z - mean) / scale, item)
     ways: dict[str, Any] = {"seed": seed, "device": device, "pooling": pooling, "linear": True}
-    tuned = fine_tune(AsTheyAre(len(mean)), task, samples, train, validation, PROBE, **ways)
+    tuned = fine_tune(AsTheyAre(len(mean)), task, samples, train, validation, config, **ways)
     return tuned, samples, {"mean": mean, "scale": scale}

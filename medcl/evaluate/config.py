@@ -63,6 +63,10 @@ class FinetuneConfig:
         evaluate_every: number of steps between two evaluations on the validation patients (an epoch, where that is
             longer).
         patience: number of evaluations without improvement after which training stops.
+        contrast: `sc-mil` also contrasts the pooled embeddings of the items of a batch by their class, less and less
+            until the last step (Juyal et al., WACV 2024), for classes alone; `ins` also trains a classifier of the
+            samples by the label of their item (Qu et al., 2024), for two classes alone, and the page shows its scores.
+            Both with learned pooling of a frozen encoder, too.
     """
 
     steps: int = 3000
@@ -72,6 +76,7 @@ class FinetuneConfig:
     weight_decay: float = 0.01
     evaluate_every: int = 20
     patience: int = 10
+    contrast: Literal["none", "sc-mil", "ins"] = "none"
 
 
 AUGMENTATION = ImageViewsConfig(

@@ -23,6 +23,7 @@ from medcl.evaluate.cells import FOLDER, fingerprint, read
 from medcl.evaluate.config import PROTOCOLS, EvaluateConfig
 from medcl.evaluate.experiment import Fold, Planned, run
 from medcl.evaluate.folds import divided
+from medcl.evaluate.heat_strips import heat_strips
 from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.label_plan import LabelPlan
@@ -90,7 +91,8 @@ def labels(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, 
     """The experiment of a column of labels; see `finetune`."""
     results, models, plan, folds = measure_runs(folders, manifest, config, store)
     results.save(output / "results.json")
-    write_page(results, output / "report.html")
+    strips = heat_strips(models, plan.task, folds[0].test, results.items, plan.folder)
+    write_page(results, output / "report.html", strips=strips)
     save_models(models, plan, folds, results, folds[0].arms[0].spec, output / "models")
     return results
 

@@ -25,6 +25,7 @@ from medcl.evaluate.protocols import (
     Network,
     attention,
     fine_tune,
+    instance_scores,
     linear_probe,
     nearest_neighbours,
     predict,
@@ -139,8 +140,9 @@ class LabelPlan:
             about |= {"features": features.key, "protocol": protocol}
             if self.config.pooling not in LEARNED:
                 return Cell(_frozen, (self.folder, features.key, self.task, rows, *parts, protocol, arm.learner), about)
-            pooling = {"pooling": self.config.pooling, "seed": seed, "finetune": asdict(PROBE)}
-            learned = (self.folder, features.key, self.task, rows, *parts, self.config.pooling, seed)
+            probe = replace(PROBE, contrast=self.config.finetune.contrast)
+            pooling = {"pooling": self.config.pooling, "seed": seed, "finetune": asdict(probe)}
+            learned = (self.folder, features.key, self.task, rows, *parts, self.config.pooling, seed, probe)
             return Cell(_attending, learned, about | pooling)
         tuning = self.config.finetune
         of_each = self.config.pooling in ("mean", *OF_PREDICTIONS)
@@ -208,12 +210,12 @@ def _attending(
     test: Rows,
     pooling: PoolingName,
     seed: int,
+    config: FinetuneConfig,
 ) -> Arrays:
     """Learn attention on the frozen embeddings of samples: as `_tuned`, and how the embeddings are standardised."""
     found = _features(folder, key)
-    tuned, samples, scaling = attention_probe(
-        task, found["z"], rows[found["group"]], train, validation, pooling=pooling, seed=seed, device=device()
-    )
+    ways: dict[str, Any] = {"pooling": pooling, "seed": seed, "device": device(), "config": config}
+    tuned, samples, scaling = attention_probe(task, found["z"], rows[found["group"]], train, validation, **ways)
     kept = {**scaling, **_weights(tuned.network, ("head", "pooling"))}
     return {**_predicted(tuned, task, samples, validation, test), **kept}
 
@@ -224,6 +226,10 @@ def _predicted(tuned: Finetuned, task: Task, samples: SampleSet, validation: Row
     found = {name: predict(tuned.network, task, samples, rows, device()) for name, rows in parts.items()}
     if tuned.network.pooling.attention is not None:
         found["attention"] = attention(tuned.network, samples, test, device())
+    if tuned.instances is not None:
+        found["instances"] = instance_scores(tuned, samples, test, device())
+    if "attention" in found or "instances" in found:
+        found["attended"] = np.array([len(samples.samples_of(item)) for item in test.tolist()])
     return {**found, "steps": np.array(tuned.steps)}
 
 

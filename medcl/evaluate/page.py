@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from medcl.evaluate import figures
+from medcl.evaluate.heat_strips import HeatStrips
 from medcl.evaluate.page_parts import (
     SegmentImages,
     calibrations,
@@ -99,7 +100,11 @@ class ClassTable:
 
 
 def write_page(
-    results: Results, path: Path, images: SegmentImages | None = None, overlays: Sequence[tuple[str, str]] = ()
+    results: Results,
+    path: Path,
+    images: SegmentImages | None = None,
+    overlays: Sequence[tuple[str, str]] = (),
+    strips: Sequence[HeatStrips] = (),
 ) -> None:
     """Write the page as one self-contained HTML file.
 
@@ -108,14 +113,20 @@ def write_page(
         path: of the file.
         images: of segmented volumes.
         overlays: (image, overlay) as data URIs, in the order of `results.grounding`.
+        strips: how much each sample of a test item counts, where that is learned.
 
     Raises:
         UsageError: the results have no label fraction.
     """
-    page.write(path, render_page(results, images, overlays))
+    page.write(path, render_page(results, images, overlays, strips))
 
 
-def render_page(results: Results, images: SegmentImages | None = None, overlays: Sequence[tuple[str, str]] = ()) -> str:
+def render_page(
+    results: Results,
+    images: SegmentImages | None = None,
+    overlays: Sequence[tuple[str, str]] = (),
+    strips: Sequence[HeatStrips] = (),
+) -> str:
     """The page as HTML; see `write_page`."""
     charts: dict[str, page.Figure] = {}
     main, styles, many = headline_protocol(results), styles_of(results), results.procedure
@@ -141,6 +152,7 @@ def render_page(results: Results, images: SegmentImages | None = None, overlays:
         calibration=calibrations(results, styles, charts),
         confusion=confusions(results),
         images=images or SegmentImages(),
+        strips=strips,
         grounding=list(zip(results.grounding, overlays, strict=False)),
         protocol_name=protocol_name,
         learning=learning_charts(results, styles, charts),

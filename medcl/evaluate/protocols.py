@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medcl.embed.encoders import embed_records, embed_samples
-from medcl.errors import MedclError
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate.bag_contrast import BagContrast
 from medcl.evaluate.config import FinetuneConfig
+from medcl.evaluate.instance_contrast import InstanceContrast
 from medcl.evaluate.tasks.base import Floats, Linear, Rows, Task
 from medcl.modality.sampling import SampleSet
 from medcl.networks.heads import ClassifierHead
@@ -87,11 +89,15 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Finetuned:
-    """A fine-tuned network, the steps until the kept weights, and their selection metric on the validation items."""
+    """A fine-tuned network, the steps until the kept weights, and their selection metric on the validation items.
+
+    With `ins` also the classifier of samples, as it was at that step.
+    """
 
     network: Network
     steps: int
     validation: float
+    instances: InstanceContrast | None = None
 
 
 class Scaled(nn.Module):
@@ -150,16 +156,26 @@ def fine_tune(
         head.mean.fill_(float(labels.mean()))  # type: ignore[operator]
         head.spread.fill_(float(labels.std()) or 1.0)  # type: ignore[operator]
     targets = torch.from_numpy(labels).float().to(device)
-    parameters = list(network.parameters())
+    contrast = _contrast(config.contrast, task, dim, len(samples))
+    classes = torch.from_numpy(np.zeros(0) if contrast is None else task.labels[train].astype(np.int64)).to(device)
+    if contrast is not None:
+        contrast.to(device)
+    parameters = [*network.parameters(), *(contrast.parameters() if contrast is not None else ())]
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     every = max(config.evaluate_every, -(-len(train) // config.batch))
     best, best_step, best_state = -np.inf, 0, copy.deepcopy(network.state_dict())
+    instances = contrast if isinstance(contrast, InstanceContrast) else None
     for step, chosen in enumerate(_batches(len(train), config.batch, config.steps, rng), start=1):
         network.train()
         picked, group = _draw_samples(samples, train[chosen], config.windows or 1, rng)
         x = samples.__getitems__(picked)["x"].to(device)
-        logits = network(x, torch.from_numpy(group).to(device), len(chosen))
-        loss = task.loss(logits, targets[torch.from_numpy(chosen).to(device)])
+        z, of = network.encoder.embed(x), torch.from_numpy(group).to(device)
+        pooled = network.pooling(z, of, len(chosen))
+        loss = task.loss(network.head(pooled), targets[torch.from_numpy(chosen).to(device)])
+        if isinstance(contrast, BagContrast):
+            loss = contrast.with_labels(loss, pooled, classes[chosen], step / config.steps)
+        elif contrast is not None:
+            loss = loss + contrast(z, of, classes[chosen], torch.tensor(picked, device=device), step / config.steps)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -169,10 +185,28 @@ def fine_tune(
         value = task.score(validation, predict(network, task, samples, validation, device))
         if value > best:
             best, best_step, best_state = value, step, copy.deepcopy(network.state_dict())
+            instances = copy.deepcopy(contrast) if isinstance(contrast, InstanceContrast) else None
         elif step - best_step >= config.patience * every:
             break
     network.load_state_dict(best_state)
-    return Finetuned(network, best_step, float(best))
+    return Finetuned(network, best_step, float(best), instances)
+
+
+def _contrast(name: str, task: Task, dim: int, samples: int) -> BagContrast | InstanceContrast | None:
+    """What is trained beside the labels of items, by name.
+
+    Raises:
+        UsageError: the task has no classes that it could be for.
+    """
+    binary = task.target.kind == "binary"
+    if (name == "sc-mil" and not (task.one_class or binary)) or (name == "ins" and not binary):
+        needed = "two classes" if name == "ins" else "one class of each item"
+        raise UsageError(
+            f"finetune.contrast {name}: it needs {needed}, and {task.target.name} is {task.target.kind}; take none"
+        )
+    if name == "ins":
+        return InstanceContrast(dim, samples)
+    return BagContrast(dim) if name == "sc-mil" else None
 
 
 def predict(network: Network, task: Task, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
@@ -209,6 +243,16 @@ def attention(network: Network, samples: SampleSet, rows: Rows, device: torch.de
         each = _on(device, *embed_samples(network.encoder, samples, rows, device))
         weights: Floats = network.pooling.attention(*each, len(rows)).double().cpu().numpy()  # type: ignore[misc]
     return weights
+
+
+def instance_scores(tuned: Finetuned, samples: SampleSet, rows: Rows, device: torch.device) -> Floats:
+    """The probability of the second class of each sample of items, (N,), in the order of the items."""
+    assert tuned.instances is not None
+    tuned.network.eval()
+    z, _ = embed_samples(tuned.network.encoder, samples, rows, device)
+    with torch.inference_mode():
+        scores: Floats = tuned.instances.eval().scores(torch.from_numpy(z).to(device)).double().cpu().numpy()
+    return scores
 
 
 def _on(device: torch.device, *arrays: Any) -> list[Tensor]:

@@ -14,16 +14,19 @@ from medcl.embed import encoders
 from medcl.embed.encoders import embed_records
 from medcl.errors import MedclError
 from medcl.evaluate import arms
-from medcl.evaluate.attention_probe import attention_probe
+from medcl.evaluate.attention_probe import AsTheyAre, Embedded, attention_probe
 from medcl.evaluate.cells import FOLDER
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.finetune import finetune
+from medcl.evaluate.heat_strips import strips
 from medcl.evaluate.items import Bags, Items
-from medcl.evaluate.protocols import attention, linear_probe, predict, predict_linear
+from medcl.evaluate.protocols import Network, attention, linear_probe, predict, predict_linear
 from medcl.evaluate.results import ResultTarget
 from medcl.evaluate.tasks import TASKS
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spec import SignalCard
+from medcl.networks.pooling import Pooling
+from medcl.show.images import CIVIDIS
 
 CPU = torch.device("cpu")
 CONFIG = EvaluateConfig(
@@ -80,7 +83,54 @@ def test_a_patient_is_one_item_by_every_pooling(
     for one in weights if pooling == "attention" else []:
         assert one.sum() == pytest.approx(results.splits["test"].patients, abs=1e-4)
         assert (one > 0).all()
+    page = (tmp_path / "report.html").read_text()
+    assert ("Which samples count" in page) == (pooling in ("attention", "gated"))
     assert bool(weights) or pooling not in ("attention", "gated")
+
+
+@pytest.mark.parametrize("contrast", ["sc-mil", "ins"])
+def test_bags_and_their_samples_are_contrasted(
+    run: Path, manifest: Manifest, store: Path, tmp_path: Path, contrast: str
+) -> None:
+    tuning = replace(CONFIG.finetune, contrast=contrast)  # type: ignore[arg-type]
+    settings = {"protocols": ["finetune"], "scratch": False, "baselines": ["none"], "pooling": "gated"}
+    config = replace(CONFIG, finetune=tuning, **settings)  # type: ignore[arg-type]
+    before = len(_cells(store))
+    results = finetune([run], manifest, config, store, tmp_path)
+    assert len(_cells(store)) == before + 1
+    assert np.isfinite(list(results.scores[0].metrics.values())).all()
+    assert ("a score of 0 of yes" in (tmp_path / "report.html").read_text()) == (contrast == "ins")
+
+
+def test_a_strip_shows_the_weights_of_an_item() -> None:
+    image = strips(np.array([0.25] * 4 + [0.0, 0.5]), np.array([4, 2]), np.array([1, 0]))
+    low, even, high = (np.array(CIVIDIS)[place] for place in (0, 1, 2))
+    # The second item is drawn first: its samples take half of the strip each.
+    assert image.shape == (20, 240, 3)
+    assert (image[:8, :120] == low).all()
+    assert (image[:8, 120:] == high).all()
+    assert (image[10:18] == even).all()
+    assert (image[8:10] == 255).all()
+
+
+def test_a_bag_of_ten_thousand_samples_passes_an_encoder_in_pieces_of_one_size() -> None:
+    """What is held grows by an embedding and a weight a sample, whatever a sample itself takes."""
+    largest = []
+
+    class Watched(AsTheyAre):
+        def embed(self, x: torch.Tensor) -> torch.Tensor:
+            largest.append(len(x))
+            return x
+
+    class Pieces(Embedded):
+        at_a_time = 256
+
+    for size in (1_000, 10_000):
+        samples = Pieces(np.zeros((size, 8), np.float32), np.zeros(size, np.int64))
+        network = Network(Watched(8), torch.nn.Linear(8, 1), Pooling("gated", 8))
+        weights = attention(network, samples, np.array([0]), CPU)
+        np.testing.assert_allclose(weights, 1 / size, rtol=1e-4)
+        assert max(largest) <= 256
 
 
 def _cells(store: Path) -> list[dict[str, np.ndarray]]:

@@ -29,9 +29,10 @@ def trained(volumes: Tensor, elsewhere: bool, seed: int) -> tuple[float, float, 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = UNet(1, widths=WIDTHS, blocks=1)
-    head = torch.nn.Sequential(LocalHead(WIDTHS[1]), RegionHead(WIDTHS[1], (24, 20), 3, 32))
+    regions = RegionHead(WIDTHS[1], (24, 20), 3, 32)
+    head = torch.nn.Sequential(LocalHead(WIDTHS[1]), regions)
     optimiser = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=1e-3)
-    negatives = nearby(head[1].starts, 5)
+    negatives = nearby(regions.starts, 5)
 
     def views() -> tuple[Tensor, Tensor, Tensor]:
         at = np.tile(np.arange(PARTS), 4) * (SHAPE[2] // PARTS) + rng.integers(0, SHAPE[2] // PARTS, 16)
