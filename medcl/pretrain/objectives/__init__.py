@@ -33,6 +33,7 @@ OBJECTIVES = {
     "prd": "prd:PRD",
     "proxies": "proxies:Proxies",
     "gml": "gml:GML",
+    "laso": "laso:LaSO",
     "opposites": "opposites:Opposites",
     "sentences": "sentences:Sentences",
 }
