@@ -71,6 +71,7 @@ from medcl.contrast.losses.temperatures import IndividualTemperatures as Individ
 from medcl.contrast.losses.uniformity import align_uniform as align_uniform
 from medcl.contrast.losses.uniformity import alignment as alignment
 from medcl.contrast.losses.uniformity import uniformity as uniformity
+from medcl.contrast.pairings.neighbours import alike as alike
 from medcl.contrast.pairings.neighbours import nearest as nearest
 from medcl.contrast.pairings.neighbours import soft as soft
 from medcl.contrast.pairings.neighbours import softened as softened
@@ -144,6 +145,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
 
 PAIRINGS: dict[str, Callable[..., Pairing]] = {
     "across_volumes": across_volumes,
+    "alike": alike,
     "among_views": among_views,
     "apart_from_partition": apart_from_partition,
     "itself": itself,

@@ -7,7 +7,7 @@ from torch import Tensor
 from medcl.contrast.core.anchors import Scale
 from medcl.contrast.losses.info_nce import Denominator, Log, info_nce
 from medcl.contrast.losses.uniformity import alignment, uniformity
-from medcl.contrast.pairings.neighbours import soft
+from medcl.contrast.pairings.neighbours import soft, softened
 from medcl.contrast.pairings.pairs import Pairing, itself, matrix
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine, transposed
 from medcl.errors import UsageError
@@ -170,11 +170,13 @@ def cwcl(
     frozen: Tensor,
     pairing: Pairing | None = None,
     *,
+    both: bool = False,
+    sharpness: float = 0.0,
     temperature: float | Tensor = 0.07,
     similarity: Similarity = cosine,
     **scale: Unpack[Scale],
 ) -> Tensor:
-    """Contrast two modalities: one way by the similarities in a frozen model, the other way by pairs.
+    """Contrast two modalities: one way by the similarities in a frozen model, the other way by pairs, or by them too.
 
     With s_ij = sim(a_i, b_j) / temperature and w_ij = (cos(frozen_i, frozen_j) + 1) / 2,
 
@@ -186,11 +188,18 @@ def cwcl(
     reports in proportion, so that near-duplicates, which archives are full of, are not pushed apart. A low
     temperature sharpens both softmaxes, but not the weights.
 
+    As published, only the direction from a to b is weighted. Where b repeats itself, as reports do, the other one still
+    pushes the images of two equal reports apart: `both` weighs it as well, each b_j attracting the a_i in proportion,
+    which is not in the paper. The cosines of an encoder of reports lie near each other, so that the weights are nearly
+    flat: with a `sharpness` they are the softmax of cosine / sharpness over the candidates (0.1, say).
+
     Args:
         a: (N, D) anchors.
         b: (N, D) of the other modality, in the same order.
         frozen: (N, E) of the modality of `a`.
         pairing: who belongs together in the direction from b to a, as of a with b; default: each with its own.
+        both: whether the direction from b to a is weighted too, in the place of the pairing.
+        sharpness: temperature of a softmax of the weights; 0 takes (cosine + 1) / 2.
         temperature: of both directions; above 0.
         similarity: of embeddings.
         **scale: `block` and `group`, see `Scale`.
@@ -201,6 +210,9 @@ def cwcl(
     Raises:
         UsageError: when shapes do not fit.
     """
+    # Of equal anchors and candidates, the weights of the other direction are these as well.
+    weighted = softened(frozen.detach(), temperature=sharpness) if sharpness else soft(frozen)
     plain = itself(frozen) if pairing is None else pairing
-    there = info_nce(a, b, soft(frozen), temperature=temperature, similarity=similarity, **scale)
-    return there + info_nce(b, a, plain.T, temperature=temperature, similarity=transposed(similarity), **scale)
+    there = info_nce(a, b, weighted, temperature=temperature, similarity=similarity, **scale)
+    other = weighted if both else plain.T
+    return there + info_nce(b, a, other, temperature=temperature, similarity=transposed(similarity), **scale)

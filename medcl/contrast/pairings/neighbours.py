@@ -107,6 +107,32 @@ def soft(frozen_a: Tensor, frozen_b: Tensor | None = None) -> Pairing:
     return Pairing(rule, (a,), (b,), soft=True)
 
 
+def alike(frozen_a: Tensor, frozen_b: Tensor | None = None, *, above: float = 0.95) -> Pairing:
+    """Positive where a model that is not trained finds two samples nearly the same: cos(frozen_a, frozen_b) > above.
+
+    To be left out, or to be positive: the duplicates of an archive are no negatives. This is the third stage of
+    MultiCSR (Wang et al., MultiCSR, NAACL 2024), whose released code multiplies the logits by 0, so that they stay in
+    the softmax as cosines of 0; left out, they are not in it.
+
+    Args:
+        frozen_a: (N, E) embeddings of the anchors; no derivative is taken. A vector of zeros is like nothing.
+        frozen_b: (M, E) those of the candidates by the same model; default: the same ones.
+        above: cosine above which two are alike; 1 finds none.
+
+    Returns:
+        The pairing, of yes and no.
+
+    Raises:
+        UsageError: when shapes do not fit.
+    """
+    a, b = _units(frozen_a.detach(), None if frozen_b is None else frozen_b.detach())
+
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
+        return PairMasks(anchors[0] @ candidates[0].T > above)
+
+    return Pairing(rule, (a,), (b,))
+
+
 def softened(target_a: Tensor, target_b: Tensor | None = None, *, temperature: float) -> Pairing:
     """Positive by the softmax over the candidates of cos(target_a, target_b) / temperature.
 

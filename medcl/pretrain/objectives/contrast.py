@@ -86,8 +86,8 @@ class Contrast(Objective):
         one = Wanted(config.views, copies=1, masked=config.masked, apart=self.name if config.apart else "")
         several = replace(one, copies=config.copies, original=config.original)
         found = {name: several if config.of else one for name in self.names}
-        if self.soft:
-            found.setdefault(self.soft, Wanted(copies=1))
+        for name in self.config.frozen:
+            found.setdefault(name, Wanted(copies=1))
         return found
 
     def forward(self, step: Step) -> dict[str, Tensor]:
@@ -107,9 +107,13 @@ class Contrast(Objective):
         return seen.project(head, blocks, source)
 
     def _side(self, step: Step, seen: Seen, names: tuple[str, ...], blocks: int) -> Side:
-        frozen = None
-        if self.soft:
-            frozen = {self.soft: step.see(self.soft, self.wanted[self.soft]).pooled.detach()}
+        frozen = {}
+        for name in self.config.frozen:
+            pooled = step.see(name, self.wanted[name]).pooled.detach()
+            # Of samples without this input nothing is known: a vector of zeros.
+            everyone = pooled.new_zeros(len(step.present[name]), pooled.shape[1])
+            everyone[step.present[name]] = pooled
+            frozen[name] = everyone[step.present[names[0]]]
         raw = seen.drawn.source if NEIGHBOURS in self.config.words else None
         return Side(seen.ids, blocks, seen.n, names, raw, frozen)
 

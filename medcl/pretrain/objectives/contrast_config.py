@@ -7,6 +7,7 @@ from medcl.errors import UsageError
 from medcl.pretrain.objectives.base import HeadConfig, ObjectiveConfig, named
 from medcl.pretrain.objectives.named_loss import NamedLoss
 from medcl.pretrain.objectives.positives import (
+    ALIKE,
     IN_BATCH,
     ITEM,
     NEIGHBOURS,
@@ -48,8 +49,10 @@ class ContrastConfig(ObjectiveConfig):
         positives: what two samples share that attract each other: a level (`patient`, `trial`, `study`), `item` (the
             sample itself, or records that belong together), `text`, `label:COLUMN`, `value:COLUMN` (continuous),
             `position` (of slices in their volume, of windows in seconds), `partition` (of slices), `neighbours` (in raw
-            features), `soft:INPUT` (weighted by a frozen encoder); or several with their shares.
-        exclude: levels; pairs that share one without being positive are left out, neither positive nor negative.
+            features), `soft:INPUT` (weighted by a frozen encoder), `alike:INPUT` (near each other for a frozen encoder,
+            see `above`); or several with their shares.
+        exclude: levels, `text` or `alike:INPUT`; pairs that share one without being positive are left out, neither
+            positive nor negative.
         within: a level; only samples that share it are compared at all.
         labels: share of the training patients whose labels are used.
         loss: name of a loss of `medcl.contrast`, or `package.module:function`; default: `info_nce` within an input,
@@ -70,6 +73,7 @@ class ContrastConfig(ObjectiveConfig):
         width: largest difference of positives by `value` or `position`.
         bandwidth: of a Gaussian kernel that weighs positives by `value` or `position`; 0 takes `width`.
         parts: equal parts of a volume, for `partition`.
+        above: cosine of frozen embeddings above which two samples are `alike`.
     """
 
     of: str = ""
@@ -95,6 +99,7 @@ class ContrastConfig(ObjectiveConfig):
     width: float = 0.35
     bandwidth: float = 0.0
     parts: int = 4
+    above: float = 0.95
     ranges: ClassVar = {
         "from 0 to 1": ("negatives.momentum",),
         "above 0": ("temperature",),
@@ -105,7 +110,13 @@ class ContrastConfig(ObjectiveConfig):
     def inputs(self) -> tuple[str, ...]:
         """Those that are contrasted, and those whose frozen embeddings weigh the pairs."""
         own = (self.of,) if self.of else self.between
-        return tuple(dict.fromkeys((*own, *(word.removeprefix(SOFT) for word in self.words if word.startswith(SOFT)))))
+        return tuple(dict.fromkeys((*own, *self.frozen)))
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Inputs whose frozen embeddings say who is alike, and how much."""
+        found = [word.partition(":") for word in (*self.words, *self.exclude)]
+        return tuple(dict.fromkeys(name for kind, _, name in found if f"{kind}:" in (SOFT, ALIKE)))
 
     @property
     def words(self) -> dict[str, float]:
@@ -116,7 +127,7 @@ class ContrastConfig(ObjectiveConfig):
     def columns(self) -> tuple[str, ...]:
         """Labels, values and levels that are looked up in the manifest."""
         found = [word for word in (*self.words, *self.exclude, self.within) if word and word not in IN_BATCH]
-        return tuple(word for word in found if not word.startswith(SOFT))
+        return tuple(word for word in found if not word.startswith((SOFT, ALIKE)))
 
     @property
     def partitions(self) -> int:
@@ -163,9 +174,17 @@ class ContrastConfig(ObjectiveConfig):
         for word in self.words:
             if word in (PARTITION, NEIGHBOURS) and self.between:
                 raise UsageError(f"{where}: positives {word!r} are of views of one input (`of`), not of `between`")
-            if word.startswith(SOFT) and not recipe.inputs[word.removeprefix(SOFT)].locked:
-                name = word.removeprefix(SOFT)
-                raise UsageError(f"{where}: positives {word!r} need a frozen encoder: set inputs.{name}.locked")
+        for role, words in (("positives", self.words), ("exclude", self.exclude)):
+            for word in words:
+                kind, _, name = word.partition(":")
+                if f"{kind}:" not in (SOFT, ALIKE):
+                    continue
+                if name not in recipe.inputs:
+                    raise UsageError(f"{where}.{role} {word!r}: {not_a_choice(name, recipe.inputs)}")
+                if not recipe.inputs[name].locked:
+                    raise UsageError(f"{where}: {role} {word!r} need a frozen encoder: set inputs.{name}.locked")
+        if self.frozen and (self.negatives.queue or len(self.between) > 2):
+            raise UsageError(f"{where}: {SOFT}INPUT and {ALIKE}INPUT go without a queue, and with two inputs at most")
         if PARTITION in (*self.words, *self.exclude) and recipe.batch.samples % self.parts:
             raise UsageError(
                 f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.gather import Group, gather, rows_before
-from medcl.contrast.pairings.neighbours import nearest, soft
+from medcl.contrast.pairings.neighbours import alike, nearest, soft
 from medcl.contrast.pairings.pairs import Pairing, itself, mixture, same
 from medcl.contrast.pairings.slices import across_volumes, partition
 from medcl.contrast.pairings.targets import kernel, near
@@ -24,12 +24,23 @@ PLACE = "place"
 """Of a sample in the batch: the id of its own key among those of a queue."""
 EARLIER = -1
 """The place of what comes from an earlier batch."""
-LABEL, VALUE, SOFT = "label:", "value:", "soft:"
+LABEL, VALUE, SOFT, ALIKE = "label:", "value:", "soft:", "alike:"
 CLASSES = "classes:"
 """Before a column and classes of it, see `places`."""
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
 """What a batch tells by itself."""
-WORDS = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS, f"{LABEL}COLUMN", f"{VALUE}COLUMN", f"{SOFT}INPUT", "a level")
+WORDS = (
+    ITEM,
+    TEXT,
+    POSITION,
+    PARTITION,
+    NEIGHBOURS,
+    f"{LABEL}COLUMN",
+    f"{VALUE}COLUMN",
+    f"{SOFT}INPUT",
+    f"{ALIKE}INPUT",
+    "a level",
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,12 @@ def _level(word: str, rules: "ContrastConfig", a: Side, b: Side | None) -> Pairi
     if word == PARTITION:
         own = [partition(side.of(POSITION), rules.parts) for side in (a, b) if side is not None]
         return same(*own)
+    if word.startswith(ALIKE):
+        name, other = word.removeprefix(ALIKE), a if b is None else b
+        assert a.frozen is not None
+        assert other.frozen is not None
+        of_a, of_b = a.frozen[name].repeat(a.blocks, 1), other.frozen[name].repeat(other.blocks, 1)
+        return alike(of_a, of_b, above=rules.above)
     return same(*(side.of(word) for side in (a, b) if side is not None))
 
 

@@ -179,3 +179,32 @@ def test_ids_pair_the_other_direction() -> None:
     a, b, ids = draw(4, 3), draw(4, 3, seed=1), torch.tensor([0, 0, 1, 2])
     found = cwcl(a, b, FROZEN, same(ids), temperature=0.1) - info_nce(a, b, soft(FROZEN))
     torch.testing.assert_close(found, info_nce(b, a, same(ids)))
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_nothing_parts_the_images_of_two_reports_that_a_frozen_model_finds_equal(both: bool) -> None:
+    """As published, the direction that is not weighted does, where the trained encoder sees a difference of words."""
+    frozen = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.3, 0.7]]).double()
+    texts, images = draw(3, 4), draw(3, 4, seed=1)
+    texts[1] = texts[0] + 0.1 * draw(4, seed=2)
+    images[1] = images[0]
+    _, _, gradient = value_and_gradients(partial(cwcl, frozen=frozen, both=both, temperature=0.2), texts, images)
+    assert torch.allclose(gradient[0], gradient[1], atol=1e-12) == both
+
+
+def test_sharp_weights_of_different_samples_are_clip_both_ways() -> None:
+    a, b = draw(4, 3), draw(4, 3, seed=1)
+    found = cwcl(a, b, torch.eye(4).double(), both=True, sharpness=0.01, temperature=0.2)
+    torch.testing.assert_close(found, 2 * clip(a, b, itself(a), temperature=0.2))
+
+
+def test_weights_of_both_directions_equal_their_formula() -> None:
+    def by_loops(a: Tensor, b: Tensor) -> Tensor:
+        p, q, f = (F.normalize(x, dim=1) for x in (a, b, FROZEN.to(a.dtype)))
+        s, w = p @ q.T / 0.2, (f @ f.T / 0.3).exp()
+        rows = [w[i, j] / w[i].sum() * s[i].log_softmax(0)[j] for i in range(4) for j in range(4)]
+        columns = [w[i, j] / w[:, j].sum() * s[:, j].log_softmax(0)[i] for i in range(4) for j in range(4)]
+        return -(sum(rows) + sum(columns)) / 4  # type: ignore[return-value]
+
+    loss = partial(cwcl, frozen=FROZEN, both=True, sharpness=0.3, temperature=0.2)
+    assert_same(loss, by_loops, draw(4, 3), draw(4, 3, seed=1))

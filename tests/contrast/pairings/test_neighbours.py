@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from medcl.contrast.losses.clip import cwcl
 from medcl.contrast.losses.info_nce import info_nce
-from medcl.contrast.pairings.neighbours import nearest, neighbours, soft, softened, without_hardest
-from medcl.contrast.pairings.pairs import same
+from medcl.contrast.pairings.neighbours import alike, nearest, neighbours, soft, softened, without_hardest
+from medcl.contrast.pairings.pairs import itself, same
 from medcl.errors import UsageError
-from tests.contrast.compare import assert_same, draw
+from tests.contrast.compare import assert_same, draw, value_and_gradients
 
 LABELS = torch.tensor([0, 1, 0, 1, 0, 2, 0, -1, -1])
 
@@ -88,6 +88,26 @@ def test_softened_targets_are_a_softmax_with_a_derivative() -> None:
     views = draw(4, 3), draw(4, 3, seed=1), teacher
     assert_same(loss, reference, *views)
     assert_same(partial(loss, block=1), reference, *views)
+
+
+def test_a_planted_paraphrase_is_no_negative_and_the_positive_stays() -> None:
+    """MultiCSR's mask: frozen cosine 0.97 above 0.95, so that there is no repulsive derivative."""
+    frozen = torch.tensor([[1.0, 0.0], [0.97, (1 - 0.97**2) ** 0.5], [0.0, 1.0]]).double()
+    a, b = draw(3, 4), draw(3, 4, seed=1)
+    own = itself(a)
+    masked = own.without(alike(frozen, above=0.95).but(own))
+    pairs = masked.pairs()
+    assert pairs.candidate is not None
+    assert pairs.candidate.tolist() == [[True, False, True], [False, True, True], [True, True, True]]
+    assert pairs.positive.tolist() == torch.eye(3).bool().tolist()
+    _, _, gradient = value_and_gradients(lambda x, y: info_nce(x, y, masked), a, b)
+    _, _, plain = value_and_gradients(lambda x, y: info_nce(x, y, own), a, b)
+    assert not torch.allclose(gradient, plain)
+    torch.testing.assert_close(info_nce(a, b, own.without(alike(frozen, above=1.0).but(own))), info_nce(a, b, own))
+
+
+def test_nothing_is_like_what_is_not_known() -> None:
+    assert not alike(torch.zeros(2, 3), above=0.0).pairs().positive.any()
 
 
 def test_what_does_not_fit_is_refused_soft() -> None:
