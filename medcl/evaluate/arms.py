@@ -71,6 +71,19 @@ class Arm:
         """Whether its embeddings differ from repeat to repeat."""
         return self.info.kind == "random" or len(self.folders) > 1
 
+    @property
+    def note(self) -> str:
+        """What is to be said of its samples; empty where there is nothing."""
+        return str(wing_of(self.data).note(self.data))
+
+    def usable(self, manifest: Rows) -> NDArray[np.int64]:
+        """Rows of a manifest whose records have a sample."""
+        return np.unique(self.samples(manifest).rows)
+
+    def head(self, width: Any, n_outputs: int) -> Any:
+        """A head of its own for embeddings of a width; None where it takes that of all."""
+        return None
+
     def samples(self, manifest: Rows) -> SampleSet:
         """The samples of the records of a manifest, as its network takes them."""
         return samples_in(self.store, manifest, self.data)  # type: ignore[arg-type]
@@ -259,5 +272,5 @@ def usable(arms: Sequence[Arm], manifest: Rows) -> NDArray[np.int64]:
     """Rows of a manifest whose records every arm has samples of."""
     rows = np.arange(len(manifest.column("record_id")))
     for arm in {arm.store: arm for arm in arms}.values():
-        rows = np.intersect1d(rows, np.unique(arm.samples(manifest).rows))
+        rows = np.intersect1d(rows, arm.usable(manifest))
     return rows

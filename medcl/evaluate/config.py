@@ -170,6 +170,13 @@ class EvaluateConfig:
             left out.
         side: name of the encoder, of a run that has several of one modality; default: the first that reads the records
             with labels.
+        inputs: names of several encoders of a run; what a patient (or with `bag` a study) has of them is predicted from
+            together.
+        fusion: of several inputs: `early`, one model of their embeddings side by side, or `late`, a model of each whose
+            predictions are averaged.
+        input_dropout: probability by which an input of an item is hidden in a step of fine-tuning, so that the model
+            learns to do without; the last one that an item has stays.
+        hidden_inputs: inputs that the test patients are measured without, as if they were missing.
     """
 
     target: str
@@ -201,6 +208,10 @@ class EvaluateConfig:
     cluster: str | None = None
     zero_missing: bool = False
     side: str = ""
+    inputs: list[str] = field(default_factory=list)
+    fusion: Literal["early", "late"] = "early"
+    input_dropout: float = 0.2
+    hidden_inputs: list[str] = field(default_factory=list)
 
     @property
     def fractions(self) -> tuple[str, ...]:

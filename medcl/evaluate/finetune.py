@@ -16,7 +16,7 @@ from medcl.data.store import open_store
 from medcl.embed import encoders
 from medcl.errors import MedclError, UsageError, did_you_mean
 from medcl.evaluate import arms as making
-from medcl.evaluate import segmentation
+from medcl.evaluate import fusion, segmentation
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.assemble import results_of, tested_of
 from medcl.evaluate.cells import FOLDER, fingerprint, read
@@ -101,19 +101,23 @@ def measure_runs(
     folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, store: Path
 ) -> tuple[Results, list[Planned], LabelPlan, list[Fold]]:
     """The experiment of a column of labels of readable records, without its pages; as `measure`, and the folds."""
-    first = runs.load(folders[0])
-    side = choose(first.card, manifest, config.target, config.side)
-    data = encoders.config_of(only(first, side).card)
-    manifest = manifest.select(manifest.kinds == wing_of(data).name)
+    first, config = runs.load(folders[0]), fusion.settings(config)
+    if config.inputs:
+        kinds = fusion.kinds_of(first.card, config, folders[0])
+    else:
+        side = choose(first.card, manifest, config.target, config.side)
+        kinds = [wing_of(encoders.config_of(only(first, side).card)).name]
+    manifest = manifest.select(np.isin(manifest.kinds, kinds))
     if not config.folds:
         check_split(manifest)
     n_records = len(manifest)
-    main = _arms_of_runs(folders, manifest, config, store)
+    several = fusion.arms_of(folders, manifest, config, store) if config.inputs else []
+    main = several or _arms_of_runs(folders, manifest, config, store)
     # A recording without a usable window cannot be embedded: it is left out before anything is drawn.
     manifest = manifest.select(making.usable(main, manifest))
     task, items = task_of(manifest, config, main[0])
     supervised = task.one_class and config.pooling not in LEARNED
-    arms = [*main, *_others(main, manifest, config, supervised=supervised)]
+    arms = several or [*main, *_others(main, manifest, config, supervised=supervised)]
     folds = divided(items, task, config, arms)
     notes = _notes(manifest, config, task, items, n_records - len(manifest))
     return *measure(manifest, items, task, folds, config, store, notes, first.config), folds
@@ -144,7 +148,7 @@ def measure(
     Raises:
         MedclError: the labels do not allow it; `LeakError` where a test patient was trained on.
     """
-    said = dict.fromkeys(wing_of(arm.data).note(arm.data) for arm in folds[0].arms)
+    said = dict.fromkeys(arm.note for arm in folds[0].arms)
     notes = [*notes, *filter(None, said), *_guarded(manifest, items, folds, config)]
     plan = LabelPlan(manifest, items, task, config, store / FOLDER, _minutes(manifest, items))
     models, drawn = run(plan, folds, config, config.fractions or DEFAULT_LABELS, plan.folder)
@@ -230,6 +234,12 @@ def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: Ev
 
 def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, items: Items, left_out: int) -> list[str]:
     notes: list[str] = []
+    if config.inputs:
+        told = (
+            f"Each of the {items.plural} is predicted from those of the inputs {', '.join(config.inputs)} that it has"
+        )
+        without = f"; test {items.plural} were measured without {', '.join(config.hidden_inputs)}"
+        notes.append(f"{told}{without if config.hidden_inputs else ''}. Models of several inputs are not kept.")
     for split, classes in ({} if config.folds else missing_classes(manifest, config.target)).items():
         if classes:
             notes.append(f"The split {split} holds no record of {', '.join(classes)}.")

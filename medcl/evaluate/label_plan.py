@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from medcl import weights
@@ -18,6 +19,7 @@ from medcl.evaluate.cells import Arrays, Cell, fingerprint, read
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.fractions import Ordering, Subset
+from medcl.evaluate.fused_probe import frozen_inputs
 from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import parse
 from medcl.evaluate.protocols import (
@@ -60,7 +62,8 @@ class LabelPlan:
     @property
     def protocols(self) -> tuple[str, ...]:
         """Those asked for, of those that the task has; neighbours have no weights by which samples are pooled."""
-        had = [name for name in self.task.protocols if name != "knn" or self.config.pooling not in LEARNED]
+        votes = self.config.pooling not in LEARNED and self.config.fusion != "late" and not self.config.hidden_inputs
+        had = [name for name in self.task.protocols if name != "knn" or votes]
         return tuple(name for name in self.config.protocols or had if name in had)
 
     def ordering(self, fold: Fold, seed: int) -> Ordering:
@@ -100,7 +103,7 @@ class LabelPlan:
             # Random weights are those of a seed.
             "seed": seed if arm.seeded or arm.info.kind == "foreign" else None,
             "run": repeat if len(arm.folders) > 1 else None,
-            "train": fingerprint(split[rows]) if arm.info.kind == "baseline" else None,
+            "train": fingerprint(split[rows]) if arm.info.kind == "baseline" or self.config.inputs else None,
         }
         return Cell(_embed, (arm, self.manifest, items, rows, repeat, seed, *self._pooling), about)
 
@@ -138,6 +141,10 @@ class LabelPlan:
         }
         if protocol != "finetune":
             about |= {"features": features.key, "protocol": protocol}
+            if self.config.inputs and protocol == "probe":
+                hidden = tuple(self.config.inputs.index(name) for name in self.config.hidden_inputs)
+                about |= {"hidden": hidden, "late": (late := self.config.fusion == "late")}
+                return Cell(_of_inputs, (self.folder, features.key, self.task, rows, *parts, hidden, late), about)
             if self.config.pooling not in LEARNED:
                 return Cell(_frozen, (self.folder, features.key, self.task, rows, *parts, protocol, arm.learner), about)
             probe = replace(PROBE, contrast=self.config.finetune.contrast)
@@ -150,6 +157,8 @@ class LabelPlan:
             tuning = replace(tuning, windows=_OF_A_BAG)
         tuned = {**features.about, "seed": seed, "finetune": asdict(tuning), "keep": keep}
         arguments = (arm, self.manifest, self.items, self.task, *parts, tuning, repeat, seed, keep, *self._pooling)
+        if without := tuple(self.config.hidden_inputs):
+            return Cell(_tuned, (*arguments, without), {**about, **tuned, "hidden": without})
         return Cell(_tuned, arguments, {**about, **tuned})
 
 
@@ -198,6 +207,24 @@ def _frozen(
         **{f"linear.{name}": value for name, value in vars(model).items()},
         **{f"learned.{name}": value for name, value in learned.items()},
     }
+
+
+def _of_inputs(
+    folder: Path,
+    key: str,
+    task: Task,
+    rows: Rows,
+    train: Rows,
+    validation: Rows,
+    test: Rows,
+    hidden: tuple[int, ...],
+    late: bool,
+) -> Arrays:
+    """As `_frozen`, of several inputs."""
+    found = _features(folder, key)
+    z: Floats = np.full((int(rows.max()) + 1, found["z"].shape[1]), np.nan)
+    z[rows] = found["z"]
+    return frozen_inputs(found, task, z, train, validation, test, hidden, late=late)
 
 
 def _attending(
@@ -252,10 +279,17 @@ def _tuned(
     keep: bool,
     pooling: PoolingName,
     top_k: int,
+    hidden: tuple[str, ...] = (),
 ) -> Arrays:
     """Fine-tune: what is predicted of the validation and the test items, and if asked for the weights."""
-    samples = items.samples(arm.samples(manifest))
+    every: Any = arm.samples(manifest)
+    samples = items.samples(every)
     ways: dict[str, Any] = {"seed": seed, "device": device(), "pooling": pooling, "top_k": top_k}
-    tuned = fine_tune(arm.encoder(repeat, seed), task, samples, train, validation, config, **ways)
+    encoder = arm.encoder(repeat, seed)
+    torch.manual_seed(seed)
+    head = arm.head(encoder.config, task.n_outputs)
+    tuned = fine_tune(encoder, task, samples, train, validation, config, head=head, **ways)
     found = _predicted(tuned, task, samples, validation, test)
+    if hidden:
+        found["test"] = predict(tuned.network, task, items.samples(every.hiding(hidden)), test, device())
     return {**found, **(_weights(tuned.network, ("encoder", "head", "pooling")) if keep else {})}

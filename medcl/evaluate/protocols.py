@@ -115,9 +115,9 @@ class Scaled(nn.Module):
         return scaled
 
 
-def head_of(task: Task, dim: int, *, linear: bool = False) -> nn.Module:
-    """The head that is put on an encoder: embeddings (B, dim) -> logits (B, outputs)."""
-    head: nn.Module = nn.Linear(dim, task.n_outputs) if linear else ClassifierHead(dim, task.n_outputs)
+def head_of(task: Task, dim: int, *, linear: bool = False, own: nn.Module | None = None) -> nn.Module:
+    """The head that is put on an encoder, perhaps its own: embeddings (B, dim) -> logits (B, outputs)."""
+    head = own or (nn.Linear(dim, task.n_outputs) if linear else ClassifierHead(dim, task.n_outputs))
     return Scaled(head) if task.target.kind == "regression" else head
 
 
@@ -134,6 +134,7 @@ def fine_tune(
     pooling: PoolingName = "mean",
     top_k: int = 8,
     linear: bool = False,
+    head: nn.Module | None = None,
 ) -> Finetuned:
     """Train a copy of the encoder, and a head, on the labelled rows, and keep the weights that validate best.
 
@@ -149,7 +150,7 @@ def fine_tune(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     dim = encoder.config.dim
-    head = head_of(task, dim, linear=linear)
+    head = head_of(task, dim, linear=linear, own=head)
     network = Network(copy.deepcopy(encoder), head, Pooling(pooling, dim, top_k)).to(device)
     labels = task.columns(train)
     if isinstance(head, Scaled):

@@ -12,9 +12,10 @@ class TableConfig:
     """How tables become samples (variables, steps) with NaN where there is no value.
 
     Args:
-        columns: names of the variables wanted, in order. None is every variable that the records have, but for those
-            that are unusable in all of them, and those of text whose side-car names no levels: they may be names or
-            dates, and are taken where they are named here.
+        columns: names of the variables wanted, in order, or patterns such as `ENSG*`. Tables of a patient that have
+            none of them are of another input. None is every variable that the records have, but for those that are
+            unusable in all of them, and those of text whose side-car names no levels: they may be names or dates, and
+            are taken where they are named here.
         categories: variables whose numbers are codes of categories, beside those that side-cars or text tell.
         missing: variable -> numbers that stand for no value, such as `{Height: [-1]}`.
         window: hours of a sample, for tables with times; None is for tables without.

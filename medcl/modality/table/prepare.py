@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Self
 
 import numpy as np
@@ -136,13 +137,12 @@ def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig
             if variable.classes is not None:
                 words.setdefault(variable.name, set()).update(variable.classes)
                 texts |= set() if variable.levels else {variable.name}
-    if config.columns is not None or config.categories is not None:
-        for name in (*(config.columns or ()), *(config.categories or ())):
-            if name not in units:
-                raise UsageError(f"data.columns: {no_such('variable', name, list(units))}")
-    wanted = config.columns or [
-        name for name in units if name in usable and (name not in texts or name in (config.categories or ()))
-    ]
+    taken = [name for name in units if name in usable and (name not in texts or name in (config.categories or ()))]
+    named = _named(config.columns or (), list(units), taken)
+    for name in (*named, *(config.categories or ())):
+        if name not in units:
+            raise UsageError(f"data.columns: {no_such('variable', name, list(units))}")
+    wanted = named or taken
     if not wanted:
         raise UsageError("data.columns: the records have no variable of numbers; name the categories that are wanted")
     known_units = {name: _commonest(units[name]) for name in wanted}
@@ -153,6 +153,24 @@ def resolve(records: Iterable[PatientTable], config: TableConfig) -> TableConfig
         units=config.units if config.units is not None else {name: unit for name, unit in known_units.items() if unit},
         classes=config.classes if config.classes is not None else classes,
     )
+
+
+def _named(columns: Iterable[str], every: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Variables by their names and by patterns such as `ENSG*`, each once; a pattern takes what can be used.
+
+    Raises:
+        UsageError: no variable fits a pattern.
+    """
+    found: list[str] = []
+    for one in columns:
+        if one in every or not set("*?[") & set(one):
+            found.append(one)
+            continue
+        fitting = [name for name in taken if fnmatchcase(name, one)]
+        if not fitting:
+            raise UsageError(f"data.columns: no usable variable fits {one!r}; there are {', '.join(every[:5])}, ...")
+        found += fitting
+    return list(dict.fromkeys(found))
 
 
 def decode(record: PatientTable, config: TableConfig) -> DecodedRecord:
