@@ -106,6 +106,7 @@ def compare(paths: Sequence[Path], names: Sequence[str] = ()) -> Results:
         differences=(*within.values(), *between),
         calibration=tuple(_unique((c for one in named for c in one.calibration), (*keys[:3], "class_name"))),
         confusion=tuple(_unique((c for one in named for c in one.confusion), (*keys[:3], "class_name"))),
+        survival=tuple(_unique((c for one in named for c in one.survival), keys[:3])),
         learning=tuple(_unique((c for one in named for c in one.learning), ("arm", "label", "repeat", "fold"))),
         speed=tuple(row for one in named for row in one.speed),
         queries=tuple(_unique((row for one in named for row in one.queries), ("protocol",))),
@@ -165,7 +166,7 @@ def with_names(results: Results, names: dict[str, str]) -> Results:
         suffix = names[arm.name].removeprefix(arm.name)
         title = arm.title + suffix if arm.title and suffix != names[arm.name] else arm.title
         arms.append(replace(arm, name=names[arm.name], title=title))
-    fields = ("scores", "summary", "calibration", "confusion", "learning", "speed", "grounding")
+    fields = ("scores", "summary", "calibration", "confusion", "survival", "learning", "speed", "grounding")
     changed: dict[str, Any] = {field: named(getattr(results, field), "arm") for field in fields}
     return replace(results, arms=tuple(arms), differences=named(results.differences, "arm", "other"), **changed)
 

@@ -135,6 +135,8 @@ class EvaluateConfig:
         event: column that says whether the event of a survival task was observed, of two classes or 0 and 1.
         survival_head: head that is fine-tuned to survival: `cox`, a hazard ratio by the partial likelihood, of which
             larger batches (`finetune.batch`) are less biased; or `discrete`, the hazard in each of ten intervals.
+        survival_memory: number of records of earlier batches that count in the partial likelihood of the head `cox`
+            with the risks that were predicted then; fewer than there are training records, for small batches.
         horizon: time ahead within which a risk task predicts the event, in the unit of the time axis.
         labels: label fractions: shares (1%, 0.1), numbers (50), numbers of each class (5/class) or a length of
             recording (30min) of the training patients; default: 1%, 10% and 100%, of label maps 1, 2 and 8.
@@ -183,6 +185,7 @@ class EvaluateConfig:
     task: Literal["auto", "ordinal", "survival", "risk"] = "auto"
     event: str = ""
     survival_head: Literal["cox", "discrete"] = "cox"
+    survival_memory: int = 0
     horizon: float = 0.0
     labels: list[str] = field(default_factory=list)
     labels_per_class: list[int] = field(default_factory=list)

@@ -34,7 +34,7 @@ from medcl.evaluate.saving import save_models, save_segmenters
 from medcl.evaluate.segment_images import draw, save_masks
 from medcl.evaluate.segment_train import check as check_network
 from medcl.evaluate.summary import Tested
-from medcl.evaluate.tables import calibration_curves, confusions
+from medcl.evaluate.tables import calibration_curves, confusions, survival_curves
 from medcl.evaluate.tasks import task_of
 from medcl.evaluate.tasks.base import Rows, Task
 from medcl.modality import wing_of
@@ -170,6 +170,7 @@ def measure(
         results,
         config={**results.config, "pretraining": pretraining},
         calibration=tuple(calibration_curves(task, finished, *about)),
+        survival=tuple(survival_curves([one for one in finished if one.label == largest])),
         confusion=tuple(confusions(task, [one for one in finished if one.label == largest], *about)),
     )
     return results, models, plan

@@ -114,8 +114,9 @@ class FusedSamples:
         """Numbers of the samples of one row of the manifest."""
         return np.arange(*np.searchsorted(self.rows, [row, row + 1]))
 
-    def places(self, numbers: Ints) -> None:
-        """They have no place of their own."""
+    def places(self, numbers: Ints) -> list[list[float]] | None:
+        """None: each input has places of its own."""
+        return None
 
     def hiding(self, names: tuple[str, ...]) -> "FusedSamples":
         """The same items without some inputs."""

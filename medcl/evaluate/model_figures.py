@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from medcl.evaluate.figures import AXIS, DOTTED, Range, numbers, rule
-from medcl.evaluate.results_tables import CalibrationCurve, LearningCurve
+from medcl.evaluate.results_tables import CalibrationCurve, LearningCurve, SurvivalCurve
 from medcl.evaluate.styles import Style
 from medcl.show.page import Figure
 from medcl.wording import bounds, count, number
@@ -69,6 +69,30 @@ def calibration_limits(curves: Sequence[CalibrationCurve], *, values: bool) -> R
         return -0.03, 1.03
     air = 0.05 * (max(found) - min(found)) or 0.5
     return min(found) - air, max(found) + air
+
+
+def survival(curve: SurvivalCurve, style: Style, unit: str) -> Figure:
+    """Kaplan-Meier curves of the lower (solid) and the higher predicted risk (dashed)."""
+    data: list[Figure] = []
+    halves = (("lower", curve.lower, "solid", curve.records[0]), ("higher", curve.higher, "dash", curve.records[1]))
+    for name, values, dash, records in halves:
+        line = {"color": style.colour, "width": 2, "dash": dash, "shape": "hv"}
+        x, y = (0.0, *curve.times), (1.0, *values)
+        told = f"{name} predicted risk, {count(records)} records"
+        hover = [f"{told}<br>{number(t)}: {number(v)}" for t, v in zip(x, y, strict=True)]
+        data.append(
+            {"type": "scatter", "mode": "lines", "line": line, "x": list(x), "y": list(y), "hovertext": hover}
+            | {"hoverinfo": "text"}
+        )
+    of = f" ({escape(unit)})" if unit else ""
+    layout = {
+        "height": 300,
+        "margin": {"l": 46, "r": 8, "t": 6, "b": 40},
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": f"time{of}", **AXIS}, "rangemode": "tozero", "showgrid": False},
+        "yaxis": {"range": [0, 1.02], "title": {"text": "without an event (share)", **AXIS}, "nticks": 6},
+    }
+    return {"data": data, "layout": layout}
 
 
 def learning(arms: Sequence[tuple[str, Style, Sequence[LearningCurve]]], level: float) -> Figure:

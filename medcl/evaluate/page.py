@@ -15,6 +15,7 @@ from medcl.evaluate.page_parts import (
     learning_charts,
     own_notes,
     sizes,
+    survivals,
 )
 from medcl.evaluate.results import Difference, Estimate, Results
 from medcl.evaluate.styles import Style, styles_of
@@ -151,6 +152,7 @@ def render_page(
         class_labels=[f.label for f in results.fractions if any(t.label == f.label for t in classes)],
         calibration=calibrations(results, styles, charts),
         confusion=confusions(results),
+        survival=survivals(results, styles, charts),
         images=images or SegmentImages(),
         strips=strips,
         grounding=list(zip(results.grounding, overlays, strict=False)),

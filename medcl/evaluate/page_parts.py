@@ -8,7 +8,7 @@ from medcl.evaluate import model_figures
 from medcl.evaluate.results import Fraction, Results, Split
 from medcl.evaluate.results_tables import CalibrationCurve, Confusion
 from medcl.evaluate.styles import Style
-from medcl.evaluate.wording import arm_name, headline_protocol, protocol_name
+from medcl.evaluate.wording import arm_name, headline_protocol, p_value, protocol_name
 from medcl.show.page import Figure
 from medcl.wording import NOTHING, bounds, count
 
@@ -97,6 +97,16 @@ def calibrations(results: Results, styles: Mapping[str, Style], charts: dict[str
             chosen = i
         shown.append(Charts(_choice_name(protocol, label), tuple(items), len(by_class) - len(items)))
     return shown, chosen
+
+
+def survivals(results: Results, styles: Mapping[str, Style], charts: dict[str, Figure]) -> list[tuple[str, str, str]]:
+    """The charts of halves by predicted risk: (model, chart, p of the log-rank test)."""
+    items = []
+    for i, one in enumerate(results.survival):
+        charts[f"survival-{i}"] = model_figures.survival(one, styles[one.arm], results.target.unit)
+        named = f"{arm_name(one.protocol, results.arm(one.arm))}, {protocol_name(one.protocol)}"
+        items.append((named, f"survival-{i}", p_value(one.p)))
+    return items
 
 
 def learning_charts(results: Results, styles: Mapping[str, Style], charts: dict[str, Figure]) -> list[tuple[str, str]]:

@@ -56,6 +56,7 @@ def combine_folds(paths: Sequence[Path]) -> Results:
         calibration=tuple(_pool_curves(folds)),
         confusion=tuple(_pool_tables(folds)),
         learning=tuple(replace(c, fold=k) for k, one in enumerate(folds) for c in one.learning),
+        survival=(),
         speed=(),
     )
 

@@ -163,6 +163,7 @@ def fine_tune(
         contrast.to(device)
     parameters = [*network.parameters(), *(contrast.parameters() if contrast is not None else ())]
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    criterion = task.criterion()
     every = max(config.evaluate_every, -(-len(train) // config.batch))
     best, best_step, best_state = -np.inf, 0, copy.deepcopy(network.state_dict())
     instances = contrast if isinstance(contrast, InstanceContrast) else None
@@ -172,7 +173,7 @@ def fine_tune(
         x = samples.__getitems__(picked)["x"].to(device)
         z, of = network.encoder.embed(x), torch.from_numpy(group).to(device)
         pooled = network.pooling(z, of, len(chosen))
-        loss = task.loss(network.head(pooled), targets[torch.from_numpy(chosen).to(device)])
+        loss = criterion(network.head(pooled), targets[torch.from_numpy(chosen).to(device)])
         if isinstance(contrast, BagContrast):
             loss = contrast.with_labels(loss, pooled, classes[chosen], step / config.steps)
         elif contrast is not None:

@@ -199,6 +199,7 @@ class Results:
         differences: of paired scores.
         calibration: curves of the test predictions.
         confusion: at the largest fraction.
+        survival: curves of halves by predicted risk; of a survival task.
         learning: of segmentations with validation volumes.
         speed: how soon pretrained weights are as good as random ones in the end; of segmentations.
         queries: numbers of queries and candidates; of retrieval and zero-shot classification.
@@ -223,6 +224,7 @@ class Results:
     differences: tuple[Difference, ...]
     calibration: tuple[tables.CalibrationCurve, ...] = ()
     confusion: tuple[tables.Confusion, ...] = ()
+    survival: tuple[tables.SurvivalCurve, ...] = ()
     learning: tuple[tables.LearningCurve, ...] = ()
     speed: tuple[tables.Speed, ...] = ()
     queries: tuple[tables.Queries, ...] = ()

@@ -45,6 +45,24 @@ class CalibrationCurve:
 
 
 @dataclass(frozen=True)
+class SurvivalCurve:
+    """Kaplan-Meier curves of the test records of the lower and the higher predicted risk, divided at the median.
+
+    They are those of repeat 1 and the first fold, of the largest fraction. `p` is that of the log-rank test of both
+    halves, NaN where one of them is empty.
+    """
+
+    protocol: str
+    arm: str
+    label: str
+    times: tuple[float, ...]
+    lower: tuple[float, ...]
+    higher: tuple[float, ...]
+    records: tuple[int, int]
+    p: float
+
+
+@dataclass(frozen=True)
 class Confusion:
     """Numbers of test records; rows are the truth, columns the prediction, both in the order of `classes`.
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from medcl.evaluate.results_tables import CalibrationCurve, Confusion
+from medcl.evaluate.results_tables import CalibrationCurve, Confusion, SurvivalCurve
 from medcl.evaluate.summary import Key, Tested
 from medcl.evaluate.tasks.base import Floats, Task
 from medcl.stats.calibration import calibration_intervals
 from medcl.stats.decisions import confusion_intervals
 from medcl.stats.metrics import Predictions
+from medcl.stats.survival import SurvivalPredictions, kaplan_meier, log_rank
 
 Patients = Mapping[int, NDArray[np.int64]]
 
@@ -60,6 +61,24 @@ def calibration_curves(
             curve = calibration_intervals(truth[:, column], shown, ids, bounds, n_boot=n_boot, seed=seed)
             lists = {part: tuple(map(float, value)) for part, value in vars(curve).items()}
             yield CalibrationCurve(protocol, arm, label, name, **lists)
+
+
+def survival_curves(finished: Sequence[Tested]) -> Iterator[SurvivalCurve]:
+    """Of models of repeat 1 and the first fold the curves of both halves by predicted risk."""
+    for one in finished:
+        measured = one.measured
+        if not isinstance(measured, SurvivalPredictions) or one.repeat or one.fold:
+            continue
+        high = measured.risk > np.median(measured.risk)
+        halves = [(measured.time[half], measured.event[half]) for half in (~high, high)]
+        if not high.any():
+            continue
+        times = np.unique(measured.time[measured.event])
+        curves = [tuple(map(float, kaplan_meier(*half)(times))) for half in halves]
+        counts = int((~high).sum()), int(high.sum())
+        yield SurvivalCurve(
+            one.protocol, one.arm, one.label, tuple(map(float, times)), *curves, counts, log_rank(*halves)
+        )
 
 
 def confusions(

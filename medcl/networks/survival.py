@@ -14,7 +14,8 @@ Ties = Literal["efron", "breslow"]
 def cox_loss(risk: Tensor, time: Tensor, event: Tensor, ties: Ties = "efron") -> Tensor:
     """Negative log partial likelihood of log hazard ratios, divided by the number of events (Cox 1972).
 
-    The risk set of an event is all of the batch that is followed until then or longer: small batches bias it.
+    The risk set of an event is all of the batch that is followed until then or longer: small batches bias it, which
+    `CoxMemory` amends.
 
     Args:
         risk: (B,) log hazard ratios; a constant added to all changes nothing.
@@ -41,6 +42,37 @@ def cox_loss(risk: Tensor, time: Tensor, event: Tensor, ties: Ties = "efron") ->
         rank = torch.arange(len(own), device=h.device) - (number.cumsum(0) - number)[own]
         terms = terms - torch.log1p(-rank / number[own] * share[own])
     return -terms.mean()
+
+
+class CoxMemory:
+    """The Cox loss of a batch among the records of earlier batches: a memory of risks, as MoCo has a queue of keys.
+
+    The newest `size` records keep the risks that were predicted then, without a derivative, and count with their
+    events: what is learned of a record of the batch is what the whole cohort would teach of it,
+
+        d loss / d h_j = (n / B) / n_events * ( sum over events i with T_i <= T_j of exp(h_j) / S_i  -  d_j )
+
+    with n records in memory and batch, B in the batch, and S_i the sum over the risk set. With risks of earlier batches
+    in the risk sets alone, nothing would push these down, and the gradient is further from that of the cohort than
+    without. torchsurv's momentum loss keeps risks of a slowly following copy of the network in their place.
+
+    A record that comes again is there twice: the memory should hold fewer than there are training records.
+
+    Args:
+        size: number of records that are kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._kept: tuple[Tensor, ...] = ()
+
+    def __call__(self, risk: Tensor, time: Tensor, event: Tensor) -> Tensor:
+        """The loss of a batch (B,) and what is kept, with a derivative by the batch; the batch is kept then."""
+        new = (risk, time, event.bool())
+        every = tuple(map(torch.cat, zip(new, self._kept, strict=True))) if self._kept else new
+        loss = cox_loss(*every)
+        self._kept = tuple(one[: self.size].detach() for one in every)
+        return loss.detach() + len(every[0]) / max(len(risk), 1) * (loss - loss.detach())
 
 
 def hazard_cuts(time: ArrayLike, event: ArrayLike, intervals: int) -> NDArray[np.float64]:

@@ -56,6 +56,23 @@ def kaplan_meier(time: ArrayLike, event: ArrayLike, weights: Floats | None = Non
     return _product_limit(times, followed, weights, delayed=None)
 
 
+def log_rank(one: tuple[ArrayLike, ArrayLike], other: tuple[ArrayLike, ArrayLike]) -> float:
+    """P of the log-rank test that two groups, (times, events) each, have the same hazard; two-sided (Mantel 1966).
+
+    Example:
+        >>> from medcl.stats.survival import log_rank
+        >>> round(log_rank(([1, 2, 3, 4], [1, 1, 1, 1]), ([3, 5, 6, 7], [1, 1, 0, 1])), 3)
+        0.034
+    """
+    from scipy.stats import CensoredData, logrank
+
+    groups = []
+    for time, event in (one, other):
+        times, followed = _checked(time, event)
+        groups.append(CensoredData.right_censored(times, ~followed))
+    return float(logrank(*groups).pvalue)
+
+
 def censoring_distribution(time: ArrayLike, event: ArrayLike) -> Steps:
     """G(t), the probability of not being censored until t: Kaplan-Meier with the roles of (records,) exchanged.
 

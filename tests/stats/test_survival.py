@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from medcl.errors import MedclError
 from medcl.stats.intervals import bootstrap_metrics
@@ -12,6 +13,7 @@ from medcl.stats.survival import (
     breslow,
     censoring_distribution,
     kaplan_meier,
+    log_rank,
     survival_at,
 )
 
@@ -135,3 +137,17 @@ def test_bad_input_is_refused() -> None:
         SurvivalPredictions.of([1.0, 2], [1, 0], [0.1, np.nan], censoring)
     with pytest.raises(MedclError, match="ascending"):
         SurvivalPredictions.of([1.0, 2], [1, 0], [0.1, 0.2], censoring, times=[1], survival=[[0.5], [0.5]])
+
+
+def test_the_log_rank_test_is_its_sum_over_times_of_events() -> None:
+    time, event, risk = cohort(5)
+    group = risk > 0
+    observed = expected = variance = 0.0
+    for t in np.unique(time[event]):
+        there, died = time >= t, (time == t) & event
+        n, n1, d = there.sum(), (there & group).sum(), died.sum()
+        observed, expected = observed + (died & group).sum(), expected + d * n1 / n
+        variance += d * (n1 / n) * (1 - n1 / n) * (n - d) / max(n - 1, 1)
+    p = chi2.sf((observed - expected) ** 2 / variance, 1)
+    assert log_rank((time[group], event[group]), (time[~group], event[~group])) == pytest.approx(p, rel=1e-6)
+    assert log_rank((time, event), (time, event)) == pytest.approx(1.0)

@@ -1,7 +1,7 @@
 """What every task is: labels of items, a loss and a linear model that learn them, and the metrics of predictions."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -141,6 +141,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Loss of logits (B, outputs) against `columns` (B, columns), a scalar."""
+
+    def criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The loss of one training, which may remember earlier batches; by default `loss`."""
+        return self.loss
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Survival: a time to an event, or to the censoring."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from medcl.errors import MedclError
 from medcl.evaluate.fractions import Ordering, order
 from medcl.evaluate.tasks.base import Calibrator, Floats, Rows, Task
-from medcl.networks.survival import cox_loss, hazard_cuts, logistic_hazard_loss, survival_of
+from medcl.networks.survival import CoxMemory, cox_loss, hazard_cuts, logistic_hazard_loss, survival_of
 from medcl.stats.survival import Steps, SurvivalPredictions, breslow, censoring_distribution, survival_at
 
 INTERVALS = 10
@@ -48,10 +48,12 @@ class Survival(Task):
         labels: see above.
         times: ascending.
         head: of fine-tuning.
+        memory: number of risks of earlier batches in the risk sets of Cox's head, in fine-tuning.
     """
 
     times: tuple[float, ...] = ()
     head: Literal["cox", "discrete"] = "cox"
+    memory: int = 0
 
     metric = "harrell_c"
     protocols = ("probe", "finetune")
@@ -61,7 +63,7 @@ class Survival(Task):
     @property
     def about(self) -> Any:
         """See `Task`."""
-        return [self.head, self.times]
+        return [self.head, self.times, *([self.memory] if self.memory else [])]
 
     @property
     def n_outputs(self) -> int:
@@ -82,6 +84,13 @@ class Survival(Task):
         if self.head == "cox":
             return cox_loss(logits[:, 0], time, event)
         return logistic_hazard_loss(logits, time, event, torch.tensor(self.times).to(logits))
+
+    def criterion(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """See `Task`."""
+        if self.head != "cox" or not self.memory:
+            return self.loss
+        memory = CoxMemory(self.memory)
+        return lambda logits, labels: memory(logits[:, 0], *labels.T)
 
     def predict(self, logits: Tensor) -> Tensor:
         """See `Task`."""

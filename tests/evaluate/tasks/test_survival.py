@@ -17,6 +17,7 @@ from medcl.evaluate.label_fraction import parse
 from medcl.evaluate.protocols import fine_tune, linear_probe, predict, predict_linear
 from medcl.evaluate.results import ResultTarget
 from medcl.evaluate.tasks.survival import Survival, times_of
+from medcl.evaluate.wording import p_value
 from medcl.stats.survival import kaplan_meier
 from tests.modality.table.laboratory import write_laboratory
 
@@ -169,6 +170,14 @@ def test_survival_of_an_archive(archive: tuple[Path, Path], tmp_path: Path) -> N
     assert {"uno_c", "ibs"} < set(results.metrics)
     assert results.splits["test"].per_class["event"] > 0
     assert found[1].scores == results.scores, "an event as a class is that as a number"
+    curve = next(one for one in results.survival if one.arm == "columns")
+    assert sum(curve.records) == results.splits["test"].records
+    assert abs(curve.records[0] - curve.records[1]) <= 1
+    assert curve.lower[-1] > curve.higher[-1]
+    assert curve.p < 0.05
+    page = (tmp_path / "died" / "report.html").read_text()
+    assert "Survival by predicted risk" in page
+    assert f"log-rank test: {p_value(curve.p)}".replace("<", "&lt;") in page
 
 
 @pytest.mark.parametrize(
