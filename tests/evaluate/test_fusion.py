@@ -179,8 +179,8 @@ def test_windows_of_recordings_and_values_are_fused(phantom_archive: Path, tmp_p
         "hardware": {"accelerator": "cpu"},
     }
     run = medcl.pretrain(recipe, manifest, tmp_path / "run")
-    settings = {"inputs": ["signal", "table"], "labels": ["100%"], "protocols": ["probe"], "repeats": 1, "bootstrap": 5}
-    results = medcl.finetune(run, manifest, "age", jobs=1, **settings).value
+    config = replace(CONFIG, target="age", inputs=["signal", "table"], protocols=["probe"])
+    results = finetune([Path(run)], manifest.value, config, tmp_path / "m.store", tmp_path / "out")
     assert sum(results.splits[name].patients for name in ("train", "val", "test")) == len(patients)
     assert len(results.arms) == 3
     assert all(np.isfinite(score.metrics["mae"]) for score in results.scores)

@@ -33,6 +33,14 @@ OWN: dict[str, dict[str, Any]] = {
     "brain_decoding": {
         "inputs": {"eeg": {"data": {"delay": None}, "encoder": {"spatial": 0}}, "stimulus": {"channels": ["V6"]}}
     },
+    # Its tables are one of laboratory values, divided into three.
+    "m3col_omics": {
+        "inputs": {
+            name: {"data": {"columns": columns}}
+            for name, columns in (("mrna", ["value0"]), ("methylation", ["value1"]), ("mirna", ["value[23]"]))
+        },
+        "objectives": {"classes": {"classes": [*DIAGNOSES]}},
+    },
     # Its recordings are ECGs, which have no two sides.
     "mvcnet": {
         "inputs": {"network": {"more_views": {"sides": {"reflect": 0.0}}}},

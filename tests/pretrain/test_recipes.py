@@ -46,6 +46,7 @@ UNUSED = {"mvcnet": ["encoders.other.patches.mask_token"]}
 """Weights that a method has no use for: nothing is masked."""
 APART = {
     "m3col": "rows are mixed within a process",
+    "m3col_omics": "rows are mixed within a process",
     "slotcon": "its projector normalises over a process",
     "supremix": "mixtures are made within a process",
 }

@@ -24,10 +24,13 @@ class TableConfig:
         step: hours that one step of a window covers; several numbers in a step are averaged, of categories the last
             counts.
         scaling: of numbers, fitted on the records that are trained on: `z-score` to mean 0 and standard deviation 1,
-            `percentile` with the 1st percentile at -1, the 99th at 1 and what lies beyond -3 or 3 cut off, or `none`.
+            `percentile` with the 1st percentile at -1, the 99th at 1 and what lies beyond -3 or 3 cut off, `rank` by
+            the share of training values that are lower, from -1 to 1, as Symile has it (an mlp takes what is missing
+            for the median), or `none`.
         units: variable -> unit, filled in from the records: records in another unit are refused.
         classes: category -> what its codes stand for, filled in from the records.
-        scale: variable -> what is subtracted from it and what it is divided by, filled in from the training records.
+        scale: variable -> what is subtracted from it and what it is divided by, of `rank` its quantiles, filled in from
+            the training records.
     """
 
     columns: list[str] | None = None
@@ -37,7 +40,7 @@ class TableConfig:
     start: float = 0.0
     stride: float | None = None
     step: float = 1.0
-    scaling: Literal["z-score", "percentile", "none"] = "z-score"
+    scaling: Literal["z-score", "percentile", "rank", "none"] = "z-score"
     units: dict[str, str] | None = None
     classes: dict[str, list[str]] | None = None
     scale: dict[str, list[float]] | None = None
@@ -66,8 +69,8 @@ class TableConfig:
             raise UsageError(f"data.step: {self.step:g} hours do not divide the {self.window:g} of data.window")
         if self.window is None and self.stride is not None:
             raise UsageError("data.stride: it needs data.window, the hours of a sample")
-        if self.scaling not in ("z-score", "percentile", "none"):
-            raise UsageError(f"data.scaling: {self.scaling!r}, but it is z-score, percentile or none")
+        if self.scaling not in ("z-score", "percentile", "rank", "none"):
+            raise UsageError(f"data.scaling: {self.scaling!r}, but it is z-score, percentile, rank or none")
         if self.columns is not None and (not self.columns or len(set(self.columns)) < len(self.columns)):
             raise UsageError("data.columns: it names each variable once, and at least one")
 

@@ -85,6 +85,8 @@ class TableStore(PreparedRecords):
 
 
 opened = TableStore.of
+RANKS = 100
+"""Quantiles by which a value is ranked."""
 
 
 _CHUNK = 256  # records a call: those of a file share its reading
@@ -237,7 +239,8 @@ def fit_scale(values: Iterable[Floats], config: TableConfig) -> dict[str, list[f
     `values` are (rows, 1 + variables) of each training record, hours first.
 
     Returns:
-        Variable -> [centre, spread]; a spread of 0 is that of a variable that never changes, or has no value.
+        Variable -> [centre, spread]; a spread of 0 is that of a variable that never changes, or has no value. Of `rank`
+        the quantiles in the middle of `RANKS` equal shares of its values, ascending.
     """
     rows = np.concatenate([one[:, 1:] for one in values])
     scale = {}
@@ -247,6 +250,8 @@ def fit_scale(values: Iterable[Floats], config: TableConfig) -> dict[str, list[f
             continue
         if not len(known):
             scale[name] = [0.0, 0.0]
+        elif config.scaling == "rank":
+            scale[name] = np.quantile(known, (np.arange(RANKS) + 0.5) / RANKS).tolist()
         elif config.scaling == "z-score":
             scale[name] = [float(known.mean()), float(known.std())]
         else:

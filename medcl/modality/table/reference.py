@@ -49,8 +49,12 @@ def preprocess(
     for column, name in enumerate(names):
         values = np.array(variables.get(name, [np.nan] * rows), dtype=np.float64)
         values[np.isin(values, missing.get(name, []))] = np.nan
-        centre, spread = scale.get(name, (0.0, 1.0))
-        values = (values - centre) / (spread if spread > 0 else np.inf)
+        if name in scale and settings["scaling"] == "rank":
+            ranks = sum(np.searchsorted(scale[name], values, side) for side in ("left", "right"))
+            values = np.where(np.isnan(values), np.nan, ranks / len(scale[name]) - 1)
+        else:
+            centre, spread = scale.get(name, (0.0, 1.0))
+            values = (values - centre) / (spread if spread > 0 else np.inf)
         if name not in classes and settings["scaling"] == "percentile":
             values = np.clip(values, -CUT, CUT)
         for step in range(n_steps):

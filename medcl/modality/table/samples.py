@@ -95,6 +95,7 @@ class Grid:
         spread: (C,) what is divided by; infinite for a variable that never changes.
         cut: what lies beyond is cut off; None for nothing.
         timed: whether the rows have times.
+        quantiles: {column: (Q,) ascending} of variables that are ranked.
     """
 
     n_steps: int
@@ -104,12 +105,19 @@ class Grid:
     spread: Floats
     cut: float | None
     timed: bool
+    quantiles: dict[int, Floats]
 
     @classmethod
     def of(cls, config: TableConfig) -> "Grid":
         """The grid of a complete configuration."""
         names, classes, scale = config.columns or [], config.classes or {}, config.scale or {}
-        centre, spread = np.array([scale.get(name, [0.0, 1.0]) for name in names], dtype=np.float64).T
+        ranked = {
+            column: np.array(scale[name])
+            for column, name in enumerate(names)
+            if config.scaling == "rank" and name in scale
+        }
+        plain = [[0.0, 1.0] if n in ranked else scale.get(name, [0.0, 1.0]) for n, name in enumerate(names)]
+        centre, spread = np.array(plain, dtype=np.float64).T
         return cls(
             config.n_steps,
             config.step,
@@ -118,6 +126,7 @@ class Grid:
             np.where(spread > 0, spread, np.inf),
             CUT if config.scaling == "percentile" else None,
             config.window is not None,
+            ranked,
         )
 
     def sample(self, data: Floats, start: float) -> Floats:
@@ -128,6 +137,11 @@ class Grid:
             start: hours at which it begins.
         """
         values = (data[:, 1:] - self.centre) / self.spread
+        for column, quantiles in self.quantiles.items():
+            # Equal values have the middle of their ranks; NaN stays.
+            lower, upper = (np.searchsorted(quantiles, values[:, column], side) for side in ("left", "right"))
+            ranks = (lower + upper) / len(quantiles) - 1
+            values[:, column] = np.where(np.isnan(values[:, column]), np.nan, ranks)
         if self.cut is not None:
             values[:, self.numbers] = np.clip(values[:, self.numbers], -self.cut, self.cut)
         # What is 01:00 in minutes belongs to the step that begins there, whatever the division rounds to.

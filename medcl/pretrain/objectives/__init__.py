@@ -28,6 +28,7 @@ OBJECTIVES = {
     "mvcnet": "mvcnet:MVCNet",
     "conr": "conr:ConR",
     "autotcl": "autotcl:AutoTCL",
+    "classify": "classify:Classify",
     "adversary": "adversary:Adversary",
     "retention": "retention:Retention",
     "prd": "prd:PRD",

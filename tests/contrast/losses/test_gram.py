@@ -63,6 +63,15 @@ def test_with_one_positive_it_is_the_cross_entropy_with_label_smoothing() -> Non
     torch.testing.assert_close(gram(a, (b, c), same(torch.arange(5))), expected)
 
 
+def test_a_volume_does_not_see_the_sign_of_a_modality() -> None:
+    """Modalities that point away from each other are aligned to it: a property of the published loss, not of ours."""
+    a, b, c = (draw(5, 4, seed=k) for k in range(3))
+    torch.testing.assert_close(gram(-a, (b, c), same(torch.arange(5))), gram(a, (b, c), same(torch.arange(5))))
+    torch.testing.assert_close(gram(a, (-b, c), same(torch.arange(5))), gram(a, (b, c), same(torch.arange(5))))
+    opposite = gram(a, (-a,), same(torch.arange(5)))
+    torch.testing.assert_close(opposite, gram(a, (a,), same(torch.arange(5))))
+
+
 @MODALITIES
 def test_gradcheck(count: int) -> None:
     views = [draw(3, 6, seed=k).requires_grad_() for k in range(count + 1)]

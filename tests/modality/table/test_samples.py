@@ -89,6 +89,20 @@ def test_percentiles_cut_off_what_lies_far_beyond():
     assert x[0, :, 0].tolist() == [3, -0.5, 1]
 
 
+def test_ranks_are_those_among_the_training_values():
+    nan = np.nan
+    training = [[[nan, float(value), nan if value % 2 else 7.0, 0]] for value in range(1, 101)]
+    others = [[nan, 200, 7, 1]], [[nan, -3, 9, 1]], [[nan, nan, 5, nan]]
+    own = samples(Stored(*training, *others), replace(CONFIG, scaling="rank"), range(100))
+
+    x = samples(own.store, own.config, [0, 49, 99, 100, 101, 102]).__getitems__([*range(6)])["x"][:, :, 0].numpy()
+
+    # From -1 below all of them to 1 above; the middle of equal values; NaN stays for the indicator.
+    np.testing.assert_allclose(x[:, 0], [-0.99, -0.01, 0.99, 1, -1, nan], atol=0.011)
+    np.testing.assert_allclose(x[:, 1], [nan, 0, 0, 0, 1, -1])
+    np.testing.assert_allclose(x[:, 2], [0, 0, 0, 1, 1, nan])
+
+
 def test_steps_average_numbers_and_take_the_last_of_categories():
     nan = np.nan
     rows = [[0, 1, nan, 0], [0.5, 3, nan, 1], [1, nan, 4, nan], [1, nan, 8, nan], [2.999, 7, nan, 0], [3, 100, 100, 1]]
