@@ -40,10 +40,13 @@ CHANGES: dict[str, dict[str, Any]] = {
 """Of what learns too little in a few steps for a fall of the loss to be told from its noise."""
 FILLING = 4
 """First steps that do not count where a queue fills in them: with each more negative the loss rises."""
-SIDES = {"sepclr": ("common", "salient"), "mvcnet": ("network",)}
+SIDES = {"sepclr": ("common", "salient"), "mvcnet": ("network",), "m3col_omics": ("mirna",)}
 """Names of encoders, where a run has several of one modality."""
-UNUSED = {"mvcnet": ["encoders.other.patches.mask_token"]}
-"""Weights that a method has no use for: nothing is masked."""
+UNUSED = {
+    "mvcnet": ["encoders.other.patches.mask_token"],
+    "m3col_omics": [f"objectives.classes.all.missing.{number}" for number in range(3)],
+}
+"""Weights that a method has no use for: nothing is masked, and nobody lacks a table."""
 APART = {
     "m3col": "rows are mixed within a process",
     "m3col_omics": "rows are mixed within a process",

@@ -50,7 +50,7 @@ def test_the_losses_are_cross_entropies_of_what_is_there_and_known() -> None:
     for number, kind in enumerate(KINDS):
         rows = [i for i in range(6) if y[i] >= 0 and present[kind][i]]
         logits = own.each[number](z[kind])
-        each += float(torch.stack([-logits[i].log_softmax(0)[y[i]] for i in rows]).mean())
+        each += torch.stack([-logits[i].log_softmax(0)[y[i]] for i in rows]).mean().item()
     torch.testing.assert_close(float(losses["classes.each"]), each, rtol=1e-5, atol=1e-6)
     there = torch.stack([present[kind] for kind in KINDS], dim=1).float()
     logits = own.all(torch.cat([*(z[kind] for kind in KINDS), there], dim=1))
