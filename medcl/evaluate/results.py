@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from medcl import files
 from medcl.documents import build, plain, read_json, sealed
 from medcl.errors import MedclError
 from medcl.evaluate import results_tables as tables
 from medcl.evaluate import retrieval_results_version_1 as retrieval
+from medcl.evaluate.results_tables import ArmKind, TaskKind
 from medcl.evaluate.results_version_1 import upgraded
 
 VERSION = 2
-ArmKind = Literal["run", "random", "baseline", "foreign"]
-TaskKind = Literal[
-    "binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation", "retrieval"
-]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,12 @@
 """Parts of results beside the scores: procedure, calibration, confusion, course of training, queries, grounding."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+ArmKind = Literal["run", "random", "baseline", "foreign"]
+TaskKind = Literal[
+    "binary", "multiclass", "multilabel", "ordinal", "regression", "survival", "risk", "segmentation", "retrieval"
+]
 SETTLED = 5
 """Number of last evaluations whose mean is the final validation score: a single one of two volumes is noisy."""
 

@@ -74,11 +74,10 @@ def survival_curves(finished: Sequence[Tested]) -> Iterator[SurvivalCurve]:
         if not high.any():
             continue
         times = np.unique(measured.time[measured.event])
-        curves = [tuple(map(float, kaplan_meier(*half)(times))) for half in halves]
+        lower, higher = (tuple(map(float, kaplan_meier(*half)(times))) for half in halves)
         counts = int((~high).sum()), int(high.sum())
-        yield SurvivalCurve(
-            one.protocol, one.arm, one.label, tuple(map(float, times)), *curves, counts, log_rank(*halves)
-        )
+        at = tuple(map(float, times))
+        yield SurvivalCurve(one.protocol, one.arm, one.label, at, lower, higher, counts, log_rank(*halves))
 
 
 def confusions(

@@ -70,7 +70,7 @@ class CoxMemory:
         """The loss of a batch (B,) and what is kept, with a derivative by the batch; the batch is kept then."""
         new = (risk, time, event.bool())
         every = tuple(map(torch.cat, zip(new, self._kept, strict=True))) if self._kept else new
-        loss = cox_loss(*every)
+        loss = cox_loss(every[0], every[1], every[2])
         self._kept = tuple(one[: self.size].detach() for one in every)
         return loss.detach() + len(every[0]) / max(len(risk), 1) * (loss - loss.detach())
 

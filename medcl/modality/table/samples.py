@@ -137,11 +137,11 @@ class Grid:
             start: hours at which it begins.
         """
         values = (data[:, 1:] - self.centre) / self.spread
-        for column, quantiles in self.quantiles.items():
+        for place, quantiles in self.quantiles.items():
             # Equal values have the middle of their ranks; NaN stays.
-            lower, upper = (np.searchsorted(quantiles, values[:, column], side) for side in ("left", "right"))
-            ranks = (lower + upper) / len(quantiles) - 1
-            values[:, column] = np.where(np.isnan(values[:, column]), np.nan, ranks)
+            own = values[:, place]
+            ranks = np.searchsorted(quantiles, own, "left") + np.searchsorted(quantiles, own, "right")
+            values[:, place] = np.where(np.isnan(own), np.nan, ranks / len(quantiles) - 1)
         if self.cut is not None:
             values[:, self.numbers] = np.clip(values[:, self.numbers], -self.cut, self.cut)
         # What is 01:00 in minutes belongs to the step that begins there, whatever the division rounds to.

@@ -1,5 +1,7 @@
 """What Symile's authors show: a bit that only all others together tell, and one of which some are missing."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -21,12 +23,12 @@ def embedded(maps: nn.ModuleList, x: list[Tensor]) -> list[Tensor]:
     return [F.normalize(one(own), dim=1) for one, own in zip(maps, x, strict=True)]
 
 
-def trained(maps: nn.ModuleList, draw: object, steps: int, *, together: bool) -> nn.ModuleList:
+def trained(maps: nn.ModuleList, draw: Callable[[], list[Tensor]], steps: int, *, together: bool) -> nn.ModuleList:
     """By Symile, or by CLIP of all pairs; the scale of the logits is learned from exp(-0.3) on, as published."""
     scale = nn.Parameter(torch.tensor(-0.3))
     optimiser = torch.optim.AdamW([*maps.parameters(), scale], 0.1)
     for _ in range(steps):
-        z, temperature = embedded(maps, draw()), (-scale).exp()  # type: ignore[operator]
+        z, temperature = embedded(maps, draw()), (-scale).exp()
         if together:
             loss = symile(z, temperature=temperature)
         else:
