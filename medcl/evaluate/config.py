@@ -106,6 +106,8 @@ class SegmentConfig:
         overlap: overlap of neighbouring windows in the prediction of a volume that is larger than a patch, as a share;
             None is 0.5 for slices, 0.25 for cubes, of which half an overlap would take 8 times as many as fill the
             volume.
+        mirror: axes of a patch along which test images are mirrored too, the logits of all combinations averaged: 0 is
+            right and left of slices across y or z and of cubes. Validation does not.
         views: augmentation; axes are those of a patch, of a slice its two axes in the order of RAS+.
     """
 
@@ -118,6 +120,7 @@ class SegmentConfig:
     evaluate_every: int = 50
     validation_volumes: int = 2
     overlap: float | None = None
+    mirror: tuple[int, ...] = ()
     views: ImageViewsConfig = field(default_factory=lambda: AUGMENTATION)
 
 

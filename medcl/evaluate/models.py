@@ -8,7 +8,7 @@ unpickled, and no class is imported from it.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.evaluate.arms import embedded, features
 from medcl.evaluate.attention_probe import AsTheyAre, Embedded
 from medcl.evaluate.items import Items, starts_of
+from medcl.evaluate.mirrored import mirrored
 from medcl.evaluate.protocols import Network, head_of, predict, predict_linear
 from medcl.evaluate.results import ArmInfo, ResultTarget
 from medcl.evaluate.segment_predict import predict_volume
@@ -70,6 +71,7 @@ class ModelInfo:
         settings: of the task, such as the times of survival.
         calibrator: temperature and thresholds, chosen on the validation patients.
         overlap: of neighbouring windows, as a share; of a segmentation.
+        mirror: axes along which images are mirrored too; of a segmentation.
     """
 
     target: ResultTarget
@@ -87,6 +89,7 @@ class ModelInfo:
     settings: dict[str, Any] = field(default_factory=dict)
     calibrator: Calibrator = field(default_factory=Calibrator)
     overlap: float = 0.0
+    mirror: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,11 @@ class Model:
     def network(self) -> Any:
         """Its encoder, or the network that segments, on the device."""
         path = self.folder / WEIGHTS
-        if self.segments:
-            card: Any = self.card
-            made = runs.network(card, path, _COPY, lambda: segmenter(card, len(self.info.target.classes), seed=0))
-        else:
-            made = runs.network(self.card, path, _COPY, self.card.build)
+        card: Any = self.card
+        segmenting = partial(segmenter, card, len(self.info.target.classes), seed=0)
+        made = runs.network(card, path, _COPY, segmenting if self.segments else card.build)
         runs.fill(made, self.part("network" if self.segments else "encoder"), path, _COPY)
-        return made.to(device())
+        return mirrored(made, self.info.mirror).to(device())
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors `name.*`, without that word."""

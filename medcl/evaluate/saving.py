@@ -137,7 +137,8 @@ def save_segmenters(
     patient, saved = plan.manifest.column("patient"), []
     for one in {"none": [], "best": able[:1], "all": able}[which]:
         overlap = overlap_of(plan.config.segment.overlap, slice_axis(one.arm.data))
-        info = replace(_info(one, target, one.arm.spec, plan.config.unit), overlap=overlap)
+        info = _info(one, target, one.arm.spec, plan.config.unit)
+        info = replace(info, overlap=overlap, mirror=plan.config.segment.mirror)
         codes = np.unique(patient[np.concatenate([one.subset.rows, fold.validation])]).tolist()
         seen = _seen(one, codes, plan.manifest.metadata.get("salt", ""))
         tensors = _kept(read(folder, one.cell.key), ("network.",))

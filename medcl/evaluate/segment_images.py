@@ -11,6 +11,7 @@ from medcl.embed.encoders import device
 from medcl.evaluate.arms import Arm
 from medcl.evaluate.cells import read
 from medcl.evaluate.experiment import Fold, Planned
+from medcl.evaluate.mirrored import mirrored
 from medcl.evaluate.page_parts import SegmentImages, ShownVolume, scale_bar
 from medcl.evaluate.segment_predict import HeldOut, predict
 from medcl.evaluate.segmentation import MaskPlan, network_of
@@ -74,7 +75,8 @@ def _networks(plan: MaskPlan, models: Sequence[Planned], folder: Path) -> Iterat
     for one in models:
         if one.repeat == 0:
             state = read(folder, one.cell.key)
-            yield one, network_of(one.arm, len(plan.masks.classes), one.repeat, one.seed, state)
+            network = network_of(one.arm, len(plan.masks.classes), one.repeat, one.seed, state)
+            yield one, mirrored(network, plan.config.segment.mirror)
 
 
 def save_masks(plan: MaskPlan, fold: Fold, models: Sequence[Planned], folder: Path, output: Path) -> None:

@@ -21,6 +21,7 @@ from medcl.evaluate.cells import Arrays, Cell, read
 from medcl.evaluate.config import EvaluateConfig, SegmentConfig
 from medcl.evaluate.experiment import Fold, Planned
 from medcl.evaluate.fractions import Ordering, Subset, random_order
+from medcl.evaluate.mirrored import mirrored
 from medcl.evaluate.results_tables import SETTLED, LearningCurve, Speed
 from medcl.evaluate.segment_predict import HeldOut, overlap_of
 from medcl.evaluate.segment_train import Segmenter, build, train
@@ -151,7 +152,8 @@ def _segment(
     more = None if unlabelled is None else patches(unlabelled, None)
     ways: dict[str, Any] = {"seed": seed, "device": device(), "unlabelled": more}
     curve = train(network, patches(labelled), held_out, len(masks.classes), config, **ways)
-    dice, hd95 = HeldOut(arm.store, manifest, test, masks, arm.data).measure(network, config.overlap, device())
+    held_out_test = HeldOut(arm.store, manifest, test, masks, arm.data)
+    dice, hd95 = held_out_test.measure(mirrored(network, config.mirror), config.overlap, device())
     found = {"dice": dice, "hd95": hd95, "iterations": curve.iterations, "values": curve.values, "best": curve.best}
     arrays = {name: np.asarray(value) for name, value in found.items()}
     if repeat == 0:
@@ -211,6 +213,12 @@ def check(config: EvaluateConfig) -> None:
         raise UsageError("segment.iterations, segment.batch and segment.evaluate_every must be at least 1")
     if not 0 <= (segment.overlap or 0) < 1 or segment.mixup < 0 or segment.validation_volumes < 0:
         raise UsageError("segment.overlap is in [0, 1), segment.mixup and segment.validation_volumes are not negative")
+    _check_mirror(segment.mirror)
+
+
+def _check_mirror(axes: Sequence[int]) -> None:
+    if len(set(axes)) < len(axes) or not set(axes) <= {0, 1, 2}:
+        raise UsageError(f"segment.mirror {list(axes)}: axes of a patch are 0, 1 and, of cubes, 2, each once")
 
 
 def validation_note(config: EvaluateConfig, available: int) -> str:

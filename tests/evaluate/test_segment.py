@@ -20,6 +20,9 @@ from medcl.evaluate.cells import FOLDER
 from medcl.evaluate.compare import compare
 from medcl.evaluate.config import EvaluateConfig, SegmentConfig
 from medcl.evaluate.finetune import finetune
+from medcl.evaluate.mirrored import Mirrored
+from medcl.evaluate.models import load
+from medcl.evaluate.prediction import predict as apply
 from medcl.evaluate.results import Results
 from medcl.evaluate.segment_predict import HeldOut, predict
 from medcl.modality.spatial.config import ImageEncoderConfig
@@ -289,3 +292,31 @@ def test_whole_slices_and_windows_predict_alike(heads: Path, manifest: Manifest)
     found = [predict(network, patches, 0, None, torch.device("cpu"), whole=one) for one in (False, True)]
     assert len(np.unique(found[0])) > 1
     np.testing.assert_array_equal(*found)
+
+
+def test_logits_are_averaged_over_mirror_images() -> None:
+    torch.manual_seed(0)
+    network, x = nn.Conv2d(1, 3, 3, padding=1), torch.randn(2, 1, 5, 4)
+    by_hand = (
+        network(x) + network(x.flip(2)).flip(2) + network(x.flip(3)).flip(3) + network(x.flip(2, 3)).flip(2, 3)
+    ) / 4
+    both = Mirrored(network, (0, 1))
+    torch.testing.assert_close(both(x), by_hand)
+    torch.testing.assert_close(both(x.flip(2)), both(x).flip(2))
+    with pytest.raises(UsageError, match="the axes 0 to 1"):
+        Mirrored(network, (2,))(x)
+
+
+def test_a_model_mirrors_as_its_report_did(heads: Path, run: Path, manifest: Manifest, tmp_path: Path) -> None:
+    segment = replace(CONFIG.segment, iterations=4, mirror=(0,))
+    config = replace(CONFIG, labels=["1"], repeats=1, scratch=False, segment=segment, save_masks=True)
+    finetune([run], manifest, config, heads / "store", tmp_path / "out")
+    (folder,) = (tmp_path / "out" / "models").iterdir()
+    model = load(folder)
+    assert model.info.mirror == (0,)
+    assert isinstance(model.network, Mirrored)
+    apply(model, manifest, heads / "store", split="test", masks=tmp_path / "masks")
+    reported = {path.name: path.read_bytes() for path in (tmp_path / "out" / "masks" / "pretrained" / "1").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()} == reported
+    with pytest.raises(UsageError, match="each once"):
+        finetune([run], manifest, replace(config, segment=replace(segment, mirror=(0, 0))), heads / "store", tmp_path)

@@ -18,7 +18,7 @@ from medcl.evaluate.space_engage import agreed, of_prototypes, pixel_contrast
 from medcl.modality.spatial.encoders.unet import UNet
 from tests.evaluate.segment_archive import write_heads, write_run
 
-N_CLASSES = 3
+N_CLASSES, STEPS = 3, 80
 
 
 def test_the_most_confident_pixels_of_each_class_of_each_image_are_kept() -> None:
@@ -125,14 +125,14 @@ def rare_overlap(way: str, seed: int) -> float:
     parameters = [*network.parameters(), *(extra.parameters() if extra else ())]
     optimiser, criterion = torch.optim.Adam(parameters, 2e-3), loss_of("dice-ce")
     rng = np.random.default_rng(seed)
-    for step in range(150):
+    for step in range(STEPS):
         network.train()
         maps = network.decode(network.encode(x))
         target = one_hot(y, N_CLASSES)
         loss = criterion(network.classify(maps, (32, 32)), target)
         if extra is not None:
             batch = unlabelled[torch.from_numpy(rng.choice(200, 8, replace=False))]
-            loss = loss + extra.loss(network, maps, target, batch, step / 150)
+            loss = loss + extra.loss(network, maps, target, batch, step / STEPS)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
