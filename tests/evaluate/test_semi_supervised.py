@@ -121,7 +121,7 @@ def rare_overlap(way: str, seed: int) -> float:
     unlabelled, _ = shapes(200, 100 + seed)
     new, truth = shapes(100, 200 + seed)
     network = PaddedUNet(UNet(1, N_CLASSES, widths=(8, 16, 32)))
-    extra = None if way == "supervised" else semi_supervised("dssn" if way != "css" else way, network, N_CLASSES, seed)
+    extra = None if way == "supervised" else semi_supervised(way, network, N_CLASSES, seed)
     parameters = [*network.parameters(), *(extra.parameters() if extra else ())]
     optimiser, criterion = torch.optim.Adam(parameters, 2e-3), loss_of("dice-ce")
     rng = np.random.default_rng(seed)
@@ -146,12 +146,6 @@ def rare_overlap(way: str, seed: int) -> float:
 
 
 @pytest.mark.acceptance
-def test_a_rare_class_gains_from_images_without_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rare_class_gains_from_images_without_labels() -> None:
     found = {way: np.array([rare_overlap(way, seed) for seed in range(3)]) for way in ("supervised", "dssn")}
-    monkeypatch.setattr(
-        "medcl.evaluate.semi_supervised.selected", lambda confidence, labels, n_classes: confidence >= 0.95
-    )
-    found["threshold"] = np.array([rare_overlap("dssn", seed) for seed in range(3)])
-    print({way: values.round(3).tolist() for way, values in found.items()})
-    assert (found["dssn"] - found["supervised"]).mean() > 0
-    assert (found["dssn"] - found["threshold"]).mean() > 0
+    assert (found["dssn"] - found["supervised"]).mean() > 0.02
