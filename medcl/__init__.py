@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from medcl.api import (
         compare,
         differences,
+        distill,
         embed,
         evaluate,
         explore,
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "compare",
     "differences",
+    "distill",
     "embed",
     "evaluate",
     "explore",

@@ -6,6 +6,7 @@ from typing import Any
 from medcl.commands.archive import phantom, scan, split
 from medcl.commands.arguments import Result
 from medcl.commands.differing import differences
+from medcl.commands.distilling import distill
 from medcl.commands.embeddings import embed, explore
 from medcl.commands.evaluation import compare, evaluate, finetune
 from medcl.commands.export import export
@@ -24,6 +25,7 @@ __all__ = [
     "recipes",
     "prepare",
     "pretrain",
+    "distill",
     "tune",
     "finetune",
     "predict",

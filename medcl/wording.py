@@ -79,6 +79,11 @@ METRICS = {
     "uniformity_first": "uniformity of the first modality",
     "uniformity_second": "uniformity of the second modality",
     "separability": "separability",
+    "pointing": "pointing game",
+    "cnr": "contrast-to-noise ratio",
+    "pixel_auroc": "AUROC of pixels",
+    "miou": "mean IoU at 0.1 to 0.5",
+    "iou_both": "IoU of box and rest",
 }
 
 

@@ -30,7 +30,8 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
     "evaluate": {
         "retrieval": "*ranks text reports",
         "zero-shot classification": "*prompts temperature",
-        "results": "*output *split images bootstrap seed allow_transductive",
+        "grounding": "boxes images",
+        "results": "*output *split bootstrap seed allow_transductive",
         "running": "*jobs store",
     },
     "embed": {
@@ -55,6 +56,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "score": "*labels *repeats",
         "running": "jobs store",
     },
+    "distill": {"student": "*encoder side steps learning_rate", "running": "*resume store"},
     "pretrain": {"running": "*resume *continue_ until logger store"},
 }
 """Command -> title -> names of its options in Python; those with a star are shown by `--help`."""

@@ -19,6 +19,8 @@ class MultimodalEvaluateConfig:
             (`sentence`).
         swaps: ask each record to tell its report from the same with one word exchanged: side, negation, severity, size,
             change, organ (English and German words).
+        boxes: table of phrases with boxes (columns record, sentence, x, y, width, height, in pixels of the file): how
+            well the map of each phrase shows its boxes.
         reports: reports that count as partners: `all`; those of one `record`, such as captions; or those of a whole
             `study` or patient. The others are neither queries nor candidates.
         ranks: values of k in recall@k and precision@k.
@@ -34,6 +36,7 @@ class MultimodalEvaluateConfig:
     split: str = "test"
     text: Literal["whole", "sentence"] = "whole"
     swaps: bool = False
+    boxes: Path | None = None
     reports: Literal["all", "record", "study"] = "all"
     ranks: tuple[int, ...] = field(default=(1, 5, 10))
     bootstrap: int = 1000

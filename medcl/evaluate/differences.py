@@ -173,7 +173,7 @@ def common_sentences(manifest: Manifest, patients: Collection[int] | Ints, least
     """Sentences of the reports of some patients that occur with several of them, in the order of the manifest."""
     people = manifest.column("patient")
     rows = np.flatnonzero((manifest.kinds == REPORT) & np.isin(people, np.asarray(patients)))
-    texts, first, having = manifest.column("report"), {}, dict[int, set[int]]()
+    texts, first, having = manifest.column("report"), dict[int, str](), dict[int, set[int]]()
     for row in rows.tolist():
         parts = draws(str(texts[row] or ""), TextConfig(draw="sentence"))
         for part in parts if isinstance(parts, list) else []:

@@ -16,7 +16,7 @@ from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import draws
 from medcl.networks.grounding import phrase_map
 from medcl.networks.multimodal import REPORT
-from medcl.show.images import data_uri, grey, overlay, png
+from medcl.show.images import data_uri, grey, overlay, png, scale_of, with_colour_bar
 from medcl.stats.retrieval import Ints
 
 _WORDS = 24  # maximum length of a phrase
@@ -63,7 +63,7 @@ def ground(
             record_id = str(record_ids[images.rows[image]])
             file = Path("grounding") / (files.safe_name(f"{arm}_{title}_{place}_{record_id}") + ".png")
             ground_png = png(grey(x.numpy()))
-            drawn = png(overlay(x.numpy(), cells))
+            drawn = with_colour_bar(png(overlay(x.numpy(), cells)), *scale_of(cells))
             files.write(output / file, drawn, private=True)
             numbers = int(ranks[pair]), float(own[pair]), float(cells.min()), float(cells.max())
             about = Grounded(arm, title, phrase, record_id, *numbers, str(file))

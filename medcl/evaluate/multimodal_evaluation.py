@@ -18,6 +18,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.arms import names_of
 from medcl.evaluate.assemble import left_out, made_with
+from medcl.evaluate.boxes import grounding, read_boxes
 from medcl.evaluate.cells import fingerprint
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
@@ -67,6 +68,7 @@ def evaluate_multimodal(
         prompts.check(one, manifest)
     _check(list(arms.values()), asked, config)
     manifest = manifest.ok()
+    placed = read_boxes(config.boxes, manifest) if config.boxes else {}
     check(manifest)
     known, counted = links(manifest), taking_part(manifest, config.reports)
     rows = rows_of(manifest, known, config.split)
@@ -80,6 +82,8 @@ def evaluate_multimodal(
     trials += zero_shot(arms, manifest, sides, asked, config)
     if config.swaps:
         trials += swaps(arms, manifest, known, sides, store, config)
+    if placed:
+        trials += grounding(arms, manifest, sides, placed, store, jobs=config.jobs)
     shown = []
     for name, run in arms.items():
         if can_ground(run) and config.images:
@@ -161,6 +165,8 @@ def _check(arms: Sequence[MultimodalRun], asked: Sequence[prompts.Prompts], conf
     if (asked or config.swaps or config.reports != "all") and REPORT not in first.card.sides:
         what = "--prompts" if asked else "--swaps" if config.swaps else f"--reports {config.reports}"
         raise UsageError(f"{first.folder}: was pretrained without reports, so that {what} does not apply")
+    if config.boxes and not can_ground(first):
+        raise UsageError(f"{first.folder}: was not pretrained on images and reports, so that --boxes does not apply")
 
 
 def _embedded(

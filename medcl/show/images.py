@@ -19,6 +19,10 @@ CIVIDIS = ((0, 34, 78), (59, 73, 108), (124, 123, 120), (187, 174, 107), (254, 2
 """From low to high: blue, grey, yellow. Lightness grows evenly, so that it reads the same to the colour-blind and in
 print (Nuñez, Anderton and Renslow, 2018)."""
 OPACITY = 0.5
+FLAT = 1e-6
+"""Difference of a map's highest value from its mean up to which it is the same everywhere."""
+BAR = 10
+"""Height of a bar of colours, in pixels."""
 
 
 def grey(image: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -100,9 +104,38 @@ def _fitting(text: str) -> str:
 
 
 def overlay(image: NDArray[np.float32], similarity: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A map (rows, columns) over an image (C, rows, columns) from 0 to 1: dark blue is low, yellow high."""
-    low, high = float(similarity.min()), float(similarity.max())
-    place = (similarity - low) / (high - low) if high > low else np.zeros_like(similarity)
+    """A map (rows, columns) over an image (C, rows, columns) from 0 to 1, where it is above its mean.
+
+    The image is seen as it is where the map is at its mean or below, and where the map is the same everywhere; from
+    there the tint goes from dark blue to yellow at the highest value, and covers more.
+    """
+    least, high = scale_of(similarity)
+    place = np.clip((similarity - least) / (high - least), 0, 1) if high > least + FLAT else np.zeros_like(similarity)
     stops = np.linspace(0, 1, len(CIVIDIS))
     colours = np.stack([np.interp(place, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=2)
-    return np.rint((1 - OPACITY) * grey(image).astype(np.float64) + OPACITY * colours).astype(np.uint8)
+    covered = (OPACITY * np.sqrt(place))[:, :, None]
+    drawn: NDArray[np.uint8] = np.rint((1 - covered) * grey(image) + covered * colours).astype(np.uint8)
+    return drawn
+
+
+def scale_of(similarity: NDArray[np.float32]) -> tuple[float, float]:
+    """Where the tint of a map begins, at its mean, and its highest value."""
+    return float(similarity.mean()), float(similarity.max())
+
+
+def with_colour_bar(image: bytes, low: float, high: float) -> bytes:
+    """A PNG file with the colours of `overlay` below it, and the numbers at both ends."""
+    from PIL import Image, ImageDraw
+
+    shown = Image.open(io.BytesIO(image)).convert("RGB")
+    whole = Image.new("RGB", (shown.width, shown.height + BAR + LINE + GAP), "white")
+    whole.paste(shown, (0, 0))
+    stops, along = np.linspace(0, 1, len(CIVIDIS)), np.linspace(0, 1, shown.width)
+    colours = np.stack([np.interp(along, stops, channel) for channel in np.array(CIVIDIS, dtype=np.float64).T], axis=1)
+    bar = np.broadcast_to(np.rint(colours).astype(np.uint8), (BAR, shown.width, 3))
+    whole.paste(Image.fromarray(np.ascontiguousarray(bar)), (0, shown.height + GAP // 2))
+    draw, top = ImageDraw.Draw(whole), shown.height + GAP // 2 + BAR
+    first, last = f"{low:.2f} (mean)", f"{high:.2f}"
+    draw.text((0, top), first, fill="black")
+    draw.text((shown.width - draw.textlength(last), top), last, fill="black")
+    return encoded(whole)

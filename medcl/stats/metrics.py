@@ -188,6 +188,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "uniformity_first": (-8.0, 0.0),
     "uniformity_second": (-8.0, 0.0),
     "separability": _SHARE,
+    "pointing": _SHARE,
+    "pixel_auroc": _SHARE,
+    "miou": _SHARE,
+    "iou_both": _SHARE,
 }
 """The lowest and the highest value that a metric can take; a metric that is not here is not bounded."""
 LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse", "ibs", "hd95", "median_rank"})

@@ -22,6 +22,7 @@ OBJECTIVES = {
     "slotcon": "slotcon:SlotCon",
     "swav": "swav:SwAV",
     "momentum-distillation": "distillation:MomentumDistillation",
+    "distill": "distill:Distill",
     "sepclr": "sepclr:SepCLR",
     "temporal-scl": "temporal_scl:TemporalSCL",
     "glocal-ib": "glocal_ib:GlocalIB",
