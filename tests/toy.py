@@ -8,7 +8,7 @@ its 95% interval (t over seeds).
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -38,7 +38,7 @@ from medcl.pretrain.run import pretrain
 from medcl.stats.ranking import Floats
 from tests.pretrain import shipped
 
-SEEDS, STEPS, PATIENTS, BATCH = 5, 150, 240, 48
+SEEDS, STEPS, PATIENTS, BATCH = 5, 120, 240, 40
 IMAGE: dict[str, Any] = {
     "modality": "image",
     "data": {"size": [32, 32], "colour": False},
@@ -200,21 +200,6 @@ def _embedded(toy: Toy, folder: Path, target: str) -> tuple[Floats, Any, Any]:
     return z, np.asarray(images.column("split")), np.asarray(images.labels(target))
 
 
-def compared(toy: Toy, names: Sequence[str], *, steps: int = STEPS, seeds: int = SEEDS) -> dict[str, dict[str, Floats]]:
-    """{arm: {measure: (seeds,)}}."""
-    torch.set_num_threads(1)
-    table: dict[str, dict[str, Floats]] = {}
-    with tempfile.TemporaryDirectory() as place:
-        for name in names:
-            arm = ARMS.get(name) or Arm(name)
-            rows = [
-                measured(toy, trained(toy, arm, Path(place) / f"{name}-{seed}", steps=steps, seed=seed))
-                for seed in range(seeds)
-            ]
-            table[name] = {key: np.array([row.get(key, np.nan) for row in rows]) for key in rows[0]}
-    return table
-
-
 def lines(table: Mapping[str, Mapping[str, Floats]]) -> list[str]:
     """Rows of a Markdown table: the mean, and the paired difference to the first arm with its interval."""
     (first, plain), *_ = table.items()
@@ -242,18 +227,32 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=SEEDS)
     asked.add_argument("--patients", type=int, default=PATIENTS)
     asked.add_argument("--sites", action="store_true")
-    asked.add_argument("--keep", type=Path, help="JSON of the values by arm and seed; arms in it are not trained again")
+    asked.add_argument(
+        "--keep", type=Path, help="JSON of the values by arm and seed; what is in it is not trained again"
+    )
+    asked.add_argument("--most", type=int, default=0, help="trainings after which to stop; 0 for all")
     given = asked.parse_args()
-    known: dict[str, Any] = json.loads(given.keep.read_text()) if given.keep and given.keep.exists() else {}
+    torch.set_num_threads(1)
+    known: dict[str, dict[str, dict[str, float]]] = {}
+    if given.keep and given.keep.exists():
+        known = json.loads(given.keep.read_text())
+    wanted = [(arm, seed) for seed in range(given.seeds) for arm in given.arms if str(seed) not in known.get(arm, {})]
     with tempfile.TemporaryDirectory() as place:
         toy = written(Path(place), given.patients, sites=given.sites)
-        for name in given.arms:
-            if name not in known:
-                own = compared(toy, [name], steps=given.steps, seeds=given.seeds)[name]
-                known[name] = {key: values.tolist() for key, values in own.items()}
-                if given.keep:
-                    given.keep.write_text(json.dumps(known))
-    print("\n".join(lines({name: {key: np.array(one) for key, one in known[name].items()} for name in given.arms})))
+        for name, seed in wanted[: given.most or None]:
+            arm = ARMS.get(name) or Arm(name)
+            folder = trained(toy, arm, Path(place) / f"{name}-{seed}", steps=given.steps, seed=seed)
+            known.setdefault(name, {})[str(seed)] = measured(toy, folder)
+            if given.keep:
+                given.keep.write_text(json.dumps(known))
+    if all(len(known.get(arm, {})) >= given.seeds for arm in given.arms):
+        print("\n".join(lines({arm: _by_measure(known[arm]) for arm in given.arms})))
+
+
+def _by_measure(values: Mapping[str, Mapping[str, float]]) -> dict[str, Floats]:
+    """{measure: (seeds,)} of {seed: {measure: value}}."""
+    keys = dict.fromkeys(key for row in values.values() for key in row)
+    return {key: np.array([row.get(key, np.nan) for row in values.values()]) for key in keys}
 
 
 if __name__ == "__main__":

@@ -202,9 +202,9 @@ def test_weights_of_both_directions_equal_their_formula() -> None:
     def by_loops(a: Tensor, b: Tensor) -> Tensor:
         p, q, f = (F.normalize(x, dim=1) for x in (a, b, FROZEN.to(a.dtype)))
         s, w = p @ q.T / 0.2, (f @ f.T / 0.3).exp()
-        rows = [w[i, j] / w[i].sum() * s[i].log_softmax(0)[j] for i in range(4) for j in range(4)]
-        columns = [w[i, j] / w[:, j].sum() * s[:, j].log_softmax(0)[i] for i in range(4) for j in range(4)]
-        return -(sum(rows) + sum(columns)) / 4  # type: ignore[return-value]
+        rows = [-w[i, j] / w[i].sum() * s[i].log_softmax(0)[j] for i in range(4) for j in range(4)]
+        columns = [-w[i, j] / w[:, j].sum() * s[:, j].log_softmax(0)[i] for i in range(4) for j in range(4)]
+        return torch.stack(rows + columns).sum() / 4
 
     loss = partial(cwcl, frozen=FROZEN, both=True, sharpness=0.3, temperature=0.2)
     assert_same(loss, by_loops, draw(4, 3), draw(4, 3, seed=1))

@@ -90,3 +90,23 @@ def test_what_has_no_meaning_is_refused() -> None:
     for wrong in ({"tau_plus": 1.0}, {"tau_plus": -0.1}, {"beta": -1.0}):
         with pytest.raises(UsageError, match="tau_plus"):
             debiased(a, a, pairing, **wrong)
+
+
+def test_the_harder_negatives_weigh_the_more_the_gradient_is_that_of_the_nearest_one() -> None:
+    """HN-NCE (DiHT): with a large beta, of the negatives that are not left out."""
+    a = torch.tensor([[1.0, 0.0]]).double()
+    angles = torch.tensor([0.3, 0.5, 0.8, 2.0]).double()
+    b = torch.stack([angles.cos(), angles.sin()], dim=1)
+    positive = torch.tensor([[True, False, False, False]])
+    duplicate = torch.tensor([[False, True, False, False]])
+
+    def shares(beta: float, mask: bool) -> torch.Tensor:
+        pairing = matrix(positive, duplicate if mask else None)
+        loss = partial(debiased, a, pairing=pairing, tau_plus=0.0, beta=beta, temperature=0.1)
+        (gradient,) = value_and_gradients(lambda z: loss(z), b)[1:]
+        return gradient[1:].norm(dim=1) / gradient[1:].norm(dim=1).sum()
+
+    assert shares(20.0, mask=False)[0] > 0.99
+    assert shares(20.0, mask=True)[0] == 0
+    assert shares(20.0, mask=True)[1] > 0.99
+    assert shares(0.0, mask=False)[1:].sum() > 0.05
