@@ -13,6 +13,16 @@ from medcl.phantom.archive import write
 # Two processes of pytest share two cores: `--jobs -1`, one process a core, is one of them.
 os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 SALT = "the salt of every test of medcl"
+APART = ("tests/notebooks/", "tests/site/test_pages.py")
+"""Where a test takes a quarter of a minute and shares nothing with its neighbours."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process runs a whole file, whose fixtures are made once, but for files of few and long tests."""
+    for item in items:
+        if not item.nodeid.startswith(APART):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -66,6 +66,17 @@ def machinery(name: str) -> str:
     return next((module for module in modules if find_spec(module) is None), "")
 
 
+def machinery_of(name: str) -> frozenset[tuple[Any, ...]]:
+    """What training a recipe uses: kinds of objectives, numbers of their inputs, positives and negatives."""
+
+    def of(one: dict[str, Any]) -> tuple[Any, ...]:
+        positives = str(one.get("positives", "")).partition(":")[0]
+        queued = bool(one.get("negatives", {}).get("queue"))
+        return one.get("kind", "contrast"), len(one.get("between", [1])), positives, one.get("within"), queued
+
+    return frozenset(of(one) for one in content(name)["objectives"].values())
+
+
 def tiny(name: str, steps: int, start: Path | None = None, *, shared: bool = False, **changes: Any) -> Recipe:
     """A shipped recipe with tiny networks and few steps, by the same rule for all.
 

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.spatial.config import WIDTHS, ImageEncoderConfig
 from medcl.modality.spatial.encoders.base import Backbone, ImageEncoder, normalisation
+from medcl.modality.spatial.encoders.pointwise import without_narrow_strides
 from medcl.modality.spatial.encoders.unet import UNet
 from medcl.networks import foreign
 from medcl.networks.config import ForeignEncoderConfig
@@ -233,4 +234,7 @@ def build(config: ImageEncoderConfig | ForeignEncoderConfig, n_channels: int) ->
 
 def for_images(network: M, dims: int) -> M:
     """The same network, its weights channels last where it takes images."""
-    return network.to(memory_format=torch.channels_last) if dims == 2 else network  # type: ignore[call-overload]
+    if dims != 2:
+        return network
+    without_narrow_strides(network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
