@@ -172,7 +172,9 @@ def scan(
         labels=None if labels is None else Path(labels),
         masks=None if masks is None else MaskRule(masks, tuple(mask_classes), mask_name),
         reports=_report_rules(reports, report_column, report_key, report_patient, report_belongs),
-        stated=Stated(sampling_rate, tuple(channels), unit, tuple(events), None if epoch is None else tuple(epoch)),
+        stated=Stated(
+            sampling_rate, tuple(channels), unit, tuple(events), None if epoch is None else (epoch[0], epoch[1])
+        ),
     )
     found = build_manifest(request)
     return Result(str(found), lambda: Manifest.read(output), output, next_step.after_scan(found, output))

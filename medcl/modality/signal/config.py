@@ -142,6 +142,8 @@ class SignalEncoderConfig:
         kernel: time steps of the temporal filters of `shallow`, `eegnet` and `conformer`.
         spatial: virtual channels in front of the encoder, to which attention over the positions of EEG electrodes maps
             the channels of any montage (270 as published); 0 takes the channels as they are.
+        bag: windows that a sample is divided into, each encoded by itself and all pooled by learned attention; 0 does
+            not divide it.
         subject_layer: in front of the encoder a matrix of channels for each patient who is trained on; others, and all
             after training, get the mean of these.
     """
@@ -156,6 +158,7 @@ class SignalEncoderConfig:
     kernel: int = 25
     spatial: int = 0
     subject_layer: bool = False
+    bag: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,6 @@ class Stated:
 
     def settings(self) -> dict[str, Any]:
         """As a manifest keeps it: nothing of what was not stated."""
-        all_of_it = {"sampling_rate": self.sampling_rate, "channels": list(self.channels), "unit": self.unit}
-        all_of_it |= {"events": list(self.events), "epoch": list(self.epoch or ())}
+        all_of_it: dict[str, Any] = {"sampling_rate": self.sampling_rate, "channels": list(self.channels)}
+        all_of_it |= {"unit": self.unit, "events": list(self.events), "epoch": list(self.epoch or ())}
         return {name: value for name, value in all_of_it.items() if value}

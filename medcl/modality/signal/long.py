@@ -49,9 +49,9 @@ class Wanted:
     """
 
     parts: list[tuple[Part, list[int]]]
-    needed: Sequence[str]
+    needed: list[str]
     held: list[int]
-    lost: Sequence[str]
+    lost: list[str]
     mixing: Floats
     notes: list[str]
 
@@ -250,7 +250,7 @@ class _Moments:
         """Of values (time, channels), NaN where there is none."""
         count = (~np.isnan(x)).sum(axis=0).astype(np.float64)
         mean = np.nansum(x, axis=0, dtype=np.float64) / np.maximum(count, 1)
-        squares = np.nansum((x - mean) ** 2, axis=0, dtype=np.float64)
+        squares = np.asarray(np.nansum((x - mean) ** 2, axis=0, dtype=np.float64))
         return cls(count, mean, squares, np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0), still | (count == 0))
 
     def add(self, x: Floats, row: Mapping[str, Any]) -> "_Moments":

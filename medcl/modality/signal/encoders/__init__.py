@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from medcl.errors import UsageError, did_you_mean
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.encoders.bag import WindowAttention
 from medcl.modality.signal.encoders.base import SignalEncoder
 from medcl.modality.signal.encoders.eeg import ConformerEncoder, EEGNetEncoder, ShallowEncoder
 from medcl.modality.signal.encoders.networks import DilatedEncoder, ResNetEncoder, TransformerEncoder
@@ -53,6 +54,8 @@ def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int, c
         raise UsageError(f"an encoder pools by 'max', 'mean' or 'both', got pooling={config.pooling!r}")
     if config.spatial < 0:
         raise UsageError(f"an encoder has 0 or more virtual channels, got spatial={config.spatial}")
+    if config.bag < 0 or config.bag == 1:
+        raise UsageError(f"an encoder divides a sample into 2 or more windows, or not at all (0), got bag={config.bag}")
     mapped = config.spatial or n_channels
     encoder = ENCODERS[config.name](config, mapped)
     if config.spatial:
@@ -61,4 +64,6 @@ def build(config: SignalEncoderConfig | ForeignEncoderConfig, n_channels: int, c
         encoder.spatial, encoder.n_channels = SpatialAttention(channels, config.spatial), n_channels
     if config.subject_layer:
         encoder.subject = SubjectLayer(mapped)
+    if config.bag:
+        encoder.bag = WindowAttention(config.bag, config.dim)
     return encoder

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from medcl.errors import UsageError
 from medcl.modality.signal.config import SignalEncoderConfig
+from medcl.modality.signal.encoders.bag import WindowAttention
 from medcl.networks.encoder import Encoder
 from medcl.networks.layers import Dropout
 
@@ -51,6 +52,7 @@ class SignalEncoder(Encoder):
     Attributes:
         spatial: what channels pass first, (B, C, T) -> (B, D, T), where the encoder was built for D virtual ones.
         subject: what these pass then, in training by the matrix of their subject.
+        bag: what weighs the windows that a sample is divided into, where it is.
     """
 
     config: SignalEncoderConfig
@@ -59,6 +61,7 @@ class SignalEncoder(Encoder):
         super().__init__(config, n_channels)
         self.spatial: nn.Module | None = None
         self.subject: nn.Module | None = None
+        self.bag: WindowAttention | None = None
 
     @abstractmethod
     def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
@@ -73,7 +76,7 @@ class SignalEncoder(Encoder):
             own: (B, D, D) of each window, see `SubjectLayer`; without such a layer it is not looked at.
 
         Returns:
-            (B, T', dim).
+            (B, T', dim); of a sample that is divided one position a window.
 
         Raises:
             UsageError: when the shape of `x` or of `keep` is not the expected one.
@@ -83,7 +86,16 @@ class SignalEncoder(Encoder):
             x = self.spatial(x)
         if self.subject is not None:
             x = self.subject(x, own)
-        return self.encode(x, keep)
+        if self.bag is None:
+            return self.encode(x, keep)
+        windows = self.bag.divided(x)
+        keep = None if keep is None else keep.reshape(len(windows), -1)
+        pooled = super().pool(self.encode(windows, keep))
+        return pooled.reshape(len(x), self.bag.count, -1)
+
+    def pool(self, dense: Tensor) -> Tensor:
+        """(B, T', dim) to (B, dim): by the configuration, or of a sample that is divided by attention."""
+        return super().pool(dense) if self.bag is None else cast(Tensor, self.bag(dense))
 
 
 class StagedEncoder(SignalEncoder):

@@ -55,8 +55,10 @@ def _lists(path: Path, header: EdfHeader, notes: list[int]) -> tuple[list[tuple[
                     texts += [(one, float(second)) for one in said if one]
     known = np.flatnonzero(np.isfinite(onsets))
     begin = onsets[known[0]] - known[0] * header.duration if len(known) else 0.0
-    regular = begin + np.arange(header.records) * header.duration
-    return texts, np.where(np.isfinite(onsets), onsets, regular) if header.discontinuous else regular
+    regular: NDArray[np.float64] = begin + np.arange(header.records, dtype=np.float64) * header.duration
+    if not header.discontinuous:
+        return texts, regular
+    return texts, np.asarray(np.where(np.isfinite(onsets), onsets, regular), dtype=np.float64)
 
 
 def _place(second: float, onsets: NDArray[np.float64], duration: float) -> float | None:
