@@ -1,18 +1,13 @@
 """Batches of patients x records x samples, so that every level has positives: the same for any number of workers."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
 
 from medcl.archive.stratify import first_appearance
-from medcl.engine.parallel import watched_worker
 from medcl.errors import MedclError, UsageError
-from medcl.modality.sampling import Batch
 
 Ints = NDArray[np.int64]
 _TRIES = 50
@@ -57,9 +52,13 @@ class Sampler:
         reuse: number of batches that a record is in, each time with other draws and other patients, before the next
             records come: what was read from a slow disk is still in memory. An epoch has as many times more batches.
         buffer: batches whose patients are shuffled among each other each time; fewer at the end of an epoch.
+        source: (S,) or (R,) where each patient comes from: every batch is of one source, so that nobody is told apart
+            from others by how a site records or words things (ZeroVL, Cui et al., ECCV 2022). Each source has as many
+            batches as its patients fill, which is in proportion to its size; one of fewer patients than a batch has
+            gives smaller batches. A patient of several sources is of that of the first sample.
 
     Raises:
-        UsageError: if a number is not positive, or the seed is negative.
+        UsageError: if a number is not positive, the seed is negative, or sources go with `reuse`.
         MedclError: if there is no sample.
     """
 
@@ -75,6 +74,7 @@ class Sampler:
         seed: int = 0,
         reuse: int = 1,
         buffer: int = 8,
+        source: Ints | None = None,
     ) -> None:
         if min(patients, records, samples) < 1:
             raise UsageError(
@@ -100,9 +100,15 @@ class Sampler:
         self._record_start = np.concatenate([[0], np.cumsum(np.bincount(patient_of_record))])
         self.n_patients = len(self._record_start) - 1
         self.patients = min(patients, self.n_patients)
+        if source is not None and reuse > 1:
+            raise UsageError("batch: batches of one source (source) go without reuse")
+        # Patients are numbered as they appear.
+        first = np.unique(patient_number, return_index=True)[1]
+        of_patient = np.zeros(self.n_patients, np.int64) if source is None else np.asarray(source)[first]
+        self._sources = [np.flatnonzero(of_patient == one) for one in np.unique(of_patient)]
         several = np.diff(self._record_start) > 1
         self._several = several if records > 1 else np.zeros_like(several)
-        self._n_groups = -(-self.n_patients // self.patients)
+        self._n_groups = sum(-(-len(own) // self.patients) for own in self._sources)
 
     @classmethod
     def drawing(
@@ -116,6 +122,7 @@ class Sampler:
         seed: int = 0,
         reuse: int = 1,
         buffer: int = 8,
+        source: Ints | None = None,
     ) -> Self:
         """A sampler of what is drawn from records: patches of volumes, or linked records with their partners.
 
@@ -127,8 +134,9 @@ class Sampler:
         def draw(number: int, count: int, step: int) -> list[Any]:
             return units.draw(number, count, seed=seed, step=step, partitions=partitions)
 
-        sizes = {"patients": patients, "records": records, "samples": samples}
-        return cls(units.patients, units.units, **sizes, draw=draw, seed=seed, reuse=reuse, buffer=buffer)
+        sizes: dict[str, Any] = {"patients": patients, "records": records, "samples": samples}
+        whole: dict[str, Any] = {"draw": draw, "seed": seed, "reuse": reuse, "buffer": buffer, "source": source}
+        return cls(units.patients, units.units, **sizes, **whole)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -194,12 +202,21 @@ class Sampler:
     def _epoch(self, epoch: int) -> list[Ints]:
         """The patients of each batch."""
         rng = np.random.default_rng([self.seed, 0, epoch])
-        order = _spread(rng.permutation(self.n_patients), self._several, self.patients)
-        groups = np.split(order, range(self.patients, self.n_patients, self.patients))
-        groups[-1] = np.append(groups[-1], order[: self.patients - len(groups[-1])])
-        if not self._several.any():
+        if len(self._sources) == 1:
+            return self._groups(rng.permutation(self.n_patients), rng)
+        every = [group for own in self._sources for group in self._groups(rng.permutation(own), rng)]
+        return [every[one] for one in rng.permutation(len(every))]
+
+    def _groups(self, order: Ints, rng: np.random.Generator) -> list[Ints]:
+        """Patients in an order, cut into batches."""
+        size = min(self.patients, len(order))
+        order = _spread(order, self._several, size)
+        groups = np.split(order, range(size, len(order), size))
+        groups[-1] = np.append(groups[-1], order[: size - len(groups[-1])])
+        several = order[self._several[order]]
+        if not len(several):
             return groups
-        extra = rng.choice(np.flatnonzero(self._several), len(groups))
+        extra = rng.choice(np.sort(several), len(groups))
         return [
             group if self._several[group].any() else np.append(group, one)
             for group, one in zip(groups, extra, strict=True)
@@ -253,47 +270,3 @@ def _spread(order: Ints, several: NDArray[np.bool_], size: int) -> Ints:
 
 def _some(values: Ints, most: int, rng: np.random.Generator) -> Ints:
     return values if len(values) <= most else rng.choice(values, most, replace=False)
-
-
-def _whole(batch: Any) -> Any:
-    """A batch as the data set makes it."""
-    return batch
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """The sampler's batches of one process, from one step to another."""
-
-    sampler: Sampler
-    start: int
-    stop: int
-    rank: int
-    world: int
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        yield from self.sampler.batches(self.start, self.stop, rank=self.rank, world=self.world)
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-def loader(
-    dataset: Dataset[Batch], sampler: Sampler, start: int, stop: int, workers: int = 0, *, rank: int = 0, world: int = 1
-) -> Iterable[Batch]:
-    """The batches of steps start to stop - 1, in order and on pinned memory where there is a CUDA device.
-
-    Each is as the data set's `__getitems__` returns it. So many workers read ahead; 0 reads in this process, which has
-    a rank among the `world` processes that share each batch.
-    """
-    loaded: DataLoader[Batch] = DataLoader(
-        dataset,
-        batch_sampler=_Steps(sampler, start, stop, rank, world),
-        num_workers=workers,
-        worker_init_fn=watched_worker,
-        collate_fn=_whole,
-        pin_memory=torch.cuda.is_available(),
-        prefetch_factor=4 if workers else None,
-        # A loader draws a seed for its workers, which use none: not from the generator that dropout draws from.
-        generator=torch.Generator(),
-    )
-    return loaded

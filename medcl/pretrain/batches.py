@@ -8,8 +8,9 @@ import numpy as np
 
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
+from medcl.data.loader import loader
 from medcl.data.pairs import Linkable, Pairs
-from medcl.data.sampler import Sampler, loader
+from medcl.data.sampler import Sampler
 from medcl.data.samples import InMemory, Samples
 from medcl.errors import UsageError
 from medcl.modality import WINGS, wing
@@ -86,7 +87,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
     counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
     return Source(
         pairs,
-        {"patients": batch.patients, "records": batch.records},
+        {"patients": batch.patients, "records": batch.records, **_source(batch.source, chosen, pairs)},
         np.unique(chosen.column("patient")[pairs.members]),
         f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
         _sentence(counts | pairs.left_out),
@@ -94,9 +95,29 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
     )
 
 
+def _source(column: str, chosen: Manifest, pairs: Pairs) -> dict[str, Ints]:
+    """Where the patients come from, as the sampler takes it: of a record without it, its patient's.
+
+    Raises:
+        UsageError: the manifest has no such column.
+    """
+    if not column:
+        return {}
+    if not chosen.has(column):
+        raise UsageError(
+            f"batch.source: {not_a_choice(column, chosen.table.column_names)}, the columns of the manifest"
+        )
+    patient, values = chosen.column("patient"), chosen.column(column).tolist()
+    known = {code: str(value) for code, value in zip(patient.tolist(), values, strict=True) if value is not None}
+    said = [known.get(code, "") for code in patient[pairs.anchors].tolist()]
+    return {"source": np.unique(np.array(said), return_inverse=True)[1].astype(np.int64)}
+
+
 def _of_levels(recipe: Recipe, samples: Any) -> Source:
     """Samples of records whose levels are distinguished: windows of recordings, patches of volumes."""
     batch = recipe.batch
+    if batch.source:
+        raise UsageError("batch.source: is of linked records and reports; for others take `within` of an objective")
     sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
     if hasattr(samples, "draw"):
         sizes |= {"reuse": batch.reuse, "buffer": batch.buffer}

@@ -34,6 +34,8 @@ class BatchConfig:
             mixes best, and is as fast where the store fits into memory.
         buffer: batches whose patients are shuffled among each other when they come again.
         incomplete: whether linked records count that lack an input.
+        source: column of the manifest, such as `site`: the records of a batch all share it, so that negatives cannot be
+            told by a site's marks or wording; of linked records and reports. Empty mixes all.
     """
 
     patients: int = 32
@@ -42,6 +44,7 @@ class BatchConfig:
     reuse: int = 1
     buffer: int = 8
     incomplete: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)

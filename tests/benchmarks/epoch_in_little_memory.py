@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from medcl.archive.manifest import Manifest
-from medcl.data.sampler import Sampler, loader
+from medcl.data.loader import loader
+from medcl.data.sampler import Sampler
 from medcl.data.store import open_store
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.samples import SignalWindows

@@ -10,9 +10,10 @@ import torch
 
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
+from medcl.data.loader import loader
 from medcl.data.pairs import Linkable, Pairs, linked
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler, loader
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality.image.config import ImageConfig
 from medcl.modality.image.samples import ImageSamples

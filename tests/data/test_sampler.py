@@ -129,3 +129,31 @@ def test_processes_divide_a_batch_by_whole_patients() -> None:
             assert sum(map(len, owners)) == len(set.union(*owners))
     with pytest.raises(UsageError, match=r"raise batch.patients"):
         next(sampler.batches(0, 1, rank=0, world=6))
+
+
+@given(archives, st.integers(1, 8), st.integers(1, 3), st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_a_batch_of_one_source_has_no_other_and_an_epoch_has_everybody(
+    trials: list[int], p: int, t: int, sites: int
+) -> None:
+    patient, trial = archive(trials)
+    site = (patient // 1000) % sites
+    sampler = Sampler(patient, trial, patients=p, records=t, samples=1, seed=5, source=site)
+    batches = list(sampler.batches(0, len(sampler)))
+    assert all(len(set(site[batch])) == 1 for batch in batches)
+    assert set(patient[list(chain(*batches))]) == set(patient)
+    sizes = np.bincount(np.arange(len(trials)) % sites)
+    assert len(batches) == sum(-(-int(size) // sampler.patients) for size in sizes if size)
+
+
+def test_where_all_are_of_one_source_nothing_changes() -> None:
+    patient, trial = archive([2, 1, 3, 1, 1, 2, 4])
+    plain = Sampler(patient, trial, patients=3, records=2, samples=2, seed=1)
+    one = Sampler(patient, trial, patients=3, records=2, samples=2, seed=1, source=np.full(len(patient), 9))
+    assert list(plain.batches(0, 9)) == list(one.batches(0, 9))
+
+
+def test_sources_go_without_reuse() -> None:
+    patient, trial = archive([1, 1])
+    with pytest.raises(UsageError, match="without reuse"):
+        Sampler(patient, trial, patients=1, records=1, samples=1, reuse=2, source=patient)

@@ -125,7 +125,7 @@ list(run_chunks(tell_and_wait, range(4), jobs=2, chunk=1))
 """
 _LOADER = """
 import os, time, torch
-from medcl.data.sampler import loader
+from medcl.data.loader import loader
 class Data(torch.utils.data.Dataset):
     def __getitems__(self, rows):
         os.write(1, b"%d\\n" % os.getpid())

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from medcl.data.loader import loader
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler, loader
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing
 from medcl.modality.signal.config import SignalConfig, SignalEncoderConfig

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from medcl.data.loader import loader
 from medcl.data.prepare import prepare
-from medcl.data.sampler import Sampler, loader
+from medcl.data.sampler import Sampler
 from medcl.errors import MedclError
 from medcl.modality.volume.config import VolumeConfig
 from medcl.modality.volume.samples import VolumePatches
