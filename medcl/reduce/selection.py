@@ -104,7 +104,7 @@ def size_of(share: float, count: int) -> int:
 
 def _rule(strategy: Strategy, config: ReduceConfig, threshold: float | None) -> Apply:
     if config.keep is None and config.least and strategy.measure == "score":
-        return partial(at_least, share=config.least, strategy=strategy, threshold=threshold)
+        return partial(at_least, share=config.least, strategy=strategy, threshold=cast(float, threshold))
     if config.keep is None:
         return partial(greedy, strategy=strategy, threshold=threshold)
     if strategy.measure == "score":

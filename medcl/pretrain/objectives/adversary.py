@@ -65,7 +65,7 @@ class _Reversed(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.strength * gradient, None
 
 
@@ -95,7 +95,7 @@ class Adversary(Objective):
                 f"objectives.{self.name}.values: {config.values}, but the column {config.nuisance} has more values: "
                 "give their number"
             )
-        hidden = cast(Tensor, _Reversed.apply(seen.pooled[: 2 * seen.n].float(), config.strength))
+        hidden = cast(Tensor, _Reversed.apply(seen.pooled[: 2 * seen.n].float(), config.strength))  # type: ignore[no-untyped-call]
         known = site >= 0
         losses = F.cross_entropy(self.classifier(hidden)[known], site[known], reduction="sum")
         return {"": mean(losses, known.sum().to(losses), step.group)}

@@ -88,7 +88,8 @@ class PRD(Objective):
         labelled = y >= 0
         z, own = seen.project(self.head, 2)[labelled], y[labelled]
         if self.training:
-            self.known[gather(y, group).clamp(min=0).unique()] = 1.0
+            every = gather(y, group)
+            self.known[every[every >= 0]] = 1.0
         contrast = info_nce(z, z, same(own).without(itself(own)), temperature=config.temperature, group=group)
         apart = 1 - F.cosine_similarity(f[labelled].detach(), self.prototypes[own], dim=1)
         found = {"contrast": contrast, "prototypes": mean(apart.sum(), labelled.sum().to(apart), group)}
