@@ -243,5 +243,5 @@ def of_run(folder: Path) -> Path:
 
     found = next((folder / name for name in runs.CONFIGS if (folder / name).is_file()), None)
     if found is None:
-        raise UsageError(f"--continue {folder}: not a run folder ({runs.CONFIG} is missing)")
+        raise UsageError(f"--continue {folder}: there is no such file as {runs.CONFIG} in it: name the folder of a run")
     return found
