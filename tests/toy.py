@@ -35,6 +35,7 @@ from medcl.phantom.shapes import KINDS, PLACE, REPORTS, SITES, write_shapes
 from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.run import pretrain
+from medcl.stats.grounding import METRICS as GROUNDING
 from medcl.stats.ranking import Floats
 from tests.pretrain import shipped
 
@@ -61,11 +62,17 @@ class Arm:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
+CELLS: dict[str, Any] = {"inputs": {"image": {"encoder": {"name": "unet", "stride": 8}}}}
 ARMS: dict[str, Arm] = {
     "clip": Arm(),
     "ce_clip": Arm("ce_clip"),
     "degla": Arm("degla"),
     "one_to_k": Arm("one_to_k"),
+    # Those that say where, beside CLIP with the same cells: 4 x 4 of an image.
+    "clip_cells": Arm(changes=CELLS),
+    "clippy_cells": Arm(changes=merge(CELLS, {"inputs": {"image": {"encoder": {"pooling": "max"}}}})),
+    "gloria_cells": Arm("gloria", CELLS),
+    "sparc_cells": Arm("sparc", CELLS),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
 
@@ -152,11 +159,14 @@ def measured(toy: Toy, folder: Path) -> dict[str, float]:
     """What a run of images and reports can do on patients that it has not seen.
 
     Returns:
-        recall@1 both ways (reports of equal words are one), accuracy on reports with one word exchanged by kind, and
-        the mean balanced accuracy of linear probes of the findings on embeddings of images; with sites, that of the
-        site.
+        recall@1 both ways (reports of equal words are one), accuracy on reports with one word exchanged by kind, of
+        images with several cells how well maps of phrases show the boxes of the findings, and the mean balanced
+        accuracy of linear probes of the findings on embeddings of images; with sites, that of the site.
     """
-    config = MultimodalEvaluateConfig(bootstrap=20, images=0, jobs=1, swaps=True)
+    boxes = toy.folder / "archive" / PLACE / "boxes.csv"
+    config = MultimodalEvaluateConfig(
+        bootstrap=20, images=0, jobs=1, swaps=True, boxes=boxes if _has_cells(folder) else None
+    )
     results = evaluate_multimodal([folder], toy.manifest, config, toy.store, folder / "eval")
     found: dict[str, float] = {}
     for row in results.summary:
@@ -167,11 +177,19 @@ def measured(toy: Toy, folder: Path) -> dict[str, float]:
             found[protocol.partition(":")[0]] = row.mean
         elif protocol.startswith(opposite) and row.metric == "accuracy":
             found[protocol.removeprefix(opposite)] = row.mean
+        elif row.metric in GROUNDING:
+            found[row.metric] = row.mean
     run = require_multimodal(runs.load(folder))
     found["probe"] = float(np.mean([probed(toy, run, kind) for kind in KINDS]))
     if "site" in toy.manifest.targets:
         found["site"] = probed(toy, run, "site")
     return found
+
+
+def _has_cells(folder: Path) -> bool:
+    """Whether an image has more than one cell."""
+    image: Any = require_multimodal(runs.load(folder)).encoder.side("image")
+    return bool(np.prod(image.grid(IMAGE["data"]["size"])) > 1)
 
 
 def probed(toy: Toy, run: MultimodalRun, target: str) -> float:

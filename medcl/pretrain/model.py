@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
+from medcl.networks.embedding_cache import EmbeddingCache
 from medcl.networks.heads import projecting
 from medcl.networks.multimodal import MultimodalEncoder
-from medcl.networks.text_cache import TextCache
 from medcl.pretrain.initialise import copy_weights
 from medcl.pretrain.inputs import Made
 from medcl.pretrain.lookups import Lookups
@@ -73,7 +73,7 @@ class Model(nn.Module):
         for part in self._frozen:
             part.requires_grad_(False)
         locked = [name for name, config in recipe.inputs.items() if config.locked or name in stage.freeze]
-        self.caches = {name: TextCache() for name in locked if hasattr(self.encoders[name], "keep")}
+        self.caches = {name: EmbeddingCache() for name in locked}
         if recipe.hardware.compile:
             # In place, so that weights keep their names; copies of an encoder are not compiled.
             for encoder in self.encoders.values():

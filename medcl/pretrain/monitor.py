@@ -17,7 +17,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from medcl.networks.text_cache import TextCache
+from medcl.networks.embedding_cache import EmbeddingCache
 from medcl.pretrain.looks import look
 from medcl.pretrain.metrics import MetricsFile
 from medcl.pretrain.model import Model, loss_name
@@ -49,7 +49,7 @@ class Monitor:
         assert plan.held is not None
         self._plan, self._stage, self._named, self._fabric = plan, stage, named, fabric
         self._recipe, self._held = plan.recipe, plan.held
-        self._caches: dict[str, TextCache] = {}
+        self._caches: dict[str, EmbeddingCache] = {}
         self._told: set[str] = set()
         path, before = folder / MONITOR, list[str]()
         if step and path.is_file():
@@ -119,8 +119,8 @@ class Monitor:
             now = trained.state_dict()
             model.load_state_dict({n: now[n] for n in held if not n.startswith("encoders.")}, strict=False)
         model.lookups, model.shared = self._held.lookups, False
-        # Texts that are looked at are kept apart from those of training.
-        model.caches = {name: self._caches.setdefault(name, TextCache()) for name in model.caches}
+        # Samples that are looked at are kept apart from those of training.
+        model.caches = {name: self._caches.setdefault(name, EmbeddingCache()) for name in model.caches}
         model.eval()
         try:
             yield

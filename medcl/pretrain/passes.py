@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.gather import Group, encode_in_chunks
 from medcl.modality.spatial.encoders.unet import UNet
+from medcl.networks.embedding_cache import EmbeddingCache
 from medcl.networks.encoder import pool
-from medcl.networks.text_cache import TextCache
 from medcl.pretrain.views import Drawn, Wanted
 
 
@@ -25,7 +25,7 @@ class Seen:
         encoder: of the input.
         ids: {name: (n,)} of the samples.
         chunk: views that pass the encoder at a time; 0 is all of them.
-        cache: of texts, where the encoder is locked.
+        cache: of embeddings, where the encoder is locked.
         teacher: its slowly following copy, if there is one.
         own: (n, C, C) of the samples, what the matrices of their patients differ by from the mean, see `SubjectLayer`.
     """
@@ -35,7 +35,7 @@ class Seen:
     encoder: nn.Module
     ids: Mapping[str, Tensor]
     chunk: int = 0
-    cache: TextCache | None = None
+    cache: EmbeddingCache | None = None
     teacher: nn.Module | None = None
     own: Tensor | None = None
 
@@ -64,8 +64,11 @@ class Seen:
         """(blocks * n, dim)."""
         if not self.n:
             return self._nothing()
-        if self.cache is not None:
-            return self.cache(self.x, self.words, lambda x: pool(self.encoder, self.encoder(x), x))
+        reads = hasattr(self.encoder, "keep")
+        # What is drawn at random is new every time.
+        if self.cache is not None and (reads or not (self.drawn.params or self.own is not None)):
+            words = self.words if reads else None
+            return self.cache(self.x, words, lambda x: pool(self.encoder, self.encoder(x), x))
         return pool(self.encoder, self.dense, self.x)
 
     @cached_property
