@@ -23,6 +23,7 @@ OBJECTIVES = {
     "swav": "swav:SwAV",
     "momentum-distillation": "distillation:MomentumDistillation",
     "distill": "distill:Distill",
+    "meru": "meru:Meru",
     "sepclr": "sepclr:SepCLR",
     "temporal-scl": "temporal_scl:TemporalSCL",
     "glocal-ib": "glocal_ib:GlocalIB",
