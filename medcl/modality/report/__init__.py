@@ -101,14 +101,17 @@ class ReportWing(Wing):
         """Random changes of texts; None where there are none."""
         if config == TextViewsConfig():
             return None
-        from medcl.modality.report.views import WordCrop, WordDropout
+        from medcl.modality.report.rewriting import SentenceTokens
+        from medcl.modality.report.views import SentenceCrop, WordCrop, WordDropout
         from medcl.modality.views import Compose
 
         tokenizer: Any = data.encode
         special = tuple(tokenizer.special)
         crop = [WordCrop(special, config.word_crop)] if config.word_crop != (1.0, 1.0) else []
         dropout = [WordDropout(special, config.word_dropout)] if config.word_dropout else []
-        return Compose([*crop, *dropout])
+        whole = config.sentence_crop == (1.0, 1.0)
+        spans = [] if whole else [SentenceCrop(special, config.sentence_crop, SentenceTokens(tokenizer, data.length))]
+        return Compose([*spans, *crop, *dropout])
 
     def spec_of(
         self, encoder: TextEncoderConfig, data: "TokenisedConfig", store: "ReportStore", modality: str

@@ -28,10 +28,12 @@ class TextViewsConfig:
     Args:
         word_crop: range of the share of the words, one behind the other, that is kept.
         word_dropout: probability by which a word is left out.
+        sentence_crop: range of the share of the sentences, one behind the other, that is kept; no sentence is cut.
     """
 
     word_crop: tuple[float, float] = (1.0, 1.0)
     word_dropout: float = 0.0
+    sentence_crop: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)

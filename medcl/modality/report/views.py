@@ -5,6 +5,7 @@ same L. Special tokens stay, and so does at least one word where there is one.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,17 +37,17 @@ class Words(View):
         return ~torch.isin(x, torch.tensor((0, *self.special), device=x.device))
 
     @abstractmethod
-    def chosen(self, words: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw which of the words (B, L) bool stay; what it says of other tokens does not matter."""
-
-    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
-        """Draw which tokens to `keep` (B, L), bool; padding counts as kept."""
-        words = self.words(x)
-        return {"keep": ~words | self.chosen(words, generator)}
+    def chosen(self, words: Tensor, params: Params) -> Tensor:
+        """Which of the words (B, L) bool stay; what it says of other tokens does not matter."""
 
     def apply(self, x: Tensor, params: Params) -> Tensor:
-        """Leave the other tokens out and close up."""
-        keep = params["keep"]
+        """Leave the other tokens out and close up; padding and special tokens stay.
+
+        Which tokens are words differs between texts, and parameters are drawn by the shape of a batch alone: that is
+        why it is looked at here.
+        """
+        words = self.words(x)
+        keep = ~words | self.chosen(words, params)
         order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
         return x.masked_fill(~keep, 0).gather(1, order)
 
@@ -67,15 +68,18 @@ class WordCrop(Words):
     share: Range = (0.5, 1.0)
 
     def __post_init__(self) -> None:
-        check_interval("word_crop share", self.share, 0, 1)
+        check_interval(f"{self.name} share", self.share, 0, 1)
 
-    def chosen(self, words: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw a share and a place for each text."""
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw a `share` and a `place` from 0 to 1 for each text, (B, 1)."""
         low, high = self.share
-        count = words.sum(dim=1, keepdim=True)
-        share = low + (high - low) * uniform(words, len(words), 1, generator=generator)
-        size = (share * count).ceil().long().clamp(min=1)
-        place = uniform(words, len(words), 1, generator=generator)
+        share = low + (high - low) * uniform(x, len(x), 1, generator=generator)
+        return {"share": share, "place": uniform(x, len(x), 1, generator=generator)}
+
+    def chosen(self, words: Tensor, params: Params) -> Tensor:
+        """Words one behind the other."""
+        count, place = words.sum(dim=1, keepdim=True), params["place"]
+        size = (params["share"] * count).ceil().long().clamp(min=1)
         # The product may be rounded up to the number of places.
         start = torch.minimum((place * (count - size + 1)).long(), count - size)
         number = words.cumsum(dim=1) - 1
@@ -100,8 +104,41 @@ class WordDropout(Words):
     def __post_init__(self) -> None:
         check_range("word_dropout probability", self.probability, 0, 1)
 
-    def chosen(self, words: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw a number for each word; the word with the largest one stays whatever the probability."""
-        number = uniform(words, *words.shape, generator=generator)
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw a `number` from 0 to 1 for each token, (B, L)."""
+        return {"number": uniform(x, *x.shape, generator=generator)}
+
+    def chosen(self, words: Tensor, params: Params) -> Tensor:
+        """Words whose number is not below the probability; the word with the largest one stays whatever it is."""
+        number = params["number"]
         best = number.masked_fill(~words, -1).argmax(dim=1, keepdim=True)
         return (number >= self.probability).scatter(1, best, True)
+
+
+@dataclass(frozen=True)
+class SentenceCrop(WordCrop):
+    """Keeps sentences that stand one behind the other, from a random place, and never a part of one.
+
+    The spans of Contriever (Izacard et al., TMLR 2022), cut at the ends of sentences and within one report; no word is
+    left out, since one may be a negation.
+
+    Args:
+        special: ids that are no words.
+        share: range of the share of the sentences that is kept, rounded up.
+        sentences: which sentence a token is of.
+    """
+
+    name: ClassVar[str] = "sentence_crop"
+    sentences: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Leave the other sentences out and close up."""
+        words = self.words(x)
+        assert self.sentences is not None
+        numbers = self.sentences(x)[0]
+        count = numbers.amax(dim=1, keepdim=True) + 1
+        size = (params["share"] * count).ceil().long().clamp(min=1)
+        start = torch.minimum((params["place"] * (count - size + 1)).long(), count - size)
+        keep = ~words | ((numbers >= start) & (numbers < start + size))
+        order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
+        return x.masked_fill(~keep, 0).gather(1, order)

@@ -5,7 +5,12 @@ import torch
 from torch import Tensor
 
 from medcl.errors import UsageError
-from medcl.modality.report.views import WordCrop, WordDropout, Words
+from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.modality.report.rewriting import SentenceTokens
+from medcl.modality.report.text import sentences
+from medcl.modality.report.views import SentenceCrop, WordCrop, WordDropout, Words
+from medcl.modality.views import Compose
+from medcl.pretrain.views import changed
 
 SPECIAL = (0, 2, 3)
 VIEWS = [WordCrop(SPECIAL, (0.3, 0.7)), WordDropout(SPECIAL, 0.4), WordDropout(SPECIAL, 1.0), WordCrop(SPECIAL, (0, 0))]
@@ -80,4 +85,33 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(UsageError, match="word_crop share"):
         WordCrop(SPECIAL, (0.7, 0.2))
     with pytest.raises(UsageError, match=r"token ids \(B, L\)"):
-        WordDropout(SPECIAL).draw(torch.zeros(2, 3), generator())
+        WordDropout(SPECIAL).apply(torch.zeros(2, 3), {})
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_are_of_each_text_and_not_of_the_first_of_its_batch(view: Words) -> None:
+    """Training draws the parameters of a batch by its shape alone."""
+    x = texts().flip(0)
+    y, _ = changed(Compose([view]), x, 2, generator(), None)
+    for before, after in zip(x.repeat(2, 1), y, strict=True):
+        size = int((after != 0).sum())
+        assert (after[0], after[size - 1]) == (2, 3)
+        assert (size > 2) == bool((before >= 10).any())
+
+
+def test_spans_are_whole_sentences_of_one_report() -> None:
+    said = [
+        "A nodule is seen. No scar is seen. A cavity is mild. No opacity is seen.",
+        "Nothing is seen.",
+    ]
+    tokenizer = Tokenizer.train(said * 2, 300)
+    x = torch.from_numpy(tokenizer(said, 64)).long()
+    view = SentenceCrop(tuple(tokenizer.special), (0.1, 0.5), SentenceTokens(tokenizer, 64))
+    every = [one.lower() for one in sentences(said[0])]
+    spans = {" ".join(every[i:j]) for i in range(4) for j in range(i + 1, min(i + 3, 5))}
+    found = set()
+    for seed in range(60):
+        y = view.apply(x, view.draw(x, generator(seed)))
+        found.add(tokenizer.decode(y[0].tolist()))
+        assert tokenizer.decode(y[1].tolist()) == said[1].lower()
+    assert found == spans
