@@ -20,10 +20,11 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "running": "*jobs cluster store",
     },
     "finetune": {
-        "task": "*task event horizon survival_head",
+        "task": "*task event horizon survival_head survival_memory",
         "labels": "*labels labels_per_class unit folds *repeats repeats_full seed",
         "methods": "*protocols *baselines encoders scratch side",
         "samples of a label": "bag pooling top_k zero_missing",
+        "several inputs": "inputs fusion input_dropout hidden_inputs",
         "results": "*output *save_models save_masks bootstrap allow_transductive",
         "running": "*jobs cluster store",
     },
