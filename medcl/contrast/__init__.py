@@ -28,6 +28,7 @@ from medcl.contrast.losses.debiased import debiased as debiased
 from medcl.contrast.losses.decoupled import decoupled as decoupled
 from medcl.contrast.losses.dense import corresponding as corresponding
 from medcl.contrast.losses.dense import dense as dense
+from medcl.contrast.losses.feature_transformation import feature_transformation as feature_transformation
 from medcl.contrast.losses.focal import focal as focal
 from medcl.contrast.losses.gml import class_scores as class_scores
 from medcl.contrast.losses.gml import gml as gml
@@ -39,6 +40,7 @@ from medcl.contrast.losses.identity import identity as identity
 from medcl.contrast.losses.info_nce import info_nce as info_nce
 from medcl.contrast.losses.info_nce import info_nce_levels as info_nce_levels
 from medcl.contrast.losses.info_nce import info_nce_views as info_nce_views
+from medcl.contrast.losses.kernel_info_nce import kernel_info_nce as kernel_info_nce
 from medcl.contrast.losses.m3col import draw as draw
 from medcl.contrast.losses.m3col import m3col as m3col
 from medcl.contrast.losses.m3col import m3col_soft as m3col_soft
@@ -47,6 +49,7 @@ from medcl.contrast.losses.macl import macl as macl
 from medcl.contrast.losses.mochi import mochi as mochi
 from medcl.contrast.losses.multi_view import mv_dhel as mv_dhel
 from medcl.contrast.losses.multi_view import mv_infonce as mv_infonce
+from medcl.contrast.losses.multi_view import poly_view_statistics as poly_view_statistics
 from medcl.contrast.losses.opposites import all_opposites as all_opposites
 from medcl.contrast.losses.opposites import opposite_gaps as opposite_gaps
 from medcl.contrast.losses.opposites import opposites as opposites
@@ -71,6 +74,7 @@ from medcl.contrast.losses.temperatures import IndividualTemperatures as Individ
 from medcl.contrast.losses.uniformity import align_uniform as align_uniform
 from medcl.contrast.losses.uniformity import alignment as alignment
 from medcl.contrast.losses.uniformity import uniformity as uniformity
+from medcl.contrast.losses.w_mse import w_mse as w_mse
 from medcl.contrast.pairings.neighbours import alike as alike
 from medcl.contrast.pairings.neighbours import nearest as nearest
 from medcl.contrast.pairings.neighbours import soft as soft
@@ -111,6 +115,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "debiased": debiased,
     "decoupled": decoupled,
     "dense": dense,
+    "feature_transformation": feature_transformation,
     "focal": focal,
     "gml": gml,
     "gram": gram,
@@ -122,6 +127,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "info_nce": info_nce,
     "info_nce_levels": info_nce_levels,
     "info_nce_views": info_nce_views,
+    "kernel_info_nce": kernel_info_nce,
     "local": local,
     "m3col": m3col,
     "m3col_soft": m3col_soft,
@@ -132,6 +138,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "opposites": opposites,
     "pixpro": pixpro,
     "pmrl": pmrl,
+    "poly_view_statistics": poly_view_statistics,
     "sepclr": sepclr,
     "siglip": siglip,
     "slotcon": slotcon,
@@ -139,6 +146,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "swav": swav,
     "symile": symile,
     "uniformity": uniformity,
+    "w_mse": w_mse,
     "word_alignment": word_alignment,
 }
 """Functions, or modules that keep a state, of embeddings, a pairing and settings to a scalar, or to one a level."""

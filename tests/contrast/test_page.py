@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medcl import contrast
+from medcl.contrast.losses.feature_transformation import draw_transformation
 from medcl.contrast.losses.m3col import draw as draw_mixtures
 from medcl.contrast.losses.mochi import draw_mixing
 from medcl.contrast.losses.symile import draw_permutations
@@ -73,6 +74,7 @@ def names(method: str) -> dict[str, Any]:
         **{"prototypes": PROTOTYPES, "prior": PRIOR, "widths": WIDTHS},
         **{"wrong": torch.stack([Z3, Z4], dim=1)},
         **{"bias": -3.0, "log_scale": torch.tensor(1.5, dtype=torch.float64), "n_samples": N},
+        **{"view_sample": SAMPLE.repeat(3), "views": torch.cat([Z1, Z2, Z3])},
         **{"generator": seeded(), "mixings": mixings(), "sum": sum, "torch": torch},
     }
 
@@ -445,6 +447,60 @@ def m3col_soft() -> Tensor:
     return total
 
 
+def kernel_info_nce() -> Tensor:
+    d = (2 - 2 * cos(Z1, Z2)).clamp(min=1e-12).sqrt()
+    return (nce(-d / 0.1, EYE) + nce(-d.square() / 0.1, EYE)) / 2
+
+
+def w_mse() -> Tensor:
+    units = []
+    for x in (Z1, Z2):
+        x, covariance = x - x.mean(0), x.T.cov()
+        ridge = 1e-3 * covariance.diagonal().mean() * torch.eye(D, dtype=x.dtype)
+        units.append(F.normalize(x @ torch.linalg.inv(torch.linalg.cholesky(covariance + ridge)).T, dim=1))
+    return (units[0] - units[1]).square().sum(1).mean()
+
+
+def feature_transformation() -> Tensor:
+    drawn, s = draw_transformation(N, generator=seeded()), cos(Z1, Z2)
+    x, m, rows = drawn.extrapolation.double(), drawn.share.double(), []
+    for i in range(N):
+        own = ((s[i, i] - 2 * x * (x - 1) * (1 - s[i, i])) / 0.2).exp()
+        below = own
+        for j in (one for one in range(N) if one != i):
+            partner = drawn.partners[j]
+            mixed = s[i, j] if partner == i else m * s[i, j] + (1 - m) * s[i, partner]
+            below = below + (mixed / 0.2).exp()
+        rows.append(-(own / below).log())
+    return torch.stack(rows).mean()
+
+
+def poly_view_pairs() -> Tensor:
+    """For each ordered pair of views of a sample, (N, 3, 3), the loss against all views of others."""
+    # At half the temperature of the other losses of several views.
+    e, losses = exponentials().square(), []
+    for i in range(N):
+        others = [e[:, i, :, j].sum(1) for j in range(N) if j != i]
+        below = torch.stack(others).sum(0)[:, None]
+        losses.append(-(e[:, i, :, i] / (e[:, i, :, i] + below)).log())
+    return torch.stack(losses)
+
+
+def poly_view_arithmetic() -> Tensor:
+    apart = ~torch.eye(3, dtype=torch.bool)
+    return -((-poly_view_pairs()).exp() * apart).sum(2).div(2).log().mean()
+
+
+def poly_view_geometric() -> Tensor:
+    apart = ~torch.eye(3, dtype=torch.bool)
+    return poly_view_pairs()[:, apart].mean()
+
+
+def poly_view_statistics() -> Tensor:
+    u = F.normalize(torch.stack([Z1, Z2, Z3]), dim=2)
+    return torch.stack([nce(cos(u[a], u.sum(0) - u[a]) / 0.1, EYE) for a in range(3)]).mean()
+
+
 FORMULAS: dict[str, Callable[[], Tensor]] = {
     "SimCLR, NT-Xent": lambda: views(twice(SAMPLE)),
     "SupCon, log outside": lambda: views(twice(LABEL)),
@@ -482,6 +538,9 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     "debiased": lambda: hard_negatives(0.0),
     "hard negatives (HCL)": lambda: hard_negatives(1.0),
     "MoCHi": mochi,
+    "feature transformation": feature_transformation,
+    "Kernel-InfoNCE": kernel_info_nce,
+    "W-MSE": w_mse,
     "focal": focal,
     "alignment and uniformity": lambda: aligned(Z1, Z2, EYE) + (spread(Z1, Z1) + spread(Z2, Z2)) / 2,
     "CLIP without the gap": without_gap,
@@ -492,6 +551,9 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     "iSogCLR": isogclr,
     "MV-InfoNCE": mv_infonce,
     "MV-DHEL": mv_dhel,
+    "Poly-View, geometric": poly_view_geometric,
+    "Poly-View, arithmetic": poly_view_arithmetic,
+    "Poly-View, sufficient statistics": poly_view_statistics,
     "Symile": symile,
     "GRAM": gram,
     "PMRL": pmrl,

@@ -46,6 +46,8 @@ OWN: dict[str, dict[str, Any]] = {
         "inputs": {"network": {"more_views": {"sides": {"reflect": 0.0}}}},
         "objectives": {"imagery": {"target": "diagnosis", "classes": [*DIAGNOSES], "exchanged": []}},
     },
+    # Whitening takes twice as many images as features, of which there are eight.
+    "w_mse": {"objectives": {"views": {"head": {"dim": 3}}}},
     "temporal_scl": {"objectives": {one: {"target": "diagnosis"} for one in ("outcome", "neighbours")}},
 }
 """What a recipe says of an archive that is not ours."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from medcl.contrast.core.anchors import Scale, logsumexp_where, mean_over_anchors, over_anchors
+from medcl.contrast.core.beta import draw_beta
 from medcl.contrast.core.blockwise import Tensors, accurate
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.neighbours import softened
@@ -56,11 +57,7 @@ def draw(
         raise UsageError(f"beta must be above 0, got {beta}")
     permutation = torch.randperm(count, generator=generator)
     mixed = torch.rand(count, generator=generator) < share
-    seed = torch.randint(2**62, (), generator=generator)
-    # torch.distributions draws from the global generator only.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(seed))
-        weights = torch.distributions.Beta(beta, beta).sample((count,))
+    weights = draw_beta(beta, (count,), generator)
     weights = torch.where(mixed, weights, 1.0)
     return Mixing(weights.to(device), permutation.to(device))
 

@@ -1,4 +1,4 @@
-"""Losses of more than two views, with one term a sample instead of one a pair of views (MV-InfoNCE, MV-DHEL)."""
+"""Losses of more than two views, not one for each pair of them (MV-InfoNCE, MV-DHEL, Poly-View)."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.anchors import Scale, counted, logsumexp_where, mean_over_anchors, over_anchors
 from medcl.contrast.core.blockwise import Tensors, accurate, no_autocast
+from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import PairMasks, itself
 from medcl.contrast.similarities.similarity import cosine
 from medcl.errors import UsageError
@@ -81,6 +82,40 @@ def mv_dhel(views: Tensor | Sequence[Tensor], *, temperature: float | Tensor = 0
     below = torch.stack([_others(view, temperature, scale) for view in units.unbind(0)]).sum(dim=0)
     some = below != -torch.inf
     return _mean(torch.where(some, below, 0.0) - attraction + torch.log(below.new_tensor(2.0)), some, scale)
+
+
+def poly_view_statistics(
+    views: Tensor | Sequence[Tensor], *, temperature: float | Tensor = 0.1, **scale: Unpack[Scale]
+) -> Tensor:
+    """Contrast each view of a sample with what its other views have in common, and with that of other samples.
+
+    With u_il the unit vector of view l of sample i, r_il the sum of its other views, brought to length 1, and t the
+    temperature:
+
+        L = -mean over i and l of log( exp(u_il . r_il / t) / sum_j exp(u_il . r_jl / t) )
+
+    (Shidani et al., Poly-View Contrastive Learning, ICLR 2024, sufficient statistics; no code is released). Its two
+    other forms are `info_nce` of all views with `denominator="own"`: the geometric mean with `log="outside"`, the
+    arithmetic one with `log="inside"`.
+
+    Args:
+        views: as in `mv_infonce`.
+        temperature: as in `mv_infonce`.
+        **scale: `block` and `group`, see `Scale`.
+
+    Returns:
+        Scalar; 0 for a single sample.
+
+    Raises:
+        UsageError: as in `mv_infonce`.
+    """
+    units, _ = _views(views, temperature)
+    rests = units.sum(dim=0) - units
+    losses = [
+        info_nce(one, rest, itself(one), temperature=temperature, **scale)
+        for one, rest in zip(units, rests, strict=True)
+    ]
+    return torch.stack(losses).mean()
 
 
 def _views(views: Tensor | Sequence[Tensor], temperature: float | Tensor) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medcl.contrast.losses.multi_view import mv_dhel, mv_infonce
+from medcl.contrast.losses.multi_view import mv_dhel, mv_infonce, poly_view_statistics
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw, value_and_gradients
 from tests.contrast.loops import mean
@@ -95,3 +95,25 @@ def test_what_does_not_fit_is_refused(loss: Any) -> None:
         loss(draw(2, 3, 4), temperature=torch.ones(3))
     with pytest.raises(UsageError, match="above 0"):
         loss(draw(2, 3, 4), temperature=-1.0)
+
+
+def statistics(*views: Tensor, temperature: float) -> Tensor:
+    units = [[row / row.norm() for row in view] for view in views]
+    terms = []
+    for view in range(len(views)):
+        rests = []
+        for i in range(len(views[0])):
+            rest = sum(units[other][i] for other in range(len(views)) if other != view)
+            rests.append(rest / rest.norm())
+        for i, u in enumerate(units[view]):
+            e = [torch.exp(u @ rest / temperature) for rest in rests]
+            terms.append(-torch.log(e[i] / sum(e)))
+    return mean(terms)
+
+
+@COUNTS
+def test_sufficient_statistics_equal_the_loops(count: int) -> None:
+    views = [draw(4, 3, seed=seed) for seed in range(count)]
+    assert_same(
+        lambda *views: poly_view_statistics(views, temperature=0.5), partial(statistics, temperature=0.5), *views
+    )
