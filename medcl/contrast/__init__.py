@@ -50,6 +50,8 @@ from medcl.contrast.losses.mochi import mochi as mochi
 from medcl.contrast.losses.multi_view import mv_dhel as mv_dhel
 from medcl.contrast.losses.multi_view import mv_infonce as mv_infonce
 from medcl.contrast.losses.multi_view import poly_view_statistics as poly_view_statistics
+from medcl.contrast.losses.obow import obow as obow
+from medcl.contrast.losses.obow import visual_words as visual_words
 from medcl.contrast.losses.opposites import all_opposites as all_opposites
 from medcl.contrast.losses.opposites import opposite_gaps as opposite_gaps
 from medcl.contrast.losses.opposites import opposites as opposites
@@ -136,6 +138,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "mv_dhel": mv_dhel,
     "mv_infonce": mv_infonce,
     "opposites": opposites,
+    "obow": obow,
     "pixpro": pixpro,
     "pmrl": pmrl,
     "poly_view_statistics": poly_view_statistics,

@@ -18,7 +18,7 @@ class Wanted:
 
     Args:
         views: name of the input's `more_views`; empty: its `views`.
-        copies: random views of each sample.
+        copies: random views of each sample; 0 where only the sample as it is is looked at.
         original: whether the samples as they are come first, before the random views.
         masked: whether time steps are hidden from the encoder, where the views hide any.
         encoded: number of views that the trained encoder encodes, the first ones; 0 is all.
@@ -121,8 +121,8 @@ def draw_views(x: Tensor, views: Compose | None, wanted: Wanted, generator: torc
     """
     params: Params = {}
     keep = None
-    if views is None or not (len(x) or group is not None):
-        repeated = x.repeat(wanted.copies, *(1,) * (x.ndim - 1)) if wanted.copies > 1 else x
+    if views is None or not wanted.copies or not (len(x) or group is not None):
+        repeated = x.repeat(wanted.copies, *(1,) * (x.ndim - 1)) if wanted.copies != 1 else x
     else:
         repeated, params = changed(views, x, wanted.copies, generator, group)
         keep = views.keep(params) if wanted.masked else None

@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
+from medcl.contrast.core.anchors import block_and_group
 from medcl.contrast.core.blockwise import accurate
 from medcl.contrast.losses.feature_transformation import Transformation, feature_transformation
 from medcl.contrast.losses.kernel_info_nce import kernel_info_nce
 from medcl.contrast.losses.multi_view import poly_view_statistics
+from medcl.contrast.losses.obow import obow
 from medcl.contrast.losses.w_mse import w_mse
 from medcl.contrast.pairings.pairs import same
 from tests.contrast.cases import Case
@@ -19,6 +21,11 @@ def transformed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: object)
     partners = PARTNERS if len(z2) == len(PARTNERS) or scale.get("group") else torch.arange(len(z2))
     drawn = Transformation(torch.tensor(1.4), torch.tensor(0.7), partners)
     return feature_transformation(z1, z2, same(ids), transformation=drawn, **scale)  # type: ignore[arg-type]
+
+
+def words(ids: Tensor, like: Tensor) -> Tensor:
+    """Shares of as many words as there are features, by the id of a sample."""
+    return (ids[:, None] % torch.arange(2, 2 + like.shape[1])).to(like.dtype).softmax(dim=1)
 
 
 CASES = [
@@ -44,6 +51,13 @@ CASES = [
             if len(z2) == len(PARTNERS) or scale.get("group")
             else feature_transformation(z1, z2, same(ids), extrapolate=0, interpolate=0, **scale)
         ),
+    ),
+    Case(
+        "obow",
+        lambda z1, z2, ids, y, **scale: obow(
+            [accurate(z1), accurate(z2)], words(ids, accurate(z1)), group=block_and_group(**scale)[1]
+        ),
+        relabelled=False,
     ),
     Case(
         "poly_view_statistics",

@@ -17,7 +17,7 @@ from medcl.contrast.losses.mochi import draw_mixing
 from medcl.contrast.losses.symile import draw_permutations
 from tests.contrast import loops as by_loops
 from tests.contrast.compare import draw
-from tests.contrast.losses import test_gml, test_groco, test_slotcon, test_sparc, test_supremix
+from tests.contrast.losses import test_gml, test_groco, test_obow, test_slotcon, test_sparc, test_supremix
 from tests.contrast.similarities import test_late
 
 PAGE = Path(__file__).parents[2] / "docs" / "contrast.md"
@@ -43,6 +43,7 @@ DENSE1, DENSE2 = draw(N, 5, D, seed=22), draw(N, 5, D, seed=23)
 CENTRES, RAW = draw(4, 2, seed=24), draw(N, 3, seed=25)
 PLACES1, PLACES2, DIAGONAL = draw(N, 5, 2, seed=26), draw(N, 5, 2, seed=27), torch.ones(N, dtype=torch.float64)
 PROTOTYPES = draw(3, D, seed=29)
+VOCABULARY = draw(D, D, seed=32)
 SCORES = [draw(N, 3, seed=seed) for seed in (30, 31)]
 TARGET = torch.tensor([True, False, True, True, False, False])
 Z, IMAGE = torch.cat([Z1, Z2]), Z1
@@ -73,6 +74,7 @@ def names(method: str) -> dict[str, Any]:
         **{"places1": PLACES1, "places2": PLACES2, "scores": SCORES, "target": TARGET, "x": Z1, "y": Z2},
         **{"prototypes": PROTOTYPES, "prior": PRIOR, "widths": WIDTHS},
         **{"wrong": torch.stack([Z3, Z4], dim=1)},
+        **{"prototypes": PROTOTYPES, "vocabulary": VOCABULARY},
         **{"bias": -3.0, "log_scale": torch.tensor(1.5, dtype=torch.float64), "n_samples": N},
         **{"view_sample": SAMPLE.repeat(3), "views": torch.cat([Z1, Z2, Z3])},
         **{"generator": seeded(), "mixings": mixings(), "sum": sum, "torch": torch},
@@ -566,6 +568,7 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     "PixPro": pixpro,
     "SlotCon": lambda: test_slotcon.loops(CELLS1, CELLS2, PROTOTYPES, torch.cdist(PLACES1, PLACES2) < 0.7),
     "SwAV": swav,
+    "OBoW": lambda: test_obow.loops(Z1, Z2, words=test_obow.described(CELLS2, VOCABULARY, 10.0, 1.0)[0]),
     "M3CoL, first phase": m3col,
     "M3CoL, second phase": m3col_soft,
     "DeGLA, its own negatives": lambda: nce(

@@ -46,8 +46,8 @@ OWN: dict[str, dict[str, Any]] = {
         "inputs": {"network": {"more_views": {"sides": {"reflect": 0.0}}}},
         "objectives": {"imagery": {"target": "diagnosis", "classes": [*DIAGNOSES], "exchanged": []}},
     },
-    # Whitening takes twice as many images as features, of which there are eight.
-    "w_mse": {"objectives": {"views": {"head": {"dim": 3}}}},
+    # Eight features of eight images have no covariance to whiten by.
+    "w_mse": {"objectives": {"views": {"settings": {"ridge": 0.1}}}},
     "temporal_scl": {"objectives": {one: {"target": "diagnosis"} for one in ("outcome", "neighbours")}},
 }
 """What a recipe says of an archive that is not ours."""
@@ -149,7 +149,7 @@ def _objective(value: dict[str, Any]) -> dict[str, Any]:
         found["head"] = {**head, "hidden": min(head.get("hidden", 16), 16), "dim": 8, "dropout": 0.0}
     if kind in ("densecl", "pixpro", "slotcon"):
         found["hidden"] = 16
-    found |= {key: 8 for key in ("queue", "prototypes") if key in found}
+    found |= {key: 8 for key in ("queue", "prototypes", "words") if key in found}
     if "negatives" in found:
         # A copy that follows within the few steps.
         found["negatives"] = {**found["negatives"], "queue": 24, "momentum": 0.5}

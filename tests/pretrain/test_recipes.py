@@ -52,6 +52,7 @@ APART = {
     "m3col_omics": "rows are mixed within a process",
     "slotcon": "its projector normalises over a process",
     "supremix": "mixtures are made within a process",
+    "w_mse": "the features of a new network hardly differ, and whitening magnifies how they are rounded",
 }
 """Why two processes do not give one process's losses."""
 

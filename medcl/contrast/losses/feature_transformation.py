@@ -120,8 +120,8 @@ def feature_transformation(
         )
     if len(transformation.partners) != candidates:
         raise UsageError(f"partners are of {len(transformation.partners)} candidates, there are {candidates}")
-    exact = {"device": a.device, "dtype": accurate(a).dtype}
-    x, share = (one.to(**exact) for one in (transformation.extrapolation, transformation.share))
+    exact = accurate(a).dtype
+    x, share = (one.to(a.device, exact) for one in (transformation.extrapolation, transformation.share))
     partners = transformation.partners.to(a.device)
 
     def formula(scores: Tensor, pairs: PairMasks, rows: Tensors) -> Tensor:

@@ -38,6 +38,7 @@ def info_nce(
     similarity: Similarity = cosine,
     log: Log = "outside",
     denominator: Denominator = "all",
+    weights: Tensor | None = None,
     **scale: Unpack[Scale],
 ) -> Tensor:
     """Contrast anchors with candidates of which some are positive.
@@ -70,6 +71,7 @@ def info_nce(
         similarity: of embeddings.
         log: where the logarithm is taken, relative to the sum over positives.
         denominator: what a positive is compared with.
+        weights: (N,) by which the losses of the anchors are multiplied before their mean; they have no derivative.
         **scale: `block` and `group`, see `Scale`.
 
     Returns:
@@ -93,13 +95,17 @@ def info_nce(
         )
 
     pairing = matrix(pairing) if isinstance(pairing, Tensor) else pairing
-    if similarity.inner and pairing.groups and (log, denominator) == ("outside", "all"):
+    if weights is not None and weights.shape != pairing.shape[:1]:
+        raise UsageError(f"weights are one an anchor ({pairing.shape[0]},), got {tuple(weights.shape)}")
+    if weights is None and similarity.inner and pairing.groups and (log, denominator) == ("outside", "all"):
         return _by_groups(a, b, {"": pairing}, similarity, temperature, **scale)[""]
 
     def formula(scores: Tensor, pairs: PairMasks, _: Tensors) -> Tensor:
         return _lines(scores, pairs, log, denominator)
 
     lines = over_anchors(formula, a, b, pairing, similarity=similarity, temperature=temperature, **scale)
+    if weights is not None:
+        lines = torch.stack([lines[:, 0] * weights.detach().to(lines), lines[:, 1]], dim=1)
     return mean_over_anchors(lines, scale.get("group"))
 
 

@@ -73,7 +73,7 @@ def w_mse(
         pairs = len(views) * (len(views) - 1) // 2
         loss = torch.stack(terms).sum() / max(1, count * pairs * draws)
         # A decomposition may skip what is not a number: the loss does not.
-        return loss + sum(x.sum() * 0 for x in views)
+        return loss + torch.stack([x.sum() * 0 for x in views]).sum()
 
 
 def whitened(x: Tensor, ridge: float = 0.0) -> Tensor:
@@ -91,4 +91,5 @@ def whitened(x: Tensor, ridge: float = 0.0) -> Tensor:
     smallest = torch.finfo(x.dtype).tiny ** 0.5
     added = ridge * covariance.diagonal().mean() + smallest
     factor, _ = torch.linalg.cholesky_ex(covariance + added * torch.eye(x.shape[1], dtype=x.dtype, device=x.device))
-    return torch.linalg.solve_triangular(factor, centred.T, upper=False).T
+    solved: Tensor = torch.linalg.solve_triangular(factor, centred.T, upper=False)
+    return solved.T

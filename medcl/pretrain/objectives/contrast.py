@@ -13,6 +13,7 @@ from medcl.contrast.losses.m3col import draw as draw_mixing
 from medcl.contrast.losses.temperatures import Temperature
 from medcl.contrast.pairings.pairs import Pairing, hard
 from medcl.modality.spatial.encoders.unet import GlobalHead
+from medcl.pretrain.objectives.agreement import weights_of
 from medcl.pretrain.objectives.base import HeadConfig, Objective, Parts, dim_of, map_features, projection
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.named_loss import BIAS, NamedLoss
@@ -178,6 +179,8 @@ class Contrast(Objective):
             given["index"] = seen.ids["row"]
         if "frozen" in parameters:
             given["frozen"] = step.see(self.soft, self.wanted[self.soft]).pooled.detach().repeat(blocks, 1)
+        if config.agreement:
+            given["weights"] = weights_of(seen, config.agreement, step.group)
         module = self.state if self.state is not None else self._loss.function
         return self._loss(module, self._given(step, **given), step.group)
 
@@ -241,7 +244,7 @@ class Contrast(Objective):
         """What objectives have in common whose losses one pass over the similarities gives; None: it stands alone."""
         config = self.config
         by_id = all(word not in IN_BATCH and ":" not in word for word in config.words) and len(config.words) == 1
-        plain = not (config.settings or config.exclude or config.within)
+        plain = not (config.settings or config.exclude or config.within or config.agreement)
         if not (config.of and by_id and plain and config.similarity == "cosine" and not config.learn_temperature):
             return None
         dense = config.dense and config.loss_name == "identity"

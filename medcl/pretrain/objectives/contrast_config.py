@@ -74,6 +74,8 @@ class ContrastConfig(ObjectiveConfig):
         bandwidth: of a Gaussian kernel that weighs positives by `value` or `position`; 0 takes `width`.
         parts: equal parts of a volume, for `partition`.
         above: cosine of frozen embeddings above which two samples are `alike`.
+        agreement: of images and volumes, how much more a pair of views counts whose foregrounds agree than one that
+            agrees in its background alone (GenView's weights); 0 weighs all pairs alike.
     """
 
     of: str = ""
@@ -100,6 +102,7 @@ class ContrastConfig(ObjectiveConfig):
     bandwidth: float = 0.0
     parts: int = 4
     above: float = 0.95
+    agreement: float = 0.0
     ranges: ClassVar = {
         "from 0 to 1": ("negatives.momentum",),
         "above 0": ("temperature",),
@@ -190,4 +193,11 @@ class ContrastConfig(ObjectiveConfig):
                 f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "
                 f"of {where} equally; take a multiple"
             )
-        NamedLoss(self, where)
+        loss = NamedLoss(self, where)
+        if self.agreement and not (self.of and self.copies == 2 and not self.original and "weights" in loss.parameters):
+            raise UsageError(
+                f"{where}.agreement: weighs pairs of two views of one input (`of`, copies: 2) by info_nce, not by "
+                f"{self.loss_name}"
+            )
+        if self.agreement and (self.agreement < 0 or self.negatives.queue or recipe.hardware.chunk):
+            raise UsageError(f"{where}.agreement: is not negative, and takes neither a queue nor hardware.chunk")

@@ -25,13 +25,13 @@ GIVEN = frozenset(
     (
         *("a", "b", "z1", "z2", "views", "modalities", "anchor", "others", "mixings", "pairing", "frozen", "y", "ids"),
         *("regions", "words", "mixing"),
-        *("index", "present", "generator", "temperature", "similarity", "bias", "group", "block", "scale"),
+        *("index", "present", "generator", "temperature", "similarity", "bias", "weights", "group", "block", "scale"),
     )
 )
 """Names of parameters that an objective of kind `contrast` fills: two sides `a` and `b`, two views `z1` and `z2`, all
 `views` (V, N, D), several `modalities`, one of them as `anchor` and the `others`, the `regions` of images and the
-`words` of their reports, who is positive (`pairing`), values `y` or `ids` (N,), rows of the manifest (`index`), and
-settings of the recipe."""
+`words` of their reports, who is positive (`pairing`), values `y` or `ids` (N,), rows of the manifest (`index`), the
+`weights` (N,) of anchors, and settings of the recipe."""
 EMBEDDINGS = frozenset(("a", "z1", "views", "modalities", "anchor", "regions"))
 """Those of embeddings, of which a loss takes one at least."""
 
