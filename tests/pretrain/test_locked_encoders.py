@@ -22,7 +22,8 @@ class Counted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen += len(x)
-        return self.layer(x.flatten(1))[:, None]
+        dense: Tensor = self.layer(x.flatten(1))[:, None]
+        return dense
 
     def pool(self, dense: Tensor) -> Tensor:
         return dense[:, 0]
