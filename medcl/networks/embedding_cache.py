@@ -46,7 +46,11 @@ class EmbeddingCache:
         found = {}
         if first:
             with torch.no_grad():
-                found = dict(zip(first, embed(x[list(first.values())]), strict=True))
+                if words is None:
+                    # One by one: the rounding of a convolution depends on the batch, and a run that goes on has others.
+                    found = {key: embed(x[place : place + 1])[0] for key, place in first.items()}
+                else:
+                    found = dict(zip(first, embed(x[list(first.values())]), strict=True))
             room = self.most - len(self._known)
             self._known.update(list(found.items())[:room])
         return torch.stack([found[key] if key in found else self._known[key] for key in keys])

@@ -38,6 +38,6 @@ def test_images_are_told_apart_by_their_content() -> None:
     for _ in range(2):
         torch.testing.assert_close(cache(x, None, embed), expected)
     torch.testing.assert_close(cache(x.flip(0), None, embed), expected.flip(0))
-    assert asked == [3]
+    assert asked == [1, 1, 1], "one by one, whatever batch they come in"
     cache(x + 1e-6, None, embed)
-    assert asked == [3, 3]
+    assert len(asked) == 6
