@@ -52,8 +52,8 @@ class Sampler:
         reuse: number of batches that a record is in, each time with other draws and other patients, before the next
             records come: what was read from a slow disk is still in memory. An epoch has as many times more batches.
         buffer: batches whose patients are shuffled among each other each time; fewer at the end of an epoch.
-        source: (S,) or (R,) where each patient comes from: every batch is of one source, so that nobody is told apart
-            from others by how a site records or words things (ZeroVL, Cui et al., ECCV 2022). Each source has as many
+        source: (S,) or (R,) where each patient comes from: every batch is of one source, so that no negative is
+            recognised by how its site records or words things (ZeroVL, Cui et al., ECCV 2022). Each source has as many
             batches as its patients fill, which is in proportion to its size; one of fewer patients than a batch has
             gives smaller batches. A patient of several sources is of that of the first sample.
 
