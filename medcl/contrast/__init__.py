@@ -89,6 +89,7 @@ from medcl.contrast.pairings.pairs import same as same
 from medcl.contrast.pairings.slices import across_volumes as across_volumes
 from medcl.contrast.pairings.slices import apart_from_partition as apart_from_partition
 from medcl.contrast.pairings.slices import partition as partition
+from medcl.contrast.pairings.survival import event_times as event_times
 from medcl.contrast.pairings.targets import kernel as kernel
 from medcl.contrast.pairings.targets import magnified as magnified
 from medcl.contrast.pairings.targets import near as near
@@ -159,6 +160,7 @@ PAIRINGS: dict[str, Callable[..., Pairing]] = {
     "alike": alike,
     "among_views": among_views,
     "apart_from_partition": apart_from_partition,
+    "event_times": event_times,
     "itself": itself,
     "kernel": kernel,
     "magnified": magnified,

@@ -234,13 +234,7 @@ def _guarded(manifest: Manifest, items: Items, folds: Sequence[Fold], config: Ev
 
 
 def _notes(manifest: Manifest, config: EvaluateConfig, task: Task, items: Items, left_out: int) -> list[str]:
-    notes: list[str] = []
-    if config.inputs:
-        told = (
-            f"Each of the {items.plural} is predicted from those of the inputs {', '.join(config.inputs)} that it has"
-        )
-        without = f"; test {items.plural} were measured without {', '.join(config.hidden_inputs)}"
-        notes.append(f"{told}{without if config.hidden_inputs else ''}. Models of several inputs are not kept.")
+    notes = fusion.notes(config, items.plural)
     for split, classes in ({} if config.folds else missing_classes(manifest, config.target)).items():
         if classes:
             notes.append(f"The split {split} holds no record of {', '.join(classes)}.")

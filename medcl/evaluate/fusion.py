@@ -17,6 +17,7 @@ from medcl.errors import UsageError
 from medcl.evaluate.arms import Arm, names_of
 from medcl.evaluate.cells import Arrays
 from medcl.evaluate.config import EvaluateConfig
+from medcl.evaluate.fused_samples import FusedSamples
 from medcl.evaluate.items import Bags, Ints, Items
 from medcl.evaluate.results import ArmInfo
 from medcl.evaluate.tasks.base import Floats
@@ -25,7 +26,7 @@ from medcl.modality.baselines import Supervised
 from medcl.modality.rows import Rows as Records
 from medcl.modality.sampling import SampleSet
 from medcl.modality.spec import JointCard, to_json
-from medcl.networks.fusion import HEADS, FusedEncoder, FusedWidth, Inputs, without
+from medcl.networks.fusion import HEADS, FusedEncoder, FusedWidth
 from medcl.spelling import not_a_choice
 
 
@@ -66,68 +67,6 @@ class FusedData:
     def names(self) -> tuple[str, ...]:
         """Of the inputs."""
         return tuple(part.name for part in self.parts)
-
-
-class FusedSamples:
-    """Items with a sample of each input that they have; of an input with fewer samples they come again.
-
-    Args:
-        parts: samples of the records of each input, in the order of the columns.
-        names: of the inputs.
-        bag: (records,) the item that each record belongs to.
-        row: (items,) a row of the manifest of each.
-        hidden: inputs that no item is given.
-    """
-
-    codes: Ints | None = None
-
-    def __init__(
-        self, parts: Sequence[SampleSet], names: tuple[str, ...], bag: Ints, row: Ints, hidden: tuple[str, ...] = ()
-    ) -> None:
-        self._made, self._parts, self._names, self._hidden = (bag, row), parts, names, hidden
-        own = [np.argsort(bag[part.rows], kind="stable") for part in parts]
-        counts = [np.bincount(bag[part.rows], minlength=len(row)) for part in parts]
-        most = np.max(counts, axis=0)
-        item = np.repeat(np.arange(len(row)), most)
-        place = np.arange(len(item)) - np.repeat(np.cumsum(most) - most, most)
-        self._numbers = np.stack([_again(*one, item, place) for one in zip(own, counts, strict=True)], axis=1)
-        # In the order of the manifest, whatever the order of the items.
-        order = np.argsort(row[item], kind="stable")
-        self._numbers, self.rows = self._numbers[order], row[item][order]
-        self.at_a_time = min(part.at_a_time for part in parts)
-
-    def __len__(self) -> int:
-        """Number of samples."""
-        return len(self.rows)
-
-    def __getitems__(self, indices: Sequence[int]) -> Any:
-        """A batch, whose `x` is `Inputs`."""
-        numbers = self._numbers[np.asarray(indices, dtype=np.int64)]
-        x = {
-            name: part.__getitems__(own[own >= 0].tolist())["x"]
-            for name, part, own in zip(self._names, self._parts, numbers.T, strict=True)
-            if (own >= 0).any()
-        }
-        return {"x": without(Inputs(x, torch.from_numpy(numbers >= 0)), self._names, self._hidden)}
-
-    def samples_of(self, row: int) -> Ints:
-        """Numbers of the samples of one row of the manifest."""
-        return np.arange(*np.searchsorted(self.rows, [row, row + 1]))
-
-    def places(self, numbers: Ints) -> list[list[float]] | None:
-        """None: each input has places of its own."""
-        return None
-
-    def hiding(self, names: tuple[str, ...]) -> "FusedSamples":
-        """The same items without some inputs."""
-        return FusedSamples(self._parts, self._names, *self._made, hidden=names)
-
-
-def _again(order: Ints, counts: Ints, item: Ints, place: Ints) -> Ints:
-    """(S,) the number of the sample at a place of an item, from the first again behind the last; -1 without one."""
-    begin = np.cumsum(counts) - counts
-    at = begin[item] + place % np.maximum(counts[item], 1)
-    return np.where(counts[item] > 0, order[np.minimum(at, len(order) - 1)], -1)
 
 
 @dataclass(frozen=True)
@@ -243,6 +182,15 @@ def settings(config: EvaluateConfig) -> EvaluateConfig:
         raise UsageError(f"--input_dropout {config.input_dropout:g}: is not from 0 to below 1")
     # Finished models read one input; `medcl predict` has no several.
     return replace(config, bag="patient" if config.bag == "record" else config.bag, save_models="none")
+
+
+def notes(config: EvaluateConfig, plural: str) -> list[str]:
+    """What a reader has to know of an experiment on several inputs; nothing of others."""
+    if not config.inputs:
+        return []
+    told = f"Each of the {plural} is predicted from what it has of the inputs {', '.join(config.inputs)}"
+    without = f"; test {plural} were measured without {', '.join(config.hidden_inputs)}"
+    return [f"{told}{without if config.hidden_inputs else ''}. Models of several inputs are not kept."]
 
 
 def kinds_of(card: Any, config: EvaluateConfig, folder: Path) -> list[str]:

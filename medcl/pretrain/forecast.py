@@ -20,7 +20,7 @@ from medcl.pretrain.check import check
 from medcl.pretrain.inputs import in_splits, rows_of
 from medcl.pretrain.lookups import Lookups
 from medcl.pretrain.model import adapted
-from medcl.pretrain.objectives.positives import IN_BATCH, SOFT
+from medcl.pretrain.objectives.positives import IN_BATCH, SOFT, SURVIVAL
 from medcl.pretrain.recipe import Recipe
 
 _BATCHES = 50
@@ -139,7 +139,7 @@ def _positives(recipe: Recipe, chosen: Manifest, anchors: np.ndarray, found: For
     samples = batch.samples if len(recipe.inputs) == 1 else 1
     for name, objective in recipe.objectives.items():
         words = list(getattr(objective, "words", {}))
-        own = [one for one in words if one in IN_BATCH or one.startswith(SOFT)]
+        own = [one for one in words if one in IN_BATCH or one.startswith((SOFT, SURVIVAL))]
         lines = [f"{objective.kind}, {len(objective.losses)} loss{'es' if len(objective.losses) > 1 else ''}"]
         lines += [f"positives by {one}: those of the batch itself" for one in own]
         for word in words:

@@ -78,10 +78,10 @@ def trained(manifest: Path, folder: Path, seed: int, weight: float) -> Path:
     for name in ("mixed", "soft"):
         recipe["objectives"][name]["weight"] = weight
     recipe |= {"seed": seed, "hardware": {"accelerator": "cpu"}}
-    return Path(medcl.pretrain(recipe, manifest, folder).path)
+    return Path(medcl.pretrain(recipe, manifest, folder))
 
 
-def probed(manifest: Path, run: Path, out: Path, seed: int, *protocols: str, scratch: bool = False) -> dict[str, Any]:
+def probed(manifest: Path, run: Path, out: Path, seed: int, *protocols: str, scratch: bool = False) -> dict[Any, Any]:
     """Of the arms of an experiment on all inputs the metrics on the test people."""
     config = EvaluateConfig(
         "y", inputs=list(NAMES), labels=["100%"], protocols=list(protocols), baselines=["none"], repeats=1, seed=seed,  # type: ignore[arg-type]

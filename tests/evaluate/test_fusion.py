@@ -15,7 +15,7 @@ from medcl.errors import UsageError
 from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
 from medcl.evaluate.finetune import finetune
 from medcl.evaluate.fused_probe import frozen_inputs
-from medcl.evaluate.fusion import FusedSamples
+from medcl.evaluate.fused_samples import FusedSamples
 from medcl.evaluate.protocols import linear_probe, predict_linear
 from medcl.evaluate.results import Results, ResultTarget
 from medcl.evaluate.tasks import TASKS

@@ -14,8 +14,10 @@ from medcl.pretrain.objectives.positives import (
     PARTITION,
     POSITION,
     SOFT,
+    SURVIVAL,
     VALUE,
     check_words,
+    survival,
 )
 from medcl.pretrain.recipe import Recipe
 from medcl.spelling import not_a_choice
@@ -48,6 +50,7 @@ class ContrastConfig(ObjectiveConfig):
         between: the inputs that are contrasted with each other.
         positives: what two samples share that attract each other: a level (`patient`, `trial`, `study`), `item` (the
             sample itself, or records that belong together), `text`, `label:COLUMN`, `value:COLUMN` (continuous),
+            `survival:TIME/EVENT=VALUE` (nearness of the times of events, see `medcl.contrast.event_times`; ours),
             `position` (of slices in their volume, of windows in seconds), `partition` (of slices), `neighbours` (in raw
             features), `soft:INPUT` (weighted by a frozen encoder), `alike:INPUT` (near each other for a frozen encoder,
             see `above`); or several with their shares.
@@ -71,7 +74,8 @@ class ContrastConfig(ObjectiveConfig):
         apart: whether its views are drawn for it alone, in passes of its own.
         negatives: candidates beside those of the batch.
         width: largest difference of positives by `value` or `position`.
-        bandwidth: of a Gaussian kernel that weighs positives by `value` or `position`; 0 takes `width`.
+        bandwidth: of a Gaussian kernel that weighs positives by `value` or `position`, 0 takes `width`; of `survival`
+            the difference of logarithms of times at which a weight is 1/e.
         parts: equal parts of a volume, for `partition`.
         above: cosine of frozen embeddings above which two samples are `alike`.
         agreement: of images and volumes, how much more a pair of views counts whose foregrounds agree than one that
@@ -130,7 +134,8 @@ class ContrastConfig(ObjectiveConfig):
     def columns(self) -> tuple[str, ...]:
         """Labels, values and levels that are looked up in the manifest."""
         found = [word for word in (*self.words, *self.exclude, self.within) if word and word not in IN_BATCH]
-        return tuple(word for word in found if not word.startswith((SOFT, ALIKE)))
+        both = [survival(word) if word.startswith(SURVIVAL) else (word,) for word in found]
+        return tuple(word for words in both for word in words if not word.startswith((SOFT, ALIKE)))
 
     @property
     def partitions(self) -> int:
@@ -166,7 +171,13 @@ class ContrastConfig(ObjectiveConfig):
             raise UsageError(f"{where}.negatives: drop lies from 0 to below 1 and queue is not negative")
         if self.negatives.drop and not self.negatives.queue:
             raise UsageError(f"{where}.negatives.drop: takes a queue of negatives (negatives.queue)")
-        if self.negatives.queue and any(word == POSITION or word.startswith(VALUE) for word in self.words):
+        for word in self.words:
+            if word.startswith(SURVIVAL) and not (self.bandwidth > 0 and "/" in word and "=" in word):
+                raise UsageError(
+                    f"{where}.positives: {word!r} needs {SURVIVAL}TIME/EVENT=VALUE, two columns and the value of an "
+                    "observed event, and a bandwidth above 0, a difference of logarithms of times"
+                )
+        if self.negatives.queue and any(word == POSITION or word.startswith((VALUE, SURVIVAL)) for word in self.words):
             raise UsageError(
                 f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers"
             )

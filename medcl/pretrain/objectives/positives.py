@@ -13,6 +13,7 @@ from medcl.contrast.core.gather import Group, gather, rows_before
 from medcl.contrast.pairings.neighbours import alike, nearest, soft
 from medcl.contrast.pairings.pairs import Pairing, itself, mixture, same
 from medcl.contrast.pairings.slices import across_volumes, partition
+from medcl.contrast.pairings.survival import event_times
 from medcl.contrast.pairings.targets import kernel, near
 from medcl.errors import UsageError
 
@@ -25,6 +26,7 @@ PLACE = "place"
 EARLIER = -1
 """The place of what comes from an earlier batch."""
 LABEL, VALUE, SOFT, ALIKE = "label:", "value:", "soft:", "alike:"
+SURVIVAL = "survival:"
 CLASSES = "classes:"
 """Before a column and classes of it, see `places`."""
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
@@ -37,6 +39,7 @@ WORDS = (
     NEIGHBOURS,
     f"{LABEL}COLUMN",
     f"{VALUE}COLUMN",
+    f"{SURVIVAL}TIME/EVENT=VALUE",
     f"{SOFT}INPUT",
     f"{ALIKE}INPUT",
     "a level",
@@ -112,6 +115,10 @@ def _positive(word: str, rules: "ContrastConfig", a: Side, b: Side | None, group
         if rules.bandwidth:
             return kernel(a.of(word), other.of(word), bandwidth=rules.bandwidth)
         return near(a.of(word), other.of(word), within=rules.width)
+    if word.startswith(SURVIVAL):
+        own = next(name for name in ("slice", "sample", ITEM) if name in a.ids)
+        sides = [tuple(side.of(name) for name in (*survival(word), own)) for side in (a, other)]
+        return event_times(*sides[0], *sides[1], bandwidth=rules.bandwidth)
     if word == NEIGHBOURS:
         # Of each sample the most similar one in the batch, as it was measured, is its second view.
         assert a.raw is not None
@@ -175,6 +182,12 @@ def check_words(where: str, words: Mapping[str, float]) -> None:
             raise UsageError(f"{where}.positives: the share of {word} is {share:g}; leave out what does not count")
     if not words:
         raise UsageError(f"{where}.positives: none; name at least one of {', '.join(WORDS)}")
+
+
+def survival(word: str) -> tuple[str, str]:
+    """The words by which time and event of `survival:TIME/EVENT=VALUE` are looked up."""
+    time, _, event = word.removeprefix(SURVIVAL).partition("/")
+    return f"{VALUE}{time}", f"{LABEL}{event}"
 
 
 def places(column: str, classes: Sequence[str]) -> str:
