@@ -30,7 +30,7 @@ def direction_of(
 
     texts, not_texts = (_of_texts(some, run, of) for some in (query.texts, query.not_texts))
     near, far = ([np.stack([index.vector(one) for one in some])] if some else [] for some in (query.near, query.far))
-    return direction([*texts, *near], [*not_texts, *far])
+    return direction([*texts, *near], [*not_texts, *far], query.weights)
 
 
 def _of_texts(texts: Sequence[str], source: Path | None, embeddings: "EmbeddingsFile") -> "list[Vectors]":

@@ -119,6 +119,7 @@ def retrieve(
     record: Annotated[str | None, "ID"] = None,
     near: Sequence[Annotated[str, "ID"]] = (),
     far: Sequence[Annotated[str, "ID"]] = (),
+    weights: Sequence[float] = (),
     embeddings: EmbeddingsSource | None = None,
     add: Sequence[Annotated[PathSource, "FILE"]] = (),
     other_patients: bool = False,
@@ -144,6 +145,7 @@ def retrieve(
         record: id of a record to search with; among several modalities its reports are searched.
         near: ids of further records that are examples of what is looked for.
         far: ids of records that are examples of what is not looked for.
+        weights: of what is looked for: one for each text in their order, then one for the records; default: 1 each.
         embeddings: file of embeddings that is searched in the place of a manifest, of any run; its index is kept beside
             it.
         add: files of embeddings that are added to the index.
@@ -167,7 +169,7 @@ def retrieve(
     if text is not None and record is not None:
         raise UsageError("give one of --text and --record: the query; --near takes records beside a text")
     texts, records = (() if one is None else (one,) for one in (text, record))
-    query = Query((*texts, *and_text), tuple(not_text), (*records, *near), tuple(far))
+    query = Query((*texts, *and_text), tuple(not_text), (*records, *near), tuple(far), tuple(weights))
     sheet = None if output is None else Path(output)
     if embeddings is not None:
         from medcl.embed.embeddings import EmbeddingsFile

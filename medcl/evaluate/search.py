@@ -108,7 +108,7 @@ class Archive:
         for name, records in (("near", query.near), ("far", query.far)):
             if records:
                 sets[name].append(np.concatenate([self._of_record(one) for one in records]))
-        sought = torch.from_numpy(direction(sets["near"], sets["far"]))
+        sought = torch.from_numpy(direction(sets["near"], sets["far"], query.weights))
         return self._nearest(sought, kind or self._other(own), k, query.records)
 
     def _found(self, record_id: str) -> tuple[Ints, Kind]:

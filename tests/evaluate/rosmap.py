@@ -1,6 +1,6 @@
 """ROSMAP's three tables on MOGONET's published split: M3CoL beside simple models, paired by seed.
 
-`python -m tests.evaluate.rosmap FOLDER SEEDS` prints a row a seed, then means and intervals of docs/results.md.
+`python -m tests.evaluate.rosmap FOLDER 10` prints the rows of docs/results.md.
 """
 
 import sys
@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import yaml
+from scipy.stats import t
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, roc_auc_score
 
 import medcl
 from medcl.archive.manifest import Manifest
-from medcl.evaluate.config import EvaluateConfig, FinetuneConfig
+from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.finetune import finetune
 from tests.evaluate.omics import write_tables
 from tests.pretrain.shipped import PIPELINES
 
 NAMES = ("mrna", "methylation", "mirna")
-METRICS = ("accuracy", "f1", "auroc")
+METRICS = ("accuracy", "auroc")
+STEPS = 60
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Any, dict[str, list[str]], int]:
@@ -48,7 +51,7 @@ def split_of(n: int, n_train: int, seed: int) -> Any:
 
 def measured(truth: Any, probability: Any) -> dict[str, float]:
     decided = probability > 0.5
-    found = accuracy_score(truth, decided), f1_score(truth, decided), roc_auc_score(truth, probability)
+    found = accuracy_score(truth, decided), roc_auc_score(truth, probability)
     return dict(zip(METRICS, map(float, found), strict=True))
 
 
@@ -72,55 +75,62 @@ def simple(tables: dict[str, Any], y: Any, split: Any, seed: int) -> dict[str, d
 
 
 def trained(manifest: Path, folder: Path, seed: int, weight: float) -> Path:
-    """M3CoL's recipe with a weight of its contrast."""
+    """M3CoL's recipe with 60 steps and a weight of its contrast."""
     recipe: dict[str, Any] = yaml.safe_load((PIPELINES / "m3col_omics.yaml").read_text())
     recipe["objectives"]["classes"]["target"] = "y"
     for name in ("mixed", "soft"):
         recipe["objectives"][name]["weight"] = weight
+    recipe["optimiser"]["steps"] = STEPS
     recipe |= {"seed": seed, "hardware": {"accelerator": "cpu"}}
     return Path(medcl.pretrain(recipe, manifest, folder))
 
 
-def probed(manifest: Path, run: Path, out: Path, seed: int, *protocols: str, scratch: bool = False) -> dict[Any, Any]:
-    """Of the arms of an experiment on all inputs the metrics on the test people."""
+def probed(manifest: Path, run: Path, out: Path, seed: int) -> dict[str, float]:
+    """A linear probe of all inputs, with all labels, on the test people."""
     config = EvaluateConfig(
-        "y", inputs=list(NAMES), labels=["100%"], protocols=list(protocols), baselines=["none"], repeats=1, seed=seed,  # type: ignore[arg-type]
-        bootstrap=1, jobs=1, scratch=scratch, finetune=FinetuneConfig(steps=400, batch=32),
+        "y", inputs=list(NAMES), labels=["100%"], protocols=["probe"], baselines=["none"], scratch=False, repeats=1,
+        seed=seed, bootstrap=1, jobs=1,
     )  # fmt: skip
     results = finetune([run], Manifest.read(manifest), config, manifest.with_suffix(".store"), out)
-    return {(one.protocol, one.arm): one.metrics for one in results.scores}
+    (score,) = results.scores
+    return {name: score.metrics[name] for name in METRICS}
 
 
 def of_seed(folder: Path, seed: int, root: Path) -> dict[str, dict[str, float]]:
-    """Every model by name."""
+    """Every model by name; the tables are scanned once, and divided by each seed."""
     tables, y, names, n_train = read(folder)
-    split = split_of(len(y), n_train, seed)
+    if not (root / "tables").exists():
+        write_tables(root / "tables", tables, y, split_of(len(y), n_train, 0), names)
+    every, split = Manifest.read(root / "tables" / "manifest.parquet"), split_of(len(y), n_train, seed)
+    # Nobody lacks a table: the rows of each file are the people in their order.
+    manifest = root / "tables" / f"seed{seed}.parquet"
+    own = [str(split[part]) for part in every.column("part")]
+    every.with_column("split", pa.array(own, pa.string())).write(manifest)
     found = simple(tables, y, split, seed)
-    manifest = write_tables(root / f"{seed}", tables, y, split, names)
-    for title, weight in (("M3CoL, probe of all", 0.1), ("without contrast, probe of all", 0.0)):
+    for title, weight in (("M3CoL", 0.1), ("the same without contrast", 0.0)):
         run = trained(manifest, root / f"run{seed}-{weight}", seed, weight)
-        arms = probed(manifest, run, root / f"out{seed}-{weight}", seed, "probe")
-        found[title] = {
-            name: arms["probe", "pretrained"][name] for name in METRICS if name in arms["probe", "pretrained"]
-        }
+        found[title] = probed(manifest, run, root / f"out{seed}-{weight}", seed)
     return found
+
+
+def table(rows: list[dict[str, dict[str, float]]]) -> list[str]:
+    """Means over the seeds with t intervals, and the paired difference of M3CoL and of what it is without contrast."""
+    half = float(t.ppf(0.975, len(rows) - 1)) / np.sqrt(len(rows))
+
+    def cell(values: Any) -> str:
+        mean, wide = values.mean(), half * values.std(ddof=1)
+        return f"{mean:.3f} [{mean - wide:.3f}, {mean + wide:.3f}]"
+
+    values = {name: np.array([[row[name][one] for one in METRICS] for row in rows]) for name in rows[0]}
+    values["paired difference by contrast"] = values["M3CoL"] - values["the same without contrast"]
+    return [f"| {name} | {' | '.join(cell(column) for column in own.T)} |" for name, own in values.items()]
 
 
 def main(folder: Path, seeds: int) -> None:
     torch.set_num_threads(1)
-    every: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as root:
-        for seed in range(seeds):
-            for name, one in of_seed(folder, seed, Path(root)).items():
-                every.setdefault(name, []).append(one)
-                print(seed, name, {key: round(value, 3) for key, value in one.items()}, flush=True)
-    for name, own in every.items():
-        cells = []
-        for metric in own[0]:
-            values = np.array([one[metric] for one in own])
-            half = 2.262 * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-            cells.append(f"{values.mean():.3f} [{values.mean() - half:.3f}, {values.mean() + half:.3f}]")
-        print("|", name, "|", " | ".join(cells), "|")
+        rows = [of_seed(folder, seed, Path(root)) for seed in range(seeds)]
+    print("\n".join(table(rows)))
 
 
 if __name__ == "__main__":
