@@ -50,3 +50,15 @@ def test_a_query_is_told_in_words() -> None:
     assert str(Query(near=("a",))) == "a"
     assert str(Query(texts=("effusion",))) == "effusion"
     assert str(Query(("effusion",), ("tube",), ("a", "b"), ("c",))) == "effusion; not tube; near a, b; far from c"
+
+
+def test_weights_are_of_the_sets_that_are_looked_for() -> None:
+    near, far = [RNG.normal(size=(1, 6)), RNG.normal(size=(3, 6))], [RNG.normal(size=(2, 6))]
+    x = RECORDS / np.linalg.norm(RECORDS, axis=1, keepdims=True)
+    total = [0.8 * score(one, near[:1], []) + 0.2 * score(one, near[1:], []) + score(one, [], far) for one in x]
+    assert np.argsort(-(x @ direction(near, far, (0.8, 0.2)))).tolist() == np.argsort(-np.array(total)).tolist()
+    assert direction(near, far, (1, 1)) == pytest.approx(direction(near, far))
+    assert Query(("a", "b"), near=("r1", "r2"), weights=(0.5, 0.3, 0.2)).weights == (0.5, 0.3, 0.2)
+    for weights in ((1.0,), (1.0, -1.0), (0.0, 0.0)):
+        with pytest.raises(UsageError, match="one number from 0 on for each text"):
+            Query(("a",), near=("r1",), weights=weights)
