@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medcl.evaluate import figures
-from medcl.evaluate.heat_strips import HeatStrips
 from medcl.evaluate.page_parts import (
     SegmentImages,
     calibrations,
@@ -41,6 +41,10 @@ from medcl.evaluate.wording import (
 from medcl.show import page
 from medcl.stats.metrics import LOWER_IS_BETTER
 from medcl.wording import NOTHING, count, number
+
+if TYPE_CHECKING:
+    # It loads torch, which a page of results that are there does not need.
+    from medcl.evaluate.heat_strips import HeatStrips
 
 DOTS = 3
 """Arms with single repeats as dots, at most: of more they would hide the means."""
@@ -105,7 +109,7 @@ def write_page(
     path: Path,
     images: SegmentImages | None = None,
     overlays: Sequence[tuple[str, str]] = (),
-    strips: Sequence[HeatStrips] = (),
+    strips: "Sequence[HeatStrips]" = (),
 ) -> None:
     """Write the page as one self-contained HTML file.
 
@@ -126,7 +130,7 @@ def render_page(
     results: Results,
     images: SegmentImages | None = None,
     overlays: Sequence[tuple[str, str]] = (),
-    strips: Sequence[HeatStrips] = (),
+    strips: "Sequence[HeatStrips]" = (),
 ) -> str:
     """The page as HTML; see `write_page`."""
     charts: dict[str, page.Figure] = {}

@@ -57,7 +57,8 @@ def predict(
     window that takes 0.4 of the time, and differs in what the network sees beyond the edge of a window. Cubes never
     do.
     """
-    volume, size = patches.volume(number), patches.size
+    volume = patches.volume(number)
+    size: tuple[int, ...] = patches.size
     if whole and patches.axis is not None:
         size = tuple(max(pair) for pair in zip(size, volume.shape[1:], strict=True))
     return predict_volume(network, volume, size, patches.axis, overlap, device)

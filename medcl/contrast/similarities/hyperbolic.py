@@ -28,7 +28,8 @@ def lifted(tangent: Tensor, root: Tensor | float) -> Tensor:
         (N, D) sqrt(c) x.
     """
     length = tangent.norm(dim=-1, keepdim=True).clamp(min=EPSILON)
-    return torch.sinh((root * length).clamp(max=LONGEST)) * tangent / length
+    found: Tensor = torch.sinh((root * length).clamp(max=LONGEST)) * tangent / length
+    return found
 
 
 def _time(points: Tensor) -> Tensor:

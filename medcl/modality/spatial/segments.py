@@ -64,7 +64,7 @@ def segments(values: Tensor, grid: Sequence[int], count: int, compactness: float
     spread = values.std(dim=1, keepdim=True, correction=0).clamp(min=1e-6)
     scaled = ((values - values.mean(dim=1, keepdim=True)) / spread)[:, None]
     features = torch.cat([scaled, compactness * along * places.expand(len(values), -1, -1)], dim=1)
-    centres = _POOL[len(grid) - 1](features.unflatten(2, tuple(grid)), coarse).flatten(2).mT
+    centres = _POOL[len(grid) - 1](torch.unflatten(features, 2, tuple(grid)), coarse).flatten(2).mT
     cells = features.mT
     for _ in range(iterations):
         member = F.one_hot(torch.cdist(cells, centres).argmin(dim=2), centres.shape[1]).to(cells.dtype)

@@ -56,5 +56,5 @@ def weights_of(seen: Seen, sharpness: float, group: Group) -> Tensor:
     rows = slice(0, 2 * seen.n)
     grid = cast(Any, seen.encoder).grid(seen.x.shape[2:])
     front = foreground(intensities(seen.x[rows], grid))
-    halves = [one.unflatten(0, (2, -1)) for one in (seen.dense[rows].detach(), front)]
+    halves = [torch.unflatten(one, 0, (2, -1)) for one in (seen.dense[rows].detach(), front)]
     return pair_weights(halves[0], halves[1], sharpness, group).repeat(2)

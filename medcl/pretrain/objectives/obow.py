@@ -126,7 +126,7 @@ class OBoW(Objective):
             return cells.new_zeros(0, cells.shape[2])
         encoder = cast(Any, seen.encoder)
         grid = tuple(encoder.grid(seen.x.shape[2:])) if hasattr(encoder, "grid") else cells.shape[1:2]
-        maps = cells.mT.unflatten(2, grid)
+        maps = torch.unflatten(cells.mT, 2, grid)
         averaged: Tensor = _AVERAGED[len(grid) - 1](maps, 3, 1, 1, count_include_pad=False).flatten(2)
         place = (share.to(cells.device) * averaged.shape[2]).long()
         return averaged[torch.arange(seen.n, device=cells.device), :, place]

@@ -72,7 +72,7 @@ class Segments(Objective):
             label, front = self._divided(seen)
             number = label.shape[3]
             # (2, n, K, D), the mean of the cells of a segment in a view; K segments, of which a view may lack some.
-            means = (label.flatten(0, 1).mT @ cells).unflatten(0, (2, -1))
+            means = torch.unflatten(label.flatten(0, 1).mT @ cells, 0, (2, -1))
             count = label.sum(dim=2)
             means, there = means / count.clamp(min=1)[..., None], count > 0
             ids = torch.arange(seen.n * number, device=cells.device).view(seen.n, number) + (before << 20)
@@ -111,4 +111,4 @@ class Segments(Objective):
         for axis, length in enumerate(grid):
             flat = flat * length + at[..., axis].clamp(0, length - 1)
         found = own.repeat(2, 1, 1).gather(1, flat[..., None].expand(-1, -1, number)) * inside[..., None]
-        return found.unflatten(0, (2, -1)), (share > 0.5) if config.foreground else own.any(dim=1)
+        return torch.unflatten(found, 0, (2, -1)), (share > 0.5) if config.foreground else own.any(dim=1)
