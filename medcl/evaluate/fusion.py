@@ -167,19 +167,19 @@ def settings(config: EvaluateConfig) -> EvaluateConfig:
     """
     if not config.inputs:
         if config.hidden_inputs:
-            raise UsageError("--hidden_inputs: needs --inputs, of which some are hidden")
+            raise UsageError("--hidden-inputs: needs --inputs, of which some are hidden")
         return config
     if len(set(config.inputs)) < 2:
         raise UsageError("--inputs: names two or more different inputs of the run; leave it out for one")
     for name in config.hidden_inputs:
         if name not in config.inputs:
-            raise UsageError(f"--hidden_inputs {not_a_choice(name, config.inputs)}")
+            raise UsageError(f"--hidden-inputs {not_a_choice(name, config.inputs)}")
     if set(config.hidden_inputs) == set(config.inputs):
-        raise UsageError("--hidden_inputs: at least one of --inputs stays for the test")
+        raise UsageError("--hidden-inputs: at least one of --inputs stays for the test")
     if config.side or config.encoders or config.pooling != "mean" or config.task == "risk":
         raise UsageError("--inputs goes without --side, --encoders, --task risk and another --pooling than mean")
     if not 0 <= config.input_dropout < 1:
-        raise UsageError(f"--input_dropout {config.input_dropout:g}: is not from 0 to below 1")
+        raise UsageError(f"--input-dropout {config.input_dropout:g}: is not from 0 to below 1")
     # Finished models read one input; `medcl predict` has no several.
     return replace(config, bag="patient" if config.bag == "record" else config.bag, save_models="none")
 

@@ -133,7 +133,7 @@ def test_an_input_with_fewer_samples_comes_again() -> None:
     [
         ({"inputs": ["a"]}, "two or more different inputs"),
         ({"inputs": ["a", "d"]}, "--inputs 'd'"),
-        ({"hidden_inputs": ["e"]}, "--hidden_inputs 'e'"),
+        ({"hidden_inputs": ["e"]}, "--hidden-inputs 'e'"),
         ({"hidden_inputs": ["a", "b", "c"]}, "at least one"),
         ({"inputs": [], "hidden_inputs": ["a"]}, "needs --inputs"),
         ({"pooling": "attention"}, "goes without"),

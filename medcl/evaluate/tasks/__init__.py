@@ -76,7 +76,7 @@ def task_of(manifest: Manifest, config: EvaluateConfig, arm: Arm | None = None) 
     times = times_of(labels if config.folds else labels[items.split == "train"], config.target)
     result = ResultTarget(config.target, kind, ("event",), unit_of(config.target))
     if config.survival_memory < 0:
-        raise UsageError(f"--survival_memory {config.survival_memory}: is a number of risks, 0 for none")
+        raise UsageError(f"--survival-memory {config.survival_memory}: is a number of risks, 0 for none")
     task = Survival(result, labels, times, config.survival_head, config.survival_memory)
     return task, _grouped(items, manifest, config)
 
