@@ -38,7 +38,9 @@ def with_events(manifest: Manifest, events: Sequence[tuple[str, str]]) -> Manife
 
 def own_patients(manifest: Manifest) -> Manifest:
     """Every record without a known patient as a patient of its own; the epochs of a recording are one's."""
-    names = ("patient", "session", "trial", "event")
-    patient, session, trial, event = (manifest.table.column(name).combine_chunks() for name in names)
-    own = pc.if_else(pc.is_valid(event), session, trial)
-    return manifest.with_column("patient", pc.coalesce(patient, own))
+    columns = manifest.table
+    own = columns.column("trial").combine_chunks()
+    event = columns.column("event")
+    if event.null_count < len(event):
+        own = pc.if_else(pc.is_valid(event.combine_chunks()), columns.column("session").combine_chunks(), own)
+    return manifest.with_column("patient", pc.coalesce(columns.column("patient").combine_chunks(), own))

@@ -120,6 +120,9 @@ def evaluate(
 ) -> "Result[Results]":
     """Measure retrieval, zero-shot classification and the modality gap of runs on several modalities.
 
+    Runs on reports alone are asked for a report by one of its sentences, and whether reports with the same labels are
+    near, beside tf-idf of words.
+
     Args:
         run: run folders that `medcl pretrain` wrote; several are compared on the same patients.
         manifest: manifest of records and reports, with splits.
@@ -149,5 +152,6 @@ def evaluate(
     finish(folder, is_own=output is None)
     text = printed(lambda console: show(results, console))
     reads_texts = any("report" in one.protocol for one in results.queries)
-    then = next_step.after_evaluate(folders[0], manifest, reads_texts)
+    is_joint = len(results.splits["test"].per_class) > 1
+    then = next_step.after_evaluate(folders[0], manifest, reads_texts, is_joint)
     return Result(f"{text}report: {folder / 'report.html'}", lambda: results, folder, then)

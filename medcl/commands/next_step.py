@@ -136,8 +136,10 @@ def after_compare(folder: Path | None) -> str:
     return f"open {folder / 'report.html'} in a browser"
 
 
-def after_evaluate(run: Path, manifest: Any, reads_texts: bool) -> str:
-    """Search the archive, in words where the run reads them."""
+def after_evaluate(run: Path, manifest: Any, reads_texts: bool, is_joint: bool) -> str:
+    """Search the archive, in words where the run reads them; embed it where there is one modality alone."""
+    if not is_joint:
+        return join(["medcl", "embed", str(run), "--manifest", path_of(manifest), "-o", f"{run}/embeddings.parquet"])
     query = ["--text", "left pleural effusion"] if reads_texts else ["--record", "ID"]
     return join(["medcl", "retrieve", str(run), "--manifest", path_of(manifest), *query, "-o", "found.html"])
 

@@ -1,8 +1,6 @@
 """`medcl evaluate` as one function: runs of several modalities and a manifest in, results.json and a page out."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
@@ -13,13 +11,10 @@ from medcl import runs
 from medcl.archive.links import PARTNERS, Links, links, taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check
-from medcl.documents import plain
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.arms import names_of
-from medcl.evaluate.assemble import left_out, made_with
 from medcl.evaluate.boxes import grounding, read_boxes
-from medcl.evaluate.cells import fingerprint
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
 from medcl.evaluate.multimodal_space import (
@@ -37,22 +32,21 @@ from medcl.evaluate.relevance import (
     rows_of,
     texts_in_words,
 )
-from medcl.evaluate.results import ArmInfo, Fraction, Results, ResultTarget, Score, Split
-from medcl.evaluate.results_tables import Procedure
-from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of
+from medcl.evaluate.results import ArmInfo, Results, Score
+from medcl.evaluate.text_evaluation import evaluate_texts, reads_reports_alone
+from medcl.evaluate.trial_results import LABEL, results_of_trials
 from medcl.modality import WINGS, plural
 from medcl.networks.multimodal import REPORT
 from medcl.stats.embedding_space import measure_gap
 from medcl.stats.retrieval import Ints
-
-LABEL = "0"
-"""The one label fraction: no labels."""
 
 
 def evaluate_multimodal(
     folders: Sequence[Path], manifest: Manifest, config: MultimodalEvaluateConfig, store: Path, output: Path
 ) -> Results:
     """Measure retrieval between modalities, zero-shot classification from prompts, grounding and the modality gap.
+
+    Runs on reports alone are measured by `evaluate_texts`.
 
     Every run is an arm, measured on the records that all of them can prepare; chance is one as well. A protocol is a
     direction of retrieval, a target with prompts, or the gap of two modalities. Records are prepared once in `store`;
@@ -62,7 +56,10 @@ def evaluate_multimodal(
         MedclError: the runs, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.
     """
-    arms = {n: require_multimodal(runs.load(one)) for n, one in zip(names_of(folders), folders, strict=True)}
+    loaded = [runs.load(one) for one in folders]
+    if all(reads_reports_alone(run.config) for run in loaded):
+        return evaluate_texts(folders, manifest, config, output)
+    arms = {name: require_multimodal(run) for name, run in zip(names_of(folders), loaded, strict=True)}
     asked = prompts.read_prompts(config.prompts) if config.prompts else []
     for one in asked:
         prompts.check(one, manifest)
@@ -77,7 +74,7 @@ def evaluate_multimodal(
     notes = [note for note in dict.fromkeys(said) if note]
     sides = _embedded(arms, manifest, rows, config, store, notes)
     once = {name: {kind: each_text_once(manifest, side) for kind, side in own.items()} for name, own in sides.items()}
-    first, patient = next(iter(sides.values())), manifest.column("patient")
+    first = next(iter(sides.values()))
     trials = [*retrieval(manifest, known, once, [one.target for one in asked], config)]
     trials += zero_shot(arms, manifest, sides, asked, config)
     if config.swaps:
@@ -97,55 +94,20 @@ def evaluate_multimodal(
         for folder, (name, run) in zip(folders, arms.items(), strict=True)
     ]
     infos.append(ArmInfo(CHANCE, "baseline", CHANCE))
-    scores, summary, gaps = [], [], []
-    for trial in trials:
-        protocol = trial.queries.protocol
-        tested = [
-            Tested(protocol, name, LABEL, 0, config.seed, 0, one, trial.classes, name)
-            for name, one in trial.measured.items()
-        ]
-        found, undefined = scores_of(tested)
-        table = table_of(found, bootstrap(tested, {0: trial.patient}, config.bootstrap, config.seed))
-        scores += found
-        # What a random order is expected to find is known: only its difference to a run has an interval.
-        summary += [
-            replace(row, low=math.nan, high=math.nan) if row.arm == CHANCE else row
-            for row in summaries(table, trial.queries.patients)
-        ]
-        gaps += differences(table, infos, trial.queries.patients)
-        notes += [f"{protocol}: {note}" for note in left_out(undefined)]
-        if trial.queries.without_hit:
-            notes.append(f"{protocol}: {trial.queries.without_hit:,} queries have no hit and are not counted.")
-    between = [*_gaps(manifest, known, sides, config)]
-    table = table_of(between)
     if REPORT in first:
         notes.append(
             texts_in_words(len(first[REPORT].rows), len(next(iter(once.values()))[REPORT].rows), config.reports)
         )
-    tested_rows = np.concatenate([side.rows for side in first.values()])
-    results = Results(
-        target=ResultTarget("retrieval", "retrieval"),
-        arms=tuple(infos),
-        protocols=tuple(dict.fromkeys(score.protocol for score in (*scores, *between))),
-        metric=f"recall@{max(config.ranks)}",
-        config=plain({"evaluation": asdict(config), "pretraining": {name: run.config for name, run in arms.items()}}),
-        splits={
-            "test": Split(
-                len(np.unique(patient[tested_rows])),
-                len(tested_rows),
-                {plural(kind): len(side.rows) for kind, side in first.items()},
-                fingerprint(manifest.column("record_id")[tested_rows]),
-            )
-        },
-        notes=(*notes, *([f"Tested on the split {config.split}."] if config.split != "test" else [])),
-        fractions=(Fraction(LABEL, 0, 0),),
-        procedure=Procedure(config.seed, 1, config.bootstrap),
-        scores=(*scores, *between),
-        summary=(*summary, *summaries(table, 0)),
-        differences=(*gaps, *differences(table, infos, 0)),
-        queries=tuple(trial.queries for trial in trials),
-        grounding=tuple(about for about, _, _ in shown),
-        **made_with(),
+    results = results_of_trials(
+        trials,
+        [*_gaps(manifest, known, sides, config)],
+        infos,
+        manifest,
+        {kind: side.rows for kind, side in first.items()},
+        config,
+        {name: run.config for name, run in arms.items()},
+        notes,
+        [about for about, _, _ in shown],
     )
     results.save(output / "results.json")
     write_page(results, output / "report.html", overlays=[(image, overlay) for _, image, overlay in shown])

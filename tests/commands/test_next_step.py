@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from medcl import documents
@@ -65,6 +66,9 @@ def joint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("joint run")
     manifest = multimodal_run.archive(folder / "archive", patients=12)
     manifest.write(folder / "m.parquet")
+    patient = manifest.column("patient")
+    sites = manifest.with_column("site", pa.array(["ab"[one % 2] for one in patient]))
+    sites.with_column("split", pa.array(["train"] * len(patient))).write(folder / "sites.parquet")
     multimodal_run.trained(folder / "run", manifest, folder / "m.store", steps=1)
     words = ["embed", str(folder / "run"), "--manifest", str(folder / "m.parquet"), "--jobs", "1"]
     assert main([*words, "-o", str(folder / "e.parquet")]) == 0
@@ -94,6 +98,8 @@ FORMS = [
     "retrieve run --manifest m.parquet --text stripes -o found.html --jobs 1",
     "retrieve --embeddings e.parquet --record image-0",
     "retrieve --embeddings e.parquet --record image-0 --kind image -o found.png",
+    "differences run --manifest sites.parquet --first site=a --phrases phrases.txt --split train --jobs 1",
+    "distill run --manifest m.parquet --side image --encoder dim=4 --steps 2 -o small",
     "export run --to hub --side image -o hub",
     "export run --to torch --side image -o torch",
     "reduce m.parquet --by hash -o reduced.parquet --jobs 1",
@@ -110,6 +116,7 @@ def test_every_form_ends_with_what_comes_next(
 ) -> None:
     monkeypatch.chdir(joint)
     (joint / "one.yaml").write_text(RECIPE)
+    (joint / "phrases.txt").write_text("stripes\n")
     assert main(shlex.split(words)) == 0
     told = capsys.readouterr()
     document = "show" in words or "--markdown" in words

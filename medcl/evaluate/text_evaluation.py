@@ -1,0 +1,99 @@
+"""`medcl evaluate` of runs on reports alone, beside tf-idf of words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from medcl import runs
+from medcl.archive.links import PARTNERS, links, taking_part
+from medcl.archive.manifest import Manifest
+from medcl.archive.split import check
+from medcl.embed.encoders import sides_of
+from medcl.embed.texts import embed_texts
+from medcl.errors import MedclError, UsageError
+from medcl.evaluate.arms import names_of
+from medcl.evaluate.config import MultimodalEvaluateConfig
+from medcl.evaluate.multimodal_trials import CHANCE
+from medcl.evaluate.page import write_page
+from medcl.evaluate.relevance import among, rows_of, texts_in_words
+from medcl.evaluate.results import ArmInfo, Results, Score
+from medcl.evaluate.text_trials import Embed, Texts, by_labels, by_sentence, space, tf_idf
+from medcl.evaluate.trial_results import LABEL, results_of_trials
+from medcl.modality.report import ReportWing
+from medcl.networks.multimodal import REPORT
+
+BASELINE = "tf_idf"
+
+
+def reads_reports_alone(config: Mapping[str, Any]) -> bool:
+    """Whether a run of this configuration was trained on reports and nothing else."""
+    return {one["modality"] for one in config.get("inputs", {}).values()} == {REPORT}
+
+
+def evaluate_texts(
+    folders: Sequence[Path], manifest: Manifest, config: MultimodalEvaluateConfig, output: Path
+) -> Results:
+    """Measure encoders of reports: a report found by one of its sentences, and nearness against labels in common.
+
+    Every run is an arm, and so are tf-idf of words, fitted to the training reports, and chance. The texts are those of
+    the sections that the first run reads. results.json and report.html are written to `output`.
+
+    Raises:
+        UsageError: a setting is of several modalities.
+        MedclError: the split has no report with a word, or no training report has one.
+        LeakError: a test patient was trained on.
+    """
+    for name, asked in (("--prompts", config.prompts), ("--swaps", config.swaps), ("--boxes", config.boxes)):
+        if asked:
+            raise UsageError(f"{folders[0]}: was pretrained on reports alone, so that {name} does not apply")
+    named = dict(zip(names_of(folders), folders, strict=True))
+    loaded = {name: runs.load(folder) for name, folder in named.items()}
+    manifest = manifest.ok()
+    check(manifest)
+    known, counted = links(manifest), taking_part(manifest, config.reports)
+    reports = counted & (manifest.kinds == REPORT)
+    rows = rows_of(manifest, known, config.split)
+    rows, train = (some[reports[some]] for some in (rows, rows_of(manifest, known, "train")))
+    said = [runs.guard(run, manifest, rows, allow=config.allow_transductive) for run in loaded.values()]
+    sides = {name: sides_of(folder, REPORT)[0] for name, folder in named.items()}
+    reading = replace(ReportWing().reading(next(iter(sides.values())).card), draw="sentence")
+    texts, learned = (Texts.of(manifest, some, reading) for some in (rows, train))
+    for split, one in ((config.split, texts), ("train", learned)):
+        if not one.sentences:
+            which = f" ({PARTNERS[config.reports]})" if config.reports != "all" else ""
+            raise MedclError(f"the split {split!r} holds no report{which} with a word that {folders[0]} reads")
+    arms: dict[str, Embed] = {name: partial(embed_texts, side.network, side.card) for name, side in sides.items()}
+    arms[BASELINE] = tf_idf(learned.whole)
+    patient = manifest.column("patient")
+    trials = [
+        by_sentence(texts, arms, patient, config),
+        by_labels(texts, arms, manifest, among(known, counted), config),
+    ]
+    if not any(trials):
+        raise MedclError(
+            f"the split {config.split!r} has no report of two sentences, and no three reports of labelled records: "
+            "there is nothing to measure"
+        )
+    infos = [
+        ArmInfo(name, "run", run=str(named[name]), method=str(run.config.get("method", "")))
+        for name, run in loaded.items()
+    ]
+    infos += [ArmInfo(BASELINE, "baseline", "tf-idf of words"), ArmInfo(CHANCE, "baseline", CHANCE)]
+    between = [
+        Score("space of reports", name, LABEL, 0, config.seed, found) for name, found in space(texts, arms, manifest)
+    ]
+    results = results_of_trials(
+        [trial for trial in trials if trial],
+        between,
+        infos,
+        manifest,
+        {REPORT: rows},
+        config,
+        {name: run.config for name, run in loaded.items()},
+        [*dict.fromkeys(filter(None, said)), texts_in_words(len(rows), len(texts.rows), config.reports)],
+    )
+    results.save(output / "results.json")
+    write_page(results, output / "report.html")
+    return results

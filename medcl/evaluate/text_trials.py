@@ -1,0 +1,174 @@
+"""What is asked of encoders of reports alone: a report by one of its sentences, and whether alike reports lie near.
+
+The questions of SimCSE (Gao, Yao and Chen, EMNLP 2021), for an archive without graded pairs: the overlap of the
+labels of what two reports describe stands for how alike they are. Equal texts are one everywhere.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from medcl.archive.links import Links
+from medcl.archive.manifest import Manifest
+from medcl.evaluate.config import MultimodalEvaluateConfig
+from medcl.evaluate.multimodal_trials import CHANCE, Trial
+from medcl.evaluate.results_tables import Queries
+from medcl.modality.report.config import TextConfig
+from medcl.modality.report.text import draws, text_code
+from medcl.stats.embedding_space import alignment, spread
+from medcl.stats.intervals import Measured
+from medcl.stats.pair_correlation import PairCorrelation
+from medcl.stats.retrieval import Floats, Ints, QueryValues, RelevanceIds, rank, values_of
+
+Embed = Callable[[Sequence[str]], Tensor]
+"""Texts to vectors (texts, dim)."""
+GAIN = 10
+"""The k of nDCG@k."""
+PAIRS = 5_000
+"""Pairs of reports whose labels are compared, at most."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Different texts of reports.
+
+    Args:
+        sentences: of each.
+        rows: (texts,) a row of the manifest of each.
+        members: all rows with it.
+    """
+
+    sentences: list[list[str]]
+    rows: Ints
+    members: list[Ints]
+
+    @classmethod
+    def of(cls, manifest: Manifest, rows: Ints, config: TextConfig) -> "Texts":
+        """The texts of rows of reports, by the sections that an encoder reads; without those that have none of them."""
+        found: dict[int, list[str]] = {}
+        members: dict[int, list[int]] = {}
+        said = manifest.column("report")
+        for row in rows.tolist():
+            parts = draws(str(said[row] or ""), config)
+            if isinstance(parts, list) and (code := text_code(" ".join(parts))) >= 0:
+                found.setdefault(code, parts)
+                members.setdefault(code, []).append(row)
+        groups = [np.array(some) for some in members.values()]
+        return cls(list(found.values()), np.array([some[0] for some in groups], dtype=np.int64), groups)
+
+    @property
+    def whole(self) -> list[str]:
+        """The texts."""
+        return [" ".join(one) for one in self.sentences]
+
+
+def by_sentence(
+    texts: Texts, arms: Mapping[str, Embed], patient: Ints, config: MultimodalEvaluateConfig
+) -> Trial | None:
+    """Find a report by one of its sentences, which is taken out of it; None where no report has two.
+
+    The seed draws the sentences. Reports of one sentence are candidates as they are.
+    """
+    rng = np.random.default_rng([config.seed, 5])
+    asked, said, rest = [], [], texts.whole
+    for number, parts in enumerate(texts.sentences):
+        if len({text_code(one) for one in parts}) > 1:
+            place = int(rng.integers(len(parts)))
+            others = [one for one in parts if text_code(one) != text_code(parts[place])]
+            asked.append(number)
+            said.append(parts[place])
+            rest[number] = " ".join(others)
+    if not asked:
+        return None
+    codes = np.array([text_code(one) for one in rest])
+    marks = RelevanceIds.of(codes[asked]), RelevanceIds.of(codes)
+    measured: dict[str, Measured] = {}
+    for name, embed in arms.items():
+        ranking = rank(embed(said), embed(rest), marks, ranks=config.ranks, seed=config.seed)
+        own, by_chance = values_of(ranking)
+        best = ranking.best.astype(np.float64)
+        # The best hit alone counts: others are equal texts once their sentence is taken out.
+        gain = np.where(best <= GAIN, 1 / np.log2(best + 1), 0.0)
+        measured[name] = QueryValues({**own.means, f"ndcg@{GAIN}": gain}, own.median)
+    places = np.arange(1, min(GAIN, len(rest)) + 1)
+    expected = np.full(len(asked), (1 / np.log2(places + 1)).sum() / len(rest))
+    chance = QueryValues({**by_chance.means, f"ndcg@{GAIN}": expected}, by_chance.median)
+    people = patient[texts.rows[asked]]
+    about = Queries("sentence to the rest of its report", len(asked), len(np.unique(people)), len(rest))
+    return Trial(about, {**measured, CHANCE: chance}, people)
+
+
+def by_labels(
+    texts: Texts,
+    arms: Mapping[str, Embed],
+    manifest: Manifest,
+    known: Links,
+    config: MultimodalEvaluateConfig,
+) -> Trial | None:
+    """Correlate the cosine of two reports with the overlap (Jaccard) of the classes of what they describe.
+
+    Of all targets that have classes; the seed draws the pairs, never two texts of one patient. None where fewer than
+    three reports describe labelled records.
+    """
+    marked = _classes(texts, manifest, known)
+    labelled = np.flatnonzero(marked.any(axis=1))
+    patient = manifest.column("patient")
+    people = patient[texts.rows[labelled]]
+    one, two = np.triu_indices(len(labelled), k=1)
+    chosen = np.flatnonzero(people[one] != people[two])
+    if len(chosen) < 2:
+        return None
+    chosen = np.sort(np.random.default_rng([config.seed, 6]).permutation(chosen)[:PAIRS])
+    pairs = np.stack([one[chosen], two[chosen]], axis=1)
+    own = marked[labelled].astype(np.float64)
+    shared = (own[pairs[:, 0]] * own[pairs[:, 1]]).sum(axis=1)
+    overlap = shared / np.maximum(own[pairs[:, 0]], own[pairs[:, 1]]).sum(axis=1)
+    measured: dict[str, Measured] = {}
+    for name, embed in arms.items():
+        z = F.normalize(embed([texts.whole[number] for number in labelled]).double(), dim=1).numpy()
+        cosine: Floats = (z[pairs[:, 0]] * z[pairs[:, 1]]).sum(axis=1)
+        measured[name] = PairCorrelation(pairs, cosine, overlap, len(labelled))
+    about = Queries("alike by labels, near by cosine", len(labelled), len(np.unique(people)), len(pairs))
+    return Trial(about, {**measured, CHANCE: QueryValues({"spearman": np.zeros(len(labelled))})}, people)
+
+
+def space(texts: Texts, arms: Mapping[str, Embed], manifest: Manifest) -> Iterator[tuple[str, dict[str, float]]]:
+    """Of each arm alignment of the texts of one patient, of all pairs, and uniformity (Wang and Isola, ICML 2020)."""
+    codes = manifest.column("patient")[texts.rows]
+    for name, embed in arms.items():
+        z = embed(texts.whole).numpy()
+        about = spread(z, {})
+        yield (
+            name,
+            {
+                "alignment": alignment(z, np.unique(codes, return_inverse=True)[1]),
+                "alignment_all": about.apart,
+                "uniformity": about.uniformity,
+            },
+        )
+
+
+def tf_idf(train: Sequence[str]) -> Embed:
+    """The simple baseline: words and pairs of words, weighted by their rarity in the training reports."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=5000).fit(train)
+    return lambda texts: torch.from_numpy(vectorizer.transform(texts).toarray())
+
+
+def _classes(texts: Texts, manifest: Manifest, known: Links) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
+    """(texts, classes of all targets) of the records that each text describes."""
+    tables = [np.zeros((len(manifest), 0), dtype=bool)]
+    for name, target in manifest.targets.items():
+        labels = manifest.labels(name)
+        if labels.ndim == 2:
+            tables.append(labels == 1)
+        elif target.classes:
+            tables.append(labels[:, None] == np.arange(len(target.classes)))
+    table = np.concatenate(tables, axis=1)
+    described = [np.concatenate([known.records_of(int(row)) for row in rows]) for rows in texts.members]
+    return np.stack([table[rows].any(axis=0) for rows in described])
