@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from medcl import runs
 from medcl.archive.links import PARTNERS, links, taking_part
@@ -22,6 +22,7 @@ from medcl.evaluate.results import ArmInfo, Results, Score
 from medcl.evaluate.text_trials import Embed, Texts, by_labels, by_sentence, space, tf_idf
 from medcl.evaluate.trial_results import LABEL, results_of_trials
 from medcl.modality.report import ReportWing
+from medcl.modality.spec import TextCard
 from medcl.networks.multimodal import REPORT
 
 BASELINE = "tf_idf"
@@ -58,7 +59,7 @@ def evaluate_texts(
     rows, train = (some[reports[some]] for some in (rows, rows_of(manifest, known, "train")))
     said = [runs.guard(run, manifest, rows, allow=config.allow_transductive) for run in loaded.values()]
     sides = {name: sides_of(folder, REPORT)[0] for name, folder in named.items()}
-    reading = replace(ReportWing().reading(next(iter(sides.values())).card), draw="sentence")
+    reading = replace(ReportWing().reading(cast(TextCard, next(iter(sides.values())).card)), draw="sentence")
     texts, learned = (Texts.of(manifest, some, reading) for some in (rows, train))
     for split, one in ((config.split, texts), ("train", learned)):
         if not one.sentences:

@@ -22,7 +22,8 @@ from medcl.modality.report.text import draws, text_code
 from medcl.stats.embedding_space import alignment, spread
 from medcl.stats.intervals import Measured
 from medcl.stats.pair_correlation import PairCorrelation
-from medcl.stats.retrieval import Floats, Ints, QueryValues, RelevanceIds, rank, values_of
+from medcl.stats.ranking import Floats
+from medcl.stats.retrieval import Ints, QueryValues, RelevanceIds, rank, values_of
 
 Embed = Callable[[Sequence[str]], Tensor]
 """Texts to vectors (texts, dim)."""

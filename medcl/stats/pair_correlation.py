@@ -42,7 +42,8 @@ def _centred_ranks(values: Floats) -> Floats:
     from scipy.stats import rankdata
 
     ranks: Floats = rankdata(values)
-    return ranks - ranks.mean()
+    centred: Floats = ranks - ranks.mean()
+    return centred
 
 
 def _correlation(x: Floats, y: Floats, weights: Floats) -> NDArray[np.float64]:
