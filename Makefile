@@ -66,7 +66,7 @@ test: $(BIN)/installed
 	@echo "== lint"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "== types, and beside them benchmarks of memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
-	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m benchmark -k "memory or gigabyte or same_loss"; values=$$?; wait $$types && exit $$values
+	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day"; values=$$?; wait $$types && exit $$values
 	@echo "== tests, three at a time: some wait"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadgroup -m "not benchmark and not acceptance"
 

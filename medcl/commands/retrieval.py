@@ -145,7 +145,8 @@ def retrieve(
         record: id of a record to search with; among several modalities its reports are searched.
         near: ids of further records that are examples of what is looked for.
         far: ids of records that are examples of what is not looked for.
-        weights: of what is looked for: one for each text in their order, then one for the records; default: 1 each.
+        weights: weight of each thing that is looked for: the texts in their order, then the records; default: 1
+            each.
         embeddings: file of embeddings that is searched in the place of a manifest, of any run; its index is kept beside
             it.
         add: files of embeddings that are added to the index.

@@ -180,8 +180,8 @@ class EvaluateConfig:
             with labels.
         inputs: names of several encoders of a run; what a patient (or with `bag` a study) has of them is predicted from
             together.
-        fusion: of several inputs: `early`, one model of their embeddings side by side, or `late`, a model of each whose
-            predictions are averaged.
+        fusion: way to join several inputs: `early`, one model of their embeddings side by side, or `late`, a model of
+            each, whose predictions are averaged.
         input_dropout: probability by which an input of an item is hidden in a step of fine-tuning, so that the model
             learns to do without; the last one that an item has stays.
         hidden_inputs: inputs that the test patients are measured without, as if they were missing.
