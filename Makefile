@@ -68,7 +68,7 @@ test: $(BIN)/installed
 	@echo "== types, and beside them benchmarks of memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
 	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day"; values=$$?; wait $$types && exit $$values
 	@echo "== tests, three at a time: some wait"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadgroup -m "not benchmark and not acceptance"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 -m "not benchmark and not acceptance"
 
 docs: $(BIN)/installed
 	@echo "== the documentation, strict and without a network: build/site/index.html"
