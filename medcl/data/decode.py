@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -246,15 +247,35 @@ def _decode(job: DecodingJob) -> Outcome:
     return Outcome(job.number, replace(decoded, arrays={}), "", written)
 
 
+@dataclass
+class _InUse:
+    """Folders of temporary files of the threads of this process, and what it had before."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    folders: list[str] = field(default_factory=list)
+    before: str | None = None
+
+
+_IN_USE = _InUse()
+
+
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[None]:
-    """Let temporary files lie in a folder, which is on the disk where the store will be and is removed if it fails."""
-    before = tempfile.tempdir
-    tempfile.tempdir = str(folder)
+    """Let temporary files lie in a folder, which is on the disk where the store will be and is removed if it fails.
+
+    Threads of one process, such as those of a Dask worker, may be within it at once: the last to leave restores.
+    """
+    with _IN_USE.lock:
+        if not _IN_USE.folders:
+            _IN_USE.before = tempfile.tempdir
+        _IN_USE.folders.append(str(folder))
+        tempfile.tempdir = str(folder)
     try:
         yield
     finally:
-        tempfile.tempdir = before
+        with _IN_USE.lock:
+            _IN_USE.folders.remove(str(folder))
+            tempfile.tempdir = _IN_USE.folders[-1] if _IN_USE.folders else _IN_USE.before
 
 
 def _label_map(mask: Scanned, n_classes: int) -> LabelMap:

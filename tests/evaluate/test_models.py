@@ -171,7 +171,9 @@ def test_bags_survival_and_risk_are_predicted_as_they_were_reported(
         values = values[:, 1:] if task.target.kind in ("binary", "risk") else values
         found = task.measured(rows, values).metrics(np.ones((len(rows), 1)))[0]
         (told,) = results.repeats(model.info.protocol, model.info.arm.name, model.info.label)
-        assert {metric: float(value[0]) for metric, value in found.items()} == told.metrics, model.folder.name
+        # To the last digits: sums of another order differ in them on some processors.
+        again = {metric: float(value[0]) for metric, value in found.items()}
+        assert again == pytest.approx(told.metrics, rel=1e-12), model.folder.name
 
 
 def test_the_best_by_the_validation_patients_is_kept_alone(
