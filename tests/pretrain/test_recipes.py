@@ -33,7 +33,7 @@ ROOT, LIMIT = Path(__file__).parents[2], 300
 STEPS, TOGETHER = 24, 3
 FAST: dict[str, Any] = {"optimiser": {"learning_rate": 1e-2}}
 CHANGES: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("mv_infonce", "moco_v2", "moco_v2_filtered"), FAST),
+    **dict.fromkeys(("mv_infonce", "mochi", "moco_v2", "moco_v2_filtered"), FAST),
     "supremix": {**FAST, "objectives": {"age": {"temperature": 0.1}}},
     **dict.fromkeys(("debiased", "hard_negatives"), {"objectives": {"views": {"temperature": 0.1}}}),
 }
