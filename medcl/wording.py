@@ -71,7 +71,7 @@ METRICS = {
     "recall": "recall",
     "precision": "precision",
     "mAP": "mAP",
-    "ndcg@10": "nDCG@10",
+    "ndcg": "nDCG",
     "median_rank": "median rank",
     "centroid_distance": "distance between centroids",
     "variance_between": "share of variance between centroids",

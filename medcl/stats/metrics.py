@@ -191,6 +191,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "uniformity_second": (-8.0, 0.0),
     "separability": _SHARE,
     "pointing": _SHARE,
+    "cnr": (-math.inf, math.inf),
     "pixel_auroc": _SHARE,
     "miou": _SHARE,
     "iou_both": _SHARE,
