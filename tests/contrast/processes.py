@@ -3,7 +3,7 @@
 import pickle
 import socket
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -24,13 +24,16 @@ def across(world: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     try:
         for _, pipe in workers:
             pipe.send((function, args))
-        answers = []
-        for _, pipe in workers:
-            assert pipe.poll(LIMIT), "a process did not answer: do all of them call the same collectives?"
-            answers.append(pickle.loads(pipe.recv_bytes()))
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
+        waiting, found = {pipe: rank for rank, (_, pipe) in enumerate(workers)}, {}
+        while waiting:
+            ready = wait(list(waiting), LIMIT)
+            assert ready, "a process did not answer: do all of them call the same collectives?"
+            for pipe in ready:
+                answer = pickle.loads(pipe.recv_bytes())  # type: ignore[union-attr]
+                # Told at once: the others may wait for a collective that this one never reaches.
+                if isinstance(answer, BaseException):
+                    raise answer
+                found[waiting.pop(pipe)] = answer  # type: ignore[call-overload]
     except BaseException:
         # Some may wait for a collective that others never reach.
         for worker, _ in workers:
@@ -38,7 +41,7 @@ def across(world: int, function: Callable[..., Any], *args: Any) -> list[Any]:
             worker.join()
         raise
     _STARTED[world] = workers
-    return answers
+    return [found[rank] for rank in range(world)]
 
 
 def _start(world: int) -> Workers:

@@ -25,11 +25,12 @@ def class_scores(
         (N, C); -inf of a class without a key.
     """
     classes = len(temperature)
-    place = key_labels.clamp(0, classes - 1).expand(len(z), -1)
+    classed = key_labels.clamp(0, classes - 1)
+    place = classed.expand(len(z), -1)
     counted = ((key_labels >= 0) & (key_labels < classes)).expand(len(z), -1)
     if own is not None:
         counted = counted & (torch.arange(len(keys), device=z.device) != own[:, None])
-    scores = F.normalize(z, dim=1) @ F.normalize(keys, dim=1).T / temperature[place[0]]
+    scores = F.normalize(z, dim=1) @ F.normalize(keys, dim=1).T / temperature[classed]
     # Not -inf, which has no derivative where a class has no key.
     scores = torch.where(counted, scores, torch.finfo(scores.dtype).min)
     lowest = scores.new_full((len(z), classes), torch.finfo(scores.dtype).min)
