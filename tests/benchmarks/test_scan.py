@@ -61,7 +61,9 @@ def test_two_processes_scan_as_much_faster_as_the_machine_allows(tmp_path: Path)
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     """50,000 recordings of as many patients in one folder; what a record takes are a few numbers, such as its patient.
 
-    10,000 are enough for what is in memory at a time.
+    10,000 are enough for what is in memory at a time. 230 bytes a file were measured, most of them the names of one folder;
+    Arrow's allocator gives memory back after a while, which moves a peak by some MiB (400 bytes a file were seen). A row of
+    the manifest that is kept takes 1,000 and more.
     """
     content = write_edf(tmp_path / "first.edf", waves(scale=50), patient=Patient(code="P00000")).read_bytes()
     for folder, number in (("few", 10_000), ("many", 50_000)):
@@ -72,4 +74,4 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     few, many = (peak(tmp_path / folder, tmp_path / f"{folder}.parquet") for folder in ("few", "many"))
     each = (many - few) * 1024 * 1024 / 40_000
     print(f"\nmost memory: 10,000 files {few:.0f} MiB, 50,000 files {many:.0f} MiB, {each:.0f} bytes a file")
-    assert each < 250
+    assert each < 600
