@@ -13,7 +13,7 @@ _LOOKED_AT = 20
 
 
 def with_events(manifest: Manifest, events: Sequence[tuple[str, str]]) -> Manifest:
-    """The manifest with its column `event` as a target.
+    """The manifest with its column `epoch_event` as a target.
 
     Args:
         manifest: of a scan that cut recordings around these events.
@@ -22,7 +22,7 @@ def with_events(manifest: Manifest, events: Sequence[tuple[str, str]]) -> Manife
     Raises:
         UsageError: an event is in no recording.
     """
-    found = set(manifest.table.column("event").to_pylist())
+    found = set(manifest.table.column("epoch_event").to_pylist())
     absent = [name for name, label in events if label not in found]
     if absent:
         files = zip(manifest.column("path").tolist(), manifest.column("format").tolist(), strict=True)
@@ -32,15 +32,15 @@ def with_events(manifest: Manifest, events: Sequence[tuple[str, str]]) -> Manife
     classes = tuple(dict.fromkeys(label for _, label in events))
     if len(classes) < 2:
         return manifest
-    target = Target("event", "binary" if len(classes) == 2 else "multiclass", classes)
-    return manifest.with_targets({**manifest.targets, "event": target})
+    target = Target("epoch_event", "binary" if len(classes) == 2 else "multiclass", classes)
+    return manifest.with_targets({**manifest.targets, "epoch_event": target})
 
 
 def own_patients(manifest: Manifest) -> Manifest:
     """Every record without a known patient as a patient of its own; the epochs of a recording are one's."""
     columns = manifest.table
     own = columns.column("trial").combine_chunks()
-    event = columns.column("event")
+    event = columns.column("epoch_event")
     if event.null_count < len(event):
         own = pc.if_else(pc.is_valid(event.combine_chunks()), columns.column("session").combine_chunks(), own)
     return manifest.with_column("patient", pc.coalesce(columns.column("patient").combine_chunks(), own))

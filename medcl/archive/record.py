@@ -158,7 +158,7 @@ class FileScanner:
         place = f"{path}#{number}" if number else path
         row = wing.columns(header)
         # The epochs of a recording are one person's, and of one session.
-        whole = path if row.get("event") else None
+        whole = path if row.get("epoch_event") else None
         ids = self._owned(whole or place, stated, in_path=stated is not header.ids)
         row |= self._codes(place, ids, whole, number)
         if wing.OWN_STUDY or "study" in header.ids:

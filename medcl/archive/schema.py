@@ -32,7 +32,7 @@ SCHEMA = pa.schema(
         ("dtype", pa.string()),
         ("days", pa.int64()),
         ("part", pa.int64()),
-        ("event", pa.string()),
+        ("epoch_event", pa.string()),
         ("flags", pa.list_(pa.string())),
         ("report", pa.string()),
         ("split", pa.string()),
@@ -51,10 +51,10 @@ A recording has `sampling_rate` (Hz), `n_samples` and `flags` (channels that are
 words). A volume has `study`, `series`, `shape` and `spacing` (mm) along
 the axes of RAS+, `orientation` as stored (`LPS`), `days` since its patient's first study, `part` (which volume of its
 files it is, from 0) and `flags` (what is unusual about its geometry, in words). `trial` is one recording or one volume.
-A recording that was cut around its events has the label of its own in `event`, and `part` says which epoch of its file
-it is. An image has `shape` (rows, columns). A report has its text, without what names a person, in `report`; its
-`trial` is that of the one record that it describes, or null where it describes a whole study. What does not apply is
-null.
+A recording that was cut around its events has the label of its own in `epoch_event`, and `part` says which epoch of
+its file it is. An image has `shape` (rows, columns). A report has its text, without what names a person, in `report`;
+its `trial` is that of the one record that it describes, or null where it describes a whole study. What does not apply
+is null.
 
 `files` are relative to the folder of `path`, the header first. `found_patient` and `found_status` are what the file
 itself gave, before a label table was joined: the next scan takes them over where the files have not changed."""

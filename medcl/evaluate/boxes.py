@@ -74,7 +74,8 @@ def grounding(
         MedclError: no tested image has a box that lies in what the encoder sees.
     """
     held = next(iter(sides.values()))["image"].rows
-    tested = [(row, phrase) for row, phrase in boxes if row in set(held.tolist())]
+    among = set(held.tolist())
+    tested = [(row, phrase) for row, phrase in boxes if row in among]
     shapes, every = manifest.table["shape"].to_pylist(), manifest.of_kind("image")
     configs = {name: encoders.config_of(run.card.sides["image"]) for name, run in arms.items()}
     seen = {

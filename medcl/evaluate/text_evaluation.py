@@ -67,10 +67,11 @@ def evaluate_texts(
             raise MedclError(f"the split {split!r} holds no report{which} with a word that {folders[0]} reads")
     arms: dict[str, Embed] = {name: partial(embed_texts, side.network, side.card) for name, side in sides.items()}
     arms[BASELINE] = tf_idf(learned.whole)
-    patient = manifest.column("patient")
+    patient, whole = manifest.column("patient"), texts.whole
+    vectors = {name: embed(whole) for name, embed in arms.items()}
     trials = [
         by_sentence(texts, arms, patient, config),
-        by_labels(texts, arms, manifest, among(known, counted), config),
+        by_labels(texts, vectors, manifest, among(known, counted), config),
     ]
     if not any(trials):
         raise MedclError(
@@ -83,7 +84,7 @@ def evaluate_texts(
     ]
     infos += [ArmInfo(BASELINE, "baseline", "tf-idf of words"), ArmInfo(CHANCE, "baseline", CHANCE)]
     between = [
-        Score("space of reports", name, LABEL, 0, config.seed, found) for name, found in space(texts, arms, manifest)
+        Score("space of reports", name, LABEL, 0, config.seed, found) for name, found in space(texts, vectors, manifest)
     ]
     results = results_of_trials(
         [trial for trial in trials if trial],

@@ -105,7 +105,7 @@ def by_sentence(
 
 def by_labels(
     texts: Texts,
-    arms: Mapping[str, Embed],
+    vectors: Mapping[str, Tensor],
     manifest: Manifest,
     known: Links,
     config: MultimodalEvaluateConfig,
@@ -114,34 +114,50 @@ def by_labels(
 
     Of all targets that have classes; the seed draws the pairs, never two texts of one patient. None where fewer than
     three reports describe labelled records.
+
+    Args:
+        texts: that are compared.
+        vectors: (texts, dim) of each arm.
+        manifest: of the records.
+        known: which report describes what.
+        config: whose seed is used.
     """
     marked = _classes(texts, manifest, known)
     labelled = np.flatnonzero(marked.any(axis=1))
     patient = manifest.column("patient")
     people = patient[texts.rows[labelled]]
-    one, two = np.triu_indices(len(labelled), k=1)
-    chosen = np.flatnonzero(people[one] != people[two])
-    if len(chosen) < 2:
+    pairs = _pairs(people, np.random.default_rng([config.seed, 6]))
+    if len(pairs) < 2:
         return None
-    chosen = np.sort(np.random.default_rng([config.seed, 6]).permutation(chosen)[:PAIRS])
-    pairs = np.stack([one[chosen], two[chosen]], axis=1)
     own = marked[labelled].astype(np.float64)
     shared = (own[pairs[:, 0]] * own[pairs[:, 1]]).sum(axis=1)
     overlap = shared / np.maximum(own[pairs[:, 0]], own[pairs[:, 1]]).sum(axis=1)
     measured: dict[str, Measured] = {}
-    for name, embed in arms.items():
-        z = F.normalize(embed([texts.whole[number] for number in labelled]).double(), dim=1).numpy()
+    for name, own_vectors in vectors.items():
+        z = F.normalize(own_vectors[torch.from_numpy(labelled)].double(), dim=1).numpy()
         cosine: Floats = (z[pairs[:, 0]] * z[pairs[:, 1]]).sum(axis=1)
         measured[name] = PairCorrelation(pairs, cosine, overlap, len(labelled))
     about = Queries("alike by labels, near by cosine", len(labelled), len(np.unique(people)), len(pairs))
     return Trial(about, {**measured, CHANCE: QueryValues({"spearman": np.zeros(len(labelled))})}, people)
 
 
-def space(texts: Texts, arms: Mapping[str, Embed], manifest: Manifest) -> Iterator[tuple[str, dict[str, float]]]:
+def _pairs(people: Ints, rng: np.random.Generator) -> Ints:
+    """(pairs, 2) different pairs of texts of different patients, in order: all where they are few, else `PAIRS`."""
+    if len(people) * (len(people) - 1) // 2 <= 4 * PAIRS:
+        pairs = np.stack(np.triu_indices(len(people), k=1), axis=1)
+    else:
+        # Drawn, not chosen of all: those of 100,000 texts would not fit into memory.
+        drawn = np.sort(rng.integers(len(people), size=(4 * PAIRS, 2)), axis=1)
+        pairs = np.unique(drawn[drawn[:, 0] != drawn[:, 1]], axis=0)
+    pairs = pairs[people[pairs[:, 0]] != people[pairs[:, 1]]]
+    return np.asarray(pairs[np.sort(rng.permutation(len(pairs))[:PAIRS])], dtype=np.int64)
+
+
+def space(texts: Texts, vectors: Mapping[str, Tensor], manifest: Manifest) -> Iterator[tuple[str, dict[str, float]]]:
     """Of each arm alignment of the texts of one patient, of all pairs, and uniformity (Wang and Isola, ICML 2020)."""
     codes = manifest.column("patient")[texts.rows]
-    for name, embed in arms.items():
-        z = embed(texts.whole).numpy()
+    for name, own in vectors.items():
+        z = own.numpy()
         about = spread(z, {})
         yield (
             name,

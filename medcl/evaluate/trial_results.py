@@ -46,7 +46,7 @@ def results_of_trials(
         config: of the evaluation.
         pretraining: configuration of each run.
         notes: sentences for the page.
-        grounding: pictures.
+        grounding: images with the maps of phrases over them.
     """
     scores, summary, gaps, said = [], [], [], list(notes)
     for trial in trials:

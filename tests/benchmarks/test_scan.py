@@ -61,9 +61,9 @@ def test_two_processes_scan_as_much_faster_as_the_machine_allows(tmp_path: Path)
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     """50,000 recordings of as many patients in one folder; what a record takes are a few numbers, such as its patient.
 
-    10,000 are enough for what is in memory at a time. 230 bytes a file were measured, most of them the names of one folder;
-    Arrow's allocator gives memory back after a while, which moves a peak by some MiB (400 bytes a file were seen). A row of
-    the manifest that is kept takes 1,000 and more.
+    10,000 are enough for what is in memory at a time. 230 bytes a file were measured, most of them the names of one
+    folder; Arrow's allocator gives memory back after a while, which moves a peak by some MiB (400 bytes a file were
+    seen). A row of the manifest that is kept takes 1,000 and more.
     """
     content = write_edf(tmp_path / "first.edf", waves(scale=50), patient=Patient(code="P00000")).read_bytes()
     for folder, number in (("few", 10_000), ("many", 50_000)):

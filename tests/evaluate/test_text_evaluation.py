@@ -102,8 +102,8 @@ def test_texts_that_lie_by_their_labels_correlate_with_them(manifest: Manifest) 
         said = [[word in one.lower() and f"no {word}" not in one.lower() for word in WORDS] for one in whole]
         return torch.tensor([[float(value == there) for there in one for value in (True, False)] for one in said])
 
-    arms = {"labels": labelled, "constant": lambda whole: torch.ones(len(whole), 2)}
-    trial = by_labels(texts, arms, manifest, known, CONFIG)  # type: ignore[arg-type]
+    vectors = {"labels": labelled(texts.whole), "constant": torch.ones(len(texts.rows), 2)}
+    trial = by_labels(texts, vectors, manifest, known, CONFIG)
     assert trial is not None
     weights = np.ones((trial.measured["labels"].n_items, 1))
     assert trial.measured["labels"].metrics(weights)[0]["spearman"] > 0.5
@@ -112,5 +112,5 @@ def test_texts_that_lie_by_their_labels_correlate_with_them(manifest: Manifest) 
 
 def test_the_space_of_one_point_is_even_nowhere(manifest: Manifest) -> None:
     texts = Texts.of(manifest, np.flatnonzero(manifest.kinds == REPORT), SENTENCES)
-    ((_, found),) = space(texts, {"constant": lambda whole: torch.ones(len(whole), 2)}, manifest)
+    ((_, found),) = space(texts, {"constant": torch.ones(len(texts.rows), 2)}, manifest)
     assert found == {"alignment": pytest.approx(0), "alignment_all": pytest.approx(0), "uniformity": pytest.approx(0)}

@@ -102,7 +102,7 @@ def read(source: Source) -> Signal:
     signal = formats.read_signal(source.file, source.format, source.stated)
     if not source.stated.events:
         return signal
-    own = _own(source, signal)
+    own = _own(source, _cut(source, signal))
     return replace(signal.part(own.first, own.first + own.length), aside=())
 
 
@@ -118,7 +118,7 @@ def decoded(source: Source, config: Any, decode: Callable[[Signal, Any, str], De
     key = repr((source.format, source.stated, config, str(source.row["modality"])))
     whole = _whole(_Recording(file, file.stat().st_mtime_ns, key, source, config, decode))
     row, rate = whole.record.row, config.sampling_rate or whole.signal.sampling_rate
-    own, scale = _own(source, whole.signal), rate / whole.signal.sampling_rate
+    own, scale = _own(source, whole.epochs), rate / whole.signal.sampling_rate
     stretch = int(np.searchsorted(whole.signal.starts, own.first, side="right")) - 1
     begin = row["stretches"][stretch] + round((own.first - whole.signal.starts[stretch]) * scale)
     data = whole.record.arrays[None]
@@ -155,10 +155,12 @@ def there(files: Sequence[tuple[Path, str]], most: int) -> list[str]:
     return sorted(names)
 
 
-def _own(source: Source, signal: Signal) -> Epoch:
-    epochs = cut(
-        formats.read_events(source.file, source.format), signal.sampling_rate, signal.data.shape[1], source.stated
-    )
+def _cut(source: Source, signal: Signal) -> list[Epoch]:
+    found = formats.read_events(source.file, source.format)
+    return cut(found, signal.sampling_rate, signal.data.shape[1], source.stated)
+
+
+def _own(source: Source, epochs: Sequence[Epoch]) -> Epoch:
     if source.part >= len(epochs):
         raise UnreadableError("its events have changed since it was scanned: scan the archive again")
     return epochs[source.part]
@@ -167,6 +169,7 @@ def _own(source: Source, signal: Signal) -> Epoch:
 @dataclass(frozen=True)
 class _Whole:
     signal: Signal
+    epochs: list[Epoch]
     record: DecodedRecord
 
 
@@ -187,4 +190,4 @@ def _whole(one: _Recording) -> _Whole:
     """The last recording is kept: its epochs are asked for one after the other."""
     source = one.source
     signal = formats.read_signal(source.file, source.format, source.stated)
-    return _Whole(signal, one.decode(signal, one.config, str(source.row["modality"])))
+    return _Whole(signal, _cut(source, signal), one.decode(signal, one.config, str(source.row["modality"])))

@@ -163,7 +163,7 @@ _BETWEEN = "\x1f"  # names of channels
 
 def columns(header: SignalHeader) -> dict[str, Any]:
     """The columns of the manifest that a header fills: rate in Hz, samples, channels, units as stated."""
-    epoch = {"event": header.event, "part": header.part} if header.event else {}
+    epoch = {"epoch_event": header.event, "part": header.part} if header.event else {}
     return epoch | {
         "modality": header.modality,
         "sampling_rate": header.sampling_rate,

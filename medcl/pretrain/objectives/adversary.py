@@ -14,7 +14,6 @@ from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, dim
 from medcl.pretrain.objectives.positives import LABEL
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
-from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,6 @@ class Adversary(Objective):
         super().__init__(config, parts)
         self.name = parts.name
         self.classifier = ProjectionHead(dim_of(parts.encoders[config.of]), config.hidden, config.values, 3)
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views."""
-        return {self.config.of: Wanted(self.config.views)}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss of the classifier."""

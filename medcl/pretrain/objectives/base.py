@@ -191,8 +191,8 @@ class Objective(nn.Module, ABC):
 
     @property
     def wanted(self) -> dict[str, Wanted]:
-        """Which views it looks at, by input; by default two of each sample."""
-        return {name: Wanted() for name in self.config.inputs}
+        """Which views it looks at, by input; by default two of each sample, as its `views` say where it has them."""
+        return {name: Wanted(getattr(self.config, "views", "")) for name in self.config.inputs}
 
     @property
     def looks(self) -> tuple[tuple[str, Wanted], ...]:

@@ -11,6 +11,7 @@ from medcl.contrast.core.gather import mean
 from medcl.errors import UsageError
 from medcl.networks.fusion import EarlyHead, FusedWidth
 from medcl.pretrain.objectives.base import Objective, ObjectiveConfig, Parts, dim_of
+from medcl.pretrain.objectives.labelled import check_classes
 from medcl.pretrain.objectives.positives import places
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
@@ -67,10 +68,7 @@ class ClassifyConfig(ObjectiveConfig):
         super().check(where, recipe)
         if len(set(self.of)) < 2:
             raise UsageError(f"{where}.of: names two or more different inputs")
-        if not self.target or len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
-            raise UsageError(
-                f"{where}: target names a column of the manifest, and classes at least two different values of it"
-            )
+        check_classes(where, self.target, self.classes)
 
 
 class Classify(Objective):

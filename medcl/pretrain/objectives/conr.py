@@ -12,7 +12,6 @@ from medcl.pretrain.objectives.base import HeadConfig, Objective, OneInputConfig
 from medcl.pretrain.objectives.positives import VALUE
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
-from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,6 @@ class ConR(Objective):
         super().__init__(config, parts)
         width = dim_of(parts.encoders[config.of])
         self.head, self.regression = projection(config.head, width), nn.Linear(width, 1)
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views."""
-        return {self.config.of: Wanted(self.config.views)}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The losses."""

@@ -34,7 +34,21 @@ class LabelledConfig(OneInputConfig):
     def check(self, where: str, recipe: Recipe) -> None:
         """Refuse what has no classes."""
         super().check(where, recipe)
-        if not self.target or len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
-            raise UsageError(
-                f"{where}: target names a column of the manifest, and classes at least two different values of it"
-            )
+        check_classes(where, self.target, self.classes)
+
+
+def check_classes(where: str, target: str, classes: tuple[str, ...]) -> None:
+    """Refuse a target without a name, and fewer than two different classes.
+
+    Args:
+        where: the objective in the recipe, for the message.
+        target: column of the manifest.
+        classes: of the column.
+
+    Raises:
+        UsageError: the target or the classes are missing, or a class is named twice.
+    """
+    if not target or len(set(classes)) != len(classes) or len(classes) < 2:
+        raise UsageError(
+            f"{where}: target names a column of the manifest, and classes at least two different values of it"
+        )

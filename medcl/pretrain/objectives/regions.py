@@ -13,7 +13,6 @@ from medcl.networks.regions import RegionHead
 from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, check_size
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
-from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,6 @@ class Regions(Objective):
         if not 0 < config.negatives < len(regions.starts):
             raise UsageError(f"{where}.negatives: {config.negatives} of {len(regions.starts) - 1} other regions")
         self.register_buffer("negatives", nearby(regions.starts, config.negatives), persistent=False)
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views of equal positions."""
-        return {self.config.of: Wanted(views=self.config.views)}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """L^R, or L^D."""

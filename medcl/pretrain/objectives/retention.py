@@ -13,7 +13,6 @@ from medcl.pretrain.continual import teacher
 from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
-from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,6 @@ class Retention(Objective):
         super().train(mode)
         self.teacher.eval()
         return self
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views."""
-        return {self.config.of: Wanted(self.config.views)}
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss."""

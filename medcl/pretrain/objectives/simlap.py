@@ -17,7 +17,6 @@ from medcl.pretrain.objectives.base import HeadConfig, Objective, OneInputConfig
 from medcl.pretrain.objectives.positives import LABEL
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
-from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,6 @@ class SimLAP(Objective):
             nn.Linear(config.width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.head.dim)
         )
         self.temperature = Temperature(config.temperature, True)
-
-    @property
-    def wanted(self) -> dict[str, Wanted]:
-        """Two views."""
-        return {self.config.of: Wanted(self.config.views)}
 
     def gates(self, one: Tensor, other: Tensor) -> Tensor:
         """(n, D) from 0 to 1, which features count for pairs of two classes (n,) each."""

@@ -171,8 +171,8 @@ def test_each_epoch_is_a_record_with_its_event_and_the_session_of_its_recording(
     edf(folder / "p5" / "none.edf", cues=((1.0, "rest"),))
     manifest = scan(folder, stated=STATED)
     ok = manifest.ok()
-    assert ok.column("event").tolist() == ["L", "R", "L"] * 4 + ["R"]
-    assert manifest.targets["event"].classes == ("L", "R")
+    assert ok.column("epoch_event").tolist() == ["L", "R", "L"] * 4 + ["R"]
+    assert manifest.targets["epoch_event"].classes == ("L", "R")
     assert len(set(ok.column("trial"))) == 13
     assert len(set(ok.column("session"))) == len(set(ok.column("patient"))) == 5
     assert set(ok.column("n_samples")) == {100}
