@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field, fields, make_dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from medcl.errors import UsageError, did_you_mean
@@ -9,11 +10,13 @@ from medcl.modality import WINGS, wing
 from medcl.modality.base import Wing
 from medcl.modality.own_config import OwnViewsConfig, is_own
 from medcl.networks.config import ForeignEncoderConfig, is_foreign
+from medcl.pretrain.recipe import GROUPS, ROOTS, InputConfig, Recipe, StageConfig, _lists
 from medcl.spelling import not_a_choice, plain, settings_of, unknown
 
 if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
     from medcl.pretrain.objectives.base import ObjectiveConfig
-from medcl.pretrain.recipe import GROUPS, ROOTS, InputConfig, Recipe, StageConfig, _lists
 
 T = TypeVar("T")
 _OF_WINGS = ("data", "views", "encoder", "more_views")
@@ -71,16 +74,13 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """
     from argparse import ArgumentError
 
-    from jsonargparse import ArgumentParser
-
     known = settings_of(kind)
     for name, value in values.items():
         if name not in known:
             raise UsageError(unknown("setting", f"{where}.{name}", [f"{where}.{one}" for one in known]))
         if value is None and getattr(kind, name, ...) is not None:
             raise UsageError(f"{where}.{name} holds no settings: give it some, or leave it out for the defaults")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind, "settings")
+    parser = _parser(cast(Any, kind))
     try:
         made: Any = parser.instantiate(parser.parse_object({"settings": _lists(dict(values))}))
     except (ArgumentError, TypeError, ValueError) as error:
@@ -88,6 +88,17 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     return cast(T, made.settings)
 
 
+@cache
+def _parser(kind: type) -> "ArgumentParser":
+    """The parser of a dataclass: to make one takes longer than to parse with it."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "settings")
+    return parser
+
+
+@cache
 def _part(kind: type, *names: str) -> type:
     """The dataclass of some fields of another."""
     own: list[Any] = [

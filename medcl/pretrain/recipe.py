@@ -271,7 +271,7 @@ ROOTS = tuple(one.name for one in fields(Recipe))
 
 def as_settings(recipe: Recipe) -> dict[str, Any]:
     """A recipe as nested dictionaries, lists and numbers, in the order in which it is read."""
-    plain_values: dict[str, Any] = yaml.safe_load(yaml.safe_dump(_lists(asdict(recipe)), sort_keys=False))
+    plain_values = _lists(asdict(recipe))
     order = ("method", "source", "seed", "splits", *ROOTS)
     return {name: plain_values[name] for name in dict.fromkeys(order)}
 
