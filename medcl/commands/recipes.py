@@ -191,9 +191,25 @@ def of_words(words: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[
             value, place = words[place], place + 1
         if flag == "--config":
             sources.append(value)
-        else:
-            settings[name] = parsed(value, flag)
+            continue
+        found = [parsed(value, flag)]
+        # A recipe is never named by a number: several are a list, as `--image.data.size 32 32`.
+        while _is_number(found[-1]) and place < len(words) and _is_number(more := _scalar(words[place])):
+            found.append(more)
+            place += 1
+        settings[name] = found if len(found) > 1 else found[0]
     return rest, sources, settings
+
+
+def _scalar(word: str) -> Any:
+    try:
+        return yaml.safe_load(word)
+    except (yaml.YAMLError, RecursionError):
+        return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def parsed(word: str, flag: str) -> Any:

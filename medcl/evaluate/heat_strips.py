@@ -25,10 +25,12 @@ class HeatStrips:
     """Strips of the test items of one model.
 
     Args:
-        caption: which model, and how to read them.
+        title: which model.
+        caption: how to read them.
         image: data URI.
     """
 
+    title: str
     caption: str
     image: str
 
@@ -63,12 +65,12 @@ def heat_strips(models: Sequence[Planned], task: Task, test: Rows, plural: str, 
         highest = 1.0 if scored else HIGHEST
         image = strips(values / highest, counts, order[:MOST])
         scale = f"Dark blue is a score of 0 of {task.class_names[-1]}, yellow 1." if scored else EVEN
+        title = f"{arm_name(protocol, one.arm.info)}, {one.subset.label} labelled"
         caption = (
-            f"{arm_name(protocol, one.arm.info)}, {one.subset.label} labelled: {min(len(test), MOST)} of {len(test)} "
-            f"test {plural}, a row each, the last class first and in it the highest prediction; samples from left to "
-            f"right in the order of the records. {scale}"
+            f"{min(len(test), MOST)} of {len(test)} test {plural}, a row each, the last class first and in it the "
+            f"highest prediction; samples from left to right in the order of the records. {scale}"
         )
-        found.append(HeatStrips(caption, data_uri(png(image, max(image.shape[:2]), smooth=False))))
+        found.append(HeatStrips(title, caption, data_uri(png(image, max(image.shape[:2]), smooth=False))))
     return found
 
 

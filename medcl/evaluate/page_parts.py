@@ -153,8 +153,9 @@ def _matrix(results: Results, one: Confusion) -> Matrix:
 def sizes(results: Results) -> list[tuple[str, list[str]]]:
     """Rows of the table of sizes: (name, its number in each split and fraction)."""
     held: list[Split | Fraction] = [*results.splits.values(), *results.fractions]
-    rows = [("patients", [count(one.patients) for one in held]), (results.items, [count(one.records) for one in held])]
-    return rows + [
+    rows = {"patients": [count(one.patients) for one in held]}
+    rows.setdefault(results.items, [count(one.records) for one in held])
+    return [*rows.items()] + [
         (name, [count(one.per_class.get(name, math.nan)) for one in held])
         for name in dict.fromkeys([*results.target.classes, *(name for one in held for name in one.per_class)])
         if any(name in one.per_class for one in held)
@@ -167,7 +168,9 @@ def own_notes(results: Results) -> list[str]:
     for one in results.fractions:
         missing = [name for name in results.target.classes if one.per_class and not one.per_class.get(name, 0)]
         if one.raised:
-            held = f"{count(one.patients)} patients with {count(one.records)} {results.items}"
+            held = f"{count(one.patients)} patients"
+            if results.items != "patients":
+                held += f" with {count(one.records)} {results.items}"
             reason = "fewer do not have every class often enough" if one.per_class else "fewer are too few to train on"
             notes.append(f"The label fraction {one.label} was raised to {held}: {reason}.")
         if missing:

@@ -10,6 +10,7 @@ import pytest
 
 from medcl.api import COMMANDS
 from medcl.commands.parsers import parse, parser_of
+from medcl.commands.recipes import of_words
 from medcl.errors import UsageError
 
 RENAMED = {"--of": "--kind", "--pictures": "--images"}
@@ -141,3 +142,11 @@ def test_what_is_done_by_default_can_be_switched_off() -> None:
         for more in ([], ["--no-scratch"])
     ]
     assert [one["scratch"] for one in found] == [True, False]
+
+
+def test_several_numbers_behind_a_setting_are_a_list() -> None:
+    words = ["--image.data.size", "32", "32", "--optimiser.steps", "20", "image_simclr", "--seed=3", "4.parquet"]
+    rest, sources, settings = of_words(words, [])
+    assert settings == {"image.data.size": [32, 32], "optimiser.steps": 20, "seed": 3}
+    assert rest == ["image_simclr", "4.parquet"]
+    assert sources == []
