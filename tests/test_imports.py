@@ -15,7 +15,7 @@ for words in json.loads(sys.argv[1]):
     assert main(words) == 0, words
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
-TENSORS = {"torch", "monai", "lightning", "transformers", "peft"}
+TENSORS = {"torch", "monai", "lightning", "lightning_fabric", "transformers", "peft"}
 NUMBERS = {"sklearn", "faiss", "openTSNE", "plotly", "h5py", "mne", "soundfile", "tensorboard", "rdata", "distributed"}
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import torch
-from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
+from medcl.engine.fabric import move_data_to_device
 from medcl.modality.sampling import Batch
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 
+from medcl.engine.fabric import Fabric
 from medcl.errors import UsageError
 from medcl.pretrain.recipe import HardwareConfig
 

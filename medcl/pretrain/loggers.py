@@ -44,7 +44,7 @@ def loggers(name: LoggerName, folder: Path) -> Iterator[list[Any]]:
 
 def _wandb(folder: Path) -> Any:
     import wandb
-    from lightning.pytorch.loggers import WandbLogger
+    from pytorch_lightning.loggers import WandbLogger
 
     # Console, code, git and machine would tell paths, arguments and names.
     quiet = wandb.Settings(
@@ -55,7 +55,7 @@ def _wandb(folder: Path) -> Any:
 
 
 def _mlflow(folder: Path) -> Any:
-    from lightning.pytorch.loggers import MLFlowLogger
+    from pytorch_lightning.loggers import MLFlowLogger
 
     store = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not store:

@@ -6,11 +6,11 @@ from itertools import combinations
 from typing import NamedTuple, cast
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 
 from medcl.contrast.losses.uniformity import alignment, uniformity
 from medcl.contrast.pairings.pairs import itself
+from medcl.engine.fabric import Fabric
 from medcl.modality.sampling import Batch
 from medcl.pretrain.batches import Source
 from medcl.pretrain.lookups import Lookups

@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from medcl import files
+from medcl.engine.fabric import Fabric
 from medcl.errors import MedclError
 from medcl.runs import BOARD, METRICS
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from medcl.engine.fabric import Fabric
 from medcl.networks.embedding_cache import EmbeddingCache
 from medcl.pretrain.looks import look
 from medcl.pretrain.metrics import MetricsFile

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from lightning.fabric import Fabric
-
 from medcl.archive.manifest import Manifest
+from medcl.engine.fabric import Fabric
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
 from medcl.pretrain import continual

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.fabric import Fabric
 
 from medcl import run_card, runs
 from medcl.archive.manifest import Manifest
+from medcl.engine.fabric import Fabric
 from medcl.engine.parallel import end_with_parent
 from medcl.errors import MedclError, UsageError
 from medcl.modality import wing

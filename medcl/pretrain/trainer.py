@@ -15,11 +15,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from medcl.data.ahead import ahead
+from medcl.engine.fabric import Fabric
 from medcl.engine.progress import progress
 from medcl.errors import MedclError
 from medcl.pretrain.checkpoint import State, resume_from, save, step_of

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 
 from medcl.data.ahead import ahead
+from medcl.engine.fabric import Fabric
 from medcl.pretrain.devices import fabric_for
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.reading import read

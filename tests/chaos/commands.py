@@ -9,7 +9,6 @@ from typing import Any
 # Loaded before the first fork, so that no trial waits for them.
 import blosc2  # noqa: F401
 import jsonargparse  # noqa: F401
-import lightning.fabric  # noqa: F401
 import pyarrow.dataset  # noqa: F401
 import pyarrow.parquet as pq
 import scipy.stats  # noqa: F401
@@ -19,6 +18,7 @@ import torch
 import wfdb  # noqa: F401
 import yaml
 
+import medcl.engine.fabric  # noqa: F401
 from medcl.archive.manifest import Manifest
 from medcl.data.store import open_store
 from medcl.files import file_checksum
