@@ -65,10 +65,11 @@ demo-reports: $(BIN)/installed
 test: $(BIN)/installed
 	@echo "== lint"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@echo "== types, and beside them benchmarks of memory and values, one at a time (make benchmark measures speed too, for which a machine has to be quiet)"
-	@$(BIN)/mypy & types=$$!; $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day"; values=$$?; wait $$types && exit $$values
-	@echo "== tests, three at a time: some wait"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 -m "not benchmark and not acceptance"
+	@echo "== tests, three at a time, since some wait; beside them types, and benchmarks of memory and values (make benchmark measures speed too, for which a machine has to be quiet)"
+	@values=$$(mktemp); $(BIN)/mypy & types=$$!; \
+	    $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day" > $$values 2>&1 & benchmarks=$$!; \
+	    OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 -m "not benchmark and not acceptance"; failed=$$?; \
+	    wait $$types || failed=1; wait $$benchmarks || failed=1; cat $$values; rm $$values; exit $$failed
 
 docs: $(BIN)/installed
 	@echo "== the documentation, strict and without a network: build/site/index.html"
