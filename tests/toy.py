@@ -73,6 +73,7 @@ ARMS: dict[str, Arm] = {
     "clippy_cells": Arm(changes=merge(CELLS, {"inputs": {"image": {"encoder": {"pooling": "max"}}}})),
     "gloria_cells": Arm("gloria", CELLS),
     "sparc_cells": Arm("sparc", CELLS),
+    "coca_cells": Arm("coca", CELLS),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
 
