@@ -86,6 +86,8 @@ METRICS = {
     "pixel_auroc": "AUROC of pixels",
     "miou": "mean IoU at 0.1 to 0.5",
     "iou_both": "IoU of box and rest",
+    "perplexity": "perplexity",
+    "perplexity_elsewhere": "perplexity, record of another patient",
 }
 
 

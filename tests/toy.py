@@ -73,6 +73,7 @@ ARMS: dict[str, Arm] = {
     "clippy_cells": Arm(changes=merge(CELLS, {"inputs": {"image": {"encoder": {"pooling": "max"}}}})),
     "gloria_cells": Arm("gloria", CELLS),
     "sparc_cells": Arm("sparc", CELLS),
+    "coca_cells": Arm("coca", CELLS),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
 
@@ -132,7 +133,7 @@ def recipe(arm: Arm, steps: int = STEPS, seed: int = 0) -> Recipe:
             encoder = {**value.get("encoder", {}), **REPORT}
             found["inputs"][name] = {**value, "data": data, "encoder": encoder}
         else:
-            found["inputs"][name] = {**IMAGE, **({"init": value["init"]} if "init" in value else {})}
+            found["inputs"][name] = {**IMAGE, **{one: value[one] for one in ("init", "more_views") if one in value}}
             found["inputs"][name]["encoder"] = {**IMAGE["encoder"], **_kept(value["encoder"])}
     for value in found["objectives"].values():
         if isinstance(value.get("head", {}), dict) and value.get("kind", "contrast") == "contrast":

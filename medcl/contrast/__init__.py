@@ -93,6 +93,7 @@ from medcl.contrast.pairings.survival import event_times as event_times
 from medcl.contrast.pairings.targets import kernel as kernel
 from medcl.contrast.pairings.targets import magnified as magnified
 from medcl.contrast.pairings.targets import near as near
+from medcl.contrast.pairings.targets import smoothed as smoothed
 from medcl.contrast.pairings.targets import unknown as unknown
 from medcl.contrast.similarities.late import gloria as gloria
 from medcl.contrast.similarities.late import sparc as sparc
@@ -167,6 +168,7 @@ PAIRINGS: dict[str, Callable[..., Pairing]] = {
     "matrix": matrix,
     "near": near,
     "same": same,
+    "smoothed": smoothed,
     "soft": soft,
     "softened": softened,
     "unknown": unknown,

@@ -15,6 +15,7 @@ from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
 from medcl.evaluate.arms import names_of
 from medcl.evaluate.boxes import grounding, read_boxes
+from medcl.evaluate.captions import captions
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.grounding import can_ground, ground
 from medcl.evaluate.multimodal_space import (
@@ -46,7 +47,8 @@ def evaluate_multimodal(
 ) -> Results:
     """Measure retrieval between modalities, zero-shot classification from prompts, grounding and the modality gap.
 
-    Runs on reports alone are measured by `evaluate_texts`.
+    Of runs with a decoder of reports it is the perplexity of these, too. Runs on reports alone are measured by
+    `evaluate_texts`.
 
     Every run is an arm, measured on the records that all of them can prepare; chance is one as well. A protocol is a
     direction of retrieval, a target with prompts, or the gap of two modalities. Records are prepared once in `store`;
@@ -79,6 +81,7 @@ def evaluate_multimodal(
     trials += zero_shot(arms, manifest, sides, asked, config)
     if config.swaps:
         trials += swaps(arms, manifest, known, sides, store, config)
+    trials += captions(arms, manifest, known, sides, store, config)
     if placed:
         trials += grounding(arms, manifest, sides, placed, store, jobs=config.jobs)
     shown = []

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from medcl.errors import UsageError
@@ -15,6 +15,7 @@ from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
 from medcl.modality.spatial import encoders as image
 from medcl.modality.spatial.config import ImageEncoderConfig
+from medcl.networks.captioner import CaptionerConfig
 from medcl.networks.config import ForeignEncoderConfig, is_foreign
 from medcl.networks.encoder import Encoder
 from medcl.networks.multimodal import MultimodalEncoder
@@ -134,12 +135,14 @@ class JointCard:
         hidden: width of the hidden layer of a projection head; 0 has none.
         projection: width of a projection; 0 has none: the sides have no common space.
         local: width of the projection of dense embeddings; 0 has none.
+        captioners: {kind: decoder of the reports of a kind}, where there are some.
     """
 
     sides: dict[str, SideCard]
     hidden: int
     projection: int
     local: int = 0
+    captioners: dict[str, CaptionerConfig] = field(default_factory=dict)
 
     def named(self, kind: str) -> tuple[str, ...]:
         """Sides of a kind of records, or that of a name; empty where there is none."""
@@ -159,7 +162,8 @@ class JointCard:
         if unknown := wanted - self.sides.keys():
             raise UsageError(f"there is no side {', '.join(sorted(unknown))}: the run has {', '.join(self.sides)}")
         encoders = {kind: card.build() for kind, card in self.sides.items() if kind in wanted}
-        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local)
+        captioners = {kind: one for kind, one in self.captioners.items() if kind in wanted}
+        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local, captioners)
 
 
 Card = SideCard | JointCard
@@ -195,7 +199,9 @@ def to_json(card: Card) -> str:
     if not isinstance(card, JointCard):
         return json.dumps(_fields(card))
     sides = {kind: _fields(side) for kind, side in card.sides.items()}
-    return json.dumps({"kind": _JOINT, **asdict(card), "sides": sides})
+    fields = {"kind": _JOINT, **asdict(card), "sides": sides}
+    # What a run does not have is not written, so that versions of medcl that do not know it read the run.
+    return json.dumps({name: value for name, value in fields.items() if value or name != "captioners"})
 
 
 def from_json(text: str) -> Card:
@@ -210,7 +216,9 @@ def from_json(text: str) -> Card:
     if fields.get("kind") != _JOINT:
         return _side(fields)
     del fields["kind"]
-    return JointCard(**{**fields, "sides": {kind: _side(side) for kind, side in fields["sides"].items()}})
+    captioners = {kind: CaptionerConfig(**one) for kind, one in fields.pop("captioners", {}).items()}
+    sides = {kind: _side(side) for kind, side in fields.pop("sides").items()}
+    return JointCard(sides, **fields, captioners=captioners)
 
 
 def _fields(card: SideCard) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medcl.errors import UsageError
+from medcl.networks.captioner import Captioner, CaptionerConfig
 from medcl.networks.encoder import pool
 from medcl.networks.heads import ProjectionHead
 
@@ -28,17 +29,26 @@ class MultimodalEncoder(nn.Module):
         hidden: width of the hidden layer of a head; 0 has none.
         projection: width of a projection; 0 has none: the sides are not compared with each other.
         local: width of the projection of dense embeddings; 0 has none, and the head serves for both.
+        captioners: {kind: decoder of the reports of a kind}, where there are some.
 
     Attributes:
         sides: the encoders.
         heads: {kind: head}.
         local: {kind: linear map}; empty without a local term.
+        captioners: {kind: decoder}; empty without a caption term.
 
     Raises:
         UsageError: a width below 0.
     """
 
-    def __init__(self, sides: Mapping[str, nn.Module], hidden: int, projection: int, local: int = 0) -> None:
+    def __init__(
+        self,
+        sides: Mapping[str, nn.Module],
+        hidden: int,
+        projection: int,
+        local: int = 0,
+        captioners: Mapping[str, CaptionerConfig] | None = None,
+    ) -> None:
         super().__init__()
         if min(projection, hidden, local) < 0:
             raise UsageError(
@@ -52,6 +62,7 @@ class MultimodalEncoder(nn.Module):
             {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in widths.items() if projection}
         )
         self.local = nn.ModuleDict({kind: nn.Linear(dim, local) for kind, dim in widths.items()} if local else {})
+        self.captioners = nn.ModuleDict({kind: Captioner(one) for kind, one in (captioners or {}).items()})
 
     def encode(self, kind: str, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode a batch of one kind.

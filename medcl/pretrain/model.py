@@ -133,6 +133,9 @@ class Model(nn.Module):
         if local:
             owner = cast(Contrast, self.objectives[local])
             joint.local = nn.ModuleDict({names[name]: owner.head(name) for name in owner.heads})
+        objectives = [cast(Objective, one) for one in self.objectives.values()]
+        decoders = {names[name]: one for own in objectives for name, one in own.captioners.items()}
+        joint.captioners = nn.ModuleDict(decoders)
         return joint
 
     def take_over(self, before: "Model") -> None:
@@ -272,7 +275,7 @@ def spaces(recipe: Recipe) -> tuple[str, str]:
     last = recipe.trained[-1].objectives
     every: dict[str, Any] = {name: recipe.objectives[name] for name in last}
     between = {name: one for name, one in every.items() if getattr(one, "between", ())}
-    own = {name: one for name, one in between.items() if not isinstance(one.head, str)}
+    own = {name: one for name, one in between.items() if not isinstance(getattr(one, "head", ""), str)}
     pooled = [name for name, one in own.items() if not one.dense]
     dense = [name for name, one in own.items() if one.dense]
     return (pooled or dense or [""])[0], (dense if pooled else [""])[0] if dense else ""

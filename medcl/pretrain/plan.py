@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from torch import nn
+
 from medcl.archive.manifest import Manifest
 from medcl.engine.fabric import Fabric
 from medcl.modality.sampling import Batch
 from medcl.modality.spec import Card, JointCard
+from medcl.networks.captioner import Captioner
+from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain import continual
 from medcl.pretrain.batches import Source, made_of, source
 from medcl.pretrain.held_out import HeldOut, held_out
@@ -68,14 +72,16 @@ class Plan:
         held = held_out(recipe, made, manifest, batches.patients) if isinstance(manifest, Manifest) else None
         return cls(replace(recipe, inputs=inputs), made, batches, lookups, salt, shared, held)
 
-    @property
-    def card(self) -> Card:
-        """What the encoder expects that is kept."""
+    def card(self, kept: nn.Module) -> Card:
+        """What the encoder expects that is kept, and what it is built of."""
         cards = {name: one.spec(self.recipe.inputs[name].encoder) for name, one in self.made.items()}
         if len(cards) == 1:
             return cast(Card, next(iter(cards.values())))
         names = side_names(self.recipe)
-        return JointCard({names[name]: card for name, card in cards.items()}, *widths(self.recipe))
+        decoders = cast(MultimodalEncoder, kept).captioners.items()
+        captioners = {name: cast(Captioner, one).config for name, one in decoders}
+        sides = {names[name]: card for name, card in cards.items()}
+        return JointCard(sides, *widths(self.recipe), captioners=captioners)
 
     def model(self, stage: StageConfig, before: Model | None, *, told: bool = True) -> Model:
         """What a stage trains, from the weights of the stage before.

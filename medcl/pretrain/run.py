@@ -131,7 +131,8 @@ def _pretrain(
     trained = train(plan, fabric, folder, resume=begun, until=until)
     finished = trained.step >= plan.recipe.steps
     if finished and fabric.is_global_zero:
-        runs.save_encoder(folder, trained.model.kept(), plan.card)
+        kept = trained.model.kept()
+        runs.save_encoder(folder, kept, plan.card(kept))
         run_card.write(folder)
     return Pretrained(
         folder=folder,

@@ -195,9 +195,11 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "pixel_auroc": _SHARE,
     "miou": _SHARE,
     "iou_both": _SHARE,
+    "perplexity": (1.0, math.inf),
+    "perplexity_elsewhere": (1.0, math.inf),
 }
 """The lowest and the highest value that a metric can take; a metric that is not here is not bounded."""
-LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse", "ibs", "hd95", "median_rank"})
+LOWER_IS_BETTER = frozenset({"brier", "ece", "mae", "rmse", "ibs", "hd95", "median_rank", "perplexity"})
 """The metrics that are errors or ranks; of all others the higher value is the better one."""
 
 

@@ -86,6 +86,7 @@ CASES = [
             z1, z2, same(ids), weight=0.75, similarity=one_sided, log="inside", temperature=2.0, **scale
         ),
     ),
+    Case("clip, smoothed", lambda z1, z2, ids, y, **scale: clip(z1, z2, same(ids), smoothing=0.1, **scale)),
     Case(
         "clip, multilinear",
         lambda z1, z2, ids, y, **scale: clip(z1, (z2, third(z1, z2)), same(ids), similarity=multilinear, **scale),

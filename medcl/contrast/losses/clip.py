@@ -9,6 +9,7 @@ from medcl.contrast.losses.info_nce import Denominator, Log, info_nce
 from medcl.contrast.losses.uniformity import alignment, uniformity
 from medcl.contrast.pairings.neighbours import soft, softened
 from medcl.contrast.pairings.pairs import Pairing, itself, matrix
+from medcl.contrast.pairings.targets import smoothed
 from medcl.contrast.similarities.similarity import Embeddings, Similarity, cosine, transposed
 from medcl.errors import UsageError
 
@@ -47,6 +48,7 @@ def clip(
     similarity: Similarity = cosine,
     log: Log = "outside",
     denominator: Denominator = "all",
+    smoothing: float = 0.0,
     **scale: Unpack[Scale],
 ) -> Tensor:
     """Contrast images with reports and reports with images.
@@ -72,13 +74,15 @@ def clip(
         similarity: of `a` with `b`; the other direction is its transpose.
         log: as in `info_nce`.
         denominator: as in `info_nce`.
+        smoothing: from 0 to below 1, the share of an anchor's target that all its candidates have in common, in each
+            direction (see `smoothed`).
         **scale: `block` and `group`, see `Scale`; each direction gathers the candidates of the other side.
 
     Returns:
         Scalar, as that of `info_nce`.
 
     Raises:
-        UsageError: for a weight outside 0 to 1, for one temperature an anchor, and as in `info_nce`.
+        UsageError: for a weight or a smoothing out of range, for one temperature an anchor, and as in `info_nce`.
 
     Example:
         >>> import torch
@@ -89,13 +93,14 @@ def clip(
         0.906
     """
     pairing = both_directions(pairing, temperature, weight)
+    forth, backwards = (smoothed(one, smoothing) for one in (pairing, pairing.T))
     there = info_nce(
-        a, b, pairing, temperature=temperature, similarity=similarity, log=log, denominator=denominator, **scale
+        a, b, forth, temperature=temperature, similarity=similarity, log=log, denominator=denominator, **scale
     )
     back = info_nce(
         b,
         a,
-        pairing.T,
+        backwards,
         temperature=temperature,
         similarity=transposed(similarity),
         log=log,

@@ -1,4 +1,4 @@
-"""Pairings from continuous targets: age, ejection fraction, position of a slice in its volume."""
+"""Pairings from continuous targets (age, ejection fraction, position of a slice), and targets that are smoothed."""
 
 from dataclasses import replace
 
@@ -144,6 +144,40 @@ def magnified(pairing: Pairing, y_a: Tensor, y_b: Tensor | None = None) -> Pairi
         return replace(pairs, importance=weight if pairs.importance is None else weight * pairs.importance)
 
     return Pairing(rule, (*pairing.anchors, y_a), (*pairing.candidates, y_b), local=pairing.local)
+
+
+def smoothed(pairing: Pairing, share: float) -> Pairing:
+    """Label smoothing: positives share 1 - share of an anchor's target, all its candidates together the rest.
+
+    With w_ip the weight of a positive, W_i their sum and C(i) the candidates of the anchor, its positives among them, a
+    candidate weighs (1 - share) w_ij / W_i + share / |C(i)|: InfoNCE of it is the cross-entropy with smoothed labels
+    (Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016). An anchor without a positive
+    has no target.
+
+    Args:
+        pairing: of yes and no, or of weights.
+        share: from 0 to below 1; 0 leaves the pairing as it is.
+
+    Returns:
+        The pairing, of weights that add up to 1; the other direction of it is not smoothed over its own candidates.
+
+    Raises:
+        UsageError: for a share outside its range.
+    """
+    if not 0 <= share < 1:
+        raise UsageError(f"smoothing must be from 0 to below 1, got {share:g}")
+    if not share:
+        return pairing
+
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
+        pairs = pairing.rule(anchors, candidates)
+        weight = pairs.positive.float()
+        among = torch.ones_like(weight) if pairs.candidate is None else pairs.candidate.float()
+        total, number = (one.sum(dim=1, keepdim=True) for one in (weight, among))
+        target = (1 - share) * weight / torch.where(total > 0, total, 1.0) + share * among / number.clamp(min=1)
+        return replace(pairs, positive=target.masked_fill(total == 0, 0.0))
+
+    return replace(pairing, rule=rule, soft=True, groups=None)
 
 
 def gap(y_a: Tensor, y_b: Tensor) -> Tensor:

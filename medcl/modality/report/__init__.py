@@ -102,16 +102,19 @@ class ReportWing(Wing):
         if config == TextViewsConfig():
             return None
         from medcl.modality.report.rewriting import SentenceTokens
-        from medcl.modality.report.views import SentenceCrop, WordCrop, WordDropout
+        from medcl.modality.report.views import SentenceCrop, SentenceSample, WordCrop, WordDropout
         from medcl.modality.views import Compose
 
         tokenizer: Any = data.encode
         special = tuple(tokenizer.special)
         crop = [WordCrop(special, config.word_crop)] if config.word_crop != (1.0, 1.0) else []
         dropout = [WordDropout(special, config.word_dropout)] if config.word_dropout else []
-        whole = config.sentence_crop == (1.0, 1.0)
-        spans = [] if whole else [SentenceCrop(special, config.sentence_crop, SentenceTokens(tokenizer, data.length))]
-        return Compose([*spans, *crop, *dropout])
+        sentences = SentenceTokens(tokenizer, data.length)
+        whole, drawn = config.sentence_crop == (1.0, 1.0), config.sentence_sample
+        # The sentences of a text as it was are looked up, those of one that changed already are found anew.
+        sample = [] if drawn is None else [SentenceSample(special, drawn, sentences)]
+        spans = [] if whole else [SentenceCrop(special, config.sentence_crop, sentences)]
+        return Compose([*sample, *spans, *crop, *dropout])
 
     def spec_of(
         self, encoder: TextEncoderConfig, data: "TokenisedConfig", store: "ReportStore", modality: str

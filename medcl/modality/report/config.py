@@ -29,11 +29,14 @@ class TextViewsConfig:
         word_crop: range of the share of the words, one behind the other, that is kept.
         word_dropout: probability by which a word is left out.
         sentence_crop: range of the share of the sentences, one behind the other, that is kept; no sentence is cut.
+        sentence_sample: range of the share of the sentences that is kept, drawn at random and put in a random order;
+            none keeps all as they are, and (1, 1) changes their order alone.
     """
 
     word_crop: tuple[float, float] = (1.0, 1.0)
     word_dropout: float = 0.0
     sentence_crop: tuple[float, float] = (1.0, 1.0)
+    sentence_sample: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

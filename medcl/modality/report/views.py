@@ -142,3 +142,38 @@ class SentenceCrop(WordCrop):
         keep = ~words | ((numbers >= start) & (numbers < start + size))
         order = (~keep).to(torch.uint8).argsort(dim=1, stable=True)
         return x.masked_fill(~keep, 0).gather(1, order)
+
+
+@dataclass(frozen=True)
+class SentenceSample(SentenceCrop):
+    """Keeps sentences drawn at random, in a random order, and never a part of one.
+
+    The views of texts of clip-rocket (Fini et al., Improved baselines for vision-language pre-training, TMLR 2023) as
+    reports allow them: words that are left out or exchanged would turn a finding into its opposite.
+
+    Args:
+        special: ids that are no words.
+        share: range of the share of the sentences that is kept, rounded up.
+        sentences: which sentence a token is of.
+    """
+
+    name: ClassVar[str] = "sentence_sample"
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> Params:
+        """Draw a `share` of each text (B, 1), and a `number` from 0 to 1 for each of its sentences (B, L)."""
+        return super().draw(x, generator) | {"number": uniform(x, *x.shape, generator=generator)}
+
+    def apply(self, x: Tensor, params: Params) -> Tensor:
+        """Keep the sentences with the lowest numbers, in the order of these, and close up."""
+        words, place = self.words(x), torch.arange(x.shape[1], device=x.device)
+        assert self.sentences is not None
+        # Of a special token between words, the sentence before it.
+        own = self.sentences(x)[0].cummax(dim=1).values
+        count = own.amax(dim=1, keepdim=True) + 1
+        size = (params["share"] * count).ceil().long().clamp(min=1)
+        rank = params["number"].masked_fill(place >= count, 2).argsort(dim=1).argsort(dim=1)
+        before, behind = own < 0, place > (words * place).amax(dim=1, keepdim=True)
+        of = rank.gather(1, own.clamp(min=0)).masked_fill(before, -1).masked_fill(behind & ~before, x.shape[1])
+        keep = (of < size) | behind
+        order = of.masked_fill(~keep, x.shape[1] + 1).argsort(dim=1, stable=True)
+        return x.masked_fill(~keep, 0).gather(1, order)

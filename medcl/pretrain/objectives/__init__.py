@@ -41,6 +41,7 @@ OBJECTIVES = {
     "proxies": "proxies:Proxies",
     "gml": "gml:GML",
     "laso": "laso:LaSO",
+    "caption": "caption:Caption",
     "opposites": "opposites:Opposites",
     "sentences": "sentences:Sentences",
 }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import UNet
+from medcl.networks.captioner import Captioner
 from medcl.networks.heads import ProjectionHead
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
@@ -198,6 +199,11 @@ class Objective(nn.Module, ABC):
     def looks(self) -> tuple[tuple[str, Wanted], ...]:
         """All views that it looks at, where it looks at several kinds of views of an input."""
         return tuple(self.wanted.items())
+
+    @property
+    def captioners(self) -> dict[str, Captioner]:
+        """{input: decoder of its reports} that the run folder keeps."""
+        return {}
 
     def positive_share(self, step: Step) -> float | None:
         """The share of the anchors of a batch that have a positive; None where it is not known."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, cast
 
 import torch
@@ -84,7 +85,7 @@ class Contrast(Objective):
     def wanted(self) -> dict[str, Wanted]:
         """Views of one input, or one view of each."""
         config = self.config
-        one = Wanted(config.views, copies=1, masked=config.masked, apart=self.name if config.apart else "")
+        one = Wanted(config.views, copies=config.across, masked=config.masked, apart=self.name if config.apart else "")
         several = replace(one, copies=config.copies, original=config.original)
         found = {name: several if config.of else one for name in self.names}
         for name in self.config.frozen:
@@ -187,7 +188,8 @@ class Contrast(Objective):
     def _between(self, step: Step) -> Tensor:
         first, second = (step.see(name, self.wanted[name]) for name in self.names)
         sides = [self._side(step, seen, (name,), 1) for seen, name in zip((first, second), self.names, strict=True)]
-        a, b = (self._z(seen, name, 1).float() for seen, name in zip((first, second), self.names, strict=True))
+        views = self.config.across
+        a, b = (self._z(seen, name, views).float() for seen, name in zip((first, second), self.names, strict=True))
         # An inner product of what is not at unit length says so, and means it.
         if self._loss.similarity.unit or not self._loss.similarity.inner:
             a, b = (F.normalize(z, dim=-1) for z in (a, b))
@@ -200,7 +202,13 @@ class Contrast(Objective):
             given |= self._regions_and_words(step, cells)
         if "frozen" in self._loss.parameters:
             given["frozen"] = step.see(self.soft, self.wanted[self.soft]).pooled.detach()
-        return self._loss(self._loss.function, self._given(step, **given), step.group)
+
+        def loss(**of: Any) -> Tensor:
+            return self._loss(self._loss.function, self._given(step, **given | of), step.group)
+
+        if views == 1:
+            return loss()
+        return torch.stack([loss(a=x, b=y) for x, y in product(a.chunk(views), b.chunk(views))]).mean()
 
     def _regions_and_words(self, step: Step, cells: Sequence[Cells]) -> dict[str, Cells]:
         """Those of samples that have both."""

@@ -69,6 +69,8 @@ class ContrastConfig(ObjectiveConfig):
         head: projection of an embedding, or the name of an objective whose head it shares.
         copies: random views of each sample that are contrasted within an input.
         original: whether the sample as it is comes first.
+        across: random views of each sample of two inputs; each of one is contrasted with each of the other, and the
+            losses of all these pairs are averaged.
         views: name of `more_views` of the input; empty takes its `views`.
         masked: whether time steps are hidden, where the views hide some.
         apart: whether its views are drawn for it alone, in passes of its own.
@@ -98,6 +100,7 @@ class ContrastConfig(ObjectiveConfig):
     head: HeadConfig | str = field(default_factory=HeadConfig)
     copies: int = 2
     original: bool = False
+    across: int = 1
     views: str = ""
     masked: bool = True
     apart: bool = False
@@ -205,6 +208,12 @@ class ContrastConfig(ObjectiveConfig):
                 f"of {where} equally; take a multiple"
             )
         loss = NamedLoss(self, where)
+        two = self.kind == "contrast" and len(self.between) == 2 and loss.several != "modalities"
+        if self.across != 1 and (self.across < 1 or not two or self.dense or self.negatives.queue):
+            raise UsageError(
+                f"{where}.across: {self.across}; 1 or more views of two inputs (`between`), which an objective of kind "
+                "contrast compares by pairs of views, without dense or a queue"
+            )
         if self.agreement and not (self.of and self.copies == 2 and not self.original and "weights" in loss.parameters):
             raise UsageError(
                 f"{where}.agreement: weighs pairs of two views of one input (`of`, copies: 2) by info_nce, not by "

@@ -39,6 +39,29 @@ def test_with_one_report_an_image_it_is_the_mean_of_two_cross_entropies() -> Non
     torch.testing.assert_close(clip(a, b, same(torch.arange(5)), temperature=1 / scale), expected)
 
 
+def test_smoothed_labels_are_those_of_the_cross_entropy_among_candidates() -> None:
+    """Some pairs are left out, and one image has no report; all shares are exact numbers."""
+    a, b, smoothing = draw(4, 3), draw(4, 3, seed=1), 0.125
+    positive, out = torch.eye(4, dtype=torch.bool), torch.zeros(4, 4, dtype=torch.bool)
+    positive[1, 1], out[:2, 2:] = False, True
+
+    def one_way(s: Tensor, positive: Tensor, out: Tensor) -> Tensor:
+        losses = []
+        for row, own, left in zip(s, positive, out, strict=True):
+            if own.any():
+                log_p = row[~left].log_softmax(0)
+                target = (1 - smoothing) * own[~left].double() + smoothing / len(log_p)
+                losses.append(-(target * log_p).sum())
+        return torch.stack(losses).mean()
+
+    def reference(a: Tensor, b: Tensor) -> Tensor:
+        s = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / 0.2
+        return (one_way(s, positive, out) + one_way(s.T, positive.T, out.T)) / 2
+
+    loss = partial(clip, pairing=matrix(positive, out), temperature=0.2, smoothing=smoothing)
+    assert_same(loss, reference, a, b)
+
+
 def test_exchanging_the_modalities_exchanges_the_weights() -> None:
     a, b, pairing = draw(4, 3), draw(5, 3, seed=1), same(torch.tensor([0, 1, 2, 2]), torch.tensor([2, 0, 1, 1, 5]))
     forth, back = clip(a, b, pairing, weight=0.75), clip(b, a, pairing.T, weight=0.25)
@@ -71,6 +94,8 @@ def test_what_has_no_meaning_in_both_directions_is_refused() -> None:
     a, b, pairing = draw(3, 4), draw(3, 4, seed=1), matrix(torch.eye(3, dtype=torch.bool))
     with pytest.raises(UsageError, match="from 0 to 1"):
         clip(a, b, pairing, weight=1.5)
+    with pytest.raises(UsageError, match="smoothing"):
+        clip(a, b, pairing, smoothing=1.0)
     with pytest.raises(UsageError, match="one temperature"):
         clip(a, b, pairing, temperature=torch.ones(3))
     with pytest.raises(UsageError, match="pairing is of"):

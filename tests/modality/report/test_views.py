@@ -1,5 +1,7 @@
 """Views of texts: what is left is text."""
 
+from itertools import permutations
+
 import pytest
 import torch
 from torch import Tensor
@@ -8,7 +10,7 @@ from medcl.errors import UsageError
 from medcl.modality.report.encoders.tokens import Tokenizer
 from medcl.modality.report.rewriting import SentenceTokens
 from medcl.modality.report.text import sentences
-from medcl.modality.report.views import SentenceCrop, WordCrop, WordDropout, Words
+from medcl.modality.report.views import SentenceCrop, SentenceSample, WordCrop, WordDropout, Words
 from medcl.modality.views import Compose
 from medcl.pretrain.views import changed
 
@@ -115,3 +117,22 @@ def test_spans_are_whole_sentences_of_one_report() -> None:
         found.add(tokenizer.decode(y[0].tolist()))
         assert tokenizer.decode(y[1].tolist()) == said[1].lower()
     assert found == spans
+
+
+def test_sentences_are_drawn_whole_and_put_in_any_order() -> None:
+    said = ["A nodule is seen. No scar is seen. A cavity is mild.", "Nothing is seen.", ""]
+    tokenizer = Tokenizer.train(said * 2, 300)
+    x = torch.from_numpy(tokenizer(said, 64)).long()
+    special = tuple(tokenizer.special)
+    every = [one.lower() for one in sentences(said[0])]
+    for share, sizes in (((0.4, 0.9), (2, 3)), ((1.0, 1.0), (3,)), ((0.0, 0.3), (1,))):
+        view = SentenceSample(special, share, SentenceTokens(tokenizer, 64))
+        found = set()
+        for seed in range(300):
+            y = view.apply(x, view.draw(x, generator(seed)))
+            found.add(tokenizer.decode(y[0].tolist()))
+            assert torch.equal(y[1:], x[1:])
+            size = int((y[0] != 0).sum())
+            assert (y[0, 0], y[0, size - 1]) == (x[0, 0], x[0][x[0] != 0][-1])
+            assert (y[0, :size] != 0).all()
+        assert found == {" ".join(one) for size in sizes for one in permutations(every, size)}

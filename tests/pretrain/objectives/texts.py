@@ -31,7 +31,8 @@ def encoder_of(texts: Sequence[str]) -> TextEncoder:
 def objective_of(settings: dict[str, Any], encoder: TextEncoder) -> Objective:
     """An objective of `report`, or of `image` (numbers) and `report`, without projections."""
     inputs = {"report": {"modality": "report"}, **({"image": {"modality": "image"}} if "between" in settings else {})}
-    recipe = read({"inputs": inputs, "objectives": {"one": {"head": {"dim": 0}, **settings}}})
+    head = {"head": {"dim": 0}} if hasattr(objective_class(settings["kind"]).Config(), "head") else {}
+    recipe = read({"inputs": inputs, "objectives": {"one": {**head, **settings}}})
     encoders: dict[str, Any] = {"report": encoder, "image": Flat(WIDTH)}
     sizes = {"report": (64,), "image": (WIDTH,)}
     parts = Parts("one", encoders, sizes, recipe, {}, 10, 8, ("patient", "item", "text"))
