@@ -58,7 +58,8 @@ def distill(
     settings = dict(_setting(one) for one in encoder)
     recipe = distillation(Path(run), settings, side, steps=steps, learning_rate=learning_rate)
     done = train(recipe, records, prepared, Path(output), resume=resume)
-    then = next_step.after_pretrain(done.run.folder, records, manifest, done.run.finished)
+    kinds = {one.modality for one in recipe.inputs.values()}
+    then = next_step.after_pretrain(done.run.folder, kinds, records, manifest, done.run.finished)
     return Result(str(done) if done.run.speaks else "", lambda: done, done.run.folder, then * done.run.speaks)
 
 

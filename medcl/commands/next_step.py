@@ -1,7 +1,7 @@
 """What to type next: one line at the end of a command, for the archive and the files that it was given."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -96,11 +96,24 @@ def after_prepare(manifest: Any) -> str:
     return join(["medcl", "pretrain", "RECIPE", "--manifest", path_of(manifest), "-o", str(_RUNS / "NAME")])
 
 
-def after_pretrain(run: Path, manifest: "Manifest | None", path: Any, finished: bool = True) -> str:
-    """Measure the encoder at the first target, or embed the archive where there is none; or go on."""
+def after_pretrain(run: Path, kinds: Collection[str], manifest: "Manifest | None", path: Any, finished: bool) -> str:
+    """Measure the encoder at the first target, or embed the archive where there is none; or go on.
+
+    Args:
+        run: its folder.
+        kinds: modalities of its inputs.
+        manifest: None where it was trained on arrays.
+        path: of the manifest.
+        finished: whether all steps are taken.
+    """
+    from medcl.modality import wing
+
     rest = ["--manifest", path_of(path)]
     if not finished:
         return "the same command with --resume and without --until goes on"
+    if not any(wing(one).reads_files for one in kinds):
+        # Labels belong to records that have files, not to their reports.
+        return join(["medcl", "evaluate", str(run), *rest])
     if manifest is not None and manifest.targets:
         return join(["medcl", "finetune", str(run), *rest, "--target", next(iter(manifest.targets))])
     return join(["medcl", "embed", str(run), *rest, "-o", str(run / "embeddings.parquet")])

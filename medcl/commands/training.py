@@ -141,7 +141,9 @@ def pretrain(
         source, prepared = manifest_and_store(manifest, store)
     done = run(complete, source, prepared, Path(output), resume=resume, until=until, logger=logger)
     # Of several processes that train, one tells.
-    then = next_step.after_pretrain(done.folder, source if manifest is not None else None, manifest, done.finished)
+    kinds = {one.modality for one in complete.inputs.values()}
+    records = source if manifest is not None else None
+    then = next_step.after_pretrain(done.folder, kinds, records, manifest, done.finished)
     return Result(str(done) if done.speaks else "", lambda: done, done.folder, then * done.speaks)
 
 

@@ -88,7 +88,7 @@ def _labelled(items: Items, task: Task, split: str) -> NDArray[np.int64]:
     rows = np.flatnonzero((items.split == split) & task.labelled)
     if not len(rows):
         raise MedclError(
-            f"no usable record of the split {split!r} has a label for {task.target.name!r}: `medcl split` makes "
-            "splits, and `medcl scan` lists the records that were quarantined"
+            f"none of the usable {items.plural} of the split {split!r} has a label for {task.target.name!r}: "
+            "`medcl split` makes splits, and `medcl scan` lists the records that were quarantined"
         )
     return rows

@@ -9,7 +9,9 @@ import pytest
 
 from medcl import documents
 from medcl.api import COMMANDS
+from medcl.archive.manifest import Manifest
 from medcl.cli import main
+from medcl.commands.next_step import after_pretrain
 from medcl.commands.parsers import parse
 from medcl.modality import WINGS, wing
 from tests.evaluate import multimodal_run
@@ -168,3 +170,10 @@ def test_recordings_begin_with_the_recipe_that_they_have_enough_for(
         words = ["scan", str(tmp_path / name), "--id-pattern", "(?P<patient>p[0-9])/", "--jobs", "1"]
         assert main([*words, "-o", str(tmp_path / f"{name}.parquet")]) == 0
         assert next_of(capsys)[2] == recipe
+
+
+def test_a_run_on_reports_alone_is_evaluated_since_reports_have_no_labels(joint: Path) -> None:
+    manifest = Manifest.read(joint / "m.parquet")
+    assert after_pretrain(Path("r"), ["report"], manifest, "m.parquet", True) == "medcl evaluate r --manifest m.parquet"
+    both = after_pretrain(Path("r"), ["image", "report"], manifest, "m.parquet", True)
+    assert both == "medcl finetune r --manifest m.parquet --target pattern"
