@@ -64,6 +64,7 @@ class Arm:
 
 
 CELLS: dict[str, Any] = {"inputs": {"image": {"encoder": {"name": "unet", "stride": 8}}}}
+LATENT: dict[str, Any] = {"inputs": {"report": {"encoder": {"pooling": "latent"}}}}
 OVERLAP = "overlap:" + "/".join(KINDS)
 ARMS: dict[str, Arm] = {
     "clip": Arm(),
@@ -77,6 +78,9 @@ ARMS: dict[str, Arm] = {
     "sparc_cells": Arm("sparc", CELLS),
     # Of reports alone, by the labels that they share: by their order, and as weights.
     "cosent": Arm("cosent", {"objectives": {"grades": {"positives": OVERLAP}}}),
+    # Tokens attend to learned latents before they are averaged, on reports alone and beside images.
+    "latent": Arm("report_simclr", LATENT),
+    "clip_latent": Arm(changes=LATENT),
     "overlap": Arm("report_simclr", {"objectives": {"views": {"positives": OVERLAP, "exclude": []}}}),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
