@@ -76,6 +76,7 @@ ARMS: dict[str, Arm] = {
     "clippy_cells": Arm(changes=merge(CELLS, {"inputs": {"image": {"encoder": {"pooling": "max"}}}})),
     "gloria_cells": Arm("gloria", CELLS),
     "sparc_cells": Arm("sparc", CELLS),
+    "fdt_cells": Arm("fdt", merge(CELLS, {"objectives": {"pair": {"head": {"dim": 64}}}})),
     # Of reports alone, by the labels that they share: by their order, and as weights.
     "cosent": Arm("cosent", {"objectives": {"grades": {"positives": OVERLAP}}}),
     # Tokens attend to learned latents before they are averaged, on reports alone and beside images.

@@ -134,12 +134,14 @@ class JointCard:
         hidden: width of the hidden layer of a projection head; 0 has none.
         projection: width of a projection; 0 has none: the sides have no common space.
         local: width of the projection of dense embeddings; 0 has none.
+        codes: number of codes of which embeddings of the common space are mixtures; 0 has none.
     """
 
     sides: dict[str, SideCard]
     hidden: int
     projection: int
     local: int = 0
+    codes: int = 0
 
     def named(self, kind: str) -> tuple[str, ...]:
         """Sides of a kind of records, or that of a name; empty where there is none."""
@@ -159,7 +161,7 @@ class JointCard:
         if unknown := wanted - self.sides.keys():
             raise UsageError(f"there is no side {', '.join(sorted(unknown))}: the run has {', '.join(self.sides)}")
         encoders = {kind: card.build() for kind, card in self.sides.items() if kind in wanted}
-        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local)
+        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local, self.codes)
 
 
 Card = SideCard | JointCard
