@@ -239,8 +239,16 @@ def load_joint(folder: Path, kinds: Collection[str] | None = None) -> Run[JointC
 
 
 def _is_wanted(name: str, card: Card, kinds: Collection[str] | None) -> bool:
-    """Whether a weight is of the sides that are wanted: the second part of its name is that of its side."""
-    return kinds is None or not isinstance(card, JointCard) or name.split(".")[1] in kinds
+    """Whether a weight is of the sides that are wanted, or of what all share.
+
+    The second part of its name is that of its side; of codes that sides share it is the third one of the queries.
+    """
+    if kinds is None or not isinstance(card, JointCard):
+        return True
+    first, *parts = name.split(".")
+    if first == "codes":
+        return parts[0] != "queries" or parts[1] in kinds
+    return parts[0] in kinds
 
 
 def _of_kind(run: Run[Any, Any], kind: type[Card], what: str) -> Run[Any, Any]:

@@ -1,4 +1,4 @@
-"""Image-text recipes on images of shapes, where all is known: `python -m tests.toy clip gloria` prints a table.
+"""Recipes of reports on images of shapes, where all is known: `python -m tests.toy clip gloria` prints a table.
 
 Every arm is a shipped recipe, made small by one rule for all, with changes of its own (`ARMS`). It trains for the same
 steps on the same patients with each of five seeds; beside each mean stands the paired difference to the first arm with
@@ -31,6 +31,7 @@ from medcl.embed.encoders import config_of, device, embed_records, prepared, sam
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.evaluate.multimodal_space import MultimodalRun, only, require_multimodal
+from medcl.evaluate.text_evaluation import evaluate_texts, reads_reports_alone
 from medcl.phantom.shapes import KINDS, PLACE, REPORTS, SITES, write_shapes
 from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe
@@ -63,6 +64,8 @@ class Arm:
 
 
 CELLS: dict[str, Any] = {"inputs": {"image": {"encoder": {"name": "unet", "stride": 8}}}}
+LATENT: dict[str, Any] = {"inputs": {"report": {"encoder": {"pooling": "latent"}}}}
+OVERLAP = "overlap:" + "/".join(KINDS)
 ARMS: dict[str, Arm] = {
     "clip": Arm(),
     "ce_clip": Arm("ce_clip"),
@@ -74,6 +77,13 @@ ARMS: dict[str, Arm] = {
     "gloria_cells": Arm("gloria", CELLS),
     "sparc_cells": Arm("sparc", CELLS),
     "coca_cells": Arm("coca", CELLS),
+    "fdt_cells": Arm("fdt", merge(CELLS, {"objectives": {"pair": {"head": {"dim": 64}}}})),
+    # Of reports alone, by the labels that they share: by their order, and as weights.
+    "cosent": Arm("cosent", {"objectives": {"grades": {"positives": OVERLAP}}}),
+    # Tokens attend to learned latents before they are averaged, on reports alone and beside images.
+    "latent": Arm("report_simclr", LATENT),
+    "clip_latent": Arm(changes=LATENT),
+    "overlap": Arm("report_simclr", {"objectives": {"views": {"positives": OVERLAP, "exclude": []}}}),
 }
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
 
@@ -137,7 +147,8 @@ def recipe(arm: Arm, steps: int = STEPS, seed: int = 0) -> Recipe:
             found["inputs"][name]["encoder"] = {**IMAGE["encoder"], **_kept(value["encoder"])}
     for value in found["objectives"].values():
         if isinstance(value.get("head", {}), dict) and value.get("kind", "contrast") == "contrast":
-            value["head"] = {**value.get("head", {}), "hidden": 0, "dim": 64, "dropout": 0.0}
+            head = value.get("head", {})
+            value["head"] = {**head, "hidden": 0, "dim": 64 if head.get("dim", 64) else 0, "dropout": 0.0}
     found["stages"] = [{**stage, "steps": steps} for stage in found.get("stages", ())]
     found["batch"] = {**found.get("batch", {}), "patients": BATCH}
     found["optimiser"] = {"steps": steps, "learning_rate": 3e-3, "warmup": 0.1, "average": "none"}
@@ -157,13 +168,20 @@ def trained(toy: Toy, arm: Arm, folder: Path, *, steps: int = STEPS, seed: int =
 
 
 def measured(toy: Toy, folder: Path) -> dict[str, float]:
-    """What a run of images and reports can do on patients that it has not seen.
+    """What a run of images and reports, or of reports alone, can do on patients that it has not seen.
 
     Returns:
-        recall@1 both ways (reports of equal words are one), accuracy on reports with one word exchanged by kind, of
-        images with several cells how well maps of phrases show the boxes of the findings, and the mean balanced
-        accuracy of linear probes of the findings on embeddings of images; with sites, that of the site.
+        Of reports alone, nDCG@10 of the rest of a report by one of its sentences, and Spearman's correlation of cosines
+        with the overlap of labels. Of images and reports, recall@1 both ways (reports of equal words are one), accuracy
+        on reports with one word exchanged by kind, of images with several cells how well maps of phrases show the boxes
+        of the findings, and the mean balanced accuracy of linear probes of the findings on embeddings of images; with
+        sites, that of the site.
     """
+    if reads_reports_alone(runs.load(folder).config):
+        texts = evaluate_texts([folder], toy.manifest, MultimodalEvaluateConfig(bootstrap=20), folder / "eval")
+        wanted = {"ndcg@10": "sentence to rest, nDCG@10", "spearman": "labels, Spearman"}
+        rows = [row for row in texts.summary if row.metric in wanted and row.arm == "pretrained"]
+        return {wanted[row.metric]: row.mean for row in rows}
     boxes = toy.folder / "archive" / PLACE / "boxes.csv"
     config = MultimodalEvaluateConfig(
         bootstrap=20, images=0, jobs=1, swaps=True, boxes=boxes if _has_cells(folder) else None

@@ -121,7 +121,7 @@ def evaluate(
     """Measure retrieval, zero-shot classification and the modality gap of runs on several modalities.
 
     Runs on reports alone are asked for a report by one of its sentences, and whether reports with the same labels are
-    near, beside tf-idf of words.
+    near, beside tf-idf of words and the published sentence encoders of `encoders`.
 
     Args:
         run: run folders that `medcl pretrain` wrote; several are compared on the same patients.

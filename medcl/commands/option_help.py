@@ -29,7 +29,7 @@ _GROUPS: Mapping[str, Mapping[str, str]] = {
         "running": "*jobs cluster store",
     },
     "evaluate": {
-        "retrieval": "*ranks text reports",
+        "retrieval": "*ranks text reports encoders",
         "zero-shot classification": "*prompts temperature",
         "grounding": "boxes images",
         "results": "*output *split bootstrap seed allow_transductive",

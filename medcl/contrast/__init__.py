@@ -24,6 +24,7 @@ from medcl.contrast.losses.cloob import hopfield as hopfield
 from medcl.contrast.losses.cloob import info_loob as info_loob
 from medcl.contrast.losses.conr import conr as conr
 from medcl.contrast.losses.conr import wrong_proximities as wrong_proximities
+from medcl.contrast.losses.cosent import cosent as cosent
 from medcl.contrast.losses.debiased import debiased as debiased
 from medcl.contrast.losses.decoupled import decoupled as decoupled
 from medcl.contrast.losses.dense import corresponding as corresponding
@@ -93,6 +94,7 @@ from medcl.contrast.pairings.survival import event_times as event_times
 from medcl.contrast.pairings.targets import kernel as kernel
 from medcl.contrast.pairings.targets import magnified as magnified
 from medcl.contrast.pairings.targets import near as near
+from medcl.contrast.pairings.targets import overlap as overlap
 from medcl.contrast.pairings.targets import smoothed as smoothed
 from medcl.contrast.pairings.targets import unknown as unknown
 from medcl.contrast.similarities.late import gloria as gloria
@@ -115,6 +117,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "clip_without_gap": clip_without_gap,
     "cloob": cloob,
     "conr": conr,
+    "cosent": cosent,
     "cwcl": cwcl,
     "debiased": debiased,
     "decoupled": decoupled,
@@ -167,6 +170,7 @@ PAIRINGS: dict[str, Callable[..., Pairing]] = {
     "magnified": magnified,
     "matrix": matrix,
     "near": near,
+    "overlap": overlap,
     "same": same,
     "smoothed": smoothed,
     "soft": soft,

@@ -158,8 +158,7 @@ class Projected(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """(B, ...) to (B, projection) of length 1."""
-        _, pooled = self.joint.encode(self.kind, x)
-        return self.joint.project(self.kind, pooled)
+        return self.joint.embed(self.kind, x)
 
 
 @dataclass(frozen=True)

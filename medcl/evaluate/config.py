@@ -23,6 +23,8 @@ class MultimodalEvaluateConfig:
             well the map of each phrase shows its boxes.
         reports: reports that count as partners: `all`; those of one `record`, such as captions; or those of a whole
             `study` or patient. The others are neither queries nor candidates.
+        encoders: published sentence encoders that are measured beside runs on reports alone: folders of transformers
+            models, or their hub names in the local cache.
         ranks: values of k in recall@k and precision@k.
         bootstrap: number of bootstrap samples of the patients.
         seed: random seed of the bootstrap.
@@ -38,6 +40,7 @@ class MultimodalEvaluateConfig:
     swaps: bool = False
     boxes: Path | None = None
     reports: Literal["all", "record", "study"] = "all"
+    encoders: list[str] = field(default_factory=list)
     ranks: tuple[int, ...] = field(default=(1, 5, 10))
     bootstrap: int = 1000
     seed: int = 0

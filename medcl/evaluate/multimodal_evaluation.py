@@ -130,6 +130,8 @@ def _check(arms: Sequence[MultimodalRun], asked: Sequence[prompts.Prompts], conf
     if (asked or config.swaps or config.reports != "all") and REPORT not in first.card.sides:
         what = "--prompts" if asked else "--swaps" if config.swaps else f"--reports {config.reports}"
         raise UsageError(f"{first.folder}: was pretrained without reports, so that {what} does not apply")
+    if config.encoders:
+        raise UsageError(f"{first.folder}: was not pretrained on reports alone, so that --encoders does not apply")
     if config.boxes and not can_ground(first):
         raise UsageError(f"{first.folder}: was not pretrained on images and reports, so that --boxes does not apply")
 

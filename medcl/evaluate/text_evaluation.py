@@ -1,4 +1,4 @@
-"""`medcl evaluate` of runs on reports alone, beside tf-idf of words."""
+"""`medcl evaluate` of runs on reports alone, beside tf-idf of words and published sentence encoders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from medcl import runs
 from medcl.archive.links import PARTNERS, links, taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check
-from medcl.embed.encoders import sides_of
+from medcl.embed.encoders import device, sides_of
 from medcl.embed.texts import embed_texts
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate.arms import names_of
@@ -21,7 +21,9 @@ from medcl.evaluate.relevance import among, rows_of, texts_in_words
 from medcl.evaluate.results import ArmInfo, Results, Score
 from medcl.evaluate.text_trials import Embed, Texts, by_labels, by_sentence, space, tf_idf
 from medcl.evaluate.trial_results import LABEL, results_of_trials
+from medcl.modality.base import plain
 from medcl.modality.report import ReportWing
+from medcl.modality.report.config import TextConfig
 from medcl.modality.spec import TextCard
 from medcl.networks.multimodal import REPORT
 
@@ -38,11 +40,12 @@ def evaluate_texts(
 ) -> Results:
     """Measure encoders of reports: a report found by one of its sentences, and nearness against labels in common.
 
-    Every run is an arm, and so are tf-idf of words, fitted to the training reports, and chance. The texts are those of
-    the sections that the first run reads. results.json and report.html are written to `output`.
+    Every run is an arm, and so are the published encoders of `config.encoders`, tf-idf of words, fitted to the training
+    reports, and chance. The texts are those of the sections that the first run reads. results.json and report.html are
+    written to `output`.
 
     Raises:
-        UsageError: a setting is of several modalities.
+        UsageError: a setting is of several modalities, or a published encoder cannot be used.
         MedclError: the split has no report with a word, or no training report has one.
         LeakError: a test patient was trained on.
     """
@@ -66,6 +69,8 @@ def evaluate_texts(
             which = f" ({PARTNERS[config.reports]})" if config.reports != "all" else ""
             raise MedclError(f"the split {split!r} holds no report{which} with a word that {folders[0]} reads")
     arms: dict[str, Embed] = {name: partial(embed_texts, side.network, side.card) for name, side in sides.items()}
+    foreign = _published(config.encoders)
+    arms |= foreign
     arms[BASELINE] = tf_idf(learned.whole)
     patient, whole = manifest.column("patient"), texts.whole
     vectors = {name: embed(whole) for name, embed in arms.items()}
@@ -82,6 +87,7 @@ def evaluate_texts(
         ArmInfo(name, "run", run=str(named[name]), method=str(run.config.get("method", "")))
         for name, run in loaded.items()
     ]
+    infos += [ArmInfo(name, "foreign", name) for name in foreign]
     infos += [ArmInfo(BASELINE, "baseline", "tf-idf of words"), ArmInfo(CHANCE, "baseline", CHANCE)]
     between = [
         Score("space of reports", name, LABEL, 0, config.seed, found) for name, found in space(texts, vectors, manifest)
@@ -99,3 +105,22 @@ def evaluate_texts(
     results.save(output / "results.json")
     write_page(results, output / "report.html")
     return results
+
+
+def _published(paths: Sequence[str]) -> dict[str, Embed]:
+    """Sentence encoders by the last two parts of their paths, under which hubs have them too."""
+    if not paths:
+        return {}
+    # Only where it is asked for: the import of transformers takes seconds.
+    from medcl.modality.report.encoders.published import published
+
+    found: dict[str, Embed] = {}
+    for path in paths:
+        name = "/".join(Path(path).parts[-2:])
+        if name in found:
+            raise UsageError(f"--encoders: two of them are called {name}")
+        encoder, length = published(path)
+        data = plain(TextConfig(draw="whole", length=length))
+        card = TextCard(encoder.config, encoder.tokenizer.to_json(), encoder.architecture, data)
+        found[name] = partial(embed_texts, encoder.to(device()), card)
+    return found

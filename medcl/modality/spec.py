@@ -135,6 +135,7 @@ class JointCard:
         hidden: width of the hidden layer of a projection head; 0 has none.
         projection: width of a projection; 0 has none: the sides have no common space.
         local: width of the projection of dense embeddings; 0 has none.
+        codes: number of codes of which embeddings of the common space are mixtures; 0 has none.
         captioners: {kind: decoder of the reports of a kind}, where there are some.
     """
 
@@ -142,6 +143,7 @@ class JointCard:
     hidden: int
     projection: int
     local: int = 0
+    codes: int = 0
     captioners: dict[str, CaptionerConfig] = field(default_factory=dict)
 
     def named(self, kind: str) -> tuple[str, ...]:
@@ -163,7 +165,7 @@ class JointCard:
             raise UsageError(f"there is no side {', '.join(sorted(unknown))}: the run has {', '.join(self.sides)}")
         encoders = {kind: card.build() for kind, card in self.sides.items() if kind in wanted}
         captioners = {kind: one for kind, one in self.captioners.items() if kind in wanted}
-        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local, captioners)
+        return MultimodalEncoder(encoders, self.hidden, self.projection, self.local, self.codes, captioners)
 
 
 Card = SideCard | JointCard

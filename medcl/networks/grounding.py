@@ -39,9 +39,9 @@ def phrase_map(encoder: MultimodalEncoder, kind: str, x: Tensor, tokens: Tensor)
 
 def phrase_vector(encoder: MultimodalEncoder, tokens: Tensor) -> Tensor:
     """The phrase (L,) as a vector of length 1 in the space of the cells."""
-    dense, pooled = encoder.encode(REPORT, tokens[None])
     if not encoder.local:
-        return encoder.project(REPORT, pooled)[0]
+        return encoder.embed(REPORT, tokens[None])[0]
+    dense, _ = encoder.encode(REPORT, tokens[None])
     words = encoder.project_dense(REPORT, dense)[0]
     keep = cast(Any, encoder.side(REPORT)).keep(tokens[None])[0]
     return F.normalize(words[keep].mean(0) if keep.any() else words.mean(0), dim=0)

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from medcl.errors import UsageError
 from medcl.networks.captioner import Captioner, CaptionerConfig
+from medcl.networks.codes import Codes
 from medcl.networks.encoder import pool
 from medcl.networks.heads import ProjectionHead
 
@@ -29,11 +30,14 @@ class MultimodalEncoder(nn.Module):
         hidden: width of the hidden layer of a head; 0 has none.
         projection: width of a projection; 0 has none: the sides are not compared with each other.
         local: width of the projection of dense embeddings; 0 has none, and the head serves for both.
+        codes: number of codes of which all embeddings of the common space are mixtures, in the place of heads; 0 has
+            none. See `Codes`.
         captioners: {kind: decoder of the reports of a kind}, where there are some.
 
     Attributes:
         sides: the encoders.
-        heads: {kind: head}.
+        heads: {kind: head}; empty with codes.
+        codes: the codes, if there are any.
         local: {kind: linear map}; empty without a local term.
         captioners: {kind: decoder}; empty without a caption term.
 
@@ -47,20 +51,23 @@ class MultimodalEncoder(nn.Module):
         hidden: int,
         projection: int,
         local: int = 0,
+        codes: int = 0,
         captioners: Mapping[str, CaptionerConfig] | None = None,
     ) -> None:
         super().__init__()
-        if min(projection, hidden, local) < 0:
+        if min(projection, hidden, local, codes) < 0:
             raise UsageError(
-                f"a multimodal encoder needs projection, hidden and local of 0 or more, got "
-                f"hidden={hidden}, projection={projection}, local={local}"
+                f"a multimodal encoder needs projection, hidden, local and codes of 0 or more, got "
+                f"hidden={hidden}, projection={projection}, local={local}, codes={codes}"
             )
         self.sides = nn.ModuleDict(sides)
         widths = {kind: int(cast(Any, encoder).config.dim) for kind, encoder in sides.items()}
         layers = 2 if hidden else 1
+        headed = widths if projection and not codes else {}
         self.heads = nn.ModuleDict(
-            {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in widths.items() if projection}
+            {kind: ProjectionHead(dim, hidden, projection, layers) for kind, dim in headed.items()}
         )
+        self.codes = Codes(widths, codes, projection) if codes else None
         self.local = nn.ModuleDict({kind: nn.Linear(dim, local) for kind, dim in widths.items()} if local else {})
         self.captioners = nn.ModuleDict({kind: Captioner(one) for kind, one in (captioners or {}).items()})
 
@@ -86,6 +93,18 @@ class MultimodalEncoder(nn.Module):
         """Pool the dense embeddings (B, P, dim) of a batch `x` to (B, dim)."""
         return pool(self.side(kind), dense, x)
 
+    def embed(self, kind: str, x: Tensor) -> Tensor:
+        """Take a batch of one kind to vectors (B, projection) of length 1 in the common space.
+
+        Raises:
+            UsageError: as `encode` and `project`.
+        """
+        dense, pooled = self.encode(kind, x)
+        if self.codes is None:
+            return self.project(kind, pooled)
+        side = cast(Any, self.side(kind))
+        return F.normalize(self.codes(kind, dense, side.keep(x) if hasattr(side, "keep") else None), dim=-1)
+
     def project(self, kind: str, pooled: Tensor) -> Tensor:
         """Take pooled embeddings (B, dim) to vectors (B, projection) of length 1.
 
@@ -100,6 +119,9 @@ class MultimodalEncoder(nn.Module):
     def project_dense(self, kind: str, dense: Tensor) -> Tensor:
         """Take dense embeddings (B, P, dim) to vectors (B, P, width) of length 1."""
         self.side(kind)
+        if self.codes is not None and not self.local:
+            alone = self.codes(kind, dense.flatten(0, 1)[:, None])
+            return F.normalize(alone.unflatten(0, dense.shape[:2]), dim=-1)
         return F.normalize((self.local if self.local else self.heads)[kind](dense).float(), dim=-1)
 
     def side(self, kind: str) -> nn.Module:

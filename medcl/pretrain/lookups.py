@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
 from medcl.data.samples import InMemory
 from medcl.errors import UsageError, did_you_mean
-from medcl.pretrain.objectives.positives import CLASSES, LABEL, VALUE
+from medcl.pretrain.objectives.positives import CLASSES, LABEL, OVERLAP, VALUE
 from medcl.pretrain.recipe import Recipe
 
 Columns = Manifest | InMemory
@@ -68,7 +69,7 @@ class Lookups:
         return _column(f"objectives.{objective}", word, chosen, id_names, share, recipe.seed)
 
     def of(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """{word: (B,)} of the samples of a batch."""
+        """{word: (B,)} of the samples of a batch, {word: (B, K)} of which labels they have."""
         rows = batch["index"]
         found = {}
         for word, table in self._tables.items():
@@ -80,20 +81,24 @@ class Lookups:
                 if other is not None:
                     # A label of any of the linked records is one of the item.
                     of_partner = table[other.clamp(min=0)]
-                    unknown = own.isnan() if own.is_floating_point() else own < 0
-                    own = torch.where(unknown & (other >= 0), of_partner, own)
+                    if own.dtype == torch.bool:
+                        unknown, there = ~own.any(dim=1, keepdim=True), (other >= 0)[:, None]
+                    else:
+                        unknown, there = own.isnan() if own.is_floating_point() else own < 0, other >= 0
+                    own = torch.where(unknown & there, of_partner, own)
             found[word] = own
         return found
 
 
 def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], share: float, seed: int) -> Tensor:
-    """One value a row of the manifest: codes of a level or label, the unknown ones each another, or numbers."""
+    """One value a row of the manifest: codes of a level or label, the unknown ones each another, or numbers.
+
+    Of `overlap:` (rows, K) bool, which labels a row has.
+    """
+    if word.startswith(OVERLAP):
+        return _labels(where, word.removeprefix(OVERLAP).split("/"), chosen, id_names, share, seed)
     column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).removeprefix(CLASSES).partition("=")
-    if not chosen.has(column):
-        there = (*id_names, *chosen.targets)
-        near = did_you_mean(column, there)
-        raise UsageError(f"{where}: the archive has no ids for {column}; it has {', '.join(there)}{near}")
-    found = chosen.column(column)
+    found = _found(where, column, chosen, id_names)
     if word.startswith(VALUE):
         if found.dtype.kind not in "iuf":
             raise UsageError(f"{where}: the column {column} does not hold numbers; take label:{column}")
@@ -124,13 +129,57 @@ def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], sha
     if len(classes) < 2:
         raise UsageError(f"{where}: the column {column} tells no records apart: it has {len(classes)} value(s)")
     codes = np.array([-2 - row if one is None else classes[str(one)] for row, one in enumerate(values)], dtype=np.int64)
-    if share < 1:
-        patients = chosen.column("patient")
-        known = np.unique(patients[codes >= 0])
-        kept = np.random.default_rng([seed, 7]).permutation(known)[: max(1, round(share * len(known)))]
-        hidden = ~np.isin(patients, kept)
-        codes[hidden] = -2 - np.flatnonzero(hidden)
+    hidden = _hidden(chosen, codes >= 0, share, seed)
+    codes[hidden] = -2 - np.flatnonzero(hidden)
     return torch.from_numpy(codes)
+
+
+def _found(where: str, column: str, chosen: Columns, id_names: Sequence[str]) -> Any:
+    """A column of the manifest.
+
+    Raises:
+        UsageError: there is none of this name.
+    """
+    if not chosen.has(column):
+        there = (*id_names, *chosen.targets)
+        near = did_you_mean(column, there)
+        raise UsageError(f"{where}: the archive has no ids for {column}; it has {', '.join(there)}{near}")
+    return chosen.column(column)
+
+
+def _hidden(chosen: Columns, known: Any, share: float, seed: int) -> Any:
+    """(rows,) bool, whose labels are not used where only a share of the patients with known ones shows theirs."""
+    if share == 1:
+        return np.zeros(len(chosen), dtype=bool)
+    patients = chosen.column("patient")
+    labelled = np.unique(patients[known])
+    kept = np.random.default_rng([seed, 7]).permutation(labelled)[: max(1, round(share * len(labelled)))]
+    return ~np.isin(patients, kept)
+
+
+def _labels(
+    where: str, columns: Sequence[str], chosen: Columns, id_names: Sequence[str], share: float, seed: int
+) -> Tensor:
+    """(rows, K) bool, which values of some columns a row has, and of a report those of the records it describes."""
+    tables = []
+    for column in columns:
+        values = [
+            [] if one is None or one != one or one == -1 else one if isinstance(one, list) else [one]
+            for one in _found(where, column, chosen, id_names).tolist()
+        ]
+        place = {one: number for number, one in enumerate(sorted({str(one) for own in values for one in own}))}
+        table = np.zeros((len(values), len(place)), dtype=bool)
+        for row, own in enumerate(values):
+            table[row, [place[str(one)] for one in own]] = True
+        tables.append(table)
+    found = np.concatenate(tables, axis=1)
+    if isinstance(chosen, Manifest):
+        pairs = links(chosen)
+        np.logical_or.at(found, pairs.reports, found[pairs.records])
+    if len(np.unique(found[found.any(axis=1)], axis=0)) < 2:
+        raise UsageError(f"{where}: the columns {', '.join(columns)} tell no records apart")
+    found[_hidden(chosen, found.any(axis=1), share, seed)] = False
+    return torch.from_numpy(found)
 
 
 def _places(where: str, column: str, classes: Sequence[str], values: Sequence[Any]) -> Tensor:

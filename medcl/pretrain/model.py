@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.momentum import momentum_update
 from medcl.errors import UsageError
+from medcl.networks.codes import Codes
 from medcl.networks.embedding_cache import EmbeddingCache
 from medcl.networks.heads import projecting
 from medcl.networks.multimodal import MultimodalEncoder
@@ -127,7 +128,9 @@ class Model(nn.Module):
         names = side_names(self.recipe)
         sides = {names[name]: encoder for name, encoder in self.encoders.items()}
         joint = MultimodalEncoder(sides, *widths(self.recipe))
-        if space:
+        if joint.codes is not None:
+            joint.codes.take(cast(Codes, self.objectives[space].codes), names)
+        elif space:
             owner = cast(Contrast, self.objectives[space])
             joint.heads = nn.ModuleDict({names[name]: projecting(owner.head(name)) for name in self.encoders})
         if local:
@@ -281,11 +284,15 @@ def spaces(recipe: Recipe) -> tuple[str, str]:
     return (pooled or dense or [""])[0], (dense if pooled else [""])[0] if dense else ""
 
 
-def widths(recipe: Recipe) -> tuple[int, int, int]:
-    """Of the common space of several inputs: of its heads' hidden layer, of its embeddings, and of cells and words."""
+def widths(recipe: Recipe) -> tuple[int, int, int, int]:
+    """Of the common space of several inputs: of its heads' hidden layer, of its embeddings, of cells and words; codes.
+
+    The last is the number of codes of which its embeddings are mixtures, 0 where they are projections.
+    """
     every: dict[str, Any] = dict(recipe.objectives)
     space, local = (every[name].head if name else HeadConfig(0, 0) for name in spaces(recipe))
-    return space.hidden, space.dim, local.dim
+    codes = getattr(every.get(spaces(recipe)[0]), "codes", 0)
+    return space.hidden, space.dim, local.dim, codes
 
 
 def side_names(recipe: Recipe) -> dict[str, str]:

@@ -7,6 +7,7 @@ from medcl.contrast.core.gather import Group
 from medcl.contrast.core.momentum import MomentumQueue
 from medcl.contrast.losses.clip import cwcl
 from medcl.contrast.losses.conr import conr
+from medcl.contrast.losses.cosent import cosent
 from medcl.contrast.losses.gml import gml
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.losses.m3col import Mixing, m3col, m3col_soft
@@ -18,7 +19,7 @@ from medcl.contrast.losses.temperatures import IndividualTemperatures
 from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.contrast.pairings.slices import across_volumes, apart_from_partition, partition
-from medcl.contrast.pairings.targets import kernel, magnified, near
+from medcl.contrast.pairings.targets import kernel, magnified, near, overlap
 from tests.contrast.cases import Case
 
 QUEUE = MomentumQueue(4, 4)
@@ -65,6 +66,12 @@ def mixed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tenso
     return supremix(z1, z2, y, beta=(2, 3), draws=draws, **scale)
 
 
+def graded(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
+    labels = y[:, None] > torch.tensor([-1.0, 0.3, 3.1, 3.5], device=y.device)
+    z, own = views(z1, z2), labels.repeat(2, 1)
+    return cosent(z[0], z[0], overlap(own).without(itself(own)), **scale)
+
+
 def modalities_mixed(z1: Tensor, z2: Tensor, ids: Tensor, y: Tensor, **scale: int) -> Tensor:
     mixing = Mixing(y.sigmoid(), torch.arange(len(y)).flip(0))
     return m3col([z1, z2, z1.roll(1, 1)], [mixing] * 3, **scale)
@@ -107,6 +114,8 @@ CASES = [
     Case("opposites", opposed),
     Case("supremix", mixed, differentiated=False),
     Case("conr", regularised),
+    Case("cosent, overlap", graded, compiled=True),
+    Case("cosent", lambda z1, z2, ids, y, **scale: cosent(z1, z2, same(ids), **scale)),
     # What trains temperatures holds embeddings fixed, and the other way round.
     Case("gml", of_classes, differentiated=False),
     # Rows are mixed within a process, by their order.

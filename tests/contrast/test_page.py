@@ -17,7 +17,7 @@ from medcl.contrast.losses.mochi import draw_mixing
 from medcl.contrast.losses.symile import draw_permutations
 from tests.contrast import loops as by_loops
 from tests.contrast.compare import draw
-from tests.contrast.losses import test_gml, test_groco, test_obow, test_slotcon, test_sparc, test_supremix
+from tests.contrast.losses import test_cosent, test_gml, test_groco, test_obow, test_slotcon, test_sparc, test_supremix
 from tests.contrast.similarities import test_late
 
 PAGE = Path(__file__).parents[2] / "docs" / "contrast.md"
@@ -62,7 +62,7 @@ def names(method: str) -> dict[str, Any]:
     both = {"patient": PATIENT, "label": LABEL, "age": AGE, "position": POSITION, "slices": SLICES}
     both |= {"partitions": PARTITIONS, "volumes": VOLUMES, "raw": RAW}
     doubled = {name: torch.cat([values, values]) for name, values in both.items()}
-    one_view = method in ("ConR", "SupReMix", "SimCLR, NT-Xent") or "(z1, z2" in METHODS[method]
+    one_view = method in ("ConR", "CoSENT", "SupReMix", "SimCLR, NT-Xent") or "(z1, z2" in METHODS[method]
     return {
         **vars(contrast),
         **(both if one_view else doubled),
@@ -202,6 +202,10 @@ def y_aware() -> Tensor:
     share = (cos(Z, Z) / 0.1).exp() * apart
     logs = (share / share.sum(1, keepdim=True)).where(apart > 0, 1.0).log()
     return -((weight * logs).sum(1) / weight.sum(1)).mean()
+
+
+def kernel_of_ages() -> Tensor:
+    return (-((AGE[:, None] - AGE) ** 2) / (2 * 5.0**2)).exp()
 
 
 def pcl() -> Tensor:
@@ -530,6 +534,7 @@ FORMULAS: dict[str, Callable[[], Tensor]] = {
     "y-aware": y_aware,
     "SupReMix": supremix,
     "ConR": conr,
+    "CoSENT": lambda: test_cosent.loops(Z1, Z2, kernel_of_ages(), torch.zeros(N, N), 0.05),
     "GML": lambda: test_gml.pair_by_pair(Z, LABEL.repeat(2), PRIOR, WIDTHS),
     "Temporal-SCL": temporal_scl,
     "CWCL": cwcl,

@@ -17,6 +17,7 @@ from medcl.evaluate.results import Results
 from medcl.evaluate.text_trials import Texts, by_labels, by_sentence, space, tf_idf
 from medcl.modality.report.config import TextConfig
 from medcl.networks.multimodal import REPORT
+from tests.modality.report.encoders.pretrained_texts import bert
 
 CONFIG = MultimodalEvaluateConfig(bootstrap=50, jobs=1)
 SENTENCES = TextConfig(draw="sentence")
@@ -114,3 +115,25 @@ def test_the_space_of_one_point_is_even_nowhere(manifest: Manifest) -> None:
     texts = Texts.of(manifest, np.flatnonzero(manifest.kinds == REPORT), SENTENCES)
     ((_, found),) = space(texts, {"constant": torch.ones(len(texts.rows), 2)}, manifest)
     assert found == {"alignment": pytest.approx(0), "alignment_all": pytest.approx(0), "uniformity": pytest.approx(0)}
+
+
+def test_a_published_sentence_encoder_is_measured_beside_words(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = bert(tmp_path / "models" / "tiny")
+    words = ["evaluate", str(folder / "run"), "--manifest", str(folder / "m.parquet"), "--bootstrap", "20"]
+    assert main([*words, "-o", str(tmp_path / "out"), "--encoders", str(model)]) == 0
+    assert "models/tiny" in capsys.readouterr().out
+    results = Results.load(tmp_path / "out" / "results.json")
+    assert [(arm.name, arm.kind) for arm in results.arms] == [
+        ("pretrained", "run"),
+        ("models/tiny", "foreign"),
+        ("tf_idf", "baseline"),
+        ("chance", "baseline"),
+    ]
+    for protocol in ("sentence to the rest of its report", "alike by labels, near by cosine"):
+        assert {row.arm for row in results.summary if row.protocol == protocol} == {arm.name for arm in results.arms}
+    assert main([*words, "-o", str(tmp_path / "two"), "--encoders", str(model), str(model)]) == 2
+    assert "two of them are called models/tiny" in capsys.readouterr().err
+    assert main([*words, "-o", str(tmp_path / "none"), "--encoders", str(tmp_path / "nowhere")]) == 1
+    assert "there is no such folder of a transformers model" in capsys.readouterr().err

@@ -49,6 +49,20 @@ def test_a_local_projection_has_its_own_width() -> None:
     assert joint.project_dense("image", dense).shape == (2, dense.shape[1], 3)
 
 
+def test_with_codes_all_sides_are_mixtures_of_them() -> None:
+    joint = MultimodalEncoder(sides(), hidden=0, projection=5, codes=9).eval()
+    assert joint.codes is not None
+    for kind, x in {"image": torch.rand(3, 1, 16, 16), "signal": torch.randn(3, 2, 40)}.items():
+        dense, pooled = joint.encode(kind, x)
+        expected = joint.codes.weights(kind, dense) @ joint.codes.codes
+        torch.testing.assert_close(joint.embed(kind, x), torch.nn.functional.normalize(expected, dim=1))
+        cells = joint.project_dense(kind, dense)
+        alone = joint.codes(kind, dense[1, 2:3][None])[0]
+        torch.testing.assert_close(cells[1, 2], torch.nn.functional.normalize(alone, dim=0))
+        with pytest.raises(UsageError, match="no common space"):
+            joint.project(kind, pooled)
+
+
 def test_what_cannot_be_is_refused() -> None:
     joint = MultimodalEncoder(sides(), hidden=7, projection=5)
     with pytest.raises(UsageError, match="no side 'report': it has image, signal"):

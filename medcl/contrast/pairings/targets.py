@@ -1,4 +1,4 @@
-"""Pairings from continuous targets (age, ejection fraction, position of a slice), and targets that are smoothed."""
+"""Pairings from targets: age, ejection fraction, position of a slice, labels in common; and targets smoothed."""
 
 from dataclasses import replace
 
@@ -112,6 +112,43 @@ def kernel(y_a: Tensor, y_b: Tensor | None = None, *, bandwidth: float | Tensor)
         return PairMasks(distance.square().div(-2).exp().nan_to_num(0.0))
 
     return Pairing(rule, scaled[:1], scaled[1:], soft=True)
+
+
+def overlap(labels_a: Tensor, labels_b: Tensor | None = None) -> Pairing:
+    """Positive by the share of labels in common: |A and B| / |A or B| (Jaccard, 1901).
+
+    Of a sample without a label nothing is known: its pairs are left out.
+
+    Args:
+        labels_a: (N, K) bool, which labels the anchors have.
+        labels_b: (M, K) those of the candidates; default: the same ones.
+
+    Returns:
+        The pairing, of weights from 0 to 1.
+
+    Raises:
+        UsageError: when labels are not bool or shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> from medcl.contrast import overlap
+        >>> labels = torch.tensor([[1, 1, 0], [1, 0, 0], [0, 0, 1]]).bool()
+        >>> overlap(labels).pairs().positive
+        tensor([[1.0000, 0.5000, 0.0000],
+                [0.5000, 1.0000, 0.0000],
+                [0.0000, 0.0000, 1.0000]])
+    """
+    labels_b = labels_a if labels_b is None else labels_b
+    both = labels_a, labels_b
+    if any(one.ndim != 2 or one.dtype != torch.bool for one in both) or labels_a.shape[1] != labels_b.shape[1]:
+        raise UsageError(f"labels must be bool of shape (N, K) and (M, K), got {labels_a.shape} and {labels_b.shape}")
+
+    def rule(anchors: Tensors, candidates: Tensors) -> PairMasks:
+        a, b = anchors[0].float(), candidates[0].float()
+        shared, of_a, of_b = a @ b.T, a.sum(dim=1)[:, None], b.sum(dim=1)[None]
+        return PairMasks(shared / (of_a + of_b - shared).clamp(min=1), (of_a > 0) & (of_b > 0))
+
+    return Pairing(rule, (labels_a,), (labels_b,), soft=True)
 
 
 def magnified(pairing: Pairing, y_a: Tensor, y_b: Tensor | None = None) -> Pairing:

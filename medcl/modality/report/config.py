@@ -55,7 +55,9 @@ class TextEncoderConfig:
         patients: of that tokenizer, in the reports of how many patients a word has to occur to be learned: a name that
             de-identification missed is a word of few, and weights with their vocabulary are made to be shared. Words
             of name fields are never learned. What is not learned is spelled in pieces.
-        pooling: how the tokens' embeddings become one vector: `mean`, `max`, or `cls`, the first token's.
+        pooling: how the tokens' embeddings become one vector: `mean`, `max`, or `cls`, the first token's; or `latent`,
+            the mean after each token has attended to learned latents (NV-Embed).
+        latents: learned latents of `latent`.
         freeze: of a transformers model, how many of its first layers are not trained, its token embeddings among
             them; ConVIRT freezes 6 of 12. -1 freezes all of it.
         lora: rank of the low-rank updates (peft) by which a transformers model is trained; 0 trains its weights.
@@ -69,7 +71,8 @@ class TextEncoderConfig:
     dropout: float = 0.1
     vocabulary: int = 8000
     patients: int = 5
-    pooling: Literal["mean", "max", "cls"] = "mean"
+    pooling: Literal["mean", "max", "cls", "latent"] = "mean"
+    latents: int = 32
     freeze: int = 0
     lora: int = 0
     download: bool = False

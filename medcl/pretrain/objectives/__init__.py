@@ -27,6 +27,7 @@ OBJECTIVES = {
     "momentum-distillation": "distillation:MomentumDistillation",
     "distill": "distill:Distill",
     "meru": "meru:Meru",
+    "fdt": "fdt:FDT",
     "simlap": "simlap:SimLAP",
     "sepclr": "sepclr:SepCLR",
     "temporal-scl": "temporal_scl:TemporalSCL",

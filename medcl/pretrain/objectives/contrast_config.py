@@ -11,6 +11,7 @@ from medcl.pretrain.objectives.positives import (
     IN_BATCH,
     ITEM,
     NEIGHBOURS,
+    OVERLAP,
     PARTITION,
     POSITION,
     SOFT,
@@ -50,10 +51,12 @@ class ContrastConfig(ObjectiveConfig):
         between: the inputs that are contrasted with each other.
         positives: what two samples share that attract each other: a level (`patient`, `trial`, `study`), `item` (the
             sample itself, or records that belong together), `text`, `label:COLUMN`, `value:COLUMN` (continuous),
-            `survival:TIME/EVENT=VALUE` (nearness of the times of events, see `medcl.contrast.event_times`; ours),
-            `position` (of slices in their volume, of windows in seconds), `partition` (of slices), `neighbours` (in raw
-            features), `soft:INPUT` (weighted by a frozen encoder), `alike:INPUT` (near each other for a frozen encoder,
-            see `above`); or several with their shares.
+            `overlap:COLUMN/COLUMN` (weighted by the share of the labels of these columns that two samples have in
+            common; a report has those of the records that it describes), `survival:TIME/EVENT=VALUE` (nearness of the
+            times of events, see `medcl.contrast.event_times`; ours), `position` (of slices in their volume, of windows
+            in seconds), `partition` (of slices), `neighbours` (in raw features), `soft:INPUT` (weighted by a frozen
+            encoder), `alike:INPUT` (near each other for a frozen encoder, see `above`); or several with their
+            shares.
         exclude: levels, `text` or `alike:INPUT`; pairs that share one without being positive are left out, neither
             positive nor negative.
         within: a level; only samples that share it are compared at all.
@@ -180,9 +183,10 @@ class ContrastConfig(ObjectiveConfig):
                     f"{where}.positives: {word!r} needs {SURVIVAL}TIME/EVENT=VALUE, two columns and the value of an "
                     "observed event, and a bandwidth above 0, a difference of logarithms of times"
                 )
-        if self.negatives.queue and any(word == POSITION or word.startswith((VALUE, SURVIVAL)) for word in self.words):
+        no_ids = (POSITION, VALUE, SURVIVAL, OVERLAP)
+        if self.negatives.queue and any(word.startswith(no_ids) for word in self.words):
             raise UsageError(
-                f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers"
+                f"{where}: a queue (negatives.queue) holds ids, and positives {self.positives!r} are numbers or sets"
             )
         if self.negatives.queue and self.dense:
             raise UsageError(f"{where}: dense embeddings have no queue; `densecl` contrasts cells with a queue")

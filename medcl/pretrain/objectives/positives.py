@@ -14,7 +14,7 @@ from medcl.contrast.pairings.neighbours import alike, nearest, soft
 from medcl.contrast.pairings.pairs import Pairing, itself, mixture, same
 from medcl.contrast.pairings.slices import across_volumes, partition
 from medcl.contrast.pairings.survival import event_times
-from medcl.contrast.pairings.targets import kernel, near
+from medcl.contrast.pairings.targets import kernel, near, overlap
 from medcl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ EARLIER = -1
 """The place of what comes from an earlier batch."""
 LABEL, VALUE, SOFT, ALIKE = "label:", "value:", "soft:", "alike:"
 SURVIVAL = "survival:"
+OVERLAP = "overlap:"
+"""Before columns of labels, with a slash between them."""
 CLASSES = "classes:"
 """Before a column and classes of it, see `places`."""
 IN_BATCH = (ITEM, TEXT, POSITION, PARTITION, NEIGHBOURS)
@@ -39,6 +41,7 @@ WORDS = (
     NEIGHBOURS,
     f"{LABEL}COLUMN",
     f"{VALUE}COLUMN",
+    f"{OVERLAP}COLUMN/COLUMN",
     f"{SURVIVAL}TIME/EVENT=VALUE",
     f"{SOFT}INPUT",
     f"{ALIKE}INPUT",
@@ -51,7 +54,7 @@ class Side:
     """Anchors or candidates.
 
     Args:
-        ids: {name: (n,)} ids and values of the samples of this process.
+        ids: {name: (n,)} ids and values of the samples of this process, {name: (n, K)} which labels they have.
         blocks: views of each.
         n: samples.
         names: of the inputs on this side.
@@ -67,8 +70,9 @@ class Side:
     frozen: Mapping[str, Tensor] | None = None
 
     def of(self, name: str) -> Tensor:
-        """(blocks * n,) ids."""
-        return self.ids[name].repeat(self.blocks)
+        """(blocks * n, ...) ids, values or labels."""
+        own = self.ids[name]
+        return own.repeat(self.blocks, *[1] * (own.ndim - 1))
 
 
 def pair(rules: "ContrastConfig", a: Side, b: Side | None, group: Group) -> Pairing:
@@ -115,6 +119,8 @@ def _positive(word: str, rules: "ContrastConfig", a: Side, b: Side | None, group
         if rules.bandwidth:
             return kernel(a.of(word), other.of(word), bandwidth=rules.bandwidth)
         return near(a.of(word), other.of(word), within=rules.width)
+    if word.startswith(OVERLAP):
+        return overlap(a.of(word), other.of(word))
     if word.startswith(SURVIVAL):
         own = next(name for name in ("slice", "sample", ITEM) if name in a.ids)
         sides = [tuple(side.of(name) for name in (*survival(word), own)) for side in (a, other)]

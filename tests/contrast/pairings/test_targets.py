@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself, same
-from medcl.contrast.pairings.targets import kernel, magnified, near, unknown
+from medcl.contrast.pairings.targets import kernel, magnified, near, overlap, unknown
 from medcl.errors import UsageError
 from tests.contrast.compare import assert_same, draw
 
@@ -114,3 +114,20 @@ def test_what_does_not_fit_is_refused() -> None:
         magnified(kernel(AGES, bandwidth=1.0), AGES)
     with pytest.raises(UsageError, match="cannot take"):
         magnified(near(AGES, within=1), AGES[:3])
+
+
+def test_labels_in_common_are_counted_pair_by_pair() -> None:
+    a, b = draw(5, 6) > 0.4, draw(4, 6, seed=1) > 0.4
+    a[2] = b[1] = False
+    pairs = overlap(a, b).pairs()
+    assert pairs.candidate is not None
+    for i, one in enumerate(a.tolist()):
+        for j, other in enumerate(b.tolist()):
+            first, second = ({k for k, there in enumerate(labels) if there} for labels in (one, other))
+            share = len(first & second) / max(1, len(first | second))
+            assert float(pairs.positive[i, j]) == pytest.approx(share)
+            assert bool(pairs.candidate[i, j]) == bool(first and second)
+    with pytest.raises(UsageError, match="bool of shape"):
+        overlap(a.float())
+    with pytest.raises(UsageError, match="bool of shape"):
+        overlap(a, b[:, :5])

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from medcl.errors import UsageError
 from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders.tokens import Tokenizer
+from medcl.networks.latent_attention import LatentAttention
 from medcl.networks.transformer import HEAD_WIDTH, positions, transformer_layers
 
 
@@ -33,6 +34,7 @@ class TextEncoder(nn.Module, ABC):
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
         self.register_buffer("special", torch.tensor(tokenizer.special), persistent=False)
+        self.latent = LatentAttention(config.dim, config.latents) if config.pooling == "latent" else None
 
     @abstractmethod
     def encode(self, ids: Tensor, here: Tensor) -> Tensor:
@@ -83,6 +85,8 @@ class TextEncoder(nn.Module, ABC):
         """
         if self.config.pooling == "cls":
             return dense[:, 0]
+        if self.latent is not None:
+            dense = self.latent(dense)
         here = (ids != 0).unsqueeze(-1)
         if self.config.pooling == "max":
             largest = dense.masked_fill(~here, float("-inf")).amax(dim=1)
@@ -149,8 +153,10 @@ def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | N
         raise UsageError(f"a text encoder needs dim of at least 1, got dim={config.dim}")
     if not 0 <= config.dropout < 1:
         raise UsageError(f"a text encoder's dropout lies in [0, 1), got dropout={config.dropout}")
-    if config.pooling not in ("mean", "max", "cls"):
-        raise UsageError(f"a text encoder pools by 'mean', 'max' or 'cls', got pooling={config.pooling!r}")
+    if config.pooling not in ("mean", "max", "cls", "latent"):
+        raise UsageError(f"a text encoder pools by 'mean', 'max', 'cls' or 'latent', got pooling={config.pooling!r}")
+    if config.latents < 1:
+        raise UsageError(f"a text encoder needs latents of at least 1, got latents={config.latents}")
     if config.freeze < -1 or config.lora < 0:
         raise UsageError(
             f"freeze is a number of layers or -1, lora a rank or 0, got freeze={config.freeze}, lora={config.lora}"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import peft
 import tokenizers
@@ -25,7 +25,6 @@ from medcl.modality.report.config import TextEncoderConfig
 from medcl.modality.report.encoders import TextEncoder
 from medcl.modality.report.encoders.tokens import Tokenizer
 
-T = TypeVar("T")
 _NEEDS = "the folder needs config.json, tokenizer.json and model.safetensors"
 _READ = ["*.json", "*.txt", "*.model", "*.safetensors"]
 _UNUSED = ("pooler.", "embeddings.position_ids")
@@ -74,7 +73,7 @@ def read_tokenizer(name: str, download: bool) -> tuple[tokenizers.Tokenizer, int
         MedclError: there is no such model, or its files cannot be read.
         UsageError: the model has no fast tokenizer, or none that pads.
     """
-    found = _read(transformers.AutoTokenizer.from_pretrained, find(name, download), "tokenizer", use_fast=True)
+    found = read(transformers.AutoTokenizer.from_pretrained, find(name, download), "tokenizer", use_fast=True)
     inner = getattr(found, "backend_tokenizer", None)
     if not isinstance(inner, tokenizers.Tokenizer):
         raise UsageError(f"{name}: has no fast tokenizer (tokenizer.json): choose a model that has one")
@@ -97,7 +96,7 @@ def read_model(name: str, download: bool) -> Any:
             "are opened and are not read: convert them where they are trusted (save_pretrained of transformers)"
         )
     with _without_progress():
-        model, about = _read(
+        model, about = read(
             transformers.AutoModel.from_pretrained, folder, "network", use_safetensors=True, output_loading_info=True
         )
     absent = sorted(key for key in about["missing_keys"] if not key.startswith(_UNUSED))
@@ -135,9 +134,14 @@ def _encoder(model: Any, name: str) -> Any:
     return model.float()
 
 
-def _read(read: Callable[..., Any], folder: Path, what: str, **settings: Any) -> Any:
+def read(reader: Callable[..., Any], folder: Path, what: str, **settings: Any) -> Any:
+    """What a reader of transformers makes of a folder, from local files and without its code.
+
+    Raises:
+        MedclError: it cannot be read.
+    """
     try:
-        return read(str(folder), local_files_only=True, trust_remote_code=False, **settings)
+        return reader(str(folder), local_files_only=True, trust_remote_code=False, **settings)
     # A damaged file can end in any of these, and in a bare Exception of the libraries beneath.
     except Exception as error:
         raise MedclError(

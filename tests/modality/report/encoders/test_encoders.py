@@ -13,7 +13,7 @@ from medcl.modality.report.encoders import TextEncoder, build
 from medcl.modality.report.encoders.tokens import Tokenizer
 
 TEXTS = ["no pleural effusion", "the heart is enlarged and there is a small nodule in the left lung", "", "normal"]
-POOLINGS = ("mean", "max", "cls")
+POOLINGS = ("mean", "max", "cls", "latent")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,11 @@ def tokenizer() -> Tokenizer:
 
 def encoder(tokenizer: Tokenizer, pooling: str = "mean") -> TextEncoder:
     torch.manual_seed(0)
-    return build(TextEncoderConfig(dim=16, hidden=32, pooling=pooling), tokenizer)  # type: ignore[arg-type]
+    made = build(TextEncoderConfig(dim=16, hidden=32, pooling=pooling), tokenizer)  # type: ignore[arg-type]
+    for weight in () if made.latent is None else made.latent.parameters():
+        # Where training begins, it does nothing.
+        torch.nn.init.normal_(weight, std=0.3)
+    return made
 
 
 def ids(tokenizer: Tokenizer, texts: list[str], padding: int = 0) -> Tensor:
@@ -64,6 +68,7 @@ def test_dense_embeddings_are_zero_at_padding_and_pooled_where_there_are_tokens(
             "mean": [row.mean(0) for row in own],
             "max": [row.amax(0) for row in own],
             "cls": [row[0] for row in own],
+            "latent": [(row if model.latent is None else model.latent(row[None])[0]).mean(0) for row in own],
         }
         torch.testing.assert_close(model.pool(dense, x), torch.stack(expected[pooling]))
 
@@ -112,6 +117,7 @@ def test_importing_it_does_not_import_transformers() -> None:
         (TextEncoderConfig(depth=0), "depth=0"),
         (TextEncoderConfig(dropout=1.0), "dropout=1"),
         (TextEncoderConfig(pooling="median"), "median"),  # type: ignore[arg-type]
+        (TextEncoderConfig(pooling="latent", latents=0), "latents=0"),
         (TextEncoderConfig(freeze=1), "transformers models"),
         (TextEncoderConfig(lora=4), "transformers models"),
         (TextEncoderConfig(freeze=-2), "freeze=-2"),
