@@ -4,7 +4,8 @@ from typing import Any
 
 from medcl.errors import UsageError
 from medcl.modality import wing
-from medcl.pretrain.model import adapted, spaces
+from medcl.pretrain.common_space import spaces
+from medcl.pretrain.model import adapted
 from medcl.pretrain.objectives import build
 from medcl.pretrain.recipe import Recipe, StageConfig
 

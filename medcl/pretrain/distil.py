@@ -9,7 +9,7 @@ from medcl import run_card, runs
 from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
 from medcl.modality.spec import JointCard
-from medcl.pretrain.model import side_names
+from medcl.pretrain.common_space import side_names
 from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe, as_settings
 from medcl.pretrain.run import Pretrained, pretrain

@@ -15,11 +15,12 @@ from medcl.networks.captioner import Captioner
 from medcl.networks.multimodal import MultimodalEncoder
 from medcl.pretrain import continual
 from medcl.pretrain.batches import Source, made_of, source
+from medcl.pretrain.common_space import side_names, widths
 from medcl.pretrain.held_out import HeldOut, held_out
 from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Made, in_splits, made_inputs
 from medcl.pretrain.lookups import Columns, Lookups
-from medcl.pretrain.model import Model, adapted, loss_name, side_names, widths
+from medcl.pretrain.model import Model, adapted, loss_name
 from medcl.pretrain.recipe import InputConfig, Recipe, StageConfig
 
 
