@@ -1,4 +1,4 @@
-"""What makes several inputs of a recipe comparable: whose heads they share, how wide, and what the encoders are called."""
+"""What makes several inputs of a recipe comparable: whose heads they share, how wide, and what encoders are called."""
 
 from typing import Any
 
