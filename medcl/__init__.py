@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medcl.api import (
         compare,
+        condense,
         differences,
         distill,
         embed,
@@ -34,6 +35,7 @@ __all__ = [
     "Embeddings",
     "__version__",
     "compare",
+    "condense",
     "differences",
     "distill",
     "embed",

@@ -5,6 +5,7 @@ from typing import Any
 
 from medcl.commands.archive import phantom, scan, split
 from medcl.commands.arguments import Result
+from medcl.commands.condensing import condense
 from medcl.commands.differing import differences
 from medcl.commands.distilling import distill
 from medcl.commands.embeddings import embed, explore
@@ -22,6 +23,7 @@ __all__ = [
     "scan",
     "split",
     "reduce",
+    "condense",
     "recipes",
     "prepare",
     "pretrain",

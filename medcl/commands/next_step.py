@@ -189,3 +189,9 @@ def after_export(folder: Path, network: str) -> str:
     if network in calls:
         return f"in Python, {calls[network]}({str(folder / network)!r})"
     return f"in Python, medcl.load({str(folder)!r})"
+
+
+def after_condense(folder: Path, labels: Path) -> str:
+    """Scan the synthetic images as the archive of their own that they are."""
+    table = ["--labels", str(labels), "--record-column", "record", "--target-columns", "class"]
+    return join(["medcl", "scan", str(folder), *table, "--patient-per-record", "-o", f"{folder.name}.parquet"])

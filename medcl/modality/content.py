@@ -40,6 +40,7 @@ class Format:
         several: a file holds several records: `read_headers` of its reader returns the header of each.
         series: module of the wing's `formats` with `records`, which makes records of a stack of DICOM slices.
         events: module of the wing's `formats` with `read_events`; empty where events of the format are not read.
+        pieces: of recordings: its reader has `pieces`, which opens one to be read a piece at a time.
         unread: of a format that is recognised and not read: what to do with such a file.
     """
 
@@ -55,6 +56,7 @@ class Format:
     several: bool = False
     series: str = ""
     events: str = ""
+    pieces: bool = False
     unread: str = ""
 
 

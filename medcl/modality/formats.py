@@ -1,7 +1,8 @@
 """Which format a file is in, by its content, and the reader of that format."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from medcl.modality.image.record import Image
     from medcl.modality.signal.config import Stated
     from medcl.modality.signal.epochs import Events
-    from medcl.modality.signal.record import Signal
+    from medcl.modality.signal.record import Pieces, Signal
     from medcl.modality.volume.record import Nan, Volume
 
 _WINGS: dict[str, Any] = {wing: room(wing, "formats") for wing in EVERY_WING}
@@ -138,16 +139,13 @@ def read_headers(
     return cast(Sequence[RecordHeader], _reader(format).read_headers(path, format))
 
 
-def read_signal(
-    path: Path, format: str, stated: "Stated | None" = None, span: tuple[int, int] | None = None
-) -> "Signal":
+def read_signal(path: Path, format: str, stated: "Stated | None" = None) -> "Signal":
     """Read a recording.
 
     Args:
         path: of its header.
         format: as `identify` returns it.
         stated: as it was given to `read_header`.
-        span: first sample, and the one behind the last; None reads all. It lies within one of `stretches`.
 
     Returns:
         The signal.
@@ -155,15 +153,22 @@ def read_signal(
     Raises:
         UnreadableError: with what is wrong.
     """
-    options: dict[str, Any] = {"stated": stated or _nothing_stated(), "span": span}
+    options = {"stated": stated or _nothing_stated()}
     return cast("Signal", _reader(format, "signal").read_signal(path, **_taken(format, options)))
 
 
-def stretches(path: Path, format: str) -> tuple[int, ...] | None:
-    """First samples of the stretches of a recording, where `read_signal` takes a span within one; else None."""
-    if "span" not in BY_NAME[format].takes:
-        return None
-    return cast("tuple[int, ...] | None", _reader(format, "signal").stretches(path))
+@contextmanager
+def pieces(path: Path, format: str, stated: "Stated | None" = None) -> Iterator["Pieces | None"]:
+    """Open a recording to be read a piece at a time; arguments and errors as of `read_signal`.
+
+    Yields:
+        The open recording; None where it can only be read as a whole.
+    """
+    if not BY_NAME[format].pieces:
+        yield None
+        return
+    with _reader(format, "signal").pieces(path, **_taken(format, {"stated": stated or _nothing_stated()})) as opened:
+        yield opened
 
 
 def read_events(path: Path, format: str) -> "Events":

@@ -87,7 +87,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
     counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
     return Source(
         pairs,
-        {"patients": batch.patients, "records": batch.records, **_source(batch.source, chosen, pairs)},
+        {"patients": batch.drawn, "records": batch.records, **_source(batch.source, chosen, pairs)},
         np.unique(chosen.column("patient")[pairs.members]),
         f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
         _sentence(counts | pairs.left_out),
@@ -118,7 +118,7 @@ def _of_levels(recipe: Recipe, samples: Any) -> Source:
     batch = recipe.batch
     if batch.source:
         raise UsageError("batch.source: is of linked records and reports; for others take `within` of an objective")
-    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    sizes = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
     if hasattr(samples, "draw"):
         sizes |= {"reuse": batch.reuse, "buffer": batch.buffer}
     return Source(
@@ -168,7 +168,7 @@ def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], 
         for name, config in recipe.inputs.items()
     }
     batch = recipe.batch
-    sizes = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
+    sizes = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
     size = f"{len(data)} samples"
     return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
 

@@ -17,11 +17,13 @@ def check(recipe: Recipe) -> None:
         UsageError: with the field and its value, or the two parts that do not fit together.
     """
     batch = recipe.batch
-    if min(batch.patients, batch.records, batch.samples) < 1:
+    if min(batch.patients, batch.records, batch.samples, batch.pool) < 1:
         raise UsageError(
-            f"batch: patients, records and samples must be at least 1, not {batch.patients}, {batch.records}, "
-            f"{batch.samples}"
+            f"batch: patients, records, samples and pool must be at least 1, not {batch.patients}, {batch.records}, "
+            f"{batch.samples}, {batch.pool}"
         )
+    if batch.pool > 1 and len(recipe.inputs) > 1:
+        raise UsageError("batch.pool: chooses patients by two views of one input; leave it out of recipes of several")
     if recipe.hardware.chunk < 0:
         raise UsageError(
             f"hardware.chunk: {recipe.hardware.chunk} is invalid; it is the number of views at a time, 0 for all"

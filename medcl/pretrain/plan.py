@@ -17,6 +17,7 @@ from medcl.pretrain import continual
 from medcl.pretrain.batches import Source, made_of, source
 from medcl.pretrain.common_space import side_names, widths
 from medcl.pretrain.held_out import HeldOut, held_out
+from medcl.pretrain.informative import check_views
 from medcl.pretrain.initialise import initialise
 from medcl.pretrain.inputs import Made, in_splits, made_inputs
 from medcl.pretrain.lookups import Columns, Lookups
@@ -101,6 +102,8 @@ class Plan:
             initialise(encoders, self.recipe, self.source.patients, self.salt, told=told)
             continual.take_up(self.recipe, made.objectives)
             made.begin()
+        if self.recipe.batch.pool > 1:
+            check_views(made)
         return made
 
     def weights(self, stage: StageConfig, done: float) -> dict[str, float]:

@@ -36,6 +36,8 @@ class BatchConfig:
         incomplete: whether linked records count that lack an input.
         source: column of the manifest, such as `site`: the records of a batch all share it, so that negatives cannot be
             told by a site's marks or wording; of linked records and reports. Empty mixes all.
+        pool: patients who are drawn for each one who is trained on: those stay whose two views the encoder, as it is in
+            this step, finds least alike, by the mean over their samples; of one input. 1 keeps all.
     """
 
     patients: int = 32
@@ -45,6 +47,12 @@ class BatchConfig:
     buffer: int = 8
     incomplete: bool = False
     source: str = ""
+    pool: int = 1
+
+    @property
+    def drawn(self) -> int:
+        """Patients who are drawn for a batch."""
+        return self.patients * self.pool
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from medcl.engine.fabric import Fabric
 from medcl.engine.progress import progress
 from medcl.errors import MedclError
 from medcl.pretrain.checkpoint import State, resume_from, save, step_of
+from medcl.pretrain.informative import informative
 from medcl.pretrain.metrics import Log
 from medcl.pretrain.model import Model
 from medcl.pretrain.monitor import Monitor, in_short
@@ -157,6 +158,10 @@ def _train(
             # One batch for all processes: the same views; dropout differs.
             generator = torch.Generator().manual_seed(step_seed(recipe.seed, step))
             torch.manual_seed(step_seed(recipe.seed + 1, step, fabric.global_rank))
+            if recipe.batch.pool > 1:
+                with fabric.autocast():
+                    by = torch.Generator().manual_seed(step_seed(recipe.seed + 2, step))
+                    batch = informative(model, batch, by, recipe.batch.patients)
             rate = learning_rate(config, step - before)
             for group in optimiser.param_groups:
                 group["lr"] = rate

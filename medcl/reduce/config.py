@@ -91,3 +91,49 @@ class ReduceConfig:
             return f"{self.by} {100 * self.keep:g}%"
         limit = self.threshold if self.threshold is None or isinstance(self.threshold, str) else f"{self.threshold:g}"
         return self.by if limit is None else f"{self.by} {limit}"
+
+
+DEPTH = 3
+"""Blocks of the networks that images are condensed by, each of which halves them."""
+
+
+@dataclass(frozen=True)
+class CondenseConfig:
+    """How images are condensed.
+
+    Args:
+        per_class: synthetic images of each class.
+        steps: of the synthetic images, each with a network of new random weights.
+        warmup: share of steps at first in which gradients are compared class by class (DC); 1 is DC alone.
+        batch: real images of each class in a step.
+        width: channels of the networks.
+        learning_rate: of the synthetic images, in standard deviations of the real ones.
+        begin: `real`: images of the archive, or `noise`, which takes many more steps.
+        size: of the images in pixels, rows and columns.
+        colour: keep red, green and blue; else images are made grey.
+        seed: of everything that is drawn.
+    """
+
+    per_class: int = 1
+    steps: int = 1000
+    warmup: float = 0.25
+    batch: int = 128
+    width: int = 32
+    learning_rate: float = 0.015
+    begin: Literal["real", "noise"] = "real"
+    size: tuple[int, int] = (32, 32)
+    colour: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("per_class", "steps", "batch", "width"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"condense: {name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.warmup <= 1:
+            raise UsageError(f"condense: warmup is a share of the steps from 0 to 1, not {self.warmup}")
+        if not self.learning_rate > 0:
+            raise UsageError(f"condense: learning_rate must be above 0, not {self.learning_rate}")
+        if self.begin not in ("real", "noise"):
+            raise UsageError(f"condense: begin is real or noise, not {self.begin!r}")
+        if min(self.size) < 2**DEPTH:
+            raise UsageError(f"condense: size must be at least {2**DEPTH} pixels, not {list(self.size)}")

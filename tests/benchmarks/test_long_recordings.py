@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from medcl.archive.build import build_manifest
+from medcl.archive.config import ScanRequest
 from medcl.data.prepare import prepare
 from medcl.embed.embeddings import EmbeddingsFile
 from medcl.modality import wing
@@ -15,6 +18,8 @@ from medcl.modality.spec import SignalCard
 from medcl.phantom.ecg import LEADS, draw_patient, simulate
 from tests.data.wfdb_archive import scanned, write_record
 from tests.embed import archives
+from tests.modality.signal.formats.write_signals import write_eeglab73
+from tests.modality.written import Values, waves, write_brainvision, write_eeglab, write_fif, write_gdf
 
 RATE, CHANNELS = 100.0, ("I", "II", "V1")
 # Memory of its own: pages of the store that are mapped belong to the system, which takes them back when it needs them.
@@ -43,6 +48,20 @@ EMBED = WATCHED.format(
 run, manifest, store, output, level = sys.argv[1:]
 config = EmbedConfig(level=level, batch=32, jobs=1)
 embed_manifest(Path(run), Manifest.read(manifest), config, Path(store), Path(output))
+""",
+)
+DECODE = WATCHED.format(
+    imports="""from medcl.archive.file_state import scanned
+from medcl.data.decode import sources
+from medcl.modality import wing
+from medcl.modality.signal.config import SignalConfig
+from medcl.modality.signal.prepare import decode, resolve""",
+    work="""
+manifest = Manifest.read(sys.argv[1])
+(source,) = sources(manifest, wing("signal"), scanned(manifest))
+held = decode(source, resolve(manifest, SignalConfig(band=[0.5, 40.0]))).arrays[None]
+if hasattr(held, "remove"):
+    held.remove()
 """,
 )
 PREPARE = WATCHED.format(
@@ -105,5 +124,32 @@ def test_a_day_is_prepared_in_constant_memory(tmp_path: Path, band: str) -> None
     told = ", ".join(f"{hours} h {one / 1e6:.0f} MB" for hours, one in peaks.items())
     print(f"\nprepare{' with data.band' * bool(band)}: {told}")
     # From six hours on a recording is read in pieces.
+    assert peaks[24] < 1.15 * peaks[6]
+    assert peaks[24] < 4e8
+
+
+WRITERS: dict[str, Callable[[Path, Values], Path]] = {
+    "gdf": lambda folder, values: write_gdf(folder / "a.gdf", values),
+    "fif": lambda folder, values: write_fif(folder / "a_raw.fif", values * 1e-6),
+    "brainvision": lambda folder, values: write_brainvision(folder, "a", values),
+    "eeglab": lambda folder, values: write_eeglab(folder / "a.set", values),
+    "eeglab v7.3": lambda folder, values: write_eeglab73(folder / "a.set", values),
+}
+
+
+@pytest.mark.benchmark
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's own peak of memory is read from /proc")
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_day_of_other_formats_is_decoded_in_constant_memory(tmp_path: Path, form: str) -> None:
+    peaks = {}
+    for hours in (6, 24):
+        folder = tmp_path / f"h{hours}"
+        folder.mkdir()
+        values = np.tile(waves(samples=360_000, scale=50), hours)
+        WRITERS[form](folder, values)
+        build_manifest(ScanRequest(folder, tmp_path / f"{hours}.parquet", patient_per_record=True, jobs=1))
+        peaks[hours] = peak(DECODE, tmp_path / f"{hours}.parquet")
+    print(f"\n{form}: 6 h {peaks[6] / 1e6:.0f} MB, 24 h {peaks[24] / 1e6:.0f} MB")
+    # Six hours are read as a whole, a day in pieces.
     assert peaks[24] < 1.15 * peaks[6]
     assert peaks[24] < 4e8

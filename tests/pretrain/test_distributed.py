@@ -104,6 +104,14 @@ def test_two_nodes_train_as_one(nodes: Any, ecg_manifest_path: Path, tmp_path: P
     assert [text.count("run folder") for text in told] == [1, 0]
 
 
+def test_two_nodes_choose_the_same_patients(nodes: Any, ecg_manifest_path: Path, tmp_path: Path) -> None:
+    # Of four who are drawn two are trained on; they may both be of one node.
+    recipe = without_dropout(on_signals(batch={"patients": 2, "samples": 2, "pool": 2}, optimiser={"steps": 5}))
+    medcl.pretrain(recipe, ecg_manifest_path, tmp_path / "on1")
+    finish(nodes(recipe, ecg_manifest_path, tmp_path / "on2"))
+    compare(tmp_path / "on1", tmp_path / "on2")
+
+
 def test_inputs_that_one_node_lacks(nodes: Any, three: Path, tmp_path: Path) -> None:
     # Three patients in a batch: the second node has one of them, in many steps without an image. With fewer, too few
     # are complete to be told apart, and AdamW makes large steps of gradients that are nothing but rounding.

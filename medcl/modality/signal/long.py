@@ -3,7 +3,7 @@
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError
-from medcl.modality.formats import read_header, read_signal
+from medcl.modality.formats import read_header
 from medcl.modality.rows import Source
 from medcl.modality.signal.channels import listed
 from medcl.modality.signal.config import SignalConfig
 from medcl.modality.signal.designs import designs
 from medcl.modality.signal.filters import NAN, Floats, Part, TooShortError, ratio, second_of
 from medcl.modality.signal.formats.channel_choice import ASIDE
-from medcl.modality.signal.record import Signal
+from medcl.modality.signal.record import Pieces, Signal, SignalHeader
 from medcl.modality.storing import DecodedRecord, OnDisk
 
 LONGEST = 1 << 23
@@ -72,7 +72,7 @@ def is_long(row: Mapping[str, Any], config: SignalConfig) -> bool:
 def decoded(
     source: Source,
     config: SignalConfig,
-    starts: Sequence[int],
+    pieces: Pieces,
     wanted: Callable[[Signal, SignalConfig, str], Wanted],
     decode: Decode,
 ) -> DecodedRecord:
@@ -83,7 +83,7 @@ def decoded(
     Args:
         source: the recording.
         config: of preparation.
-        starts: first samples of its stretches.
+        pieces: the recording, open.
         wanted: finds the channels.
         decode: prepares a piece.
 
@@ -91,7 +91,7 @@ def decoded(
         UnreadableError: as of the whole.
     """
     header = read_header(source.file, source.format, source.stated, verify=True)
-    made = _Made(source, config, header.sampling_rate, [*starts, header.n_samples], str(source.row["modality"]))  # type: ignore[attr-defined]
+    made = _Made(source, config, header, pieces)  # type: ignore[arg-type]
     descriptor, name = tempfile.mkstemp(prefix="recording-")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -108,11 +108,13 @@ def decoded(
 class _Made:
     """What becomes of a recording whose stretches begin at `before`, the last number being its length."""
 
-    def __init__(self, source: Source, config: SignalConfig, rate: float, before: list[int], modality: str) -> None:
-        self.source, self.config, self.before, self.modality = source, config, before, modality
-        self.rate, self.wanted = rate, config.sampling_rate or rate
+    def __init__(self, source: Source, config: SignalConfig, header: SignalHeader, pieces: Pieces) -> None:
+        self.config, self.read, self.modality = config, pieces.read, str(source.row["modality"])
+        self.channels = max(1, int(source.row.get("n_channels") or 1))
+        self.before = [*pieces.starts, header.n_samples]
+        self.rate, self.wanted = header.sampling_rate, config.sampling_rate or header.sampling_rate
         self.step = ratio(self.rate, self.wanted)
-        lengths = [ceil((stop - start) * self.step) for start, stop in pairwise(before)]
+        lengths = [ceil((stop - start) * self.step) for start, stop in pairwise(self.before)]
         self.after = [0, *np.cumsum(lengths).tolist()]
         self.lost = np.zeros(int(second_of(np.array(self.after[-1] - 1), self.wanted)) + 1, dtype=np.uint8)
         # Pieces are whole seconds, which all rates have whole numbers of samples in.
@@ -147,9 +149,8 @@ class _Made:
         return {**row, "mean": moments.mean, "std": moments.std}, kind
 
     def _pieces(self, decode: Decode) -> Iterator[tuple[tuple[NDArray[Any], Mapping[str, Any]] | TooShortError, int]]:
-        channels = max(1, int(self.source.row.get("n_channels") or 1))
         margin = self._margin()
-        size = max(1, _PIECE // channels // self.unit, 4 * margin // self.unit) * self.unit
+        size = max(1, _PIECE // self.channels // self.unit, 4 * margin // self.unit) * self.unit
         for number, (start, stop) in enumerate(pairwise(self.before)):
             for first in range(start, stop, size):
                 last = min(first + size, stop)
@@ -160,7 +161,7 @@ class _Made:
                     with warnings.catch_warnings():
                         # Of a channel without a value in this piece.
                         warnings.simplefilter("ignore", RuntimeWarning)
-                        one = decode(self._read(low, high), self.config, self.modality, whole=False)
+                        one = decode(self.read(low, high), self.config, self.modality, whole=False)
                 except TooShortError as error:
                     self._lose(np.arange(begin, end))
                     yield error, end - begin
@@ -176,9 +177,6 @@ class _Made:
         slower = max(1, self.step.denominator / self.step.numerator)
         taps = sum(len(one.taps(self.wanted)) for one in designs(self.config)) / self.wanted * self.rate
         return ceil((taps + _FIR * slower) / self.unit) * self.unit if taps or self.step != 1 else 0
-
-    def _read(self, first: int, last: int) -> Signal:
-        return read_signal(self.source.file, self.source.format, self.source.stated, (first, last))
 
     def _lose(self, samples: NDArray[np.int64]) -> None:
         self.lost[second_of(samples, self.wanted)] |= NAN
@@ -205,10 +203,9 @@ class _Made:
 
     def _raw(self) -> Iterator[Signal]:
         """The recording, some whole seconds at a time, whatever gaps there are."""
-        channels = max(1, int(self.source.row.get("n_channels") or 1))
-        size = max(1, _PIECE // channels // self.unit) * self.unit
+        size = max(1, _PIECE // self.channels // self.unit) * self.unit
         for first in range(0, self.before[-1], size):
-            yield self._read(first, min(first + size, self.before[-1]))
+            yield self.read(first, min(first + size, self.before[-1]))
 
     def moved(self, found: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The flags of the seconds at the new rate."""

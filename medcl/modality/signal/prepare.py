@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medcl.errors import UnreadableError, UsageError
-from medcl.modality.formats import read_signal, stretches
+from medcl.modality.formats import pieces, read_signal
 from medcl.modality.rows import Rows, Source
 from medcl.modality.signal import alignment, bad_channels, delays, epochs, filters, long, montage
 from medcl.modality.signal.channels import VOLTS, canonical, is_electrode, is_lead, listed, positions, renamed
@@ -103,8 +103,8 @@ def _memory(manifest: Rows, config: SignalConfig, values: NDArray[Any]) -> NDArr
     needed = values * NEEDED
     for row in np.flatnonzero(values > long.LONGEST) if not config.interpolate and not config.delay else ():
         file, form = manifest.root / str(manifest.column("path")[row]), str(manifest.column("format")[row])
-        with contextlib.suppress(UnreadableError, OSError):
-            needed[row] = needed[row] if stretches(file, form) is None else min(needed[row], long.LONGEST * NEEDED)
+        with contextlib.suppress(UnreadableError, OSError), pieces(file, form, manifest.stated) as opened:
+            needed[row] = needed[row] if opened is None else min(needed[row], long.LONGEST * NEEDED)
     return needed
 
 
@@ -121,9 +121,10 @@ def decode(source: Source, config: SignalConfig) -> DecodedRecord:
     """
     if source.stated.events:
         return epochs.decoded(source, config, _decode)
-    starts = stretches(source.file, source.format) if long.is_long(source.row, config) else None
-    if starts is not None:
-        return long.decoded(source, config, starts, _wanted, _decode)
+    if long.is_long(source.row, config):
+        with pieces(source.file, source.format, source.stated) as opened:
+            if opened is not None:
+                return long.decoded(source, config, opened, _wanted, _decode)
     return _decode(read_signal(source.file, source.format, source.stated), config, str(source.row["modality"]))
 
 

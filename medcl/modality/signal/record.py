@@ -1,7 +1,7 @@
 """What a reader of recordings returns: a header, a signal, and the units they are in; and what a scan keeps of it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -125,6 +125,20 @@ class Signal:
             return replace(one, data=one.data[:, round(first * scale) : round(last * scale)], starts=(0,))
 
         return replace(cut(self), aside=tuple(map(cut, self.aside)))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A recording that is open and read a piece at a time, so that memory does not grow with its length.
+
+    Args:
+        starts: first samples of the stretches without a gap between them, from 0 on, in the main channels.
+        read: (first, last) -> the samples from one number to before another, counted in the main channels, as one
+            stretch.
+    """
+
+    starts: tuple[int, ...]
+    read: Callable[[int, int], Signal]
 
 
 def kept_unit(unit: str, modality: Modality) -> tuple[str, float]:

@@ -6,11 +6,11 @@ from medcl.modality.content import Format, pattern, starts, xml
 RANK = 0
 """Place among the wings when a file is tested: first, for a DICOM object of signals would be one of volumes else."""
 FORMATS = (
-    Format("edf", content.is_edf, "edf", (".edf",), takes=("stated", "span"), events="edf_events"),
-    Format("bdf", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated", "span"), events="edf_events"),
+    Format("edf", content.is_edf, "edf", (".edf",), takes=("stated",), events="edf_events", pieces=True),
+    Format("bdf", starts(b"\xffBIOSEMI"), "edf", (".bdf",), takes=("stated",), events="edf_events", pieces=True),
     Format("dicom-waveform", content.is_dicom_waveform, "dicom"),
-    Format("gdf", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",), events="gdf"),
-    Format("fif", content.is_fif, "fif", (".fif", ".fif.gz"), events="fif"),
+    Format("gdf", pattern(rb"GDF [0-9.]{1,4}"), "gdf", (".gdf",), takes=("stated",), events="gdf", pieces=True),
+    Format("fif", content.is_fif, "fif", (".fif", ".fif.gz"), events="fif", pieces=True),
     Format(
         "brainvision",
         pattern(rb"(?i)(\xef\xbb\xbf)?Brain ?Vision( Core| V-Amp)? Data Exchange Header"),
@@ -18,9 +18,10 @@ FORMATS = (
         (".vhdr",),
         takes=("stated",),
         events="brainvision",
+        pieces=True,
     ),
-    Format("wfdb", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "span", "verify")),
-    Format("eeglab", content.is_eeglab, "eeglab", (".set",), fragile=True, events="eeglab"),
+    Format("wfdb", content.is_wfdb, "wfdb", (".hea",), takes=("stated", "verify"), pieces=True),
+    Format("eeglab", content.is_eeglab, "eeglab", (".set",), fragile=True, events="eeglab", pieces=True),
     Format("muse", xml("RestingECG"), "muse"),
     Format("philips", xml("restingecgdata"), "philips"),
     Format("aecg", xml("AnnotatedECG"), "aecg"),

@@ -1,6 +1,8 @@
 """BrainVision recordings, through mne: a header .vhdr, and the files of samples and markers that it names."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from medcl.modality.signal.channels import VOLTS, canonical_unit
 from medcl.modality.signal.config import Stated
 from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader
+from medcl.modality.signal.record import Pieces, Signal, SignalHeader
 
 _LARGEST = 1 << 24  # bytes of a header, which describes each channel in a line
 
@@ -46,14 +48,27 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
     """
-    opened = _open(path, stated)
+    return _signal(_open(path, stated))
+
+
+@contextmanager
+def pieces(path: Path, stated: Stated | None = None) -> Iterator[Pieces | None]:
+    """Open a recording to be read a piece at a time; None of text, whose lines have to be counted from the first."""
+    with path.open("rb") as file:
+        form = _stated(file.read(_LARGEST), "DataFormat") or b""
+    opened = _open(path, stated) if form.upper() == b"BINARY" else None
+    yield None if opened is None else Pieces((0,), lambda first, last: _signal(opened, (first, last)))
+
+
+def _signal(opened: _Opened, span: tuple[int, int] | None = None) -> Signal:
     header = opened.header
+    first, last = span or (0, None)
     with foreign("mne", "BrainVision files"):
-        values = opened.raw.get_data(picks=opened.picks, verbose="ERROR")
+        values = opened.raw.get_data(picks=opened.picks, start=first, stop=last, verbose="ERROR")
     # mne gives V for each voltage.
     for row, unit in zip(values, header.units, strict=True):
         row /= VOLTS.get(unit, 1.0)
-    return physical_signal(header, values)
+    return physical_signal(header, values, span=span)
 
 
 def read_events(path: Path) -> Events:

@@ -224,16 +224,23 @@ def header_of(
     )
 
 
-def physical_signal(header: SignalHeader, values: NDArray[np.floating], starts: tuple[int, ...] = (0,)) -> Signal:
+def physical_signal(
+    header: SignalHeader,
+    values: NDArray[np.floating],
+    starts: tuple[int, ...] = (0,),
+    span: tuple[int, int] | None = None,
+) -> Signal:
     """A signal of physical values (channels, time) in the units of the header, float32.
 
-    Voltages of an ECG become mV, those of an EEG uV, others stay as they are.
+    Voltages of an ECG become mV, those of an EEG uV, others stay as they are. With `span` the values are those from
+    one sample to before another, not all.
 
     Raises:
         UnreadableError: a value that is infinite, or becomes so in float32; not as many values as the header says.
     """
-    if values.shape != (len(header.channels), header.n_samples):
-        raise UnreadableError(f"damaged file: {values.shape} values, not {len(header.channels)} x {header.n_samples}")
+    expected = header.n_samples if span is None else span[1] - span[0]
+    if values.shape != (len(header.channels), expected):
+        raise UnreadableError(f"damaged file: {values.shape} values, not {len(header.channels)} x {expected}")
     pairs = zip(header.channels, header.units, strict=True)
     channels = [Channel(name, unit, header.sampling_rate) for name, unit in pairs]
     return physical(values, channels, header.modality, starts=starts, flags=header.flags)

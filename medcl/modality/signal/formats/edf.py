@@ -1,7 +1,8 @@
 """EDF, EDF+ and BDF: 16- and 24-bit integers in data records behind a header."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from medcl.errors import UnreadableError
 from medcl.modality.signal.config import Stated
 from medcl.modality.signal.formats.channel_choice import Channel, Choice, choose, grouped, header_of, signal_of
 from medcl.modality.signal.formats.edf_header import EdfHeader, parse
-from medcl.modality.signal.record import Signal, SignalHeader, modality_of
+from medcl.modality.signal.record import Pieces, Signal, SignalHeader, modality_of
 
 _ONSET = re.compile(rb"[+-]\d{1,12}(\.\d{0,12})?(?=[\x14\x15])")
 _ONSET_BYTES = 32
@@ -36,30 +37,35 @@ def read_header(path: Path, stated: Stated | None = None) -> SignalHeader:
     return header_of(path, form, channels, choice, n_samples, "eeg", flags, _ids(header.patient))
 
 
-def stretches(path: Path) -> tuple[int, ...]:
-    """First samples of the stretches without a gap, in the main channels; `read_signal` takes a span of each."""
-    header = parse(path)
-    numbers, channels = _channels(header)
-    per_record = header.samples[numbers[choose(channels).kept[0]]]
-    return tuple(int(record) * per_record for record in breaks(path, header))
-
-
-def read_signal(path: Path, stated: Stated | None = None, span: tuple[int, int] | None = None) -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a recording, digital values as stored: int16, of BDF int32; errors as of `read_header`.
 
-    Data records with a gap between them (EDF+D) begin new stretches. With `span` only the samples from the first to
-    before the last number are read, counted in the main channels; it lies within a stretch.
+    Data records with a gap between them (EDF+D) begin new stretches.
     """
     header = parse(path, (stated or Stated()).unit)
+    return _signal(path, header, breaks(path, header))
+
+
+@contextmanager
+def pieces(path: Path, stated: Stated | None = None) -> Iterator[Pieces]:
+    """Open a recording to be read a piece at a time; errors as of `read_header`."""
+    header = parse(path, (stated or Stated()).unit)
+    numbers, channels = _channels(header)
+    per_record = header.samples[numbers[choose(channels).kept[0]]]
+    begins = breaks(path, header)
+    starts = tuple(int(record) * per_record for record in begins)
+    yield Pieces(starts, lambda first, last: _signal(path, header, begins[:1], (first, last)))
+
+
+def _signal(path: Path, header: EdfHeader, begins: NDArray[np.int64], span: tuple[int, int] | None = None) -> Signal:
     numbers, channels = _channels(header)
     choice = choose(channels)
-    begins = breaks(path, header)
     modality = modality_of([channels[i].name for i in choice.kept], "eeg")
     table = _table(path, header)
     per_record = header.samples[numbers[choice.kept[0]]]
     first = 0
     if span is not None:
-        first, begins = span[0] // per_record, np.zeros(1, dtype=np.int64)
+        first = span[0] // per_record
         table = table[first : -(-span[1] // per_record)]
 
     def group(chosen: Sequence[int]) -> Signal:

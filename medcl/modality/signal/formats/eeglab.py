@@ -1,6 +1,7 @@
 """EEGLAB recordings: a .set (MATLAB version 5 or 7.3) that holds its samples or names the .fdt that does."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +15,12 @@ from medcl.modality.signal.channels import numbered
 from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats import matlab
 from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
-from medcl.modality.signal.record import Signal, SignalHeader
+from medcl.modality.signal.record import Pieces, Signal, SignalHeader
 
 _FIELDS: tuple[str, ...] = ("nbchan", "pnts", "trials", "srate", "data", "datfile", "chanlocs", "event")
 _LEFT: tuple[str, ...] = ("data", "icaact", "icawinv", "icasphere", "icaweights", "times", "urevent", "epoch")
 _LEFT += ("reject", "stats", "etc", "history", "comments", "specdata", "specicaact", "dipfit", "urchanlocs")
+_BESIDE = (".fdt", ".dat")
 _TRIGGERS = ("stim", "trigger", "trig", "status")
 
 
@@ -30,6 +32,7 @@ class _Set:
         header: of the recording.
         kept: numbers of the channels.
         count: of all channels.
+        trials: number of epochs; 1 of a continuous recording.
         starts: samples at which epochs, or stretches between boundaries, begin.
         samples: a file of them; or the array; or None: the array of the .set, of version 7.3, is still to be read.
     """
@@ -37,6 +40,7 @@ class _Set:
     header: SignalHeader
     kept: list[int]
     count: int
+    trials: int
     starts: tuple[int, ...]
     samples: "Path | NDArray[Any] | None"
 
@@ -56,20 +60,53 @@ def read_header(path: Path) -> SignalHeader:
 def read_signal(path: Path) -> Signal:
     """Read a recording: physical values, float32, in uV (those of an ECG in mV); errors as of `read_header`."""
     about = _read(path)
-    length = about.header.n_samples
-    if isinstance(about.samples, Path):
-        shape = (about.count, length)
-        # A .dat holds channel after channel, a .fdt sample after sample.
-        order: Literal["C", "F"] = "C" if about.samples.suffix.lower() == ".dat" else "F"
-        every: NDArray[Any] = np.memmap(about.samples, np.dtype("<f4"), "r", shape=shape, order=order)
-    elif about.samples is None:
-        with foreign("scipy or h5py", "MATLAB files"), matlab.opened(path) as file:
-            dataset = _of_version_73(file)
-            # As HDF5 keeps it the order of dimensions is reversed: (trials, samples, channels).
-            every = dataset[()].reshape(length, about.count).T
-    else:
-        every = about.samples
-    return physical_signal(about.header, np.asarray(every[about.kept], dtype=np.float64), about.starts)
+    with _opened(path, about) as values:
+        return physical_signal(about.header, values(0, about.header.n_samples), about.starts)
+
+
+@contextmanager
+def pieces(path: Path) -> Iterator[Pieces | None]:
+    """Open a recording to be read a piece at a time; None of epochs, and of samples in a .set of version 5.
+
+    Those are read with the header; that they are beside is told by the name of the file.
+    """
+    beside = any(path.with_suffix(suffix).is_file() for suffix in _BESIDE)
+    about = _read(path) if beside or matlab.is_hdf5(path) else None
+    if about is None or about.trials > 1 or isinstance(about.samples, np.ndarray):
+        yield None
+        return
+    with _opened(path, about) as values:
+
+        def read(first: int, last: int) -> Signal:
+            return physical_signal(about.header, values(first, last), span=(first, last))
+
+        yield Pieces(about.starts, read)
+
+
+@contextmanager
+def _opened(path: Path, about: _Set) -> Iterator[Callable[[int, int], NDArray[np.float64]]]:
+    """The values of the kept channels, (channels, time), from one sample to before another."""
+    shape = (about.count, about.header.n_samples)
+    with ExitStack() as stack:
+        if isinstance(about.samples, Path):
+            # A .dat holds channel after channel, a .fdt sample after sample.
+            order: Literal["C", "F"] = "C" if about.samples.suffix.lower() == ".dat" else "F"
+            every: Any = np.memmap(about.samples, np.dtype("<f4"), "r", shape=shape, order=order)
+        elif about.samples is None:
+            with foreign("scipy or h5py", "MATLAB files"):
+                every = _of_version_73(stack.enter_context(matlab.opened(path)))
+        else:
+            every = about.samples
+
+        def values(first: int, last: int) -> NDArray[np.float64]:
+            if about.samples is not None:
+                return np.asarray(every[about.kept, first:last], dtype=np.float64)
+            with foreign("scipy or h5py", "MATLAB files"):
+                # As HDF5 keeps it the order of dimensions is reversed: (trials, samples, channels).
+                flat = every if every.shape == shape[::-1] else every[()].reshape(shape[::-1])
+                return np.asarray(flat[first:last].T[about.kept], dtype=np.float64)
+
+        yield values
 
 
 def read_events(path: Path) -> Events:
@@ -117,7 +154,7 @@ def _read(path: Path) -> _Set:
         flags = (*flags, f"{'epochs' if trials > 1 else 'stretches'}, with a gap behind each: {len(starts)}")
     flags = (*flags, *choice.flags)
     header = header_of(path, "eeglab", every, choice, length, "eeg", flags, files=(path.name, *files))
-    return _Set(header, list(choice.kept), count, starts, samples)
+    return _Set(header, list(choice.kept), count, trials, starts, samples)
 
 
 def _samples(
@@ -136,7 +173,7 @@ def _samples(
                 return None, (), ()
     if isinstance(data, str) or data is None or np.size(data) == 0:
         named = data if isinstance(data, str) else ""
-        beside, flags = named_file(path, named, (".fdt", ".dat"), "file of samples")
+        beside, flags = named_file(path, named, _BESIDE, "file of samples")
         size, expected = beside.stat().st_size, 4 * count * length
         if size < expected:
             raise UnreadableError(f"truncated file: the file of samples has {size} bytes, the header says {expected}")

@@ -22,7 +22,7 @@ from medcl.modality.signal.channels import without_person
 from medcl.modality.signal.epochs import Event, Events
 from medcl.modality.signal.formats.channel_choice import Channel, choose, header_of, physical_signal
 from medcl.modality.signal.formats.mne_events import of_raw
-from medcl.modality.signal.record import Signal, SignalHeader
+from medcl.modality.signal.record import Pieces, Signal, SignalHeader
 
 _UNITS = {FIFF.FIFF_UNIT_V: "V", FIFF.FIFF_UNIT_T: "T", FIFF.FIFF_UNIT_T_M: "T/m", FIFF.FIFF_UNIT_CEL: "degC"}
 _TRIGGERS = (FIFF.FIFFV_STIM_CH, FIFF.FIFFV_SYST_CH)
@@ -62,12 +62,25 @@ def read_signal(path: Path) -> Signal:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
     """
     with _opened(path) as opened:
-        header = opened.header
         with foreign("mne", "FIF"):
             values = opened.data.get_data(picks=opened.picks, verbose="ERROR")
         if values.ndim == 3:
             values = values.transpose(1, 0, 2).reshape(len(opened.picks), -1)
-        return physical_signal(header, values, opened.starts)
+        return physical_signal(opened.header, values, opened.starts)
+
+
+@contextlib.contextmanager
+def pieces(path: Path) -> Iterator[Pieces | None]:
+    """Open a recording to be read a piece at a time; None of epochs, and of what is packed with gzip."""
+    with _opened(path) as opened:
+
+        def read(first: int, last: int) -> Signal:
+            with foreign("mne", "FIF"):
+                values = opened.data.get_data(picks=opened.picks, start=first, stop=last, verbose="ERROR")
+            return physical_signal(opened.header, values, span=(first, last))
+
+        able = isinstance(opened.data, mne.io.BaseRaw) and opened.data.filenames[0].suffix != ".gz"
+        yield Pieces(opened.starts, read) if able else None
 
 
 def read_events(path: Path) -> Events:

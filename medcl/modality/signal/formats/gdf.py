@@ -1,7 +1,8 @@
 """GDF 1 and GDF 2: numbers of several types in data records, with a header of fixed columns."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from medcl.modality.signal.formats.channel_choice import (
     physical,
 )
 from medcl.modality.signal.formats.mne_events import of_raw
-from medcl.modality.signal.record import Signal, SignalHeader
+from medcl.modality.signal.record import Pieces, Signal, SignalHeader
 
 _FIXED = 256  # bytes of the header, and as many again for each channel
 _TYPES = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 8: "<u8", 16: "<f4", 17: "<f8"}
@@ -64,14 +65,28 @@ def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     Returns:
         Physical values, float32: voltages in uV (those of an ECG in mV), others as the file states them.
     """
+    return _signal(path, _layout(path, stated))
+
+
+@contextmanager
+def pieces(path: Path, stated: Stated | None = None) -> Iterator[Pieces]:
+    """Open a recording to be read a piece at a time; errors as of `read_header`."""
     layout = _layout(path, stated)
-    records = np.memmap(path, dtype=layout.record, mode="r", offset=layout.start, shape=(layout.records,))
+    yield Pieces((0,), lambda first, last: _signal(path, layout, (first, last)))
+
+
+def _signal(path: Path, layout: _Layout, span: tuple[int, int] | None = None) -> Signal:
+    every = np.memmap(path, dtype=layout.record, mode="r", offset=layout.start, shape=(layout.records,))
+    per_record = layout.record[layout.choice.kept[0]].shape[0]
+    first, stop = (0, layout.records) if span is None else (span[0] // per_record, -(-span[1] // per_record))
+    records = every[first:stop]
 
     def make(positions: Sequence[int]) -> Signal:
         values = [records[f"{i}"].reshape(-1) * layout.gain[i] + layout.offset[i] for i in positions]
         return physical(np.stack(values), [layout.channels[i] for i in positions], layout.header.modality)
 
-    return grouped(layout.channels, layout.choice, make, layout.header.flags)
+    found = grouped(layout.channels, layout.choice, make, layout.header.flags)
+    return found if span is None else found.part(span[0] - first * per_record, span[1] - first * per_record)
 
 
 def read_events(path: Path) -> Events:

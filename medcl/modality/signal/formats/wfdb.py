@@ -2,7 +2,8 @@
 
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from medcl.modality.signal.formats.channel_choice import (
 )
 from medcl.modality.signal.formats.wfdb_header import NOTHING, SignalLine, WfdbHeader, parse
 from medcl.modality.signal.formats.wfdb_samples import FORMATS, aligned, bytes_of, frames_in, in_pieces, stored, sums
-from medcl.modality.signal.record import WRONG_CHECKSUM, Signal, SignalHeader, modality_of
+from medcl.modality.signal.record import WRONG_CHECKSUM, Pieces, Signal, SignalHeader, modality_of
 
 QUICK = 1 << 17
 """Bytes of signal files whose checksums a scan looks at; larger ones are held against theirs when they are decoded."""
@@ -52,17 +53,8 @@ def read_header(path: Path, stated: Stated | None = None, verify: bool = False) 
     return header_of(path, "wfdb", channels, choice, n_samples, "ecg", (*choice.flags, *flags), files=files)
 
 
-def stretches(path: Path) -> tuple[int, ...] | None:
-    """Where `read_signal` takes a span, the beginning; None where a record has segments or skew, or is compressed."""
-    header = parse(path)
-    return (0,) if not header.segments and in_pieces(header.signals) else None
-
-
-def read_signal(path: Path, stated: Stated | None = None, span: tuple[int, int] | None = None) -> Signal:
+def read_signal(path: Path, stated: Stated | None = None) -> Signal:
     """Read a record; errors as of `read_header`. A checksum that is not that of the samples is a flag.
-
-    With `span` (see `stretches`) only the samples from the first to before the last number are read, counted in the
-    main channels, and checksums are not compared.
 
     Returns:
         Digital values, int16 where the storage format has at most 16 bits, else int32. Physical values (float32, NaN
@@ -73,6 +65,21 @@ def read_signal(path: Path, stated: Stated | None = None, span: tuple[int, int] 
         from medcl.modality.signal.formats.wfdb_segments import read_segments
 
         return read_segments(path, header, (stated or Stated()).unit).signal()
+    return _signal(path, header)
+
+
+@contextmanager
+def pieces(path: Path, stated: Stated | None = None) -> Iterator[Pieces | None]:
+    """Open a record to be read a piece at a time; None where it has segments or skew, or is compressed.
+
+    Checksums are not compared.
+    """
+    header = parse(path, (stated or Stated()).unit)
+    able = not header.segments and in_pieces(header.signals)
+    yield Pieces((0,), lambda first, last: _signal(path, header, (first, last))) if able else None
+
+
+def _signal(path: Path, header: WfdbHeader, span: tuple[int, int] | None = None) -> Signal:
     frames, _, _ = check_files(path, header.signals, header.frames)
     channels = channels_of(header)
     choice = choose(channels)
