@@ -21,6 +21,10 @@ def check(recipe: Recipe) -> None:
             f"batch: patients, records and samples must be at least 1, not {batch.patients}, {batch.records}, "
             f"{batch.samples}"
         )
+    if batch.repeat and "=" not in batch.repeat:
+        raise UsageError(f"batch.repeat: {batch.repeat!r} is not COLUMN=VALUE, such as origin=real")
+    if batch.times < 1 or (batch.repeat and batch.reuse > 1):
+        raise UsageError(f"batch.times: {batch.times} is not at least 1, or batch.repeat is set with batch.reuse")
     if recipe.hardware.chunk < 0:
         raise UsageError(
             f"hardware.chunk: {recipe.hardware.chunk} is invalid; it is the number of views at a time, 0 for all"

@@ -59,7 +59,7 @@ def held_out(recipe: Recipe, made: Mapping[str, Made], manifest: Manifest, patie
     chosen = manifest.select(rows)
     drawn = {name: _drawn(name, one, chosen) for name, one in made.items()}
     try:
-        found = source(recipe, drawn, chosen)
+        found = source(replace(recipe, batch=replace(recipe.batch, repeat="")), drawn, chosen)
     except MedclError as error:
         raise MedclError(f"monitor.split: {monitor.split}: {error}") from error
     # Classes have the same codes in both; all labels of those that are looked at are known.
