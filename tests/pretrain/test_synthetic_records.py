@@ -25,8 +25,10 @@ from medcl.pretrain.check import check
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.reading import read
 
+from .objectives.stripes import SIDE, Images, striped
+
 REAL, SYNTHETIC, TIMES = 3, 9, 3
-SMALL = {
+SMALL: dict[str, Any] = {
     "inputs": {"image": {"data": {"size": [16, 16], "colour": False}, "encoder": {"name": "unet", "widths": [4, 8]}}},
     "objectives": {"views": {"of": "image", "exclude": ["patient"], "head": {"hidden": 8, "dim": 8}}},
     "batch": {"patients": 4, "repeat": "origin=real", "times": TIMES},
@@ -116,28 +118,14 @@ def test_a_column_or_value_that_is_not_there_is_refused(manifest_path: Path, rep
         Plan.of(recipe, Manifest.read(manifest_path), manifest_path.with_suffix(".store"))
 
 
-Images = NDArray[np.float32]
-SIDE, ANGLES, FEW, MANY = 24, 6, 100, 1000
-
-
-def striped(count: int, rng: np.random.Generator) -> tuple[Images, NDArray[np.int64]]:
-    """Blobs (N, 1, x, y) of any place, size and brightness with faint stripes, and in which of six directions."""
-    angle, at = rng.integers(ANGLES, size=count), np.mgrid[:SIDE, :SIDE].astype(float)
-    x = np.empty((count, 1, SIDE, SIDE), np.float32)
-    for number, own in enumerate(angle):
-        turn, frequency = np.pi * own / ANGLES + rng.normal(0, 0.06), 2 * np.pi * rng.uniform(0.11, 0.16)
-        stripes = np.sin(frequency * (at[0] * np.cos(turn) + at[1] * np.sin(turn)) + rng.uniform(0, 2 * np.pi))
-        centre, radius = rng.uniform(8, SIDE - 8, 2), rng.uniform(6, 8)
-        blob = np.exp(-((at[0] - centre[0]) ** 2 + (at[1] - centre[1]) ** 2) / (2 * radius**2))
-        texture = blob * (rng.uniform(0.1, 0.4) + 0.14 * stripes)
-        x[number, 0] = rng.uniform(0.2, 0.6) + texture + rng.normal(0, 0.05, (SIDE, SIDE))
-    return x, angle
+FEW, MANY = 100, 1000
 
 
 def generated(x: Images, count: int, rng: np.random.Generator) -> Images:
     """What a bad generator makes of some images: blurred until the stripes are gone, and noise."""
     blurred = gaussian_filter(x[rng.integers(len(x), size=count)], (0, 0, 3, 3))
-    return (blurred + rng.normal(0, 0.08, blurred.shape)).astype(np.float32)
+    found: Images = (blurred + rng.normal(0, 0.08, blurred.shape)).astype(np.float32)
+    return found
 
 
 def views(strength: float) -> dict[str, Any]:

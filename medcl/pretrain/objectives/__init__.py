@@ -23,6 +23,7 @@ OBJECTIVES = {
     "swav": "swav:SwAV",
     "obow": "obow:OBoW",
     "segments": "segments:Segments",
+    "matching": "matching:Matching",
     "cell-distillation": "cell_distillation:CellDistillation",
     "momentum-distillation": "distillation:MomentumDistillation",
     "distill": "distill:Distill",
