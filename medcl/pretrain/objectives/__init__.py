@@ -24,6 +24,7 @@ OBJECTIVES = {
     "obow": "obow:OBoW",
     "segments": "segments:Segments",
     "matching": "matching:Matching",
+    "amcl": "amcl:AMCL",
     "cell-distillation": "cell_distillation:CellDistillation",
     "momentum-distillation": "distillation:MomentumDistillation",
     "distill": "distill:Distill",
