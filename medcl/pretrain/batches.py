@@ -91,7 +91,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
         pairs,
         {"patients": batch.patients, "records": batch.records}
         | _source(batch.source, chosen, pairs.patients)
-        | _repeat(batch, chosen, pairs.patients),
+        | repeated(batch, chosen, pairs.patients),
         np.unique(chosen.column("patient")[pairs.members]),
         f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
         _sentence(counts | pairs.left_out),
@@ -107,7 +107,7 @@ def _source(column: str, chosen: Manifest, patients: Ints) -> dict[str, Ints]:
     return {"source": np.unique(said, return_inverse=True)[1].astype(np.int64)}
 
 
-def _repeat(batch: BatchConfig, chosen: Columns, patients: Ints) -> dict[str, Ints]:
+def repeated(batch: BatchConfig, chosen: Columns, patients: Ints) -> dict[str, Ints]:
     """How often the patients come in an epoch, as the sampler takes it.
 
     Raises:
@@ -146,7 +146,7 @@ def _of_levels(recipe: Recipe, samples: Any, chosen: Manifest) -> Source:
     sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
     if hasattr(samples, "draw"):
         sizes |= {"reuse": batch.reuse, "buffer": batch.buffer}
-    sizes |= _repeat(batch, chosen, samples.patients)
+    sizes |= repeated(batch, chosen, samples.patients)
     return Source(
         samples,
         sizes,
@@ -195,7 +195,7 @@ def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], 
     }
     batch = recipe.batch
     sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": batch.samples}
-    sizes |= _repeat(batch, data, data.patients)
+    sizes |= repeated(batch, data, data.patients)
     size = f"{len(data)} samples"
     return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
 

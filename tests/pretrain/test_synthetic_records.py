@@ -1,10 +1,12 @@
 """Synthetic records beside real ones (AdaInf): how often each is drawn, and when they help."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ from medcl.cli import main
 from medcl.errors import UsageError
 from medcl.phantom.radiograph import PNG, write_radiographs
 from medcl.pretrain.check import check
+from medcl.pretrain.forecast import forecast
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.reading import read
 
@@ -84,6 +87,18 @@ def test_an_epoch_has_real_patients_several_times(manifest_path: Path) -> None:
     assert drawn.count("synthetic") < SYNTHETIC + 2 * TIMES
 
 
+def test_what_is_looked_at_comes_once_and_needs_no_real_patient(manifest_path: Path) -> None:
+    manifest = Manifest.read(manifest_path)
+    patient = manifest.column("patient")
+    looked_at = np.unique(patient[manifest.column("origin") == "synthetic"])[:4]
+    split = pa.array(np.where(np.isin(patient, looked_at), "val", "train"))
+    recipe = read({**SMALL, "monitor": {"every": 2}})
+    plan = Plan.of(recipe, manifest.with_column("split", split), manifest_path.with_suffix(".store"))
+    assert plan.held is not None
+    batches = list(plan.held.source.batches(1, 0, 0, 2, 0, 0, 1))
+    assert all(sorted(set(batch["ids"]["patient"].tolist())) == sorted(looked_at.tolist()) for batch in batches)
+
+
 def test_the_shipped_recipe_trains_on_both(manifest_path: Path, tmp_path: Path) -> None:
     words = ["pretrain", "adainf", "--manifest", manifest_path, "-o", tmp_path / "run", "--optimiser.steps", 3]
     words += ["--encoder.widths", "[4,8,8,8]", "--encoder.dim", 8, "--batch.times", 2, "--hardware.accelerator", "cpu"]
@@ -114,8 +129,10 @@ def test_what_is_no_repetition_is_refused(changes: dict[str, Any], message: str)
 )
 def test_a_column_or_value_that_is_not_there_is_refused(manifest_path: Path, repeat: str, message: str) -> None:
     recipe = read({**SMALL, "batch": {**SMALL["batch"], "repeat": repeat}})
+    manifest = Manifest.read(manifest_path)
     with pytest.raises(UsageError, match=message):
-        Plan.of(recipe, Manifest.read(manifest_path), manifest_path.with_suffix(".store"))
+        Plan.of(recipe, manifest, manifest_path.with_suffix(".store"))
+    assert re.search(message, str(forecast(recipe, manifest).problems[0]))
 
 
 FEW, MANY = 100, 1000
