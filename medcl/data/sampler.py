@@ -56,9 +56,12 @@ class Sampler:
             recognised by how its site records or words things (ZeroVL, Cui et al., ECCV 2022). Each source has as many
             batches as its patients fill, which is in proportion to its size; one of fewer patients than a batch has
             gives smaller batches. A patient of several sources is of that of the first sample.
+        repeat: (S,) or (R,) how many times an epoch has each patient; more than 1 weighs real patients more than
+            synthetic ones (AdaInf). An epoch then has as many turns as the largest of them, in each of which nobody
+            comes twice: a batch has no more patients than a turn. That of the first sample counts.
 
     Raises:
-        UsageError: if a number is not positive, the seed is negative, or sources go with `reuse`.
+        UsageError: if a number is not positive, the seed is negative, or sources or `repeat` go with `reuse`.
         MedclError: if there is no sample.
     """
 
@@ -75,6 +78,7 @@ class Sampler:
         reuse: int = 1,
         buffer: int = 8,
         source: Ints | None = None,
+        repeat: Ints | None = None,
     ) -> None:
         if min(patients, records, samples) < 1:
             raise UsageError(
@@ -99,16 +103,22 @@ class Sampler:
         self._records = np.argsort(patient_of_record, kind="stable")
         self._record_start = np.concatenate([[0], np.cumsum(np.bincount(patient_of_record))])
         self.n_patients = len(self._record_start) - 1
-        self.patients = min(patients, self.n_patients)
-        if source is not None and reuse > 1:
-            raise UsageError("batch: batches of one source (source) go without reuse")
+        if not (source is None and repeat is None) and reuse > 1:
+            raise UsageError("batch: sources (source) and patients that repeat (repeat) go without reuse")
         # Patients are numbered as they appear.
         first = np.unique(patient_number, return_index=True)[1]
         of_patient = np.zeros(self.n_patients, np.int64) if source is None else np.asarray(source)[first]
         self._sources = [np.flatnonzero(of_patient == one) for one in np.unique(of_patient)]
+        self._times = np.ones(self.n_patients, np.int64) if repeat is None else np.asarray(repeat)[first]
+        if self._times.min() < 1:
+            raise UsageError(f"batch.repeat: every patient comes at least once, not {self._times.min()} times")
+        self._turns = int(self._times.max())
+        self.patients = min(patients, int(self._times.sum()) // self._turns)
         several = np.diff(self._record_start) > 1
         self._several = several if records > 1 else np.zeros_like(several)
-        self._n_groups = sum(-(-len(own) // self.patients) for own in self._sources)
+        visits = [int(self._times[own].sum()) for own in self._sources]
+        turns = [len(range(turn, all_of, self._turns)) for all_of in visits for turn in range(self._turns)]
+        self._n_groups = sum(-(-size // self.patients) for size in turns)
 
     @classmethod
     def drawing(
@@ -123,6 +133,7 @@ class Sampler:
         reuse: int = 1,
         buffer: int = 8,
         source: Ints | None = None,
+        repeat: Ints | None = None,
     ) -> Self:
         """A sampler of what is drawn from records: patches of volumes, or linked records with their partners.
 
@@ -135,8 +146,8 @@ class Sampler:
             return units.draw(number, count, seed=seed, step=step, partitions=partitions)
 
         sizes: dict[str, Any] = {"patients": patients, "records": records, "samples": samples}
-        whole: dict[str, Any] = {"draw": draw, "seed": seed, "reuse": reuse, "buffer": buffer, "source": source}
-        return cls(units.patients, units.units, **sizes, **whole)
+        whole: dict[str, Any] = {"draw": draw, "seed": seed, "reuse": reuse, "buffer": buffer}
+        return cls(units.patients, units.units, **sizes, **whole, source=source, repeat=repeat)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -202,10 +213,16 @@ class Sampler:
     def _epoch(self, epoch: int) -> list[Ints]:
         """The patients of each batch."""
         rng = np.random.default_rng([self.seed, 0, epoch])
-        if len(self._sources) == 1:
-            return self._groups(rng.permutation(self.n_patients), rng)
-        every = [group for own in self._sources for group in self._groups(rng.permutation(own), rng)]
-        return [every[one] for one in rng.permutation(len(every))]
+        turns = [turn for own in self._sources for turn in self._in_turns(rng.permutation(own), rng)]
+        every = [group for turn in turns for group in self._groups(turn, rng)]
+        return every if len(self._sources) == 1 else [every[one] for one in rng.permutation(len(every))]
+
+    def _in_turns(self, order: Ints, rng: np.random.Generator) -> list[Ints]:
+        """Patients in an order, as often as they come, each once a turn at most."""
+        if self._turns == 1:
+            return [order]
+        visits = np.repeat(order, self._times[order])
+        return [rng.permutation(visits[turn :: self._turns]) for turn in range(min(self._turns, len(visits)))]
 
     def _groups(self, order: Ints, rng: np.random.Generator) -> list[Ints]:
         """Patients in an order, cut into batches."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medcl.archive.links import links
 from medcl.archive.manifest import Manifest
@@ -17,7 +18,8 @@ from medcl.modality import WINGS, wing
 from medcl.modality.rows import Ints
 from medcl.modality.sampling import Batch
 from medcl.pretrain.inputs import Made, channels_elsewhere
-from medcl.pretrain.recipe import InputConfig, Recipe
+from medcl.pretrain.lookups import Columns
+from medcl.pretrain.recipe import BatchConfig, InputConfig, Recipe
 from medcl.spelling import not_a_choice
 
 _IN_MEMORY = ("signal", "image", "volume")
@@ -69,7 +71,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
         own = wing(only.config.modality)
         samples = own.levels(only.store, chosen, only.data)
         if samples is not None:
-            return _of_levels(recipe, samples)
+            return _of_levels(recipe, samples, chosen)
     names = sorted(real, key=lambda name: made[name].config.modality == WINGS[-1])
     draws = {name: cast(Linkable, made[name].draws) for name in names}
     modalities = {name: made[name].config.modality for name in names}
@@ -87,7 +89,9 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
     counts = {f"{wing(modalities[name]).plural} could not be prepared": made[name].missing for name in names}
     return Source(
         pairs,
-        {"patients": batch.drawn, "records": batch.records, **_source(batch.source, chosen, pairs)},
+        {"patients": batch.drawn, "records": batch.records}
+        | _source(batch.source, chosen, pairs.patients)
+        | repeated(batch, chosen, pairs.patients),
         np.unique(chosen.column("patient")[pairs.members]),
         f"{len(pairs)} {'records' if len(names) == 1 else 'linked records'}",
         _sentence(counts | pairs.left_out),
@@ -95,32 +99,54 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
     )
 
 
-def _source(column: str, chosen: Manifest, pairs: Pairs) -> dict[str, Ints]:
-    """Where the patients come from, as the sampler takes it: of a record without it, its patient's.
-
-    Raises:
-        UsageError: the manifest has no such column.
-    """
+def _source(column: str, chosen: Manifest, patients: Ints) -> dict[str, Ints]:
+    """Where the patients come from, as the sampler takes it; errors are those of `_said`."""
     if not column:
         return {}
+    said = _said("batch.source", column, chosen, patients)
+    return {"source": np.unique(said, return_inverse=True)[1].astype(np.int64)}
+
+
+def repeated(batch: BatchConfig, chosen: Columns, patients: Ints) -> dict[str, Ints]:
+    """How often the patients come in an epoch, as the sampler takes it.
+
+    Raises:
+        UsageError: as `_said`, or no patient is of the value that repeats.
+    """
+    if not batch.repeat:
+        return {}
+    column, _, value = batch.repeat.partition("=")
+    said = _said("batch.repeat", column, chosen, patients)
+    if not (said == value).any():
+        there = sorted({one for one in said.tolist() if one})[:8]
+        raise UsageError(f"batch.repeat: {column}: {not_a_choice(value, there)}, the values of those trained on")
+    return {"repeat": np.where(said == value, batch.times, 1)}
+
+
+def _said(where: str, column: str, chosen: Columns, patients: Ints) -> NDArray[Any]:
+    """What a column says of some patients, in words: of any of their records; nothing where it says nothing.
+
+    Raises:
+        UsageError: there is no such column.
+    """
     if not chosen.has(column):
-        raise UsageError(
-            f"batch.source: {not_a_choice(column, chosen.table.column_names)}, the columns of the manifest"
-        )
+        there = chosen.table.column_names if isinstance(chosen, Manifest) else chosen.targets
+        raise UsageError(f"{where}: {not_a_choice(column, there)}, the columns of the manifest")
     patient, values = chosen.column("patient"), chosen.column(column).tolist()
-    known = {code: str(value) for code, value in zip(patient.tolist(), values, strict=True) if value is not None}
-    said = [known.get(code, "") for code in patient[pairs.anchors].tolist()]
-    return {"source": np.unique(np.array(said), return_inverse=True)[1].astype(np.int64)}
+    codes = np.where(patient >= 0, patient, -2 - np.arange(len(patient))).tolist()
+    known = {code: str(value) for code, value in zip(codes, values, strict=True) if value is not None}
+    return np.array([known.get(code, "") for code in patients.tolist()])
 
 
-def _of_levels(recipe: Recipe, samples: Any) -> Source:
+def _of_levels(recipe: Recipe, samples: Any, chosen: Manifest) -> Source:
     """Samples of records whose levels are distinguished: windows of recordings, patches of volumes."""
     batch = recipe.batch
     if batch.source:
         raise UsageError("batch.source: is of linked records and reports; for others take `within` of an objective")
-    sizes = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
+    sizes: dict[str, Any] = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
     if hasattr(samples, "draw"):
         sizes |= {"reuse": batch.reuse, "buffer": batch.buffer}
+    sizes |= repeated(batch, chosen, samples.patients)
     return Source(
         samples,
         sizes,
@@ -168,7 +194,8 @@ def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], 
         for name, config in recipe.inputs.items()
     }
     batch = recipe.batch
-    sizes = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
+    sizes: dict[str, Any] = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
+    sizes |= repeated(batch, data, data.patients)
     size = f"{len(data)} samples"
     return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
 

@@ -24,6 +24,10 @@ def check(recipe: Recipe) -> None:
         )
     if batch.pool > 1 and len(recipe.inputs) > 1:
         raise UsageError("batch.pool: chooses patients by two views of one input; leave it out of recipes of several")
+    if batch.repeat and "=" not in batch.repeat:
+        raise UsageError(f"batch.repeat: {batch.repeat!r} is not COLUMN=VALUE, such as origin=real")
+    if batch.times < 1 or (batch.repeat and batch.reuse > 1):
+        raise UsageError(f"batch.times: {batch.times} is not at least 1, or batch.repeat is set with batch.reuse")
     if recipe.hardware.chunk < 0:
         raise UsageError(
             f"hardware.chunk: {recipe.hardware.chunk} is invalid; it is the number of views at a time, 0 for all"

@@ -16,6 +16,7 @@ from medcl.data.sampler import Sampler
 from medcl.errors import MedclError, UsageError
 from medcl.modality import WINGS, wing
 from medcl.modality.base import Training
+from medcl.pretrain.batches import repeated
 from medcl.pretrain.check import check
 from medcl.pretrain.inputs import in_splits, rows_of
 from medcl.pretrain.lookups import Lookups
@@ -134,7 +135,12 @@ def _positives(recipe: Recipe, chosen: Manifest, anchors: np.ndarray, found: For
     """Positives of an anchor beside its own views, over batches that are drawn as training would."""
     patient = chosen.column("patient")[anchors]
     patient, batch = np.where(patient >= 0, patient, -2 - anchors), recipe.batch
-    sampler = Sampler(patient, anchors, patients=batch.patients, records=batch.records, samples=1, seed=recipe.seed)
+    sizes: dict[str, Any] = {"patients": batch.patients, "records": batch.records, "samples": 1, "seed": recipe.seed}
+    try:
+        sampler = Sampler(patient, anchors, **sizes | repeated(batch, chosen, patient))
+    except UsageError as error:
+        found.problems.append(str(error))
+        return
     drawn = [anchors[one] for one in sampler.batches(0, min(_BATCHES, 4 * len(sampler)))]
     samples = batch.samples if len(recipe.inputs) == 1 else 1
     for name, objective in recipe.objectives.items():

@@ -59,8 +59,8 @@ def held_out(recipe: Recipe, made: Mapping[str, Made], manifest: Manifest, patie
     chosen = manifest.select(rows)
     drawn = {name: _drawn(name, one, chosen) for name, one in made.items()}
     try:
-        # Nobody is chosen of those who are looked at.
-        found = source(replace(recipe, batch=replace(recipe.batch, pool=1)), drawn, chosen)
+        # Nobody is chosen of those who are looked at, and nobody comes several times.
+        found = source(replace(recipe, batch=replace(recipe.batch, pool=1, repeat="")), drawn, chosen)
     except MedclError as error:
         raise MedclError(f"monitor.split: {monitor.split}: {error}") from error
     # Classes have the same codes in both; all labels of those that are looked at are known.

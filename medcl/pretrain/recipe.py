@@ -36,6 +36,10 @@ class BatchConfig:
         incomplete: whether linked records count that lack an input.
         source: column of the manifest, such as `site`: the records of a batch all share it, so that negatives cannot be
             told by a site's marks or wording; of linked records and reports. Empty mixes all.
+        repeat: COLUMN=VALUE, such as `origin=real`: an epoch has the patients of this value several `times` and all
+            others once, so that synthetic patients count less than real ones (AdaInf). Nobody comes twice in a batch:
+            it has at most the repeated patients and, of the others, one part in `times`.
+        times: of those patients in an epoch.
         pool: patients who are drawn for each one who is trained on: those stay whose two views the encoder, as it is in
             this step, finds least alike, by the mean over their samples; of one input. 1 keeps all.
     """
@@ -47,6 +51,8 @@ class BatchConfig:
     buffer: int = 8
     incomplete: bool = False
     source: str = ""
+    repeat: str = ""
+    times: int = 10
     pool: int = 1
 
     @property

@@ -157,3 +157,45 @@ def test_sources_go_without_reuse() -> None:
     patient, trial = archive([1, 1])
     with pytest.raises(UsageError, match="without reuse"):
         Sampler(patient, trial, patients=1, records=1, samples=1, reuse=2, source=patient)
+
+
+@given(archives, st.integers(1, 8), st.integers(1, 6), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_some_patients_come_several_times_an_epoch_and_never_twice_a_batch(
+    trials: list[int], p: int, times: int, sites: int
+) -> None:
+    patient, trial = archive(trials, windows=1)
+    number = patient // 1000
+    repeat = np.where(number % 2 == 0, times, 1)
+    sampler = Sampler(patient, trial, patients=p, records=1, samples=1, seed=2, source=number % sites, repeat=repeat)
+    batches = list(sampler.batches(0, len(sampler)))
+    assert all(len(set(patient[batch])) == len(batch) for batch in batches)
+    visits = np.bincount(number[list(chain(*batches))], minlength=len(trials))
+    wanted = np.where(np.arange(len(trials)) % 2 == 0, times, 1)
+    assert (visits >= wanted).all()
+    # More than asked for only to fill up batches, one a turn and source.
+    assert visits.sum() - wanted.sum() <= len(batches) * sampler.patients - wanted.sum()
+    assert list(sampler.batches(3, 5)) == list(sampler.batches(0, 5))[3:]
+
+
+def test_real_patients_make_up_the_share_of_a_batch_that_is_asked_for() -> None:
+    number = np.arange(440)
+    sampler = Sampler(number, number, patients=80, records=1, samples=1, repeat=np.where(number < 40, 10, 1))
+    batches = list(sampler.batches(0, len(sampler)))
+    assert len(batches) == 10
+    assert all((np.array(batch) < 40).sum() == 40 for batch in batches)
+    assert sorted(set(chain(*batches))) == list(range(440))
+
+
+def test_patients_who_come_once_each_are_drawn_as_without() -> None:
+    patient, trial = archive([2, 1, 3, 1, 1, 2, 4])
+    plain = Sampler(patient, trial, patients=3, records=2, samples=2, seed=1)
+    once = Sampler(patient, trial, patients=3, records=2, samples=2, seed=1, repeat=np.ones(len(patient), np.int64))
+    assert list(plain.batches(0, 9)) == list(once.batches(0, 9))
+
+
+def test_no_repetition_below_one_and_none_with_reuse() -> None:
+    patient, trial = archive([1, 1])
+    for options in ({"repeat": 0 * patient}, {"repeat": 0 * patient + 1, "reuse": 2}):
+        with pytest.raises(UsageError, match="repeat"):
+            Sampler(patient, trial, patients=1, records=1, samples=1, **options)

@@ -29,6 +29,8 @@ PATIENTS, VALUES = 14, 4
 START = "image_simclr"
 """The recipe whose run others begin with."""
 OWN: dict[str, dict[str, Any]] = {
+    # All of its images are real.
+    "adainf": {"batch": {"repeat": "diagnosis=normal"}},
     # Its recordings are ECGs, whose leads lie nowhere on the head.
     "brain_decoding": {
         "inputs": {"eeg": {"data": {"delay": None}, "encoder": {"spatial": 0}}, "stimulus": {"channels": ["V6"]}}

@@ -23,6 +23,8 @@ OBJECTIVES = {
     "swav": "swav:SwAV",
     "obow": "obow:OBoW",
     "segments": "segments:Segments",
+    "matching": "matching:Matching",
+    "amcl": "amcl:AMCL",
     "cell-distillation": "cell_distillation:CellDistillation",
     "momentum-distillation": "distillation:MomentumDistillation",
     "distill": "distill:Distill",

@@ -23,6 +23,7 @@ RANGES: dict[str, Callable[[float], bool]] = {
     "from 0 to below 1": lambda value: 0 <= value < 1,
     "above 0 and at most 1": lambda value: 0 < value <= 1,
     "above 0": lambda value: value > 0,
+    "0 or more": lambda value: value >= 0,
 }
 """Where numbers lie that settings hold, in words."""
 
