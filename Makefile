@@ -67,7 +67,7 @@ test: $(BIN)/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "== tests, three at a time, since some wait; beside them types, and benchmarks of memory and values (make benchmark measures speed too, for which a machine has to be quiet)"
 	@values=$$(mktemp); $(BIN)/mypy & types=$$!; \
-	    $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day" > $$values 2>&1 & benchmarks=$$!; \
+	    $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day and not with_the_files" > $$values 2>&1 & benchmarks=$$!; \
 	    OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 -m "not benchmark and not acceptance"; failed=$$?; \
 	    wait $$types || failed=1; wait $$benchmarks || failed=1; cat $$values; rm $$values; exit $$failed
 

@@ -16,6 +16,8 @@ os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 SALT = "the salt of every test of medcl"
 APART = ("tests/notebooks/", "tests/site/test_pages.py")
 """Where a test takes a quarter of a minute and shares nothing with its neighbours."""
+FIRST = (*APART, "tests/pretrain/test_distributed.py", "tests/pretrain/test_recipes.py")
+"""What takes long, so that the last tests are short ones, and no process waits for another at the end."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -27,7 +29,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
 
+    config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 @pytest.fixture(scope="session", autouse=True)

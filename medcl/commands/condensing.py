@@ -35,7 +35,7 @@ def condense(
         target: column that names the class of an image.
         per_class: number of synthetic images of each class.
         steps: number of steps, each with a network of new random weights.
-        size: of the images in pixels: rows, columns.
+        size: rows and columns of the images, pixels.
         jobs: number of processes; -1 is one a core.
         store: folder of prepared records; default: beside the manifest.
         settings: the other fields of `medcl.reduce.config.CondenseConfig`, such as `begin="noise"`.

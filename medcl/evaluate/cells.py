@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -78,8 +77,8 @@ def compute(
         The keys, in the order of the cells.
     """
     missing = {cell.key: cell for cell in cells if not is_kept(folder, cell.key)}
-    if jobs == -1:
-        jobs = 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    if jobs == -1 and torch.cuda.is_available():
+        jobs = 1
     work = [(folder, cell.key, cell.function, cell.arguments) for cell in missing.values()]
     done = len({cell.key for cell in cells}) - len(work)
     with progress("evaluate", len(work) + done, unit, done=done) as bar:

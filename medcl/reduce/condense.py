@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from medcl.reduce.config import DEPTH, CondenseConfig
 
 _EPS = 1e-6
+_UPDATES, _PART = 150, 256  # of a network that is measured: steps, and images of one
 
 
 def network(channels: int, n_classes: int, size: Sequence[int], width: int) -> nn.Sequential:
@@ -122,6 +123,3 @@ def accuracy(
             right = (torch.cat(parts) == truth).numpy()
             found.append(np.mean([right[truth.numpy() == number].mean() for number in sorted(set(truth.tolist()))]))
     return float(np.mean(found))
-
-
-_UPDATES, _PART = 150, 256

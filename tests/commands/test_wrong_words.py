@@ -29,7 +29,8 @@ def test_an_unknown_flag_is_named_even_where_others_are_missing(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = {"phantom": "--seed", "compare": "--names", "scan": "--patient-column"}.get(command, "--manifest")
-    known = {"split": "--stratify", "reduce": "--threshold", "explore": "--projection"}.get(command, known)
+    positional = {"split": "--stratify", "reduce": "--threshold", "explore": "--projection", "condense": "--target"}
+    known = positional.get(command, known)
     wrong = known[:-2] + known[-1] + known[-2]
     assert f"no flag '{wrong}'; did you mean '{known}'?" in said(capsys, command, wrong, "x")
 

@@ -248,7 +248,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "inputs.other.like: 'picture' is no other input": mapping(
         inputs={**BOTH, "other": {"modality": "image", "like": "picture"}}
     ),
-    "batch: patients, records and samples must be at least 1": mapping(batch={"patients": 0}),
+    "batch: patients, records, samples and pool must be at least 1": mapping(batch={"patients": 0}),
     "objectives.pair.distillation: 1 is not from 0 to below 1": mapping({"pair": {**COPIES, "distillation": 1.0}}),
     "stages.0.objectives: 'paar' is none of pair; did you mean 'pair'": mapping(stages=[{"objectives": ["paar"]}]),
     "stages.0.freeze: 'picture' is none of image": mapping(stages=[{"freeze": ["picture"]}]),
