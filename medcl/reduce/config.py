@@ -103,15 +103,15 @@ class CondenseConfig:
 
     Args:
         per_class: synthetic images of each class.
-        steps: of the synthetic images, each with a network of new random weights.
+        steps: number of steps, each with a network of new random weights.
         warmup: share of steps at first in which gradients are compared class by class (DC); 1 is DC alone.
         batch: real images of each class in a step.
         width: channels of the networks.
-        learning_rate: of the synthetic images, in standard deviations of the real ones.
+        learning_rate: size of a step of the synthetic images, in standard deviations of the real ones.
         begin: `real`: images of the archive, or `noise`, which takes many more steps.
-        size: of the images in pixels, rows and columns.
+        size: rows and columns of the images, pixels.
         colour: keep red, green and blue; else images are made grey.
-        seed: of everything that is drawn.
+        seed: seed of everything that is drawn.
     """
 
     per_class: int = 1
