@@ -2,12 +2,16 @@
 
 import re
 from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
 from medcl import files
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 Figure: TypeAlias = dict[str, Any]
 """A plotly figure in plain data; a colour may be a CSS variable of `page.html`, as `var(--line-0)`."""
@@ -26,8 +30,16 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
         figures: id -> figure; the template places one with the macro `chart(id)`.
         **context: what the template names.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
     from plotly.offline import get_plotlyjs
+
+    script = get_plotlyjs() if figures else ""
+    return _environment().get_template(template).render(figures=figures, plotlyjs=script, **context)
+
+
+@cache
+def _environment() -> "Environment":
+    """It keeps the templates that it has compiled."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
         loader=PackageLoader("medcl", "."),
@@ -37,8 +49,7 @@ def render(template: str, figures: dict[str, Figure], **context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["signs"] = _signs
-    script = get_plotlyjs() if figures else ""
-    return environment.get_template(template).render(figures=figures, plotlyjs=script, **context)
+    return environment
 
 
 def moment(created: str) -> str:
