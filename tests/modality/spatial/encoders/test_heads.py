@@ -48,6 +48,7 @@ def test_the_global_head_is_two_matrices_with_a_relu_between() -> None:
 
 
 def test_the_local_head_sees_one_position_at_a_time() -> None:
+    torch.manual_seed(0)  # of one in 16 random heads no channel is above 0 at that position
     head = LocalHead(4).eval()
     features = torch.randn(1, 4, 5, 5, requires_grad=True)
     head(features)[0, :, 2, 3].sum().backward()
