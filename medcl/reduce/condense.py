@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from medcl.engine.progress import watched
 from medcl.reduce.config import DEPTH, CondenseConfig
 
 _EPS = 1e-6
@@ -61,7 +62,7 @@ def condense(x: Tensor, labels: Tensor, n_classes: int, config: CondenseConfig) 
     optimiser = torch.optim.Adam([made], lr=config.learning_rate)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        for step in range(config.steps):
+        for step in watched(range(config.steps), "condense", "step", config.steps):
             net = network(x.shape[1], n_classes, x.shape[2:], config.width)
             real = [_gradient(net, x[_drawn(one, config.batch, generator)], k, False) for k, one in enumerate(own)]
             synthetic = [_gradient(net, made[number], number, True) for number in range(n_classes)]

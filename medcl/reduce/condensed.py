@@ -14,6 +14,7 @@ from torch import Tensor
 
 from medcl.archive.manifest import Manifest
 from medcl.data.prepare import only, prepare
+from medcl.engine.progress import watched
 from medcl.errors import UsageError
 from medcl.files import make_folder, safe_name, write
 from medcl.modality import wing
@@ -106,7 +107,7 @@ def condense_archive(
     numbers = torch.arange(len(classes))
     means = torch.stack([x[used.labels == number].mean(dim=0) for number in numbers])
     some = _as_many(x, used.labels, labels, config.seed)
-    sets = ((synthetic, labels), some, (means, numbers), (x, used.labels))
+    sets = watched(((synthetic, labels), some, (means, numbers), (x, used.labels)), "measure", "set of images", 4)
     worth = (accuracy(images, own, test, others.labels, len(classes), config) for images, own in sets)
     quality = dict(zip(("synthetic", "real", "means", "every"), worth, strict=True))
     flat = [one.flatten(1).numpy() for one in (synthetic, x, test)]
