@@ -62,12 +62,15 @@ demo-reports: $(BIN)/installed
 	@echo "== evaluate: the same with the pretrained encoder of sentences (60 steps show that it runs: they are too few to beat chance)"
 	@$(BIN)/medcl evaluate $(REPORTS)/run_sentences --manifest $(REPORTS)/xray.parquet --bootstrap 200 --images 0
 
+# Compiled once, not by each of the many processes that tests start, where the environment forbids to write bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(BIN)/installed
 	@echo "== lint"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python -m compileall -q medcl
 	@echo "== tests, three at a time, since some wait; beside them types, and benchmarks of memory and values (make benchmark measures speed too, for which a machine has to be quiet)"
 	@values=$$(mktemp); $(BIN)/mypy & types=$$!; \
-	    $(BIN)/pytest -m benchmark -k "(memory or gigabyte or same_loss) and not a_day and not with_the_files" > $$values 2>&1 & benchmarks=$$!; \
+	    $(BIN)/pytest tests/benchmarks -m benchmark -k "(memory or gigabyte or same_loss) and not a_day and not with_the_files" > $$values 2>&1 & benchmarks=$$!; \
 	    OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 -m "not benchmark and not acceptance"; failed=$$?; \
 	    wait $$types || failed=1; wait $$benchmarks || failed=1; cat $$values; rm $$values; exit $$failed
 
