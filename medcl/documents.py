@@ -15,6 +15,7 @@ from medcl.files import checksum, damaged
 _LARGEST = 2**18  # bytes; a recipe or card has some thousand
 _DEEPEST = 32  # mappings and lists within one another
 _MOST = 20_000  # values, those behind an alias counted wherever it stands
+_DEEPER = 2_000  # places at which another level may begin: more than any recipe has
 
 
 def read_yaml(path: Path | str, kind: str) -> Any:
@@ -41,7 +42,9 @@ def read_yaml(path: Path | str, kind: str) -> Any:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{place}, line {line}: cannot be read: not UTF-8 text; save it as UTF-8") from error
     try:
-        loader = yaml.SafeLoader(text)
+        # libyaml is ten times as fast, and ends the process where something is nested a hundred thousand times.
+        deeper = len(text.splitlines()) + sum(map(text.count, "[{-?"))
+        loader = (yaml.CSafeLoader if yaml.__with_libyaml__ and deeper < _DEEPER else yaml.SafeLoader)(text)
         node = loader.get_single_node()
         if node is None:
             return None

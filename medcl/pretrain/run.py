@@ -163,8 +163,8 @@ def _facts(plan: Plan, manifest: Manifest | Mapping[str, Any]) -> dict[str, Any]
 
 def _same_recipe(folder: Path, recipe: Recipe) -> None:
     """Refuse to resume a run with another recipe; only the hardware and what is looked at may change."""
-    begun = as_settings(read(converted(runs.read_config(folder))))
-    now = as_settings(recipe)
+    now, written = as_settings(recipe), runs.read_config(folder)
+    begun = now if written == now else as_settings(read(converted(written)))
     other = [name for name, value in now.items() if name not in ("hardware", "monitor") and begun.get(name) != value]
     if other:
         raise UsageError(f"--resume: {', '.join(other)} differs from the recipe in {folder}, with which the run began")

@@ -1,5 +1,6 @@
 """Two machines train as one: two nodes of one process each, on this machine, as `torchrun` and a queue start them."""
 
+import json
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,35 +39,39 @@ def a_port() -> int:
         return int(one.getsockname()[1])
 
 
-@pytest.fixture
-def nodes() -> Iterator[Any]:
-    """Starts `medcl pretrain` on two nodes; what is left of them is ended."""
-    started: list[subprocess.Popen[str]] = []
+def start(*calls: list[str]) -> list[subprocess.Popen[str]]:
+    """Two nodes, each of which runs the calls of `medcl` one after the other."""
+    port = str(a_port())
+    both = []
+    for rank in (0, 1):
+        launch = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(rank)]
+        launch += ["--master-addr", "127.0.0.1", "--master-port", port, "-m", "tests.pretrain.commands"]
+        program = [sys.executable, "-m", "torch.distributed.run", *launch, json.dumps(calls)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            program, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        both.append(process)
+    return both
 
-    def start(recipe: dict[str, Any], manifest: Path, folder: Path, *more: str) -> list[subprocess.Popen[str]]:
-        path = folder.with_suffix(".yaml")
-        # The first input is the one whose records are the items.
-        path.write_text(yaml.safe_dump({**recipe, "hardware": {**recipe["hardware"], "nodes": 2}}, sort_keys=False))
-        port = str(a_port())
-        both = []
-        for rank in (0, 1):
-            launch = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(rank)]
-            launch += ["--master-addr", "127.0.0.1", "--master-port", port, "-m", "medcl"]
-            words = ["pretrain", str(path), "--manifest", str(manifest), "-o", str(folder), *more]
-            program = [sys.executable, "-m", "torch.distributed.run", *launch, *words]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            process = subprocess.Popen(  # noqa: S603
-                program, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
-            both.append(process)
-        started.extend(both)
-        return both
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+def call(recipe: dict[str, Any], manifest: Path, folder: Path, *more: str) -> list[str]:
+    path = folder.with_suffix(".yaml")
+    # The first input is the one whose records are the items.
+    path.write_text(yaml.safe_dump({**recipe, "hardware": {**recipe["hardware"], "nodes": 2}}, sort_keys=False))
+    return ["pretrain", str(path), "--manifest", str(manifest), "-o", str(folder), *more]
+
+
+@contextmanager
+def ended(processes: list[subprocess.Popen[str]]) -> Iterator[None]:
+    """What is left of them is ended."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[str]:
@@ -90,57 +95,72 @@ def without_dropout(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe
 
 
-def test_two_nodes_train_as_one(nodes: Any, ecg_manifest_path: Path, tmp_path: Path) -> None:
-    # Five patients: the nodes have different numbers of them. The first node looks, the other one waits.
-    recipe = without_dropout(on_signals(batch={"patients": 5, "records": 2, "samples": 2}, optimiser={"steps": 4}))
-    recipe["monitor"] = {"every": 2, "batches": 1}
-    medcl.pretrain(recipe, ecg_manifest_path, tmp_path / "on1")
-    told = finish(nodes(recipe, ecg_manifest_path, tmp_path / "on2"))
-    compare(tmp_path / "on1", tmp_path / "on2")
-    for alone, together in zip(
-        values_of(tmp_path / "on1", runs.MONITOR), values_of(tmp_path / "on2", runs.MONITOR), strict=True
-    ):
+# Five patients: the nodes have different numbers of them. The first node looks, the other one waits.
+UNEVEN = without_dropout(on_signals(batch={"patients": 5, "records": 2, "samples": 2}, optimiser={"steps": 4}))
+UNEVEN["monitor"] = {"every": 2, "batches": 1}
+# Of four who are drawn two are trained on; they may both be of one node.
+CHOSEN = without_dropout(on_signals(batch={"patients": 2, "samples": 2, "pool": 2}, optimiser={"steps": 5}))
+# Three patients in a batch: the second node has one of them, in many steps without an image. With fewer, too few
+# are complete to be told apart, and AdamW makes large steps of gradients that are nothing but rounding.
+LACKING = without_dropout(on_three("symile", batch={"patients": 3, "records": 1, "incomplete": True}))
+LACKING["objectives"] = {**LACKING["objectives"], "volume": {**LACKING["objectives"]["joint"], "loss": "gram"}}
+
+
+@pytest.fixture(scope="module")
+def two_nodes(ecg_manifest_path: Path, three: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder of three runs by two nodes, and what each node told."""
+    folder = tmp_path_factory.mktemp("nodes")
+    both = start(
+        call(UNEVEN, ecg_manifest_path, folder / "uneven"),
+        call(CHOSEN, ecg_manifest_path, folder / "chosen"),
+        call(LACKING, three, folder / "lacking"),
+    )
+    with ended(both):
+        return folder, finish(both)
+
+
+def test_two_nodes_train_as_one(two_nodes: tuple[Path, list[str]], ecg_manifest_path: Path, tmp_path: Path) -> None:
+    medcl.pretrain(UNEVEN, ecg_manifest_path, tmp_path / "on1")
+    on2 = two_nodes[0] / "uneven"
+    compare(tmp_path / "on1", on2)
+    for alone, together in zip(values_of(tmp_path / "on1", runs.MONITOR), values_of(on2, runs.MONITOR), strict=True):
         assert together == pytest.approx(alone, rel=1e-3, abs=1e-5)
-    assert [text.count("run folder") for text in told] == [1, 0]
+    assert [text.count("run folder") for text in two_nodes[1]] == [3, 0]
 
 
-def test_two_nodes_choose_the_same_patients(nodes: Any, ecg_manifest_path: Path, tmp_path: Path) -> None:
-    # Of four who are drawn two are trained on; they may both be of one node.
-    recipe = without_dropout(on_signals(batch={"patients": 2, "samples": 2, "pool": 2}, optimiser={"steps": 5}))
-    medcl.pretrain(recipe, ecg_manifest_path, tmp_path / "on1")
-    finish(nodes(recipe, ecg_manifest_path, tmp_path / "on2"))
-    compare(tmp_path / "on1", tmp_path / "on2")
-
-
-def test_inputs_that_one_node_lacks(nodes: Any, three: Path, tmp_path: Path) -> None:
-    # Three patients in a batch: the second node has one of them, in many steps without an image. With fewer, too few
-    # are complete to be told apart, and AdamW makes large steps of gradients that are nothing but rounding.
-    recipe = without_dropout(on_three("symile", batch={"patients": 3, "records": 1, "incomplete": True}))
-    recipe["objectives"]["volume"] = {**recipe["objectives"]["joint"], "loss": "gram"}
-    medcl.pretrain(recipe, three, tmp_path / "on1")
-    finish(nodes(recipe, three, tmp_path / "on2"))
-    compare(tmp_path / "on1", tmp_path / "on2")
-
-
-def test_a_queue_ends_a_run_and_the_same_command_resumes_it(
-    nodes: Any, ecg_manifest_path: Path, tmp_path: Path
+def test_two_nodes_choose_the_same_patients(
+    two_nodes: tuple[Path, list[str]], ecg_manifest_path: Path, tmp_path: Path
 ) -> None:
+    medcl.pretrain(CHOSEN, ecg_manifest_path, tmp_path / "on1")
+    compare(tmp_path / "on1", two_nodes[0] / "chosen")
+
+
+def test_inputs_that_one_node_lacks(two_nodes: tuple[Path, list[str]], three: Path, tmp_path: Path) -> None:
+    medcl.pretrain(LACKING, three, tmp_path / "on1")
+    compare(tmp_path / "on1", two_nodes[0] / "lacking")
+
+
+def test_a_queue_ends_a_run_and_the_same_command_resumes_it(ecg_manifest_path: Path, tmp_path: Path) -> None:
     recipe = without_dropout(on_signals(optimiser={"steps": 60}))
     folder = tmp_path / "run"
-    first, second = nodes(recipe, ecg_manifest_path, folder)
-    begun = time.monotonic()
-    while not (folder / runs.METRICS).exists() or not rows_of(folder):
-        with suppress(subprocess.TimeoutExpired):
-            first.wait(0.1)
-        assert first.poll() is None, first.communicate()[0]
-        assert time.monotonic() - begun < LIMIT
-    for process in (first, second):
-        process.send_signal(signal.SIGTERM)
-    for process in (first, second):
-        process.communicate(timeout=LIMIT)
+    words = call(recipe, ecg_manifest_path, folder)
+    both = start(words)
+    with ended(both):
+        begun = time.monotonic()
+        while not (folder / runs.METRICS).exists() or not rows_of(folder):
+            with suppress(subprocess.TimeoutExpired):
+                both[0].wait(0.1)
+            assert both[0].poll() is None, both[0].communicate()[0]
+            assert time.monotonic() - begun < LIMIT
+        for process in both:
+            process.send_signal(signal.SIGTERM)
+        for process in both:
+            process.communicate(timeout=LIMIT)
     taken = len(rows_of(folder))
     assert (folder / runs.CHECKPOINT).exists()
     assert 0 < taken < 60
-    finish(nodes(recipe, ecg_manifest_path, folder, "--resume"))
+    again = start([*words, "--resume"])
+    with ended(again):
+        finish(again)
     medcl.pretrain(recipe, ecg_manifest_path, tmp_path / "on1")
     compare(tmp_path / "on1", folder)
