@@ -11,7 +11,7 @@ from medcl.engine.progress import watched
 from medcl.reduce.config import DEPTH, CondenseConfig
 
 _EPS = 1e-6
-_UPDATES, _PART = 150, 256  # of a network that is measured: steps, and images of one
+_UPDATES, _PART = 150, 64  # of a network that is measured: steps, and images of one
 
 
 def network(channels: int, n_classes: int, size: Sequence[int], width: int) -> nn.Sequential:
@@ -94,9 +94,7 @@ def _gradient(net: nn.Module, x: Tensor, number: int, differentiable: bool) -> t
     return torch.autograd.grad(loss, list(net.parameters()), create_graph=differentiable)
 
 
-def accuracy(
-    x: Tensor, labels: Tensor, test: Tensor, truth: Tensor, n_classes: int, config: CondenseConfig, *, networks: int = 5
-) -> float:
+def accuracy(x: Tensor, labels: Tensor, test: Tensor, truth: Tensor, n_classes: int, config: CondenseConfig) -> float:
     """Balanced accuracy on other images of networks that are trained on some images alone, mean over random weights.
 
     Args:
@@ -105,12 +103,11 @@ def accuracy(
         test: (M, C, rows, columns) that are tested on.
         truth: (M,) their classes.
         n_classes: K.
-        config: of the networks.
-        networks: number of them.
+        config: of the networks, and their number.
     """
     found = []
     with torch.random.fork_rng(devices=[]):
-        for number in range(networks):
+        for number in range(config.networks):
             torch.manual_seed(config.seed + number)
             net = network(x.shape[1], n_classes, x.shape[2:], config.width)
             optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)

@@ -111,6 +111,7 @@ class CondenseConfig:
         begin: `real`: images of the archive, or `noise`, which takes many more steps.
         size: rows and columns of the images, pixels.
         colour: keep red, green and blue; else images are made grey.
+        networks: networks that are trained on each set of images to measure its accuracy.
         seed: seed of everything that is drawn.
     """
 
@@ -123,10 +124,11 @@ class CondenseConfig:
     begin: Literal["real", "noise"] = "real"
     size: tuple[int, int] = (32, 32)
     colour: bool = False
+    networks: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("per_class", "steps", "batch", "width"):
+        for name in ("per_class", "steps", "batch", "width", "networks"):
             if getattr(self, name) < 1:
                 raise UsageError(f"condense: {name} must be at least 1, not {getattr(self, name)}")
         if not 0 <= self.warmup <= 1:

@@ -108,7 +108,7 @@ FORMS = [
     "reduce m.parquet --by hash --report redundant.html --jobs 1",
     "reduce m.parquet --leaks --jobs 1",
     "reduce m.parquet --leaks --report leaks.html --jobs 1",
-    "condense m.parquet --target pattern --steps 2 --size 16 16 --jobs 1 -o few",
+    "condense m.parquet --target pattern --steps 2 --size 16 16 --networks 1 --jobs 1 -o few",
 ]
 """Forms of every command but those of the first test."""
 

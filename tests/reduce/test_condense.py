@@ -99,7 +99,15 @@ def test_a_data_set_of_its_own_is_written(tmp_path: Path) -> None:
     for name, values in columns.items():
         manifest = manifest.with_column(name, pa.array(values))
     manifest = manifest.with_targets({"finding": Target("finding", "binary", ("dark", "light"))})
-    settings = {"target": "finding", "steps": 3, "width": 4, "size": (16, 16), "store": tmp_path / "store", "jobs": 1}
+    settings = {
+        "target": "finding",
+        "steps": 3,
+        "width": 4,
+        "size": (16, 16),
+        "networks": 2,
+        "store": tmp_path / "store",
+        "jobs": 1,
+    }
     found = medcl.condense(manifest, tmp_path / "few", per_class=2, **settings).value
     assert found.used == 16
     assert len(found.membership.ratios) == 4
@@ -151,11 +159,11 @@ def test_contrastive_signals_condense_fine_differences() -> None:
         mean, std = x.mean(), x.std()
         x, test = (x - mean) / std, (test - mean) / std
         config = CondenseConfig(steps=300, width=16, size=(SIDE, SIDE), seed=seed)
-        ones = torch.arange(KINDS)
-        few = [accuracy(x[4 * n : 4 * n + 4], ones, test, truth, KINDS, config, networks=2) for n in range(3)]
+        ones, twice = torch.arange(KINDS), replace(config, networks=2)
+        few = [accuracy(x[4 * n : 4 * n + 4], ones, test, truth, KINDS, twice) for n in range(3)]
         found["random"].append(float(np.mean(few)))
         of_class = torch.stack([x[y == number].mean(dim=0) for number in range(KINDS)])
-        means.append(accuracy(of_class, ones, test, truth, KINDS, config, networks=2))
+        means.append(accuracy(of_class, ones, test, truth, KINDS, twice))
         for name, warmup in (("dc", 1.0), ("dcc", 0.25)):
             made = condense(x, y, KINDS, replace(config, warmup=warmup))[:, 0]
             found[name].append(accuracy(made, ones, test, truth, KINDS, config))
