@@ -190,7 +190,7 @@ def _texts(content: bytes) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(io.BytesIO(content)) as members:
             for name in members.namelist():
                 yield from ((f" / {name}{place}", text) for place, text in _texts(members.read(name)))
-    elif content[:2] == b"\x1f\x8b":
+    elif content[:3] == b"\x1f\x8b\x08":
         yield from ((f", unpacked{place}", text) for place, text in _texts(zlib.decompress(content, 31)))
     elif content[:4] == b"\x89PNG":
         for packed in re.finditer(rb"(?:zTXt|iTXt)[^\0]{1,79}\0[\0\1]+[^\x78]*", content):

@@ -15,6 +15,7 @@ import torch
 
 from medcl import runs
 from medcl.archive.manifest import Manifest
+from medcl.data.ahead import ahead
 from medcl.embed.apply import embed_manifest
 from medcl.embed.config import EmbedConfig
 from medcl.embed.encoders import sides_of
@@ -23,24 +24,27 @@ from medcl.evaluate.config import EvaluateConfig
 from medcl.evaluate.finetune import finetune
 from medcl.evaluate.multimodal_space import require_multimodal
 from medcl.explore.embeddings import Embeddings
+from medcl.pretrain.devices import fabric_for
 from medcl.pretrain.plan import Plan
 from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.run import pretrain
+from medcl.pretrain.trainer import step_seed
 
 from . import shipped
 
 ROOT, LIMIT = Path(__file__).parents[2], 300
-STEPS, TOGETHER = 24, 3
+STEPS, TOGETHER, BATCHES = 24, 3, 8
 FAST: dict[str, Any] = {"optimiser": {"learning_rate": 1e-2}}
 CHANGES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("mv_infonce", "mochi", "moco_v2", "moco_v2_filtered"), FAST),
     "supremix": {**FAST, "objectives": {"age": {"temperature": 0.1}}},
     "w_mse": {**FAST, "objectives": {"views": {"head": {"dim": 4}}}},
     **dict.fromkeys(("debiased", "hard_negatives"), {"objectives": {"views": {"temperature": 0.1}}}),
+    "table_simclr": {"objectives": {"global": {"temperature": 0.1}}},
 }
 """Of what learns too little in a few steps for a fall of the loss to be told from its noise."""
-LONGER = {"w_mse": 100}
-"""Steps of what begins to learn later: whitened vectors of few samples are nearly orthogonal."""
+COUNTED = {"lvm_med"}
+"""Whose loss counts the images that are matched wrongly, few of so few: `test_matching` trains it until they fall."""
 FILLING = 4
 """First steps that do not count where a queue fills in them: with each more negative the loss rises."""
 SIDES = {"sepclr": ("common", "salient"), "mvcnet": ("network",), "m3col_omics": ("mirna",)}
@@ -130,14 +134,33 @@ def untrained(recipe: Recipe, manifest: Manifest, store: Path, folder: Path) -> 
     return [name for n, name in enumerate(names) if n not in state or not state[n]["exp_avg_sq"].any()]
 
 
+def losses_of_first_batches(recipe: Recipe, manifest: Manifest, store: Path, folder: Path) -> tuple[float, float]:
+    """Of new weights and of trained ones: the same views of the same samples, which tells more than a curve's noise."""
+    plan, stage = Plan.of(recipe, manifest, store), recipe.trained[0]
+    torch.manual_seed(recipe.seed)
+    models = [plan.model(stage, None, told=False) for _ in range(2)]
+    # What is counted or kept beside the weights is new for both.
+    trained, kept = checkpoint(folder)["method"], dict(models[1].named_buffers())
+    models[1].load_state_dict({name: value for name, value in trained.items() if name not in kept}, strict=False)
+    batches = plan.batches(0, stage, fabric_for(recipe.hardware, ()), 0, BATCHES)
+    weights = plan.weights(stage, 0.5)
+    found = np.zeros((BATCHES, 2))
+    for step, batch in enumerate(ahead(batches, torch.device("cpu"))):
+        for number, model in enumerate(models):
+            torch.manual_seed(step)
+            losses = model(batch, torch.Generator().manual_seed(step_seed(recipe.seed, step)), tuple(weights))
+            found[step, number] = sum(weights[name] * float(loss) for name, loss in losses.items())
+    before, after = found.mean(axis=0)
+    return float(before), float(after)
+
+
 @pytest.mark.parametrize("name", shipped.RECIPES)
 def test_a_recipe_learns_resumes_and_serves(
     name: str, manifest: Manifest, manifest_path: Path, start: dict[bool, Path], tmp_path: Path
 ) -> None:
     needed(name)
     store, folder = manifest_path.with_suffix(".store"), tmp_path / "run"
-    steps = LONGER.get(name, STEPS)
-    recipe = shipped.tiny(name, steps, start[False], **CHANGES.get(name, {}))
+    recipe = shipped.tiny(name, STEPS, start[False], **CHANGES.get(name, {}))
     # Over the border of two stages, where there is one.
     stop = recipe.trained[0].steps - 2 if len(recipe.trained) > 1 else 3
 
@@ -150,9 +173,12 @@ def test_a_recipe_learns_resumes_and_serves(
     rows = curve(folder)
     assert len(rows) == recipe.steps
     assert np.isfinite([value for row in rows for value in row.values()]).all()
-    queued = "queue" in str(shipped.content(name))
-    first = [row["total"] for row in rows[: recipe.trained[0].steps]][FILLING if queued else 0 :]
-    assert np.mean(first[-steps // 3 :]) < np.mean(first[: steps // 6])
+    if "queue" in str(shipped.content(name)) or len(recipe.trained) > 1:
+        first = [row["total"] for row in rows[FILLING : recipe.trained[0].steps]]
+        assert np.mean(first[-STEPS // 3 :]) < np.mean(first[: STEPS // 6])
+    elif name not in COUNTED:
+        before, after = losses_of_first_batches(recipe, manifest, store, folder)
+        assert after < before
     assert untrained(recipe, manifest, store, folder) == UNUSED.get(name, [])
     loaded = runs.load(folder)
     assert all(value.isfinite().all() for value in loaded.encoder.state_dict().values())
@@ -251,8 +277,9 @@ def test_two_processes_train_a_recipe_as_one(
     pretrain(recipe, manifest, manifest_path.with_suffix(".store"), tmp_path / "on1", until=TOGETHER)
     one, two = curve(tmp_path / "on1"), curve(on_two / name)
     assert len(one) == len(two) == TOGETHER
-    for alone, together in zip(one, two, strict=True):
+    for step, (alone, together) in enumerate(zip(one, two, strict=True)):
         if name in APART:
             assert np.isfinite(list(together.values())).all()
         else:
-            assert together == pytest.approx(alone, rel=2e-4, abs=1e-5)
+            # AdamW's first steps are as large for gradients that are nothing but rounding.
+            assert together == pytest.approx(alone, rel=1e-3 if step else 5e-5, abs=1e-5)
