@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedclError as error:
         if isinstance(error, LeakError) and error.told:
             print(error.told)
-        print(f"medcl {name}: {error}", file=sys.stderr)
+        if error.speaks:
+            print(f"medcl {name}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"medcl {name}: interrupted", file=sys.stderr)

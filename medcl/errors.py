@@ -8,9 +8,13 @@ from itertools import islice
 
 
 class MedclError(Exception):
-    """The work failed: a file, a run or the data do not allow it. Exit code 1."""
+    """The work failed: a file, a run or the data do not allow it. Exit code 1.
+
+    `speaks` is false where another process of the same run tells the user.
+    """
 
     exit_code = 1
+    speaks = True
 
 
 class UsageError(MedclError):

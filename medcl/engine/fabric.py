@@ -19,6 +19,7 @@ else:
     finally:
         del sys.modules["torchmetrics"]
 
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.apply_func import move_data_to_device
 
-__all__ = ["Fabric", "move_data_to_device"]
+__all__ = ["Fabric", "LightningEnvironment", "move_data_to_device"]

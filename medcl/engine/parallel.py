@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import os
+import signal
 import threading
 import time
 import warnings
@@ -32,7 +33,14 @@ def end_with_parent(parent: int | None = None) -> None:
 
 
 def watched_worker(number: int) -> None:
-    """What a worker of a PyTorch `DataLoader` does first."""
+    """What a worker of a PyTorch `DataLoader` does first: it ends with its parent, and when its parent says so.
+
+    A queue such as SLURM sends SIGTERM to every process of a job. The parent then finishes its step and saves it, and
+    would fail if a worker had ended before: a worker obeys the SIGTERM of its parent alone.
+    """
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_obey, args=(os.getppid(),), daemon=True, name="medcl-obey").start()
     end_with_parent()
 
 
@@ -53,6 +61,12 @@ def _watch(parent: int) -> None:
         time.sleep(_PARENT_LOOK)
     # Not `sys.exit`: nobody waits for what this process would still do.
     os._exit(1)
+
+
+def _obey(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 T = TypeVar("T")

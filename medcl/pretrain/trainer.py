@@ -33,7 +33,11 @@ from medcl.runs import CHECKPOINT
 
 
 class InterruptedTrainingError(MedclError):
-    """Training was stopped by the user; a checkpoint was written."""
+    """Training was stopped by the user or a queue; a checkpoint was written."""
+
+    def __init__(self, message: str, *, speaks: bool = True) -> None:
+        super().__init__(message)
+        self.speaks = speaks
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,10 @@ def _train(
             if stop or (step % recipe.hardware.checkpoint_every == 0 and step < last):
                 checkpoint()
             if stop:
-                raise InterruptedTrainingError(
-                    f"stopped after step {step} of {end}; the same command with --resume goes on"
-                )
+                # Where one process has ended, whoever started them may end the one that is still writing.
+                fabric.barrier()
+                stopped = f"stopped after step {step} of {end}; the same command with --resume goes on"
+                raise InterruptedTrainingError(stopped, speaks=fabric.is_global_zero)
             look()
     checkpoint()
     kept = cast(Model, average.module) if average is not None else model
@@ -239,12 +244,15 @@ def _sum(fabric: Fabric, value: float) -> float:
 
 @contextmanager
 def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or a queue's SIGTERM) into a question asked between steps; a second one is immediate."""
+    """Turn the first Ctrl-C, or SIGTERM, into a question asked between steps; a second Ctrl-C is immediate.
+
+    A second SIGTERM is not: a queue, `srun` and `torchrun` may each send one.
+    """
     asked = False
 
     def remember(number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
+        if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         asked = True
 

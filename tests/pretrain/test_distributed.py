@@ -154,8 +154,8 @@ def test_a_queue_ends_a_run_and_the_same_command_resumes_it(ecg_manifest_path: P
             assert time.monotonic() - begun < LIMIT
         for process in both:
             process.send_signal(signal.SIGTERM)
-        for process in both:
-            process.communicate(timeout=LIMIT)
+        told = [process.communicate(timeout=LIMIT)[0] for process in both]
+    assert ["--resume goes on" in text for text in told] == [True, False]
     taken = len(rows_of(folder))
     assert (folder / runs.CHECKPOINT).exists()
     assert 0 < taken < 60
