@@ -39,9 +39,8 @@ def main() -> None:
             known.setdefault(name, {})[str(seed)] = toy.measured(made, folder)
             if given.keep:
                 given.keep.write_text(json.dumps(known))
-    if all(len(known.get(arm, {})) >= given.seeds for arm in given.arms):
-        beside = {name: toy.arm_of(name).beside for name in given.arms}
-        print("\n".join(lines({arm: known[arm] for arm in given.arms}, beside)))
+    done = [name for name in given.arms if name in known]
+    print("\n".join(lines({name: known[name] for name in done}, {name: toy.arm_of(name).beside for name in done})))
 
 
 if __name__ == "__main__":
