@@ -4,15 +4,13 @@ Every arm is a shipped recipe, made small by one rule for all, with changes of i
 steps on the same patients with each of several seeds.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,9 +24,8 @@ from medcl.documents import merge
 from medcl.embed.encoders import config_of, device, embed_records, prepared, samples_in
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
-from medcl.evaluate.multimodal_space import MultimodalRun, only, require_multimodal, tokenizer_of
+from medcl.evaluate.multimodal_space import MultimodalRun, only, require_multimodal
 from medcl.evaluate.text_evaluation import evaluate_texts, reads_reports_alone
-from medcl.networks.grounding import phrase_map
 from medcl.phantom.shapes import KINDS, PLACE, REPORTS, SITES, write_shapes
 from medcl.pretrain.objectives import objective_class
 from medcl.pretrain.reading import read
@@ -229,26 +226,6 @@ def measured(toy: Toy, folder: Path) -> dict[str, float]:
     if "site" in toy.manifest.targets:
         found["site"] = probed(toy, run, "site")
     return found
-
-
-def quadrants(toy: Toy, folder: Path) -> float:
-    """Share of the findings of tested images in whose quadrant the map of their sentence is highest; chance is 0.25."""
-    run, every = require_multimodal(runs.load(folder)), toy.manifest.of_kind("image")
-    config, text = config_of(run.card.sides["image"]), tokenizer_of(run)
-    parts = samples_in(prepared(every, config, toy.store, 1), every, config)
-    rows = {str(PurePosixPath(path).with_suffix("")): row for row, path in enumerate(every.column("path"))}
-    found = []
-    with (toy.folder / "archive" / PLACE / "boxes.csv").open(encoding="utf-8") as file:
-        boxes = [row for row in csv.DictReader(file) if every.column("split")[rows[row["record"]]] != "train"]
-    for box in boxes:
-        x = parts.__getitems__(parts.samples_of(rows[box["record"]]).tolist()[:1])["x"][0]
-        tokens = torch.from_numpy(text.encode([box["sentence"]], text.length)[0].astype(np.int64))
-        map_of = phrase_map(run.encoder, "image", x, tokens)
-        row, column = np.unravel_index(map_of.argmax(), map_of.shape)
-        low, right = 2 * row >= map_of.shape[0], 2 * column >= map_of.shape[1]
-        # The right side of the patient is on the left of the image.
-        found.append(low == (box["zone"] == "lower") and right == (box["side"] == "left"))
-    return float(np.mean(found))
 
 
 def _has_cells(folder: Path) -> bool:
