@@ -12,7 +12,7 @@ def test_negations_are_told_apart_after_training_against_exchanged_words(tmp_pat
     """At the first run, four seeds of 80 steps: 0.80 with CLIP (0.72 with this seed) and 1.00 with DeGLA."""
     written = toy.written(tmp_path)
     found = {
-        name: toy.measured(written, toy.trained(written, toy.ARMS[name], tmp_path / name, steps=80))
+        name: toy.measured(written, toy.trained(written, toy.arm_of(name), tmp_path / name, steps=80))
         for name in ("clip", "degla")
     }
     assert found["clip"]["negation"] < 0.95

@@ -47,6 +47,7 @@ OBJECTIVES = {
     "caption": "caption:Caption",
     "opposites": "opposites:Opposites",
     "sentences": "sentences:Sentences",
+    "goal": "goal:Goal",
 }
 """Kind -> module of this folder and class. A further one is a file and a line here, or `package.module:Class`."""
 

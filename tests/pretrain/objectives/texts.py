@@ -28,26 +28,28 @@ def encoder_of(texts: Sequence[str]) -> TextEncoder:
     return build(config, Tokenizer.train(list(texts) * 2, 400))
 
 
-def objective_of(settings: dict[str, Any], encoder: TextEncoder) -> Objective:
-    """An objective of `report`, or of `image` (numbers) and `report`, without projections."""
+def objective_of(
+    settings: dict[str, Any], encoder: TextEncoder, image: Any = None, size: tuple[int, ...] = (WIDTH,)
+) -> Objective:
+    """An objective of `report`, or of `image` (numbers, or of a size for an encoder) and `report`, unprojected."""
     inputs = {"report": {"modality": "report"}, **({"image": {"modality": "image"}} if "between" in settings else {})}
     head = {"head": {"dim": 0}} if hasattr(objective_class(settings["kind"]).Config(), "head") else {}
     recipe = read({"inputs": inputs, "objectives": {"one": {**head, **settings}}})
-    encoders: dict[str, Any] = {"report": encoder, "image": Flat(WIDTH)}
-    sizes = {"report": (64,), "image": (WIDTH,)}
+    encoders: dict[str, Any] = {"report": encoder, "image": image or Flat(WIDTH)}
+    sizes = {"report": (64,), "image": size}
     parts = Parts("one", encoders, sizes, recipe, {}, 10, 8, ("patient", "item", "text"))
     return objective_class(settings["kind"]).made(recipe.objectives["one"], parts)
 
 
 def step_of(
-    objective: Objective, encoder: TextEncoder, texts: Sequence[str], images: Tensor | None = None
+    objective: Objective, encoder: TextEncoder, texts: Sequence[str], images: Tensor | None = None, image: Any = None
 ) -> tuple[Step, Tensor]:
     """A batch of one text a patient, and the token ids."""
     x = torch.from_numpy(encoder.tokenizer(list(texts), 64)).long()
     count = torch.arange(len(texts))
     ids = {"patient": count, "item": count, "text": torch.tensor([text_code(one) for one in texts])}
     ids |= {"report": 100 + count, "image": 200 + count}
-    inputs = {"report": (x, encoder), **({} if images is None else {"image": (images, Flat(WIDTH))})}
+    inputs = {"report": (x, encoder), **({} if images is None else {"image": (images, image or Flat(WIDTH))})}
     seen = {}
     for name, wanted in objective.looks:
         samples, network = inputs[name]

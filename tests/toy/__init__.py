@@ -1,22 +1,16 @@
-"""Recipes of reports on images of shapes, where all is known: `python -m tests.toy clip gloria` prints a table.
+"""Recipes of reports on images of shapes, where all is known: `python -m tests.toy clip gloria_cells` prints a table.
 
 Every arm is a shipped recipe, made small by one rule for all, with changes of its own (`ARMS`). It trains for the same
-steps on the same patients with each of five seeds; beside each mean stands the paired difference to the first arm with
-its 95% interval (t over seeds).
+steps on the same patients with each of several seeds.
 """
 
-import argparse
-import json
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -33,6 +27,7 @@ from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.evaluate.multimodal_space import MultimodalRun, only, require_multimodal
 from medcl.evaluate.text_evaluation import evaluate_texts, reads_reports_alone
 from medcl.phantom.shapes import KINDS, PLACE, REPORTS, SITES, write_shapes
+from medcl.pretrain.objectives import objective_class
 from medcl.pretrain.reading import read
 from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.run import pretrain
@@ -40,7 +35,7 @@ from medcl.stats.grounding import METRICS as GROUNDING
 from medcl.stats.ranking import Floats
 from tests.pretrain import shipped
 
-SEEDS, STEPS, PATIENTS, BATCH = 5, 120, 240, 40
+STEPS, PATIENTS, BATCH = 120, 240, 40
 IMAGE: dict[str, Any] = {
     "modality": "image",
     "data": {"size": [32, 32], "colour": False},
@@ -57,35 +52,54 @@ class Arm:
     Args:
         recipe: name of a shipped one.
         changes: merged into it at last, nested.
+        beside: the arm that it is compared with.
     """
 
     recipe: str = "image_report_convirt"
     changes: Mapping[str, Any] = field(default_factory=dict)
+    beside: str = "clip"
 
 
+START = "image_simclr"
+"""The recipe whose run others begin with: it is trained first, with as many steps."""
 CELLS: dict[str, Any] = {"inputs": {"image": {"encoder": {"name": "unet", "stride": 8}}}}
 LATENT: dict[str, Any] = {"inputs": {"report": {"encoder": {"pooling": "latent"}}}}
 OVERLAP = "overlap:" + "/".join(KINDS)
+MAXIMUM = merge(CELLS, {"inputs": {"image": {"encoder": {"pooling": "max"}}}})
 ARMS: dict[str, Arm] = {
     "clip": Arm(),
-    "ce_clip": Arm("ce_clip"),
-    "degla": Arm("degla"),
-    "one_to_k": Arm("one_to_k"),
-    # Those that say where, beside CLIP with the same cells: 4 x 4 of an image.
-    "clip_cells": Arm(changes=CELLS),
-    "clippy_cells": Arm(changes=merge(CELLS, {"inputs": {"image": {"encoder": {"pooling": "max"}}}})),
-    "gloria_cells": Arm("gloria", CELLS),
-    "sparc_cells": Arm("sparc", CELLS),
-    "coca_cells": Arm("coca", CELLS),
-    "fdt_cells": Arm("fdt", merge(CELLS, {"objectives": {"pair": {"head": {"dim": 64}}}})),
-    # Of reports alone, by the labels that they share: by their order, and as weights.
-    "cosent": Arm("cosent", {"objectives": {"grades": {"positives": OVERLAP}}}),
-    # Tokens attend to learned latents before they are averaged, on reports alone and beside images.
-    "latent": Arm("report_simclr", LATENT),
+    # CLIP with the temperature that most other recipes have.
+    "clip_sharp": Arm(changes={"objectives": {"global": {"temperature": 0.07}}}),
     "clip_latent": Arm(changes=LATENT),
-    "overlap": Arm("report_simclr", {"objectives": {"views": {"positives": OVERLAP, "exclude": []}}}),
+    "meru": Arm(changes={"objectives": {"global": {"kind": "meru", "settings": {}}}}),
+    # Those that say where, beside CLIP with the same cells: 4 x 4 of an image.
+    "clip_cells": Arm(changes=CELLS, beside="clip_cells"),
+    "clippy_cells": Arm(changes=MAXIMUM, beside="clip_cells"),
+    "gloria_cells": Arm("gloria", CELLS, beside="clip_cells"),
+    "sparc_cells": Arm("sparc", CELLS, beside="clip_cells"),
+    "goal_cells": Arm("goal", CELLS, beside="clip_cells"),
+    "coca_cells": Arm("coca", CELLS, beside="clip_cells"),
+    "fdt_cells": Arm("fdt", CELLS, beside="clip_cells"),
+    # Of reports alone, by the labels that they share: by their order, and as weights.
+    "cosent": Arm("cosent", {"objectives": {"grades": {"positives": OVERLAP}}}, beside="report_simclr"),
+    "overlap": Arm(
+        "report_simclr", {"objectives": {"views": {"positives": OVERLAP, "exclude": []}}}, beside="report_simclr"
+    ),
+    # Tokens attend to learned latents before they are averaged.
+    "latent": Arm("report_simclr", LATENT, beside="report_simclr"),
 }
-"""Name of a row -> what is trained; the name of a shipped recipe stands for itself."""
+"""Name of a row -> what is trained; the name of a shipped recipe stands for itself, see `arm_of`."""
+BESIDE_CLIP = (
+    *("clip", "clip_sharp", "lit", "cwcl", "siglip", "cloob", "clip_without_gap", "diht", "msd", "clip_rocket"),
+    *("ce_clip", "degla", "one_to_k", "meru", "clip_latent"),
+    *("clip_cells", "clippy_cells", "gloria_cells", "sparc_cells", "goal_cells", "coca_cells", "fdt_cells"),
+)
+"""All that have a meaning for images with reports and nothing else."""
+
+
+def arm_of(name: str) -> Arm:
+    """The arm of a row's name."""
+    return ARMS.get(name) or Arm(name)
 
 
 @dataclass(frozen=True)
@@ -143,11 +157,15 @@ def recipe(arm: Arm, steps: int = STEPS, seed: int = 0) -> Recipe:
             encoder = {**value.get("encoder", {}), **REPORT}
             found["inputs"][name] = {**value, "data": data, "encoder": encoder}
         else:
-            found["inputs"][name] = {**IMAGE, **{one: value[one] for one in ("init", "more_views") if one in value}}
+            kept = {one: value[one] for one in ("init", "locked", "more_views") if one in value}
+            found["inputs"][name] = {**IMAGE, **kept}
             found["inputs"][name]["encoder"] = {**IMAGE["encoder"], **_kept(value["encoder"])}
+            if len(found["inputs"]) == 1 or value.get("locked"):
+                # Views are all that images alone learn from, and what is locked is embedded once.
+                found["inputs"][name]["views"] = value.get("views", {})
     for value in found["objectives"].values():
-        if isinstance(value.get("head", {}), dict) and value.get("kind", "contrast") == "contrast":
-            head = value.get("head", {})
+        head = value.get("head", {})
+        if isinstance(head, dict) and hasattr(objective_class(value.get("kind", "contrast")).Config(), "head"):
             value["head"] = {**head, "hidden": 0, "dim": 64 if head.get("dim", 64) else 0, "dropout": 0.0}
     found["stages"] = [{**stage, "steps": steps} for stage in found.get("stages", ())]
     found["batch"] = {**found.get("batch", {}), "patients": BATCH}
@@ -162,7 +180,12 @@ def _kept(encoder: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trained(toy: Toy, arm: Arm, folder: Path, *, steps: int = STEPS, seed: int = 0) -> Path:
-    """A finished run."""
+    """A finished run; what it begins with is trained first, with as many steps and the same seed."""
+    if any("init" in one for one in shipped.content(arm.recipe)["inputs"].values()):
+        start = folder.with_name(f"{START}-{seed}-{steps}")
+        if not start.exists():
+            trained(toy, Arm(START), start, steps=steps, seed=seed)
+        arm = replace(arm, changes=merge({"inputs": {"image": {"init": str(start)}}}, arm.changes))
     pretrain(recipe(arm, steps, seed), toy.manifest, toy.store, folder)
     return folder
 
@@ -235,62 +258,3 @@ def _images(store: Path, path: Path, folder: Path) -> tuple[Floats, Manifest]:
 def _embedded(toy: Toy, folder: Path, target: str) -> tuple[Floats, Any, Any]:
     z, images = _images(toy.store, toy.folder / "toy.parquet", folder)
     return z, np.asarray(images.column("split")), np.asarray(images.labels(target))
-
-
-def lines(table: Mapping[str, Mapping[str, Floats]]) -> list[str]:
-    """Rows of a Markdown table: the mean, and the paired difference to the first arm with its interval."""
-    (first, plain), *_ = table.items()
-    keys = list(plain)
-    found = ["| arm | " + " | ".join(keys) + " |", "|---|" + "--:|" * len(keys)]
-    for name, own in table.items():
-        cells = []
-        for key in keys:
-            values = own.get(key, np.array([np.nan]))
-            cell = f"{values.mean():.3f}"
-            if name != first and len(values) > 1:
-                apart = values - plain[key]
-                half = stats.t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
-                cell += f" ({apart.mean():+.3f} [{apart.mean() - half:+.3f}, {apart.mean() + half:+.3f}])"
-            cells.append(cell)
-        found.append(f"| {name} | " + " | ".join(cells) + " |")
-    return found
-
-
-def main() -> None:
-    """Train and print."""
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("arms", nargs="+", help=f"of {', '.join(ARMS)}, or names of recipes; the first is compared with")
-    asked.add_argument("--steps", type=int, default=STEPS)
-    asked.add_argument("--seeds", type=int, default=SEEDS)
-    asked.add_argument("--patients", type=int, default=PATIENTS)
-    asked.add_argument("--sites", action="store_true")
-    asked.add_argument(
-        "--keep", type=Path, help="JSON of the values by arm and seed; what is in it is not trained again"
-    )
-    asked.add_argument("--most", type=int, default=0, help="trainings after which to stop; 0 for all")
-    given = asked.parse_args()
-    torch.set_num_threads(1)
-    known: dict[str, dict[str, dict[str, float]]] = {}
-    if given.keep and given.keep.exists():
-        known = json.loads(given.keep.read_text())
-    wanted = [(arm, seed) for seed in range(given.seeds) for arm in given.arms if str(seed) not in known.get(arm, {})]
-    with tempfile.TemporaryDirectory() as place:
-        toy = written(Path(place), given.patients, sites=given.sites)
-        for name, seed in wanted[: given.most or None]:
-            arm = ARMS.get(name) or Arm(name)
-            folder = trained(toy, arm, Path(place) / f"{name}-{seed}", steps=given.steps, seed=seed)
-            known.setdefault(name, {})[str(seed)] = measured(toy, folder)
-            if given.keep:
-                given.keep.write_text(json.dumps(known))
-    if all(len(known.get(arm, {})) >= given.seeds for arm in given.arms):
-        print("\n".join(lines({arm: _by_measure(known[arm]) for arm in given.arms})))
-
-
-def _by_measure(values: Mapping[str, Mapping[str, float]]) -> dict[str, Floats]:
-    """{measure: (seeds,)} of {seed: {measure: value}}."""
-    keys = dict.fromkeys(key for row in values.values() for key in row)
-    return {key: np.array([row.get(key, np.nan) for row in values.values()]) for key in keys}
-
-
-if __name__ == "__main__":
-    main()
