@@ -58,10 +58,10 @@ def evaluate_multimodal(
         MedclError: the runs, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.
     """
-    loaded = [runs.load(one) for one in folders]
-    if all(reads_reports_alone(run.config) for run in loaded):
-        return evaluate_texts(folders, manifest, config, output)
-    arms = {name: require_multimodal(run) for name, run in zip(names_of(folders), loaded, strict=True)}
+    loaded = {name: runs.load(one) for name, one in zip(names_of(folders), folders, strict=True)}
+    if all(reads_reports_alone(run.config) for run in loaded.values()):
+        return evaluate_texts(loaded, manifest, config, output)
+    arms = {name: require_multimodal(run) for name, run in loaded.items()}
     asked = prompts.read_prompts(config.prompts) if config.prompts else []
     for one in asked:
         prompts.check(one, manifest)
