@@ -50,18 +50,12 @@ class Retention(Objective):
         super().__init__(config, parts)
         self.teacher = teacher(parts.recipe, config.of)
 
-    def train(self, mode: bool = True) -> "Retention":
-        """Switch between training and evaluation; the teacher stays in evaluation."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss."""
         config = self.config
         seen = step.see(config.of, self.wanted[config.of])
         z = seen.pooled[: 2 * seen.n]
-        before = seen.by(self.teacher, 2)
+        before = self.teacher.of(seen)
         soft = softened(before, before, temperature=config.temperature)
         apart = soft.without(itself(z))
         return {"": info_nce(z, z, apart, temperature=config.temperature, group=step.group)}
