@@ -176,8 +176,8 @@ def space(texts: Texts, vectors: Mapping[str, Tensor], manifest: Manifest) -> It
 
 
 def tf_idf(train: Sequence[str]) -> Embed:
-    """The simple baseline of reports, see `TfIdf`, of the training reports."""
-    state = learned([train])
+    """The simple baseline of reports, see `TfIdf`, of the training reports, with words that only one of them has."""
+    state = learned([train], least=1)
     return lambda texts: torch.from_numpy(weighted(texts, state).astype(np.float32))
 
 

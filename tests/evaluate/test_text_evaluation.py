@@ -85,8 +85,7 @@ def test_words_in_common_find_the_report_and_equal_texts_are_one() -> None:
     texts = Texts(
         [one.replace(". ", ".|").split("|") for one in table], np.arange(20), [np.array([n]) for n in range(20)]
     )
-    # A word counts that two reports of those that it is fitted to have.
-    trial = by_sentence(texts, {"words": tf_idf(texts.whole * 2)}, np.arange(20), CONFIG)
+    trial = by_sentence(texts, {"words": tf_idf(texts.whole)}, np.arange(20), CONFIG)
     assert trial is not None
     found = trial.measured["words"].metrics(np.ones((20, 1)))[0]
     by_chance = trial.measured["chance"].metrics(np.ones((20, 1)))[0]

@@ -49,15 +49,15 @@ class TfIdf:
         return found
 
 
-def learned(blocks: Iterable[Sequence[str]]) -> State:
-    """See `TfIdf.fit`: of texts, a block of them at a time."""
+def learned(blocks: Iterable[Sequence[str]], least: int = LEAST) -> State:
+    """See `TfIdf.fit`: of texts, a block of them at a time, the terms that so many of them have at least."""
     (reports, total), number = np.zeros((2, _HASHES)), 0
     for texts in blocks:
         counts = _counts(texts)
         reports += np.bincount(counts.indices, minlength=_HASHES)
         total += np.asarray(counts.sum(axis=0)).ravel()
         number += len(texts)
-    known = np.flatnonzero(reports >= min(LEAST, reports.max()))
+    known = np.flatnonzero(reports >= min(least, reports.max()))
     if not reports.any():
         raise MedclError("tf-idf: the training reports have no word of two letters or more")
     # Of equally frequent terms the lower hash, as of terms in the order of the alphabet.
