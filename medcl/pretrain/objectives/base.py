@@ -204,8 +204,6 @@ class Objective(nn.Module, ABC):
     follows: float | None = None
     """Momentum of the slowly following copies of the encoders, where it looks at their embeddings."""
 
-    config: ObjectiveConfig
-
     def __init__(self, config: Any, parts: Parts) -> None:
         super().__init__()
         self.config = config
@@ -218,7 +216,8 @@ class Objective(nn.Module, ABC):
     @property
     def wanted(self) -> dict[str, Wanted]:
         """Which views it looks at, by input; by default those of its configuration, two of each sample."""
-        return self.config.wanted
+        found: dict[str, Wanted] = self.config.wanted
+        return found
 
     @property
     def looks(self) -> tuple[tuple[str, Wanted], ...]:
