@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from medcl.archive.build import build_manifest
 from medcl.archive.config import ScanRequest
@@ -35,6 +37,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What fixtures of a file or a session draw does not depend on the tests before."""
+    _seed(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_numbers() -> None:
+    """What a test draws without a generator of its own does not depend on the tests before."""
+    _seed(0)
+
+
+def _seed(number: int) -> None:
+    # Of the processor alone: `torch.manual_seed` prepares those of GPUs too, which takes a millisecond.
+    torch.default_generator.manual_seed(number)
+    np.random.seed(number)  # noqa: NPY002 - of libraries that draw from it
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -53,6 +53,12 @@ class Links:
         """The rows of the records that a report describes, ascending; none where `row` is no report."""
         return self._described[self._report_starts[row] : self._report_starts[row + 1]]
 
+    def told(self, table: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A table (rows, classes) in which a report also has the classes of the records that it describes."""
+        found = table.copy()
+        np.logical_or.at(found, self.reports, table[self.records])
+        return found
+
     @property
     def n_reports(self) -> Ints:
         """(rows,) how many reports describe each row."""

@@ -195,28 +195,6 @@ def missing_classes(manifest: Manifest, target: str) -> dict[str, list[str]]:
     }
 
 
-def require_classes(manifest: Manifest, target: str, splits: Sequence[str] = SPLITS) -> None:
-    """Refuse a split in which a class cannot be learned, chosen by or tested.
-
-    Args:
-        manifest: records with labels and a split.
-        target: name of the target.
-        splits: which have to hold every class.
-
-    Raises:
-        UsageError: an unknown target.
-        MedclError: names the classes and the splits that have no positive record of them.
-    """
-    absent = {
-        name: classes for name, classes in missing_classes(manifest, target).items() if classes and name in splits
-    }
-    if absent:
-        where = "; ".join(f"{', '.join(classes)} in {name}" for name, classes in absent.items())
-        raise MedclError(
-            f"target {target!r}: no positive record of {where}; stratify the split by {target!r} or leave the class out"
-        )
-
-
 def _patients(manifest: Manifest, stratify: str | None) -> tuple[Ints, Ints, Bools]:
     """Readable rows that have a patient, the number of the patient of each, and what to stratify patients by."""
     rows = np.flatnonzero(manifest.usable & (manifest.column("patient") >= 0))

@@ -208,28 +208,27 @@ def sides_of(folder: Path, kind: str | None = None, name: str = "") -> list[Side
         MedclError: as `runs.load`.
         UsageError: the run has no side of this kind.
     """
-    run: Run[Any, Any] = load(folder, [name or kind] if name or kind else None)  # type: ignore[list-item]
+    return sides_in(load(folder, [name or kind] if name or kind else None), kind, name)  # type: ignore[list-item]
+
+
+def sides_in(run: Run[Any, Any], kind: str | None = None, name: str = "") -> list[Side]:
+    """See `sides_of`, of a run that is loaded."""
     if isinstance(run.card, JointCard):
-        return list(_sides(run, kind, name).values())
+        found: dict[str, Side] = {}
+        for one, card in run.card.sides.items():
+            own = kind_of(card)
+            if kind not in (None, own) or name not in ("", one) or own in found:
+                continue
+            joint = bool(run.card.projection)
+            network = Projected(run.encoder, one, run.card.projection) if joint else run.encoder.side(one)
+            found[own] = Side(own, card, _placed(network), joint=joint)
+        return list(found.values())
     own = kind_of(run.card)
     if name:
-        raise UsageError(f"{folder}: was pretrained on {wing(own).plural} alone, it has no encoder {name!r}")
+        raise UsageError(f"{run.folder}: was pretrained on {wing(own).plural} alone, it has no encoder {name!r}")
     if kind not in (None, own):
-        raise UsageError(f"{folder}: was pretrained on {wing(own).plural}, it has no encoder of kind {kind!r}")
+        raise UsageError(f"{run.folder}: was pretrained on {wing(own).plural}, it has no encoder of kind {kind!r}")
     return [Side(own, run.card, _placed(run.encoder))]
-
-
-def _sides(run: Run[Any, Any], kind: str | None, name: str) -> dict[str, Side]:
-    """The sides of a run on several inputs, one of each kind of records."""
-    found: dict[str, Side] = {}
-    for one, card in run.card.sides.items():
-        own = kind_of(card)
-        if kind not in (None, own) or name not in ("", one) or own in found:
-            continue
-        joint = bool(run.card.projection)
-        network = Projected(run.encoder, one, run.card.projection) if joint else run.encoder.side(one)
-        found[own] = Side(own, card, _placed(network), joint=joint)
-    return found
 
 
 def of_kinds(sides: Sequence[Side], manifest: Manifest, what: str) -> list[Side]:

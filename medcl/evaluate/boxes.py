@@ -1,6 +1,6 @@
 """Whether an encoder finds the place that a phrase speaks of, by boxes that are given."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -11,17 +11,19 @@ from medcl.archive.table import read_table
 from medcl.embed import encoders
 from medcl.embed.encoders import device
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.multimodal_space import MultimodalRun, tokenizer_of
-from medcl.evaluate.multimodal_trials import CHANCE, Sides, Trial
+from medcl.evaluate.multimodal_space import tokenizer_of
+from medcl.evaluate.multimodal_trials import CHANCE, Trial, Tried
 from medcl.evaluate.results_tables import Queries
 from medcl.modality.image.boxes import Box, region_of
-from medcl.networks.grounding import phrase_map
+from medcl.networks.grounding import phrase_maps
 from medcl.stats.grounding import METRICS, by_chance, grounded
 from medcl.stats.intervals import Measured
 from medcl.stats.retrieval import Ints, QueryValues
 
 COLUMNS = ("record", "sentence", "x", "y", "width", "height")
 """Of a table of boxes: the record or the path of its file, a phrase, and a box in pixels of the file."""
+AT_ONCE = 32
+"""Phrases with their images at a time."""
 Boxes = dict[tuple[int, str], list[Box]]
 """The boxes of a phrase in the image of a row of the manifest."""
 
@@ -59,22 +61,14 @@ def read_boxes(path: Path, manifest: Manifest) -> Boxes:
     return found
 
 
-def grounding(
-    arms: Mapping[str, MultimodalRun],
-    manifest: Manifest,
-    sides: Mapping[str, Sides],
-    boxes: Boxes,
-    store: Path,
-    *,
-    jobs: int = -1,
-) -> Iterator[Trial]:
+def grounding(tried: Tried, boxes: Boxes) -> Iterator[Trial]:
     """How well the map of every phrase shows its boxes, in the tested images; see `medcl.stats.grounding.grounded`.
 
     Raises:
         MedclError: no tested image has a box that lies in what the encoder sees.
     """
-    held = next(iter(sides.values()))["image"].rows
-    among = set(held.tolist())
+    arms, manifest = tried.arms, tried.manifest
+    among = set(tried.held["image"].rows.tolist())
     tested = [(row, phrase) for row, phrase in boxes if row in among]
     shapes, every = manifest.table["shape"].to_pylist(), manifest.of_kind("image")
     configs = {name: encoders.config_of(run.card.sides["image"]) for name, run in arms.items()}
@@ -90,15 +84,18 @@ def grounding(
     measured: dict[str, Measured] = {}
     for name, run in arms.items():
         config, regions = configs[name], seen[name]
-        parts = encoders.samples_in(encoders.prepared(every, config, store, jobs), manifest.select(rows), config)
+        folder = encoders.prepared(every, config, tried.store, tried.config.jobs)
+        parts = encoders.samples_in(folder, manifest.select(rows), config)
         text, encoder = tokenizer_of(run), run.encoder.to(device())
         values: dict[str, list[float]] = {one: [] for one in METRICS}
-        for row, phrase in kept:
-            x = parts.__getitems__(parts.samples_of(int(np.searchsorted(rows, row))).tolist()[:1])["x"][0]
-            tokens = torch.from_numpy(text.encode([phrase], text.length)[0].astype(np.int64))
-            told = grounded(phrase_map(encoder, "image", x.to(device()), tokens.to(device())), regions[row, phrase])
-            for one, value in told.items():
-                values[one].append(value)
+        for start in range(0, len(kept), AT_ONCE):
+            part = kept[start : start + AT_ONCE]
+            firsts = [int(parts.samples_of(int(np.searchsorted(rows, row)))[0]) for row, _ in part]
+            tokens = torch.from_numpy(text.encode([phrase for _, phrase in part], text.length).astype(np.int64))
+            x = parts.__getitems__(firsts)["x"].to(device())
+            for key, cells in zip(part, phrase_maps(encoder, "image", x, tokens.to(device())), strict=True):
+                for one, value in grounded(cells, regions[key]).items():
+                    values[one].append(value)
         measured[name] = QueryValues({one: np.array(some) for one, some in values.items()})
     noise = [by_chance(float(next(iter(seen.values()))[key].mean())) for key in kept]
     measured[CHANCE] = QueryValues({one: np.array([row[one] for row in noise]) for one in METRICS})

@@ -1,21 +1,17 @@
 """How well a run foresees the report of a record, word by word, beside the record of another patient."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from medcl.archive.links import Links
-from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.embed import encoders
 from medcl.embed.encoders import device
-from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_space import MultimodalRun, reports_of
-from medcl.evaluate.multimodal_trials import Sides, Trial
+from medcl.evaluate.multimodal_trials import Trial, Tried
 from medcl.evaluate.relevance import linked_rows
 from medcl.evaluate.results_tables import Queries
 from medcl.modality import plural
@@ -30,29 +26,22 @@ AT_ONCE = 32
 """Reports at a time."""
 
 
-def captions(
-    arms: Mapping[str, MultimodalRun],
-    manifest: Manifest,
-    known: Links,
-    sides: Mapping[str, Sides],
-    store: Path,
-    config: MultimodalEvaluateConfig,
-) -> Iterator[Trial]:
+def captions(tried: Tried) -> Iterator[Trial]:
     """The perplexity of reports given their record, and given a record of another patient, of runs that have a decoder.
 
     A record is its first sample. Perplexities are of tokens, and compare runs of one tokenizer only.
     """
-    held, patient = next(iter(sides.values())), manifest.column("patient")
+    held, patient = tried.held, tried.manifest.column("patient")
     for kind in [one for one in held if one != REPORT and REPORT in held]:
-        writing = {name: run for name, run in arms.items() if kind in run.card.captioners}
-        linked = linked_rows(manifest, known, held[kind], held[REPORT])
+        writing = {name: run for name, run in tried.arms.items() if kind in run.card.captioners}
+        linked = linked_rows(tried.manifest, tried.known, held[kind], held[REPORT])
         pairs = np.stack([held[one].rows[linked[:, n]] for n, one in enumerate((kind, REPORT))], axis=1)
         of = patient[pairs[:, 0]]
         if not writing or len(np.unique(of)) < 2:
             continue
         wrong = pairs[_of_another(of), 0]
         measured: dict[str, Measured] = {
-            name: _surprise(run, manifest, kind, pairs, wrong, store, config) for name, run in writing.items()
+            name: _surprise(tried, run, kind, pairs, wrong) for name, run in writing.items()
         }
         about = Queries(f"words of the report of {plural(kind)}", len(pairs), len(np.unique(of)), 1)
         yield Trial(about, measured, of)
@@ -68,15 +57,8 @@ def _of_another(patients: Ints) -> Ints:
     return order[starts[other] + number % counts[other]]
 
 
-def _surprise(
-    run: MultimodalRun,
-    manifest: Manifest,
-    kind: Kind,
-    pairs: Ints,
-    wrong: Ints,
-    store: Path,
-    config: MultimodalEvaluateConfig,
-) -> Surprise:
+def _surprise(tried: Tried, run: MultimodalRun, kind: Kind, pairs: Ints, wrong: Ints) -> Surprise:
+    manifest, store, config = tried.manifest, tried.store, tried.config
     card, rows = encoders.config_of(run.card.sides[kind]), np.unique(pairs[:, 0])
     every = manifest.of_kind(kind)
     parts = encoders.samples_in(encoders.prepared(every, card, store, config.jobs), manifest.select(rows), card)

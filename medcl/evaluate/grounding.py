@@ -14,7 +14,7 @@ from medcl.evaluate.multimodal_space import Embedded, MultimodalRun, tokenizer_o
 from medcl.evaluate.results_tables import Grounded
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import draws
-from medcl.networks.grounding import phrase_map
+from medcl.networks.grounding import phrase_maps
 from medcl.networks.multimodal import REPORT
 from medcl.show.images import data_uri, grey, overlay, png, scale_of, with_colour_bar
 from medcl.stats.retrieval import Ints
@@ -58,8 +58,8 @@ def ground(
             image, report = linked[pair].tolist()
             phrase = _phrase(str(texts[reports.rows[report]]))
             x = parts.__getitems__(parts.samples_of(image).tolist()[:1])["x"][0]
-            tokens = torch.from_numpy(text.encode([phrase], text.length)[0].astype(np.int64))
-            cells = phrase_map(encoder, "image", x.to(device()), tokens.to(device()))
+            tokens = torch.from_numpy(text.encode([phrase], text.length).astype(np.int64))
+            cells = phrase_maps(encoder, "image", x[None].to(device()), tokens.to(device()))[0]
             record_id = str(record_ids[images.rows[image]])
             file = Path("grounding") / (files.safe_name(f"{arm}_{title}_{place}_{record_id}") + ".png")
             ground_png = png(grey(x.numpy()))

@@ -1,6 +1,7 @@
 """`medcl evaluate` as one function: runs of several modalities and a manifest in, results.json and a page out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
@@ -24,7 +25,7 @@ from medcl.evaluate.multimodal_space import (
     embed_kind,
     require_multimodal,
 )
-from medcl.evaluate.multimodal_trials import CHANCE, Sides, retrieval, swaps, zero_shot
+from medcl.evaluate.multimodal_trials import CHANCE, Sides, Tried, retrieval, swaps, zero_shot
 from medcl.evaluate.page import write_page
 from medcl.evaluate.relevance import (
     among,
@@ -58,10 +59,10 @@ def evaluate_multimodal(
         MedclError: the runs, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.
     """
-    loaded = [runs.load(one) for one in folders]
-    if all(reads_reports_alone(run.config) for run in loaded):
-        return evaluate_texts(folders, manifest, config, output)
-    arms = {name: require_multimodal(run) for name, run in zip(names_of(folders), loaded, strict=True)}
+    loaded = {name: runs.load(one) for name, one in zip(names_of(folders), folders, strict=True)}
+    if all(reads_reports_alone(run.config) for run in loaded.values()):
+        return evaluate_texts(loaded, manifest, config, output)
+    arms = {name: require_multimodal(run) for name, run in loaded.items()}
     asked = prompts.read_prompts(config.prompts) if config.prompts else []
     for one in asked:
         prompts.check(one, manifest)
@@ -76,14 +77,14 @@ def evaluate_multimodal(
     notes = [note for note in dict.fromkeys(said) if note]
     sides = _embedded(arms, manifest, rows, config, store, notes)
     once = {name: {kind: each_text_once(manifest, side) for kind, side in own.items()} for name, own in sides.items()}
-    first = next(iter(sides.values()))
-    trials = [*retrieval(manifest, known, once, [one.target for one in asked], config)]
-    trials += zero_shot(arms, manifest, sides, asked, config)
+    tried = Tried(arms, manifest, known, sides, store, config)
+    trials = [*retrieval(replace(tried, sides=once), [one.target for one in asked])]
+    trials += zero_shot(tried, asked)
     if config.swaps:
-        trials += swaps(arms, manifest, known, sides, store, config)
-    trials += captions(arms, manifest, known, sides, store, config)
+        trials += swaps(tried)
+    trials += captions(tried)
     if placed:
-        trials += grounding(arms, manifest, sides, placed, store, jobs=config.jobs)
+        trials += grounding(tried, placed)
     shown = []
     for name, run in arms.items():
         if can_ground(run) and config.images:
@@ -97,16 +98,16 @@ def evaluate_multimodal(
         for folder, (name, run) in zip(folders, arms.items(), strict=True)
     ]
     infos.append(ArmInfo(CHANCE, "baseline", CHANCE))
-    if REPORT in first:
+    if REPORT in tried.held:
         notes.append(
-            texts_in_words(len(first[REPORT].rows), len(next(iter(once.values()))[REPORT].rows), config.reports)
+            texts_in_words(len(tried.held[REPORT].rows), len(next(iter(once.values()))[REPORT].rows), config.reports)
         )
     results = results_of_trials(
         trials,
         [*_gaps(manifest, known, sides, config)],
         infos,
         manifest,
-        {kind: side.rows for kind, side in first.items()},
+        {kind: side.rows for kind, side in tried.held.items()},
         config,
         {name: run.config for name, run in arms.items()},
         notes,

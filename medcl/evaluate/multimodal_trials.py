@@ -45,18 +45,43 @@ class Trial:
     classes: tuple[str, ...] = ()
 
 
-def retrieval(
-    manifest: Manifest, known: Links, sides: Mapping[str, Sides], targets: list[str], config: MultimodalEvaluateConfig
-) -> Iterator[Trial]:
+@dataclass(frozen=True)
+class Tried:
+    """What is tried: runs, and the records that all of them can prepare.
+
+    Args:
+        arms: {name: run}.
+        manifest: of all records.
+        known: which report describes what.
+        sides: the records of each kind in the space of each run.
+        store: of prepared records.
+        config: of the evaluation.
+    """
+
+    arms: Mapping[str, MultimodalRun]
+    manifest: Manifest
+    known: Links
+    sides: Mapping[str, Sides]
+    store: Path
+    config: MultimodalEvaluateConfig
+
+    @property
+    def held(self) -> Sides:
+        """The records of each kind, in the space of the first run."""
+        return next(iter(self.sides.values()))
+
+
+def retrieval(tried: Tried, targets: list[str]) -> Iterator[Trial]:
     """Both ways between every two kinds by what belongs together and by label, then within each kind.
 
     Equal texts are one query and one candidate. For its interval such a query is of the patient of the first of them.
     """
-    patient, held = manifest.column("patient"), next(iter(sides.values()))
+    manifest, known, config, held = tried.manifest, tried.known, tried.config, tried.held
+    patient = manifest.column("patient")
 
     def found(a: Kind, b: Kind, hit: str, marks: Marks, out: Marks | None) -> Trial:
         measured: dict[str, Measured] = {}
-        for name, own in sides.items():
+        for name, own in tried.sides.items():
             ranking = rank(own[a].z, own[b].z, marks, out, ranks=config.ranks, seed=config.seed)
             measured[name], by_chance = values_of(ranking)
         kept = ranking.answerable  # the same for all arms
@@ -81,24 +106,19 @@ def retrieval(
             yield found(kind, kind, "another of the same patient", marks, out)
 
 
-def zero_shot(
-    arms: Mapping[str, MultimodalRun],
-    manifest: Manifest,
-    sides: Mapping[str, Sides],
-    asked: list[prompts.Prompts],
-    config: MultimodalEvaluateConfig,
-) -> Iterator[Trial]:
+def zero_shot(tried: Tried, asked: list[prompts.Prompts]) -> Iterator[Trial]:
     """Classification of the records by prompts, of each target that has some."""
-    for one, kind in product(asked, next(iter(sides.values()))):
+    manifest = tried.manifest
+    for one, kind in product(asked, tried.held):
         target, labels = manifest.targets[one.target], manifest.labels(one.target)
-        every = next(iter(sides.values()))[kind].rows
+        every = tried.held[kind].rows
         labelled = np.flatnonzero(is_labelled(labels)[every])
         if kind == REPORT or not len(labelled):
             continue
         rows, measured = every[labelled], {}
-        for name, run in arms.items():
-            z, embed = sides[name][kind].z[labelled], partial(embed_texts, run)
-            said = prompts.classify(z, one, target, embed, temperature=config.temperature)
+        for name, run in tried.arms.items():
+            z, embed = tried.sides[name][kind].z[labelled], partial(embed_texts, run)
+            said = prompts.classify(z, one, target, embed, temperature=tried.config.temperature)
             measured[name], by_chance = prompts.measured(target, labels[rows], said)
         asking = manifest.column("patient")[rows]
         name = f"zero-shot {target.name} of {plural(kind)}"
@@ -107,22 +127,17 @@ def zero_shot(
         yield Trial(about, {**measured, CHANCE: by_chance}, asking, tuple(classes))
 
 
-def swaps(
-    arms: Mapping[str, MultimodalRun],
-    manifest: Manifest,
-    known: Links,
-    sides: Mapping[str, Sides],
-    store: Path,
-    config: MultimodalEvaluateConfig,
-) -> Iterator[Trial]:
+def swaps(tried: Tried) -> Iterator[Trial]:
     """Whether a record is nearer to its report than to the same with one word exchanged, of each kind of word.
 
     Read by `sentence`, it is the sentence with that word that is compared.
     """
-    first, run = next(iter(arms.items()))
-    held, patient = sides[first], manifest.column("patient")
-    reports = report_texts(run, manifest, held[REPORT].rows, store, config.text, config.jobs)
-    linked = {kind: linked_rows(manifest, known, own, held[REPORT]) for kind, own in held.items() if kind != REPORT}
+    run, held, manifest, config = next(iter(tried.arms.values())), tried.held, tried.manifest, tried.config
+    patient = manifest.column("patient")
+    reports = report_texts(run, manifest, held[REPORT].rows, tried.store, config.text, config.jobs)
+    linked = {
+        kind: linked_rows(manifest, tried.known, own, held[REPORT]) for kind, own in held.items() if kind != REPORT
+    }
     both = {what: [first_swapped(texts, what) for texts in reports] for what in SWAPS}
     # Every text is embedded once, however many records and words it stands for.
     place = {
@@ -130,7 +145,7 @@ def swaps(
     }
     if not place:
         return
-    z = {name: F.normalize(embed_texts(run, list(place)), dim=1) for name, run in arms.items()}
+    z = {name: F.normalize(embed_texts(run, list(place)), dim=1) for name, run in tried.arms.items()}
     for what, kind in product(SWAPS, linked):
         pairs = [(int(record), *two) for record, report in linked[kind] if (two := both[what][int(report)])]
         if not pairs:
@@ -139,7 +154,7 @@ def swaps(
         said, changed = ([place[text] for text in texts] for texts in list(zip(*pairs, strict=True))[1:])
         measured: dict[str, Measured] = {}
         for name, texts in z.items():
-            nearer = (sides[name][kind].z[records] * (texts[said] - texts[changed])).sum(1).sign()
+            nearer = (tried.sides[name][kind].z[records] * (texts[said] - texts[changed])).sum(1).sign()
             measured[name] = QueryValues({"accuracy": (nearer.double().numpy() + 1) / 2})
         asking = patient[held[kind].rows[records]]
         about = Queries(f"{kind} to report or its opposite: {what}", len(pairs), len(np.unique(asking)), 2)

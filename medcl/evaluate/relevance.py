@@ -89,19 +89,25 @@ def any_hit(marks: Marks, leave_out: Marks) -> bool:
     )
 
 
-def label_relevance(manifest: Manifest, links: Links, side: Embedded, target: str) -> RelevanceIds:
-    """RelevanceIds by the classes of a target; a report has those of the records that it, or an equal text, describes.
+def classes_of(manifest: Manifest, links: Links, target: str) -> NDArray[np.bool_]:
+    """(rows, classes) of a target; a report has those of the records that it describes.
 
     Raises:
         UsageError: there is no such target.
     """
     labels = manifest.labels(target)
     table = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(manifest.targets[target].classes))
-    table = np.asarray(table == 1)
-    described = side.members
-    if side.kind == REPORT:
-        described = tuple(np.concatenate([links.records_of(int(row)) for row in rows]) for rows in described)
-    return RelevanceIds.of([np.flatnonzero(table[some].any(axis=0)) for some in described])
+    return links.told(np.asarray(table == 1))
+
+
+def label_relevance(manifest: Manifest, links: Links, side: Embedded, target: str) -> RelevanceIds:
+    """RelevanceIds by the classes of a target; a report has those of the records that it, or an equal text, describes.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    table = classes_of(manifest, links, target)
+    return RelevanceIds.of([np.flatnonzero(table[some].any(axis=0)) for some in side.members])
 
 
 def patient_relevance(manifest: Manifest, side: Embedded) -> RelevanceIds:

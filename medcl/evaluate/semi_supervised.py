@@ -1,6 +1,7 @@
 """Segmentation that also learns from slices without labels: consistency from weak to strong views (DSSN)."""
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ STRONG = ImageViewsConfig(contrast=(0.5, 1.5), brightness=0.2, gamma=(0.7, 1.4),
 """Intensities of a strong view; no voxel moves."""
 
 
-class Consistency:
+class Consistency(ABC):
     """A slowly following copy of a network, and strong views of slices, by which pseudo labels are learned.
 
     Args:
@@ -53,6 +54,7 @@ class Consistency:
         inside[tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))] = True
         return inside, torch.from_numpy(self.rng.permutation(len(x))).to(x.device)
 
+    @abstractmethod
     def loss(self, network: Any, maps: Tensor, target: Tensor, x: Tensor, done: float) -> Tensor:
         """What is added to the loss of the labelled patches.
 
@@ -63,7 +65,6 @@ class Consistency:
             x: (B, C, *space) patches without labels.
             done: share of the iterations that are done.
         """
-        raise NotImplementedError
 
 
 def cut_mix(values: Tensor, box: tuple[Tensor, Tensor]) -> Tensor:

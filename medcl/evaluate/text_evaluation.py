@@ -10,22 +10,22 @@ from medcl import runs
 from medcl.archive.links import PARTNERS, links, taking_part
 from medcl.archive.manifest import Manifest
 from medcl.archive.split import check
-from medcl.embed.encoders import device, sides_of
+from medcl.embed.encoders import device, sides_in
 from medcl.embed.texts import embed_texts
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.arms import names_of
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_trials import CHANCE
 from medcl.evaluate.page import write_page
 from medcl.evaluate.relevance import among, rows_of, texts_in_words
 from medcl.evaluate.results import ArmInfo, Results, Score
-from medcl.evaluate.text_trials import Embed, Texts, by_labels, by_sentence, space, tf_idf
+from medcl.evaluate.text_trials import Embed, Texts, by_labels, by_sentence, once, space, tf_idf
 from medcl.evaluate.trial_results import LABEL, results_of_trials
 from medcl.modality.base import plain
 from medcl.modality.report import ReportWing
 from medcl.modality.report.config import TextConfig
 from medcl.modality.spec import TextCard
 from medcl.networks.multimodal import REPORT
+from medcl.runs import Run
 
 BASELINE = "tf_idf"
 
@@ -36,7 +36,7 @@ def reads_reports_alone(config: Mapping[str, Any]) -> bool:
 
 
 def evaluate_texts(
-    folders: Sequence[Path], manifest: Manifest, config: MultimodalEvaluateConfig, output: Path
+    arms: Mapping[str, Run[Any, Any]], manifest: Manifest, config: MultimodalEvaluateConfig, output: Path
 ) -> Results:
     """Measure encoders of reports: a report found by one of its sentences, and nearness against labels in common.
 
@@ -44,38 +44,42 @@ def evaluate_texts(
     reports, and chance. The texts are those of the sections that the first run reads. results.json and report.html are
     written to `output`.
 
+    Args:
+        arms: {name: run}.
+        manifest: of the records.
+        config: of the evaluation.
+        output: folder.
+
     Raises:
         UsageError: a setting is of several modalities, or a published encoder cannot be used.
         MedclError: the split has no report with a word, or no training report has one.
         LeakError: a test patient was trained on.
     """
+    first = next(iter(arms.values()))
     for name, asked in (("--prompts", config.prompts), ("--swaps", config.swaps), ("--boxes", config.boxes)):
         if asked:
-            raise UsageError(f"{folders[0]}: was pretrained on reports alone, so that {name} does not apply")
-    named = dict(zip(names_of(folders), folders, strict=True))
-    loaded = {name: runs.load(folder) for name, folder in named.items()}
+            raise UsageError(f"{first.folder}: was pretrained on reports alone, so that {name} does not apply")
     manifest = manifest.ok()
     check(manifest)
     known, counted = links(manifest), taking_part(manifest, config.reports)
     reports = counted & (manifest.kinds == REPORT)
     rows = rows_of(manifest, known, config.split)
     rows, train = (some[reports[some]] for some in (rows, rows_of(manifest, known, "train")))
-    said = [runs.guard(run, manifest, rows, allow=config.allow_transductive) for run in loaded.values()]
-    sides = {name: sides_of(folder, REPORT)[0] for name, folder in named.items()}
+    said = [runs.guard(run, manifest, rows, allow=config.allow_transductive) for run in arms.values()]
+    sides = {name: sides_in(run, REPORT)[0] for name, run in arms.items()}
     reading = replace(ReportWing().reading(cast(TextCard, next(iter(sides.values())).card)), draw="sentence")
     texts, learned = (Texts.of(manifest, some, reading) for some in (rows, train))
     for split, one in ((config.split, texts), ("train", learned)):
         if not one.sentences:
             which = f" ({PARTNERS[config.reports]})" if config.reports != "all" else ""
-            raise MedclError(f"the split {split!r} holds no report{which} with a word that {folders[0]} reads")
-    arms: dict[str, Embed] = {name: partial(embed_texts, side.network, side.card) for name, side in sides.items()}
+            raise MedclError(f"the split {split!r} holds no report{which} with a word that {first.folder} reads")
     foreign = _published(config.encoders)
-    arms |= foreign
-    arms[BASELINE] = tf_idf(learned.whole)
+    own: dict[str, Embed] = {name: partial(embed_texts, side.network, side.card) for name, side in sides.items()}
+    every = {name: once(embed) for name, embed in {**own, **foreign, BASELINE: tf_idf(learned.whole)}.items()}
     patient, whole = manifest.column("patient"), texts.whole
-    vectors = {name: embed(whole) for name, embed in arms.items()}
+    vectors = {name: embed(whole) for name, embed in every.items()}
     trials = [
-        by_sentence(texts, arms, patient, config),
+        by_sentence(texts, every, patient, config),
         by_labels(texts, vectors, manifest, among(known, counted), config),
     ]
     if not any(trials):
@@ -84,8 +88,8 @@ def evaluate_texts(
             "there is nothing to measure"
         )
     infos = [
-        ArmInfo(name, "run", run=str(named[name]), method=str(run.config.get("method", "")))
-        for name, run in loaded.items()
+        ArmInfo(name, "run", run=str(run.folder), method=str(run.config.get("method", "")))
+        for name, run in arms.items()
     ]
     infos += [ArmInfo(name, "foreign", name) for name in foreign]
     infos += [ArmInfo(BASELINE, "baseline", "tf-idf of words"), ArmInfo(CHANCE, "baseline", CHANCE)]
@@ -99,7 +103,7 @@ def evaluate_texts(
         manifest,
         {REPORT: rows},
         config,
-        {name: run.config for name, run in loaded.items()},
+        {name: run.config for name, run in arms.items()},
         [*dict.fromkeys(filter(None, said)), texts_in_words(len(rows), len(texts.rows), config.reports)],
     )
     results.save(output / "results.json")

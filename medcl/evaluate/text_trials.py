@@ -16,7 +16,9 @@ from medcl.archive.links import Links
 from medcl.archive.manifest import Manifest
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_trials import CHANCE, Trial
+from medcl.evaluate.relevance import classes_of
 from medcl.evaluate.results_tables import Queries
+from medcl.modality.report.baselines import learned, weighted
 from medcl.modality.report.config import TextConfig
 from medcl.modality.report.text import draws, text_code
 from medcl.stats.embedding_space import alignment, spread
@@ -122,7 +124,11 @@ def by_labels(
         known: which report describes what.
         config: whose seed is used.
     """
-    marked = _classes(texts, manifest, known)
+    names = [name for name, target in manifest.targets.items() if target.classes]
+    if not names:
+        return None
+    table = np.concatenate([classes_of(manifest, known, name) for name in names], axis=1)
+    marked = np.stack([table[rows].any(axis=0) for rows in texts.members])
     labelled = np.flatnonzero(marked.any(axis=1))
     patient = manifest.column("patient")
     people = patient[texts.rows[labelled]]
@@ -170,22 +176,18 @@ def space(texts: Texts, vectors: Mapping[str, Tensor], manifest: Manifest) -> It
 
 
 def tf_idf(train: Sequence[str]) -> Embed:
-    """The simple baseline: words and pairs of words, weighted by their rarity in the training reports."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), max_features=5000).fit(train)
-    return lambda texts: torch.from_numpy(vectorizer.transform(texts).toarray())
+    """The simple baseline of reports, see `TfIdf`, of the training reports, with words that only one of them has."""
+    state = learned([train], least=1)
+    return lambda texts: torch.from_numpy(weighted(texts, state).astype(np.float32))
 
 
-def _classes(texts: Texts, manifest: Manifest, known: Links) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
-    """(texts, classes of all targets) of the records that each text describes."""
-    tables = [np.zeros((len(manifest), 0), dtype=bool)]
-    for name, target in manifest.targets.items():
-        labels = manifest.labels(name)
-        if labels.ndim == 2:
-            tables.append(labels == 1)
-        elif target.classes:
-            tables.append(labels[:, None] == np.arange(len(target.classes)))
-    table = np.concatenate(tables, axis=1)
-    described = [np.concatenate([known.records_of(int(row)) for row in rows]) for rows in texts.members]
-    return np.stack([table[rows].any(axis=0) for rows in described])
+def once(embed: Embed) -> Embed:
+    """The same, which embeds no text twice."""
+    known: dict[str, Tensor] = {}
+
+    def embedded(texts: Sequence[str]) -> Tensor:
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, embed(new), strict=True))
+        return torch.stack([known[text] for text in texts])
+
+    return embedded

@@ -99,7 +99,7 @@ def source(recipe: Recipe, made: Mapping[str, Made], chosen: Manifest) -> Source
     )
 
 
-def _source(column: str, chosen: Manifest, patients: Ints) -> dict[str, Ints]:
+def _source(column: str, chosen: Columns, patients: Ints) -> dict[str, Ints]:
     """Where the patients come from, as the sampler takes it; errors are those of `_said`."""
     if not column:
         return {}
@@ -195,7 +195,7 @@ def made_of(recipe: Recipe, given: Mapping[str, Any]) -> tuple[dict[str, Made], 
     }
     batch = recipe.batch
     sizes: dict[str, Any] = {"patients": batch.drawn, "records": batch.records, "samples": batch.samples}
-    sizes |= repeated(batch, data, data.patients)
+    sizes |= _source(batch.source, data, data.patients) | repeated(batch, data, data.patients)
     size = f"{len(data)} samples"
     return made, Source(data, sizes, np.unique(data.patients), size, "", data.id_names), data
 

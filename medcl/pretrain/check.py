@@ -45,8 +45,6 @@ def check(recipe: Recipe) -> None:
             raise UsageError(f"{where}{error}") from error
     for name, objective in recipe.objectives.items():
         objective.check(f"objectives.{name}", recipe)
-        if getattr(objective, "loss", "") == "symile" and batch.records > 1:
-            raise UsageError("batch.records: symile takes 1, for its negatives are not to be of the same patient")
     if len(recipe.inputs) > 1 and not spaces(recipe)[0]:
         apart = ", ".join(recipe.inputs)
         if not any(config.like for config in recipe.inputs.values()):

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,31 @@ from medcl.archive.manifest import Manifest
 from medcl.errors import UsageError
 from medcl.pretrain.checkpoint import weights_of
 from medcl.pretrain.inputs import in_splits, side_in
+from medcl.pretrain.passes import Seen
 from medcl.pretrain.recipe import Recipe
 from medcl.seen import SeenPatients
 
 SEEN = "seen"
 """The split of patients of the earlier run who are not trained on again."""
-TEACHER = "teacher."
-"""Before the names of weights that an objective has of the earlier run: they are never those of an even earlier one."""
+
+
+class Teacher:
+    """An encoder as the earlier run left it, not trained, and no part of checkpoints: that run has it.
+
+    Args:
+        network: the encoder.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.requires_grad_(False).eval()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Teacher":
+        """Itself: an averaged copy of a model has the same."""
+        return self
+
+    def of(self, seen: Seen) -> Tensor:
+        """(2n, dim) of the two views of samples."""
+        return seen.by(self.network.to(seen.x.device), 2).float()
 
 
 def begun(recipe: Recipe) -> Recipe:
@@ -79,8 +98,8 @@ def take_up(recipe: Recipe, objectives: Mapping[str, nn.Module] | nn.ModuleDict)
     for name, objective in objectives.items():
         state, own = state_of(recipe, name), objective.state_dict()
         fits = {key: one for key, one in state.items() if key in own and one.shape == own[key].shape}
-        if fits and fits.keys() >= {key for key in own if not key.startswith(TEACHER)}:
-            objective.load_state_dict(fits, strict=False)
+        if fits and fits.keys() == own.keys():
+            objective.load_state_dict(fits)
 
 
 def state_of(recipe: Recipe, objective: str) -> dict[str, Tensor]:
@@ -89,15 +108,11 @@ def state_of(recipe: Recipe, objective: str) -> dict[str, Tensor]:
     if not recipe.earlier.run or not path.is_file():
         return {}
     start = f"objectives.{objective}."
-    return {
-        name.removeprefix(start): one
-        for name, one in weights_of(path).items()
-        if name.startswith(start) and not name.startswith(start + TEACHER)
-    }
+    return {name.removeprefix(start): one for name, one in weights_of(path).items() if name.startswith(start)}
 
 
-def teacher(recipe: Recipe, name: str) -> nn.Module:
-    """The encoder of an input as the earlier run left it, which is not trained.
+def teacher(recipe: Recipe, name: str) -> Teacher:
+    """The encoder of an input as the earlier run left it.
 
     Raises:
         MedclError: the folder is no finished run.
@@ -107,8 +122,7 @@ def teacher(recipe: Recipe, name: str) -> nn.Module:
     encoder = run.encoder
     if hasattr(encoder, "side"):
         encoder = encoder.side(side_in(run, recipe.inputs[name].modality, name))
-    found: nn.Module = encoder.requires_grad_(False).eval()
-    return found
+    return Teacher(encoder)
 
 
 def _seen(recipe: Recipe) -> SeenPatients:

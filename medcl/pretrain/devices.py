@@ -15,7 +15,7 @@ def fabric_for(config: HardwareConfig, loggers: Sequence[Any] = ()) -> Fabric:
     """The device, precision and processes that the configuration asks for.
 
     Raises:
-        UsageError: no device, more devices than there are, an invalid chunk, or SLURM started other processes.
+        UsageError: no device, more devices than there are, or SLURM started other processes.
     """
     accelerator = config.accelerator
     if accelerator == "auto":
@@ -29,8 +29,6 @@ def fabric_for(config: HardwareConfig, loggers: Sequence[Any] = ()) -> Fabric:
             f"hardware.devices: requested {wanted}, found {there}; set hardware.accelerator to cpu or auto, or "
             "hardware.devices to what there is"
         )
-    if config.chunk < 0:
-        raise UsageError(f"hardware.chunk: {config.chunk} is invalid; it is the number of views at a time, 0 for all")
     precision = config.precision
     if precision == "auto":
         precision = "bf16-mixed" if accelerator == "cuda" else "32-true"

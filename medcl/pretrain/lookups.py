@@ -99,36 +99,30 @@ def _column(where: str, word: str, chosen: Columns, id_names: Sequence[str], sha
         return _labels(where, word.removeprefix(OVERLAP).split("/"), chosen, id_names, share, seed)
     column, _, value = word.removeprefix(LABEL).removeprefix(VALUE).removeprefix(CLASSES).partition("=")
     found = _found(where, column, chosen, id_names)
-    if word.startswith(VALUE):
-        if found.dtype.kind not in "iuf":
-            raise UsageError(f"{where}: the column {column} does not hold numbers; take label:{column}")
-        missing = found < 0 if found.dtype.kind in "iu" else np.isnan(found)
-        return torch.from_numpy(np.where(missing, np.nan, found).astype(np.float32))
     rows = np.arange(len(found))
-    if word.startswith(CLASSES):
-        return _places(where, column, value.split("\n"), found.tolist())
-    if not word.startswith(LABEL):
+    if not word.startswith((LABEL, VALUE, CLASSES)):
         if found.dtype.kind not in "iu":
             raise UsageError(f"{where}: {column} is no level; take label:{column}")
         return torch.from_numpy(np.where(found >= 0, found, -2 - rows).astype(np.int64))
+    found = _told(chosen, found)
+    if word.startswith(VALUE):
+        if found.dtype.kind not in "iuf":
+            raise UsageError(f"{where}: the column {column} does not hold numbers; take label:{column}")
+        return torch.from_numpy(np.where(_known(found), found, np.nan).astype(np.float32))
+    labels = _in_words(found)
     # Several labels of a record are one class of their own.
-    values = [
-        None
-        if one is None or one != one or one == -1
-        else "+".join(sorted(map(str, one)))
-        if isinstance(one, list)
-        else str(one)
-        for one in found.tolist()
-    ]
+    values = [None if own is None else "+".join(own) for own in labels]
+    if word.startswith(CLASSES):
+        return _places(where, column, value.split("\n"), values)
     if value:
-        binary = [-1 if one is None else int(value in one.split("+")) for one in values]
+        binary = [-1 if own is None else int(value in own) for own in labels]
         if 1 not in binary or 0 not in binary:
             raise UsageError(f"{where}: the column {column} has no record of {value!r}, or no other")
         return torch.tensor(binary)
-    classes = {one: place for place, one in enumerate(sorted({str(one) for one in values if one is not None}))}
+    classes = {one: place for place, one in enumerate(sorted({one for one in values if one is not None}))}
     if len(classes) < 2:
         raise UsageError(f"{where}: the column {column} tells no records apart: it has {len(classes)} value(s)")
-    codes = np.array([-2 - row if one is None else classes[str(one)] for row, one in enumerate(values)], dtype=np.int64)
+    codes = np.array([-2 - row if one is None else classes[one] for row, one in enumerate(values)], dtype=np.int64)
     hidden = _hidden(chosen, codes >= 0, share, seed)
     codes[hidden] = -2 - np.flatnonzero(hidden)
     return torch.from_numpy(codes)
@@ -147,6 +141,33 @@ def _found(where: str, column: str, chosen: Columns, id_names: Sequence[str]) ->
     return chosen.column(column)
 
 
+def _known(found: Any) -> Any:
+    """(rows,) bool, where a column has a value, see `Manifest.column`."""
+    if found.dtype.kind in "iu":
+        return found >= 0
+    return np.array([one is not None and one == one for one in found.tolist()], dtype=bool)
+
+
+def _told(chosen: Columns, found: Any) -> Any:
+    """(rows,) values; a report without one has that of the records that it describes, where these agree."""
+    if not isinstance(chosen, Manifest):
+        return found
+    known, pairs, source = _known(found), links(chosen), np.arange(len(found))
+    for row in np.unique(pairs.reports[~known[pairs.reports]]):
+        own = [one for one in pairs.records_of(int(row)) if known[one]]
+        if own and all(found[one] == found[own[0]] for one in own):
+            source[row] = own[0]
+    return found[source]
+
+
+def _in_words(found: Any) -> list[list[str] | None]:
+    """The labels of each row, none where it is not known whether it has any."""
+    return [
+        sorted(map(str, one if isinstance(one, list) else [one])) if there else None
+        for one, there in zip(found.tolist(), _known(found), strict=True)
+    ]
+
+
 def _hidden(chosen: Columns, known: Any, share: float, seed: int) -> Any:
     """(rows,) bool, whose labels are not used where only a share of the patients with known ones shows theirs."""
     if share == 1:
@@ -163,30 +184,26 @@ def _labels(
     """(rows, K) bool, which values of some columns a row has, and of a report those of the records it describes."""
     tables = []
     for column in columns:
-        values = [
-            [] if one is None or one != one or one == -1 else one if isinstance(one, list) else [one]
-            for one in _found(where, column, chosen, id_names).tolist()
-        ]
-        place = {one: number for number, one in enumerate(sorted({str(one) for own in values for one in own}))}
-        table = np.zeros((len(values), len(place)), dtype=bool)
-        for row, own in enumerate(values):
-            table[row, [place[str(one)] for one in own]] = True
+        labels = [own or [] for own in _in_words(_found(where, column, chosen, id_names))]
+        place = {one: number for number, one in enumerate(sorted({one for own in labels for one in own}))}
+        table = np.zeros((len(labels), len(place)), dtype=bool)
+        for row, own in enumerate(labels):
+            table[row, [place[one] for one in own]] = True
         tables.append(table)
     found = np.concatenate(tables, axis=1)
     if isinstance(chosen, Manifest):
-        pairs = links(chosen)
-        np.logical_or.at(found, pairs.reports, found[pairs.records])
+        found = links(chosen).told(found)
     if len(np.unique(found[found.any(axis=1)], axis=0)) < 2:
         raise UsageError(f"{where}: the columns {', '.join(columns)} tell no records apart")
     found[_hidden(chosen, found.any(axis=1), share, seed)] = False
     return torch.from_numpy(found)
 
 
-def _places(where: str, column: str, classes: Sequence[str], values: Sequence[Any]) -> Tensor:
+def _places(where: str, column: str, classes: Sequence[str], values: Sequence[str | None]) -> Tensor:
     """The place of each value among some classes; -1 where there is no such class, no value, or several at once."""
     place = {one: number for number, one in enumerate(classes)}
-    codes = [-1 if isinstance(one, list) else place.get(str(one), -1) for one in values]
+    codes = [-1 if one is None else place.get(one, -1) for one in values]
     if max(codes, default=-1) < 0:
-        there = ", ".join(sorted({str(one) for one in values if one is not None})[:8])
+        there = ", ".join(sorted({one for one in values if one is not None})[:8])
         raise UsageError(f"{where}.classes: no record has one of {', '.join(classes)} in {column}; it has {there}")
     return torch.tensor(codes)

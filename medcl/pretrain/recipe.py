@@ -35,7 +35,7 @@ class BatchConfig:
         buffer: batches whose patients are shuffled among each other when they come again.
         incomplete: whether linked records count that lack an input.
         source: column of the manifest, such as `site`: the records of a batch all share it, so that negatives cannot be
-            told by a site's marks or wording; of linked records and reports. Empty mixes all.
+            told by a site's marks or wording; of linked records, reports and samples in memory. Empty mixes all.
         repeat: COLUMN=VALUE, such as `origin=real`: an epoch has the patients of this value several `times` and all
             others once, so that synthetic patients count less than real ones (AdaInf). Nobody comes twice in a batch:
             it has at most the repeated patients and, of the others, one part in `times`.

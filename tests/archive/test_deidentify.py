@@ -1,7 +1,6 @@
 """What identifies a person goes from reports, what a physician needs stays; measured on written examples."""
 
 import sys
-import time
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from medcl.archive.deid_presidio import find_with_presidio, models_of
 from medcl.archive.deidentify import KINDS, deidentify, find, load_deidentifier
 from medcl.errors import UsageError
 from tests.archive.deid_sentences import HALVES, LANGUAGES, score, sentences, unmark
+from tests.growth import LINEAR, growth
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -202,13 +202,18 @@ def test_a_known_id_never_stays(name: str, before: str, after: str) -> None:
     assert name not in deidentify(f"{before} {name} {after}", [name])
 
 
-def test_long_and_hostile_texts_take_no_time() -> None:
-    start = time.perf_counter()
-    line = "Dr. Smith saw the patient on 03/04/2019. The mass measures 2.5 cm in segment 4. "
-    assert deidentify(line * 1500).count("[NAME]") == 1500
-    for piece in ("A", "1", "1.", "a.", "A ", "1 ", "Dr. ", "A-", "(", "+1 ", "O'", "x@", "von ", "1/"):
-        deidentify(piece * 5000)
-    assert time.perf_counter() - start < 20
+LINE = "Dr. Smith saw the patient on 03/04/2019. The mass measures 2.5 cm in segment 4. "
+
+
+def test_each_name_of_a_long_text_is_replaced() -> None:
+    assert deidentify(LINE * 300).count("[NAME]") == 300
+
+
+@pytest.mark.parametrize(
+    "piece", [LINE, "A", "1", "1.", "a.", "A ", "1 ", "Dr. ", "A-", "(", "+1 ", "O'", "x@", "von ", "1/"]
+)
+def test_time_grows_with_the_length_of_a_text_not_with_its_square(piece: str) -> None:
+    assert growth(lambda number: deidentify(piece * number), 1000 // len(piece)) < LINEAR
 
 
 def test_a_function_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,12 +31,14 @@ def test_an_encoder_that_sees_the_boxes_points_at_them(
 ) -> None:
     """Images are of 24 x 24 pixels, and 16 x 16 as they are encoded: the upper left third is that of the boxes."""
 
-    def phrase_map(encoder: object, kind: str, x: torch.Tensor, tokens: torch.Tensor) -> np.ndarray:
-        heat = np.full((16, 16), 0.1, dtype=np.float32)
-        heat[:8, :8] += np.random.default_rng(int(x.sum() * 100)).uniform(0.2, 0.3, (8, 8)).astype(np.float32)
+    def phrase_maps(encoder: object, kind: str, x: torch.Tensor, tokens: torch.Tensor) -> np.ndarray:
+        assert len(x) == len(tokens) == 1
+        heat = np.full((len(x), 16, 16), 0.1, dtype=np.float32)
+        heat[:, :8, :8] += np.random.default_rng(0).uniform(0.2, 0.3, (8, 8)).astype(np.float32)
         return heat
 
-    monkeypatch.setattr(boxed, "phrase_map", phrase_map)
+    monkeypatch.setattr(boxed, "phrase_maps", phrase_maps)
+    monkeypatch.setattr(boxed, "AT_ONCE", 1)
     # One by the path of its file, one by its id; of two boxes of a phrase one region is made.
     rows = [
         "13,stripes,0,0,12,6",

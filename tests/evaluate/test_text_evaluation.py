@@ -1,5 +1,6 @@
 """Encoders of reports alone: a report by one of its sentences, and alike reports near each other."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from medcl.errors import UsageError
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.evaluate.results import Results
-from medcl.evaluate.text_trials import Texts, by_labels, by_sentence, space, tf_idf
+from medcl.evaluate.text_trials import Texts, by_labels, by_sentence, once, space, tf_idf
 from medcl.modality.report.config import TextConfig
 from medcl.networks.multimodal import REPORT
 from tests.modality.report.encoders.pretrained_texts import bert
@@ -91,6 +92,20 @@ def test_words_in_common_find_the_report_and_equal_texts_are_one() -> None:
     assert found["recall@1"] > 0.4 > by_chance["recall@1"] == pytest.approx(0.05)
     places = np.arange(1, 11)
     assert by_chance["ndcg@10"] == pytest.approx((1 / np.log2(places + 1)).sum() / 20)
+
+
+def test_no_text_is_embedded_twice() -> None:
+    asked: list[str] = []
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        asked.extend(texts)
+        return torch.tensor([[float(len(text))] for text in texts])
+
+    own = once(embed)
+    assert own(["a", "bcd", "a"]).tolist() == [[1], [3], [1]]
+    assert own(["ef", "a"]).tolist() == [[2], [1]]
+    assert own(["a"]).tolist() == [[1]]
+    assert asked == ["a", "bcd", "ef"]
 
 
 def test_texts_that_lie_by_their_labels_correlate_with_them(manifest: Manifest) -> None:

@@ -29,11 +29,13 @@ def joint(request: pytest.FixtureRequest) -> MultimodalEncoder:
 
 
 def test_map_has_the_size_of_the_picture_and_the_similarities_of_its_cells(joint: MultimodalEncoder) -> None:
-    x, tokens = torch.rand(1, 12, 16), torch.tensor([2, 5, 7, 3, 0])
-    similarity = grounding.phrase_map(joint, "image", x, tokens)
-    assert similarity.shape == (12, 16)
-    dense, _ = joint.encode("image", x[None])
-    cells = joint.project_dense("image", dense)[0] @ grounding.phrase_vector(joint, tokens)
+    x, tokens = torch.rand(2, 1, 12, 16), torch.tensor([[2, 5, 7, 3, 0], [2, 8, 3, 0, 0]])
+    both = grounding.phrase_maps(joint, "image", x, tokens)
+    assert both.shape == (2, 12, 16)
+    similarity = grounding.phrase_maps(joint, "image", x[:1], tokens[:1])[0]
+    np.testing.assert_allclose(both[0], similarity, atol=1e-5)
+    dense, _ = joint.encode("image", x)
+    cells = joint.project_dense("image", dense)[0] @ grounding.phrase_vectors(joint, tokens[:1])[0]
     grid = cells.detach().reshape(6, 8).numpy()
     # Bilinear enlargement keeps the corners, and stays within the range of the cells.
     for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
@@ -42,12 +44,12 @@ def test_map_has_the_size_of_the_picture_and_the_similarities_of_its_cells(joint
 
 
 def test_padding_behind_a_phrase_changes_nothing(joint: MultimodalEncoder) -> None:
-    x = torch.rand(1, 8, 8)
-    short = grounding.phrase_map(joint, "image", x, torch.tensor([5, 7]))
-    long = grounding.phrase_map(joint, "image", x, torch.tensor([5, 7, 0, 0, 0]))
+    x = torch.rand(1, 1, 8, 8)
+    short = grounding.phrase_maps(joint, "image", x, torch.tensor([[5, 7]]))
+    long = grounding.phrase_maps(joint, "image", x, torch.tensor([[5, 7, 0, 0, 0]]))
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
 def test_only_pictures_are_drawn_over(joint: MultimodalEncoder) -> None:
     with pytest.raises(UsageError, match="images of 2 dimensions"):
-        grounding.phrase_map(joint, "signal", torch.rand(1, 100), torch.tensor([5]))
+        grounding.phrase_maps(joint, "signal", torch.rand(1, 1, 100), torch.tensor([[5]]))

@@ -53,6 +53,23 @@ def test_a_report_has_the_labels_of_the_records_that_it_describes(manifest: Mani
         assert found[row].tolist() == said
 
 
+def test_a_report_without_a_label_has_that_of_its_records_where_these_agree(manifest: Manifest) -> None:
+    """Runs on reports alone find the labels of what these describe."""
+    known, word = links(manifest), "label:nodule"
+    found = table(manifest, word)
+    assert set(found[known.reports].tolist()) == {0, 1}
+    assert torch.equal(found[known.reports], found[known.records])
+    # Every report describes all records of one patient.
+    is_report = manifest.kinds == "report"
+    for level, code in (("trial", -1), ("study", -1), ("patient", 0)):
+        manifest = manifest.with_column(level, pa.array([code] * len(manifest)))
+    for others, expected in (("a", 0), ("b", -1)):
+        said = [None if report else others if row % 2 else "a" for row, report in enumerate(is_report)]
+        said[int(known.records[0])] = None
+        labels = table(manifest.with_column("codes", pa.array(said)), "classes:codes=a\nb")
+        assert (labels[is_report] == expected).all()
+
+
 def test_several_labels_of_a_record_count_one_by_one(manifest: Manifest) -> None:
     values = [["a", "b"] if row % 3 == 0 else ["b"] if row % 3 == 1 else None for row in range(len(manifest))]
     several = replace(manifest.of_kind("image"), table=manifest.of_kind("image").table)

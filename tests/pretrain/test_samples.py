@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 import medcl
 from medcl import runs
 from medcl.errors import UsageError
+from medcl.pretrain.batches import made_of
 
 from .multimodal_recipe import IMAGE, PAIR, SIGNAL
 from .recipe import level, small
@@ -90,6 +91,16 @@ def test_labels_and_values_come_with_the_ids(tmp_path: Path) -> None:
     assert np.isfinite(list(run.value.losses.values())).all()
     with pytest.raises(UsageError, match=r"no ids for sex; it has patient, trial, sample.*group, age"):
         medcl.pretrain(small(2, {"a": level("label:sex")}), samples={"signal": (waves(), ids())}, output=tmp_path / "b")
+
+
+def test_every_batch_is_of_one_source() -> None:
+    recipe = small(2, batch={"patients": 2, "source": "group"})
+    _, source, data = made_of(recipe, {"signal": (waves(), ids())})
+    groups = [set(data.column("group")[batch]) for batch in source.sampler(1, 0).batches(0, 8)]
+    assert {len(one) for one in groups} == {1}
+    assert set.union(*groups) == {"case", "control"}
+    with pytest.raises(UsageError, match="batch.source: 'site' is none of"):
+        made_of(small(2, batch={"source": "site"}), {"signal": (waves(), ids())})
 
 
 def test_two_inputs_row_by_row_some_of_them_missing(tmp_path: Path) -> None:

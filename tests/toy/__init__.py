@@ -25,7 +25,7 @@ from medcl.embed.encoders import config_of, device, embed_records, prepared, sam
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_evaluation import evaluate_multimodal
 from medcl.evaluate.multimodal_space import MultimodalRun, only, require_multimodal
-from medcl.evaluate.text_evaluation import evaluate_texts, reads_reports_alone
+from medcl.evaluate.text_evaluation import reads_reports_alone
 from medcl.phantom.shapes import KINDS, PLACE, REPORTS, SITES, write_shapes
 from medcl.pretrain.objectives import objective_class
 from medcl.pretrain.reading import read
@@ -201,7 +201,9 @@ def measured(toy: Toy, folder: Path) -> dict[str, float]:
         sites, that of the site.
     """
     if reads_reports_alone(runs.load(folder).config):
-        texts = evaluate_texts([folder], toy.manifest, MultimodalEvaluateConfig(bootstrap=20), folder / "eval")
+        texts = evaluate_multimodal(
+            [folder], toy.manifest, MultimodalEvaluateConfig(bootstrap=20), toy.store, folder / "eval"
+        )
         wanted = {"ndcg@10": "sentence to rest, nDCG@10", "spearman": "labels, Spearman"}
         rows = [row for row in texts.summary if row.metric in wanted and row.arm == "pretrained"]
         return {wanted[row.metric]: row.mean for row in rows}

@@ -1,5 +1,6 @@
 """What an encoder of reports has to beat: which words they have, weighted by how rare the words are."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,36 +38,53 @@ class TfIdf:
         Raises:
             MedclError: the reports have no word.
         """
-        reports, total = np.zeros((2, _HASHES))
-        for start in range(0, len(rows), _REPORTS):
-            counts = _counts(samples, rows[start : start + _REPORTS])
-            reports += np.bincount(counts.indices, minlength=_HASHES)
-            total += np.asarray(counts.sum(axis=0)).ravel()
-        known = np.flatnonzero(reports >= min(LEAST, reports.max()))
-        if not reports.any():
-            raise MedclError("tf-idf: the training reports have no word of two letters or more")
-        # Of equally frequent terms the lower hash, as of terms in the order of the alphabet.
-        terms = np.sort(known[np.argsort(-total[known], kind="stable")[:TERMS]])
-        return {"terms": terms, "idf": np.log((1 + len(rows)) / (1 + reports[terms])) + 1}
+        return learned(_texts(samples, rows))
 
     def transform(self, samples: SampleSet, rows: Ints, state: State) -> Floats:
         """(R, T); zeros of a report without any of the terms."""
-        found = np.empty((len(rows), len(state["terms"])))
-        for start in range(0, len(rows), _REPORTS):
-            part = rows[start : start + _REPORTS]
-            own = found[start : start + len(part)]
-            own[:] = _counts(samples, part)[:, state["terms"]].toarray() * state["idf"]
-            length = np.linalg.norm(own, axis=1, keepdims=True)
-            own /= np.where(length > 0, length, 1)
+        found, start = np.empty((len(rows), len(state["terms"]))), 0
+        for texts in _texts(samples, rows):
+            found[start : start + len(texts)] = weighted(texts, state)
+            start += len(texts)
         return found
 
 
-def _counts(samples: SampleSet, rows: Ints) -> Any:
-    """How often each hash occurs in reports, a sparse matrix (R, hashes) without stored zeros."""
+def learned(blocks: Iterable[Sequence[str]], least: int = LEAST) -> State:
+    """See `TfIdf.fit`: of texts, a block of them at a time, the terms that so many of them have at least."""
+    (reports, total), number = np.zeros((2, _HASHES)), 0
+    for texts in blocks:
+        counts = _counts(texts)
+        reports += np.bincount(counts.indices, minlength=_HASHES)
+        total += np.asarray(counts.sum(axis=0)).ravel()
+        number += len(texts)
+    known = np.flatnonzero(reports >= min(least, reports.max()))
+    if not reports.any():
+        raise MedclError("tf-idf: the training reports have no word of two letters or more")
+    # Of equally frequent terms the lower hash, as of terms in the order of the alphabet.
+    terms = np.sort(known[np.argsort(-total[known], kind="stable")[:TERMS]])
+    return {"terms": terms, "idf": np.log((1 + number) / (1 + reports[terms])) + 1}
+
+
+def weighted(texts: Sequence[str], state: State) -> Floats:
+    """See `TfIdf.transform`: (texts, T)."""
+    found: Floats = _counts(texts)[:, state["terms"]].toarray() * state["idf"]
+    length = np.linalg.norm(found, axis=1, keepdims=True)
+    found /= np.where(length > 0, length, 1)
+    return found
+
+
+def _texts(samples: SampleSet, rows: Ints) -> Iterator[list[str]]:
+    """The whole texts of reports, some at a time."""
+    reports = cast(Reports, samples)
+    for start in range(0, len(rows), _REPORTS):
+        part = rows[start : start + _REPORTS]
+        yield ["\n".join(reports.text_of(int(draw)) for draw in reports.samples_of(int(row))) for row in part]
+
+
+def _counts(texts: Sequence[str]) -> Any:
+    """How often each hash occurs in texts, a sparse matrix (texts, hashes) without stored zeros."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    reports = cast(Reports, samples)
-    texts = ["\n".join(reports.text_of(int(draw)) for draw in reports.samples_of(int(row))) for row in rows]
     hashing = HashingVectorizer(n_features=_HASHES, ngram_range=(1, 2), alternate_sign=False, norm=None)
     return hashing.transform(texts)
 

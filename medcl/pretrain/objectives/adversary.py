@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from medcl.contrast.core.gather import mean
 from medcl.errors import UsageError
 from medcl.networks.heads import ProjectionHead
-from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, dim_of
+from medcl.pretrain.objectives.base import Objective, OneViewedConfig, Parts, dim_of
 from medcl.pretrain.objectives.positives import LABEL
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class AdversaryConfig(OneInputConfig):
+class AdversaryConfig(OneViewedConfig):
     """Cross-entropy of a classifier of a nuisance, whose gradient is reversed where it enters the encoder.
 
     Domain-adversarial training (Ganin et al., JMLR 17, 2016). The paper raises the strength over the training, which
@@ -25,12 +25,10 @@ class AdversaryConfig(OneInputConfig):
     contrast `within` a site does not ask for that.
 
     Args:
-        of: the input.
         nuisance: column whose values the embeddings are not to tell, such as site; records without one do not count.
         values: number of its values.
         strength: what the gradient is multiplied by, besides -1, where it enters the encoder.
         hidden: width of the classifier's hidden layer.
-        views: name of `more_views` of the input; empty takes its `views`.
     """
 
     kind: str = "adversary"
@@ -38,7 +36,6 @@ class AdversaryConfig(OneInputConfig):
     values: int = 2
     strength: float = 1.0
     hidden: int = 64
-    views: str = ""
     ranges: ClassVar = {"above 0": ("strength",)}
 
     @property

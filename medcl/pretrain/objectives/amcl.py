@@ -33,7 +33,6 @@ class AMCLConfig(OneInputConfig):
     InfoNCE.
 
     Args:
-        of: the input.
         head: projection of an embedding; `heads` of them.
         heads: number of projections.
         hidden: width of the hidden layer of what gives the temperatures.

@@ -74,6 +74,11 @@ class ObjectiveConfig:
         raise NotImplementedError
 
     @property
+    def wanted(self) -> dict[str, Wanted]:
+        """Which views of each input it looks at."""
+        return {name: Wanted() for name in self.inputs}
+
+    @property
     def losses(self) -> dict[str, float]:
         """{name of a loss: its share of the weight}; one loss has the empty name."""
         return {"": 1.0}
@@ -141,6 +146,22 @@ class OneInputConfig(ObjectiveConfig):
 
 
 @dataclass(frozen=True)
+class OneViewedConfig(OneInputConfig):
+    """What an objective of one input states that may look at other views than the input's `views`.
+
+    Args:
+        views: name of `more_views` of the input; empty takes its `views`.
+    """
+
+    views: str = ""
+
+    @property
+    def wanted(self) -> dict[str, Wanted]:
+        """Two of these views."""
+        return {self.of: Wanted(self.views)}
+
+
+@dataclass(frozen=True)
 class Parts:
     """What an objective is built on.
 
@@ -170,8 +191,9 @@ class Parts:
 class Objective(nn.Module, ABC):
     """A loss of the embeddings of one or several inputs.
 
-    A subclass names its configuration as `Config`, says by `wanted` which views of which inputs it looks at, and gives
-    its losses in `forward`. Views and encoders' passes are shared with all objectives that want the same ones.
+    A subclass names its configuration as `Config`, says by `wanted` which views of which inputs it looks at, where its
+    configuration does not, and gives its losses in `forward`. Views and encoders' passes are shared with all objectives
+    that want the same ones.
 
     Args:
         config: of the class `Config`.
@@ -193,8 +215,9 @@ class Objective(nn.Module, ABC):
 
     @property
     def wanted(self) -> dict[str, Wanted]:
-        """Which views it looks at, by input; by default two of each sample, as its `views` say where it has them."""
-        return {name: Wanted(getattr(self.config, "views", "")) for name in self.config.inputs}
+        """Which views it looks at, by input; by default those of its configuration, two of each sample."""
+        found: dict[str, Wanted] = self.config.wanted
+        return found
 
     @property
     def looks(self) -> tuple[tuple[str, Wanted], ...]:

@@ -7,19 +7,17 @@ from torch import Tensor, nn
 
 from medcl.contrast.core.gather import mean
 from medcl.contrast.losses.conr import conr
-from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import HeadConfig, Objective, OneInputConfig, Parts, dim_of, projection
+from medcl.pretrain.objectives.base import HeadConfig, Objective, OneViewedConfig, Parts, dim_of, projection
+from medcl.pretrain.objectives.labelled import TargetConfig
 from medcl.pretrain.objectives.positives import VALUE
 from medcl.pretrain.passes import Step
-from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class ConRConfig(OneInputConfig):
+class ConRConfig(TargetConfig, OneViewedConfig):
     """Regression of a value by its absolute error, and beta times `medcl.contrast.conr` of both views.
 
     Args:
-        of: the input.
         target: column of the manifest, of numbers; records without one are not used.
         centre: of the values, from which the regression begins.
         spread: of the values; the error of the regression is in this unit.
@@ -27,19 +25,16 @@ class ConRConfig(OneInputConfig):
         within: how far apart values are at most that are near each other, in the unit of the column.
         strength: see `medcl.contrast.wrong_proximities`.
         temperature: of the softmax.
-        views: name of `more_views` of the input; empty takes its `views`.
         head: projection of an embedding.
     """
 
     kind: str = "conr"
-    target: str = ""
     centre: float = 0.0
     spread: float = 1.0
     beta: float = 4.0
     within: float = 1.0
     strength: float = 0.01
     temperature: float = 0.2
-    views: str = ""
     head: HeadConfig = field(default_factory=HeadConfig)
     ranges: ClassVar = {"above 0": ("spread", "beta", "within", "temperature")}
 
@@ -49,15 +44,9 @@ class ConRConfig(OneInputConfig):
         return {"regression": 1.0, "contrast": self.beta}
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The values."""
-        return (f"{VALUE}{self.target}",)
-
-    def check(self, where: str, recipe: Recipe) -> None:
-        """Refuse what has no target."""
-        super().check(where, recipe)
-        if not self.target:
-            raise UsageError(f"{where}.target: names the column of the manifest that holds the values")
+    def word(self) -> str:
+        """By which the value of a record is looked up."""
+        return f"{VALUE}{self.target}"
 
 
 class ConR(Objective):
@@ -75,7 +64,7 @@ class ConR(Objective):
         """The losses."""
         config = self.config
         seen = step.see(config.of, self.wanted[config.of])
-        y = seen.repeated(f"{VALUE}{config.target}", 2)
+        y = seen.repeated(config.word, 2)
         predicted = config.centre + config.spread * self.regression(seen.pooled[: 2 * seen.n].float())[:, 0]
         known = ~y.isnan()
         error = ((predicted - y).abs() / config.spread)[known]

@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from medcl.contrast.core.gather import mean
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, dim_of
+from medcl.pretrain.objectives.base import Objective, OneViewedConfig, Parts, dim_of
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
-class GlocalIBConfig(OneInputConfig):
+class GlocalIBConfig(OneViewedConfig):
     """Imputation, with the embeddings of a masked and of the more complete series aligned.
 
         L = MSE(observed) + MSE(removed) + align mean over positions (1 - cos(P(z_masked), sg z_complete))
@@ -36,7 +36,6 @@ class GlocalIBConfig(OneInputConfig):
     """
 
     kind: str = "glocal-ib"
-    views: str = ""
     align: float = 1.0
     by: Literal["cosine", "contrast"] = "cosine"
     chunks: ClassVar[bool] = False

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from medcl.contrast.losses import hierarchical as loss
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts
+from medcl.pretrain.objectives.base import Objective, OneViewedConfig, Parts
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
@@ -14,21 +14,19 @@ from medcl.spelling import not_a_choice
 
 
 @dataclass(frozen=True)
-class HierarchicalConfig(OneInputConfig):
+class HierarchicalConfig(OneViewedConfig):
     """TS2Vec (Yue et al., AAAI 2022) and the two inner levels of COMET (Wang et al., NeurIPS 2023).
 
     Args:
         of: the input, whose dense embeddings are contrasted.
         levels: weight of `sample` (the same time step of other windows) and of `observation` (other time steps of the
             same window); one that is absent is off.
-        views: name of `more_views` of the input; empty takes its `views`.
         apart: whether the views of each level are drawn for it alone, in passes of their own, as COMET's released code
             does.
     """
 
     kind: str = "hierarchical"
     levels: dict[str, float] = field(default_factory=lambda: {"sample": 0.5, "observation": 0.5})
-    views: str = ""
     apart: bool = False
 
     @property

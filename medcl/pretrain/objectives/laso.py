@@ -40,7 +40,6 @@ class LaSOConfig(OneInputConfig):
     b), U(U(a, b), b) and I(I(a, b), b) alone.
 
     Args:
-        of: the input.
         target: column of the manifest with the findings of a record, several or one; records without any value are not
             used.
         findings: values of the column.

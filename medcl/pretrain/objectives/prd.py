@@ -73,13 +73,6 @@ class PRD(Objective):
         self.register_buffer("old", before.get("prototypes", torch.zeros(count, width)), persistent=False)
         self.register_buffer("taught", before.get("known", torch.zeros(count)) > 0, persistent=False)
 
-    def train(self, mode: bool = True) -> "PRD":
-        """Switch between training and evaluation; the teacher stays in evaluation."""
-        super().train(mode)
-        if self.teacher is not None:
-            self.teacher.eval()
-        return self
-
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The losses."""
         config, group = self.config, step.group
@@ -98,7 +91,7 @@ class PRD(Objective):
     def _distillation(self, step: Step, f: Tensor) -> Tensor:
         if self.teacher is None or not bool(self.taught.any()):
             return f.sum() * 0
-        before = step.see(self.config.of, Wanted()).by(self.teacher, 2).float()
+        before = self.teacher.of(step.see(self.config.of, Wanted()))
         new, old = gather(f, step.group), gather(before, step.group)
         scores = [
             (F.normalize(prototypes[self.taught], dim=1) @ F.normalize(samples, dim=1).T)

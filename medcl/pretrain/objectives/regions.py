@@ -10,13 +10,13 @@ from medcl.contrast.pairings.slices import partition
 from medcl.errors import UsageError
 from medcl.modality.spatial.encoders.unet import LocalHead
 from medcl.networks.regions import RegionHead
-from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts, check_size
+from medcl.pretrain.objectives.base import Objective, OneViewedConfig, Parts, check_size
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class RegionsConfig(OneInputConfig):
+class RegionsConfig(OneViewedConfig):
     """Regions of an image become distinguishable, whatever its intensities: L^R and L^D of Chaitanya et al.
 
     Args:
@@ -37,7 +37,6 @@ class RegionsConfig(OneInputConfig):
     """
 
     kind: str = "regions"
-    views: str = ""
     blocks: int = 3
     across: bool = False
     elsewhere: bool = False

@@ -10,13 +10,13 @@ from medcl.contrast.pairings.neighbours import softened
 from medcl.contrast.pairings.pairs import itself
 from medcl.errors import UsageError
 from medcl.pretrain.continual import teacher
-from medcl.pretrain.objectives.base import Objective, OneInputConfig, Parts
+from medcl.pretrain.objectives.base import Objective, OneViewedConfig, Parts
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class RetentionConfig(OneInputConfig):
+class RetentionConfig(OneViewedConfig):
     """Distillation of relations from the run that is continued (`--continue RUN`), on the new records alone.
 
         L = mean_i CE(q_i, p_i)     p_i = softmax over j != i of z_i . z_j / t     q_i = softmax of w_i . w_j / t
@@ -26,14 +26,11 @@ class RetentionConfig(OneInputConfig):
     Continual Learning, 2023), there with weight 0.5 on samples of a memory, whose embeddings were stored.
 
     Args:
-        of: the input.
         temperature: of both.
-        views: name of `more_views` of the input; empty takes its `views`.
     """
 
     kind: str = "retention"
     temperature: float = 0.09
-    views: str = ""
     ranges: ClassVar = {"above 0": ("temperature",)}
 
     def check(self, where: str, recipe: Recipe) -> None:
@@ -53,18 +50,12 @@ class Retention(Objective):
         super().__init__(config, parts)
         self.teacher = teacher(parts.recipe, config.of)
 
-    def train(self, mode: bool = True) -> "Retention":
-        """Switch between training and evaluation; the teacher stays in evaluation."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
-
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss."""
         config = self.config
         seen = step.see(config.of, self.wanted[config.of])
         z = seen.pooled[: 2 * seen.n]
-        before = seen.by(self.teacher, 2)
+        before = self.teacher.of(seen)
         soft = softened(before, before, temperature=config.temperature)
         apart = soft.without(itself(z))
         return {"": info_nce(z, z, apart, temperature=config.temperature, group=step.group)}

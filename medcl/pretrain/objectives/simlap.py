@@ -13,14 +13,14 @@ from medcl.contrast.losses.temperatures import Temperature
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.contrast.similarities.similarity import dot
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import HeadConfig, Objective, OneInputConfig, Parts, dim_of, projection
-from medcl.pretrain.objectives.positives import LABEL
+from medcl.pretrain.objectives.base import HeadConfig, Objective, OneViewedConfig, Parts, dim_of, projection
+from medcl.pretrain.objectives.labelled import TargetConfig
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class SimLAPConfig(OneInputConfig):
+class SimLAPConfig(TargetConfig, OneViewedConfig):
     """Each sample attracts those of a class drawn at random, compared by filtered features.
 
     With z unit vectors, y classes, u_i the class drawn for anchor i, e learned embeddings of classes:
@@ -33,36 +33,25 @@ class SimLAPConfig(OneInputConfig):
     a side, an organ, a shape.
 
     Args:
-        of: the input.
         target: column of the manifest, of classes; records without one are not used.
         classes: number of classes that the column has at most.
         width: of the embedding of a class.
         hidden: width of the filter's hidden layer.
         temperature: of the softmax, where it begins; it is trained, to no less than 0.01.
-        views: name of `more_views` of the input; empty takes its `views`.
         head: projection of an embedding.
     """
 
     kind: str = "simlap"
-    target: str = ""
     classes: int = 16
     width: int = 64
     hidden: int = 256
     temperature: float = 0.1
-    views: str = ""
     head: HeadConfig = field(default_factory=HeadConfig)
     ranges: ClassVar = {"above 0": ("temperature",)}
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The classes."""
-        return (f"{LABEL}{self.target}",)
-
     def check(self, where: str, recipe: Recipe) -> None:
-        """Refuse what has no classes, or nothing to filter."""
+        """Refuse fewer than two classes, and nothing to filter."""
         super().check(where, recipe)
-        if not self.target:
-            raise UsageError(f"{where}.target: names the column of the manifest that holds the classes")
         if self.classes < 2 or not self.head.dim:
             raise UsageError(f"{where}: two classes or more, and a projection (head.dim) are needed")
 
@@ -92,7 +81,7 @@ class SimLAP(Objective):
         """The loss."""
         seen = step.see(self.config.of, self.wanted[self.config.of])
         z = F.normalize(seen.project(self.head, 2).float(), dim=1)
-        own = seen.ids[f"{LABEL}{self.config.target}"]
+        own = seen.ids[self.config.word]
         if bool((own >= self.config.classes).any()):
             raise UsageError(
                 f"objectives.{self.name}.classes: the column {self.config.target} has more than "

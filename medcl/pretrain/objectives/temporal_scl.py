@@ -12,15 +12,15 @@ from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.neighbours import nearest
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.errors import UsageError
-from medcl.pretrain.objectives.base import HeadConfig, Objective, OneInputConfig, Parts, dim_of, projection
-from medcl.pretrain.objectives.positives import LABEL
+from medcl.pretrain.objectives.base import HeadConfig, Objective, Parts, dim_of, projection
+from medcl.pretrain.objectives.labelled import TargetConfig
 from medcl.pretrain.passes import Step
 from medcl.pretrain.recipe import Recipe
 from medcl.pretrain.views import Wanted
 
 
 @dataclass(frozen=True)
-class TemporalSCLConfig(OneInputConfig):
+class TemporalSCLConfig(TargetConfig):
     """Supervised contrast of time steps, whose next embedding is forecast from those before.
 
         L = SupCon(z_it) + forecast ( mean |LSTM(z_i1 .. z_it) - z_i,t+1|^2 + penalty mean w^2 )
@@ -45,7 +45,6 @@ class TemporalSCLConfig(OneInputConfig):
     """
 
     kind: str = "temporal-scl"
-    target: str = ""
     positives: Literal["neighbours", "outcome"] = "neighbours"
     labels: float = 1.0
     forecast: float = 10.0
@@ -59,16 +58,9 @@ class TemporalSCLConfig(OneInputConfig):
         """Contrast, and the forecast where there is one."""
         return {"contrast": 1.0} | ({"forecast": self.forecast} if self.forecast else {})
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The outcome."""
-        return (f"{LABEL}{self.target}",)
-
     def check(self, where: str, recipe: Recipe) -> None:
-        """Refuse what has no outcome, and negative weights."""
+        """Refuse negative weights."""
         super().check(where, recipe)
-        if not self.target:
-            raise UsageError(f"{where}.target: names the column of the manifest that holds the outcome")
         if self.forecast < 0 or self.penalty < 0:
             raise UsageError(f"{where}: forecast and penalty are weights, 0 or more")
 
@@ -99,7 +91,7 @@ class TemporalSCL(Objective):
         seen = step.see(config.of, self.wanted[config.of])
         z = F.normalize(self.head(seen.dense[: seen.n]).float(), dim=-1)
         features, there = snapshots(seen.drawn.source, z.shape[1])
-        outcome = seen.ids[f"{LABEL}{config.target}"][:, None].expand_as(there)[there]
+        outcome = seen.ids[config.word][:, None].expand_as(there)[there]
         # An unknown outcome is that of no other record.
         groups = self._groups(features[there], outcome, step) if config.positives == "neighbours" else outcome
         own = z[there]

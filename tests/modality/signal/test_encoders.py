@@ -25,11 +25,6 @@ SMALL: dict[str, SignalEncoderConfig] = {
 every_encoder = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL.keys())
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 @every_encoder
 @pytest.mark.parametrize("steps", [1, 7, 40, 41])
 def test_one_position_for_every_started_stride(config: SignalEncoderConfig, steps: int) -> None:

@@ -10,6 +10,7 @@ from medcl.contrast.losses.info_nce import info_nce
 from medcl.contrast.pairings.pairs import itself, same
 from medcl.errors import UsageError
 from medcl.pretrain.check import check
+from medcl.pretrain.continual import Teacher
 from medcl.pretrain.objectives.positives import places
 from medcl.pretrain.objectives.proxies import ProxiesConfig
 from medcl.pretrain.reading import read
@@ -49,14 +50,14 @@ def test_prd_is_supcon_with_prototypes_that_follow() -> None:
 
 def test_old_prototypes_keep_their_relations_to_new_samples() -> None:
     trained, batch, own = trained_on({"kind": "prd", "relation_temperature": 0.5})
-    own.teacher = bits("image")["image"]
+    own.teacher = Teacher(bits("image")["image"])
     with torch.no_grad():
-        for parameter in own.teacher.parameters():
+        for parameter in own.teacher.network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     own.old, own.taught = torch.randn(3, 32), torch.tensor([True, False, True])
     found = trained(batch)["kinds.distillation"]
     x = batch["inputs"]["image"].repeat(2, 1)
-    f, w = trained.encoders["image"](x)[:, 0], own.teacher(x)[:, 0]
+    f, w = trained.encoders["image"](x)[:, 0], own.teacher.network(x)[:, 0]
     expected = torch.zeros(())
     for c in (0, 2):
         q = torch.stack([F.cosine_similarity(one, own.old[c], dim=0) / 0.5 for one in w]).softmax(0)

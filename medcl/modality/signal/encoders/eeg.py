@@ -6,6 +6,7 @@ filter between two linear layers, or before a logarithm, is left out, and elsewh
 convolutions keep the length, where the publications' lose their edges.
 """
 
+from abc import abstractmethod
 from typing import cast
 
 import torch
@@ -92,9 +93,9 @@ class _FilterEncoder(SignalEncoder):
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, config.dim) if config.hidden != config.dim else nn.Identity()
 
+    @abstractmethod
     def features(self, x: Tensor) -> Tensor:
         """Of (B, C, T), (B, hidden, positions)."""
-        raise NotImplementedError
 
     def encode(self, x: Tensor, keep: Tensor | None) -> Tensor:
         """Encode (B, C, T) as (B, T', dim)."""

@@ -37,11 +37,6 @@ def encoder_of(name: str, n_channels: int = 2, **changes: Any) -> ImageEncoder:
     return build(replace((OURS | MONAI)[name], **changes), n_channels)
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 @every_encoder
 @both_dims
 def test_images_of_any_size_have_one_position_for_every_started_stride(name: str, dims: int) -> None:

@@ -10,11 +10,6 @@ TINY = (4, 6, 8, 8)
 both_dims = pytest.mark.parametrize("dims", [2, 3])
 
 
-@pytest.fixture(autouse=True)
-def seed() -> None:
-    torch.manual_seed(0)
-
-
 @both_dims
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_every_parameter_gets_a_gradient(dims: int, norm: str) -> None:
