@@ -70,7 +70,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     folder = tmp_path_factory.mktemp("haiku")
     words = ["--ecg-patients", "0", "--eeg-subjects", "0", "--shape-patients", "300", "--shape-markers"]
     assert main(["phantom", str(folder / "all"), *words]) == 0
-    (scan,) = after_phantom(folder / "all", *[False] * 5, True, False, markers=True)
+    none = dict.fromkeys(("ecg", "eeg", "ct", "mr", "xray", "organs"), False)
+    (scan,) = after_phantom(folder / "all", **none, shapes=True, markers=True)
     assert main([*shlex.split(scan)[1:-1], str(folder / "shapes.parquet"), "--jobs", "1"]) == 0
     words = ["--manifest", str(folder / "shapes.parquet"), "-o", str(folder / "haiku"), *SMALL]
     assert main(["pretrain", "haiku", *words]) == 0
@@ -107,7 +108,8 @@ def test_image_and_report_together_tell_the_markers_of_a_patient_who_was_not_see
 @pytest.mark.acceptance
 def test_an_edit_of_the_history_moves_cotinine_far_more_than_any_other_marker(found: Found) -> None:
     """Images are kept, their reports edited in one sentence: Haiku's counterfactual retrieval."""
-    before, after = [], []
+    before: list[Floats] = []
+    after: list[Floats] = []
     for image in map(int, found.images[:80]):
         text = found.text_of[int(found.studies[image])]
         for history, means in zip(HISTORY, (before, after), strict=True):
