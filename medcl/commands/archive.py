@@ -31,6 +31,7 @@ def phantom(
     shape_patients: int = 0,
     shape_sites: bool = False,
     organ_patients: int = 0,
+    shape_markers: bool = False,
 ) -> Result[Path]:
     """Write synthetic patients as real files with label tables: WFDB, EDF, DICOM, NIfTI, and reports of them.
 
@@ -49,12 +50,14 @@ def phantom(
         shape_sites: let three hospitals mark these images and word their reports differently.
         organ_patients: number of patients with MRs of the abdomen of three scanners, in axial or coronal slices, and
             label maps of seven organs.
+        shape_markers: add a table of laboratory values to the images of shapes, which follow the findings and a history
+            that reports tell: image, report and table of each study.
 
     Returns:
         The folder.
 
     Raises:
-        UsageError: a number is negative, or all are 0.
+        UsageError: a number is negative, or all are 0, or there are no images to which a table could belong.
         MedclError: the folder is not empty, or cannot be written.
     """
     folder = Path(folder)
@@ -63,6 +66,8 @@ def phantom(
         raise UsageError("a number of patients is below 0")
     if not any(counts):
         raise UsageError("nothing to write: every number of patients is 0")
+    if shape_markers and not shape_patients:
+        raise UsageError("--shape-markers: needs --shape-patients, whose studies the table is of")
     from medcl.engine.progress import watched
 
     watch = partial(watched, title="phantom", unit="patient")
@@ -86,6 +91,10 @@ def phantom(
 
             sites = SITES if shape_sites else ()
             written.append(write_shapes(folder, shape_patients, seed, sites=sites, watch=watch))
+        if shape_markers:
+            from medcl.phantom.markers import add_markers
+
+            written.append(add_markers(folder, seed))
         if organ_patients:
             from medcl.phantom.organ_archive import write_organs
 
@@ -96,7 +105,7 @@ def phantom(
             written.append(add_reports(folder, seed))
     except OSError as error:
         raise files.unwritable(folder, error) from error
-    first, *others = next_step.after_phantom(folder, *map(bool, counts))
+    first, *others = next_step.after_phantom(folder, *map(bool, counts), markers=shape_markers)
     lines = [*map(str, written), *(f"to scan the others: {one}" for one in others)]
     return Result("\n".join(lines), lambda: folder, folder, first)
 

@@ -1,7 +1,7 @@
 """What to type next: one line at the end of a command, for the archive and the files that it was given."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -22,27 +22,39 @@ def path_of(source: Any, instead: str = "MANIFEST") -> str:
 
 
 def after_phantom(
-    folder: Path, ecg: bool, eeg: bool, ct: bool, mr: bool, xray: bool, shapes: bool, organs: bool
+    folder: Path,
+    ecg: bool,
+    eeg: bool,
+    ct: bool,
+    mr: bool,
+    xray: bool,
+    shapes: bool,
+    organs: bool,
+    *,
+    markers: bool = False,
 ) -> list[str]:
     """Scan what was written, a command a kind."""
 
-    def scan(place: str, patient: str, *words: str) -> str:
+    def scan(place: str, patient: Sequence[str], *words: str) -> str:
         table = ["--labels", str(folder / place / "labels.csv"), "--record-column", "record"]
-        return join(["medcl", "scan", str(folder / place), *table, "--patient-column", patient, *words])
+        return join(["medcl", "scan", str(folder / place), *table, *patient, *words])
 
     def by_card(name: str) -> str:
         return join(["medcl", "scan", str(folder / name), "--card", f"{folder / name}.yaml", "-o", f"{name}.parquet"])
 
+    column = ["--patient-column", "patient"]
     targets = ["--target-columns", "lesion", "side", "--modality", "xray"]
     told = ["--reports", str(folder / "reports" / "shapes" / "reports.csv"), "--report-key", "record"]
-    reports = [*told, "--report-column", "FINDINGS=findings"]
+    reports = [*told, "--report-column", *(["HISTORY=history"] if markers else []), "FINDINGS=findings"]
+    # A table has patient and study of its own, and is of the image whose path names the same.
+    named = ["--id-pattern", "^(?P<patient>[^/]+)/(?P<study>[^/.]+)"] if markers else column
     commands = {
-        scan("ecg", "patient", "--target-columns", "diagnosis", "-o", "ecg.parquet"): ecg,
-        scan("eeg", "subject", "--target-columns", "group", "-o", "eeg.parquet"): eeg,
+        scan("ecg", column, "--target-columns", "diagnosis", "-o", "ecg.parquet"): ecg,
+        scan("eeg", ["--patient-column", "subject"], "--target-columns", "group", "-o", "eeg.parquet"): eeg,
         by_card("ct"): ct,
         by_card("mr"): mr,
-        scan("xray_png", "patient", *targets, "-o", "xray.parquet"): xray,
-        scan("shapes", "patient", "--modality", "xray", *reports, "-o", "shapes.parquet"): shapes,
+        scan("xray_png", column, *targets, "-o", "xray.parquet"): xray,
+        scan("shapes", named, "--modality", "xray", *reports, "-o", "shapes.parquet"): shapes,
         by_card("organs"): organs,
     }
     return [command for command, written in commands.items() if written]
