@@ -14,7 +14,7 @@ from tests.site.pages import DOCS, FENCE, lines
 
 ROOT = DOCS.parent
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-ELSEWHERE = {"--nnodes", "--node-rank", "--nproc-per-node", "--requeue"}
+ELSEWHERE = {"--nnodes", "--node-rank", "--nproc-per-node", "--requeue", "--signal"}
 """Flags of torchrun and SLURM."""
 ABSENT = re.compile(r"there is no such file|no such file|it is a folder|cannot be read")
 """Of files that a page only names: a recipe of the reader's own."""

@@ -130,7 +130,7 @@ class Goal(Contrast):
 
         crops = torch.stack([enlarged(x, box) for box in self.boxes], dim=1)  # (n, G, C, ...)
         with torch.no_grad():
-            parts = self._embed(first, crops.flatten(0, 1)).unflatten(0, crops.shape[:2])
+            parts = torch.unflatten(self._embed(first, crops.flatten(0, 1)), 0, crops.shape[:2])
             cosines = torch.einsum("ngd,nsd->ngs", unit(parts), unit(every))
             best = cosines.masked_fill(codes[:, None] < 0, -torch.inf).flatten(1).argmax(dim=1)
         part, said = best // codes.shape[1], best % codes.shape[1]
@@ -167,8 +167,8 @@ def boxes(shape: Sequence[int], grid: int) -> list[tuple[slice, ...]]:
 
 def enlarged(x: Tensor, box: tuple[slice, ...]) -> Tensor:
     """A part of images (n, C, ...), enlarged to their size."""
-    size = x.shape[2:]
-    return F.interpolate(x[(..., *box)], size=size, mode=_ENLARGED[len(size)], align_corners=False)
+    size, own = x.shape[2:], (slice(None), slice(None), *box)
+    return F.interpolate(x[own], size=size, mode=_ENLARGED[len(size)], align_corners=False)
 
 
 def averaged(dense: Tensor, inside: Tensor) -> Tensor:
