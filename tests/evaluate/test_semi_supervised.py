@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from medcl.evaluate.config import EvaluateConfig, SegmentConfig
 from medcl.evaluate.finetune import finetune
 from medcl.evaluate.segment_train import PaddedUNet, loss_of, one_hot
-from medcl.evaluate.semi_supervised import Consistency, cut_mix, selected, semi_supervised
+from medcl.evaluate.semi_supervised import Dssn, cut_mix, selected, semi_supervised
 from medcl.evaluate.space_engage import agreed, of_prototypes, pixel_contrast
 from medcl.modality.spatial.encoders.unet import UNet
 from tests.evaluate.segment_archive import write_heads, write_run
@@ -39,7 +39,7 @@ def test_the_most_confident_pixels_of_each_class_of_each_image_are_kept() -> Non
 
 def test_a_box_is_of_another_image() -> None:
     network = PaddedUNet(UNet(1, N_CLASSES, widths=(2, 2)))
-    ways = Consistency(network, N_CLASSES, seed=0)
+    ways = Dssn(network, N_CLASSES, seed=0)
     x = torch.arange(4.0)[:, None, None, None].expand(4, 1, 8, 6)
     inside, other = box = ways.box(x)
     mixed = cut_mix(x, box)

@@ -211,9 +211,9 @@ class ContrastConfig(ObjectiveConfig):
                 f"batch.samples: {recipe.batch.samples} slices of a volume cannot lie in the {self.parts} partitions "
                 f"of {where} equally; take a multiple"
             )
+        loss = NamedLoss(self, where)
         if self.loss_name == "symile" and recipe.batch.records > 1:
             raise UsageError("batch.records: symile takes 1, for its negatives are not to be of the same patient")
-        loss = NamedLoss(self, where)
         two = self.kind == "contrast" and len(self.between) == 2 and loss.several != "modalities"
         if self.across != 1 and (self.across < 1 or not two or self.dense or self.negatives.queue):
             raise UsageError(
