@@ -277,3 +277,16 @@ def _cells(seen: Seen, z: Tensor, group: Group) -> Cells:
         more = longest - z.shape[1]
         z, there = F.pad(z, (0, 0, 0, more)), F.pad(there, (0, more))
     return z, there
+
+
+class LateContrast(Contrast):
+    """A contrast whose pairs are known in its loss alone: of sentences that are yet to be found, or with a queue."""
+
+    @property
+    def fusion(self) -> None:
+        """None: it stands alone."""
+        return
+
+    def positive_share(self, step: Step) -> float | None:
+        """Not known before the loss."""
+        return None

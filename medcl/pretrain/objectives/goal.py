@@ -17,7 +17,7 @@ from medcl.errors import UsageError
 from medcl.modality.report.rewriting import SentenceTokens
 from medcl.networks.encoder import pool
 from medcl.pretrain.objectives.base import Parts
-from medcl.pretrain.objectives.contrast import Contrast
+from medcl.pretrain.objectives.contrast import LateContrast
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import ITEM
 from medcl.pretrain.passes import Seen, Step
@@ -80,7 +80,7 @@ class GoalConfig(ContrastConfig):
             raise UsageError(f"{where}: grid and most are 1 or more, got grid={self.grid}, most={self.most}")
 
 
-class Goal(Contrast):
+class Goal(LateContrast):
     """See `GoalConfig`."""
 
     Config = GoalConfig
@@ -106,15 +106,6 @@ class Goal(Contrast):
                 "axis; take a smaller grid or an encoder with a smaller stride"
             )
         self.register_buffer("cells", cells.flatten(1), persistent=False)
-
-    @property
-    def fusion(self) -> None:
-        """None: it stands alone."""
-        return
-
-    def positive_share(self, step: Step) -> float | None:
-        """Not known before the sentences are."""
-        return None
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The three losses."""

@@ -13,7 +13,7 @@ from medcl.contrast.core.momentum import MomentumQueue, momentum_update
 from medcl.contrast.pairings.neighbours import without_hardest
 from medcl.contrast.pairings.pairs import Pairing, matrix
 from medcl.pretrain.objectives.base import Parts, dim_of, follower
-from medcl.pretrain.objectives.contrast import Contrast
+from medcl.pretrain.objectives.contrast import LateContrast
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import EARLIER, PLACE, Side, pair
 from medcl.pretrain.passes import Seen, Step
@@ -23,7 +23,7 @@ Keys = tuple[Tensor, Tensor, dict[str, Tensor]]
 """Own keys (n, dim), those of all processes and of the queue (M, dim), and the ids of the latter."""
 
 
-class QueuedContrast(Contrast):
+class QueuedContrast(LateContrast):
     """Queries of the trained encoder against keys of its slowly following copy, of this batch and earlier ones.
 
     Within an input the first view is the query and the second one the key (He et al., MoCo, CVPR 2020); between two
@@ -45,15 +45,6 @@ class QueuedContrast(Contrast):
         """As without a queue; within an input, the first view is the query."""
         found = super().wanted
         return {name: replace(one, encoded=1) if self.config.of else one for name, one in found.items()}
-
-    @property
-    def fusion(self) -> None:
-        """None: it stands alone."""
-        return
-
-    def positive_share(self, step: Step) -> float | None:
-        """Not known before the loss: the queue may hold positives."""
-        return None
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss, under the empty name."""

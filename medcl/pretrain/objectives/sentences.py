@@ -14,7 +14,7 @@ from medcl.contrast.pairings.pairs import Pairing, PairMasks, itself, same
 from medcl.errors import UsageError
 from medcl.modality.report.rewriting import SentenceTokens
 from medcl.pretrain.objectives.base import Parts
-from medcl.pretrain.objectives.contrast import Contrast
+from medcl.pretrain.objectives.contrast import LateContrast
 from medcl.pretrain.objectives.contrast_config import ContrastConfig
 from medcl.pretrain.objectives.positives import ITEM, TEXT, Side, linked
 from medcl.pretrain.passes import Seen, Step
@@ -68,7 +68,7 @@ class SentencesConfig(ContrastConfig):
         return tuple(word for word in super().columns if word != WHOLE)
 
 
-class Sentences(Contrast):
+class Sentences(LateContrast):
     """See `SentencesConfig`."""
 
     Config = SentencesConfig
@@ -78,15 +78,6 @@ class Sentences(Contrast):
         super().__init__(config, parts)
         encoder: Any = parts.encoders[self.names[-1]]
         self._sentences = SentenceTokens(encoder.tokenizer, config.most)
-
-    @property
-    def fusion(self) -> None:
-        """None: it stands alone."""
-        return
-
-    def positive_share(self, step: Step) -> float | None:
-        """Not known before the sentences are."""
-        return None
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The loss, under the empty name."""
