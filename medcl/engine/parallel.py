@@ -9,8 +9,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -71,6 +72,25 @@ def _obey(parent: int) -> None:
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
+_DRAWING = threading.RLock()
+
+
+def one_at_a_time(function: Callable[P, R]) -> Callable[P, R]:
+    """Have this process make the calls of such functions one after the other.
+
+    Torch has one random generator a process, which threads would seed and draw from at the same time; a worker of a
+    cluster has several of them as a rule.
+    """
+
+    @wraps(function)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _DRAWING:
+            return function(*args, **kwargs)
+
+    return alone
+
+
 Chunks = Iterator[tuple[int, Sequence[T]]]
 
 

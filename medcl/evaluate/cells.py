@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medcl import files
 from medcl.documents import plain
-from medcl.engine.parallel import run_chunks
+from medcl.engine.parallel import one_at_a_time, run_chunks
 from medcl.engine.progress import progress
 from medcl.errors import MedclError
 
@@ -87,6 +87,7 @@ def compute(
     return [cell.key for cell in cells]
 
 
+@one_at_a_time
 def _finish(work: Sequence[tuple[Path, str, Callable[..., Arrays], tuple[Any, ...]]]) -> int:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

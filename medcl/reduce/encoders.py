@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from medcl.embed.vectors import unit
+from medcl.engine.parallel import one_at_a_time
 from medcl.errors import MedclError, UnreadableError
 from medcl.modality.signal import encoders as signal
 from medcl.modality.signal.config import SignalEncoderConfig
@@ -120,6 +121,7 @@ class RandomEncoder(ByCosine):
 
 
 @lru_cache(maxsize=8)
+@one_at_a_time
 def _network(seed: int, dims: int, channels: int) -> Any:
     """The network for pieces of some dimensions and channels; making it does not touch torch's own generator."""
     with torch.random.fork_rng(devices=[]):

@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
-from medcl.engine.parallel import run_chunks
+from medcl.engine.parallel import one_at_a_time, run_chunks
 from medcl.errors import MedclError, UsageError
 
 
@@ -170,3 +172,16 @@ def _lives(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+@one_at_a_time
+def drawn(number: int) -> float:
+    torch.manual_seed(number)
+    time.sleep(0.01)
+    return float(torch.rand(()))
+
+
+def test_threads_of_a_worker_do_not_draw_each_others_numbers() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(drawn, [0, 1] * 4))
+    assert found == [drawn(0), drawn(1)] * 4

@@ -30,6 +30,7 @@ def run(archive: toy.Toy) -> Path:
     return toy.trained(archive, toy.ARMS["coca_cells"], archive.folder / "run", steps=60)
 
 
+@pytest.mark.acceptance
 def test_a_report_is_foreseen_better_with_its_image_than_with_that_of_another_patient(
     archive: toy.Toy, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

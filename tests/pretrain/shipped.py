@@ -76,7 +76,9 @@ def machinery_of(name: str) -> frozenset[tuple[Any, ...]]:
     def of(one: dict[str, Any]) -> tuple[Any, ...]:
         positives = str(one.get("positives", "")).partition(":")[0]
         queued = bool(one.get("negatives", {}).get("queue"))
-        return one.get("kind", "contrast"), len(one.get("between", [1])), positives, one.get("within"), queued
+        # Losses are functions, but for this one, which keeps a temperature of each sample.
+        kept = one.get("loss") == "IndividualTemperatures", one.get("learn_temperature")
+        return one.get("kind", "contrast"), len(one.get("between", [1])), positives, one.get("within"), queued, *kept
 
     return frozenset(of(one) for one in content(name)["objectives"].values())
 

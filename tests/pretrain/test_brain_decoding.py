@@ -61,6 +61,7 @@ def top_1(run: runs.Run[Any, Any]) -> float:
     )
 
 
+@pytest.mark.acceptance
 def test_what_was_heard_is_found_by_each_encoder_of_its_own_channels(tmp_path: Path) -> None:
     run = trained(tmp_path / "run")
     cards = run.card.sides

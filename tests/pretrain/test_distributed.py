@@ -106,17 +106,30 @@ LACKING = without_dropout(on_three("symile", batch={"patients": 3, "records": 1,
 LACKING["objectives"] = {**LACKING["objectives"], "volume": {**LACKING["objectives"]["joint"], "loss": "gram"}}
 
 
+# Many steps, so that a queue can end it; small ones, for what is rounded otherwise by two nodes grows from step to step.
+QUEUED = without_dropout(on_signals(optimiser={"steps": 60, "learning_rate": 1e-4}))
+
+
 @pytest.fixture(scope="module")
 def two_nodes(ecg_manifest_path: Path, three: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The folder of three runs by two nodes, and what each node told."""
+    """The folder of four runs by two nodes, the last of which a queue ended, and what each node told."""
     folder = tmp_path_factory.mktemp("nodes")
     both = start(
         call(UNEVEN, ecg_manifest_path, folder / "uneven"),
         call(CHOSEN, ecg_manifest_path, folder / "chosen"),
         call(LACKING, three, folder / "lacking"),
+        call(QUEUED, ecg_manifest_path, folder / "queued"),
     )
     with ended(both):
-        return folder, finish(both)
+        begun = time.monotonic()
+        while not (folder / "queued" / runs.METRICS).exists() or not rows_of(folder / "queued"):
+            with suppress(subprocess.TimeoutExpired):
+                both[0].wait(0.1)
+            assert both[0].poll() is None, both[0].communicate()[0]
+            assert time.monotonic() - begun < LIMIT
+        for process in both:
+            process.send_signal(signal.SIGTERM)
+        return folder, [process.communicate(timeout=LIMIT)[0] for process in both]
 
 
 def test_two_nodes_train_as_one(two_nodes: tuple[Path, list[str]], ecg_manifest_path: Path, tmp_path: Path) -> None:
@@ -140,27 +153,15 @@ def test_inputs_that_one_node_lacks(two_nodes: tuple[Path, list[str]], three: Pa
     compare(tmp_path / "on1", two_nodes[0] / "lacking")
 
 
-def test_a_queue_ends_a_run_and_the_same_command_resumes_it(ecg_manifest_path: Path, tmp_path: Path) -> None:
-    recipe = without_dropout(on_signals(optimiser={"steps": 60}))
-    folder = tmp_path / "run"
-    words = call(recipe, ecg_manifest_path, folder)
-    both = start(words)
-    with ended(both):
-        begun = time.monotonic()
-        while not (folder / runs.METRICS).exists() or not rows_of(folder):
-            with suppress(subprocess.TimeoutExpired):
-                both[0].wait(0.1)
-            assert both[0].poll() is None, both[0].communicate()[0]
-            assert time.monotonic() - begun < LIMIT
-        for process in both:
-            process.send_signal(signal.SIGTERM)
-        told = [process.communicate(timeout=LIMIT)[0] for process in both]
-    assert ["--resume goes on" in text for text in told] == [True, False]
-    taken = len(rows_of(folder))
+def test_a_queue_ends_a_run_and_the_same_command_resumes_it(
+    two_nodes: tuple[Path, list[str]], ecg_manifest_path: Path, tmp_path: Path
+) -> None:
+    folder = two_nodes[0] / "queued"
+    assert ["--resume goes on" in text for text in two_nodes[1]] == [True, False]
     assert (folder / runs.CHECKPOINT).exists()
-    assert 0 < taken < 60
-    again = start([*words, "--resume"])
+    assert 0 < len(rows_of(folder)) < 60
+    again = start([*call(QUEUED, ecg_manifest_path, folder), "--resume"])
     with ended(again):
         finish(again)
-    medcl.pretrain(recipe, ecg_manifest_path, tmp_path / "on1")
+    medcl.pretrain(QUEUED, ecg_manifest_path, tmp_path / "on1")
     compare(tmp_path / "on1", folder)

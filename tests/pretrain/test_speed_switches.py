@@ -24,6 +24,7 @@ def plain(ecg_manifest_path: Path, tmp_path: Path) -> Path:
     return on(tmp_path, ecg_manifest_path, "plain")
 
 
+@pytest.mark.acceptance
 def test_a_compiled_encoder_is_the_same(plain: Path, ecg_manifest_path: Path, tmp_path: Path) -> None:
     compiled = on(tmp_path, ecg_manifest_path, "compiled", compile=True)
     for one, other in zip(values_of(plain), values_of(compiled), strict=True):

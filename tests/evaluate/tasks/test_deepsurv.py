@@ -48,6 +48,7 @@ def scanned(source: Path, folder: Path) -> Path:
     return output
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("name", COX)
 def test_the_columns_have_the_published_concordance(name: str, real_data: Path, tmp_path: Path) -> None:
     file, published = COX[name]
