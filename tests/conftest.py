@@ -1,5 +1,6 @@
 """Archives that many tests read: real files, written once a session."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all imported modules stay until the end: no need to search them for garbage each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 20, 50)
 
 
 @pytest.hookimpl(tryfirst=True)

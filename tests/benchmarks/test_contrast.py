@@ -30,13 +30,13 @@ def test_all_write_the_same_loss() -> None:
         torch.testing.assert_close(value, values[0])
 
 
-def test_memory_is_a_twentieth_of_the_matrix_and_grows_with_its_side() -> None:
+def test_memory_is_a_sixteenth_of_the_matrix_and_grows_with_its_side() -> None:
     extra = {n: in_a_process("medcl, blockwise", n)["megabytes"] for n in (8192, 16384)}
     matrix = 16384**2 * 4 / MB
     print(
         f"\npeak memory at N = 16,384: {extra[16384]:.0f} MB, {extra[16384] / matrix:.1%} of the matrix's {matrix:.0f}"
     )
-    assert extra[16384] < 0.05 * matrix
+    assert extra[16384] < matrix / 16
     assert extra[16384] < 2.5 * extra[8192]
 
 

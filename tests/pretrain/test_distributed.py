@@ -106,7 +106,7 @@ LACKING = without_dropout(on_three("symile", batch={"patients": 3, "records": 1,
 LACKING["objectives"] = {**LACKING["objectives"], "volume": {**LACKING["objectives"]["joint"], "loss": "gram"}}
 
 
-# Many steps, so that a queue can end it; small ones, for what is rounded otherwise by two nodes grows from step to step.
+# Many steps, so that a queue can end it, and small ones: what two nodes round otherwise grows from step to step.
 QUEUED = without_dropout(on_signals(optimiser={"steps": 60, "learning_rate": 1e-4}))
 
 

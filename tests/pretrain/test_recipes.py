@@ -157,7 +157,27 @@ def losses_of_first_batches(recipe: Recipe, manifest: Manifest, store: Path, fol
     return float(before), float(after)
 
 
-@pytest.mark.parametrize("name", shipped.RECIPES)
+def of_each_kind(*, others: bool = False) -> list[Any]:
+    """All recipes; those that differ only in losses and views from one before them are left to the longer tests.
+
+    Losses by themselves are shared among processes in `tests/contrast`.
+
+    Args:
+        others: just those that are left to the longer tests.
+    """
+    seen: set[Any] = set()
+    found: list[Any] = []
+    for name in shipped.RECIPES:
+        kind = shipped.machinery_of(name)
+        if not others:
+            found.append(pytest.param(name, marks=pytest.mark.acceptance if kind in seen else ()))
+        elif kind in seen:
+            found.append(name)
+        seen.add(kind)
+    return found
+
+
+@pytest.mark.parametrize("name", of_each_kind())
 def test_a_recipe_learns_and_serves(
     name: str, manifest: Manifest, manifest_path: Path, start: dict[bool, Path], tmp_path: Path
 ) -> None:
@@ -179,6 +199,19 @@ def test_a_recipe_learns_and_serves(
     assert all(value.isfinite().all() for value in loaded.encoder.state_dict().values())
     for side in SIDES.get(name, ("",)):
         serves(folder, manifest, store, tmp_path, side)
+
+
+@pytest.mark.parametrize("name", of_each_kind(others=True))
+def test_a_recipe_trains(
+    name: str, manifest: Manifest, manifest_path: Path, start: dict[bool, Path], tmp_path: Path
+) -> None:
+    needed(name)
+    store, folder = manifest_path.with_suffix(".store"), tmp_path / "run"
+    recipe = shipped.tiny(name, 2, start[False], **CHANGES.get(name, {}))
+    pretrain(recipe, manifest, store, folder)
+    assert np.isfinite([value for row in curve(folder) for value in row.values()]).all()
+    assert untrained(recipe, manifest, store, folder) == UNUSED.get(name, [])
+    embed_manifest(folder, manifest, EmbedConfig(split="test", jobs=1), store, tmp_path / "embedded.parquet")
 
 
 def serves(folder: Path, manifest: Manifest, store: Path, out: Path, side: str) -> None:
@@ -221,20 +254,6 @@ def test_encoders_without_a_common_space_are_told_apart_by_name(
     probe = EvaluateConfig("age", labels=["100%"], protocols=["probe"], side="salien", jobs=1)
     with pytest.raises(UsageError, match="--side 'salien' is none of common, salient; did you mean 'salient'"):
         finetune([folder], manifest, probe, store, tmp_path / "probe")
-
-
-def of_each_kind() -> list[Any]:
-    """All recipes; those that differ only in losses and views from one before them are left to the longer tests.
-
-    Losses by themselves are shared among processes in `tests/contrast`.
-    """
-    seen: set[Any] = set()
-    found = []
-    for name in shipped.RECIPES:
-        kind = shipped.machinery_of(name)
-        found.append(pytest.param(name, marks=pytest.mark.acceptance if kind in seen else ()))
-        seen.add(kind)
-    return found
 
 
 @pytest.mark.parametrize("name", of_each_kind())

@@ -62,7 +62,7 @@ def table(kept: Mapping[str, Mapping[str, Mapping[str, float]]], seeds: Sequence
         cells += [", ".join(f"{value:.3f}" for value in by_seed[arm]), f"{np.mean(by_seed[arm]):.3f}"]
         lines.append(f"| {arm} | {' | '.join(cells)} |")
     first = by_seed[arms[0]]
-    for arm in arms[1:]:
+    for arm in [one for one in arms[1:] if not one.startswith(RANDOM)]:
         won = sum(own > other for own, other in zip(by_seed[arm], first, strict=True))
         ahead = np.mean(by_seed[arm]) > np.mean(first) and 3 * won >= 2 * len(seeds)
         lines.append(f"{arm}: ahead of {arms[0]} with {won} of {len(seeds)} seeds{', and replaces it' * bool(ahead)}")
