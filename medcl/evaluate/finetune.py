@@ -27,6 +27,7 @@ from medcl.evaluate.heat_strips import heat_strips
 from medcl.evaluate.items import Bags, Items
 from medcl.evaluate.label_fraction import check as check_fractions
 from medcl.evaluate.label_plan import LabelPlan
+from medcl.evaluate.mirrored import keeping_sides
 from medcl.evaluate.multimodal_space import choose, only
 from medcl.evaluate.page import write_page
 from medcl.evaluate.results import Results, ResultTarget
@@ -256,6 +257,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     manifest = manifest.of_kind("volume")
     check_split(manifest)
     main = _arms_of_runs(folders, manifest, config, store)
+    config, sides = keeping_sides(config, manifest.masks[config.target].classes, main[0].data)
     prepared = open_store(main[0].store, "volume")
     rows = {split: segmentation.usable(manifest, prepared, config.target, split) for split in ("train", "val", "test")}
     problems = segmentation.problems(manifest, prepared, config.target)
@@ -267,7 +269,7 @@ def masks(folders: Sequence[Path], manifest: Manifest, config: EvaluateConfig, s
     arms = [*main, *_others(main, manifest, replace(config, encoders=[], baselines=["none"]))]
     fold = Fold(0, rows["train"], rows["val"], rows["test"], tuple(arms))
     items = replace(Items.records(manifest), plural="volumes")
-    notes = [*_guarded(manifest, items, [fold], config), *problems]
+    notes = [*_guarded(manifest, items, [fold], config), *problems, *sides]
     notes.append(segmentation.validation_note(config, len(fold.validation)))
     plan = segmentation.MaskPlan(manifest, manifest.masks[config.target], config)
     folder = store / FOLDER

@@ -1,12 +1,19 @@
-"""A network whose logits are the mean over mirrored images: the cheapest ensemble."""
+"""Images that are mirrored: the mean of their logits, the cheapest ensemble; and where sides must stay as they are."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, combinations
 
 import torch
 from torch import Tensor, nn
 
 from medcl.errors import UsageError
+from medcl.evaluate.config import EvaluateConfig
+from medcl.modality.volume.config import VolumeConfig
+from medcl.modality.volume.prepare import slice_axis
+
+_SIDED = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
 
 
 class Mirrored(nn.Module):
@@ -41,3 +48,31 @@ class Mirrored(nn.Module):
 def mirrored(network: nn.Module, axes: Sequence[int]) -> nn.Module:
     """The network, as it is where no axis is named."""
     return Mirrored(network, axes) if axes else network
+
+
+def keeping_sides(
+    config: EvaluateConfig, classes: Sequence[str], data: VolumeConfig
+) -> tuple[EvaluateConfig, list[str]]:
+    """An experiment that does not exchange right and left where classes name a side, and a note on what was changed.
+
+    Args:
+        config: of the experiment; its settings of segmentation may mirror patches.
+        classes: of the label maps, such as `left_kidney`: its mirror image would be labelled so on the right.
+        data: size of the patches, whose first axis is from left to right unless slices are cut across it.
+
+    Raises:
+        UsageError: test images are to be mirrored from right to left.
+    """
+    named, segment = next(filter(_SIDED.search, classes), None), config.segment
+    if named is None or slice_axis(data) == 0:
+        return config, []
+    if 0 in segment.mirror:
+        axes = list(segment.mirror)
+        raise UsageError(f"segment.mirror {axes}: axis 0 exchanges right and left, and {named!r} has a side")
+    views = segment.views
+    if 0 not in views.flip_axes or not views.flip:
+        return config, []
+    others = tuple(axis for axis in views.flip_axes if axis != 0)
+    views = replace(views, flip_axes=others) if others else replace(views, flip=0.0)
+    note = f"Patches were not mirrored from right to left, since {named!r} has a side."
+    return replace(config, segment=replace(segment, views=views)), [note]

@@ -20,7 +20,7 @@ from medcl.evaluate.cells import FOLDER
 from medcl.evaluate.compare import compare
 from medcl.evaluate.config import EvaluateConfig, SegmentConfig
 from medcl.evaluate.finetune import finetune
-from medcl.evaluate.mirrored import Mirrored
+from medcl.evaluate.mirrored import Mirrored, keeping_sides
 from medcl.evaluate.models import load
 from medcl.evaluate.prediction import predict as apply
 from medcl.evaluate.results import Results
@@ -68,6 +68,35 @@ def evaluated(heads: Path, run: Path, manifest: Manifest) -> tuple[Results, Path
 
 def numbers(results: Results) -> list[str]:
     return sorted(map(str, (*results.scores, *results.learning)))
+
+
+ORGANS = ("background", "liver", "left_kidney")
+AXIAL, SAGITTAL, CUBES = (VolumeConfig(size=size) for size in ((8, 8, 1), (1, 8, 8), (8, 8, 8)))
+
+
+def mirroring(**settings: object) -> EvaluateConfig:
+    return replace(CONFIG, segment=replace(CONFIG.segment, **settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("data", [AXIAL, CUBES])
+def test_sides_are_not_exchanged_where_classes_name_them(data: VolumeConfig) -> None:
+    kept, notes = keeping_sides(CONFIG, ORGANS, data)
+    assert (CONFIG.segment.views.flip, kept.segment.views.flip) == (0.5, 0.0)
+    assert replace(kept.segment.views, flip=0.5) == CONFIG.segment.views
+    assert notes == ["Patches were not mirrored from right to left, since 'left_kidney' has a side."]
+    both = mirroring(views=replace(CONFIG.segment.views, flip_axes=(0, 1)))
+    assert keeping_sides(both, ORGANS, data)[0].segment.views.flip_axes == (1,)
+    with pytest.raises(UsageError, match="axis 0 exchanges right and left, and 'left_kidney' has a side"):
+        keeping_sides(mirroring(mirror=(0,)), ORGANS, data)
+
+
+def test_patches_without_sides_are_mirrored_as_asked_for() -> None:
+    for config, classes, data in (
+        (CONFIG, ORGANS[:2], AXIAL),
+        (mirroring(mirror=(0,)), ("background", "uprights"), CUBES),
+        (mirroring(mirror=(0,)), ORGANS, SAGITTAL),
+    ):
+        assert keeping_sides(config, classes, data) == (config, [])
 
 
 def test_every_volume_is_measured_beside_random_weights(evaluated: tuple[Results, Path], manifest: Manifest) -> None:
@@ -308,15 +337,15 @@ def test_logits_are_averaged_over_mirror_images() -> None:
 
 
 def test_a_model_mirrors_as_its_report_did(heads: Path, run: Path, manifest: Manifest, tmp_path: Path) -> None:
-    segment = replace(CONFIG.segment, iterations=4, mirror=(0,))
+    segment = replace(CONFIG.segment, iterations=4, mirror=(1,))
     config = replace(CONFIG, labels=["1"], repeats=1, scratch=False, segment=segment, save_masks=True)
     finetune([run], manifest, config, heads / "store", tmp_path / "out")
     (folder,) = (tmp_path / "out" / "models").iterdir()
     model = load(folder)
-    assert model.info.mirror == (0,)
+    assert model.info.mirror == (1,)
     assert isinstance(model.network, Mirrored)
     apply(model, manifest, heads / "store", split="test", masks=tmp_path / "masks")
     reported = {path.name: path.read_bytes() for path in (tmp_path / "out" / "masks" / "pretrained" / "1").iterdir()}
     assert {path.name: path.read_bytes() for path in (tmp_path / "masks").iterdir()} == reported
     with pytest.raises(UsageError, match="each once"):
-        finetune([run], manifest, replace(config, segment=replace(segment, mirror=(0, 0))), heads / "store", tmp_path)
+        finetune([run], manifest, replace(config, segment=replace(segment, mirror=(1, 1))), heads / "store", tmp_path)
