@@ -1,6 +1,7 @@
 """How far a command has come: a bar with the time left on a terminal, elsewhere a plain line a minute."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ DELAY = 2.0
 """Seconds before a bar appears: what takes less needs none."""
 EVERY = 60.0
 """Seconds between two lines where there is no terminal."""
+LOOK = 5.0
+"""Seconds between two looks at what is shown while a unit takes long."""
 T = TypeVar("T")
 
 
@@ -51,14 +54,20 @@ class Lines:
         self.told: Mapping[str, str] = {}
         self.stream, self.clock = stream or sys.stderr, clock
         self.begun = self.last = clock()
+        self._telling = threading.Lock()
 
     def update(self, n: int = 1) -> None:
         """Count, and write a line where the last one is a minute old."""
         self.done += n
-        now = self.clock()
-        if now - self.last >= EVERY:
-            self.last = now
-            print(self.line(now - self.begun), file=self.stream, flush=True)
+        self.tell()
+
+    def tell(self) -> None:
+        """Write a line where the last one is a minute old."""
+        with self._telling:
+            now = self.clock()
+            if now - self.last >= EVERY:
+                self.last = now
+                print(self.line(now - self.begun), file=self.stream, flush=True)
 
     def set_postfix(self, ordered_dict: Mapping[str, str], refresh: bool = True) -> None:
         """Keep the numbers for the next line."""
@@ -108,10 +117,34 @@ def progress(
         What counts; nothing is shown of work that ends within two seconds.
     """
     if not hidden and not sys.stderr.isatty():
-        yield Lines(title, total, unit, done)
+        lines = Lines(title, total, unit, done)
+        with _meanwhile(lines.tell):
+            yield lines
         return
-    with tqdm(total=total, initial=done, desc=title, unit=unit, disable=hidden, delay=DELAY, leave=None) as bar:
+    # What tqdm shows by itself waits for the first unit, which may take minutes.
+    with (
+        tqdm(total=total, initial=done, desc=title, unit=unit, disable=hidden, delay=DELAY, leave=None) as bar,
+        _meanwhile(bar.refresh),
+    ):
         yield bar
+
+
+@contextmanager
+def _meanwhile(tell: Callable[[], Any]) -> Iterator[None]:
+    """Call a function every few seconds while the block runs: a single unit may take many minutes."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(max(LOOK, DELAY)):
+            tell()
+
+    thread = threading.Thread(target=keep, daemon=True, name="medcl-progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def watched(items: Iterable[T], title: str, unit: str = "record", total: int | None = None) -> Iterator[T]:

@@ -6,10 +6,12 @@ import pty
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
 
+from medcl.engine import progress as module
 from medcl.engine.progress import Lines, in_words, watched
 
 
@@ -60,26 +62,41 @@ def test_what_is_watched_is_unchanged_and_quick_work_shows_nothing(capfd: pytest
     assert capfd.readouterr().err == ""
 
 
+def test_a_unit_that_takes_long_is_told_of_before_it_is_done(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    monkeypatch.setattr(module, "LOOK", 0.01)
+    monkeypatch.setattr(module, "DELAY", 0.01)
+    with module.progress("evaluate", 2, "model"):
+        time.sleep(0.2)
+    told = capfd.readouterr().err.splitlines()
+    assert 1 < len(told) < 5
+    assert set(told) == {"evaluate: 0 of 2 models (0%)"}
+
+
 _WORK = """
 import medcl.engine.progress as module
-module.DELAY = {delay}
-for _ in module.watched(range(20), "count", "record"):
-    module.time.sleep(0.02)
+module.DELAY, module.LOOK = {delay}, {look}
+for _ in module.watched(range({units}), "count", "record"):
+    module.time.sleep({pause})
 """
 
 
-@pytest.mark.parametrize(("delay", "shown"), [(0.1, True), (60, False)])
-def test_a_terminal_shows_a_bar_of_what_takes_longer(delay: float, shown: bool) -> None:
+@pytest.mark.parametrize(("delay", "pause", "shown"), [(0.1, 0.02, "20/20"), (60, 0.02, ""), (0.1, 0.5, "0/2 ")])
+def test_a_terminal_shows_a_bar_of_what_takes_longer(delay: float, pause: float, shown: str) -> None:
+    units = 20 if pause < 0.1 else 2
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", _WORK.format(delay=delay)], stderr=theirs, check=True, cwd=root)
+    work = _WORK.format(delay=delay, look=0.15, pause=pause, units=units)
+    subprocess.run([sys.executable, "-c", work], stderr=theirs, check=True, cwd=root)
     os.write(theirs, b"end")
     told = os.read(ours, 1 << 16).decode()
     os.close(theirs)
     os.close(ours)
     if shown:
         assert "count: 100%" in told
-        assert "20/20" in told
+        assert shown in told
     else:
         assert told == "end"
