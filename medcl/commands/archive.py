@@ -61,10 +61,18 @@ def phantom(
         MedclError: the folder is not empty, or cannot be written.
     """
     folder = Path(folder)
-    counts = ecg_patients, eeg_subjects, ct_patients, mr_patients, xray_patients, shape_patients, organ_patients
-    if min(counts) < 0:
+    counts = {
+        "ecg": ecg_patients,
+        "eeg": eeg_subjects,
+        "ct": ct_patients,
+        "mr": mr_patients,
+        "xray": xray_patients,
+        "shapes": shape_patients,
+        "organs": organ_patients,
+    }
+    if min(counts.values()) < 0:
         raise UsageError("a number of patients is below 0")
-    if not any(counts):
+    if not any(counts.values()):
         raise UsageError("nothing to write: every number of patients is 0")
     if shape_markers and not shape_patients:
         raise UsageError("--shape-markers: needs --shape-patients, whose studies the table is of")
@@ -105,7 +113,8 @@ def phantom(
             written.append(add_reports(folder, seed))
     except OSError as error:
         raise files.unwritable(folder, error) from error
-    first, *others = next_step.after_phantom(folder, *map(bool, counts), markers=shape_markers)
+    kinds = [kind for kind, count in counts.items() if count]
+    first, *others = next_step.after_phantom(folder, kinds, markers=shape_markers)
     lines = [*map(str, written), *(f"to scan the others: {one}" for one in others)]
     return Result("\n".join(lines), lambda: folder, folder, first)
 

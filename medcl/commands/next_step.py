@@ -21,19 +21,8 @@ def path_of(source: Any, instead: str = "MANIFEST") -> str:
         return instead
 
 
-def after_phantom(
-    folder: Path,
-    ecg: bool,
-    eeg: bool,
-    ct: bool,
-    mr: bool,
-    xray: bool,
-    shapes: bool,
-    organs: bool,
-    *,
-    markers: bool = False,
-) -> list[str]:
-    """Scan what was written, a command a kind."""
+def after_phantom(folder: Path, written: Collection[str], *, markers: bool = False) -> list[str]:
+    """Scan what was written, a command a kind: `ecg`, `eeg`, `ct`, `mr`, `xray`, `shapes`, `organs`."""
 
     def scan(place: str, patient: Sequence[str], *words: str) -> str:
         table = ["--labels", str(folder / place / "labels.csv"), "--record-column", "record"]
@@ -49,15 +38,15 @@ def after_phantom(
     # A table has patient and study of its own, and is of the image whose path names the same.
     named = ["--id-pattern", "^(?P<patient>[^/]+)/(?P<study>[^/.]+)"] if markers else column
     commands = {
-        scan("ecg", column, "--target-columns", "diagnosis", "-o", "ecg.parquet"): ecg,
-        scan("eeg", ["--patient-column", "subject"], "--target-columns", "group", "-o", "eeg.parquet"): eeg,
-        by_card("ct"): ct,
-        by_card("mr"): mr,
-        scan("xray_png", column, *targets, "-o", "xray.parquet"): xray,
-        scan("shapes", named, "--modality", "xray", *reports, "-o", "shapes.parquet"): shapes,
-        by_card("organs"): organs,
+        "ecg": scan("ecg", column, "--target-columns", "diagnosis", "-o", "ecg.parquet"),
+        "eeg": scan("eeg", ["--patient-column", "subject"], "--target-columns", "group", "-o", "eeg.parquet"),
+        "ct": by_card("ct"),
+        "mr": by_card("mr"),
+        "xray": scan("xray_png", column, *targets, "-o", "xray.parquet"),
+        "shapes": scan("shapes", named, "--modality", "xray", *reports, "-o", "shapes.parquet"),
+        "organs": by_card("organs"),
     }
-    return [command for command, written in commands.items() if written]
+    return [command for kind, command in commands.items() if kind in written]
 
 
 def after_scan(found: "BuildReport", path: Path) -> str:

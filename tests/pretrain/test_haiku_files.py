@@ -70,8 +70,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     folder = tmp_path_factory.mktemp("haiku")
     words = ["--ecg-patients", "0", "--eeg-subjects", "0", "--shape-patients", "300", "--shape-markers"]
     assert main(["phantom", str(folder / "all"), *words]) == 0
-    none = dict.fromkeys(("ecg", "eeg", "ct", "mr", "xray", "organs"), False)
-    (scan,) = after_phantom(folder / "all", **none, shapes=True, markers=True)
+    (scan,) = after_phantom(folder / "all", ["shapes"], markers=True)
     assert main([*shlex.split(scan)[1:-1], str(folder / "shapes.parquet"), "--jobs", "1"]) == 0
     words = ["--manifest", str(folder / "shapes.parquet"), "-o", str(folder / "haiku"), *SMALL]
     assert main(["pretrain", "haiku", *words]) == 0
