@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -95,8 +96,14 @@ def _expanded(node: yaml.Node, depth: int, known: dict[int, int]) -> int:
     return count
 
 
+_SCALARS = (str, int, float, bool)
+"""Nearly all that a page of results holds: told first."""
+
+
 def plain(value: Any) -> Any:
     """The value in JSON's types: arrays become lists, paths text, and a number that is not finite becomes None."""
+    if type(value) in _SCALARS:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
     if is_dataclass(value):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if hasattr(value, "tolist"):
@@ -119,6 +126,8 @@ def build(kind: Any, value: Any, where: str) -> Any:
     Raises:
         ValueError: a value is not of its type, or a key is missing.
     """
+    if type(value) is kind and kind in _SCALARS:
+        return value
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return _build_dataclass(kind, value, where)
@@ -139,12 +148,21 @@ def build(kind: Any, value: Any, where: str) -> Any:
 def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is {str(value)[:40]!r}, expected an object")
-    hints = get_type_hints(kind)
-    known = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(kind)}
-    missing = [name for name, required in known.items() if required and name not in value]
+    known = _fields_of(kind)
+    missing = [name for name, (_, required) in known.items() if required and name not in value]
     if missing:
         raise ValueError(f"{where} lacks {', '.join(missing)}")
-    return kind(**{name: build(hints[name], value[name], f"{where}.{name}") for name in known if name in value})
+    found = {name: build(hint, value[name], f"{where}.{name}") for name, (hint, _) in known.items() if name in value}
+    return kind(**found)
+
+
+@cache
+def _fields_of(kind: Any) -> dict[str, tuple[Any, bool]]:
+    """Name of a field of a dataclass -> its type, and whether it has no default."""
+    hints = get_type_hints(kind)
+    return {
+        one.name: (hints[one.name], one.default is MISSING and one.default_factory is MISSING) for one in fields(kind)
+    }
 
 
 def merge(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
