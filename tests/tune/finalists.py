@@ -97,7 +97,8 @@ def main() -> None:
             spare = file.with_suffix(".part")
             spare.write_text(json.dumps(kept))
             os.replace(spare, file)
-    print(table(kept, told.seeds))
+    asked = [Path(one).stem for one in told.recipes]
+    print(table({arm: kept[arm] for arm in [*asked, *(RANDOM + one for one in asked)]}, told.seeds))
 
 
 if __name__ == "__main__":
