@@ -152,7 +152,7 @@ def losses_of_first_batches(recipe: Recipe, manifest: Manifest, store: Path, fol
         for number, model in enumerate(models):
             torch.manual_seed(step)
             losses = model(batch, torch.Generator().manual_seed(step_seed(recipe.seed, step)), tuple(weights))
-            found[step, number] = sum(weights[name] * float(loss) for name, loss in losses.items())
+            found[step, number] = sum(weights[name] * float(loss.detach()) for name, loss in losses.items())
     before, after = found.mean(axis=0)
     return float(before), float(after)
 
