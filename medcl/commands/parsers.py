@@ -4,8 +4,10 @@ import argparse
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from inspect import signature
-from typing import Any, NoReturn
+from itertools import takewhile
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 import docstring_parser
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -15,6 +17,7 @@ from medcl.commands.options import options_of
 from medcl.errors import UsageError
 from medcl.spelling import not_a_choice, plain, refuse_unknown, settings_of
 
+_NUMBER = re.compile(r"-?\d+(\.\d*)?(e-?\d+)?|-?\.\d+", re.IGNORECASE)
 _RENAMED = {"--of": "--kind", "--pictures": "--images"}
 
 
@@ -136,7 +139,7 @@ def parse(
         own = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         words, sources, settings = recipes.of_words(words, own)
         parser.further = recipe_help.known_flags
-    given = parser.instantiate(parser.parse_args(words))
+    given = parser.instantiate(parser.parse_args(_as_lists(words, parser.classes)))
     values = {one.name: given[one.name] for one in options}
     values |= {one.name: tuple(values[one.name]) for one in options if one.many and values[one.name] is not None}
     if takes_recipe:
@@ -163,6 +166,31 @@ def parser_of(command: Callable[..., Any]) -> ConfigParser:
     listed: Any = parser._action_groups
     listed.append(listed.pop(listed.index(parser._optionals)))
     return parser
+
+
+def _as_lists(words: Sequence[str], classes: Sequence[tuple[type, str | None]]) -> list[str]:
+    """Numbers behind a setting that holds several as the list that they are: `--segment.mirror 0 1`, or `0` alone."""
+    several = {f"--{nested}.{name}" for kind, nested in classes if nested for name in _tuples_of(kind)}
+    found: list[str] = []
+    left = list(words)
+    while left:
+        flag, equals, value = left.pop(0).partition("=")
+        numbers = list(takewhile(_NUMBER.fullmatch, [value] if equals else left)) if flag in several else []
+        if numbers:
+            found += [flag, f"[{', '.join(numbers)}]"]
+            left = left if equals else left[len(numbers) :]
+        else:
+            found.append(f"{flag}{equals}{value}")
+    return found
+
+
+def _tuples_of(kind: type) -> Iterator[str]:
+    """Dotted names of the fields of a dataclass, and of those in it, that hold several values."""
+    for name, hint in get_type_hints(kind).items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            yield from (f"{name}.{inner}" for inner in _tuples_of(hint))
+        elif tuple in (get_origin(hint), *map(get_origin, get_args(hint))):
+            yield name
 
 
 def _renamed(word: str) -> str:

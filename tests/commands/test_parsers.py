@@ -150,3 +150,10 @@ def test_several_numbers_behind_a_setting_are_a_list() -> None:
     assert settings == {"image.data.size": [32, 32], "optimiser.steps": 20, "seed": 3}
     assert rest == ["image_simclr", "4.parquet"]
     assert sources == []
+
+
+@pytest.mark.parametrize("words", [["--segment.mirror", "0"], ["--segment.mirror=0"], ["--segment.mirror", "[0]"]])
+def test_one_number_behind_a_setting_of_several_is_a_list_of_one(words: list[str]) -> None:
+    more = ["--segment.views.scale", "0.8", "1.2", "--segment.iterations", "5"]
+    found = parse(COMMANDS["finetune"], [*words, *more, "run", "--manifest", "m", "--target", "y"])["segment"]
+    assert (found.mirror, found.views.scale, found.iterations) == ((0,), (0.8, 1.2), 5)
