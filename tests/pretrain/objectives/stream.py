@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medcl.pretrain.continual import Teacher
 from medcl.pretrain.objectives.base import Objective, Parts, dim_of
 from medcl.pretrain.objectives.labelled import LabelledConfig
 from medcl.pretrain.objectives.positives import places
@@ -149,5 +150,5 @@ def stream(
 def remember(model: Trained) -> None:
     """What `medcl pretrain --continue` does between two runs of PRD: encoder and prototypes as they are teach."""
     own: Any = model.objectives["kinds"]
-    own.teacher = deepcopy(model.encoders["image"]).requires_grad_(False)
+    own.teacher = Teacher(deepcopy(model.encoders["image"]))
     own.old, own.taught = own.prototypes.detach().clone(), own.known > 0
