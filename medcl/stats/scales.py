@@ -53,7 +53,7 @@ def t_ends(mean: float, error: float, freedom: float, scale: Scale, confidence: 
 
     The p-value is NaN where 0 is no value between the bounds.
     """
-    # Not `scipy.stats.t`, which takes a hundred times as long for one number, and a page has thousands of them.
+    # Not `scipy.stats.t`, which takes 79 us for one number where this takes 1.6, and a page has thousands of them.
     from scipy import special
 
     centre, deviation = scale.forward(mean), error * scale.slope(mean)
