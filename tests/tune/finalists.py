@@ -9,7 +9,7 @@ that was interrupted goes on.
 """
 
 import json
-import os
+import shutil
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import medcl
+from medcl import files, runs
 from medcl.archive.manifest import Manifest
 from medcl.commands import recipes
 from medcl.evaluate.config import EvaluateConfig
@@ -36,7 +37,8 @@ def scores(
     for path in manifests:
         patients = development(Manifest.read(path), config.target)
         store, run = path.with_suffix(".store"), folder / f"{name}-{path.stem}-{seed}"
-        if not (run / "encoder.safetensors").exists():
+        if not (run / runs.WEIGHTS).exists():
+            shutil.rmtree(run, ignore_errors=True)  # of a command that was interrupted
             pretraining = folder / f"{path.stem}.parquet"
             patients.pretraining.write(pretraining)
             settings = {"seed": seed, "monitor.every": 0}
@@ -51,8 +53,7 @@ def scores(
 
 def table(kept: Mapping[str, Mapping[str, Mapping[str, float]]], seeds: Sequence[int]) -> str:
     """Rows of Markdown: the mean over seeds at each fraction, the score of each seed, and what follows of the first."""
-    arms = list(dict.fromkeys(arm for arm in kept if not arm.startswith(RANDOM)))
-    arms += [arm for arm in kept if arm.startswith(RANDOM)]
+    arms = list(kept)
     labels = list(kept[arms[0]][str(seeds[0])])
     by_seed = {arm: [float(np.mean(list(kept[arm][str(seed)].values()))) for seed in seeds] for arm in arms}
     lines = [f"| recipe | {' | '.join(labels)} | score of each seed | score |", f"|---|{'--:|' * (len(labels) + 2)}"]
@@ -94,9 +95,7 @@ def main() -> None:
                 print(
                     f"seed {seed} {arm}: " + ", ".join(f"{key} {value:.3f}" for key, value in own.items()), flush=True
                 )
-            spare = file.with_suffix(".part")
-            spare.write_text(json.dumps(kept))
-            os.replace(spare, file)
+            files.write(file, json.dumps(kept))
     asked = [Path(one).stem for one in told.recipes]
     print(table({arm: kept[arm] for arm in [*asked, *(RANDOM + one for one in asked)]}, told.seeds))
 
