@@ -25,6 +25,8 @@ class MultimodalEvaluateConfig:
             `study` or patient. The others are neither queries nor candidates.
         encoders: published sentence encoders that are measured beside runs on reports alone: folders of transformers
             models, or their hub names in the local cache.
+        names: name of the arm of each run, in their order; runs of one name, such as those of several seeds, are
+            repeats of one arm: its values are their means, with intervals over patients and repeats.
         ranks: values of k in recall@k and precision@k.
         bootstrap: number of bootstrap samples of the patients.
         seed: random seed of the bootstrap.
@@ -41,6 +43,7 @@ class MultimodalEvaluateConfig:
     boxes: Path | None = None
     reports: Literal["all", "record", "study"] = "all"
     encoders: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     ranks: tuple[int, ...] = field(default=(1, 5, 10))
     bootstrap: int = 1000
     seed: int = 0

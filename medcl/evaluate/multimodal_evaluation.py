@@ -14,7 +14,7 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.split import check
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
-from medcl.evaluate.arms import names_of
+from medcl.evaluate.arms import infos_of, repeats_of
 from medcl.evaluate.boxes import grounding, read_boxes
 from medcl.evaluate.captions import captions
 from medcl.evaluate.config import MultimodalEvaluateConfig
@@ -51,7 +51,8 @@ def evaluate_multimodal(
     Of runs with a decoder of reports it is the perplexity of these, too. Runs on reports alone are measured by
     `evaluate_texts`.
 
-    Every run is an arm, measured on the records that all of them can prepare; chance is one as well. A protocol is a
+    Every run is an arm, or a repeat of one (`config.names`), measured on the records that all of them can prepare;
+    chance is an arm as well. A protocol is a
     direction of retrieval, a target with prompts, or the gap of two modalities. Records are prepared once in `store`;
     results.json, report.html and the grounding images are written to `output`.
 
@@ -59,9 +60,11 @@ def evaluate_multimodal(
         MedclError: the runs, the records or the prompts do not allow it.
         LeakError: a test patient was trained on.
     """
-    loaded = {name: runs.load(one) for name, one in zip(names_of(folders), folders, strict=True)}
+    repeats = repeats_of(folders, config.names)
+    loaded = {name: runs.load(one) for name, one in zip(repeats, folders, strict=True)}
+    infos = infos_of(loaded, repeats)
     if all(reads_reports_alone(run.config) for run in loaded.values()):
-        return evaluate_texts(loaded, manifest, config, output)
+        return evaluate_texts(loaded, infos, repeats, manifest, config, output)
     arms = {name: require_multimodal(run) for name, run in loaded.items()}
     asked = prompts.read_prompts(config.prompts) if config.prompts else []
     for one in asked:
@@ -87,16 +90,14 @@ def evaluate_multimodal(
         trials += grounding(tried, placed)
     shown = []
     for name, run in arms.items():
-        if can_ground(run) and config.images:
+        arm, number = repeats[name]
+        if can_ground(run) and config.images and not number:
             both = sides[name]["image"], sides[name][REPORT]
             linked = linked_rows(manifest, known, *both)
             if len(linked):
-                number, jobs = config.images, config.jobs
-                shown += ground(run, manifest, *both, linked, store, output, name, number=number, jobs=jobs)
-    infos = [
-        ArmInfo(name, "run", run=str(folder), method=str(run.config.get("method", "")))
-        for folder, (name, run) in zip(folders, arms.items(), strict=True)
-    ]
+                shown += ground(
+                    run, manifest, *both, linked, store, output, arm, number=config.images, jobs=config.jobs
+                )
     infos.append(ArmInfo(CHANCE, "baseline", CHANCE))
     if REPORT in tried.held:
         notes.append(
@@ -106,6 +107,7 @@ def evaluate_multimodal(
         trials,
         [*_gaps(manifest, known, sides, config)],
         infos,
+        repeats,
         manifest,
         {kind: side.rows for kind, side in tried.held.items()},
         config,

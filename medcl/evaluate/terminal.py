@@ -157,7 +157,7 @@ def key(results: Results, *, bold: bool = False) -> str:
     many = results.procedure
     interval = bool(many.bootstrap) or many.folds > 1 or many.repeats > 1
     unlabelled = results.target.kind == "retrieval"
-    mean = "Value" if unlabelled else f"Mean of {repeats_words(many)}"
+    mean = "Value" if unlabelled and many.repeats == 1 else f"Mean of {repeats_words(many)}"
     brackets = mean + f" [95% CI over {interval_words(many)}]" * interval
     difference = "difference to chance" if unlabelled and not bold else "difference"
     marked = f"; {'bold' if bold else '*'}: the interval of the {difference} excludes zero"

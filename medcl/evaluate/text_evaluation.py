@@ -13,6 +13,7 @@ from medcl.archive.split import check
 from medcl.embed.encoders import device, sides_in
 from medcl.embed.texts import embed_texts
 from medcl.errors import MedclError, UsageError
+from medcl.evaluate.arms import Repeats
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_trials import CHANCE
 from medcl.evaluate.page import write_page
@@ -36,7 +37,12 @@ def reads_reports_alone(config: Mapping[str, Any]) -> bool:
 
 
 def evaluate_texts(
-    arms: Mapping[str, Run[Any, Any]], manifest: Manifest, config: MultimodalEvaluateConfig, output: Path
+    arms: Mapping[str, Run[Any, Any]],
+    infos: Sequence[ArmInfo],
+    repeats: Repeats,
+    manifest: Manifest,
+    config: MultimodalEvaluateConfig,
+    output: Path,
 ) -> Results:
     """Measure encoders of reports: a report found by one of its sentences, and nearness against labels in common.
 
@@ -46,6 +52,8 @@ def evaluate_texts(
 
     Args:
         arms: {name: run}.
+        infos: what results say of the arms of the runs.
+        repeats: which arm each run is a repeat of.
         manifest: of the records.
         config: of the evaluation.
         output: folder.
@@ -87,11 +95,7 @@ def evaluate_texts(
             f"the split {config.split!r} has no report of two sentences, and no three reports of labelled records: "
             "there is nothing to measure"
         )
-    infos = [
-        ArmInfo(name, "run", run=str(run.folder), method=str(run.config.get("method", "")))
-        for name, run in arms.items()
-    ]
-    infos += [ArmInfo(name, "foreign", name) for name in foreign]
+    infos = [*infos, *(ArmInfo(name, "foreign", name) for name in foreign)]
     infos += [ArmInfo(BASELINE, "baseline", "tf-idf of words"), ArmInfo(CHANCE, "baseline", CHANCE)]
     between = [
         Score("space of reports", name, LABEL, 0, config.seed, found) for name, found in space(texts, vectors, manifest)
@@ -100,6 +104,7 @@ def evaluate_texts(
         [trial for trial in trials if trial],
         between,
         infos,
+        repeats,
         manifest,
         {REPORT: rows},
         config,

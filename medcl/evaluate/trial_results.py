@@ -10,6 +10,7 @@ import numpy as np
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.documents import plain
+from medcl.evaluate.arms import Repeats
 from medcl.evaluate.assemble import left_out, made_with
 from medcl.evaluate.cells import fingerprint
 from medcl.evaluate.config import MultimodalEvaluateConfig
@@ -28,6 +29,7 @@ def results_of_trials(
     trials: Sequence[Trial],
     between: Sequence[Score],
     infos: Sequence[ArmInfo],
+    repeats: Repeats,
     manifest: Manifest,
     tested: Mapping[Kind, Ints],
     config: MultimodalEvaluateConfig,
@@ -41,6 +43,7 @@ def results_of_trials(
         trials: what was asked of every arm.
         between: scores without an interval, such as those of the modality gap.
         infos: the arms, chance the last.
+        repeats: which arm each run is a repeat of; what is in none, such as chance, is the same beside all repeats.
         manifest: of the records.
         tested: rows of the records of each kind.
         config: of the evaluation.
@@ -49,11 +52,13 @@ def results_of_trials(
         grounding: images with the maps of phrases over them.
     """
     scores, summary, gaps, said = [], [], [], list(notes)
+    count = 1 + max(number for _, number in repeats.values())
     for trial in trials:
         protocol = trial.queries.protocol
         measured = [
-            Tested(protocol, name, LABEL, 0, config.seed, 0, one, trial.classes, name)
+            Tested(protocol, arm, LABEL, repeat, config.seed, 0, one, trial.classes, name)
             for name, one in trial.measured.items()
+            for arm, repeat in _places(name, repeats, count)
         ]
         found, undefined = scores_of(measured)
         table = table_of(found, bootstrap(measured, {0: trial.patient}, config.bootstrap, config.seed))
@@ -67,6 +72,11 @@ def results_of_trials(
         said += [f"{protocol}: {note}" for note in left_out(undefined)]
         if trial.queries.without_hit:
             said.append(f"{protocol}: {trial.queries.without_hit:,} queries have no hit and are not counted.")
+    between = [
+        replace(score, arm=arm, repeat=repeat)
+        for score in between
+        for arm, repeat in _places(score.arm, repeats, count)
+    ]
     table, rows = table_of(between), np.concatenate(list(tested.values()))
     return Results(
         target=ResultTarget("retrieval", "retrieval"),
@@ -84,7 +94,7 @@ def results_of_trials(
         },
         notes=(*said, *([f"Tested on the split {config.split}."] if config.split != "test" else [])),
         fractions=(Fraction(LABEL, 0, 0),),
-        procedure=Procedure(config.seed, 1, config.bootstrap),
+        procedure=Procedure(config.seed, count, config.bootstrap),
         scores=(*scores, *between),
         summary=(*summary, *summaries(table, 0)),
         differences=(*gaps, *differences(table, infos, 0)),
@@ -92,3 +102,8 @@ def results_of_trials(
         grounding=tuple(grounding),
         **made_with(),
     )
+
+
+def _places(name: str, repeats: Repeats, count: int) -> list[tuple[str, int]]:
+    """Arm and repeat of a run, or all repeats of what has none."""
+    return [repeats[name]] if name in repeats else [(name, repeat) for repeat in range(count)]

@@ -136,8 +136,8 @@ class Wing(ABC):
         """An encoder and the shape of a sample (C, ...) where both follow from settings; None: the archive decides."""
         return None
 
-    def is_published(self, encoder: Any) -> bool:
-        """Whether an encoder begins with weights that somebody has trained and published; by default none does."""
+    def has_weights(self, encoder: Any) -> bool:
+        """Whether an encoder begins with weights that are not random, published or fitted; by default none does."""
         return False
 
     def completed(self, config: Any, manifest: Rows, training: Training) -> Any:
@@ -278,8 +278,13 @@ class Wing(ABC):
         """How a record becomes what the encoder of a spec takes, for those who have no medcl."""
         return self._part("preprocessing").preprocessing(spec)  # type: ignore[no-any-return]
 
-    def encoder(self, spec: Any) -> "nn.Module":
-        """A network as training begins with it: with new random weights, or those of a published model."""
+    def encoder(self, spec: Any, samples: Any = None) -> "nn.Module":
+        """A network as training begins with it: with new random weights, or those of a published model.
+
+        Args:
+            spec: what it expects.
+            samples: that are trained on, for encoders that begin with what these are like; None where there are none.
+        """
         return spec.build()  # type: ignore[no-any-return]
 
     def baselines(self, config: Any) -> Mapping[str, Baseline]:

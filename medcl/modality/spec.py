@@ -117,7 +117,7 @@ class TextCard:
             ValueError: the tokenizer is not one.
             UsageError: the parts do not fit one another.
         """
-        if self.architecture is None and self.encoder.name != text.FROM_SCRATCH:
+        if self.architecture is None and self.encoder.name not in text.OF_REPORTS:
             raise UsageError(f"the card of the text encoder {self.encoder.name} does not hold its architecture")
         return text.build(self.encoder, Tokenizer.from_json(self.tokenizer), self.architecture)
 

@@ -34,7 +34,7 @@ def check(recipe: Recipe) -> None:
         )
     for name, config in recipe.inputs.items():
         own = wing(config.modality)
-        if config.locked and not config.init and not own.is_published(config.encoder):
+        if config.locked and not config.init and not own.has_weights(config.encoder):
             raise UsageError(
                 f"inputs.{name}.locked: an encoder with random weights would never learn; set inputs.{name}.init"
             )

@@ -89,7 +89,7 @@ class Made:
             return found
 
         def network(encoder: Any) -> nn.Module:
-            return own.encoder(spec(encoder))
+            return own.encoder(spec(encoder), draws and draws.draws)
 
         @cache
         def views(called: str) -> Compose | None:

@@ -25,7 +25,9 @@ from medcl.evaluate.multimodal_space import embed_kind, kept_before, require_mul
 from medcl.evaluate.results import Results
 from medcl.evaluate.results_tables import Queries
 from medcl.evaluate.terminal import show
+from medcl.pretrain.run import pretrain
 from tests.evaluate import multimodal_run as joint_run
+from tests.pretrain.multimodal_recipe import small
 
 CONFIG = MultimodalEvaluateConfig(bootstrap=50, images=1, jobs=1)
 
@@ -120,6 +122,43 @@ def test_runs_are_arms_of_one_evaluation_or_compared(folder: Path, tmp_path: Pat
     output = io.StringIO()
     show(together, Console(file=output, width=100))
     assert "Without labels recall@10 is" in output.getvalue()
+
+
+def test_seeds_are_repeats_of_one_arm(folder: Path, tmp_path: Path) -> None:
+    own, store = manifest(folder), folder / "m.store"
+    runs_of = [folder / "run", *(joint_run.trained(tmp_path / str(n), own, store, steps=n) for n in (2, 3, 4))]
+    config = replace(CONFIG, images=1, names=["long", "short", "long", "short"])
+    both = evaluate_multimodal(runs_of, own, config, store, tmp_path / "both")
+    assert [(arm.name, arm.run.count(", ") + 1) for arm in both.arms] == [("long", 2), ("short", 2), ("chance", 1)]
+    each = [evaluate_multimodal([one], own, CONFIG, store, tmp_path / "alone") for one in runs_of]
+    for protocol, metric in ((THERE, "recall@5"), ("modality gap of images and reports", "centroid_distance")):
+        single = [value(one, protocol, metric) for one in each]
+        assert value(both, protocol, metric, "long") == pytest.approx((single[0] + single[2]) / 2)
+        gap = both.difference(protocol, "long", "short", "0", metric)
+        assert gap is not None
+        assert gap.repeats == 2
+        assert gap.mean == pytest.approx((single[0] + single[2] - single[1] - single[3]) / 2)
+    to_chance = both.difference(THERE, "long", "chance", "0", "recall@5")
+    assert to_chance is not None
+    assert to_chance.mean == pytest.approx(value(both, THERE, "recall@5", "long") - 5 / 12)
+    assert to_chance.low <= to_chance.mean <= to_chance.high
+    assert [one.arm for one in both.grounding] == ["long", "long", "short", "short"], "pictures of the first repeat"
+    output = io.StringIO()
+    show(both, Console(file=output, width=120))
+    assert "Mean of 2 repeats [95% CI over test patients and repeats]" in " ".join(output.getvalue().split())
+    assert "test patients and repeats" in (tmp_path / "both" / "report.html").read_text()
+
+
+def test_names_that_make_no_repeats_are_refused(folder: Path, tmp_path: Path) -> None:
+    own, store, run = manifest(folder), folder / "m.store", folder / "run"
+    other = tmp_path / "siglip"
+    pretrain(small(1, method="siglip"), own, store, other)
+    with pytest.raises(UsageError, match="the runs of a are of several methods"):
+        evaluate_multimodal([run, other], own, replace(CONFIG, names=["a", "a"]), store, tmp_path / "x")
+    for names, message in ((["a"], "1 names for 2 runs"), (["a", "a", "b"], "several numbers of runs: a 2, b 1")):
+        several = [run] * max(2, len(names))
+        with pytest.raises(UsageError, match=message):
+            evaluate_multimodal(several, own, replace(CONFIG, names=names), store, tmp_path / "x")
 
 
 def test_one_page_and_pictures_under_record_ids(folder: Path) -> None:

@@ -55,11 +55,9 @@ class ReportWing(Wing):
 
         check(config)
 
-    def is_published(self, encoder: TextEncoderConfig) -> bool:
-        """Whether it is a transformers model."""
-        from medcl.modality.report.encoders import FROM_SCRATCH
-
-        return encoder.name != FROM_SCRATCH
+    def has_weights(self, encoder: TextEncoderConfig) -> bool:
+        """Whether it is a transformers model or begins with an analysis of the reports."""
+        return encoder.name != "transformer"
 
     def completed(self, config: TextConfig, manifest: Rows, training: Training) -> "TokenisedConfig":
         """The configuration with a tokenizer.
@@ -67,7 +65,7 @@ class ReportWing(Wing):
         It is that of the encoder that training begins with, that of a transformers model, or one that is trained on the
         chosen reports alone.
         """
-        from medcl.modality.report.encoders import FROM_SCRATCH
+        from medcl.modality.report.encoders import OF_REPORTS
         from medcl.modality.report.encoders.tokens import Tokenizer, common_words
         from medcl.modality.report.prepare import TokenisedConfig
 
@@ -75,7 +73,7 @@ class ReportWing(Wing):
         if training.begun is not None:
             begun: Any = training.begun
             tokenizer = Tokenizer.from_json(begun.tokenizer)
-        elif encoder.name != FROM_SCRATCH:
+        elif encoder.name not in OF_REPORTS:
             tokenizer = Tokenizer.of_model(encoder.name, encoder.download)
         else:
             chosen = training.chosen
@@ -124,8 +122,8 @@ class ReportWing(Wing):
 
         tokenizer: Any = data.encode
         # Of a transformers model, the specification keeps what the built network says it is.
-        scratch = encoder.name == build.FROM_SCRATCH
-        architecture = None if scratch else build.build(encoder, tokenizer).architecture
+        own = encoder.name in build.OF_REPORTS
+        architecture = None if own else build.build(encoder, tokenizer).architecture
         return self.spec(encoder, tokenizer.to_json(), architecture, plain(data.text))
 
     def data_of(self, spec: "TextCard") -> "TokenisedConfig":
@@ -140,12 +138,16 @@ class ReportWing(Wing):
         tokenizer = Tokenizer.from_json(spec.tokenizer)
         return TokenisedConfig.of(TextConfig(**frozen(spec.data)), tokenizer, tokenizer.fingerprint)
 
-    def encoder(self, spec: "TextCard") -> "TextEncoder":
-        """A network with new random weights, or those of the transformers model that it is named for."""
-        from medcl.modality.report.encoders import build
+    def encoder(self, spec: "TextCard", samples: Any = None) -> "TextEncoder":
+        """A network with new random weights, those of a transformers model, or those that the reports give it."""
+        from medcl.modality.report.encoders import LatentSemanticEncoder, build
         from medcl.modality.report.encoders.tokens import Tokenizer
 
-        return build(spec.encoder, Tokenizer.from_json(spec.tokenizer))
+        network = build(spec.encoder, Tokenizer.from_json(spec.tokenizer))
+        if samples is not None and isinstance(network, LatentSemanticEncoder):
+            numbers = np.arange(len(samples.rows))
+            network.fit([samples.read(some) for some in np.array_split(numbers, len(numbers) // 1024 + 1)])
+        return network
 
     def baselines(self, config: TextConfig) -> dict[str, Baseline]:
         """Words, weighted by their rarity."""

@@ -44,14 +44,14 @@ class TextEncoderConfig:
     """What turns token sequences into embeddings.
 
     Args:
-        name: `transformer`, trained from scratch with a tokenizer that is trained on the reports themselves; or the
-            folder or hub name of a transformers model. Hub names are looked up in the local cache only, unless
-            `download` is set.
+        name: `transformer`, trained from scratch with a tokenizer that is trained on the reports themselves; `lsa`, a
+            bag of such tokens that begins with a latent semantic analysis of the training reports; or the folder or hub
+            name of a transformers model. Hub names are looked up in the local cache only, unless `download` is set.
         dim: width of the embedding; a transformers model of another width gets a linear map on top.
         hidden: width of the layers of `transformer`, a multiple of 32.
         depth: layers of `transformer`.
-        dropout: of `transformer`.
-        vocabulary: largest number of tokens of the tokenizer of `transformer`.
+        dropout: of `transformer` and `lsa`.
+        vocabulary: largest number of tokens of the tokenizer of `transformer` and `lsa`.
         patients: of that tokenizer, in the reports of how many patients a word has to occur to be learned: a name that
             de-identification missed is a word of few, and weights with their vocabulary are made to be shared. Words
             of name fields are never learned. What is not learned is spelled in pieces.

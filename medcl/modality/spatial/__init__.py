@@ -28,7 +28,7 @@ class SpatialWing(Wing):
         """Samples as in pretraining."""
         return self.config(**frozen(spec.data))
 
-    def encoder(self, spec: Any) -> "nn.Module":
+    def encoder(self, spec: Any, samples: Any = None) -> "nn.Module":
         """A network with new random weights."""
         from medcl.modality.spatial.encoders import for_images
 

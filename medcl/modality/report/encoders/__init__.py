@@ -1,8 +1,10 @@
 """Text encoders: `build` makes one from its configuration, such as a small transformer that is trained from scratch."""
 
 from abc import ABC, abstractmethod
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,8 +117,6 @@ class TransformerTextEncoder(TextEncoder):
                 f"a text encoder needs hidden to be a multiple of {HEAD_WIDTH} (the width of a head) and depth of at "
                 f"least 1, got hidden={config.hidden}, depth={config.depth}"
             )
-        if config.freeze or config.lora:
-            raise UsageError("freeze and lora are for transformers models: `transformer` has no weights to keep")
         self.words = nn.Embedding(tokenizer.size, config.hidden, padding_idx=0)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = transformer_layers(config.hidden, config.depth, config.dropout)
@@ -129,8 +129,75 @@ class TransformerTextEncoder(TextEncoder):
         return cast(Tensor, self.output(self.layers(words, src_key_padding_mask=~here)))
 
 
-FROM_SCRATCH = "transformer"
-"""The encoder that is trained from nothing, with a tokenizer of the reports themselves; other names are models'."""
+class LatentSemanticEncoder(TextEncoder):
+    """A bag of words: embedded tokens alone, which begin with a latent semantic analysis of the training reports.
+
+    The analysis (Deerwester et al., Indexing by Latent Semantic Analysis, JASIS 1990) takes the counts of the tokens of
+    each report times log((1 + reports) / (1 + reports with the token)) + 1, with length 1, and keeps the directions of
+    the `config.dim` largest singular values. A token begins with its weight times its place in these directions, so
+    that the mean of the tokens of a report is its place: centred on that of all reports, and with the variance of 1.
+
+    Raises:
+        UsageError: another pooling than the mean.
+    """
+
+    def __init__(self, config: TextEncoderConfig, tokenizer: Tokenizer) -> None:
+        super().__init__(config, tokenizer)
+        if config.pooling != "mean":
+            raise UsageError(f"the text encoder `lsa` pools tokens by their mean, got pooling={config.pooling!r}")
+        self.words = nn.Embedding(tokenizer.size, config.dim, padding_idx=0)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def encode(self, ids: Tensor, here: Tensor) -> Tensor:
+        """Encode (B, L) as (B, L, dim)."""
+        return cast(Tensor, self.dropout(self.words(ids)))
+
+    @torch.no_grad()
+    def fit(self, reports: Sequence[Tensor]) -> None:
+        """Begin with the analysis of reports.
+
+        Args:
+            reports: batches of token ids (B, L), 0 behind the end of each.
+
+        Raises:
+            UsageError: there are fewer reports, or tokens in them, than directions are asked for.
+        """
+        # Only where it is asked for: the import of scikit-learn takes half a second.
+        from scipy import sparse
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.preprocessing import normalize
+
+        rows = [self._counts(ids) for ids in reports]
+        counts = sparse.vstack(rows).tocsr()
+        present = (counts > 0).sum(axis=0).A1
+        most = min(counts.shape[0], int((present > 0).sum()) - 1)
+        if self.config.dim > most:
+            raise UsageError(
+                f"report.encoder.dim={self.config.dim}: {counts.shape[0]:,} training reports with "
+                f"{int((present > 0).sum()):,} different tokens have {max(most, 0)} directions at most"
+            )
+        rarity = np.log((1 + counts.shape[0]) / (1 + present)) + 1
+        found = TruncatedSVD(self.config.dim, random_state=0).fit(normalize(counts @ sparse.diags(rarity)))
+        tokens = rarity[:, None] * found.components_.T
+        tokens[list(self.tokenizer.special)] = 0
+        # Special tokens are pooled as well: they count in the mean and say nothing.
+        length = np.concatenate([(ids != 0).sum(dim=1).numpy() for ids in reports])
+        places = (counts @ tokens) / length[:, None]
+        centre = places.mean(axis=0)
+        self.words.weight.copy_(torch.from_numpy((tokens - centre) / (places - centre).std()))
+        self.words.weight[0] = 0
+
+    def _counts(self, ids: Tensor) -> Any:
+        """Of each token in each report, (B, tokens), sparse; none of special ones."""
+        from scipy import sparse
+
+        report, place = torch.nonzero(self.keep(ids), as_tuple=True)
+        ones = np.ones(len(report), dtype=np.float32)
+        return sparse.csr_matrix((ones, (report.numpy(), ids[report, place].numpy())), (len(ids), self.tokenizer.size))
+
+
+OF_REPORTS = ("transformer", "lsa")
+"""Encoders with a tokenizer that is trained on the reports themselves; other names are those of published models."""
 
 
 def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | None = None) -> TextEncoder:
@@ -138,7 +205,7 @@ def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | N
 
     Args:
         config: which encoder, and its sizes.
-        tokenizer: whose ids it takes: trained on the reports for `transformer`, else `Tokenizer.of_model`.
+        tokenizer: whose ids it takes: trained on the reports for those of `OF_REPORTS`, else `Tokenizer.of_model`.
         architecture: of a transformers model, the JSON that its encoder has as `architecture` and its card keeps; then
             its weights are random, and nothing is looked up on disk or network.
 
@@ -161,8 +228,11 @@ def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | N
         raise UsageError(
             f"freeze is a number of layers or -1, lora a rank or 0, got freeze={config.freeze}, lora={config.lora}"
         )
-    if config.name == FROM_SCRATCH:
-        return TransformerTextEncoder(config, tokenizer)
+    if config.name in OF_REPORTS and (config.freeze or config.lora):
+        raise UsageError(f"freeze and lora are for transformers models: `{config.name}` has no weights to keep")
+    if config.name in OF_REPORTS:
+        own = {"transformer": TransformerTextEncoder, "lsa": LatentSemanticEncoder}
+        return own[config.name](config, tokenizer)
     # Only where it is asked for: the import of transformers takes seconds.
     from medcl.modality.report.encoders.pretrained import PretrainedTextEncoder
 
