@@ -4,11 +4,10 @@ An arm is a pretrained run, the same network from random weights, a foreign enco
 All arms get the same labelled subsets and seeds, so that differences between any two of them are paired ones.
 """
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +29,6 @@ from medcl.modality.spec import to_json
 from medcl.networks.config import ForeignEncoderConfig
 from medcl.networks.foreign import build
 from medcl.networks.pooling import LEARNED, Pooling, PoolingName
-from medcl.runs import Run
 
 ENCODER_PROTOCOLS = ("probe", "knn", "finetune")
 BASELINE_PROTOCOLS = ("probe",)
@@ -173,55 +171,6 @@ def names_of(folders: Sequence[Path]) -> list[str]:
     names = [folder.resolve().name for folder in folders]
     numbered = [f"{one} {names[: i + 1].count(one)}" if names.count(one) > 1 else one for i, one in enumerate(names)]
     return numbered if len(folders) > 1 else ["pretrained"]
-
-
-Repeats: TypeAlias = dict[str, tuple[str, int]]
-"""{name of a run: its arm and the number of the repeat that it is of it}."""
-
-
-def repeats_of(folders: Sequence[Path], arms: Sequence[str] = ()) -> Repeats:
-    """Which arm each of several run folders belongs to, in their order: its own, or that of its name.
-
-    Args:
-        folders: of the runs.
-        arms: one a run; runs of one name, such as those of several seeds, are repeats of one arm.
-
-    Raises:
-        UsageError: the number of names is another one, or not all arms have as many runs.
-    """
-    if not arms:
-        return {name: (name, 0) for name in names_of(folders)}
-    if len(arms) != len(folders):
-        raise UsageError(f"--names: {len(arms)} names for {len(folders)} runs; give one for each")
-    many = Counter(arms)
-    if len(set(many.values())) > 1:
-        told = ", ".join(f"{name} {number}" for name, number in many.items())
-        raise UsageError(f"--names: differences are paired by run, but the arms have several numbers of runs: {told}")
-    so_far: Counter[str] = Counter()
-    found: Repeats = {}
-    for name in arms:
-        so_far[name] += 1
-        found[f"{name} {so_far[name]}" if many[name] > 1 else name] = name, so_far[name] - 1
-    return found
-
-
-def infos_of(runs_of: Mapping[str, Run[Any, Any]], repeats: Repeats) -> list[ArmInfo]:
-    """What results say of the arms of runs.
-
-    Raises:
-        UsageError: runs of one arm are of several methods.
-    """
-    own: dict[str, list[Run[Any, Any]]] = {}
-    for name, run in runs_of.items():
-        own.setdefault(repeats[name][0], []).append(run)
-    found = []
-    for arm, several in own.items():
-        methods = {str(run.config.get("method", "")): run.folder for run in several}
-        if len(methods) > 1:
-            told = ", ".join(f"{folder} ({method})" for method, folder in methods.items())
-            raise UsageError(f"--names: the runs of {arm} are of several methods: {told}")
-        found.append(ArmInfo(arm, "run", run=", ".join(str(run.folder) for run in several), method=next(iter(methods))))
-    return found
 
 
 def of_run(

@@ -14,7 +14,6 @@ from medcl.archive.manifest import Manifest
 from medcl.archive.split import check
 from medcl.errors import MedclError, UsageError
 from medcl.evaluate import zero_shot as prompts
-from medcl.evaluate.arms import infos_of, repeats_of
 from medcl.evaluate.boxes import grounding, read_boxes
 from medcl.evaluate.captions import captions
 from medcl.evaluate.config import MultimodalEvaluateConfig
@@ -34,6 +33,7 @@ from medcl.evaluate.relevance import (
     rows_of,
     texts_in_words,
 )
+from medcl.evaluate.repeats import infos_of, repeats_of
 from medcl.evaluate.results import ArmInfo, Results, Score
 from medcl.evaluate.text_evaluation import evaluate_texts, reads_reports_alone
 from medcl.evaluate.trial_results import LABEL, results_of_trials

@@ -13,11 +13,11 @@ from medcl.archive.split import check
 from medcl.embed.encoders import device, sides_in
 from medcl.embed.texts import embed_texts
 from medcl.errors import MedclError, UsageError
-from medcl.evaluate.arms import Repeats
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_trials import CHANCE
 from medcl.evaluate.page import write_page
 from medcl.evaluate.relevance import among, rows_of, texts_in_words
+from medcl.evaluate.repeats import Repeats
 from medcl.evaluate.results import ArmInfo, Results, Score
 from medcl.evaluate.text_trials import Embed, Texts, by_labels, by_sentence, once, space, tf_idf
 from medcl.evaluate.trial_results import LABEL, results_of_trials

@@ -10,11 +10,11 @@ import numpy as np
 from medcl.archive.manifest import Manifest
 from medcl.archive.schema import Kind
 from medcl.documents import plain
-from medcl.evaluate.arms import Repeats
 from medcl.evaluate.assemble import left_out, made_with
 from medcl.evaluate.cells import fingerprint
 from medcl.evaluate.config import MultimodalEvaluateConfig
 from medcl.evaluate.multimodal_trials import CHANCE, Trial
+from medcl.evaluate.repeats import Repeats
 from medcl.evaluate.results import ArmInfo, Fraction, Results, ResultTarget, Score, Split
 from medcl.evaluate.results_tables import Grounded, Procedure
 from medcl.evaluate.summary import Tested, bootstrap, differences, scores_of, summaries, table_of

@@ -155,7 +155,11 @@ def test_names_that_make_no_repeats_are_refused(folder: Path, tmp_path: Path) ->
     pretrain(small(1, method="siglip"), own, store, other)
     with pytest.raises(UsageError, match="the runs of a are of several methods"):
         evaluate_multimodal([run, other], own, replace(CONFIG, names=["a", "a"]), store, tmp_path / "x")
-    for names, message in ((["a"], "1 names for 2 runs"), (["a", "a", "b"], "several numbers of runs: a 2, b 1")):
+    for names, message in (
+        (["a"], "1 names for 2 runs"),
+        (["a", "a", "b"], "several numbers of runs: a 2, b 1"),
+        (["chance", "b"], "chance is what"),
+    ):
         several = [run] * max(2, len(names))
         with pytest.raises(UsageError, match=message):
             evaluate_multimodal(several, own, replace(CONFIG, names=names), store, tmp_path / "x")

@@ -74,6 +74,21 @@ def test_the_command_measures_a_run_on_reports_beside_words_and_chance(
     assert (out / "report.html").is_file()
 
 
+def test_words_stand_beside_every_repeat_of_a_run(folder: Path, manifest: Manifest) -> None:
+    several = [folder / "run"] * 2
+    config = MultimodalEvaluateConfig(bootstrap=20, jobs=1, names=["simclr", "simclr"])
+    results = evaluate_multimodal(several, manifest, config, folder / "m.store", folder / "repeats")
+    assert [arm.name for arm in results.arms] == ["simclr", "tf_idf", "chance"]
+    gap = results.difference("sentence to the rest of its report", "simclr", "tf_idf", "0", "ndcg@10")
+    found = results.find("sentence to the rest of its report", "simclr", "0", "ndcg@10")
+    words = results.find("sentence to the rest of its report", "tf_idf", "0", "ndcg@10")
+    assert gap is not None
+    assert found is not None
+    assert words is not None
+    assert (gap.repeats, found.repeats, words.repeats) == (2, 2, 2)
+    assert gap.mean == pytest.approx(found.mean - words.mean)
+
+
 def test_settings_of_several_modalities_are_refused(folder: Path, manifest: Manifest) -> None:
     config = MultimodalEvaluateConfig(swaps=True)
     with pytest.raises(UsageError, match="on reports alone, so that --swaps does not apply"):

@@ -71,6 +71,8 @@ ARMS: dict[str, Arm] = {
     # CLIP with the temperature that most other recipes have.
     "clip_sharp": Arm(changes={"objectives": {"global": {"temperature": 0.07}}}),
     "clip_latent": Arm(changes=LATENT),
+    # Its reports have too few different words for more directions.
+    "image_report_cwcl": Arm("image_report_cwcl", {"inputs": {"report": {"encoder": {"dim": 16}}}}),
     "meru": Arm(changes={"objectives": {"global": {"kind": "meru", "settings": {}}}}),
     # Those that say where, beside CLIP with the same cells: 4 x 4 of an image.
     "clip_cells": Arm(changes=CELLS, beside="clip_cells"),
@@ -91,7 +93,7 @@ ARMS: dict[str, Arm] = {
 """Name of a row -> what is trained; the name of a shipped recipe stands for itself, see `arm_of`."""
 BESIDE_CLIP = (
     *("clip", "clip_sharp", "lit", "cwcl", "siglip", "cloob", "clip_without_gap", "diht", "msd", "clip_rocket"),
-    *("ce_clip", "degla", "one_to_k", "meru", "clip_latent"),
+    *("image_report_cwcl", "ce_clip", "degla", "one_to_k", "meru", "clip_latent"),
     *("clip_cells", "clippy_cells", "gloria_cells", "sparc_cells", "goal_cells", "coca_cells", "fdt_cells"),
 )
 """All that have a meaning for images with reports and nothing else."""
