@@ -170,11 +170,12 @@ class LatentSemanticEncoder(TextEncoder):
         rows = [self._counts(ids) for ids in reports]
         counts = sparse.vstack(rows).tocsr()
         present = (counts > 0).sum(axis=0).A1
-        most = min(counts.shape[0], int((present > 0).sum()) - 1)
+        n_tokens = int((present > 0).sum())
+        most = max(min(counts.shape[0], n_tokens - 1), 0)
         if self.config.dim > most:
             raise UsageError(
-                f"report.encoder.dim={self.config.dim}: {counts.shape[0]:,} training reports with "
-                f"{int((present > 0).sum()):,} different tokens have {max(most, 0)} directions at most"
+                f"report.encoder.dim={self.config.dim}: {counts.shape[0]:,} training reports with {n_tokens:,} "
+                f"different tokens have {most} directions; set at most as many"
             )
         rarity = np.log((1 + counts.shape[0]) / (1 + present)) + 1
         found = TruncatedSVD(self.config.dim, random_state=0).fit(normalize(counts @ sparse.diags(rarity)))

@@ -67,7 +67,9 @@ def test_batches_and_padding_change_nothing() -> None:
 
 
 def test_more_directions_than_there_are_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"dim=16: 8 training reports with \d+ different tokens have 8 directions"):
+    with pytest.raises(
+        UsageError, match=r"dim=16: 8 training reports with \d+ different tokens have 8 directions; set at most"
+    ):
         fitted(LUNG + KNEE, dim=16)
     with pytest.raises(UsageError, match="pools tokens by their mean, got pooling='cls'"):
         build(TextEncoderConfig(name="lsa", pooling="cls"), Tokenizer.train(LUNG, 400))
