@@ -32,7 +32,7 @@ def repeats_of(folders: Sequence[Path], arms: Sequence[str] = ()) -> Repeats:
     if not arms:
         return {name: (name, 0) for name in names_of(folders)}
     if len(arms) != len(folders):
-        raise UsageError(f"--names: {len(arms)} names for {len(folders)} runs; give one for each")
+        raise UsageError(f"--names: give one for each run (names: {len(arms)}, runs: {len(folders)})")
     many = Counter(arms)
     if len(set(many.values())) > 1:
         told = ", ".join(f"{name} {number}" for name, number in many.items())

@@ -156,7 +156,7 @@ def test_names_that_make_no_repeats_are_refused(folder: Path, tmp_path: Path) ->
     with pytest.raises(UsageError, match="the runs of a are of several methods"):
         evaluate_multimodal([run, other], own, replace(CONFIG, names=["a", "a"]), store, tmp_path / "x")
     for names, message in (
-        (["a"], "1 names for 2 runs"),
+        (["a"], r"names: 1, runs: 2"),
         (["a", "a", "b"], "several numbers of runs: a 2, b 1"),
         (["chance", "b"], "chance is what"),
     ):
