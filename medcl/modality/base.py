@@ -137,7 +137,7 @@ class Wing(ABC):
         return None
 
     def has_weights(self, encoder: Any) -> bool:
-        """Whether an encoder begins with weights that are not random, published or fitted; by default none does."""
+        """Whether an encoder begins with published or fitted weights, not with random ones; by default none does."""
         return False
 
     def completed(self, config: Any, manifest: Rows, training: Training) -> Any:

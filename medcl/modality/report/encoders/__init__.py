@@ -160,7 +160,7 @@ class LatentSemanticEncoder(TextEncoder):
             reports: batches of token ids (B, L), 0 behind the end of each.
 
         Raises:
-            UsageError: there are fewer reports, or tokens in them, than directions are asked for.
+            UsageError: there are fewer reports, or tokens in them, than directions are asked for, or all are the same.
         """
         # Only where it is asked for: the import of scikit-learn takes half a second.
         from scipy import sparse
@@ -185,7 +185,12 @@ class LatentSemanticEncoder(TextEncoder):
         length = np.concatenate([(ids != 0).sum(dim=1).numpy() for ids in reports])
         places = (counts @ tokens) / length[:, None]
         centre = places.mean(axis=0)
-        self.words.weight.copy_(torch.from_numpy((tokens - centre) / (places - centre).std()))
+        spread = (places - centre).std()
+        if spread < 1e-9:
+            raise UsageError(
+                "report.encoder.name=lsa: all training reports have the same words, so nothing is analysed"
+            )
+        self.words.weight.copy_(torch.from_numpy((tokens - centre) / spread))
         self.words.weight[0] = 0
 
     def _counts(self, ids: Tensor) -> Any:
@@ -197,7 +202,7 @@ class LatentSemanticEncoder(TextEncoder):
         return sparse.csr_matrix((ones, (report.numpy(), ids[report, place].numpy())), (len(ids), self.tokenizer.size))
 
 
-OF_REPORTS = ("transformer", "lsa")
+OF_REPORTS: dict[str, type[TextEncoder]] = {"transformer": TransformerTextEncoder, "lsa": LatentSemanticEncoder}
 """Encoders with a tokenizer that is trained on the reports themselves; other names are those of published models."""
 
 
@@ -229,11 +234,10 @@ def build(config: TextEncoderConfig, tokenizer: Tokenizer, architecture: str | N
         raise UsageError(
             f"freeze is a number of layers or -1, lora a rank or 0, got freeze={config.freeze}, lora={config.lora}"
         )
-    if config.name in OF_REPORTS and (config.freeze or config.lora):
-        raise UsageError(f"freeze and lora are for transformers models: `{config.name}` has no weights to keep")
     if config.name in OF_REPORTS:
-        own = {"transformer": TransformerTextEncoder, "lsa": LatentSemanticEncoder}
-        return own[config.name](config, tokenizer)
+        if config.freeze or config.lora:
+            raise UsageError(f"freeze and lora are for transformers models: `{config.name}` has no weights to keep")
+        return OF_REPORTS[config.name](config, tokenizer)
     # Only where it is asked for: the import of transformers takes seconds.
     from medcl.modality.report.encoders.pretrained import PretrainedTextEncoder
 

@@ -71,6 +71,8 @@ def test_more_directions_than_there_are_is_refused() -> None:
         UsageError, match=r"dim=16: 8 training reports with \d+ different tokens have 8 directions; set at most"
     ):
         fitted(LUNG + KNEE, dim=16)
+    with pytest.raises(UsageError, match="all training reports have the same words"):
+        fitted(LUNG[:1] * 8, dim=2)
     with pytest.raises(UsageError, match="pools tokens by their mean, got pooling='cls'"):
         build(TextEncoderConfig(name="lsa", pooling="cls"), Tokenizer.train(LUNG, 400))
     with pytest.raises(UsageError, match="`lsa` has no weights to keep"):
